@@ -1,0 +1,1 @@
+"""Corpora: each yields clips; none knows a tensor."""

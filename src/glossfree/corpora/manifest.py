@@ -1,0 +1,168 @@
+"""The corpus as a value: clips as a corpus offers them, and clips as they lie packed in a prepared folder.
+
+A corpus yields `Clip`s (where the frames come from); `prepare` packs them and writes one `PackedClip` per line into
+`manifest.jsonl`, beside `corpus.json` (name, language, frame size, settings, problems). Knows no tensor.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from glossfree.errors import CorpusError
+
+SPLITS = ("train", "dev", "test")
+MANIFEST, CORPUS = "manifest.jsonl", "corpus.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class SignSpan:
+    """One sign in time: frames [start, end) of the packed clip, transitions excluded."""
+
+    gloss: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class VideoFile:
+    """Frames in one video file."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class FrameFolder:
+    """Frames as image files of one folder, in the natural order of their names."""
+
+    path: Path
+
+
+class Drawing(Protocol):
+    """Frames that are computed: `render(size)` -> (T, size, size, 3) uint8 RGB, the same pixels at every call.
+
+    Must be picklable (rendering runs in worker processes) and know its length without rendering.
+    """
+
+    num_frames: int
+    fps: float
+
+    def render(self, size: int) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One clip as a corpus offers it."""
+
+    id: str
+    split: str
+    text: str
+    source: VideoFile | FrameFolder | Drawing
+    signer: str = ""
+    spans: tuple[SignSpan, ...] = ()
+    fps: float | None = None  # None: what the source says, else 25
+
+
+@dataclass(frozen=True)
+class PackedClip:
+    """One clip of a prepared folder: a line of `manifest.jsonl`. `file` is relative to that folder."""
+
+    id: str
+    split: str
+    text: str
+    file: str
+    num_frames: int
+    fps: float
+    signer: str = ""
+    spans: tuple[SignSpan, ...] = ()
+
+    def to_json(self) -> str:
+        """One line of JSON, keys in the order of the fields."""
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, line: str) -> PackedClip:
+        """Inverse of `to_json`. Raises KeyError/TypeError/ValueError on anything else."""
+        values = json.loads(line)
+        values["spans"] = tuple(SignSpan(**span) for span in values.get("spans", ()))
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A prepared folder: its clips and what `corpus.json` says of them."""
+
+    folder: Path
+    clips: tuple[PackedClip, ...]
+    corpus: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Manifest:
+        """Read `manifest.jsonl` and `corpus.json`. Raises CorpusError: missing, not JSON, duplicate id."""
+        folder = Path(folder)
+        path = folder / MANIFEST
+        if not path.is_file():
+            raise CorpusError(
+                f"no {MANIFEST}", where=folder, remedy="make it with: glossfree prepare CORPUS --out " + str(folder)
+            )
+        clips: dict[str, PackedClip] = {}
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            try:
+                clip = PackedClip.from_json(line)
+            except (ValueError, KeyError, TypeError) as error:
+                raise CorpusError(
+                    f"line {number} is not a clip ({error})", where=path, remedy="run glossfree prepare again"
+                ) from error
+            if clip.id in clips:
+                raise CorpusError(f"clip id {clip.id!r} twice (line {number})", where=path, remedy="keep one of them")
+            clips[clip.id] = clip
+        corpus_path = folder / CORPUS
+        corpus = json.loads(corpus_path.read_text(encoding="utf-8")) if corpus_path.is_file() else {}
+        return cls(folder, tuple(clips.values()), corpus)
+
+    def save(self) -> None:
+        """Write both files, each whole or not at all."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_atomic(self.folder / MANIFEST, "".join(clip.to_json() + "\n" for clip in self.clips))
+        write_atomic(self.folder / CORPUS, json.dumps(self.corpus, ensure_ascii=False, indent=1) + "\n")
+
+    def split(self, name: str) -> tuple[PackedClip, ...]:
+        """The clips of one split, in manifest order. Raises CorpusError if there are none."""
+        found = tuple(clip for clip in self.clips if clip.split == name)
+        if not found:
+            present = sorted({clip.split for clip in self.clips})
+            raise CorpusError(f"no clip in split {name!r}", where=self.folder, remedy=f"splits here: {present}")
+        return found
+
+    @property
+    def language(self) -> str:
+        """ISO 639-1 code of the spoken language, "de" unless the corpus says otherwise."""
+        return str(self.corpus.get("language", "de"))
+
+    def __iter__(self) -> Iterator[PackedClip]:
+        return iter(self.clips)
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Write a text file whole or not at all: a temporary file beside it, then a rename."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise CorpusError(
+            f"cannot be written ({error.strerror})", where=path, remedy="check space and rights"
+        ) from error
+
+
+def unique_texts(clips: Iterable[PackedClip]) -> list[str]:
+    """The distinct sentences of some clips, in order of first appearance."""
+    return list(dict.fromkeys(clip.text for clip in clips))

@@ -1,0 +1,50 @@
+"""What a user can do wrong, each with the place and the remedy.
+
+A `GlossfreeError` is a mistake of the input, never of the program: the command line turns it into one line and exit
+code 2. Wrong arguments of pure functions are `ValueError`; broken invariants of our own are `assert`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class GlossfreeError(Exception):
+    """One user-facing problem: what is wrong, where, and what to do about it."""
+
+    def __init__(self, problem: str, *, where: str | Path | None = None, remedy: str | None = None) -> None:
+        self.problem = problem
+        self.where = None if where is None else str(where)
+        self.remedy = remedy
+        parts = [problem if self.where is None else f"{self.where}: {problem}"]
+        if remedy:
+            parts.append(remedy)
+        super().__init__(" -> ".join(parts))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Keep the keyword arguments when a worker process sends the error back."""
+        return _rebuild, (type(self), self.problem, self.where, self.remedy)
+
+
+def _rebuild(cls: type[GlossfreeError], problem: str, where: str | None, remedy: str | None) -> GlossfreeError:
+    return cls(problem, where=where, remedy=remedy)
+
+
+class RecipeError(GlossfreeError):
+    """A recipe or an override that cannot be used; `where` is the file or the key."""
+
+
+class CorpusError(GlossfreeError):
+    """A corpus, manifest or sentence file that is incomplete or contradicts itself."""
+
+
+class ClipError(GlossfreeError):
+    """One clip that cannot be read; `where` holds its id and path."""
+
+
+class ModelError(GlossfreeError):
+    """A model or weights folder that is missing a file, was altered, or does not fit the recipe."""
+
+
+class RunError(GlossfreeError):
+    """A run folder that cannot be written, resumed or read, or a training that cannot go on."""

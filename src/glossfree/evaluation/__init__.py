@@ -1,0 +1,1 @@
+"""Decoding a split, scoring it, reporting it."""

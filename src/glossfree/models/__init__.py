@@ -1,0 +1,1 @@
+"""Tensors to tensors: the three levels, the head, the translator."""

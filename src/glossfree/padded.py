@@ -1,0 +1,52 @@
+"""Sequences of different lengths in one tensor: the type that all three levels of the hierarchy share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Padded:
+    """B sequences of width D, padded on the right to the longest: `values` (B, T, D), `lengths` (B,) int64.
+
+    `lengths` is the truth: what stands behind a sequence's end has no meaning, and nothing may depend on it.
+    """
+
+    values: Tensor
+    lengths: Tensor
+
+    def __post_init__(self) -> None:
+        if self.values.ndim != 3 or self.lengths.shape != self.values.shape[:1]:
+            raise ValueError(f"values (B,T,D) and lengths (B,) expected, got {self.values.shape}, {self.lengths.shape}")
+
+    @property
+    def mask(self) -> Tensor:
+        """(B, T) bool, True = real."""
+        steps = torch.arange(self.values.shape[1], device=self.values.device)
+        return steps[None, :] < self.lengths[:, None]
+
+    def mean(self) -> Tensor:
+        """Average over the real positions: (B, D) (section 3.2: "average pooling over frame and token sequences")."""
+        total = (self.values * self.mask[..., None].to(self.values.dtype)).sum(dim=1)
+        return total / self.lengths.clamp(min=1)[:, None].to(self.values.dtype)
+
+    def pack(self) -> Tensor:
+        """All real positions, one clip after another: (N, D) with N = sum of lengths."""
+        return self.values[self.mask]
+
+    @classmethod
+    def unpack(cls, packed: Tensor, lengths: Tensor) -> Padded:
+        """(N, D) packed rows -> Padded (B, max T, D), zeros as padding. Raises ValueError if N != sum(lengths)."""
+        if packed.ndim != 2 or packed.shape[0] != int(lengths.sum()):
+            raise ValueError(f"(N,D) with N = {int(lengths.sum())} expected, got {tuple(packed.shape)}")
+        longest = int(lengths.max()) if lengths.numel() else 0
+        mask = torch.arange(longest, device=packed.device)[None, :] < lengths[:, None]
+        values = packed.new_zeros(lengths.shape[0], longest, packed.shape[1])
+        return cls(values.masked_scatter(mask[..., None], packed), lengths)
+
+    def with_values(self, values: Tensor) -> Padded:
+        """The same lengths around new values (B, T, any width)."""
+        return Padded(values, self.lengths)

@@ -1,0 +1,1 @@
+"""Sentences to token ids and pseudo-glosses."""
