@@ -1,0 +1,80 @@
+"""What every corpus checks in the same way: legible lists of names, safe ids, sentences in two splits.
+
+Knows no file layout; the corpora and the commands share it so that the same problem reads the same everywhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from glossfree.errors import CorpusError
+
+NAMED = 10  # problems named one by one; the rest is a count
+_UNSAFE = re.compile(r"[^\w.+=@-]")  # \w is Unicode: letters with umlauts stay
+_LONGEST_ID = 150  # characters; with the pack's suffix and a temporary name still below the 255 bytes of common systems
+
+
+class HasText(Protocol):
+    """A clip, offered or packed: what it is called, where it belongs, what is said in it."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def split(self) -> str: ...
+    @property
+    def text(self) -> str: ...
+
+
+def name_some(names: Sequence[str], *, limit: int = NAMED) -> str:
+    """["a", "b", ..., "z"] -> "a, b, ... and 16 more": the first `limit` by name, then the count."""
+    shown = ", ".join(names[:limit])
+    return shown if len(names) <= limit else f"{shown} and {len(names) - limit:,} more"
+
+
+def is_safe_id(clip_id: str) -> bool:
+    """Whether an id is a file name on every common system as it stands: no separator, no leading dot, not too long."""
+    fits = len(clip_id.encode("utf-8")) <= _LONGEST_ID
+    return bool(clip_id) and fits and not _UNSAFE.search(clip_id) and not clip_id.startswith(".")
+
+
+def safe_id(name: str) -> str:
+    """Any name -> an id that is a file name; a name that had to change gets 8 hex digits, so that no two collide."""
+    if is_safe_id(name):
+        return name
+    digest = hashlib.sha256(name.encode("utf-8")).hexdigest()[:8]
+    stem = _UNSAFE.sub("_", name).lstrip(".")
+    while len(stem.encode("utf-8")) > _LONGEST_ID - 9:
+        stem = stem[:-1]
+    return f"{stem}-{digest}"
+
+
+def shared_sentences(clips: Iterable[HasText]) -> dict[str, tuple[str, ...]]:
+    """Sentences that occur in more than one split -> the splits, sorted; in order of first appearance."""
+    splits: dict[str, set[str]] = {}
+    for clip in clips:
+        splits.setdefault(clip.text, set()).add(clip.split)
+    return {text: tuple(sorted(found)) for text, found in splits.items() if len(found) > 1}
+
+
+def overlap_warning(clips: Sequence[HasText]) -> str | None:
+    """One line with the number of sentences, and of clips, that stand in two splits or more; None if there are none."""
+    shared = shared_sentences(clips)
+    if not shared:
+        return None
+    concerned = sum(clip.text in shared for clip in clips)
+    noun = "sentence occurs" if len(shared) == 1 else "sentences occur"
+    return f"{len(shared):,} {noun} in more than one split ({concerned:,} clips): scores on them show memory"
+
+
+def read_text(path: Path) -> str:
+    """A UTF-8 text file, with or without a byte order mark. Raises CorpusError: missing, not UTF-8, not readable."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise CorpusError(f"not UTF-8 (byte {error.start})", where=path, remedy="save the file as UTF-8") from error
+    except OSError as error:
+        raise CorpusError(f"cannot be read ({error.strerror})", where=path, remedy="check the path") from error
