@@ -1,0 +1,43 @@
+"""LoRA in place: a frozen module with small trainable matrices beside some of its linear layers (sections 3.1, 4.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from peft import LoraConfig, inject_adapter_in_model
+from peft.tuners.lora import LoraLayer
+from torch import nn
+
+
+def add_lora(
+    module: nn.Module,
+    targets: Sequence[str],
+    rank: int,
+    alpha: float,
+    dropout: float,
+    layers: Sequence[int] | None = None,
+) -> None:
+    """Freeze `module` and put LoRA beside every linear layer named in `targets`, in place.
+
+    y = W x + (alpha / rank) B A dropout(x); B starts at zero, so nothing changes before the first step. `layers`:
+    only in these blocks (numbers in the module's list of blocks); None: in all. Raises ValueError where no name fits.
+    """
+    module.requires_grad_(False)
+    config = LoraConfig(
+        r=rank,
+        lora_alpha=alpha,
+        lora_dropout=dropout,
+        target_modules=list(targets),
+        layers_to_transform=None if layers is None else list(layers),
+        bias="none",
+    )
+    inject_adapter_in_model(config, module)
+
+
+def merge_lora(module: nn.Module) -> None:
+    """Add every adapter's product to its base weight and put the plain linear layer back, in place."""
+    for parent in list(module.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, LoraLayer):
+                child.merge()
+                setattr(parent, name, child.get_base_layer())

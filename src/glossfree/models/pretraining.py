@@ -1,0 +1,68 @@
+"""Hierarchical pre-training: segments against pseudo-glosses, video against sentence (section 3.2)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from glossfree.models.hierarchy import HierarchicalEncoder
+from glossfree.models.language import TextEncoder
+from glossfree.models.prototypes import GlossScores, PseudoGlossHead
+
+MAX_LOGIT_SCALE = 100.0  # CLIP's bound: beyond it training becomes unstable
+
+
+@dataclass(frozen=True)
+class PretrainingOutput:
+    """What eqs 3 and 4 compare: `gloss`; `video` and `text` (B, E), pooled; `logit_scale` = 1 / tau, a scalar."""
+
+    gloss: GlossScores
+    video: Tensor
+    text: Tensor
+    logit_scale: Tensor
+
+
+class PretrainingModel(nn.Module):
+    """Frames and sentences -> PretrainingOutput. B clips, L tokens, E language width.
+
+    One learned token stands in front of the segments; its row is part of the average that eq 4 compares.
+    `text_encoder` may be None where text features are always passed in: it is frozen, so a sentence's features never
+    change, and its 154 M parameters need not stay in memory.
+    """
+
+    def __init__(
+        self,
+        hierarchy: HierarchicalEncoder,
+        head: PseudoGlossHead,
+        text_encoder: TextEncoder | None,
+        logit_scale: float = 1 / 0.07,
+    ) -> None:
+        super().__init__()
+        self.hierarchy = hierarchy
+        self.head = head
+        self.text_encoder = text_encoder
+        self.token = nn.Parameter(torch.randn(1, head.projection.in_features) * 0.02)
+        self.logit_scale = nn.Parameter(torch.tensor(math.log(logit_scale)))
+
+    def forward(
+        self,
+        frames: Tensor,
+        lengths: Tensor,
+        labels: Tensor | None = None,
+        level: str = "frames",
+        text_features: Tensor | None = None,
+    ) -> PretrainingOutput:
+        """Rows of all clips at `level`, and labels (B, L) "pieces </s> code" or text features (B, E) of the sentences.
+
+        Raises ValueError where neither labels with a text encoder nor text features are given.
+        """
+        if text_features is None:
+            if self.text_encoder is None or labels is None:
+                raise ValueError("text_features, or labels and a text encoder, are needed")
+            text_features = self.text_encoder(labels)
+        levels = self.hierarchy(frames, lengths, level, prefix=self.token)
+        self.logit_scale.data.clamp_(max=math.log(MAX_LOGIT_SCALE))
+        return PretrainingOutput(self.head(levels.segment), levels.video.mean(), text_features, self.logit_scale.exp())

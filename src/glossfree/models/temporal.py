@@ -1,0 +1,128 @@
+"""Frame features -> segment features: a local-attention transformer that halves time (section 3.1).
+
+B clips, T frames, S = ceil(T / 2) segments, D temporal width, E language width. Padding never reaches a real
+position: a clip's segment features are the same alone and in a batch.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from glossfree.models.attention import local_attention, rotary
+from glossfree.padded import Padded
+
+
+class TemporalEncoder(nn.Module):
+    """Padded (B, T, D) -> Padded (B, S, E), S = ceil(T / 2)."""
+
+    def __init__(
+        self,
+        hidden_size: int,
+        output_size: int,
+        num_layers: int,
+        num_heads: int,
+        mlp_size: int,
+        window_size: int,
+        downsample_after: int,
+        dropout: float,
+        drop_path: float,
+        layer_scale: float,
+    ) -> None:
+        super().__init__()
+        self.downsample_after = downsample_after
+        # stochastic depth rises from 0 in the first layer to drop_path in the last
+        rates = [drop_path * layer / max(num_layers - 1, 1) for layer in range(num_layers)]
+        self.layers = nn.ModuleList(
+            TemporalLayer(hidden_size, num_heads, mlp_size, window_size, dropout, rate, layer_scale) for rate in rates
+        )
+        self.output = nn.Linear(hidden_size, output_size)
+
+    def forward(self, frame_features: Padded) -> Padded:
+        """Padded (B, T, D) -> Padded (B, S, E)."""
+        values = frame_features.values
+        sequence = frame_features.with_values(values + sinusoids(values.shape[1], values.shape[2]).to(values))
+        for number, layer in enumerate(self.layers, start=1):
+            sequence = layer(sequence)
+            if number == self.downsample_after:
+                sequence = halve(sequence)
+        return sequence.with_values(self.output(sequence.values))
+
+    def out_lengths(self, lengths: Tensor) -> Tensor:
+        """Frames of each clip -> its segments: ceil(length / 2)."""
+        return (lengths + 1) // 2
+
+
+class TemporalLayer(nn.Module):
+    """Post-norm transformer layer: x = LN(x + drop_path(layer_scale * attention(x))); x = LN(x + drop_path(MLP(x)))."""
+
+    def __init__(
+        self,
+        hidden_size: int,
+        num_heads: int,
+        mlp_size: int,
+        window_size: int,
+        dropout: float,
+        drop_path: float,
+        layer_scale: float,
+    ) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.window_size = window_size
+        self.drop_path = drop_path
+        self.qkv = nn.Linear(hidden_size, 3 * hidden_size)
+        self.projection = nn.Linear(hidden_size, hidden_size)
+        self.layer_scale = nn.Parameter(torch.full((hidden_size,), layer_scale))
+        self.attention_norm = nn.LayerNorm(hidden_size)
+        self.mlp = nn.Sequential(
+            nn.Linear(hidden_size, mlp_size),
+            nn.GELU(),
+            nn.Dropout(dropout),
+            nn.Linear(mlp_size, hidden_size),
+        )
+        self.mlp_norm = nn.LayerNorm(hidden_size)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, sequence: Padded) -> Padded:
+        """Padded (B, T, D) -> Padded (B, T, D)."""
+        values = sequence.values
+        values = self.attention_norm(values + self._drop_path(self.layer_scale * self._attention(sequence)))
+        values = self.mlp_norm(values + self._drop_path(self.dropout(self.mlp(values))))
+        return sequence.with_values(values)
+
+    def _attention(self, sequence: Padded) -> Tensor:
+        """Windowed self-attention with rotary positions: (B, T, D)."""
+        batch, steps, width = sequence.values.shape
+        heads = self.qkv(sequence.values).view(batch, steps, 3, self.num_heads, width // self.num_heads)
+        query, key, value = heads.permute(2, 0, 3, 1, 4)
+        positions = torch.arange(steps, device=query.device)
+        attended = local_attention(
+            rotary(query, positions), rotary(key, positions), value, sequence.lengths, self.window_size
+        )
+        return self.dropout(self.projection(attended.transpose(1, 2).reshape(batch, steps, width)))
+
+    def _drop_path(self, branch: Tensor) -> Tensor:
+        """Stochastic depth: in training, the whole branch of a clip is dropped with probability drop_path."""
+        if not self.training or self.drop_path == 0:
+            return branch
+        kept = branch.new_empty(branch.shape[0], 1, 1).bernoulli_(1 - self.drop_path)
+        return branch * kept / (1 - self.drop_path)
+
+
+def halve(sequence: Padded) -> Padded:
+    """Padded (B, T, D) -> Padded (B, ceil(T / 2), D): average pooling, kernel 3, stride 2, padding 1.
+
+    Steps behind a clip's end count as zeros, exactly as the border does, and the sum is always divided by 3
+    (torch's and the released code's habit): so the last segment of a clip is the same alone and in a batch.
+    """
+    real = sequence.values * sequence.mask[..., None].to(sequence.values.dtype)
+    pooled = functional.avg_pool1d(real.transpose(1, 2), kernel_size=3, stride=2, padding=1).transpose(1, 2)
+    return Padded(pooled, (sequence.lengths + 1) // 2)
+
+
+def sinusoids(steps: int, width: int) -> Tensor:
+    """Sinusoidal positions (T, D): sines in the even columns, cosines in the odd ones, of wavelengths 2 pi to 20,000 pi."""
+    rates = 10_000.0 ** (-torch.arange(0, width, 2, dtype=torch.float32) / width)
+    angles = torch.arange(steps, dtype=torch.float32)[:, None] * rates
+    return torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(-2)[:, :width]
