@@ -1,0 +1,50 @@
+"""Every corpus by name: one file with `clips(root, split)`, one line here.
+
+`CORPORA` is the only place that lists them; the command line, `prepare` and the contract tests go through it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from glossfree.corpora import folder, phoenix14t
+from glossfree.corpora.manifest import Clip
+from glossfree.errors import CorpusError
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """What a corpus can do: `clips(root, split, *, limit=None, **options)`, and what `prepare` must know of it.
+
+    `check(root)` lists what is odd or missing, by name, without reading a frame. `options` are the further keywords
+    that `clips` takes ("count": clips of a split, "seed"); `fps` holds where neither clip nor file says another.
+    """
+
+    name: str
+    clips: Callable[..., Iterator[Clip]]
+    needs_root: bool = True
+    language: str = "de"
+    fps: float = 25.0
+    check: Callable[[Path], list[str]] | None = None
+    options: tuple[str, ...] = ()
+
+
+CORPORA: dict[str, Corpus] = {
+    corpus.name: corpus
+    for corpus in (
+        Corpus("phoenix14t", phoenix14t.clips, fps=phoenix14t.FPS, check=phoenix14t.check),
+        Corpus("folder", folder.clips, check=folder.check),
+    )
+}
+
+
+def find_corpus(name: str) -> Corpus:
+    """A name -> its corpus. Raises CorpusError with the nearest spelling and all choices."""
+    if name in CORPORA:
+        return CORPORA[name]
+    near = difflib.get_close_matches(name.lower(), list(CORPORA), n=1, cutoff=0.4)
+    guess = f"did you mean {near[0]!r}? " if near else ""
+    raise CorpusError("no such corpus", where=name, remedy=f"{guess}one of {', '.join(CORPORA)}")
