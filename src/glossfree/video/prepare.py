@@ -1,0 +1,240 @@
+"""Clips of a corpus -> a prepared folder: packed videos, `manifest.jsonl`, `corpus.json` (docs/data.md).
+
+Packing runs in processes that write the files themselves and send back a small record, so memory does not grow with
+the corpus. It can be killed at any moment: files appear whole or not at all, `packed.jsonl` names each with a
+fingerprint of its source and settings, and the next run packs only what is missing or has changed.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import cv2
+
+from glossfree.corpora.manifest import FORMAT, MANIFEST, Clip, Manifest, PackedClip
+from glossfree.errors import ClipError, CorpusError, GlossfreeError
+from glossfree.video.decode import frames_of
+from glossfree.video.journal import Record, appending, fingerprint, read_journal
+from glossfree.video.pack import SETTINGS, SUFFIX, write_clip
+
+CLIPS = "clips"
+IN_FLIGHT = 4  # clips per worker that wait in the queue
+Progress = Callable[[int, int, int], None]
+
+
+@dataclass(frozen=True)
+class PrepareResult:
+    """What a run of `prepare` did. `frames` and `seconds` count this run's packing, not what was kept."""
+
+    manifest: Manifest
+    failed: tuple[tuple[str, str], ...]
+    packed: int
+    skipped: int
+    frames: int
+    seconds: float
+
+    @property
+    def frames_per_second(self) -> float:
+        """Frames packed per second of wall time, by all workers together."""
+        return self.frames / self.seconds if self.seconds > 0 else 0.0
+
+
+@dataclass(frozen=True)
+class Task:
+    """One clip to pack: `file` is relative to the prepared folder `out`."""
+
+    clip: Clip
+    out: Path
+    file: str
+    frame_size: int
+    fingerprint: str
+
+
+def prepare(
+    corpus: str,
+    clips: Iterable[Clip],
+    out: str | Path,
+    *,
+    frame_size: int = 256,
+    workers: int = 1,
+    strict: bool = False,
+    language: str = "de",
+    on_progress: Progress | None = None,
+    settings: dict[str, Any] | None = None,
+) -> PrepareResult:
+    """Pack every clip into `out` at frame_size x frame_size pixels and write its manifest, in the order of the corpus.
+
+    `workers` processes; up to 1 means this process. `on_progress(clips done, clips in all, frames packed)`.
+    A clip that cannot be read is listed in `failed` and in corpus.json; with `strict` its ClipError is raised.
+    Raises CorpusError: no clips, an id twice, not one clip readable; GlossfreeError: `out` cannot be written, a worker
+    died. After any of them, as after an interruption, the same call goes on where this one stopped.
+    """
+    out, started = Path(out), time.perf_counter()
+    tasks = _tasks(list(clips), out, frame_size)
+    _clean(out)
+    journal = read_journal(out)
+    kept = {task.clip.id for task in tasks if _is_packed(task, journal)}
+    todo = [task for task in tasks if task.clip.id not in kept]
+    if any((out / task.file).exists() for task in todo):
+        (out / MANIFEST).unlink(missing_ok=True)  # files are about to change under it
+    failed: dict[str, str] = {}
+    frames = 0
+    report = on_progress or (lambda done, total, frames: None)
+    try:
+        report(len(kept), len(tasks), frames)
+        with appending(out, journal) as append, closing(_pack_all(todo, workers)) as outcomes:
+            for done, (clip_id, outcome) in enumerate(outcomes, start=len(kept) + 1):
+                if isinstance(outcome, ClipError):
+                    if strict:
+                        raise outcome
+                    failed[clip_id] = str(outcome)
+                else:
+                    journal[clip_id] = outcome
+                    append(outcome)
+                    frames += outcome.num_frames
+                report(done, len(tasks), frames)
+    finally:
+        _clean(out)
+    manifest = _manifest(corpus, language, tasks, journal, failed, out, frame_size, settings or {})
+    manifest.save()
+    return PrepareResult(
+        manifest=manifest,
+        failed=tuple((task.clip.id, failed[task.clip.id]) for task in tasks if task.clip.id in failed),
+        packed=len(todo) - len(failed),
+        skipped=len(kept),
+        frames=frames,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _tasks(clips: list[Clip], out: Path, frame_size: int) -> list[Task]:
+    if not clips:
+        raise CorpusError("no clips to prepare", where=out, remedy="check --root, --limit and the sentence file")
+    doubles = [clip_id for clip_id, count in Counter(clip.id for clip in clips).items() if count > 1]
+    if doubles:
+        raise CorpusError(f"clip id {doubles[0]!r} twice", where=out, remedy="give every clip an id of its own")
+    return [Task(clip, out, _file(clip), frame_size, fingerprint(clip, frame_size)) for clip in clips]
+
+
+def _file(clip: Clip) -> str:
+    """Where a clip lies in the prepared folder; signs that a file name cannot hold become %XX."""
+    return f"{CLIPS}/{quote(clip.split, safe=' ')}/{quote(clip.id, safe=' ()+,=@')}{SUFFIX}"
+
+
+def _is_packed(task: Task, journal: dict[str, Record]) -> bool:
+    record, path = journal.get(task.clip.id), task.out / task.file
+    if record is None or not task.fingerprint or (record.file, record.fingerprint) != (task.file, task.fingerprint):
+        return False
+    return path.is_file() and path.stat().st_size == record.num_bytes
+
+
+def _clean(out: Path) -> None:
+    """Make the folder if need be, and drop what a killed run left half-written."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for leftover in (out / CLIPS).glob(f"*/.*{SUFFIX}.*.tmp"):
+            leftover.unlink(missing_ok=True)
+    except OSError as error:
+        raise GlossfreeError(
+            f"cannot be written ({error.strerror})", where=out, remedy="choose another --out, or check its rights"
+        ) from error
+
+
+def _pack_all(tasks: list[Task], workers: int) -> Generator[tuple[str, Record | ClipError], None, None]:
+    """Tasks -> (clip id, record or what is wrong with it) as they finish, at most IN_FLIGHT per worker under way."""
+    if workers <= 1 or len(tasks) <= 1:
+        yield from map(_pack, tasks)
+        return
+    context = multiprocessing.get_context("spawn")  # fork would copy threads of the parent in the middle of their work
+    workers = min(workers, len(tasks))
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+    waiting, running = deque(tasks), set[Future[tuple[str, Record | ClipError]]]()
+    try:
+        while waiting or running:
+            while waiting and len(running) < IN_FLIGHT * workers:
+                running.add(pool.submit(_pack, waiting.popleft()))
+            finished, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in finished:
+                yield future.result()
+    except BrokenProcessPool as error:
+        raise GlossfreeError(
+            "a packing process died (killed, or out of memory)",
+            where=tasks[0].out,
+            remedy="run the same command again, with fewer workers: what is packed is kept",
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _start_worker() -> None:
+    """One thread per worker; Ctrl-C ends it at once, and so does the end of its parent, which can be killed unheard."""
+    cv2.setNumThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def end_with_parent() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
+
+
+def _pack(task: Task) -> tuple[str, Record | ClipError]:
+    """Decode or render one clip and write its file; what is wrong with the clip is a result, a full disk is raised."""
+    clip, path = task.clip, task.out / task.file
+    try:
+        frames, fps = frames_of(clip, task.frame_size)
+    except ClipError as error:
+        return clip.id, error
+    except MemoryError:
+        remedy = "cut it into shorter clips, or use fewer workers"
+        return clip.id, ClipError("does not fit into memory", where=f"clip {clip.id}", remedy=remedy)
+    write_clip(path, frames, fps)
+    return clip.id, Record(clip.id, task.file, task.fingerprint, len(frames), fps, path.stat().st_size)
+
+
+def _manifest(
+    corpus: str,
+    language: str,
+    tasks: list[Task],
+    journal: dict[str, Record],
+    failed: dict[str, str],
+    out: Path,
+    frame_size: int,
+    settings: dict[str, Any],
+) -> Manifest:
+    """The manifest of everything that is packed. Raises CorpusError if that is nothing."""
+    good = [(task.clip, journal[task.clip.id]) for task in tasks if task.clip.id not in failed]
+    if not good:
+        first = next(iter(failed.values()))
+        raise CorpusError(f"none of {len(tasks)} clips can be read; the first: {first}", where=out)
+    packed = tuple(
+        PackedClip(clip.id, clip.split, clip.text, record.file, record.num_frames, record.fps, clip.signer, clip.spans)
+        for clip, record in good
+    )
+    about = {
+        "format": FORMAT,
+        "name": corpus,
+        "language": language,
+        "frame_size": frame_size,
+        "container": SETTINGS,
+        "settings": settings,
+        "splits": dict(Counter(clip.split for clip in packed)),
+        "frames": sum(clip.num_frames for clip in packed),
+        "problems": [{"id": task.clip.id, "message": failed[task.clip.id]} for task in tasks if task.clip.id in failed],
+    }
+    return Manifest(out, packed, about)
