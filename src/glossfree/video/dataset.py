@@ -1,0 +1,227 @@
+"""Packed clips -> `ClipBatch`es: read, sample, augment, collate.
+
+What a clip looks like in an epoch depends on (seed, epoch, clip id) and on nothing else: not on the number of workers,
+not on the order of the clips, not on what was drawn before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, get_worker_info
+
+from glossfree.corpora.manifest import PackedClip
+from glossfree.errors import ClipError
+from glossfree.video.augment import View, apply, draw_affine
+from glossfree.video.batch import ClipBatch, Level
+from glossfree.video.cache import FrameCache
+from glossfree.video.pack import read_clip
+from glossfree.video.sampling import sample_frames, sampled_length
+
+Encode = Callable[[str], list[int]]
+OnBadClip = Literal["stop", "skip"]
+IGNORED = -100  # a label that no loss counts
+
+
+@dataclass(frozen=True)
+class ClipItem:
+    """One clip as the network gets it: `frames` (T, 3, H, W) uint8, or (T, D) features computed before."""
+
+    id: str
+    text: str
+    frames: Tensor
+    labels: Tensor | None  # (L,) int64
+    gloss_targets: Tensor | None  # (P,) float32
+    level: Level = "frames"
+
+
+class Targets:
+    """What a clip is to be turned into: token ids of its sentence and the multi-hot set of its pseudo-glosses.
+
+    `encode`: sentence -> ids; `gloss_targets`: clip id -> (P,). Each distinct sentence is encoded once.
+    Raises ValueError if a clip has no entry in `gloss_targets`.
+    """
+
+    def __init__(
+        self, clips: Sequence[PackedClip], encode: Encode | None, gloss_targets: Mapping[str, np.ndarray] | None
+    ) -> None:
+        self.labels: dict[str, Tensor] | None = None
+        self.glosses: dict[str, Tensor] | None = None
+        if encode is not None:
+            texts = dict.fromkeys(clip.text for clip in clips)
+            self.labels = {text: torch.tensor(encode(text), dtype=torch.int64) for text in texts}
+        if gloss_targets is not None:
+            missing = [clip.id for clip in clips if clip.id not in gloss_targets]
+            if missing:
+                raise ValueError(f"gloss_targets lacks {len(missing)} clips, the first is {missing[0]!r}")
+            self.glosses = {
+                clip.id: torch.from_numpy(np.asarray(gloss_targets[clip.id], dtype=np.float32)) for clip in clips
+            }
+
+    def item(self, clip: PackedClip, frames: Tensor, level: Level) -> ClipItem:
+        """A clip and its frames, with all that belongs to them."""
+        labels = None if self.labels is None else self.labels[clip.text]
+        glosses = None if self.glosses is None else self.glosses[clip.id]
+        return ClipItem(clip.id, clip.text, frames, labels, glosses, level)
+
+
+class ClipDataset(Dataset[ClipItem | ClipError | None]):
+    """The clips of one split as `ClipItem`s of uint8 frames (T, 3, crop, crop), T = `lengths[index]`.
+
+    `augment` draws frames and view at random, else both are deterministic (centre crop). `on_bad_clip` "stop" raises
+    ClipError with id and path (in a loader's worker: hands it over, for the loader to raise); "skip" gives None, which
+    `collate` leaves out and `bad_clips` lists. `cache_bytes` keeps decoded frames in memory (see FrameCache).
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        clips: Sequence[PackedClip],
+        view: View,
+        *,
+        stride: int = 1,
+        max_frames: int = 300,
+        encode: Encode | None = None,
+        gloss_targets: Mapping[str, np.ndarray] | None = None,
+        augment: bool = False,
+        seed: int = 0,
+        on_bad_clip: OnBadClip = "stop",
+        cache_bytes: int = 0,
+    ) -> None:
+        if on_bad_clip not in get_args(OnBadClip):
+            raise ValueError(f"on_bad_clip is one of {get_args(OnBadClip)}, got {on_bad_clip!r}")
+        self.folder, self.clips, self.view = Path(folder), tuple(clips), view
+        self.stride, self.max_frames = stride, max_frames
+        self.augment, self.seed, self.on_bad_clip = augment, seed, on_bad_clip
+        self.lengths = [sampled_length(clip.num_frames, stride, max_frames) for clip in self.clips]
+        self.targets = Targets(self.clips, encode, gloss_targets)
+        self.cache = FrameCache([clip.num_frames for clip in self.clips], view.frame_size, cache_bytes)
+        # Shared tensors: workers that outlive an epoch must learn of the next, and tell of the clips they skip.
+        self._epoch, self._bad = torch.zeros(1, dtype=torch.int64), torch.zeros(len(self.clips), dtype=torch.bool)
+        for shared in (self._epoch, self._bad):
+            shared.share_memory_()  # type: ignore[no-untyped-call]
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw anew from here on, in this process and in all workers."""
+        self._epoch.fill_(epoch)
+
+    def __getitem__(self, index: int) -> ClipItem | ClipError | None:
+        clip = self.clips[index]
+        rng = clip_rng(self.seed, int(self._epoch), clip.id) if self.augment else None
+        indices = sample_frames(clip.num_frames, stride=self.stride, max_frames=self.max_frames, rng=rng)
+        matrix = draw_affine(self.view, rng)
+        try:
+            frames = self._frames(index, indices)
+        except ClipError as error:
+            if self.on_bad_clip == "skip":
+                self._bad[index] = True
+                return None
+            if get_worker_info() is None:
+                raise
+            return error  # raised in a worker, it would arrive as a page of traceback instead of one line
+        planes = apply(frames, matrix, self.view.crop_size)
+        return self.targets.item(clip, torch.from_numpy(planes), "frames")
+
+    def bad_clips(self) -> list[str]:
+        """The ids of the clips skipped so far, by any worker, in manifest order."""
+        return [clip.id for clip, bad in zip(self.clips, self._bad.tolist(), strict=True) if bad]
+
+    def _frames(self, index: int, indices: np.ndarray) -> np.ndarray:
+        frames = self.cache.get(index)
+        if frames is None and not self.cache.has_room(index):
+            return self._read(index, indices)
+        if frames is None:
+            frames = self._read(index, None)
+            self.cache.put(index, frames)
+        return np.asarray(frames[indices])
+
+    def _read(self, index: int, indices: np.ndarray | None) -> np.ndarray:
+        """Frames of one clip; ClipError names id and path, and tells a file that the manifest does not describe."""
+        clip, size = self.clips[index], self.view.frame_size
+        path = self.folder / clip.file
+        where = f"clip {clip.id} ({path})"
+        try:
+            frames = read_clip(path, indices)
+        except ClipError as error:
+            raise ClipError(error.problem, where=where, remedy=error.remedy) from error
+        expected = (clip.num_frames if indices is None else len(indices), size, size, 3)
+        if frames.shape != expected:
+            raise ClipError(
+                f"frames of shape {frames.shape} where {expected} is expected",
+                where=where,
+                remedy="run glossfree prepare again with the recipe's frame_size",
+            )
+        return frames
+
+
+class FeatureDataset(Dataset[ClipItem]):
+    """The clips of one split with features computed before: `features[clip id]` (T, D), of level `level`.
+
+    Raises ValueError if a clip has none.
+    """
+
+    def __init__(
+        self,
+        features: Mapping[str, Tensor],
+        clips: Sequence[PackedClip],
+        *,
+        level: Level,
+        encode: Encode | None = None,
+        gloss_targets: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
+        missing = [clip.id for clip in clips if clip.id not in features]
+        if missing:
+            raise ValueError(f"{len(missing)} clips have no features, the first is {missing[0]!r}")
+        self.clips, self.features, self.level = tuple(clips), features, level
+        self.lengths = [len(features[clip.id]) for clip in self.clips]
+        self.targets = Targets(self.clips, encode, gloss_targets)
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Nothing is drawn here: every epoch is the same."""
+
+    def __getitem__(self, index: int) -> ClipItem:
+        clip = self.clips[index]
+        return self.targets.item(clip, self.features[clip.id], self.level)
+
+
+def clip_rng(seed: int, epoch: int, clip_id: str) -> np.random.Generator:
+    """The source of chance for one clip in one epoch, the same on every machine and in every process."""
+    digest = hashlib.sha256(f"{seed}/{epoch}/{clip_id}".encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:16], "little"))
+
+
+def collate(items: Sequence[ClipItem | ClipError | None]) -> ClipBatch | ClipError:
+    """Items -> one packed batch: frames (N, ...) one clip after another, labels (B, L) padded with -100.
+
+    Skipped clips (None) are left out, a batch of skipped clips has B = N = 0; the first ClipError is handed on.
+    """
+    for item in items:
+        if isinstance(item, ClipError):
+            return item
+    clips = [item for item in items if isinstance(item, ClipItem)]
+    if not clips:
+        return ClipBatch((), torch.empty(0, 3, 0, 0, dtype=torch.uint8), torch.empty(0, dtype=torch.int64), ())
+    labels = [item.labels for item in clips if item.labels is not None]
+    glosses = [item.gloss_targets for item in clips if item.gloss_targets is not None]
+    return ClipBatch(
+        ids=tuple(item.id for item in clips),
+        frames=torch.cat([item.frames for item in clips]),
+        lengths=torch.tensor([len(item.frames) for item in clips]),
+        texts=tuple(item.text for item in clips),
+        labels=torch.nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=IGNORED) if labels else None,
+        gloss_targets=torch.stack(glosses) if glosses else None,
+        level=clips[0].level,
+    )
