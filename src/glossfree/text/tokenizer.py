@@ -1,0 +1,279 @@
+"""Sentences -> token ids and back, in mBART's layout, over a SentencePiece unigram model.
+
+Ids: `<s>` 0, `<pad>` 1, `</s>` 2, `<unk>` 3, then the pieces in the model's order, the language codes in mBART's
+official order, `<mask>` last: 250,027 for mBART-large-cc25, where `de_DE` is 250,003. A SentencePiece file starts with
+`<unk>`, `<s>`, `</s>`, so that piece number n of the file (n >= 3) has id n + 1.
+
+A character that no piece covers would be `<unk>` and lost. Trimming makes that possible: a letter that the training
+sentences only use inside longer pieces has none of its own any more. Such a character is spelled: `<mask>`, then its
+code point in digits, each digit a language code. These tokens are in every vocabulary, in this order in no other text,
+and `decode` reads them back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import unicodedata
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import sentencepiece
+from google.protobuf.message import DecodeError
+from sentencepiece import sentencepiece_model_pb2
+
+from glossfree.corpora.manifest import write_atomic
+from glossfree.errors import CorpusError, ModelError
+
+MODEL_FILE, SETTINGS_FILE = "sentencepiece.bpe.model", "tokenizer.json"
+FORMAT = "glossfree-tokenizer-1"
+SPECIALS = ("<s>", "<pad>", "</s>", "<unk>")
+MASK = "<mask>"
+FILE_SPECIALS = ("<unk>", "<s>", "</s>")  # the first entries of a SentencePiece file
+OFFSET = len(SPECIALS) - len(FILE_SPECIALS)
+# fmt: off
+CODES_25 = (
+    "ar_AR", "cs_CZ", "de_DE", "en_XX", "es_XX", "et_EE", "fi_FI", "fr_XX", "gu_IN", "hi_IN", "it_IT", "ja_XX", "kk_KZ",
+    "ko_KR", "lt_LT", "lv_LV", "my_MM", "ne_NP", "nl_XX", "ro_RO", "ru_RU", "si_LK", "tr_TR", "vi_VN", "zh_CN",
+)
+CODES_50 = (  # mBART-large-50: 52 of them
+    *CODES_25,
+    "af_ZA", "az_AZ", "bn_IN", "fa_IR", "he_IL", "hr_HR", "id_ID", "ka_GE", "km_KH", "mk_MK", "ml_IN", "mn_MN", "mr_IN",
+    "pl_PL", "ps_AF", "pt_XX", "sv_SE", "sw_KE", "ta_IN", "te_IN", "th_TH", "tl_XX", "uk_UA", "ur_PK", "xh_ZA", "gl_ES",
+    "sl_SI",
+)
+# fmt: on
+
+
+class SentenceTokenizer:
+    """A SentencePiece model, its language codes and the language that it writes. V = `len(tokenizer)`.
+
+    `model` is the content of a SentencePiece file. Raises ModelError if it is none, or not in mBART's layout.
+    """
+
+    pad_id, bos_id, eos_id, unk_id = 1, 0, 2, 3
+
+    def __init__(self, model: bytes, language: str = "de_DE", codes: Sequence[str] = CODES_25, *, where: Any = None):
+        self._model = model
+        self.language = language
+        self.codes = tuple(codes)
+        proto = _parse(model, where)
+        if language not in self.codes:
+            raise ModelError(f"no language {language!r}", where=where, remedy=f"one of {', '.join(self.codes)}")
+        self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+        pieces = [piece.piece for piece in proto.pieces[len(FILE_SPECIALS) :]]
+        self.pieces: list[str] = [*SPECIALS, *pieces, *self.codes, MASK]  # position = id
+        self._first_code = len(SPECIALS) + len(pieces)
+        self.mask_id = len(self.pieces) - 1
+        self.language_id = self._first_code + self.codes.index(language)
+
+    def __len__(self) -> int:
+        return len(self.pieces)
+
+    @property
+    def num_pieces(self) -> int:
+        """Pieces of the model, without special tokens, codes and mask."""
+        return self._first_code - len(SPECIALS)
+
+    @property
+    def sha256(self) -> str:
+        """Identity: the model file, the codes, the language."""
+        digest = hashlib.sha256(self._model)
+        digest.update(json.dumps([self.language, *self.codes]).encode())
+        return digest.hexdigest()
+
+    def encode(self, text: str) -> list[int]:
+        """Sentence -> piece ids, `</s>`, language code (mBART's target format; never `<unk>`)."""
+        return [*self.piece_ids(text), self.eos_id, self.language_id]
+
+    def piece_ids(self, text: str) -> list[int]:
+        """Sentence (or a run of its words) -> ids of its pieces alone."""
+        text = normalise(text)
+        ids = self._processor.encode(text)
+        if 0 not in ids:
+            return [number + OFFSET for number in ids]
+        spelled: list[int] = []
+        for piece in self._processor.encode(text, out_type=str):
+            number = self._processor.piece_to_id(piece)
+            spelled += [number + OFFSET] if number else [i for character in piece for i in self._spell(character)]
+        return spelled
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Token ids -> sentence; special tokens, codes and negative ids (ignored labels) are skipped."""
+        parts: list[str] = []
+        digits: list[int] | None = None  # of a spelled character, while one is being read
+        for token in [*map(int, ids), self.pad_id]:
+            if digits is not None and self._first_code <= token < self.mask_id:
+                digits.append(token - self._first_code)
+                continue
+            if digits:
+                parts.append(self._unspell(digits))
+            digits = [] if token == self.mask_id else None
+            if len(SPECIALS) <= token < self._first_code:
+                parts.append(self.pieces[token])
+        return " ".join("".join(parts).replace("▁", " ").split())
+
+    def _spell(self, character: str) -> list[int]:
+        """A character without a piece -> mask and its code point, most significant digit first."""
+        digits, rest = [], ord(character)
+        while rest:
+            rest, digit = divmod(rest, len(self.codes))
+            digits.append(self._first_code + digit)
+        return [self.mask_id, *reversed(digits)]
+
+    def _unspell(self, digits: Sequence[int]) -> str:
+        point = 0
+        for digit in digits[:8]:
+            point = point * len(self.codes) + digit
+        return chr(point) if point < 0x110000 and not 0xD800 <= point < 0xE000 else ""
+
+    def trimmed(self, sentences: Iterable[str]) -> tuple[SentenceTokenizer, list[int]]:
+        """Keep only the pieces that the best segmentations of `sentences` use, with their scores and order.
+
+        Returns the smaller tokenizer and, for each of its ids, the id here: the row of the embedding table to keep.
+        The same sentences are segmented as before (their best path is still there, nothing was added); others fall
+        back to smaller pieces. Raises CorpusError without sentences.
+        """
+        used = {number for ids in self._processor.encode([normalise(text) for text in sentences]) for number in ids}
+        used -= set(range(len(FILE_SPECIALS)))
+        if not used:
+            raise CorpusError("no training sentence to trim the vocabulary to", remedy="name some with text in them")
+        proto = _parse(self._model, None)
+        keep = [*range(len(FILE_SPECIALS)), *sorted(used)]
+        pieces = [proto.pieces[number] for number in keep]
+        small = sentencepiece_model_pb2.ModelProto()  # type: ignore[attr-defined]
+        small.CopyFrom(proto)
+        small.DiscardUnknownFields()  # a self-test of the full model may be among them, and would fail now
+        del small.pieces[:]
+        small.pieces.extend(pieces)
+        small.trainer_spec.vocab_size = len(pieces)
+        model = small.SerializeToString(deterministic=True)
+        kept_ids = [*range(len(SPECIALS)), *(number + OFFSET for number in sorted(used))]
+        kept_ids += range(self._first_code, len(self))
+        return SentenceTokenizer(model, self.language, self.codes), kept_ids
+
+    @classmethod
+    def train(cls, sentences: Iterable[str], num_pieces: int, language: str = "de_DE") -> SentenceTokenizer:
+        """Training sentences -> a unigram model of about `num_pieces` pieces that covers all their characters.
+
+        Fewer pieces where the sentences do not give as many, more where they have more characters than that. Text is
+        kept as it is but for Unicode's canonical composition (mBART's own file also folds compatibility forms).
+        One thread and no sampling: the same sentences give the same bytes. Raises CorpusError without sentences.
+        """
+        lines = [line for line in map(normalise, sentences) if line]
+        if not lines:
+            raise CorpusError("no training sentence to make pieces from", remedy="name some with text in them")
+        characters = {character for line in lines for character in line if character != " "} | {"▁"}
+        model = io.BytesIO()
+        try:
+            sentencepiece.SentencePieceTrainer.train(
+                sentence_iterator=iter(lines),
+                model_writer=model,
+                model_type="unigram",
+                vocab_size=max(num_pieces, len(characters)) + len(FILE_SPECIALS),
+                hard_vocab_limit=False,
+                character_coverage=1.0,
+                normalization_rule_name="identity",
+                max_sentence_length=max(4192, 4 * max(map(len, lines)) + 4),
+                num_threads=1,
+                pad_id=-1,
+                minloglevel=2,
+            )
+        except RuntimeError as error:
+            raise CorpusError(f"no pieces can be made from {len(lines)} sentences ({error})") from error
+        return cls(model.getvalue(), language)
+
+    def save(self, folder: str | Path) -> None:
+        """Write `sentencepiece.bpe.model` and `tokenizer.json`, each whole or not at all. Raises ModelError."""
+        folder = Path(folder)
+        settings = {
+            "format": FORMAT,
+            "language": self.language,
+            "codes": list(self.codes),
+            "vocabulary_size": len(self),
+            "num_pieces": self.num_pieces,
+            "sha256": self.sha256,
+        }
+        temporary = folder / f".{MODEL_FILE}.{os.getpid()}.tmp"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            temporary.write_bytes(self._model)
+            temporary.replace(folder / MODEL_FILE)
+        except OSError as error:
+            raise ModelError(
+                f"cannot be written ({error.strerror})", where=folder, remedy="check space and rights"
+            ) from error
+        write_atomic(folder / SETTINGS_FILE, json.dumps(settings, indent=1) + "\n")
+
+    @classmethod
+    def load(cls, folder: str | Path, language: str | None = None) -> SentenceTokenizer:
+        """Read a saved tokenizer, or the SentencePiece file of any mBART folder (25 or 52 language codes).
+
+        `language` None: what the folder says, else `de_DE`. Raises ModelError: missing or altered file.
+        """
+        folder = Path(folder)
+        path = folder / MODEL_FILE
+        if not path.is_file():
+            raise ModelError(f"no {MODEL_FILE}", where=folder, remedy="name a folder with an mBART tokenizer")
+        model = path.read_bytes()
+        settings = _read_json(folder / SETTINGS_FILE)
+        if settings.get("format") != FORMAT:  # a folder that others wrote
+            return cls(model, language or "de_DE", _codes_of(folder), where=path)
+        try:
+            saved = cls(model, settings["language"], settings["codes"], where=path)
+            altered = saved.sha256 != settings["sha256"]
+        except KeyError as error:
+            raise ModelError(
+                f"no {error} in it", where=folder / SETTINGS_FILE, remedy="copy the folder again"
+            ) from error
+        if altered:
+            raise ModelError(
+                f"does not match its hash in {SETTINGS_FILE}: altered", where=path, remedy="copy the folder again"
+            )
+        return saved if language in (None, saved.language) else cls(model, str(language), saved.codes, where=folder)
+
+
+def normalise(text: str) -> str:
+    """Canonical composition (NFC), single spaces, none at the ends: what `decode` gives back."""
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def _parse(model: bytes, where: Any) -> Any:
+    """Bytes -> the SentencePiece message, checked to be a unigram model in mBART's layout."""
+    proto = sentencepiece_model_pb2.ModelProto()  # type: ignore[attr-defined]
+    remedy = "a sentencepiece.bpe.model as mBART has it"
+    try:
+        proto.ParseFromString(model)
+    except DecodeError as error:
+        raise ModelError("not a SentencePiece model, or cut short", where=where, remedy=remedy) from error
+    first = tuple(piece.piece for piece in proto.pieces[: len(FILE_SPECIALS)])
+    if first != FILE_SPECIALS:
+        raise ModelError(f"starts with {first}, not with {FILE_SPECIALS}", where=where, remedy=remedy)
+    if proto.trainer_spec.model_type != sentencepiece_model_pb2.TrainerSpec.UNIGRAM:  # type: ignore[attr-defined]
+        raise ModelError("not a unigram model: its pieces cannot be trimmed", where=where, remedy=remedy)
+    return proto
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; {} where there is no such file. Raises ModelError if it is not JSON."""
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"not JSON ({error})", where=path, remedy="copy the folder again") from error
+    return content if isinstance(content, dict) else {}
+
+
+def _codes_of(folder: Path) -> tuple[str, ...]:
+    """25 or 52 language codes, by what the folder's other files say of the tokenizer; 25 where they say nothing."""
+    said = [
+        _read_json(folder / name).get(key)
+        for name in ("special_tokens_map.json", "tokenizer_config.json")
+        for key in ("additional_special_tokens", "extra_special_tokens", "tokenizer_class")
+    ]
+    fifty = any(isinstance(item, list) and CODES_50[-1] in item for item in said)
+    return CODES_50 if fifty or any(str(item).startswith("MBart50") for item in said) else CODES_25
