@@ -123,11 +123,11 @@ def find_sources(root: Path) -> dict[str, list[Path]]:
     """
     sources: dict[str, list[Path]] = {}
     for place, folders, files in os.walk(root):
-        if {MANIFEST, CORPUS} & set(files):
+        here = Path(place)
+        if here != root and {MANIFEST, CORPUS} & set(files):
             folders.clear()
             continue
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        here = Path(place)
         visible = [Path(name) for name in sorted(files) if not name.startswith(".")]
         for name in visible:
             if name.suffix.lower() in VIDEOS:
