@@ -53,7 +53,7 @@ class Prepared:
         """Plain values for JSON."""
         failed = [{"id": clip_id, "message": message} for clip_id, message in self.failed]
         derived = {"complete": self.complete, "frames_per_second": round(self.frames_per_second, 1)}
-        return asdict(self) | {"out": str(self.out), "failed": failed} | derived
+        return asdict(self) | {"out": str(self.out), "failed": failed, "warnings": list(self.warnings)} | derived
 
 
 def prepare(
