@@ -1,0 +1,143 @@
+"""Spoken sentences -> pseudo-glosses: lower-case lemmas of their content words (section 3.2).
+
+Kept are nouns, numerals, adverbs, pronouns, proper nouns, adjectives and verbs. The inventory (P of them, sorted) comes
+from the training split alone; the paper's 2,322 come from all three splits, which looks at test words: naming the
+splits restores that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from glossfree.corpora.manifest import write_atomic
+from glossfree.errors import CorpusError
+from glossfree.text.tagging import CONTENT, KEPT_POS, Tagger
+
+PSEUDO_GLOSSES = "pseudo_glosses.json"
+FORMAT = 1
+KEPT = {*KEPT_POS, CONTENT}
+
+
+@dataclass(frozen=True)
+class PseudoGlosses:
+    """The inventory with its counts, and the pseudo-glosses of each tagged sentence (also those outside of it)."""
+
+    inventory: tuple[str, ...]
+    counts: dict[str, int]  # pseudo-gloss -> occurrences in `splits`
+    sentences: dict[str, tuple[str, ...]]  # sentence -> its pseudo-glosses, in word order, repeated ones kept
+    kept: dict[str, int]  # part of speech -> running words kept, in `splits`
+    dropped: dict[str, int]  # part of speech -> running words dropped, in `splits`
+    backend: str
+    language: str
+    splits: tuple[str, ...] = ("train",)
+    _rows: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self._rows.update((gloss, row) for row, gloss in enumerate(self.inventory))
+
+    def __len__(self) -> int:
+        return len(self.inventory)
+
+    def of_sentence(self, text: str) -> tuple[str, ...]:
+        """Sentence -> its pseudo-glosses, in word order. Raises CorpusError if it was not among the tagged ones."""
+        if text not in self.sentences:
+            raise CorpusError(
+                "sentence without pseudo-glosses", where=repr(text), remedy="run glossfree glosses on this corpus again"
+            )
+        return self.sentences[text]
+
+    def targets(self, text: str) -> np.ndarray:
+        """Sentence -> (P,) float32, 1 for each of its pseudo-glosses; words outside the inventory are ignored."""
+        multi_hot = np.zeros(len(self.inventory), dtype=np.float32)
+        multi_hot[[self._rows[gloss] for gloss in self.of_sentence(text) if gloss in self._rows]] = 1.0
+        return multi_hot
+
+    @property
+    def sha256(self) -> str:
+        """Identity of the content, whatever the layout of the file."""
+        content = {key: value for key, value in asdict(self).items() if key != "_rows"}
+        return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+    def save(self, path: str | Path) -> None:
+        """Write JSON, whole or not at all. Raises CorpusError."""
+        content = {key: value for key, value in asdict(self).items() if key != "_rows"}
+        content = {"format": FORMAT, "sha256": self.sha256, **content}
+        write_atomic(Path(path), json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+
+    @classmethod
+    def load(cls, path: str | Path) -> PseudoGlosses:
+        """Inverse of `save`. Raises CorpusError: missing, not such a file, altered."""
+        path = Path(path)
+        remedy = "make it with: glossfree glosses OUT"
+        if not path.is_file():
+            raise CorpusError("no pseudo-glosses", where=path, remedy=remedy)
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            found, known = content.pop("sha256"), content.pop("format") == FORMAT
+            loaded = cls(
+                inventory=tuple(content.pop("inventory")),
+                sentences={text: tuple(glosses) for text, glosses in content.pop("sentences").items()},
+                splits=tuple(content.pop("splits")),
+                **content,
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise CorpusError(f"not a file of pseudo-glosses ({error})", where=path, remedy=remedy) from error
+        if not known or loaded.sha256 != found:
+            raise CorpusError("does not match its hash: altered", where=path, remedy=remedy)
+        return loaded
+
+
+def extract(
+    sentences_by_split: Mapping[str, Iterable[str]],
+    tagger: Tagger,
+    splits: tuple[str, ...] = ("train",),
+    *,
+    language: str = "de",
+    on_progress: Callable[[int, int], None] | None = None,
+) -> PseudoGlosses:
+    """Sentences of each split -> PseudoGlosses, the inventory from `splits` alone.
+
+    Sentences of the other splits are tagged too (dev needs targets for its loss) and change nothing else.
+    `on_progress(done, total)` in sentences. Raises CorpusError if `splits` hold no sentence or no content word.
+    """
+    by_split = {name: list(texts) for name, texts in sentences_by_split.items()}
+    if not any(by_split.get(name) for name in splits):
+        raise CorpusError(
+            f"no sentence in {' or '.join(splits) or 'no split'}", remedy=f"splits here: {sorted(by_split)}"
+        )
+    total, done = sum(map(len, by_split.values())), 0
+    sentences: dict[str, tuple[str, ...]] = {}
+    counts: Counter[str] = Counter()
+    kept: Counter[str] = Counter()
+    dropped: Counter[str] = Counter()
+    for name in sorted(by_split, key=lambda name: (name not in splits, name)):
+        for text in by_split[name]:
+            if name in splits or text not in sentences:
+                tokens = tagger.tag(text)
+                sentences[text] = tuple(token.lemma for token in tokens if token.pos in KEPT)
+            if name in splits:
+                counts.update(sentences[text])
+                kept.update(token.pos for token in tokens if token.pos in KEPT)
+                dropped.update(token.pos for token in tokens if token.pos not in KEPT)
+            done += 1
+            if on_progress:
+                on_progress(done, total)
+    if not counts:
+        raise CorpusError("no content word in the sentences", remedy="check their language")
+    return PseudoGlosses(
+        inventory=tuple(sorted(counts)),
+        counts=dict(sorted(counts.items())),
+        sentences=sentences,
+        kept=dict(kept.most_common()),
+        dropped=dict(dropped.most_common()),
+        backend=tagger.name,
+        language=language,
+        splits=tuple(splits),
+    )
