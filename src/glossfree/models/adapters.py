@@ -25,7 +25,7 @@ def add_lora(
     module.requires_grad_(False)
     config = LoraConfig(
         r=rank,
-        lora_alpha=alpha,
+        lora_alpha=alpha,  # type: ignore[arg-type]  # peft means a number
         lora_dropout=dropout,
         target_modules=list(targets),
         layers_to_transform=None if layers is None else list(layers),

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-# Queries that share one slice of keys. Measured on one core (benchmarks): below 16 the bookkeeping dominates,
-# above 64 most of the scores are masked away; up to here a clip costs one dense product.
+# Queries that share one slice of keys. Forward and backward on one core, 4,096 steps, 8 heads of 64: 16 to 64 within
+# 20 % of each other, 128 half as slow again, a dense mask 20 times, a gathered window per query 5 times as slow.
 BLOCK = 32
 
 
@@ -37,7 +37,7 @@ def local_attention(query: Tensor, key: Tensor, value: Tensor, lengths: Tensor, 
     mask = _window_mask(lengths, blocks, block, reach)
     scores = (queries * width**-0.5) @ keys.transpose(-1, -2)
     weights = scores.masked_fill(~mask[:, None], float("-inf")).softmax(dim=-1)
-    attended = weights.to(values.dtype) @ values
+    attended: Tensor = weights.to(values.dtype) @ values
     return attended.view(batch, heads, blocks * block, width)[:, :, :steps]
 
 

@@ -28,7 +28,7 @@ def mbart(
     pad_id: int = PAD_ID,
 ) -> MBartForConditionalGeneration:
     """Sizes -> an mBART with random weights: one token table for encoder, decoder and output, scaled by sqrt(E)."""
-    config = MBartConfig(
+    config = MBartConfig(  # type: ignore[call-arg]
         vocab_size=vocabulary_size,
         d_model=hidden_size,
         encoder_layers=num_layers,

@@ -19,4 +19,5 @@ class Mapper(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, S, E) -> (B, S, E)."""
-        return self.activation(self.norm(self.linear(features)))
+        mapped: Tensor = self.activation(self.norm(self.linear(features)))
+        return mapped

@@ -95,12 +95,13 @@ class TemporalLayer(nn.Module):
         """Windowed self-attention with rotary positions: (B, T, D)."""
         batch, steps, width = sequence.values.shape
         heads = self.qkv(sequence.values).view(batch, steps, 3, self.num_heads, width // self.num_heads)
-        query, key, value = heads.permute(2, 0, 3, 1, 4)
+        query, key, value = (each.transpose(1, 2) for each in heads.unbind(2))
         positions = torch.arange(steps, device=query.device)
         attended = local_attention(
             rotary(query, positions), rotary(key, positions), value, sequence.lengths, self.window_size
         )
-        return self.dropout(self.projection(attended.transpose(1, 2).reshape(batch, steps, width)))
+        mixed: Tensor = self.dropout(self.projection(attended.transpose(1, 2).reshape(batch, steps, width)))
+        return mixed
 
     def _drop_path(self, branch: Tensor) -> Tensor:
         """Stochastic depth: in training, the whole branch of a clip is dropped with probability drop_path."""
@@ -122,7 +123,7 @@ def halve(sequence: Padded) -> Padded:
 
 
 def sinusoids(steps: int, width: int) -> Tensor:
-    """Sinusoidal positions (T, D): sines in the even columns, cosines in the odd ones, of wavelengths 2 pi to 20,000 pi."""
+    """Sinusoidal positions (T, D): sines in the even columns, cosines in the odd, wavelengths from 2 pi to 20,000 pi."""
     rates = 10_000.0 ** (-torch.arange(0, width, 2, dtype=torch.float32) / width)
     angles = torch.arange(steps, dtype=torch.float32)[:, None] * rates
     return torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(-2)[:, :width]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -47,12 +48,14 @@ class TranslationModel(nn.Module):
 
     def decode(self, video: Padded, labels: Tensor) -> Tensor:
         """Video features Padded (B, S, E) and labels (B, L) -> logits (B, L, V), each token given those before it."""
-        return self.mbart(
+        output = self.mbart(
             encoder_outputs=BaseModelOutput(last_hidden_state=video.values),
             attention_mask=video.mask.long(),
             decoder_input_ids=shift_right(labels, self.mbart.config.pad_token_id),
             use_cache=False,
-        ).logits
+        )
+        logits: Tensor = output.logits
+        return logits
 
     @torch.no_grad()
     def translate(
@@ -83,10 +86,11 @@ class TranslationModel(nn.Module):
                 UNK_ID,
                 *range(config.vocab_size - CODES_AND_MASK, config.vocab_size),
             )
-        output = self.mbart.generate(
+        # generate() is typed for every kind of model and output at once
+        output: Any = self.mbart.generate(  # type: ignore[misc]
             encoder_outputs=BaseModelOutput(last_hidden_state=video.values),
             attention_mask=video.mask.long(),
-            generation_config=GenerationConfig(
+            generation_config=GenerationConfig(  # type: ignore[no-untyped-call]
                 decoder_start_token_id=language_id,
                 bos_token_id=BOS_ID,
                 eos_token_id=EOS_ID,

@@ -7,6 +7,7 @@ N packed frames, W width of the backbone, D temporal width. A backbone is a modu
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -28,13 +29,14 @@ class VisualEncoder(nn.Module):
         self.norm = nn.BatchNorm1d(hidden_size)
         scale = torch.tensor([1 / (255 * std) for std in IMAGENET_STD]).view(1, 3, 1, 1)
         shift = torch.tensor([-mean / std for mean, std in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)])
-        self.register_buffer("scale", scale, persistent=False)
-        self.register_buffer("shift", shift.view(1, 3, 1, 1), persistent=False)
+        self.scale = nn.Buffer(scale, persistent=False)
+        self.shift = nn.Buffer(shift.view(1, 3, 1, 1), persistent=False)
 
     def forward(self, frames: Tensor) -> Tensor:
         """(N, 3, H, W) uint8 -> (N, D)."""
         images = torch.addcmul(self.shift, frames.to(self.scale.dtype), self.scale)
-        return self.norm(self.projection(self.backbone(images)))
+        features: Tensor = self.norm(self.projection(self.backbone(images)))
+        return features
 
 
 class FusedAttention(nn.Module):
@@ -59,7 +61,8 @@ class FusedAttention(nn.Module):
         """(N, T, W) -> (N, num_queries or T, W): what the first num_queries tokens see. The None is Dinov2's form."""
         batch, tokens, width = hidden_states.shape
         heads = self.qkv(hidden_states).view(batch, tokens, 3, self.num_heads, width // self.num_heads)
-        query, key, value = heads.permute(2, 0, 3, 1, 4)
+        # unbound before they are transposed: the gradient is then put together without a second copy
+        query, key, value = (each.transpose(1, 2) for each in heads.unbind(2))
         attended = functional.scaled_dot_product_attention(query[:, :, :num_queries], key, value)
         return self.proj(attended.transpose(1, 2).flatten(2)), None
 
@@ -77,25 +80,28 @@ class Dinov2ClassToken(nn.Module):
         for block in model.encoder.layer:
             block.attention = FusedAttention(model.config.hidden_size, model.config.num_attention_heads)
         # stands for masked patches in DINOv2's own training; here nothing is masked, and it never gets a gradient
-        model.embeddings.mask_token.requires_grad_(False)
+        if model.embeddings.mask_token is not None:
+            model.embeddings.mask_token.requires_grad_(False)
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N, W)."""
         tokens = self.model.embeddings(images)
-        *lower, last = self.model.encoder.layer
-        for block in lower:
+        blocks: list[Any] = list(self.model.encoder.layer)
+        last = blocks.pop()
+        for block in blocks:
             tokens = block(tokens)
         attended, _ = last.attention(last.norm1(tokens), num_queries=1)
         token = tokens[:, :1] + last.layer_scale1(attended)
         token = token + last.layer_scale2(last.mlp(last.norm2(token)))
-        return self.model.layernorm(token[:, 0])
+        class_token: Tensor = self.model.layernorm(token[:, 0])
+        return class_token
 
 
 def dinov2(
     hidden_size: int, num_layers: int, num_heads: int, mlp_ratio: int, patch_size: int, image_size: int
 ) -> Dinov2ClassToken:
     """Sizes -> a DINOv2 with random weights. `image_size`: pixels that the position table is made for."""
-    config = Dinov2Config(
+    config = Dinov2Config(  # type: ignore[call-arg]
         hidden_size=hidden_size,
         num_hidden_layers=num_layers,
         num_attention_heads=num_heads,

@@ -25,7 +25,7 @@ class Census:
     ignored: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """One line: "223 loaded, 2 trimmed, 0 new, 1 ignored (mask_token)", with the first few names of the last two."""
+        """One line, "223 loaded, 2 trimmed, 0 new, 1 ignored (pooler)": with the first names of the last two."""
         parts = [f"{len(self.loaded)} loaded", f"{len(self.trimmed)} trimmed"]
         for word, names in (("new", self.new), ("ignored", self.ignored)):
             shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
