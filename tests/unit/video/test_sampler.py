@@ -1,0 +1,223 @@
+"""Plans of batches, and the loader that follows them."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from glossfree.corpora.manifest import PackedClip
+from glossfree.errors import ClipError
+from glossfree.video.augment import View
+from glossfree.video.batch import ClipBatch
+from glossfree.video.dataset import ClipDataset, FeatureDataset
+from glossfree.video.pack import write_clip
+from glossfree.video.sampler import ClipSampler, make_loader
+
+RNG = np.random.default_rng(0)
+LENGTHS = RNG.integers(3, 60, size=131).tolist()
+
+
+def flat(batches: list[list[int]]) -> list[int]:
+    return [index for batch in batches for index in batch]
+
+
+@pytest.mark.parametrize(("batch_size", "min_clips"), [(1, 1), (2, 1), (2, 2), (5, 1), (5, 2), (200, 1), (200, 2)])
+@pytest.mark.parametrize("shuffle", [True, False])
+@pytest.mark.parametrize("bucket", [True, False])
+def test_every_clip_once_and_no_batch_too_large(batch_size: int, min_clips: int, shuffle: bool, bucket: bool):
+    for count, limit in itertools.product((0, 1, 2, 5, 7, 33, 131), (0, 40, 157)):
+        lengths = LENGTHS[:count]
+        sampler = ClipSampler(
+            lengths,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            seed=3,
+            max_frames_per_batch=limit,
+            bucket=bucket,
+            min_clips=min_clips,
+        )
+        for epoch in (0, 1, 5):
+            sampler.set_epoch(epoch)
+            batches = list(sampler)
+            assert len(batches) == len(sampler)
+            assert sorted(flat(batches)) == list(range(count))
+            for batch in batches:
+                assert 1 <= len(batch) <= batch_size + min_clips - 1
+                assert limit == 0 or len(batch) == 1 or sum(lengths[index] for index in batch) <= limit
+                assert len(batch) >= min_clips or limit or count == 1
+
+
+def test_a_plan_depends_on_seed_and_epoch_only():
+    def plan(seed: int, epoch: int) -> list[list[int]]:
+        sampler = ClipSampler(LENGTHS, batch_size=7, shuffle=True, seed=seed)
+        sampler.set_epoch(epoch)
+        return list(sampler)
+
+    assert plan(1, 2) == plan(1, 2)
+    assert plan(1, 2) != plan(1, 3) and plan(1, 2) != plan(2, 2)
+    assert {frozenset(batch) for batch in plan(1, 2)}.isdisjoint(frozenset(batch) for batch in plan(1, 3))
+
+
+def test_without_shuffle_every_epoch_is_the_same():
+    longest_first = ClipSampler(LENGTHS, batch_size=7, shuffle=False, seed=1)
+    taken = [LENGTHS[index] for index in flat(longest_first.plan(0))]
+    assert taken == sorted(LENGTHS, reverse=True) and longest_first.plan(0) == longest_first.plan(4)
+    as_written = ClipSampler(LENGTHS, batch_size=7, shuffle=False, seed=1, bucket=False)
+    assert flat(as_written.plan(3)) == list(range(131))
+
+
+def test_bucketing_saves_padding():
+    def padding(bucket: bool) -> float:
+        plan = ClipSampler(LENGTHS, batch_size=8, shuffle=True, seed=0, bucket=bucket).plan(0)
+        return 1 - sum(LENGTHS) / sum(len(batch) * max(LENGTHS[index] for index in batch) for batch in plan)
+
+    assert padding(True) < 0.5 * padding(False)
+
+
+def test_a_resumed_epoch_goes_on_where_it_stopped():
+    sampler = ClipSampler(LENGTHS, batch_size=7, shuffle=True, seed=0)
+    sampler.set_epoch(4)
+    whole = list(sampler)
+    sampler.set_epoch(4, position=5)
+    assert list(sampler) == whole[5:] and len(sampler) == len(whole) - 5
+    sampler.set_epoch(5)
+    assert len(list(sampler)) == len(whole)
+
+
+@pytest.mark.parametrize("limit", [0, 157])
+def test_batches_of_all_epochs_are_counted_beforehand(limit: int):
+    sampler = ClipSampler(LENGTHS, batch_size=7, shuffle=True, seed=0, max_frames_per_batch=limit)
+    total = 0
+    for epoch in range(6):
+        sampler.set_epoch(epoch)
+        total += len(list(sampler))
+    assert sampler.num_batches(6) == total
+
+
+def test_drop_last_leaves_out_what_is_not_full():
+    sampler = ClipSampler(LENGTHS, batch_size=10, shuffle=True, seed=0, drop_last=True)
+    assert [len(batch) for batch in sampler] == [10] * 13
+    assert len(set(flat(list(sampler)))) == 130
+
+
+def test_a_last_clip_alone_joins_or_takes_company():
+    joined = ClipSampler([3, 3, 3, 3, 3, 3, 3], batch_size=3, shuffle=False, seed=0, min_clips=2)
+    assert [len(batch) for batch in joined] == [3, 4]
+    taken = ClipSampler([5, 5, 5, 4], batch_size=3, shuffle=False, seed=0, min_clips=2, max_frames_per_batch=15)
+    assert list(taken) == [[0, 1], [2, 3]]
+    neither = ClipSampler([9, 9], batch_size=3, shuffle=False, seed=0, min_clips=2, max_frames_per_batch=10)
+    assert list(neither) == [[0], [1]]
+
+
+@pytest.mark.parametrize("world_size", [2, 3, 4])
+@pytest.mark.parametrize("limit", [0, 157])
+def test_processes_share_one_plan_and_step_together(world_size: int, limit: int):
+    for epoch in range(3):
+        shares = []
+        for rank in range(world_size):
+            sampler = ClipSampler(
+                LENGTHS,
+                batch_size=6,
+                shuffle=True,
+                seed=0,
+                max_frames_per_batch=limit,
+                min_clips=2,
+                rank=rank,
+                world_size=world_size,
+            )
+            sampler.set_epoch(epoch)
+            shares.append(list(sampler))
+        assert len({len(share) for share in shares}) == 1
+        assert sorted(flat(flat(shares))) == list(range(131))  # type: ignore[arg-type]
+    odd = [ClipSampler([4] * 7, batch_size=1, shuffle=True, seed=0, rank=rank, world_size=2) for rank in (0, 1)]
+    assert [len(share) for share in odd] == [3, 3]  # a clip alone cannot be halved
+    whole = [ClipSampler([4] * 7, batch_size=1, shuffle=False, seed=0, rank=rank, world_size=2) for rank in (0, 1)]
+    assert [len(share) for share in whole] == [4, 3]  # evaluation leaves nothing out
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"batch_size": 0}, {"max_frames_per_batch": -1}, {"min_clips": 3}, {"rank": 1}, {"batch_size": 1, "min_clips": 2}],
+)
+def test_wrong_arguments_are_refused(wrong: dict[str, int]):
+    with pytest.raises(ValueError, match="no "):
+        ClipSampler(LENGTHS, **{"batch_size": 3, "shuffle": True, "seed": 0, **wrong})  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[PackedClip]]:
+    folder = tmp_path_factory.mktemp("packed")
+    clips = []
+    for number, length in enumerate((5, 3, 11, 7, 4, 9, 2, 6, 13)):
+        tiles = np.random.default_rng(number).integers(0, 256, size=(length, 5, 5, 3), dtype=np.uint8)
+        write_clip(folder / f"{number}.mp4", tiles.repeat(5, axis=1).repeat(5, axis=2), 25.0)
+        clips.append(PackedClip(f"clip-{number}", "train", f"satz {number}", f"{number}.mp4", length, 25.0))
+    return folder, clips
+
+
+def epochs(folder: Path, clips: list[PackedClip], num_workers: int, **options: int) -> list[list[ClipBatch]]:
+    dataset = ClipDataset(
+        folder, clips, View(25, 19, 1.0), stride=2, augment=True, seed=5, encode=lambda text: [len(text), 2], **options
+    )
+    sampler = ClipSampler(dataset.lengths, batch_size=4, shuffle=True, seed=5)
+    loader = make_loader(dataset, sampler, num_workers=num_workers, seed=5)
+    result = []
+    for epoch in (0, 1, 2):
+        loader.set_epoch(epoch)
+        assert len(loader) == 3
+        result.append(list(loader))
+    loader.set_epoch(1, position=2)
+    result.append(list(loader))
+    return result
+
+
+def test_any_number_of_workers_gives_the_same_batches(corpus: tuple[Path, list[PackedClip]]):
+    reference = epochs(*corpus, num_workers=0)
+    assert [batch.ids for batch in reference[0]] != [batch.ids for batch in reference[1]]
+    assert [batch.ids for batch in reference[3]] == [reference[1][2].ids]
+    for batches in reference[:3]:
+        assert sorted(name for batch in batches for name in batch.ids) == sorted(clip.id for clip in corpus[1])
+    for options in ({"num_workers": 1}, {"num_workers": 2}, {"num_workers": 2, "cache_bytes": 10**6}):
+        for expected, actual in zip(reference, epochs(*corpus, **options), strict=True):
+            assert [batch.ids for batch in expected] == [batch.ids for batch in actual]
+            for one, other in zip(expected, actual, strict=True):
+                assert torch.equal(one.frames, other.frames) and torch.equal(one.lengths, other.lengths)
+                assert one.labels is not None and other.labels is not None and torch.equal(one.labels, other.labels)
+
+
+def test_augmentation_differs_between_epochs(corpus: tuple[Path, list[PackedClip]]):
+    seen = [{name: batch.frames for batch in batches for name in batch.ids[:1]} for batches in epochs(*corpus, 0)[:2]]
+    assert any(not torch.equal(seen[0][name], seen[1][name]) for name in seen[0].keys() & seen[1].keys())
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_bad_clip_stops_in_one_line_or_is_skipped(corpus: tuple[Path, list[PackedClip]], num_workers: int):
+    folder, clips = corpus
+    bad = PackedClip("clip-lost", "train", "wind", "lost.mp4", 5, 25.0)
+    view = View(25, 19)
+    stop = ClipDataset(folder, [*clips, bad], view)
+    order = ClipSampler(stop.lengths, batch_size=3, shuffle=False, seed=0)
+    with pytest.raises(ClipError, match="clip clip-lost") as caught:
+        list(make_loader(stop, order, num_workers=num_workers))
+    assert "\n" not in str(caught.value)
+    skip = ClipDataset(folder, [*clips, bad, bad], view, on_bad_clip="skip")
+    order = ClipSampler(skip.lengths, batch_size=1, shuffle=False, seed=0)
+    batches = list(make_loader(skip, order, num_workers=num_workers))
+    assert sorted(batch.ids[0] for batch in batches) == sorted(clip.id for clip in clips)
+    assert skip.bad_clips() == ["clip-lost", "clip-lost"]
+
+
+def test_features_are_loaded_the_same_way(corpus: tuple[Path, list[PackedClip]]):
+    _, clips = corpus
+    features = {clip.id: torch.full((clip.num_frames, 7), float(index)) for index, clip in enumerate(clips)}
+    dataset = FeatureDataset(features, clips, level="frame_features")
+    loader = make_loader(dataset, ClipSampler(dataset.lengths, batch_size=4, shuffle=True, seed=0))
+    loader.set_epoch(2)
+    for batch in loader:
+        assert batch.level == "frame_features"
+        for name, rows in zip(batch.ids, batch.frames.split(batch.lengths.tolist()), strict=True):
+            assert rows.unique().tolist() == [float(name.removeprefix("clip-"))]
