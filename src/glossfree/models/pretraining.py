@@ -17,11 +17,14 @@ MAX_LOGIT_SCALE = 100.0  # CLIP's bound: beyond it training becomes unstable
 
 @dataclass(frozen=True)
 class PretrainingOutput:
-    """What eqs 3 and 4 compare: `gloss`; `video` and `text` (B, E), pooled; `logit_scale` = 1 / tau, a scalar."""
+    """What eqs 3 and 4 compare: `gloss`; `video` and `text` (B, E), pooled; `logit_scale` = 1 / tau, a scalar.
+
+    `text` is None where the model has no text encoder or got no labels: the caller then knows the features.
+    """
 
     gloss: GlossScores
     video: Tensor
-    text: Tensor
+    text: Tensor | None
     logit_scale: Tensor
 
 
@@ -29,8 +32,8 @@ class PretrainingModel(nn.Module):
     """Frames and sentences -> PretrainingOutput. B clips, L tokens, E language width.
 
     One learned token stands in front of the segments; its row is part of the average that eq 4 compares.
-    `text_encoder` may be None where text features are always passed in: it is frozen, so a sentence's features never
-    change, and its 154 M parameters need not stay in memory.
+    `text_encoder` may be None: it is frozen, so a sentence's features never change, can be computed once per distinct
+    sentence, and its 154 M parameters need not stay in memory.
     """
 
     def __init__(
@@ -53,16 +56,9 @@ class PretrainingModel(nn.Module):
         lengths: Tensor,
         labels: Tensor | None = None,
         level: str = "frames",
-        text_features: Tensor | None = None,
     ) -> PretrainingOutput:
-        """Rows of all clips at `level`, and labels (B, L) "pieces </s> code" or text features (B, E) of the sentences.
-
-        Raises ValueError where neither labels with a text encoder nor text features are given.
-        """
-        if text_features is None:
-            if self.text_encoder is None or labels is None:
-                raise ValueError("text_features, or labels and a text encoder, are needed")
-            text_features = self.text_encoder(labels)
+        """Rows of all clips at `level`, and labels (B, L) "pieces </s> code" for the text encoder."""
+        text = None if self.text_encoder is None or labels is None else self.text_encoder(labels)
         levels = self.hierarchy(frames, lengths, level, prefix=self.token)
         self.logit_scale.data.clamp_(max=math.log(MAX_LOGIT_SCALE))
-        return PretrainingOutput(self.head(levels.segment), levels.video.mean(), text_features, self.logit_scale.exp())
+        return PretrainingOutput(self.head(levels.segment), levels.video.mean(), text, self.logit_scale.exp())

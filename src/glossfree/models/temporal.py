@@ -123,7 +123,7 @@ def halve(sequence: Padded) -> Padded:
 
 
 def sinusoids(steps: int, width: int) -> Tensor:
-    """Sinusoidal positions (T, D): sines in the even columns, cosines in the odd, wavelengths from 2 pi to 20,000 pi."""
+    """Sinusoidal positions (T, D): even columns sines, odd ones cosines, of wavelengths from 2 pi to 20,000 pi."""
     rates = 10_000.0 ** (-torch.arange(0, width, 2, dtype=torch.float32) / width)
     angles = torch.arange(steps, dtype=torch.float32)[:, None] * rates
     return torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(-2)[:, :width]

@@ -15,7 +15,7 @@ from transformers import GenerationConfig, MBartForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
 from glossfree.models.hierarchy import HierarchicalEncoder
-from glossfree.models.language import BOS_ID, EOS_ID, UNK_ID, shift_right
+from glossfree.models.language import BOS_ID, EOS_ID, PAD_ID, UNK_ID, shift_right
 from glossfree.padded import Padded
 
 CODES_AND_MASK = 26  # the last ids of mBART-cc25's layout: 25 language codes and <mask>
@@ -41,6 +41,7 @@ class TranslationModel(nn.Module):
             raise ValueError("the hierarchy's language encoder is not the one of this mBART")
         self.hierarchy = hierarchy
         self.mbart = mbart
+        self.pad_id: int = mbart.config.pad_token_id or PAD_ID
 
     def forward(self, frames: Tensor, lengths: Tensor, labels: Tensor, level: str = "frames") -> Tensor:
         """Rows of all clips at `level`, labels (B, L) "pieces </s> code" -> logits (B, L, V)."""
@@ -51,7 +52,7 @@ class TranslationModel(nn.Module):
         output = self.mbart(
             encoder_outputs=BaseModelOutput(last_hidden_state=video.values),
             attention_mask=video.mask.long(),
-            decoder_input_ids=shift_right(labels, self.mbart.config.pad_token_id),
+            decoder_input_ids=shift_right(labels, self.pad_id),
             use_cache=False,
         )
         logits: Tensor = output.logits
@@ -78,14 +79,9 @@ class TranslationModel(nn.Module):
         the other clips of the batch. The caller sets the module to evaluation mode.
         """
         video = self.hierarchy(frames, lengths, level).video
-        config = self.mbart.config
+        vocabulary_size = self.mbart.config.vocab_size
         if suppressed is None:
-            suppressed = (
-                BOS_ID,
-                config.pad_token_id,
-                UNK_ID,
-                *range(config.vocab_size - CODES_AND_MASK, config.vocab_size),
-            )
+            suppressed = (BOS_ID, self.pad_id, UNK_ID, *range(vocabulary_size - CODES_AND_MASK, vocabulary_size))
         # generate() is typed for every kind of model and output at once
         output: Any = self.mbart.generate(  # type: ignore[misc]
             encoder_outputs=BaseModelOutput(last_hidden_state=video.values),
@@ -94,7 +90,7 @@ class TranslationModel(nn.Module):
                 decoder_start_token_id=language_id,
                 bos_token_id=BOS_ID,
                 eos_token_id=EOS_ID,
-                pad_token_id=config.pad_token_id,
+                pad_token_id=self.pad_id,
                 num_beams=num_beams,
                 num_return_sequences=num_return_sequences,
                 max_new_tokens=max_new_tokens,
