@@ -34,15 +34,22 @@ class Setting:
     """
 
     def __init__(
-        self, s: Scene, *, time: float = 0.75, place: float = 0.75, ranges: float = 0.12, **draw: bool
+        self,
+        s: Scene,
+        *,
+        time: float = 0.75,
+        place: float = 0.75,
+        ranges: float = 0.12,
+        avoid: Glosses = (),
+        **draw: bool,
     ) -> None:
         self.time: Time | None = s.time(**draw) if s.chance(time) else None
         self.place: tuple[Glosses, str] | None = None
         if s.chance(place) or self.time is None:
-            here = s.place()
+            here = s.place(avoid)
             self.place = (here.glosses, here.at)
             if s.chance(ranges):
-                there = s.place(here)
+                there = s.place((*avoid, *here.glosses))
                 self.place = ((*here.glosses, "BIS", *there.glosses), f"{here.source} bis {there.target}")
         self.part = self.time.part if self.time else ""
 
@@ -114,7 +121,7 @@ def _span(s: Scene, part: str) -> tuple[list[str], str, bool]:
 
 def temperature(s: Scene) -> Draft:
     """TAL TEMPERATUR MINUS DREI SINKEN -> "in den tälern sinken die temperaturen auf minus drei grad"."""
-    at = Setting(s, ranges=0.0)
+    at = Setting(s, ranges=0.0, single=True)
     glosses, span, is_range = _span(s, at.part)
     turn = s.weigh(
         {"": 3, "SINKEN": 3 if at.part in ("night", "evening") else 1, "STEIGEN": 0 if at.part == "night" else 2}
@@ -132,7 +139,7 @@ def temperature(s: Scene) -> Draft:
 
 def degrees(s: Scene) -> Draft:
     """MORGEN RHEIN ZWANZIG GRAD HOECHST -> "morgen werden es am rhein höchstens zwanzig grad"."""
-    at = Setting(s, ranges=0.0)
+    at = Setting(s, ranges=0.0, single=True)
     glosses, span, is_range = _span(s, at.part)
     limit = "" if is_range else s.pick(("", "HOECHST"))
     adverb = "höchstens" if limit else ""
@@ -144,7 +151,7 @@ def two_temperatures(s: Scene) -> Draft:
     """KUESTE DREI ALPEN MINUS ZWEI GRAD -> "drei grad an der küste und nur minus zwei grad in den alpen"."""
     time = s.time() if s.chance(0.5) else None
     here = s.place()
-    there = s.place(here)
+    there = s.place(here.glosses)
     low = s.degrees(time.part if time else "")
     other = low + s.pick((-7, -5, -4, -3, 3, 4, 5, 7))
     (first, first_word), (second, second_word) = words.number(low), words.number(other)
@@ -158,7 +165,7 @@ def two_places(s: Scene) -> Draft:
     time = s.time() if s.chance(0.35) else None
     part = time.part if time else ""
     here = s.place()
-    there = s.place(here)
+    there = s.place(here.glosses)
     glosses, one = _happening(s, part, likely=0.3)
     others, two = _happening(s, part, likely=0.3, but=glosses)
     but = s.chance(0.5)
@@ -190,7 +197,7 @@ def wind(s: Scene) -> Draft:
         return [*at.glosses, "WIND", "STARK", *force], what.main(at.front, at.middle)
     modifier = s.weigh({"STARK": 2, "LEICHT": 1, "MAESSIG": 1})
     if way == "gusts":
-        gust = s.noun(kinds=("boe",))
+        gust = s.noun(kinds=("boe",)) if modifier == "STARK" else words.BOEEN
         with_gusts = f"mit {noun_phrase(gust, 'STARK', 'dat')}"
         how = words.ADJECTIVE_OF[modifier]["wind"]
         what = Event(Verb("weht", "wehen"), "der wind", complement=f"{how} {with_gusts}")
@@ -231,7 +238,7 @@ def change(s: Scene) -> Draft:
     text = what.main(at.front, [*at.middle, "langsam" if slowly else ""])
     glosses += ["LANGSAM"] if slowly else []
     if len(glosses) <= 6 and s.chance(0.5):
-        others, two = _happening(s, at.part, likely=0.3)
+        others, two = _happening(s, at.part, likely=0.3, but=noun.glosses)
         return [*glosses, *others], join(text, "und", two.main("danach"))
     return glosses, text
 

@@ -21,6 +21,12 @@ from glossfree.corpora.avatar.wetter_phrases import (
 )
 from glossfree.corpora.avatar.wetter_words import Noun, Verb
 
+_AIR_FROM = {
+    "SUED": ("WARM", "MILD", "HEISS", "SCHWUEL", "TROCKEN", "FEUCHT"),
+    "NORD": ("KALT", "MILD", "KUEHL", "TROCKEN", "FEUCHT"),
+}
+_FLAT = ("KUESTE", "SEE", "INSEL", "ELBE", "RHEIN", "DONAU", "TAL", "BERLIN", "NORD")  # no snow line worth a word
+
 
 def _loaded(s: Scene, kinds: tuple[str, ...], part: str = "") -> tuple[Noun, str]:
     """A phenomenon and its modifier as a noun phrase needs them ("" or an adjective or amount)."""
@@ -39,7 +45,7 @@ def system(s: Scene) -> Draft:
         noun, modifier = _loaded(s, ("regen", "schnee", "schauer", "gewitter", "wolke", "boe"), at.part)
         what, load = noun_phrase(noun, modifier, "acc"), [*noun.glosses, *filter(None, [modifier])]
     else:
-        gloss = s.adjective(("WARM", "KALT", "MILD", "TROCKEN", "HEISS", "RUHIG", "SCHOEN", "FREUNDLICH"))
+        gloss = s.adjective(("WARM", "KALT", "MILD", "TROCKEN", "HEISS", "RUHIG", "SCHOEN", "FREUNDLICH"), at.part)
         thing = "luft" if gloss in ("WARM", "KALT", "MILD", "TROCKEN", "HEISS") else "wetter"
         what = f"{words.ADJECTIVES[gloss][0]}{'e' if thing == 'luft' else 'es'} {thing}"
         load = [gloss, thing.upper()]
@@ -65,10 +71,10 @@ def air(s: Scene) -> Draft:
     else:
         glosses = s.pick([(gloss,) for gloss in words.DIRECTIONS] + list(words.CORNERS))
         source = f"von {words.direction(glosses)}en"
-    gloss = s.adjective(("WARM", "KALT", "MILD", "KUEHL", "HEISS", "SCHWUEL", "TROCKEN", "FEUCHT"))
+    gloss = s.adjective(_AIR_FROM["SUED"] if set(glosses) & {"SUED", "ITALIEN"} else _AIR_FROM["NORD"])
     more = s.chance(0.35)
     adjective = words.ADJECTIVES[gloss][1 if more else 0]
-    target = s.place()
+    target = s.place(glosses)
     what = Event(Verb("strömt", "strömen"), f"{adjective}e luft", heavy=True, complement=f"{source} {target.target}")
     lead = list(time.glosses) if time else []
     extra = ["MEHR"] if more else []
@@ -83,7 +89,7 @@ def path(s: Scene) -> Draft:
     lead = list(time.glosses) if time else []
     front = time.text if time else ""
     here = s.place()
-    there = s.place(here)
+    there = s.place(here.glosses)
     if way == "spread":
         noun = s.noun(part=part, kinds=("regen", "nebel", "wolke", "schnee", "schauer"))
         what = Event(Verb("breitet", "breiten", "aus", True), noun.definite(), noun.plural)
@@ -137,10 +143,10 @@ def warning(s: Scene) -> Draft:
     return [*at.glosses, *noun.glosses, *filter(None, [modifier]), "WARNUNG"], what.main(at.front, at.middle)
 
 
-def _quality(s: Scene) -> tuple[list[str], str]:
+def _quality(s: Scene, part: str = "") -> tuple[list[str], str]:
     """What the weather is like: one adjective, graded, of a season, or two joined."""
-    way = s.weigh({"plain": 2, "very": 1.5, "season": 2.4, "both": 3, "not": 1})
-    gloss = s.adjective(words.AIR if way in ("very", "both", "not") else ())
+    way = s.weigh({"plain": 2, "very": 1.5, "season": 3.5, "both": 3, "not": 1})
+    gloss = s.adjective(words.AIR if way in ("very", "both", "not") else (), part)
     word = words.ADJECTIVES[gloss][0]
     if way == "very":
         return [gloss, "STARK"], f"sehr {word}"
@@ -152,7 +158,7 @@ def _quality(s: Scene) -> tuple[list[str], str]:
         gloss = s.pick(adjectives)
         return [season, gloss], f"{adverb} {words.ADJECTIVES[gloss][0]}"
     if way == "both":
-        other = s.adjective(words.SKY)
+        other = s.adjective(("TROCKEN", "WIND") if gloss in ("HEISS", "SCHWUEL") else words.SKY, part)
         return [other, gloss], f"{words.ADJECTIVES[other][0]} und {word}"
     return [gloss], word
 
@@ -165,11 +171,11 @@ def outlook(s: Scene) -> Draft:
     if until:
         verb, glosses = BLEIBEN, "BLEIBEN"
     if verb is WERDEN and s.chance(0.6):
-        gloss = s.adjective()
+        gloss = s.adjective(part=at.part)
         degree, word = (["MEHR"], "") if s.chance(0.6) else (["MEHR", "STARK"], "deutlich")
         described, quality = [gloss, *degree], join(word, words.ADJECTIVES[gloss][1])
     else:
-        described, quality = _quality(s)
+        described, quality = _quality(s, at.part)
     what = Event(verb, complement=quality)
     if until:
         day = s.pick(words.WEEKDAYS)
@@ -184,7 +190,7 @@ def expected(s: Scene) -> Draft:
     """WOCHENENDE KUESTE WETTER TROCKEN ERWARTEN -> "am wochenende erwartet uns an der küste trockenes wetter"."""
     at = Setting(s)
     gloss = s.adjective(("FREUNDLICH", "TROCKEN", "NASS", "GRAU", "TRUEB", "WECHSELHAFT", "RUHIG", "SONNE", "WIND",
-                         "SCHOEN", "KALT", "WARM", "KUEHL", "MILD"))  # fmt: skip
+                         "SCHOEN", "KALT", "WARM", "KUEHL", "MILD"), at.part)  # fmt: skip
     very = s.chance(0.3)
     phrase = join("sehr" if very else "", f"{words.ADJECTIVES[gloss][0]}es wetter")
     what = Event(Verb("erwartet uns", "erwarten uns"), phrase, heavy=True)
@@ -211,20 +217,20 @@ def where(s: Scene) -> Draft:
     condition = s.pick(options)
     opening = options[condition].subordinate("wo")
     lead = [*time.glosses, "WO", *condition]
-    if s.chance(0.6):
+    if condition in (("NEBEL",), ("REGEN",), ("SCHNEE",)) or s.chance(0.4):
         low = s.degrees(time.part)
         glosses, text = words.number(low)
         highest = s.chance(0.4)
         what = Event(Verb("werden", "werden"), complement=join("höchstens" if highest else "", f"{text} grad"))
         return [*lead, *glosses, "GRAD", *(["HOECHST"] if highest else [])], what.main(opening, [time.text])
-    described, quality = _quality(s)
+    described, quality = _quality(s, time.part)
     return [*lead, *described, "WERDEN"], Event(WERDEN, complement=quality).main(opening, [time.text])
 
 
 def snow(s: Scene) -> Draft:
     """HARZ SECHS HUNDERT METER SCHNEE -> "im harz schneit es oberhalb von sechshundert metern"; also its line."""
     s.season = "winter"
-    at = Setting(s, ranges=0.0)
+    at = Setting(s, ranges=0.0, avoid=_FLAT)
     way = s.weigh({"above": 2, "line": 2, "fresh": 2})
     hundreds = s.pick((2, 3, 4, 5, 6, 7, 8, 9, 11, 12))
     glosses, word = words.number(hundreds)
@@ -246,7 +252,7 @@ def snow(s: Scene) -> Draft:
 
 def sunshine(s: Scene) -> Draft:
     """MORGEN BAYERN SONNE ACHT STUNDE -> "morgen scheint die sonne in bayern acht stunden lang"."""
-    at = Setting(s, day_only=True)
+    at = Setting(s, day_only=True, single=True)
     glosses, word = words.number(s.rng.randint(2, {"winter": 8, "mild": 11, "summer": 15}[s.season]))
     what = Event(Verb("scheint", "scheinen"), "die sonne", complement=f"{word} stunden lang")
     return [*at.glosses, "SONNE", *glosses, "STUNDE"], what.main(at.front, at.middle)

@@ -116,7 +116,7 @@ def modifiers(noun: Noun) -> list[str]:
     amounts = {"regen": ["VIEL", "WENIG", "MANCHMAL"], "schnee": ["VIEL", "WENIG", "MANCHMAL"]}
     if noun.plural:
         amounts = {kind: ["VIEL", "WENIG"] for kind in ("schauer", "gewitter", "wolke")}
-    return ["", *fitting, *amounts.get(noun.kind, ["MANCHMAL"] if noun.kind in ("nebel", "wind") else [])]
+    return ["", *fitting, *amounts.get(noun.kind, ["MANCHMAL"] if noun.kind == "wind" else [])]
 
 
 def event(noun: Noun, modifier: str = "", part: str = "") -> Event:
@@ -125,11 +125,10 @@ def event(noun: Noun, modifier: str = "", part: str = "") -> Event:
         return _SUN[modifier]
     if modifier == "MANCHMAL":
         plain = event(noun, "", part)
-        adverb = "gelegentlich" if noun.kind in ("nebel", "wind") else "zeitweise"
-        late = (
-            {"subject": f"{adverb} {plain.subject}"} if plain.heavy else {"complement": join(adverb, plain.complement)}
-        )
-        return replace(plain, **late)
+        adverb = "gelegentlich" if noun.kind == "wind" else "zeitweise"
+        if plain.heavy:
+            return replace(plain, subject=f"{adverb} {plain.subject}")
+        return replace(plain, complement=join(adverb, plain.complement))
     if not modifier and noun.glosses[0] in _BARE and len(noun.glosses) == 1:
         return _BARE[noun.glosses[0]]
     if noun is words.SCHNEE and not modifier and part not in NIGHT:
@@ -179,13 +178,20 @@ class Scene:
     def chance(self, probability: float) -> bool:
         return self.rng.random() < probability
 
-    def time(self, *, daylight: bool = False, day_only: bool = False) -> Time:
-        """When: a day, a part of a day, both, or a date. `daylight` keeps night and evening out."""
+    def time(self, *, daylight: bool = False, day_only: bool = False, single: bool = False) -> Time:
+        """When: a day, a part of a day, both, or a date. `daylight` keeps night and evening out, `single` all
+        that is longer than a day."""
         kind = self.weigh(
-            {"day": 4, "both": 0 if day_only else 4, "part": 0 if day_only else 3, "date": 1.6, "month": 0.7}
+            {
+                "day": 4,
+                "both": 0 if day_only else 4,
+                "part": 0 if day_only else 3,
+                "date": 1.6,
+                "month": 0 if single else 0.7,
+            }
         )
         if kind == "day":
-            return self._day()
+            return self._day(single)
         if kind in ("date", "month"):
             return self.date(phase=kind == "month")
         parts = {"FRUEH": 2.0, "MITTAG": 1.5, "NACHMITTAG": 2.0, "TAG": 1.0 if kind == "part" else 0.0}
@@ -209,10 +215,12 @@ class Scene:
         word = "morgen" if part == "FRUEH" else word
         return Time((day, part), f"am {words.WEEKDAYS[day]}{word}", name[part])
 
-    def _day(self) -> Time:
+    def _day(self, single: bool) -> Time:
         """A whole day, the weekend or the week."""
         simple = {"HEUTE": "heute", "MORGEN": "morgen", "UEBERMORGEN": "übermorgen", "WOCHENENDE": "am wochenende"}
-        gloss = self.weigh({**dict.fromkeys(simple, 2.0), "WOCHE": 1.5, **dict.fromkeys(words.WEEKDAYS, 1.0)})
+        gloss = self.weigh(
+            {**dict.fromkeys(simple, 2.0), "WOCHE": 0 if single else 1.5, **dict.fromkeys(words.WEEKDAYS, 1.0)}
+        )
         if gloss == "WOCHE":
             which = self.pick(("MITTE", "ENDE", "NAECHST"))
             text = {"MITTE": "mitte der woche", "ENDE": "ende der woche", "NAECHST": "in der nächsten woche"}[which]
@@ -228,11 +236,12 @@ class Scene:
         glosses, ordinal = words.ordinal(self.rng.randint(1, 30))
         return Time((*glosses, month), f"am {ordinal} {words.MONTHS[month]}")
 
-    def place(self, other: Place | None = None) -> Place:
-        """A place; one that shares no gloss with an `other`."""
+    def place(self, avoid: Iterable[str] = ()) -> Place:
+        """A place with none of the glosses to avoid."""
+        avoid = set(avoid)
         while True:
             place = self.weigh(words.PLACES)
-            if other is None or not set(place.glosses) & set(other.glosses):
+            if not avoid & set(place.glosses):
                 return place
 
     def noun(self, *, part: str = "", kinds: Iterable[str] = ()) -> Noun:
@@ -259,7 +268,7 @@ class Scene:
         low, high = {"winter": (-9, 8), "mild": (3, 18), "summer": (15, 32)}[self.season]
         return self.rng.randint(low, high) - {"night": 7, "morning": 4}.get(part, 0)
 
-    def adjective(self, glosses: Iterable[str] = ()) -> str:
-        """The gloss of an adjective of the season."""
+    def adjective(self, glosses: Iterable[str] = (), part: str = "") -> str:
+        """The gloss of an adjective of the season and the part of the day."""
         fitting = [g for g in glosses or words.ADJECTIVES if self.season in (words.ADJECTIVES[g][2] or self.season)]
-        return self.pick(fitting)
+        return self.pick([gloss for gloss in fitting if part not in NIGHT or gloss not in ("SONNE", "HEISS")])

@@ -161,41 +161,42 @@ def direction(glosses: Glosses) -> str:
     return "".join(DIRECTIONS[gloss] for gloss in glosses)
 
 
-def _regions() -> dict[Place, float]:
+_NAMED = {  # glosses -> article phrases of where, from where, to where; the name; the weight
+    "KUESTE": ("an der", "von der", "zur", "küste", 2), "DONAU": ("an der", "von der", "zur", "donau", 2),
+    "ELBE": ("an der", "von der", "zur", "elbe", 2), "NORD SEE": ("an der", "von der", "zur", "nordsee", 2),
+    "OST SEE": ("an der", "von der", "zur", "ostsee", 2), "RHEIN": ("am", "vom", "zum", "rhein", 2),
+    "NORD SEE KUESTE": ("an der", "von der", "zur", "nordseeküste", 0.7),
+    "OST SEE KUESTE": ("an der", "von der", "zur", "ostseeküste", 0.7),
+    "BODEN SEE": ("am", "vom", "zum", "bodensee", 2), "ALPEN RAND": ("am", "vom", "zum", "alpenrand", 2),
+    "SCHWARZ WALD": ("im", "vom", "zum", "schwarzwald", 2), "HARZ": ("im", "vom", "zum", "harz", 2),
+    "RHEIN TAL": ("im", "vom", "ins", "rheintal", 0.7), "DONAU TAL": ("im", "vom", "ins", "donautal", 0.7),
+    "MITTE": ("in der", "von der", "in die", "mitte", 3), "ALPEN": ("in den", "von den", "zu den", "alpen", 3),
+    "INSEL": ("auf den", "von den", "zu den", "inseln", 2), "BERG": ("im", "vom", "ins", "bergland", 2.5),
+    "BERLIN": ("in", "von", "nach", "berlin", 2), "FRANKEN": ("in", "von", "nach", "franken", 2),
+}  # fmt: skip
+_STATES = {"BAYERN": "bayern", "SACHSEN": "sachsen", "HESSEN": "hessen", "THUERINGEN": "thüringen"}
+
+
+def _places() -> dict[Place, float]:
     """Every place with its weight."""
     places: dict[Place, float] = {}
-    for glosses in [(gloss,) for gloss in DIRECTIONS] + list(CORNERS):
-        name = direction(glosses) + "en"
-        places[Place(glosses, f"im {name}", f"von {name}", f"in den {name}")] = 5 if len(glosses) == 1 else 1.5
-    states = {"BAYERN": "bayern", "SACHSEN": "sachsen", "HESSEN": "hessen", "THUERINGEN": "thüringen"}
-    for gloss, word in states.items():
-        places[Place((gloss,), f"in {word}", f"von {word}", f"nach {word}")] = 2
-    for gloss, word in {"BERLIN": "berlin", "FRANKEN": "franken"}.items():
-        places[Place((gloss,), f"in {word}", f"von {word}", f"nach {word}")] = 2
-    for gloss, word in {**states, "DEUTSCHLAND": "deutschland"}.items():
-        for side, prefix in DIRECTIONS.items():
-            name = prefix + word
-            places[Place((side, gloss), f"in {name}", f"von {name}", f"nach {name}")] = 0.6
-    for glosses, word in {
-        ("KUESTE",): "küste", ("DONAU",): "donau", ("ELBE",): "elbe", ("NORD", "SEE"): "nordsee",
-        ("OST", "SEE"): "ostsee", ("NORD", "SEE", "KUESTE"): "nordseeküste", ("OST", "SEE", "KUESTE"): "ostseeküste",
-    }.items():  # fmt: skip
-        places[Place(glosses, f"an der {word}", f"von der {word}", f"zur {word}")] = 2 if len(glosses) < 3 else 0.7
-    for glosses, word in {("RHEIN",): "rhein", ("BODEN", "SEE"): "bodensee", ("ALPEN", "RAND"): "alpenrand"}.items():
-        places[Place(glosses, f"am {word}", f"vom {word}", f"zum {word}")] = 2
-    for glosses, word in {("SCHWARZ", "WALD"): "schwarzwald", ("HARZ",): "harz"}.items():
-        places[Place(glosses, f"im {word}", f"vom {word}", f"zum {word}")] = 2
-    for glosses, word in {("RHEIN", "TAL"): "rheintal", ("DONAU", "TAL"): "donautal"}.items():
-        places[Place(glosses, f"im {word}", f"vom {word}", f"ins {word}")] = 0.7
-    places[Place(("MITTE",), "in der mitte", "von der mitte", "in die mitte")] = 3
-    places[Place(("ALPEN",), "in den alpen", "von den alpen", "zu den alpen")] = 3
-    places[Place(("INSEL",), "auf den inseln", "von den inseln", "zu den inseln")] = 2
-    places[Place(("BERG",), "im bergland", "vom bergland", "ins bergland")] = 2.5
+    sides: list[Glosses] = [(gloss,) for gloss in DIRECTIONS]
+    for side in [*sides, *CORNERS]:
+        name = direction(side) + "en"
+        places[Place(side, f"im {name}", f"von {name}", f"in den {name}")] = 5 if len(side) == 1 else 1.5
+    for glosses, (at, source, target, name, weight) in _NAMED.items():
+        places[Place(tuple(glosses.split()), f"{at} {name}", f"{source} {name}", f"{target} {name}")] = weight
+    for gloss, name in _STATES.items():
+        places[Place((gloss,), f"in {name}", f"von {name}", f"nach {name}")] = 2
+    for gloss, word in {**_STATES, "DEUTSCHLAND": "deutschland"}.items():
+        for prefix in DIRECTIONS:
+            name = DIRECTIONS[prefix] + word
+            places[Place((prefix, gloss), f"in {name}", f"von {name}", f"nach {name}")] = 0.6
     places[Place(("TAL",), "in den tälern", "von den tälern", "in die täler")] = 2
     return places
 
 
-PLACES = _regions()
+PLACES = _places()
 ABROAD: dict[str, tuple[str, str]] = {  # gloss -> over where, from where
     "ATLANTIK": ("über dem atlantik", "vom atlantik"),
     "ENGLAND": ("über england", "von england"),
