@@ -110,7 +110,7 @@ def _decode(path: Path, clip_id: str, shape: Shape) -> tuple[list[np.ndarray], f
                 picture = convert.reformat(frame, format="rgb24").to_ndarray()
                 turns = round(getattr(frame, "rotation", 0) / 90)
                 frames.append(shape(np.rot90(picture, turns) if turns % 4 else picture))
-        except (av.FFmpegError, OSError) as error:
+        except (av.FFmpegError, OSError, ValueError) as error:
             problem = f"damaged or truncated: decoding fails after frame {len(frames)} ({_reason(error)})"
             raise ClipError(problem, where=where, remedy="copy or download the file again") from error
     if not frames:

@@ -1,0 +1,137 @@
+"""Packed clips: what goes in comes out, in whole or in part, and a broken one never does."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from glossfree.errors import ClipError, GlossfreeError
+from glossfree.video.decode import read_video, video_info
+from glossfree.video.pack import KEY_INTERVAL, SUFFIX, encode, read_clip, write_clip
+
+BRIGHTNESS = np.array([0.299, 0.587, 0.114])
+
+
+def moving_shapes(num_frames: int = 41, height: int = 66, width: int = 58, cuts: int = 0) -> np.ndarray:
+    """A disc and a bar that move over a soft background; with `cuts`, another scene every `cuts` frames."""
+    frames = []
+    for t in range(num_frames):
+        scene = t // cuts if cuts else 0
+        soft = np.random.default_rng(scene).integers(70, 190, (3, 4, 3), dtype=np.uint8)
+        frame = cv2.resize(soft, (width, height), interpolation=cv2.INTER_CUBIC)
+        cv2.circle(frame, (8 + t % 30, 20 + t % 17), 9, (205, 160, 140), -1, cv2.LINE_AA)
+        cv2.line(frame, (width - 6, height - 4), (20 + t % 13, 44), (60, 70, 95), 5, cv2.LINE_AA)
+        frames.append(frame)
+    return np.stack(frames)
+
+
+def psnr(left: np.ndarray, right: np.ndarray) -> float:
+    return float(10 * np.log10(255**2 / np.mean((left.astype(np.float64) - right) ** 2)))
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "decibels"), [(256, 256, 41), (255, 129, 38), (65, 58, 35), (66, 57, 35), (33, 47, 33)]
+)
+def test_round_trip_is_all_but_the_same(tmp_path: Path, height: int, width: int, decibels: float) -> None:
+    """Colour has half the resolution, which sharp edges in a small picture show; brightness has all of it."""
+    frames = moving_shapes(29, height, width)
+    write_clip(tmp_path / f"a{SUFFIX}", frames, 25)
+    read = read_clip(tmp_path / f"a{SUFFIX}")
+    assert read.shape == frames.shape and read.dtype == np.uint8
+    assert psnr(read, frames) > decibels
+    assert psnr(read @ BRIGHTNESS, frames @ BRIGHTNESS) > 42
+    assert [path.name for path in tmp_path.iterdir()] == [f"a{SUFFIX}"]
+
+
+def test_frames_are_in_order_and_none_is_lost(tmp_path: Path) -> None:
+    frames = np.stack([np.full((30, 34, 3), 3 * t + 16, dtype=np.uint8) for t in range(71)])
+    write_clip(tmp_path / "a.mp4", frames, 12.5)
+    assert np.abs(read_clip(tmp_path / "a.mp4").mean(axis=(1, 2, 3)) - frames.mean(axis=(1, 2, 3))).max() < 1.5
+
+
+@pytest.mark.parametrize("cuts", [0, 5])
+@pytest.mark.parametrize(
+    "indices", [[], [0], [40], [7, 3, 3, 39], list(range(0, 41, 2)), [KEY_INTERVAL - 1, KEY_INTERVAL], list(range(41))]
+)
+def test_some_frames_equal_a_slice_of_all(tmp_path: Path, indices: list[int], cuts: int) -> None:
+    write_clip(tmp_path / "a.mp4", moving_shapes(cuts=cuts), 25)
+    whole = read_clip(tmp_path / "a.mp4")
+    assert np.array_equal(read_clip(tmp_path / "a.mp4", indices), whole[indices])
+    assert np.array_equal(read_clip(tmp_path / "a.mp4", np.array(indices, dtype=np.int64)), whole[indices])
+
+
+def test_ordinary_readers_see_the_same(tmp_path: Path) -> None:
+    frames = moving_shapes()
+    write_clip(tmp_path / "a.mp4", frames, 29.97)
+    info = video_info(tmp_path / "a.mp4")
+    assert (info.width, info.height, info.num_frames) == (58, 66, 41) and info.fps == pytest.approx(29.97, abs=0.01)
+    read, _ = read_video(tmp_path / "a.mp4")
+    assert psnr(read, frames) > 36
+    capture = cv2.VideoCapture(str(tmp_path / "a.mp4"))
+    assert capture.isOpened() and int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) == 41
+    assert psnr(capture.read()[1][..., ::-1], frames[0]) > 36
+
+
+def test_the_same_frames_give_the_same_bytes() -> None:
+    assert encode(moving_shapes(), 25) == encode(moving_shapes(), 25)
+
+
+def test_one_frame_is_a_clip(tmp_path: Path) -> None:
+    write_clip(tmp_path / "a.mp4", moving_shapes(1), 25)
+    assert read_clip(tmp_path / "a.mp4").shape == (1, 66, 58, 3)
+
+
+@pytest.mark.parametrize("indices", [[41], [-1], [0, 3, 99]])
+def test_frames_beyond_the_end_are_an_error(tmp_path: Path, indices: list[int]) -> None:
+    write_clip(tmp_path / "a.mp4", moving_shapes(), 25)
+    with pytest.raises(ClipError, match="clip of 41"):
+        read_clip(tmp_path / "a.mp4", indices)
+
+
+@pytest.mark.parametrize("keep", [0, 20, 0.5, 0.97])
+def test_a_cut_file_names_itself_and_the_remedy(tmp_path: Path, keep: float) -> None:
+    data = encode(moving_shapes(), 25)
+    path = tmp_path / "regen.mp4"
+    path.write_bytes(data[: int(keep * len(data)) if keep < 1 else int(keep)])
+    with pytest.raises(ClipError, match=r"regen\.mp4.*prepare again"):
+        read_clip(path)
+    with pytest.raises(ClipError, match=r"nirgends\.mp4"):
+        read_clip(tmp_path / "nirgends.mp4")
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [np.zeros((3, 8, 8), np.uint8), np.zeros((3, 8, 8, 3), np.float32), np.zeros((0, 8, 8, 3), np.uint8),
+     np.zeros((2, 8, 8, 4), np.uint8)],
+)  # fmt: skip
+def test_other_shapes_are_refused(tmp_path: Path, frames: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="uint8"):
+        write_clip(tmp_path / "a.mp4", frames, 25)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.mp4"
+    write_clip(path, moving_shapes(5), 25)
+    before = path.read_bytes()
+
+    def half(self: Path, data: bytes) -> int:
+        with self.open("wb") as file:
+            file.write(data[: len(data) // 2])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", half)
+    with pytest.raises(GlossfreeError, match="No space left") as caught:
+        write_clip(path, moving_shapes(9), 25)
+    assert str(path) in str(caught.value) and caught.value.remedy
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_cannot_be_made_is_the_users_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(GlossfreeError, match="cannot be written"):
+        write_clip(tmp_path / "file" / "clips" / "a.mp4", moving_shapes(2), 25)
