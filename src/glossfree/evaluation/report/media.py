@@ -1,0 +1,58 @@
+"""Frames (T, H, W, 3) uint8 RGB -> what a page can carry: an H.264 clip and a strip of thumbnails, as data: URIs."""
+
+from __future__ import annotations
+
+import base64
+
+import cv2
+import numpy as np
+
+from glossfree.video.pack import encode
+
+VIDEO_SIZE = 192  # pixels of the longer side; smaller clips keep their size
+VIDEO_OPTIONS = {"crf": "25", "preset": "slow", "g": "12", "bf": "0"}  # short groups: jumping to a frame is instant
+THUMBNAIL_SIZE = 88
+FRAMES_PER_THUMBNAIL = 4
+MAX_THUMBNAILS = 12
+JPEG_QUALITY = 78
+
+
+def video_uri(frames: np.ndarray, fps: float) -> str:
+    """A clip that every browser plays (H.264, 4:2:0, MP4)."""
+    return _uri("video/mp4", encode(shrink(frames, VIDEO_SIZE), fps, options=VIDEO_OPTIONS))
+
+
+def strip_uri(frames: np.ndarray, count: int) -> str:
+    """`count` frames side by side in one JPEG; each stands for one `count`-th of the clip, and is its middle frame."""
+    middles = (np.arange(count) + 0.5) * len(frames) / count
+    return _jpeg(np.concatenate(list(shrink(frames[middles.astype(int)], THUMBNAIL_SIZE)), axis=1))
+
+
+def poster_uri(frames: np.ndarray) -> str:
+    """The first frame, for browsers that show nothing before a clip is played."""
+    return _jpeg(shrink(frames[:1], VIDEO_SIZE)[0])
+
+
+def thumbnails(num_frames: int) -> int:
+    """How many thumbnails a clip gets: one for every few frames, not more than fit side by side."""
+    return max(1, min(MAX_THUMBNAILS, round(num_frames / FRAMES_PER_THUMBNAIL)))
+
+
+def shrink(frames: np.ndarray, longer_side: int) -> np.ndarray:
+    """Frames (T, H, W, 3) -> the same pictures, at most `longer_side` pixels, never enlarged."""
+    height, width = frames.shape[1:3]
+    factor = longer_side / max(height, width)
+    if factor >= 1:
+        return frames
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    return np.stack([cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames])
+
+
+def _jpeg(picture: np.ndarray) -> str:
+    written, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    assert written, "OpenCV writes JPEG"
+    return _uri("image/jpeg", data.tobytes())
+
+
+def _uri(kind: str, data: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"

@@ -1,0 +1,131 @@
+"""Scores, pointing, settings and times -> tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from glossfree.evaluation.metrics import COLUMNS, Scores
+from glossfree.evaluation.report.markup import Html, hidden, join, tag
+from glossfree.evaluation.spans import Pointing
+
+MORE_COLUMNS = (("exact", "exact %"), ("length_ratio", "length ratio"))
+
+
+def scores_section(rows: Mapping[str, Mapping[str, Scores]]) -> Html:
+    """{row: {split: Scores}} -> one table per split, the best value of a column in bold, and the signatures."""
+    splits = list(dict.fromkeys(split for by_split in rows.values() for split in by_split))
+    tables = [
+        _scores_table(split, {name: by_split[split] for name, by_split in rows.items() if split in by_split})
+        for split in splits
+    ]
+    first = next((scores for by_split in rows.values() for scores in by_split.values()), None)
+    return join([tables, _signatures(first) if first else ""])
+
+
+def _scores_table(split: str, rows: Mapping[str, Scores]) -> Html:
+    columns = (*COLUMNS, *MORE_COLUMNS)
+    best = {key: max(getattr(scores, key) for scores in rows.values()) for key, _ in COLUMNS}
+    head = tag("tr", tag("th", "model", scope="col"), [tag("th", title, scope="col") for _, title in columns])
+    body = []
+    for name, scores in rows.items():
+        cells = []
+        for key, _ in columns:
+            value = getattr(scores, key)
+            text = f"{value:.2f}"
+            is_best = len(rows) > 1 and key in best and value == best[key]
+            cells.append(tag("td", tag("strong", text, hidden(" (best)")) if is_best else text))
+        body.append(tag("tr", tag("th", name, scope="row"), cells))
+    count = next(iter(rows.values())).num_sentences
+    caption = tag("caption", tag("b", split), f" {count:,} sentences")
+    return tag("div", tag("table", caption, tag("thead", head), tag("tbody", body), class_="scores"), class_="wide")
+
+
+def _signatures(scores: Scores) -> Html:
+    convention = ", ".join(f"{key} {value!r}" for key, value in scores.convention.items())
+    lines = [
+        tag("tr", tag("th", name, scope="row"), tag("td", tag("code", s))) for name, s in scores.signatures.items()
+    ]
+    lines.append(tag("tr", tag("th", "text", scope="row"), tag("td", tag("code", convention))))
+    return tag(
+        "details", tag("summary", "How these scores are computed"), tag("table", tag("tbody", lines), class_="facts")
+    )
+
+
+def pointing_section(pointing: Mapping[str, Pointing]) -> Html:
+    """{split: Pointing} -> a table of hit rates beside chance."""
+    tolerances = sorted({tolerance for result in pointing.values() for tolerance in result.hit_rate})
+    head = [tag("th", "split", scope="col"), tag("th", "signs", scope="col")]
+    for tolerance in tolerances:
+        title = "peak inside the sign" if tolerance == 0 else f"within {tolerance} frames"
+        head += [tag("th", title, scope="col"), tag("th", "by chance", scope="col")]
+    body = []
+    for split, result in pointing.items():
+        cells = [tag("td", f"{result.pairs:,}")]
+        for tolerance in tolerances:
+            cells.append(tag("td", tag("strong", f"{result.hit_rate[tolerance]:.1f} %")))
+            cells.append(tag("td", f"{result.chance[tolerance]:.1f} %"))
+        body.append(tag("tr", tag("th", split, scope="row"), cells))
+    caption = tag("caption", tag("b", "Does the timeline find the sign?"), " by the true times of the drawn signs")
+    table = tag("table", caption, tag("thead", tag("tr", head)), tag("tbody", body), class_="scores")
+    return tag("div", table, class_="wide")
+
+
+def settings_section(settings: Mapping[str, Any]) -> Html:
+    """A nested mapping -> one foldable table per top-level key; loose values stand in a table of their own."""
+    loose = {key: value for key, value in settings.items() if not isinstance(value, Mapping)}
+    parts = [_facts_details("general", loose)] if loose else []
+    parts += [_facts_details(key, value) for key, value in settings.items() if isinstance(value, Mapping)]
+    return tag("div", parts, class_="settings")
+
+
+def _facts_details(name: str, values: Mapping[str, Any]) -> Html:
+    return tag("details", tag("summary", name), facts(values))
+
+
+def facts(values: Mapping[str, Any]) -> Html:
+    """A nested mapping -> a table of two columns, inner keys joined by dots."""
+    rows = [tag("tr", tag("th", key, scope="row"), tag("td", text)) for key, text in _flat(values)]
+    return tag("table", tag("tbody", rows), class_="facts")
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{name}.")
+        elif isinstance(value, Sequence) and not isinstance(value, str):
+            yield name, ", ".join(str(item) for item in value) or "none"
+        else:
+            yield name, _plain(value)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None or value == "" else str(value)
+
+
+def seconds_section(seconds: Mapping[str, float]) -> Html:
+    """{what: wall time in seconds} -> bars of their shares."""
+    total = sum(seconds.values()) or 1.0
+    rows = [
+        tag(
+            "tr",
+            tag("th", what, scope="row"),
+            tag("td", duration(value), class_="when"),
+            tag("td", tag("span", class_="share", style=f"width:{100 * value / total:.1f}%"), class_="shares"),
+        )
+        for what, value in seconds.items()
+    ]
+    rows.append(tag("tr", tag("th", "total", scope="row"), tag("td", duration(total), class_="when"), tag("td", "")))
+    return tag("table", tag("tbody", rows), class_="facts times")
+
+
+def duration(seconds: float) -> str:
+    """Seconds -> a time that a person reads."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{seconds:.1f} s"

@@ -1,0 +1,54 @@
+"""Tables of scores, pointing, settings and times."""
+
+from __future__ import annotations
+
+import re
+
+from glossfree.evaluation.metrics import score
+from glossfree.evaluation.report.tables import duration, facts, pointing_section, scores_section, settings_section
+from glossfree.evaluation.spans import Pointing
+
+
+def text(html: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", html))
+
+
+def test_the_better_row_is_marked():
+    better, worse = score(["a b c d e"], ["a b c d e"]), score(["a b c d x"], ["a b c d e"])
+    html = scores_section({"ours": {"test": better}, "theirs": {"test": worse}})
+    ours, theirs = re.findall(r"<tr><th scope=\"row\">(?:ours|theirs)</th>.*?</tr>", html)
+    assert ours.count("<strong>") == 6 and "<strong>" not in theirs
+    assert "BLEU-1 BLEU-2 BLEU-3 BLEU-4 ROUGE-L chrF" in text(html)
+
+
+def test_one_row_alone_is_not_best():
+    assert "(best)" not in scores_section({"ours": {"dev": score(["a"], ["a"])}})
+
+
+def test_splits_have_tables_of_their_own():
+    one = score(["a b"], ["a b"])
+    html = scores_section({"ours": {"dev": one, "test": one}, "theirs": {"test": one}})
+    assert html.count("<caption>") == 2
+
+
+def test_pointing_stands_beside_chance():
+    found = text(pointing_section({"test": Pointing(1234, 5, 6, {0: 61.25, 2: 80.0}, {0: 11.0, 2: 20.5})}))
+    assert "test 1,234 61.2 % 11.0 % 80.0 % 20.5 %" in found
+
+
+def test_nested_settings_are_flat_and_complete():
+    html = settings_section(
+        {"name": "demo", "train": {"lr": 6e-4, "lora": {"rank": 4, "on": ["q", "v"]}, "cache": False}}
+    )
+    found = text(html)
+    for expected in ("general name demo", "lr 0.0006", "lora.rank 4", "lora.on q, v", "cache no"):
+        assert expected in found
+
+
+def test_numbers_are_not_taken_for_truth_values():
+    assert "epochs 1" in text(facts({"epochs": 1})) and "warmup 0.0" in text(facts({"warmup": 0.0}))
+    assert "resume yes" in text(facts({"resume": True}))
+
+
+def test_times_are_read_by_people():
+    assert [duration(s) for s in (5.25, 59.9, 61.0, 7325.0)] == ["5.2 s", "1 min 00 s", "1 min 01 s", "2 h 02 min"]
