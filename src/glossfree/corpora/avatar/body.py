@@ -14,24 +14,26 @@ from glossfree.corpora.avatar.signer import Signer
 
 SHOULDER_LINE = 0.47  # of the frame, from its top
 HEAD_CENTRE, HEAD_HALF_HEIGHT, HEAD_HALF_WIDTH = 0.26, 0.152, 0.112
-_SHOULDER, _UPPER_ARM, _FOREARM, _HAND = 0.185, 0.27, 0.25, 0.215
+HAND = 0.225  # wrist to fingertip
+_SHOULDER, _UPPER_ARM, _FOREARM = 0.185, 0.27, 0.25
 
 # The centre of the signing hand: outward, up, forward.
 PLACES = {
-    "forehead": (0.03, 0.37, 0.16),
-    "temple": (0.17, 0.33, 0.12),
-    "cheek": (0.14, 0.20, 0.14),
-    "chin": (0.02, 0.13, 0.18),
-    "near_shoulder": (0.21, 0.02, 0.14),
-    "far_shoulder": (-0.17, -0.02, 0.18),
-    "chest": (0.05, -0.10, 0.20),
-    "belly": (0.06, -0.34, 0.22),
-    "high": (0.36, 0.24, 0.14),
-    "middle": (0.35, -0.08, 0.22),
-    "low": (0.31, -0.36, 0.22),
-    "across": (-0.16, -0.22, 0.22),
+    "forehead": (0.03, 0.33, 0.12),
+    "temple": (0.17, 0.30, 0.08),
+    "cheek": (0.15, 0.19, 0.10),
+    "chin": (0.02, 0.12, 0.14),
+    "near_shoulder": (0.21, 0.02, 0.10),
+    "far_shoulder": (-0.17, -0.02, 0.14),
+    "chest": (0.05, -0.10, 0.14),
+    "belly": (0.06, -0.32, 0.16),
+    "high": (0.31, 0.22, 0.10),
+    "middle": (0.31, -0.08, 0.16),
+    "low": (0.28, -0.34, 0.16),
+    "across": (-0.16, -0.22, 0.16),
 }
 PAIRED_OUTWARD = 0.135  # at least so far from the midline where both hands move
+OUTERMOST, LOWEST, HIGHEST = 0.40, -0.44, 0.39  # a hand's centre stays within the frame
 BASE_PLACE = (0.0, -0.36, 0.18)
 REST_PLACE = (0.10, -0.47, 0.12)
 
@@ -48,7 +50,7 @@ class Build:
     @classmethod
     def of(cls, signer: Signer) -> Build:
         """The average body, scaled."""
-        return cls(_SHOULDER * signer.shoulders, _UPPER_ARM * signer.arms, _FOREARM * signer.arms, _HAND * signer.hand)
+        return cls(_SHOULDER * signer.shoulders, _UPPER_ARM * signer.arms, _FOREARM * signer.arms, HAND * signer.hand)
 
 
 def elbows(build: Build, wrists: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -65,7 +67,7 @@ def elbows(build: Build, wrists: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     distance = np.clip(distance, abs(upper - lower) + 0.01, 0.995 * (upper + lower))
     along = (upper**2 - lower**2 + distance**2) / (2 * distance)
     radius = np.sqrt(np.maximum(upper**2 - along**2, 0.0))
-    hanging = np.array((0.45, -1.0, -0.15))
+    hanging = np.array((0.55, -1.0, -0.25))
     aside = hanging - direction * (direction @ hanging)[:, None]
     aside /= np.maximum(np.linalg.norm(aside, axis=1, keepdims=True), 1e-6)
     return shoulder + direction * along + aside * radius, shoulder + direction * distance

@@ -7,6 +7,8 @@ hands use the same numbers, and only the projection mirrors one of them.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 # Bend in degrees at the three joints of a finger.
@@ -57,8 +59,8 @@ _ORIENTATIONS = {
     "side_up": ((-0.1, 1.0, 0.15), (-1.0, 0.0, 0.25)),
     "front_tilted": ((-0.85, 0.6, 0.0), (0.0, 0.0, 1.0)),
     "back_inward": ((-1.0, 0.15, 0.1), (0.0, 0.0, -1.0)),
-    "down_inward": ((-0.75, -0.1, 0.5), (0.0, -1.0, 0.15)),
-    "up_outward": ((0.75, -0.1, 0.55), (0.0, 0.8, 0.6)),
+    "down_inward": ((-0.75, -0.2, 0.5), (0.0, -0.85, -0.5)),
+    "up_inward": ((-0.6, -0.1, 0.7), (0.0, 0.75, 0.65)),
     "back_down": ((-0.2, -1.0, 0.15), (0.0, 0.0, -1.0)),
 }
 _KNUCKLES = np.array([(-0.175, 0.47, 0), (-0.06, 0.50, 0), (0.06, 0.48, 0), (0.17, 0.43, 0)])
@@ -70,6 +72,7 @@ CENTRE = 0.48  # of the hand, along its fingers: the point that is led to a sign
 NUM_SHAPE = 22  # numbers of a handshape: 12 bends, spread, 9 thumb coordinates
 
 
+@lru_cache
 def shape_numbers(name: str) -> np.ndarray:
     """Handshape -> (22,) numbers that may be interpolated: bends in radians, spread, thumb joints."""
     fingers, spread, thumb = _SHAPES[name]
@@ -77,6 +80,7 @@ def shape_numbers(name: str) -> np.ndarray:
     return np.concatenate([bends.ravel(), [spread], np.ravel(_THUMBS[thumb])])
 
 
+@lru_cache
 def orientation_numbers(name: str) -> np.ndarray:
     """Orientation -> (4,) unit quaternion (w, x, y, z) that turns the hand's axes into space."""
     fingers, palm = (np.array(vector) for vector in _ORIENTATIONS[name])

@@ -11,8 +11,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from glossfree.corpora.avatar.body import BASE_PLACE, PAIRED_OUTWARD, PLACES, REST_PLACE
-from glossfree.corpora.avatar.hands import NUM_SHAPE, axis_turn, compose, orientation_numbers, shape_numbers
+from glossfree.corpora.avatar.body import (
+    BASE_PLACE,
+    HAND,
+    HIGHEST,
+    LOWEST,
+    OUTERMOST,
+    PAIRED_OUTWARD,
+    PLACES,
+    REST_PLACE,
+)
+from glossfree.corpora.avatar.hands import CENTRE as HAND_CENTRE
+from glossfree.corpora.avatar.hands import NUM_SHAPE, axes_of, axis_turn, compose, orientation_numbers, shape_numbers
 from glossfree.corpora.avatar.signer import Signer
 from glossfree.corpora.avatar.signs import Sign
 
@@ -24,7 +34,7 @@ REST_SECONDS, TRANSITION_SECONDS = 0.14, 0.15
 # Of the signing itself; movements that need more than one stroke take longer.
 _SECONDS = {"hold": 0.32, "circle": 0.46, "zigzag": 0.46, "tap": 0.42, "shake": 0.42, "wiggle": 0.42, "twist": 0.42}
 _OTHER_SECONDS = 0.37
-_SIZE = 0.105  # of a movement to either side of its place, fraction of the frame
+_SIZE = 0.10  # of a movement to either side of its place, fraction of the frame
 
 _BROWS = {"neutral": 0.0, "up": 1.0, "down": -1.0}
 _MOUTHS = {"closed": (0.0, 0.0), "open": (1.0, 0.0), "round": (0.55, -1.0), "wide": (0.3, 1.0), "smile": (0.0, 1.0)}
@@ -90,7 +100,7 @@ def join(before: np.ndarray, after: np.ndarray, count: int) -> np.ndarray:
     """The last pose (63,) of a sign, the first of the next -> (count,63) poses between, eased in and out."""
     share = np.arange(1, count + 1)[:, None] / (count + 1)
     share = share * share * (3 - 2 * share)
-    poses = before + (after - before) * share
+    poses: np.ndarray = before + (after - before) * share
     for hand in (DOMINANT, PASSIVE):
         turn = slice(hand.start + TURN.start, hand.start + TURN.stop)
         sign = 1.0 if before[turn] @ after[turn] >= 0 else -1.0  # the shorter way round
@@ -106,7 +116,10 @@ def _hand(sign: Sign, handshape: str, centres: np.ndarray, phase: np.ndarray) ->
     if sign.movement == "twist":
         turns = compose(turns, axis_turn(1, np.radians(55) * np.sin(3 * np.pi * phase)))
     elif sign.movement == "swing":
-        turns = compose(axis_turn(2, np.radians(50) * np.sin(2 * np.pi * phase)), turns)
+        swung = compose(axis_turn(2, np.radians(50) * np.sin(2 * np.pi * phase)), turns)
+        # From the wrist: the centre of the hand follows its fingers.
+        centres = centres + (axes_of(swung) - axes_of(turns))[:, :, 1] * (HAND_CENTRE * HAND)
+        turns = swung
     elif sign.movement == "wiggle":
         offsets = np.array((0.0, 0.5, 1.0, 1.5)) * np.pi
         wave = 0.5 * np.sin(5 * np.pi * phase[:, None] + offsets)
@@ -117,6 +130,7 @@ def _hand(sign: Sign, handshape: str, centres: np.ndarray, phase: np.ndarray) ->
         start = shape_numbers("spread" if closed else "fist")
         share = np.clip(1.6 * phase - 0.2, 0, 1)[:, None]
         shapes = start + (shapes - start) * share
+    centres = np.clip(centres, (-OUTERMOST, LOWEST, -1), (OUTERMOST, HIGHEST, 1))
     return np.concatenate([centres, turns, shapes], axis=1)
 
 

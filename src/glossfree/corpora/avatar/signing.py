@@ -33,7 +33,8 @@ class SignedSentence:
 
     `seed` moves what chance moves: pace, size, places, durations, camera noise. `fps` in frames per second: the pace
     of signing does not depend on it. `signs`, one per gloss, where they come out of a `lexicon`; else each gloss has
-    the sign that its name gives it. Raises ValueError: no gloss, no such signer, signs of another length.
+    the sign that its name gives it. Without a gloss the signer stands still for half a second. Raises ValueError: no
+    such signer, signs of another length, fps not above 0.
     """
 
     glosses: tuple[str, ...]
@@ -43,8 +44,6 @@ class SignedSentence:
     signs: tuple[Sign, ...] | None = None
 
     def __post_init__(self) -> None:
-        if not self.glosses:
-            raise ValueError("a signed sentence needs at least one gloss")
         if not 0 <= self.signer < len(SIGNERS):
             raise ValueError(f"signer {self.signer} is not one of 0..{len(SIGNERS) - 1}")
         if self.signs is not None and len(self.signs) != len(self.glosses):
@@ -63,7 +62,7 @@ class SignedSentence:
 
     @cached_property
     def _signs(self) -> tuple[Sign, ...]:
-        return self.signs or tuple(map(sign_of, self.glosses))
+        return tuple(map(sign_of, self.glosses)) if self.signs is None else self.signs
 
     @cached_property
     def _layout(self) -> tuple[int, int, tuple[int, ...]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, islice
 
 HANDSHAPES = (
     "flat", "spread", "four", "fist", "thumb", "index", "gun", "two", "two_closed", "three", "w", "pinky", "horns",
@@ -24,7 +24,7 @@ MOVEMENTS = (
     "twist", "grasp", "swing",
 )  # fmt: skip
 ORIENTATIONS = (
-    "front_up", "back_up", "side_up", "front_tilted", "back_inward", "down_inward", "up_outward", "back_down",
+    "front_up", "back_up", "side_up", "front_tilted", "back_inward", "down_inward", "up_inward", "back_down",
 )  # fmt: skip
 HANDS = ("one", "mirrored", "alternating", "base")
 BROWS, MOUTHS, HEADS = ("neutral", "up", "down"), ("closed", "open", "round", "wide", "smile"), ("still", "left", "right", "nod", "shake")  # fmt: skip  # noqa: E501
@@ -67,18 +67,26 @@ def sign_of(gloss: str) -> Sign:
 def lexicon(glosses: Iterable[str]) -> dict[str, Sign]:
     """Inventory -> {gloss: sign}, every two at least two main parameters apart.
 
-    In sorted order each gloss takes its first candidate that is far enough from all before it, so the result does
-    not depend on the order given. Room for several hundred glosses; raises ValueError beyond that.
+    In sorted order each gloss takes its first candidate that is far enough from all before it, so the result does not
+    depend on the order given. PHOENIX14T's 1,073 glosses still have room; in a larger inventory a gloss whose first
+    hundred candidates are all too close takes the first that is merely unlike every other sign.
     """
     signs: dict[str, Sign] = {}
+    used: set[Sign] = set()
+    taken: set[tuple[str, ...]] = set()  # three of a sign's main parameters and the fourth left blank
     for gloss in sorted(set(glosses)):
-        for rank, sign in enumerate(candidates(gloss)):
-            if all(sign.differs(other) >= 2 for other in signs.values()):
-                signs[gloss] = sign
-                break
-            if rank == 1000:
-                raise ValueError(f"no sign far enough from the {len(signs)} others is left for {gloss!r}")
+        far = (sign for sign in islice(candidates(gloss), 100) if taken.isdisjoint(_neighbours(sign)))
+        unlike = (sign for sign in candidates(gloss) if sign not in used)
+        signs[gloss] = next(far, None) or next(unlike)
+        used.add(signs[gloss])
+        taken.update(_neighbours(signs[gloss]))
     return signs
+
+
+def _neighbours(sign: Sign) -> list[tuple[str, ...]]:
+    """What two signs share, whatever else they are, when they differ in no more than one main parameter."""
+    values = [getattr(sign, name) for name in MAIN_PARAMETERS]
+    return [(*values[:blank], "", *values[blank + 1 :]) for blank in range(len(values))]
 
 
 def _draw(digest: bytes) -> Sign:
