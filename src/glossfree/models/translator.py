@@ -100,18 +100,19 @@ class TranslationModel(nn.Module):
                 use_cache=True,
                 return_dict_in_generate=True,
                 output_scores=True,
+                output_logits=num_beams == 1,
             ),
         )
         sequences = output.sequences[:, 1:]
-        scores = output.sequences_scores if num_beams > 1 else _greedy_scores(output.scores, sequences, length_penalty)
+        scores = output.sequences_scores if num_beams > 1 else _greedy_scores(output.logits, sequences, length_penalty)
         return Translations(
             sequences.view(len(lengths), num_return_sequences, -1), scores.view(len(lengths), num_return_sequences)
         )
 
 
-def _greedy_scores(step_scores: Sequence[Tensor], sequences: Tensor, length_penalty: float) -> Tensor:
-    """Scores of each step (B, V) and the ids chosen (B, L) -> scores (B,) as beam search gives them."""
-    log_probabilities = torch.stack(list(step_scores), dim=1).float().log_softmax(dim=-1)
+def _greedy_scores(step_logits: Sequence[Tensor], sequences: Tensor, length_penalty: float) -> Tensor:
+    """Logits of each step (B, V) and the ids chosen (B, L) -> scores (B,) as beam search gives them."""
+    log_probabilities = torch.stack(list(step_logits), dim=1).float().log_softmax(dim=-1)
     chosen = log_probabilities.gather(-1, sequences[..., None]).squeeze(-1)
     finished = (sequences == EOS_ID).cumsum(dim=1)
     real = (finished == 0) | ((finished == 1) & (sequences == EOS_ID))

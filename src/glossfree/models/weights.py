@@ -1,14 +1,19 @@
-"""Named tensors of our own models, and other people's weights under our names.
+"""Named tensors of models, and the files that hold them.
 
 Loading is strict: every tensor of the model is accounted for, and every tensor of the source, or it fails by name.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError  # what torch raises where a file wants to run something
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from glossfree.errors import ModelError
@@ -77,3 +82,49 @@ def load(
                 target.copy_(tensors[name])
     loaded = tuple(name for name in targets if name in tensors)
     return Census(loaded=loaded, new=tuple(missing), ignored=tuple(surplus))
+
+
+def weight_files(source: Path) -> list[Path]:
+    """A weights file, or a Hugging Face folder -> the files that hold its tensors, safetensors before older formats.
+
+    Raises ModelError where there are none, or where one that the folder's index names is missing.
+    """
+    if source.is_file():
+        return [source]
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        if (source / name).is_file():
+            return [source / name]
+        index = source / f"{name}.index.json"
+        if index.is_file():
+            try:
+                shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+            except (json.JSONDecodeError, KeyError, AttributeError, UnicodeDecodeError) as error:
+                raise ModelError(f"not an index of weights ({error})", where=index, remedy="fetch it again") from error
+            for shard in shards:
+                if not (source / shard).is_file():
+                    raise ModelError("the index names it, but it is missing", where=source / shard, remedy="fetch it")
+            return [source / shard for shard in shards]
+    raise ModelError(
+        "no weights here", where=source, remedy="a folder with model.safetensors or pytorch_model.bin, or one such file"
+    )
+
+
+def read_weights(source: Path) -> dict[str, Tensor]:
+    """A weights file or a Hugging Face folder -> its named tensors, in main memory.
+
+    safetensors, or torch's own format read with `weights_only=True`: nothing in the file can run. Raises ModelError.
+    """
+    tensors: dict[str, Tensor] = {}
+    for path in weight_files(source):
+        try:
+            if path.suffix == ".safetensors":
+                tensors |= load_file(path)
+            else:
+                tensors |= torch.load(path, map_location="cpu", weights_only=True)
+        except (SafetensorError, UnpicklingError, RuntimeError, EOFError, OSError, TypeError) as error:
+            problem = f"cannot be read as weights ({str(error).splitlines()[0][:120] if str(error) else 'empty'})"
+            raise ModelError(problem, where=path, remedy="fetch the file again, complete") from error
+    odd = [name for name, tensor in tensors.items() if not isinstance(tensor, Tensor)]
+    if odd:
+        raise ModelError(f"{odd[0]!r} is no tensor", where=source, remedy="name a file of weights, not a checkpoint")
+    return tensors
