@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +58,10 @@ class PseudoGlosses:
         multi_hot = np.zeros(len(self.inventory), dtype=np.float32)
         multi_hot[[self._rows[gloss] for gloss in self.of_sentence(text) if gloss in self._rows]] = 1.0
         return multi_hot
+
+    def without_sentences(self) -> PseudoGlosses:
+        """The inventory alone: what an exported model needs, without a corpus's sentences in it."""
+        return replace(self, sentences={}, _rows={})
 
     @property
     def sha256(self) -> str:

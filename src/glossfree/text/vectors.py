@@ -12,13 +12,13 @@ import mmap
 import os
 import struct
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from glossfree.errors import CorpusError
 from glossfree.text.tagging import split_words
@@ -31,16 +31,22 @@ RUNNING_WORDS = 300_000  # seen in training, over all epochs: 4 s on one core
 
 
 def vectors_for(
-    words: Sequence[str], *, fasttext: str | Path | None = None, sentences: Iterable[str] = (), seed: int = 0
+    words: Sequence[str],
+    *,
+    fasttext: str | Path | None = None,
+    sentences: Iterable[str] = (),
+    seed: int = 0,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> tuple[np.ndarray, list[str]]:
     """P words -> ((P, width) float32, words out of vocabulary); the width is the file's, or 300.
 
     A word that a file has only with a capital (a German noun) gets that vector. One that it has not at all gets the
     vector of its character n-grams (`.bin`), or where those are unknown (`.vec`) a direction drawn from its name: a
-    zero vector would mean "no sign". Raises CorpusError: missing, broken or compressed file, no word known, no sentence.
+    zero vector would mean "no sign". `on_progress(done, total)` in epochs of training.
+    Raises CorpusError: missing, broken or compressed file, no word known, no sentence.
     """
     if fasttext is None:
-        return train_vectors(words, sentences, seed=seed)
+        return train_vectors(words, sentences, seed=seed, on_progress=on_progress)
     path = Path(fasttext)
     if not path.is_file():
         raise CorpusError("no such file of vectors", where=path, remedy="name fastText's .bin or .vec")
@@ -199,30 +205,50 @@ def _stable_hash(text: str) -> int:
     return zlib.crc32(text.encode())
 
 
-def train_vectors(words: Sequence[str], sentences: Iterable[str], *, seed: int = 0) -> tuple[np.ndarray, list[str]]:
+def train_vectors(
+    words: Sequence[str],
+    sentences: Iterable[str],
+    *,
+    seed: int = 0,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> tuple[np.ndarray, list[str]]:
     """P words -> (P, 300) float32 of length 1, by fastText's skip-grams on some sentences; the words not in them.
 
-    Lemmas that no sentence holds in that form have the vector of their n-grams, which they share with their forms. One worker and a hash of our own: the same sentences give the same vectors. Few sentences leave all vectors close to
-    one direction (on 1,200, a median cosine of 0.95 between any two), where equations 1 and 2 could tell nothing apart:
+    A lemma that no sentence holds in that form has the vector of its n-grams, which it shares with its other forms. One
+    worker and a hash of our own: the same sentences give the same vectors. Few sentences leave all vectors close to one
+    direction (on 1,200, a median cosine of 0.95 between any two), where equations 1 and 2 could tell nothing apart:
     the mean is taken off, and each principal axis scaled to the square root of its deviation.
     Raises CorpusError without sentences.
     """
     from gensim.models import FastText  # 1 to 4 s, and not needed with a file
+    from gensim.models.callbacks import CallbackAny2Vec
+
+    class Epochs(CallbackAny2Vec):
+        """Tells of the end of each epoch."""
+
+        done = 0
+
+        def on_epoch_end(self, model: Any) -> None:
+            self.done += 1
+            if on_progress:
+                on_progress(self.done, epochs)
 
     lines = [[word for word in split_words(text.lower()) if word[0].isalnum()] for text in sentences]
     running = sum(map(len, lines))
     if not running:
         raise CorpusError("no training sentence to train vectors on", remedy="name some, or a fastText file")
+    epochs = min(max(RUNNING_WORDS // running, 3), 40)
     model = FastText(
         sentences=lines,
         vector_size=VECTOR_SIZE,
-        epochs=min(max(RUNNING_WORDS // running, 3), 40),
+        epochs=epochs,
         sg=1,
         min_count=1,
         bucket=BUCKETS,
         seed=seed,
         workers=1,
         hashfxn=_stable_hash,
+        callbacks=[Epochs()],
     )
     vectors = spread(np.stack([model.wv.get_vector(word) for word in words]))
     return vectors, [word for word in words if word not in model.wv.key_to_index]
@@ -248,11 +274,14 @@ def save_vectors(path: str | Path, vectors: np.ndarray, words: Sequence[str]) ->
         raise ValueError(f"{len(vectors)} vectors for {len(words)} words")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        save_file({"vectors": np.ascontiguousarray(vectors, np.float32)}, temporary, {"words": _identity(words)})
+        content = {"vectors": np.ascontiguousarray(vectors, np.float32)}
+        temporary.write_bytes(save(content, {"words": _identity(words)}))  # save_file would hide it from other users
         temporary.replace(path)
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise CorpusError(f"cannot be written ({error})", where=path, remedy="check space and rights") from error
+        raise CorpusError(
+            f"cannot be written ({error.strerror})", where=path, remedy="check space and rights"
+        ) from error
 
 
 def load_vectors(path: str | Path, words: Sequence[str]) -> np.ndarray:
