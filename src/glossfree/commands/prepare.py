@@ -86,6 +86,8 @@ def prepare(
     identity = {"name": chosen.name, "language": spoken, "frame_size": frame_size}
     settings = options | ({} if limit is None else {"limit": limit})
     _check_earlier(out, identity, settings)
+    if root:
+        console.say(f"checking {root}")
     clips, warnings = _collect(chosen, root, limit, options, strict)
     for warning in warnings:
         console.say(f"warning: {warning}")
@@ -129,7 +131,7 @@ def _check_arguments(
         raise CorpusError("--out and --root are the same folder", where=out, remedy="choose another --out")
     for name in options:
         if name not in corpus.options:
-            takes = ", ".join(corpus.options) or "neither counts nor seed"
+            takes = " and ".join(corpus.options) or "neither counts nor seed"
             raise CorpusError(f"takes no {name}", where=corpus.name, remedy=f"it takes {takes}")
     unknown = [split for split in options.get("counts", {}) if split not in SPLITS]
     if unknown:
@@ -159,10 +161,10 @@ def _check_earlier(out: Path, identity: dict[str, Any], settings: dict[str, Any]
         return
     try:
         earlier = json.loads(path.read_text(encoding="utf-8"))
-        found = {key: earlier[key] for key in identity} | {"seed": earlier["settings"].get("seed")}
+        found = {key: earlier[key] for key in identity} | {"seed": earlier["settings"].get("seed") or 0}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CorpusError("not made by prepare", where=path, remedy="choose another --out") from error
-    wanted = identity | {"seed": settings.get("seed")}
+    wanted = identity | {"seed": settings.get("seed") or 0}
     differing = [f"{key} {found[key]!r}, not {wanted[key]!r}" for key in wanted if found[key] != wanted[key]]
     if differing:
         raise CorpusError(f"holds a corpus with {'; '.join(differing)}", where=out, remedy="choose another --out")
@@ -173,11 +175,7 @@ def _collect(
 ) -> tuple[list[Clip], list[str]]:
     """All clips of a corpus, and what is odd in it. Raises CorpusError: none; with `strict`, sources not there."""
     warnings = corpus.check(root) if corpus.check and root else []
-    counts, others = options.get("counts", {}), {key: value for key, value in options.items() if key != "counts"}
-    clips: list[Clip] = []
-    for split in SPLITS:
-        count = {"count": counts[split]} if split in counts else {}
-        clips += corpus.clips(root, split, limit=limit, **count, **others)
+    clips = [clip for split in SPLITS for clip in corpus.clips(root, split, limit=limit, **options)]
     if not clips:
         raise CorpusError("no clips in it", where=root or corpus.name, remedy="check --root and --limit")
     if not corpus.check and (overlap := overlap_warning(clips)):

@@ -222,7 +222,7 @@ def check(root: Path) -> list[str]:
     problems = [f"no clip in split {split}" for split in SPLITS if all(clip.split != split for clip in found)]
     used = {clip.source.path for clip in found if isinstance(clip.source, VideoFile | FrameFolder)}
     spare = [str(place.relative_to(root)) for places in find_sources(root).values() for place in places]
-    spare = [name for name in spare if root / name not in used]
+    spare = sorted(name for name in spare if root / name not in used)
     if spare:
         noun = "video or image folder has" if len(spare) == 1 else "videos or image folders have"
         problems.append(f"{len(spare):,} {noun} no sentence: {name_some(spare)}")

@@ -55,12 +55,12 @@ def read_annotations(path: Path) -> list[Annotation]:
     """One annotation file -> its lines, in order.
 
     Raises CorpusError with the line: file or column missing, wrong number of fields, duplicate name, a name that is no
-    file name, empty translation.
+    file name, empty translation. Empty lines are passed over.
     """
     if not path.is_file():
         raise CorpusError("missing annotation file", where=path, remedy="unpack the release's annotations/ again")
-    header, *lines = read_text(path).removesuffix("\n").split("\n")
-    columns = header.rstrip("\r").split("|")
+    header, *lines = read_text(path).split("\n")
+    columns = header.split("|")
     absent = [column for column in _NEEDED if column not in columns]
     if absent:
         raise CorpusError(
@@ -70,7 +70,9 @@ def read_annotations(path: Path) -> list[Annotation]:
         )
     annotations: dict[str, Annotation] = {}
     for number, line in enumerate(lines, start=2):
-        fields = line.rstrip("\r").split("|")
+        if not line.strip():
+            continue
+        fields = line.split("|")
         where = f"{path}, line {number}"
         if len(fields) != len(columns):
             raise CorpusError(

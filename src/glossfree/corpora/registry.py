@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from glossfree.corpora import folder, phoenix14t
+from glossfree.corpora import folder, phoenix14t, phoenix14t_avatar
+from glossfree.corpora.avatar import wetter
 from glossfree.corpora.manifest import Clip
 from glossfree.errors import CorpusError
 
@@ -20,7 +21,7 @@ class Corpus:
     """What a corpus can do: `clips(root, split, *, limit=None, **options)`, and what `prepare` must know of it.
 
     `check(root)` lists what is odd or missing, by name, without reading a frame. `options` are the further keywords
-    that `clips` takes ("count": clips of a split, "seed"); `fps` holds where neither clip nor file says another.
+    that `clips` takes ("counts": clips by split; "seed"); `fps` holds where neither clip nor file says another.
     """
 
     name: str
@@ -35,6 +36,14 @@ class Corpus:
 CORPORA: dict[str, Corpus] = {
     corpus.name: corpus
     for corpus in (
+        Corpus("wetter", wetter.clips, needs_root=False, fps=wetter.FPS, options=("counts", "seed")),
+        Corpus(
+            "phoenix14t-avatar",
+            phoenix14t_avatar.clips,
+            fps=phoenix14t_avatar.FPS,
+            check=phoenix14t_avatar.check,
+            options=("seed",),
+        ),
         Corpus("phoenix14t", phoenix14t.clips, fps=phoenix14t.FPS, check=phoenix14t.check),
         Corpus("folder", folder.clips, check=folder.check),
     )

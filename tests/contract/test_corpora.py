@@ -1,0 +1,194 @@
+"""What every corpus must keep, run on each entry of CORPORA over a small root of our own making."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from glossfree.corpora.checks import is_safe_id
+from glossfree.corpora.manifest import SPLITS, Clip, FrameFolder
+from glossfree.corpora.registry import CORPORA, Corpus
+from glossfree.errors import GlossfreeError
+from glossfree.video.decode import frames_of
+from glossfree.video.pack import write_clip
+
+SIZE = 35  # pixels: odd, and unlike any source
+PER_SPLIT = {"train": 3, "dev": 2, "test": 2}
+SENTENCES = (
+    "morgen regnet es im norden",
+    "am abend wird es kälter",
+    "schöne wolken über den bergen",
+    "zwölf grad und wind",
+    "im süden bleibt es trocken",
+    "nachts gibt es frost",
+    "es wird ein sonniger tag",
+)
+GLOSSES = "MORGEN REGEN NORD"
+
+
+def rows() -> list[tuple[str, str, str]]:
+    """(id, split, sentence) of seven clips, every sentence once."""
+    splits = [split for split, count in PER_SPLIT.items() for _ in range(count)]
+    return [(f"clip-{number}", split, SENTENCES[number]) for number, split in enumerate(splits)]
+
+
+def picture(rng: np.random.Generator, count: int, height: int, width: int) -> np.ndarray:
+    return rng.integers(0, 256, (count, height, width, 3), dtype=np.uint8)
+
+
+def write_images(folder: Path, frames: np.ndarray) -> None:
+    folder.mkdir(parents=True)
+    for number, frame in enumerate(frames, start=1):
+        assert cv2.imwrite(str(folder / f"images{number:04d}.png"), frame)
+
+
+def phoenix_root(root: Path) -> Path:
+    """The official layout with 7 clips of 3 frames; the drawn variant reads its annotations."""
+    for split in SPLITS:
+        path = root / "annotations/manual" / f"PHOENIX-2014-T.{split}.corpus.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lines = ["name|video|start|end|speaker|orth|translation"]
+        for clip_id, own_split, text in rows():
+            if own_split == split:
+                lines.append(f"{clip_id}|{clip_id}/1/*.png|-1|-1|Signer02|{GLOSSES}|{text}")
+                frames = picture(np.random.default_rng(1), 3, 26, 21)
+                write_images(root / "features/fullFrame-210x260px" / split / clip_id, frames)
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return root
+
+
+def folder_root(root: Path) -> Path:
+    """Videos and one image folder, in sub-folders; every second one named by id, the others by path."""
+    lines = ["id,path,split,text"]
+    for number, (clip_id, split, text) in enumerate(rows()):
+        frames = picture(np.random.default_rng(number), 5, 38, 46)
+        path = root / f"part {number % 2}" / clip_id
+        if number == 4:
+            write_images(path, frames)
+        else:
+            path = path.with_suffix(".mp4")
+            write_clip(path, frames, 15.0)
+        lines.append(f"{clip_id},,{split},{text}" if number % 2 else f",{path.relative_to(root)},{split},{text}")
+    (root / "sentences.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return root
+
+
+ROOTS: dict[str, Callable[[Path], Path] | None] = {
+    "wetter": None,
+    "phoenix14t-avatar": phoenix_root,
+    "phoenix14t": phoenix_root,
+    "folder": folder_root,
+}
+
+
+@pytest.fixture(scope="module", params=list(CORPORA))
+def corpus_and_root(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Corpus, Path | None]:
+    make = ROOTS[request.param]
+    return CORPORA[request.param], None if make is None else make(tmp_path_factory.mktemp(request.param))
+
+
+def all_clips(corpus: Corpus, root: Path | None) -> list[Clip]:
+    return [clip for split in SPLITS for clip in corpus.clips(root, split, limit=PER_SPLIT[split])]
+
+
+def test_every_corpus_has_a_root_here() -> None:
+    assert list(ROOTS) == list(CORPORA)
+    assert {name for name, make in ROOTS.items() if make} == {
+        name for name, corpus in CORPORA.items() if corpus.needs_root
+    }
+
+
+def test_ids_are_unique_over_all_splits_and_are_file_names(corpus_and_root: tuple[Corpus, Path | None]) -> None:
+    ids = [clip.id for clip in all_clips(*corpus_and_root)]
+    assert len(ids) == 7
+    assert len(set(ids)) == 7
+    assert [clip_id for clip_id in ids if not is_safe_id(clip_id)] == []
+
+
+def test_every_clip_has_its_split_and_a_sentence_on_one_line(corpus_and_root: tuple[Corpus, Path | None]) -> None:
+    corpus, root = corpus_and_root
+    for split in SPLITS:
+        for clip in corpus.clips(root, split, limit=PER_SPLIT[split]):
+            assert clip.split == split
+            assert clip.text == clip.text.strip() != ""
+            assert len(clip.text.splitlines()) == 1
+
+
+def test_no_sentence_stands_in_two_splits(corpus_and_root: tuple[Corpus, Path | None]) -> None:
+    texts = [clip.text for clip in all_clips(*corpus_and_root)]
+    assert len(set(texts)) == 7
+
+
+def test_the_limit_takes_the_first_clips(corpus_and_root: tuple[Corpus, Path | None]) -> None:
+    corpus, root = corpus_and_root
+    whole = [clip.id for clip in corpus.clips(root, "train", limit=3)]
+    assert len(whole) == 3
+    for limit in (1, 2):
+        assert [clip.id for clip in corpus.clips(root, "train", limit=limit)] == whole[:limit]
+
+
+def test_asking_twice_gives_equal_clips(corpus_and_root: tuple[Corpus, Path | None]) -> None:
+    assert all_clips(*corpus_and_root) == all_clips(*corpus_and_root)
+
+
+def test_frames_come_in_the_size_asked_for_and_the_same_twice(corpus_and_root: tuple[Corpus, Path | None]) -> None:
+    corpus, root = corpus_and_root
+    for split in SPLITS:
+        clip = next(iter(corpus.clips(root, split, limit=1)))
+        frames, fps = frames_of(clip, SIZE)
+        assert frames.dtype == np.uint8
+        assert frames.shape == (len(frames), SIZE, SIZE, 3)
+        assert len(frames) >= 3
+        assert frames.std() > 1, "a picture, not one colour"
+        assert fps == pytest.approx(15.0 if corpus.name == "folder" else corpus.fps)
+        again, _ = frames_of(clip, SIZE)
+        assert np.array_equal(again, frames)
+
+
+def test_an_image_folder_has_the_rate_of_the_corpus(tmp_path: Path) -> None:
+    [clip] = [clip for clip in all_clips(CORPORA["folder"], folder_root(tmp_path)) if "clip-4" in clip.id]
+    assert isinstance(clip.source, FrameFolder)
+    frames, fps = frames_of(clip, SIZE)
+    assert (len(frames), fps) == (5, CORPORA["folder"].fps)
+
+
+def test_spans_lie_inside_the_clip_in_order(corpus_and_root: tuple[Corpus, Path | None]) -> None:
+    corpus, root = corpus_and_root
+    drawn = corpus.name in ("wetter", "phoenix14t-avatar")
+    for clip in all_clips(corpus, root):
+        assert bool(clip.spans) == drawn
+        ends = [0]
+        for span in clip.spans:
+            assert span.gloss
+            assert ends[-1] <= span.start < span.end
+            ends.append(span.end)
+        if drawn:
+            assert ends[-1] <= clip.source.num_frames  # type: ignore[union-attr]
+            assert len(frames_of(clip, 17)[0]) == clip.source.num_frames  # type: ignore[union-attr]
+
+
+def test_a_sound_root_has_no_problem_but_its_size(corpus_and_root: tuple[Corpus, Path | None]) -> None:
+    corpus, root = corpus_and_root
+    if corpus.check is None:
+        assert not corpus.needs_root
+        return
+    assert root is not None
+    odd = [problem for problem in corpus.check(root) if "in the release" not in problem]
+    assert odd == []
+
+
+def test_an_empty_root_and_no_root_are_errors_with_a_remedy(
+    corpus_and_root: tuple[Corpus, Path | None], tmp_path: Path
+) -> None:
+    corpus, _ = corpus_and_root
+    for root in (None, tmp_path) if corpus.needs_root else ():
+        with pytest.raises(GlossfreeError) as caught:
+            list(corpus.clips(root, "train"))
+        assert caught.value.where
+        assert caught.value.remedy

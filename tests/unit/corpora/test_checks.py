@@ -1,0 +1,73 @@
+"""What all corpora check alike: legible lists, ids that are file names, sentences in two splits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from glossfree.corpora.checks import is_safe_id, name_some, overlap_warning, read_text, safe_id, shared_sentences
+from glossfree.corpora.manifest import Clip, VideoFile
+from glossfree.errors import CorpusError
+
+
+def clip(number: int, split: str, text: str) -> Clip:
+    return Clip(f"clip{number}", split, text, VideoFile(Path("x.mp4")))
+
+
+def test_ten_names_are_written_out_and_the_rest_is_counted() -> None:
+    names = [f"n{number}" for number in range(1, 1235)]
+    assert name_some(names[:10]) == "n1, n2, n3, n4, n5, n6, n7, n8, n9, n10"
+    assert name_some(names) == "n1, n2, n3, n4, n5, n6, n7, n8, n9, n10 and 1,224 more"
+    assert name_some(names[:5], limit=3) == "n1, n2, n3 and 2 more"
+
+
+@pytest.mark.parametrize("name", ["11August_2010_Wednesday_tagesschau-1", "Gruß.3", "a+b=c@d", "x"])
+def test_a_safe_name_stays(name: str) -> None:
+    assert is_safe_id(name)
+    assert safe_id(name) == name
+
+
+@pytest.mark.parametrize("name", ["", ".hidden", "..", "a/b", "a\\b", "a b", "a:b", "a\nb", "ü" * 76, "x" * 151, "a?*"])
+def test_any_other_name_becomes_a_safe_one_of_its_own(name: str) -> None:
+    assert not is_safe_id(name)
+    assert is_safe_id(safe_id(name))
+    assert safe_id(name) == safe_id(name)
+    assert safe_id(name) != safe_id(name + "?")
+
+
+def test_names_that_differ_only_in_unsafe_signs_stay_apart() -> None:
+    assert len({safe_id(name) for name in ("a b", "a/b", "a:b", "a_b")}) == 4
+
+
+def test_sentences_in_two_splits_are_found_with_their_splits() -> None:
+    clips = [
+        clip(1, "train", "es regnet"),
+        clip(2, "train", "es regnet"),
+        clip(3, "test", "es schneit"),
+        clip(4, "test", "es regnet"),
+        clip(5, "dev", "es regnet"),
+    ]
+    assert shared_sentences(clips) == {"es regnet": ("dev", "test", "train")}
+    assert overlap_warning(clips) == "1 sentence occurs in more than one split (4 clips): scores on them show memory"
+
+
+def test_a_sentence_that_occurs_twice_in_one_split_is_no_problem() -> None:
+    assert overlap_warning([clip(1, "train", "es regnet"), clip(2, "train", "es regnet")]) is None
+
+
+def test_a_byte_order_mark_and_carriage_returns_are_taken_away(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes("\ufeffname\r\nWärme\r\n".encode())
+    assert read_text(path) == "name\nWärme\n"
+
+
+def test_a_file_that_is_not_utf8_or_not_there_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    with pytest.raises(CorpusError, match="cannot be read") as caught:
+        read_text(path)
+    assert caught.value.where == str(path)
+    path.write_bytes("Wärme".encode("latin-1"))
+    with pytest.raises(CorpusError, match=r"not UTF-8 \(byte 1\).*save the file as UTF-8") as caught:
+        read_text(path)
+    assert caught.value.where == str(path)

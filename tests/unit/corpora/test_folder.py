@@ -1,0 +1,240 @@
+"""A folder of one's own videos: three kinds of sentence file, two ways to name a video, and all problems at once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from glossfree.corpora.folder import check, clips, read_clips, read_rows, sentence_file
+from glossfree.corpora.manifest import Clip, FrameFolder, VideoFile
+from glossfree.errors import CorpusError
+
+FILES = ("a/eins.mp4", "a/zwei.MKV", "b/drei.webm", "vier.avi", "b/c/fünf.mov")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Five videos (empty files: nothing is decoded here) and one folder of images."""
+    for name in FILES:
+        touch(tmp_path / name)
+    touch(tmp_path / "b/sechs/0001.png")
+    touch(tmp_path / "b/sechs/0002.png")
+    return tmp_path
+
+
+def touch(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+
+
+def write(root: Path, text: str, name: str = "sentences.csv", encoding: str = "utf-8") -> Path:
+    path = root / name
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+def problem(root: Path) -> str:
+    with pytest.raises(CorpusError) as caught:
+        read_clips(root)
+    assert caught.value.where
+    assert caught.value.remedy
+    return str(caught.value)
+
+
+def test_ids_are_stems_of_videos_and_names_of_image_folders_anywhere_below(root: Path) -> None:
+    write(root, "id,split,text\nzwei,train,es taut\nsechs,dev,es friert\nfünf,test,es nieselt\n")
+    assert read_clips(root) == [
+        Clip("zwei", "train", "es taut", VideoFile(root / "a/zwei.MKV")),
+        Clip("sechs", "dev", "es friert", FrameFolder(root / "b/sechs")),
+        Clip("fünf", "test", "es nieselt", VideoFile(root / "b/c/fünf.mov")),
+    ]
+
+
+def test_paths_are_relative_and_make_the_ids(root: Path) -> None:
+    write(root, "split,path,text\ntrain,a/eins.mp4,es taut\ntrain,vier.avi,es friert\ndev,b\\sechs,es nieselt\n")
+    found = read_clips(root)
+    assert [clip.id for clip in found] == ["a__eins", "vier", "b__sechs"]
+    assert [clip.source for clip in found] == [
+        VideoFile(root / "a/eins.mp4"),
+        VideoFile(root / "vier.avi"),
+        FrameFolder(root / "b/sechs"),
+    ]
+
+
+def test_an_id_beside_a_path_names_the_clip(root: Path) -> None:
+    write(root, "id,path,split,text,signer\nK 1,a/eins.mp4,train,es taut, Ada \n")
+    [clip] = read_clips(root)
+    assert clip.id.startswith("K_1-")
+    assert clip.signer == "Ada"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("sentences.csv", 'id,split,text\neins,train,"wolken, regen und ""föhn"""\n'),
+        ("sentences.csv", '\ufeffid,split,text\r\neins,train,"wolken, regen und ""föhn"""\r\n\r\n'),
+        ("sentences.csv", 'id;split;text\neins;train;"wolken, regen und ""föhn"""\n'),
+        ("sentences.csv", 'id, split ,text\neins,train,"wolken,\n regen und ""föhn"""\n'),
+        ("sentences.tsv", 'id\tsplit\ttext\neins\ttrain\twolken, regen und "föhn"\n'),
+        ("sentences.jsonl", '\n{"id": "eins", "split": "train", "text": "wolken, regen und \\"föhn\\"", "n": [1]}\n'),
+    ],
+    ids=["csv", "csv-windows", "csv-semicolons", "csv-two-lines", "tsv", "jsonl"],
+)
+def test_every_kind_of_sentence_file_gives_the_same_clip(root: Path, name: str, text: str) -> None:
+    write(root, text, name)
+    [clip] = read_clips(root)
+    assert clip == Clip("eins", "train", 'wolken, regen und "föhn"', VideoFile(root / "a/eins.mp4"))
+
+
+def test_umlauts_match_in_either_spelling(root: Path) -> None:
+    write(root, "id,split,text\nfu\u0308nf,train,es taut\n")
+    assert read_clips(root)[0].source == VideoFile(root / "b/c/fünf.mov")
+
+
+def test_hidden_files_and_prepared_folders_are_passed_over(root: Path) -> None:
+    touch(root / "a/._eins.mp4")
+    touch(root / ".cache/eins.mp4")
+    touch(root / "packed/corpus.json")
+    touch(root / "packed/clips/train/eins.mp4")
+    write(root, "id,split,text\neins,train,es taut\n")
+    assert read_clips(root)[0].source == VideoFile(root / "a/eins.mp4")
+
+
+def test_the_root_itself_may_hold_a_file_of_the_same_name_as_a_prepared_folder(root: Path) -> None:
+    touch(root / "corpus.json")
+    write(root, "id,split,text\neins,train,es taut\n")
+    assert len(read_clips(root)) == 1
+
+
+def test_no_sentence_file_and_more_than_one_are_named(root: Path) -> None:
+    with pytest.raises(
+        CorpusError, match=r"no sentence file in it -> write sentences.csv or sentences.tsv or"
+    ) as caught:
+        sentence_file(root)
+    assert caught.value.where == str(root)
+    write(root, "", "sentences.csv")
+    write(root, "", "sentences.jsonl")
+    with pytest.raises(CorpusError, match=r"more than one sentence file: sentences.csv, sentences.jsonl"):
+        sentence_file(root)
+    with pytest.raises(CorpusError, match="no such folder"):
+        sentence_file(root / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "pieces"),
+    [
+        ("sentences.csv", "id,split,satz\neins,train,x\n", ["missing column text;", "columns here: id, split, satz"]),
+        ("sentences.csv", "text\nx\n", ["missing column split, path (or id); columns here: text"]),
+        ("sentences.jsonl", '{"id": "eins", "text": "x"}\n', ["line 1", "missing column split"]),
+        ("sentences.jsonl", '{"id": "eins", "split": "train", "text": ["x"]}\n', ["line 1", "missing column text"]),
+        ("sentences.jsonl", '{"id": \n', ["line 1", "not JSON"]),
+        ("sentences.jsonl", "[1]\n", ["line 1", "not an object"]),
+        ("sentences.csv", "id,split,text\neins,train,wolken, regen\n", ["line 2", "4 fields, 3 expected", "quotes"]),
+        ("sentences.csv", "id,split,text\neins,train\n", ["line 2", "2 fields, 3 expected"]),
+        ("sentences.csv", 'id,split,text\neins,train,"wolken\n', ["line 2", "broken quoting"]),
+        ("sentences.csv", "id,split,text\n", ["no sentences in it"]),
+        ("sentences.csv", "", ["no sentences in it"]),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named_with_the_line(root: Path, name: str, text: str, pieces: list[str]) -> None:
+    path = write(root, text, name)
+    with pytest.raises(CorpusError) as caught:
+        read_rows(path)
+    assert [piece for piece in [str(path), *pieces] if piece not in str(caught.value)] == []
+    assert caught.value.remedy
+
+
+def test_a_file_in_another_encoding_is_named(root: Path) -> None:
+    write(root, "id,split,text\neins,train,wärme\n", encoding="latin-1")
+    assert "not UTF-8" in problem(root)
+
+
+@pytest.mark.parametrize(
+    ("rows", "piece"),
+    [
+        ("eins,trian,es taut", "line 2: split 'trian', did you mean 'train'?"),
+        ("eins,Test,es taut", "line 2: split 'Test', did you mean 'test'?"),
+        ("eins,xyz,es taut", "line 2: split 'xyz', one of train, dev, test expected"),
+        ("eins,train,  ", "line 2: empty sentence of 'eins'"),
+        (",train,es taut", "line 2: neither path nor id"),
+        ("eins,train,es taut\neins,dev,es friert", "line 3: duplicate id 'eins' (first in line 2)"),
+        ("sieben,train,es taut", "1 listed file is missing: sieben"),
+    ],
+)
+def test_what_is_wrong_with_a_row_is_named_with_its_line(root: Path, rows: str, piece: str) -> None:
+    path = write(root, f"id,split,text\n{rows}\n")
+    assert problem(root) == f"{path}: {piece} -> mend these lines"
+
+
+def test_an_id_that_fits_two_files_names_both(root: Path) -> None:
+    touch(root / "z/eins.webm")
+    write(root, "id,split,text\neins,train,es taut\n")
+    assert "line 2: id 'eins' fits 2 files: a/eins.mp4, z/eins.webm; name one in a column path" in problem(root)
+
+
+@pytest.mark.parametrize("path", ["../x.mp4", "a/../../x.mp4", "/etc/x.mp4", "C:/x.mp4", "..\\x.mp4", "."])
+def test_a_path_out_of_the_folder_is_refused_even_if_the_file_is_there(root: Path, path: str) -> None:
+    touch(root.parent / "x.mp4")
+    write(root, f"path,split,text\n{path},train,es taut\n")
+    assert "leads out of the folder" in problem(root)
+
+
+def test_all_missing_files_stand_in_one_error_ten_of_them_by_name(root: Path) -> None:
+    rows = [f"fehlt/{number}.mp4,train,satz {number}" for number in range(13)]
+    write(root, "\n".join(["path,split,text", "a/eins.mp4,train,es taut", *rows]) + "\n")
+    message = problem(root)
+    assert "13 listed files are missing: fehlt/0.mp4, fehlt/1.mp4" in message
+    assert "fehlt/9.mp4 and 3 more" in message
+    assert "fehlt/10.mp4" not in message
+
+
+def test_a_path_that_the_file_system_refuses_is_a_missing_file(root: Path) -> None:
+    write(root, f"path,split,text\n{'x' * 300}.mp4,train,es taut\n")
+    assert "1 listed file is missing: xxx" in problem(root)
+
+
+def test_all_problems_are_reported_at_once(root: Path) -> None:
+    rows = ["eins,trian,", "zwei,train,es taut", "zwei,train,es taut", "neun,dev,es friert"]
+    write(root, "\n".join(["id,split,text", *rows]) + "\n")
+    message = problem(root)
+    assert "4 problems: line 2: split 'trian'" in message
+    assert "line 2: empty sentence of 'eins'" in message
+    assert "line 4: duplicate id 'zwei' (first in line 3)" in message
+    assert "1 listed file is missing: neun" in message
+
+
+def test_of_many_problems_ten_are_written_out(root: Path) -> None:
+    write(root, "id,split,text\n" + "eins,xyz,es taut\n" * 14)
+    message = problem(root)  # 14 bad splits, 13 duplicates
+    assert "27 problems: " in message
+    assert "; and 17 more" in message
+
+
+def test_a_split_holds_its_rows_in_order_up_to_the_limit(root: Path) -> None:
+    rows = ["vier,train,a", "drei,dev,b", "zwei,train,c", "eins,train,d"]
+    write(root, "\n".join(["id,split,text", *rows]) + "\n")
+    assert [clip.id for clip in clips(root, "train")] == ["vier", "zwei", "eins"]
+    assert [clip.id for clip in clips(root, "train", limit=2)] == ["vier", "zwei"]
+    assert list(clips(root, "test")) == []
+    with pytest.raises(CorpusError, match="needs --root"):
+        next(clips(None, "train"))
+
+
+def test_the_check_names_empty_splits_spare_videos_and_shared_sentences(root: Path) -> None:
+    rows = [("eins", "train", "es taut"), ("zwei", "test", "es taut"), ("drei", "test", "es friert")]
+    lines = [json.dumps({"id": clip_id, "split": split, "text": text}) for clip_id, split, text in rows]
+    write(root, "\n".join(lines), "sentences.jsonl")
+    assert check(root) == [
+        "no clip in split dev",
+        "3 videos or image folders have no sentence: b/c/fünf.mov, b/sechs, vier.avi",
+        "1 sentence occurs in more than one split (2 clips): scores on them show memory",
+    ]
+
+
+def test_the_check_is_silent_where_nothing_is_odd(root: Path) -> None:
+    names = {"eins": "train", "zwei": "dev", "drei": "test", "vier": "train", "fünf": "train", "sechs": "train"}
+    rows = [f"{name},{split},satz {name}" for name, split in names.items()]
+    write(root, "\n".join(["id,split,text", *rows]) + "\n")
+    assert check(root) == []

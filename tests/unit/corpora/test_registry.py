@@ -1,0 +1,46 @@
+"""The list of corpora, and what a wrong name is answered."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+from glossfree.corpora.registry import CORPORA, Corpus, find_corpus
+from glossfree.errors import CorpusError
+
+
+def test_the_four_corpora_are_listed_under_their_names() -> None:
+    assert list(CORPORA) == ["wetter", "phoenix14t-avatar", "phoenix14t", "folder"]
+    assert [corpus.name for corpus in CORPORA.values()] == list(CORPORA)
+    assert [corpus.needs_root for corpus in CORPORA.values()] == [False, True, True, True]
+
+
+@pytest.mark.parametrize("corpus", CORPORA.values(), ids=CORPORA)
+def test_clips_takes_what_the_entry_says(corpus: Corpus) -> None:
+    parameters = inspect.signature(corpus.clips).parameters
+    assert list(parameters)[:2] == ["root", "split"]
+    assert {"limit", *corpus.options} <= set(parameters)
+    assert len(corpus.language) == 2
+    assert corpus.fps > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "guess"),
+    [("weter", "wetter"), ("phoenix14", "phoenix14t"), ("PHOENIX14T", "phoenix14t"), ("folders", "folder")],
+)
+def test_a_wrong_name_is_answered_with_the_nearest_and_all_names(name: str, guess: str) -> None:
+    with pytest.raises(CorpusError) as caught:
+        find_corpus(name)
+    assert str(caught.value) == (
+        f"{name}: no such corpus -> did you mean {guess!r}? one of wetter, phoenix14t-avatar, phoenix14t, folder"
+    )
+
+
+def test_a_name_like_no_other_is_answered_with_all_names() -> None:
+    with pytest.raises(CorpusError, match="xyz: no such corpus -> one of wetter, "):
+        find_corpus("xyz")
+
+
+def test_a_right_name_gives_its_corpus() -> None:
+    assert find_corpus("folder") is CORPORA["folder"]
