@@ -113,22 +113,13 @@ def score(
     convention = convention or convention_for(language)
     prepared = [convention.prepare(text) for text in hypotheses]
     expected = [convention.prepare(text) for text in references]
-    bleu: list[float] = []
-    signatures: dict[str, str] = {}
-    ratio = 0.0
-    for order in range(1, MAX_ORDER + 1):
-        metric = _bleu(convention, order)
-        result = metric.corpus_score(prepared, [expected])
-        bleu.append(float(result.score))
-        signatures[f"bleu{order}"] = f"order:{order}|{metric.get_signature().format()}{convention.note}"
-        ratio = result.sys_len / result.ref_len if result.ref_len else 0.0
+    (bleu1, bleu2, bleu3, bleu4), ratio, signatures = _bleu(prepared, expected, convention)
     chrf = CHRF(lowercase=convention.lowercase)
     chrf_score = float(chrf.corpus_score(prepared, [expected]).score)
     signatures["chrf"] = f"{chrf.get_signature().format()}{convention.note}"
     signatures["rouge_l"] = rouge_signature(convention)
     pairs = list(zip(prepared, expected, strict=True))
     rouge = [rouge_l(convention.words(a), convention.words(b), beta=convention.rouge_beta) for a, b in pairs]
-    bleu1, bleu2, bleu3, bleu4 = bleu
     return Scores(
         bleu1=bleu1,
         bleu2=bleu2,
@@ -144,16 +135,33 @@ def score(
     )
 
 
-def _bleu(convention: Convention, order: int) -> BLEU:
-    return BLEU(
+def _bleu(
+    hypotheses: list[str], references: list[str], convention: Convention
+) -> tuple[list[float], float, dict[str, str]]:
+    """Prepared sentences -> (BLEU-1..4, length ratio, signatures).
+
+    N-grams are counted once: BLEU-n is sacrebleu's arithmetic on the counts up to n, as with max_ngram_order=n.
+    """
+    smoothing: dict[str, Any] = {
+        "smooth_method": convention.smooth_method,
+        "smooth_value": convention.smooth_value,
+        "effective_order": convention.effective_order,
+    }
+    metric = BLEU(
         tokenize=convention.tokenize,
-        smooth_method=convention.smooth_method,
-        smooth_value=convention.smooth_value,
-        effective_order=convention.effective_order,
-        max_ngram_order=order,
         lowercase=convention.lowercase,  # `prepare` did it already: this is for the signature
+        max_ngram_order=MAX_ORDER,
         force=bool(convention.append),  # no warning about the full stops that we put there
+        **smoothing,
     )
+    whole = metric.corpus_score(hypotheses, [references])
+    signature = f"{metric.get_signature().format()}{convention.note}"
+    values, signatures = [], {}
+    for order in range(1, MAX_ORDER + 1):
+        counts = whole.counts[:order], whole.totals[:order], whole.sys_len, whole.ref_len
+        values.append(float(BLEU.compute_bleu(*counts, **smoothing, max_ngram_order=order).score))
+        signatures[f"bleu{order}"] = f"order:{order}|{signature}"
+    return values, whole.sys_len / whole.ref_len if whole.ref_len else 0.0, signatures
 
 
 def rouge_signature(convention: Convention) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import random
 
 import pytest
+from sacrebleu.metrics.bleu import BLEU
 
 from glossfree.corpora.manifest import PackedClip
 from glossfree.errors import CorpusError
@@ -45,6 +47,20 @@ def test_missing_ngrams_are_smoothed_exponentially():
     assert scores.bleu2 == pytest.approx(100 * math.sqrt(2 / 3 * 1 / 2))
     assert scores.bleu3 == pytest.approx(100 * (2 / 3 * 1 / 2 * 1 / 2) ** (1 / 3))
     assert scores.bleu4 == 0.0
+
+
+@pytest.mark.parametrize("effective_order", [False, True])
+@pytest.mark.parametrize("smooth_method", ["exp", "floor", "none"])
+def test_counting_once_equals_counting_for_each_order(smooth_method, effective_order):
+    rng = random.Random(7)
+    words = ["regen", "schnee", "im", "tal", "und", "wind", "heute"]
+    hypotheses = [" ".join(rng.choices(words, k=rng.randint(0, 7))) for _ in range(13)]
+    references = [" ".join(rng.choices(words, k=rng.randint(1, 9))) for _ in range(13)]
+    how = {"smooth_method": smooth_method, "effective_order": effective_order}
+    scores = score(hypotheses, references, convention=Convention("x", **how))
+    for order in range(1, 5):
+        alone = BLEU(max_ngram_order=order, **how).corpus_score(hypotheses, [references])
+        assert getattr(scores, f"bleu{order}") == alone.score
 
 
 def test_bleu_is_of_the_corpus_not_the_mean_of_sentences():

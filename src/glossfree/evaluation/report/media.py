@@ -10,7 +10,7 @@ import numpy as np
 from glossfree.video.pack import encode
 
 VIDEO_SIZE = 192  # pixels of the longer side; smaller clips keep their size
-VIDEO_OPTIONS = {"crf": "25", "preset": "slow", "g": "12", "bf": "0"}  # short groups: jumping to a frame is instant
+VIDEO_OPTIONS = {"crf": "25", "preset": "fast", "g": "12", "bf": "0"}  # short groups: jumping to a frame is instant
 THUMBNAIL_SIZE = 88
 FRAMES_PER_THUMBNAIL = 4
 MAX_THUMBNAILS = 12
