@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from glossfree.corpora.avatar import wetter_words as words
 from glossfree.corpora.avatar.wetter_phrases import (
     GEBEN,
+    NIGHT,
     Event,
     Scene,
     Time,
@@ -123,9 +124,12 @@ def temperature(s: Scene) -> Draft:
     """TAL TEMPERATUR MINUS DREI SINKEN -> "in den tälern sinken die temperaturen auf minus drei grad"."""
     at = Setting(s, ranges=0.0, single=True)
     glosses, span, is_range = _span(s, at.part)
-    turn = s.weigh(
-        {"": 3, "SINKEN": 3 if at.part in ("night", "evening") else 1, "STEIGEN": 0 if at.part == "night" else 2}
-    )
+    turns = {"": 3.0}
+    if at.part != "morning":
+        turns["SINKEN"] = 3.0 if at.part in NIGHT else 1.0
+    if at.part not in NIGHT:
+        turns["STEIGEN"] = 2.0
+    turn = s.weigh(turns)
     if turn:
         what = Event(Verb(_TURNS[turn], _TURNS[turn]), "die temperaturen", True, complement=f"auf {span}")
         return [*at.glosses, "TEMPERATUR", *glosses, turn], what.main(at.front, at.middle)

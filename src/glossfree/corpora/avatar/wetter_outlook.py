@@ -14,7 +14,6 @@ from glossfree.corpora.avatar.wetter_phrases import (
     WERDEN,
     Event,
     Scene,
-    Time,
     event,
     join,
     noun_phrase,
@@ -143,6 +142,14 @@ def warning(s: Scene) -> Draft:
     return [*at.glosses, *noun.glosses, *filter(None, [modifier]), "WARNUNG"], what.main(at.front, at.middle)
 
 
+def _seasonal(s: Scene) -> tuple[list[str], str]:
+    """An adjective of the season: HERBST KUEHL, "herbstlich kühl"."""
+    season = s.pick([gloss for gloss, (_, of, _) in words.SEASON_WORD.items() if of == s.season])
+    adverb, _, adjectives = words.SEASON_WORD[season]
+    gloss = s.pick(adjectives)
+    return [season, gloss], f"{adverb} {words.ADJECTIVES[gloss][0]}"
+
+
 def _quality(s: Scene, part: str = "") -> tuple[list[str], str]:
     """What the weather is like: one adjective, graded, of a season, or two joined."""
     way = s.weigh({"plain": 2, "very": 1.5, "season": 3.5, "both": 3, "not": 1})
@@ -151,12 +158,9 @@ def _quality(s: Scene, part: str = "") -> tuple[list[str], str]:
     if way == "very":
         return [gloss, "STARK"], f"sehr {word}"
     if way == "not":
-        return [gloss, "NICHT"], f"nicht mehr so {word}"
+        return [gloss, "NICHT"], f"nicht so {word}"
     if way == "season":
-        season = s.pick([g for g, (_, of, _) in words.SEASON_WORD.items() if of == s.season])
-        adverb, _, adjectives = words.SEASON_WORD[season]
-        gloss = s.pick(adjectives)
-        return [season, gloss], f"{adverb} {words.ADJECTIVES[gloss][0]}"
+        return _seasonal(s)
     if way == "both":
         other = s.adjective(("TROCKEN", "WIND") if gloss in ("HEISS", "SCHWUEL") else words.SKY, part)
         return [other, gloss], f"{words.ADJECTIVES[other][0]} und {word}"
@@ -191,15 +195,19 @@ def expected(s: Scene) -> Draft:
     at = Setting(s)
     gloss = s.adjective(("FREUNDLICH", "TROCKEN", "NASS", "GRAU", "TRUEB", "WECHSELHAFT", "RUHIG", "SONNE", "WIND",
                          "SCHOEN", "KALT", "WARM", "KUEHL", "MILD"), at.part)  # fmt: skip
-    very = s.chance(0.3)
-    phrase = join("sehr" if very else "", f"{words.ADJECTIVES[gloss][0]}es wetter")
-    what = Event(Verb("erwartet uns", "erwarten uns"), phrase, heavy=True)
-    return [*at.glosses, "WETTER", gloss, *(["STARK"] if very else []), "ERWARTEN"], what.main(at.front, at.middle)
+    described, quality = [gloss], words.ADJECTIVES[gloss][0]
+    way = s.weigh({"": 4, "very": 3, "season": 3})
+    if way == "season":
+        described, quality = _seasonal(s)
+    elif way == "very":
+        described, quality = [gloss, "STARK"], f"sehr {quality}"
+    what = Event(Verb("erwartet uns", "erwarten uns"), f"{quality}es wetter", heavy=True)
+    return [*at.glosses, "WETTER", *described, "ERWARTEN"], what.main(at.front, at.middle)
 
 
 def where(s: Scene) -> Draft:
     """NACHT WO KLAR MINUS ACHT GRAD -> "wo der himmel klar bleibt werden es in der nacht minus acht grad"."""
-    time: Time = s.time()
+    time = s.time()
     clear = Event(BLEIBEN, "der himmel", complement="klar")
     fog = Event(Verb("hält", "halten", reflexive=True), "der nebel")
     lifts = Event(Verb("löst", "lösen", "auf", True), "der nebel")
@@ -243,9 +251,8 @@ def snow(s: Scene) -> Draft:
         what = Event(verb, "die schneefallgrenze", complement=f"auf {word}hundert meter")
         return [*at.glosses, "SCHNEE", "GRENZE", *height, turn], what.main(at.front, at.middle)
     glosses, word = words.number(s.pick((2, 3, 5, 8, 10, 12, 15, 20, 25, 30)))
-    what = Event(FALLEN, f"{word} zentimeter neuschnee", True, heavy=True)
     up_to = s.chance(0.5)
-    what = Event(FALLEN, join("bis zu" if up_to else "", what.subject), True, heavy=True)
+    what = Event(FALLEN, join("bis zu" if up_to else "", word, "zentimeter neuschnee"), True, heavy=True)
     extra = ["HOECHST"] if up_to else []
     return [*at.glosses, "NEU", "SCHNEE", *glosses, "ZENTIMETER", *extra], what.main(at.front, at.middle)
 
@@ -259,7 +266,7 @@ def sunshine(s: Scene) -> Draft:
 
 
 def header(s: Scene) -> Draft:
-    """WETTER MONTAG DREI MAI BAYERN -> "das wetter für bayern am montag dem dritten mai"."""
+    """WETTER MONTAG DREI MAI BAYERN -> "so wird das wetter am montag dem dritten mai in bayern"."""
     day, date = s.pick(words.WEEKDAYS), s.date()
     place = s.place() if s.chance(0.5) else None
     text = f"so wird das wetter am {words.WEEKDAYS[day]} dem {date.text[3:]}"
@@ -288,8 +295,6 @@ def farewell(s: Scene) -> Draft:
     nice, stem = s.pick((("SCHOEN", "schön"), ("RUHIG", "ruhig"), ("GUT", "gut")))
     article, ending = {"m": ("einen", "en"), "f": ("eine", "e"), "n": ("ein", "es")}[gender]
     glosses, text = ["WUENSCHEN", nice, gloss], f"ich wünsche ihnen {article} {stem}{ending} {word}"
-    day = s.weigh({"MORGEN": 2, "": 2, **dict.fromkeys(words.WEEKDAYS, 1)})
-    if not day:
-        return glosses, text
+    day = s.weigh({"MORGEN": 2, **dict.fromkeys(words.WEEKDAYS, 1)})
     again = "morgen" if day == "MORGEN" else f"am {words.WEEKDAYS[day]}"
     return [*glosses, day, "SEHEN"], f"{text} wir sehen uns {again} wieder"

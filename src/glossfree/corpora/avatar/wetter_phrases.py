@@ -113,6 +113,8 @@ def modifiers(noun: Noun) -> list[str]:
     if noun is words.SONNE:
         return ["", *_SUN]
     fitting = [gloss for gloss, of in words.ADJECTIVE_OF.items() if noun.kind in of and noun is not words.NIESEL]
+    if noun is words.REGENWOLKEN:
+        fitting.remove("LEICHT")
     amounts = {"regen": ["VIEL", "WENIG", "MANCHMAL"], "schnee": ["VIEL", "WENIG", "MANCHMAL"]}
     if noun.plural:
         amounts = {kind: ["VIEL", "WENIG"] for kind in ("schauer", "gewitter", "wolke")}
@@ -165,7 +167,7 @@ class Scene:
 
     def __init__(self, rng: random.Random) -> None:
         self.rng = rng
-        self.season = self.weigh({"winter": 4, "mild": 3, "summer": 3})
+        self.season = self.weigh({"winter": 4, "mild": 3.5, "summer": 3})
 
     def pick(self, options: Iterable[T]) -> T:
         """One of the options, each as likely."""
@@ -253,6 +255,7 @@ class Scene:
             if (not noun.season or noun.season == self.season or (noun.season == "winter" and self.season == "mild"))
             and (not kinds or noun.kind in kinds)
             and not (noun is words.SONNE and part in NIGHT)
+            and not (noun is words.HITZEGEWITTER and part == "morning")
         }
         return self.weigh(fitting)
 
@@ -271,4 +274,4 @@ class Scene:
     def adjective(self, glosses: Iterable[str] = (), part: str = "") -> str:
         """The gloss of an adjective of the season and the part of the day."""
         fitting = [g for g in glosses or words.ADJECTIVES if self.season in (words.ADJECTIVES[g][2] or self.season)]
-        return self.pick([gloss for gloss in fitting if part not in NIGHT or gloss not in ("SONNE", "HEISS")])
+        return self.pick([gloss for gloss in fitting if part not in NIGHT or gloss not in ("SONNE", "HEISS", "SCHOEN")])

@@ -168,7 +168,7 @@ _NAMED = {  # glosses -> article phrases of where, from where, to where; the nam
     "NORD SEE KUESTE": ("an der", "von der", "zur", "nordseeküste", 0.7),
     "OST SEE KUESTE": ("an der", "von der", "zur", "ostseeküste", 0.7),
     "BODEN SEE": ("am", "vom", "zum", "bodensee", 2), "ALPEN RAND": ("am", "vom", "zum", "alpenrand", 2),
-    "SCHWARZ WALD": ("im", "vom", "zum", "schwarzwald", 2), "HARZ": ("im", "vom", "zum", "harz", 2),
+    "SCHWARZ WALD": ("im", "vom", "in den", "schwarzwald", 2), "HARZ": ("im", "vom", "in den", "harz", 2),
     "RHEIN TAL": ("im", "vom", "ins", "rheintal", 0.7), "DONAU TAL": ("im", "vom", "ins", "donautal", 0.7),
     "MITTE": ("in der", "von der", "in die", "mitte", 3), "ALPEN": ("in den", "von den", "zu den", "alpen", 3),
     "INSEL": ("auf den", "von den", "zu den", "inseln", 2), "BERG": ("im", "vom", "ins", "bergland", 2.5),
