@@ -56,8 +56,9 @@ class Build:
 def elbows(build: Build, wrists: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Wrists (T,3) -> elbows and reachable wrists, (T,3) each: two-link inverse kinematics.
 
-    Of the circle of possible elbows the one that hangs lowest and a little outward is taken. A wrist out of reach is
-    drawn in along its line to the shoulder.
+    Of the circle of possible elbows the one that hangs lowest is taken, a little outward, and behind a low wrist but
+    before a high one: so no wrist lies along that direction, where the choice would jump. A wrist out of reach is drawn
+    in along its line to the shoulder.
     """
     shoulder = np.array((build.shoulder, 0.0, 0.0))
     line = wrists - shoulder
@@ -67,7 +68,8 @@ def elbows(build: Build, wrists: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     distance = np.clip(distance, abs(upper - lower) + 0.01, 0.995 * (upper + lower))
     along = (upper**2 - lower**2 + distance**2) / (2 * distance)
     radius = np.sqrt(np.maximum(upper**2 - along**2, 0.0))
-    hanging = np.array((0.55, -1.0, -0.25))
-    aside = hanging - direction * (direction @ hanging)[:, None]
+    forward = np.interp(wrists[:, 1], (-0.2, 0.1), (-0.6, 0.8))
+    hanging = np.stack([np.full_like(forward, 0.45), np.full_like(forward, -1.0), forward], axis=1)
+    aside = hanging - direction * (direction * hanging).sum(1, keepdims=True)
     aside /= np.maximum(np.linalg.norm(aside, axis=1, keepdims=True), 1e-6)
     return shoulder + direction * along + aside * radius, shoulder + direction * distance
