@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import av
 import cv2
@@ -26,7 +26,6 @@ from av.video.reformatter import Colorspace
 from glossfree.errors import ClipError, CorpusError
 
 SUFFIX = ".mp4"
-CODEC = "libx264"
 KEY_INTERVAL = 12
 QUALITY = 16  # x264's constant rate factor: brightness within 40 dB of the source even under camera noise
 OPTIONS = {
@@ -62,8 +61,8 @@ def write_clip(path: str | Path, frames: np.ndarray, fps: float) -> None:
         ) from error
 
 
-def encode(frames: np.ndarray, fps: float, *, codec: str = CODEC, options: dict[str, str] | None = None) -> bytes:
-    """Frames (T, H, W, 3) uint8 RGB -> the bytes of a video file. Raises ValueError on another shape or type."""
+def encode(frames: np.ndarray, fps: float, *, options: dict[str, str] | None = None) -> bytes:
+    """Frames (T, H, W, 3) uint8 RGB -> the bytes of a video file; `options` are x264's. Raises ValueError."""
     if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8 or not frames.size:
         raise ValueError(f"(T,H,W,3) uint8 frames expected, got {frames.shape} {frames.dtype}")
     height, width = frames.shape[1:3]
@@ -71,7 +70,7 @@ def encode(frames: np.ndarray, fps: float, *, codec: str = CODEC, options: dict[
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="mp4") as container:
         rate = Fraction(fps).limit_denominator(1001)
-        stream = cast(av.VideoStream, container.add_stream(codec, rate=rate, options=options or OPTIONS))
+        stream = container.add_stream("libx264", rate=rate, options=options or OPTIONS)
         stream.width, stream.height, stream.pix_fmt = even.shape[2], even.shape[1], "yuv420p"
         stream.codec_context.thread_count = 1
         stream.codec_context.colorspace = Colorspace.ITU601  # what read_clip undoes; players would guess by the size
@@ -110,8 +109,7 @@ def _read(path: str, indices: list[int] | None) -> np.ndarray:
             raise IndexError(f"frames {min(wanted)} to {max(wanted)} of a clip of {len(packets)}")
         needed = _needed([packet.is_keyframe for packet in packets], wanted)
         rows = {}
-        frames = _decoded(stream.codec_context, [packets[index] for index in needed])
-        for index, frame in zip(needed, frames, strict=True):
+        for index, frame in zip(needed, _decoded(stream.codec_context, packets, needed), strict=True):
             if index in wanted:
                 rows[index] = cv2.cvtColor(frame.to_ndarray(), cv2.COLOR_YUV2RGB_I420)[:height, :width]
     return np.stack([rows[index] for index in order]) if order else np.empty((0, height, width, 3), np.uint8)
@@ -129,7 +127,16 @@ def _needed(keys: list[bool], wanted: set[int]) -> list[int]:
     return needed
 
 
-def _decoded(context: av.VideoCodecContext, packets: list[Any]) -> Iterator[av.VideoFrame]:
-    """The frames of packets, in order, one by one: converting each while it is warm is faster than all at the end."""
-    for packet in [*packets, None]:
-        yield from context.decode(packet)
+def _decoded(context: av.VideoCodecContext, packets: list[Any], needed: list[int]) -> Iterator[av.VideoFrame]:
+    """The frames of the needed packets, in order, one by one: converting each while it is warm is faster.
+
+    After a gap the decoder starts afresh: two key frames of the same number in a row would count as one picture.
+    """
+    previous = -1
+    for index in needed:
+        if index != previous + 1:
+            yield from context.decode(None)
+            context.flush_buffers()
+        yield from context.decode(packets[index])
+        previous = index
+    yield from context.decode(None)

@@ -1,0 +1,51 @@
+"""`python -m benchmarks [NAME ...]`: run them all, or those named; print each table and put it into its document.
+
+A benchmark is a module with `run() -> str` (Markdown) and one line in BENCHMARKS. Its table stands in the document
+between `<!-- benchmark: NAME -->` and `<!-- end -->`, and nowhere is it typed by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks import formats, loader
+
+ROOT = Path(__file__).parents[1]
+BENCHMARKS: dict[str, tuple[Callable[[], str], str]] = {
+    "formats": (formats.run, "docs/data.md"),
+    "loader": (loader.run, "docs/data.md"),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure, print, and update docs/.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; all by default")
+    parser.add_argument("--no-write", action="store_true", help="print only")
+    arguments = parser.parse_args()
+    unknown = [name for name in arguments.names if name not in BENCHMARKS]
+    if unknown:
+        parser.error(f"no benchmark {unknown[0]!r}: one of {', '.join(BENCHMARKS)}")
+    for name in arguments.names or BENCHMARKS:
+        run, document = BENCHMARKS[name]
+        text = run()
+        print(f"## {name}\n\n{text}\n", flush=True)
+        if not arguments.no_write:
+            print(f"written to {put(ROOT / document, name, text)}\n", flush=True)
+
+
+def put(document: Path, name: str, text: str) -> Path:
+    """Replace the section of one benchmark in a document; one that has none yet is added at the end."""
+    opening, closing = f"<!-- benchmark: {name} -->", "<!-- end -->"
+    section = f"{opening}\n{text}\n{closing}"
+    old = document.read_text(encoding="utf-8") if document.is_file() else "# Benchmarks\n"
+    pattern = re.compile(f"{re.escape(opening)}.*?{re.escape(closing)}", re.DOTALL)
+    new = pattern.sub(lambda _: section, old) if pattern.search(old) else f"{old.rstrip()}\n\n## {name}\n\n{section}\n"
+    document.write_text(new, encoding="utf-8")
+    return document
+
+
+if __name__ == "__main__":
+    main()
