@@ -148,6 +148,10 @@ class ClipLoader(DataLoader[Any]):
         self.batch_sampler.set_epoch(epoch, position)  # type: ignore[union-attr]
         self.dataset.set_epoch(epoch)  # type: ignore[attr-defined]
 
+    def num_batches(self, epochs: int) -> int:
+        """All batches of the epochs 0 .. epochs-1; with a limit on frames they are not equally many in each."""
+        return int(self.batch_sampler.num_batches(epochs))  # type: ignore[union-attr]
+
     def __iter__(self) -> Iterator[ClipBatch]:  # type: ignore[override]
         for batch in super().__iter__():
             if isinstance(batch, ClipError):

@@ -168,7 +168,7 @@ def epochs(folder: Path, clips: list[PackedClip], num_workers: int, **options: i
     result = []
     for epoch in (0, 1, 2):
         loader.set_epoch(epoch)
-        assert len(loader) == 3
+        assert len(loader) == 3 and loader.num_batches(5) == 15
         result.append(list(loader))
     loader.set_epoch(1, position=2)
     result.append(list(loader))
@@ -187,6 +187,16 @@ def test_any_number_of_workers_gives_the_same_batches(corpus: tuple[Path, list[P
             for one, other in zip(expected, actual, strict=True):
                 assert torch.equal(one.frames, other.frames) and torch.equal(one.lengths, other.lengths)
                 assert one.labels is not None and other.labels is not None and torch.equal(one.labels, other.labels)
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_loading_leaves_the_chance_of_training_alone(corpus: tuple[Path, list[PackedClip]], num_workers: int):
+    """Dropout must not depend on how many workers read the clips."""
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    epochs(*corpus, num_workers=num_workers)
+    assert torch.equal(torch.rand(3), expected)
 
 
 def test_augmentation_differs_between_epochs(corpus: tuple[Path, list[PackedClip]]):
