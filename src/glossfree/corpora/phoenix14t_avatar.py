@@ -23,7 +23,9 @@ from glossfree.errors import CorpusError
 __all__ = ["FPS", "check", "clips"]
 
 
-def clips(root: Path | None, split: str, *, limit: int | None = None, fps: float = FPS, seed: int = 0) -> Iterator[Clip]:  # fmt: skip  # noqa: E501
+def clips(
+    root: Path | None, split: str, *, limit: int | None = None, fps: float = FPS, seed: int = 0
+) -> Iterator[Clip]:
     """ROOT -> the clips of one split in the order of the annotations, the first `limit` of them.
 
     The signer, one of nine, and the clip's own chance come from its name and `seed`. Where no gloss was annotated (four

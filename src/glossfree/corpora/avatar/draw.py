@@ -66,7 +66,7 @@ def _draw_clip(poses: np.ndarray, signer: int, size: int, seconds: np.ndarray, r
     camera = Camera(who, Build.of(who), _sway(seconds, rng) * canvas, float(rng.uniform(0.97, 1.03)) * canvas)
     head = Head(who, poses[:, FACE], _lids(seconds, rng), camera.origin, camera.scale)
     right, left = _Limb(camera, poses[:, DOMINANT], -1), _Limb(camera, poses[:, PASSIVE], 1)
-    behind = [*_torso(camera), *head.strokes(), *left.arm(), *right.arm()]
+    behind = [*head.back_hair(), *_torso(camera), *head.strokes(), *left.arm(), *right.arm()]
     hands = (left.hand(), right.hand())
     wall, tile = _wall(signer, canvas), _noise_tile(size, rng)
     corners = rng.integers(0, _NOISE_ROOM, (len(poses), 2))
@@ -137,9 +137,11 @@ class _Limb:
 
     def _skin(self) -> list[Colour]:
         """Palms are lighter and redder than the backs of hands."""
-        who = self.camera.who
-        pale, dark = (255, 214, 200), (0, 0, 0)
-        return [mix(who.skin, pale, 0.35 * x) if x > 0 else mix(who.skin, dark, -0.14 * x) for x in self.facing.tolist()]  # fmt: skip  # noqa: E501
+        skin = self.camera.who.skin
+        palms = [mix(skin, (255, 214, 200), 0.35 * front) for front in np.maximum(0, self.facing).tolist()]
+        return [
+            mix(palm, (0, 0, 0), 0.14 * back) for palm, back in zip(palms, np.maximum(0, -self.facing), strict=True)
+        ]
 
 
 def _torso(camera: Camera) -> Iterator[Stroke]:

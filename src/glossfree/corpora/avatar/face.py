@@ -36,9 +36,8 @@ class Head:
         self.half = (HEAD_HALF_WIDTH * who.head * who.face_width, HEAD_HALF_HEIGHT * who.head)
 
     def strokes(self) -> Iterator[Stroke]:
-        """From the back to the front."""
+        """All but the hair behind the neck, from the back to the front."""
         who, (wide, high) = self.who, self.half
-        yield from self._back_hair()
         for side in (-1, 1):
             yield self._oval((side * wide * 0.98, 0.015), (0.02, 0.034), mix(who.skin, (60, 10, 0), 0.18))
         yield self._oval((0, 0), (wide, high), mix(who.skin, (30, 0, 0), 0.5), points=36)
@@ -58,7 +57,7 @@ class Head:
         iris = self._features((side * 0.046, -0.012)) + rounded(10) * _pairs(0.0095, np.minimum(0.0105, high))
         yield Stroke.fill(self._pixels(iris), (40, 28, 24))
         lift = 0.018 * self.brows
-        frown = np.where(self.brows < 0, 0.010, 0.0)  # frowning draws the inner ends down further
+        frown = np.where(self.brows < 0, 0.006, 0.0)  # frowning draws the inner ends down further
         arch = self._features((side * 0.022, -0.043), (side * 0.048, -0.054), (side * 0.074, -0.043))
         arch[:, :, 1] += np.stack([frown - lift, -lift, -0.7 * lift], axis=1)
         yield self._line(arch, 0.0115, mix(self.who.hair, (20, 10, 10), 0.45))
@@ -79,7 +78,8 @@ class Head:
             rim[:, :, 1] += bow[:, None] * (0.5 - (rim[:, :, 0] / half[:, None]) ** 2)
             yield Stroke.fill(self._pixels(self._features((0, 0.084)) + rim), colour)
 
-    def _back_hair(self) -> Iterator[Stroke]:
+    def back_hair(self) -> Iterator[Stroke]:
+        """What hangs behind head, neck and shoulders."""
         who, (wide, high) = self.who, self.half
         if who.hair_style == "bald":
             return

@@ -67,7 +67,10 @@ _KNUCKLES = np.array([(-0.175, 0.47, 0), (-0.06, 0.50, 0), (0.06, 0.48, 0), (0.1
 _LENGTHS = np.array([(0.23, 0.14, 0.10), (0.25, 0.15, 0.10), (0.23, 0.14, 0.10), (0.18, 0.11, 0.09)])
 _SPREAD = np.radians([-17, -5, 7, 20])
 _THUMB_BASE = np.array((-0.15, 0.08, 0.02))
-PALM = np.array([(-0.12, 0.02, 0), (0.11, 0.02, 0), (0.18, 0.40, 0), (0.07, 0.47, 0), (-0.06, 0.48, 0), (-0.18, 0.44, 0), (-0.19, 0.18, 0)])  # fmt: skip  # noqa: E501
+PALM = np.array([
+    (-0.12, 0.02, 0), (0.11, 0.02, 0), (0.18, 0.40, 0), (0.07, 0.47, 0), (-0.06, 0.48, 0), (-0.18, 0.44, 0),
+    (-0.19, 0.18, 0),
+])  # fmt: skip
 CENTRE = 0.48  # of the hand, along its fingers: the point that is led to a sign's place
 NUM_SHAPE = 22  # numbers of a handshape: 12 bends, spread, 9 thumb coordinates
 
@@ -88,12 +91,10 @@ def orientation_numbers(name: str) -> np.ndarray:
     palm = palm - fingers * (palm @ fingers)
     palm /= np.linalg.norm(palm)
     axes = np.stack([np.cross(fingers, palm), fingers, palm], axis=1)
-    w = np.sqrt(max(0.0, 1 + np.trace(axes))) / 2
-    x, y, z = (
-        np.copysign(np.sqrt(max(0.0, 1 + 2 * axes[i, i] - np.trace(axes))) / 2, axes[(i + 2) % 3, (i + 1) % 3] - axes[(i + 1) % 3, (i + 2) % 3])  # noqa: E501
-        for i in range(3)
-    )  # fmt: skip
-    return np.array((w, x, y, z))
+    trace = np.trace(axes)
+    size = np.sqrt(np.maximum(0.0, [1 + trace, *(1 + 2 * np.diag(axes) - trace)])) / 2
+    skew = (axes[2, 1] - axes[1, 2], axes[0, 2] - axes[2, 0], axes[1, 0] - axes[0, 1])
+    return np.copysign(size, (1.0, *skew))
 
 
 def axis_turn(axis: int, angles: np.ndarray) -> np.ndarray:

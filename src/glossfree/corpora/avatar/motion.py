@@ -27,7 +27,8 @@ from glossfree.corpora.avatar.signer import Signer
 from glossfree.corpora.avatar.signs import Sign
 
 NUM_HAND, NUM_FACE = 7 + NUM_SHAPE, 5
-DOMINANT, PASSIVE, FACE = slice(0, NUM_HAND), slice(NUM_HAND, 2 * NUM_HAND), slice(2 * NUM_HAND, 2 * NUM_HAND + NUM_FACE)  # fmt: skip  # noqa: E501
+DOMINANT, PASSIVE = slice(0, NUM_HAND), slice(NUM_HAND, 2 * NUM_HAND)
+FACE = slice(2 * NUM_HAND, 2 * NUM_HAND + NUM_FACE)
 CENTRE, TURN, SHAPE = slice(0, 3), slice(3, 7), slice(7, NUM_HAND)
 
 REST_SECONDS, TRANSITION_SECONDS = 0.14, 0.15

@@ -27,7 +27,9 @@ ORIENTATIONS = (
     "front_up", "back_up", "side_up", "front_tilted", "back_inward", "down_inward", "up_inward", "back_down",
 )  # fmt: skip
 HANDS = ("one", "mirrored", "alternating", "base")
-BROWS, MOUTHS, HEADS = ("neutral", "up", "down"), ("closed", "open", "round", "wide", "smile"), ("still", "left", "right", "nod", "shake")  # fmt: skip  # noqa: E501
+BROWS = ("neutral", "up", "down")
+MOUTHS = ("closed", "open", "round", "wide", "smile")
+HEADS = ("still", "left", "right", "nod", "shake")
 
 # Two moving hands need room beside the midline; places that lie on it or beyond it serve one hand only.
 _PAIRED_PLACES = ("temple", "cheek", "near_shoulder", "chest", "belly", "high", "middle", "low")

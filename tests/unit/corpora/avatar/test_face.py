@@ -16,7 +16,7 @@ def picture(face: tuple[float, ...] = STILL, lid: float = 1.0, signer: int = 0) 
     origin = np.array([(0.5 * SIDE, 0.6 * SIDE)])
     head = Head(SIGNERS[signer], np.array([face]), np.array([lid]), origin, SIDE)
     frame = np.full((SIDE, SIDE, 3), 128, np.uint8)
-    for stroke in head.strokes():
+    for stroke in [*head.back_hair(), *head.strokes()]:
         stroke.paint(frame, 0)
     return frame
 
