@@ -90,7 +90,6 @@ def test_a_line_that_is_no_object_is_named_by_its_number(tmp_path: Path, line: s
         Manifest.load(tmp_path)
 
 
-@pytest.mark.xfail(strict=True, reason="load splits lines at signs that JSON leaves as they are")
 @pytest.mark.parametrize("sign", ["\u2028", "\x85"])
 def test_a_sentence_may_hold_any_sign(tmp_path: Path, sign: str) -> None:
     manifest = Manifest(tmp_path, (PackedClip("a", "train", f"es{sign}taut", "f", 7, 25.0),), {"name": "mine"})
