@@ -78,7 +78,7 @@ def read_bin(path: Path, words: Sequence[str]) -> tuple[np.ndarray, list[str]]:
             raise CorpusError(f"not a fastText model ({error})", where=path, remedy="name fastText's .bin") from error
     norm = float(np.linalg.norm(vectors, axis=1).mean())
     for row in np.flatnonzero(~vectors.any(axis=1)):  # a model without n-grams
-        vectors[row] = norm * _direction(words[row], vectors.shape[1])
+        vectors[row] = norm * _direction(words[int(row)], vectors.shape[1])
     return vectors, [word for word in words if not known[word]]
 
 

@@ -1,0 +1,123 @@
+"""Pseudo-glosses of sentences: which split counts, targets, files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from glossfree.errors import CorpusError
+from glossfree.text.pseudo_glosses import PseudoGlosses, extract
+from glossfree.text.tagging import Token, tagger
+
+
+class Capitals:
+    """Words in capitals are nouns, digits numerals, the rest determiners; the lemma is the word in lower case."""
+
+    name = "capitals"
+
+    def tag(self, sentence: str) -> list[Token]:
+        kinds = (("NOUN", str.isupper), ("NUM", str.isdigit), ("DET", bool))
+        return [Token(w, w.lower(), next(pos for pos, fits in kinds if fits(w))) for w in sentence.split()]
+
+
+SPLITS = {
+    "train": ["der WIND weht", "SONNE und WIND und WIND", "bei 7 GRAD"],
+    "dev": ["der NEBEL und die SONNE"],
+    "test": ["HAGEL"],
+}
+
+
+@pytest.fixture
+def found() -> PseudoGlosses:
+    return extract(SPLITS, Capitals(), language="de")
+
+
+def test_the_inventory_is_the_training_splits(found: PseudoGlosses) -> None:
+    assert found.inventory == ("7", "grad", "sonne", "wind")
+    assert found.counts == {"7": 1, "grad": 1, "sonne": 1, "wind": 3}
+    assert (found.kept, found.dropped) == ({"NOUN": 5, "NUM": 1}, {"DET": 5})
+    assert (len(found), found.backend, found.language, found.splits) == (4, "capitals", "de", ("train",))
+
+
+def test_other_splits_change_nothing_but_their_own_sentences(found: PseudoGlosses) -> None:
+    alone = extract({"train": SPLITS["train"]}, Capitals())
+    assert (alone.inventory, alone.counts, alone.kept, alone.dropped) == (
+        found.inventory, found.counts, found.kept, found.dropped,
+    )  # fmt: skip
+    with pytest.raises(CorpusError, match="without pseudo-glosses"):
+        alone.targets(SPLITS["dev"][0])
+
+
+def test_all_splits_when_they_are_named() -> None:
+    found = extract(SPLITS, Capitals(), splits=("train", "dev", "test"))
+    assert found.inventory == ("7", "grad", "hagel", "nebel", "sonne", "wind")
+    assert found.counts["sonne"] == 2
+
+
+def test_targets_are_multi_hot_over_the_inventory(found: PseudoGlosses) -> None:
+    targets = found.targets("SONNE und WIND und WIND")
+    assert targets.dtype == np.float32
+    assert targets.tolist() == [0, 0, 1, 1]
+    assert found.targets("der NEBEL und die SONNE").tolist() == [0, 0, 1, 0]
+    assert found.of_sentence("der NEBEL und die SONNE") == ("nebel", "sonne")
+    assert found.of_sentence("SONNE und WIND und WIND") == ("sonne", "wind", "wind")
+    assert found.targets("HAGEL").sum() == 0
+
+
+def test_a_saved_file_is_the_same(found: PseudoGlosses, tmp_path: Path) -> None:
+    found.save(tmp_path / "glosses.json")
+    loaded = PseudoGlosses.load(tmp_path / "glosses.json")
+    assert loaded == found
+    assert loaded.sha256 == found.sha256
+    assert loaded.targets("bei 7 GRAD").tolist() == [1, 1, 0, 0]
+    assert [path.name for path in tmp_path.iterdir()] == ["glosses.json"]
+
+
+def test_without_sentences_only_the_inventory_is_left(found: PseudoGlosses, tmp_path: Path) -> None:
+    bare = found.without_sentences()
+    bare.save(tmp_path / "glosses.json")
+    assert "WIND" not in (tmp_path / "glosses.json").read_text()
+    assert PseudoGlosses.load(tmp_path / "glosses.json").inventory == found.inventory
+    assert found.targets("der WIND weht").sum() == 1  # the original is as it was
+
+
+def test_the_hash_follows_the_content(found: PseudoGlosses) -> None:
+    assert extract(SPLITS, Capitals(), language="de").sha256 == found.sha256
+    assert extract({**SPLITS, "train": SPLITS["train"][:2]}, Capitals()).sha256 != found.sha256
+
+
+def test_bad_files(found: PseudoGlosses, tmp_path: Path) -> None:
+    path = tmp_path / "glosses.json"
+    with pytest.raises(CorpusError, match=r"glosses\.json: no pseudo-glosses -> make it with: glossfree glosses"):
+        PseudoGlosses.load(path)
+    found.save(path)
+    content = json.loads(path.read_text())
+    for change in ({"inventory": ["7", "grad", "regen", "wind"]}, {"format": 99}, {"language": "en"}):
+        path.write_text(json.dumps({**content, **change}))
+        with pytest.raises(CorpusError, match="altered"):
+            PseudoGlosses.load(path)
+    for broken in ("", "[]", "{}", json.dumps({**content, "extra": 1}), json.dumps({**content, "inventory": None})):
+        path.write_text(broken)
+        with pytest.raises(CorpusError, match="not a file of pseudo-glosses"):
+            PseudoGlosses.load(path)
+
+
+def test_nothing_to_extract_from() -> None:
+    with pytest.raises(CorpusError, match=r"no sentence in train -> splits here: \['dev', 'train'\]"):
+        extract({"train": [], "dev": ["WIND"]}, Capitals())
+    with pytest.raises(CorpusError, match="no content word"):
+        extract({"train": ["und der die", ""]}, Capitals())
+
+
+def test_progress_counts_sentences() -> None:
+    seen: list[tuple[int, int]] = []
+    extract(SPLITS, Capitals(), on_progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(number, 5) for number in range(1, 6)]
+
+
+def test_german() -> None:
+    found = extract({"train": ["morgen fallen im süden fünf liter regen", "es regnete gestern"]}, tagger("de"))
+    assert found.inventory == ("es", "fallen", "fünf", "gestern", "liter", "morgen", "regen", "regnen", "süden")
