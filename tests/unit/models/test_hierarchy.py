@@ -1,0 +1,103 @@
+"""The three levels: shapes, padding, levels of entry, mapper and prefix."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from glossfree.models.hierarchy import HierarchicalEncoder, put_in_front
+from glossfree.models.language import LanguageEncoder, mbart
+from glossfree.models.mapper import Mapper
+from glossfree.models.temporal import TemporalEncoder
+from glossfree.models.vision import VisualEncoder, dinov2
+from glossfree.padded import Padded
+
+D, E, PIXELS = 14, 18, 28
+LENGTHS = torch.tensor([11, 4, 1, 7])
+
+
+def build(mapper: bool = False) -> HierarchicalEncoder:
+    torch.manual_seed(0)
+    hierarchy = HierarchicalEncoder(
+        VisualEncoder(dinov2(12, 2, 3, 2, 14, PIXELS), 12, D),
+        TemporalEncoder(D, E, 3, 1, 20, 7, 2, 0.1, 0.1, 0.5),
+        LanguageEncoder(mbart(50, E, 2, 3, 22, 40, 0.1).model.encoder),
+        Mapper(E) if mapper else None,
+    )
+    for parameter in hierarchy.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=0.15)
+    return hierarchy.eval()
+
+
+@pytest.fixture
+def frames() -> torch.Tensor:
+    generator = torch.Generator().manual_seed(5)
+    return torch.randint(0, 256, (int(LENGTHS.sum()), 3, PIXELS, PIXELS), dtype=torch.uint8, generator=generator)
+
+
+def test_shapes_of_the_three_levels(frames: torch.Tensor) -> None:
+    levels = build()(frames, LENGTHS)
+    assert levels.frame.values.shape == (4, 11, D)
+    assert levels.segment.values.shape == (4, 6, E)
+    assert levels.video.values.shape == (4, 6, E)
+    assert levels.frame.lengths.tolist() == [11, 4, 1, 7]
+    assert levels.segment.lengths.tolist() == levels.video.lengths.tolist() == [6, 2, 1, 4]
+
+
+@pytest.mark.parametrize("mapper", [False, True])
+@pytest.mark.parametrize("prefixed", [False, True])
+def test_a_clip_is_the_same_alone_and_in_any_batch_at_all_levels(
+    frames: torch.Tensor, mapper: bool, prefixed: bool
+) -> None:
+    hierarchy = build(mapper)
+    prefix = torch.randn(1, E) if prefixed else None
+    together = hierarchy(frames, LENGTHS, prefix=prefix)
+    for row, clip in enumerate(frames.split(LENGTHS.tolist())):
+        alone = hierarchy(clip, LENGTHS[row : row + 1], prefix=prefix)
+        for level in ("frame", "segment", "video"):
+            single, batched = getattr(alone, level), getattr(together, level)
+            length = int(single.lengths[0])
+            assert int(batched.lengths[row]) == length == single.values.shape[1]
+            torch.testing.assert_close(batched.values[row, :length], single.values[0], rtol=0, atol=1e-5)
+        torch.testing.assert_close(together.video.mean()[row], alone.video.mean()[0], rtol=0, atol=1e-5)
+
+
+def test_every_level_of_entry_leads_to_the_same_video_features(frames: torch.Tensor) -> None:
+    hierarchy = build(mapper=True)
+    levels = hierarchy(frames, LENGTHS)
+    from_frames = hierarchy(levels.frame.pack(), LENGTHS, "frame_features")
+    from_segments = hierarchy(levels.segment.pack(), levels.segment.lengths, "segment_features")
+    assert from_segments.frame is None
+    for other in (from_frames, from_segments):
+        torch.testing.assert_close(other.segment.pack(), levels.segment.pack(), rtol=0, atol=1e-5)
+        torch.testing.assert_close(other.video.pack(), levels.video.pack(), rtol=0, atol=1e-5)
+    torch.testing.assert_close(hierarchy.segments(frames, LENGTHS).pack(), levels.segment.pack())
+
+
+def test_an_unknown_level_is_refused(frames: torch.Tensor) -> None:
+    with pytest.raises(ValueError, match="segment_features"):
+        build()(frames, LENGTHS, "pixels")
+
+
+def test_the_mapper_stands_between_segments_and_language_encoder(frames: torch.Tensor) -> None:
+    hierarchy = build(mapper=True)
+    levels = hierarchy(frames, LENGTHS)
+    mapped = levels.segment.with_values(hierarchy.mapper(levels.segment.values))
+    torch.testing.assert_close(levels.video.pack(), hierarchy.language(mapped).pack(), rtol=0, atol=1e-5)
+    with_none = build(mapper=False)(frames, LENGTHS)
+    assert not torch.allclose(with_none.video.values, levels.video.values, atol=1e-3)
+
+
+def test_a_prefix_makes_the_video_one_step_longer_and_leaves_the_segments(frames: torch.Tensor) -> None:
+    hierarchy = build()
+    plain, prefixed = hierarchy(frames, LENGTHS), hierarchy(frames, LENGTHS, prefix=torch.ones(1, E))
+    assert torch.equal(prefixed.segment.values, plain.segment.values)
+    assert torch.equal(prefixed.video.lengths, plain.video.lengths + 1)
+
+
+def test_put_in_front() -> None:
+    longer = put_in_front(torch.full((1, 2), 7.0), Padded(torch.zeros(3, 4, 2), torch.tensor([4, 2, 1])))
+    assert longer.values.shape == (3, 5, 2)
+    assert (longer.values[:, 0] == 7).all()
+    assert longer.lengths.tolist() == [5, 3, 2]

@@ -1,0 +1,139 @@
+"""State and strict loading, and the files that hold weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from glossfree.errors import ModelError
+from glossfree.models.adapters import add_lora
+from glossfree.models.language import mbart
+from glossfree.models.weights import Census, load, read_weights, state, weight_files
+
+
+class Toy(nn.Module):
+    """Parameters, a shared one, persistent and passing buffers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(3, 5)
+        self.again = self.first
+        self.norm = nn.BatchNorm1d(5)
+        self.passing = nn.Buffer(torch.ones(2), persistent=False)
+
+
+def test_state_holds_everything_once() -> None:
+    assert list(state(Toy())) == [
+        "first.weight", "first.bias", "norm.weight", "norm.bias",
+        "norm.running_mean", "norm.running_var", "norm.num_batches_tracked",
+    ]  # fmt: skip
+    names = [name for name in state(mbart(40, 12, 1, 3, 20, 16, 0.0)) if "embed_tokens" in name or "lm_head" in name]
+    assert names == [], "mBART's one table appears as model.shared.weight only"
+
+
+def test_saved_and_loaded_is_equal_bit_for_bit() -> None:
+    first, second = mbart(40, 12, 1, 3, 20, 16, 0.0), mbart(40, 12, 1, 3, 20, 16, 0.0)
+    for model in (first, second):
+        add_lora(model.model.decoder, ["q_proj"], 2, 4.0, 0.0)
+    tensors = {name: tensor.clone() for name, tensor in state(first).items()}
+    assert not all(torch.equal(tensor, tensors[name]) for name, tensor in state(second).items())
+    census = load(second, tensors)
+    assert all(torch.equal(tensor, tensors[name]) for name, tensor in state(second).items())
+    assert census == Census(loaded=tuple(tensors))
+    assert second.lm_head.weight is second.model.shared.weight
+
+
+def test_differences_that_are_named_are_allowed() -> None:
+    tensors = {name: torch.full_like(tensor, 2) for name, tensor in state(Toy()).items()}
+    for name in [name for name in tensors if name.startswith("norm.")]:
+        del tensors[name]
+    tensors["head.weight"] = torch.ones(3)
+    model = Toy()
+    census = load(model, tensors, new=["norm."], ignored=["head."])
+    assert census.loaded == ("first.weight", "first.bias")
+    assert len(census.new) == 5
+    assert census.ignored == ("head.weight",)
+    assert (model.first.weight == 2).all()
+    assert str(census) == (
+        "2 loaded, 0 trimmed, 5 new (norm.weight, norm.bias, norm.running_mean, ...), 1 ignored (head.weight)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda t: t.pop("first.bias"), "first.bias is missing"),
+        (lambda t: t.update(extra=torch.ones(1)), "extra has no place"),
+        (lambda t: t.update({"first.bias": torch.ones(4)}), r"first.bias is \(4,\), the model has \(5,\)"),
+    ],
+)
+def test_other_differences_fail_by_name_and_change_nothing(change: object, words: str) -> None:
+    model = Toy()
+    before = {name: tensor.clone() for name, tensor in state(model).items()}
+    tensors = {name: tensor + 1 for name, tensor in before.items()}
+    change(tensors)
+    with pytest.raises(ModelError, match=words) as caught:
+        load(model, tensors, where="some/folder")
+    assert caught.value.where == "some/folder"
+    assert all(torch.equal(tensor, before[name]) for name, tensor in state(model).items())
+
+
+def test_many_differences_are_counted() -> None:
+    with pytest.raises(ModelError, match="and 4 more"):
+        load(Toy(), {})
+
+
+def test_files_of_a_folder(tmp_path: Path) -> None:
+    save_file({"a": torch.ones(2)}, tmp_path / "part-1.safetensors")
+    save_file({"b": torch.zeros(3)}, tmp_path / "part-2.safetensors")
+    index = {"weight_map": {"a": "part-1.safetensors", "b": "part-2.safetensors"}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    torch.save({"c": torch.ones(1)}, tmp_path / "pytorch_model.bin")
+    assert set(read_weights(tmp_path)) == {"a", "b"}, "safetensors come before older formats"
+    assert set(read_weights(tmp_path / "pytorch_model.bin")) == {"c"}
+    (tmp_path / "part-2.safetensors").unlink()
+    with pytest.raises(ModelError, match="part-2.safetensors: the index names it"):
+        weight_files(tmp_path)
+
+
+class Trap:
+    """What a malicious file would do: run something when it is read."""
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return Path.touch, (Path("trapped"),)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
+@pytest.mark.parametrize("content", [b"", b"\x00" * 7, b"{}", b"no weights at all, but a long line of text"])
+def test_a_broken_file_is_named(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ModelError, match="cannot be read") as caught:
+        read_weights(tmp_path)
+    assert caught.value.where == str(tmp_path / name)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_wants_to_run_something_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"weight": Trap()}, "trap.pth")
+    with pytest.raises(ModelError, match="cannot be read"):
+        read_weights(Path("trap.pth"))
+    assert not Path("trapped").exists()
+
+
+def test_a_checkpoint_that_is_no_dictionary_of_tensors_is_refused(tmp_path: Path) -> None:
+    torch.save({"epoch": 3, "weight": torch.ones(1)}, tmp_path / "checkpoint.pth")
+    with pytest.raises(ModelError, match="'epoch' is no tensor"):
+        read_weights(tmp_path / "checkpoint.pth")
+
+
+def test_a_folder_without_weights_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"no weights here.*model\.safetensors"):
+        read_weights(tmp_path)
+    with pytest.raises(ModelError, match="no weights here"):
+        read_weights(tmp_path / "absent")
