@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from glossfree.commands.vocabulary import vocabulary
+from glossfree.text.pseudo_glosses import extract
+from glossfree.text.tagging import HantaTagger
 from glossfree.text.tokenizer import SentenceTokenizer
 
 COUNTS = {"train": 7096, "dev": 519, "test": 642}
@@ -80,3 +82,15 @@ def test_both_files_segment_alike(originals: dict[str, SentenceTokenizer], texts
     assert both[0].pieces == both[1].pieces
     for text in texts["dev"]:
         assert both[0].encode(text) == both[1].encode(text)
+
+
+@pytest.mark.slow
+def test_pseudo_glosses_are_about_as_many_as_the_papers(texts: dict[str, list[str]]) -> None:
+    """The paper's 2,322 are another tagger's, from all three splits; ours are close, and fewer from training alone."""
+    tagger = HantaTagger("de")
+    train = extract(texts, tagger)
+    every = extract(texts, tagger, splits=("train", "dev", "test"))
+    assert 2000 < len(train) < len(every) < 2322
+    assert set(train.inventory) < set(every.inventory)
+    assert {"regen", "norden", "morgen", "regnen", "zwölf"} <= set(train.inventory)
+    assert "schau" not in train.inventory

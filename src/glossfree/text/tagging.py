@@ -49,6 +49,7 @@ EMPTY_TAG, START_TAG, END_TAG, UNKNOWN_TAG = 0, 1, 2, 3  # HanTa's numbers
 # PHOENIX14T's training split, most frequent words first. General German only, no word that has a second reading.
 GERMAN_WORDS = {
     "bisschen": ("bisschen", "ADV"),
+    "böen": ("böe", "NOUN"),
     "frostfrei": ("frostfrei", "ADJ"),
     "föhn": ("föhn", "NOUN"),
     "hochlagen": ("hochlage", "NOUN"),
@@ -61,6 +62,12 @@ GERMAN_WORDS = {
 GERMAN_ENDINGS = (  # ending of the word, HanTa's ending of the lemma, the right one
     (("schauer", "schauern", "schauers"), "schau", "schauer"),
     (("böe", "böen"), "bö", "böe"),
+    (("böen",), "böen", "böe"),
+    (("bayern",), "bayer", "bayern"),
+    (("hessen",), "hesse", "hessen"),
+    (("sachsen",), "sachse", "sachsen"),
+    (("thüringen",), "thüringe", "thüringen"),
+    (("nass", "nasse", "nasser", "nasses", "nassen", "nassem"), "naß", "nass"),
     (("fluss", "flusses"), "flus", "fluss"),
     (("böig", "böiger", "böige", "böigen", "böiges", "böigem"), "böiger", "böig"),
 )
