@@ -66,8 +66,8 @@ def test_logits_are_mbarts_own(model: TranslationModel, frames: Tensor) -> None:
     theirs = model.mbart(
         inputs_embeds=fed,
         attention_mask=levels.segment.mask.long(),
-        decoder_input_ids=torch.tensor([[LANGUAGE, 5, 6, 2], [LANGUAGE, 7, 2, 1], [LANGUAGE, 8, 9, 2], [LANGUAGE, 2, 1, 1]]),
-    ).logits  # fmt: skip
+        decoder_input_ids=torch.tensor([[LANGUAGE, *row] for row in ([5, 6, 2], [7, 2, 1], [8, 9, 2], [2, 1, 1])]),
+    ).logits
     torch.testing.assert_close(logits[labels != -100], theirs[labels != -100], rtol=0, atol=1e-5)
     alone = model(frames[11:15], LENGTHS[1:2], labels[1:2, :3])
     torch.testing.assert_close(logits[1, :3], alone[0], rtol=0, atol=1e-5)
