@@ -6,7 +6,7 @@ precision of the forward pass: logarithms of numbers near 0 and 1 have no room i
 
 from __future__ import annotations
 
-from torch import Tensor, arange
+from torch import Tensor, arange, autocast
 from torch.nn import functional
 
 # float32 resolves 1 - 1e-6; a score of exactly 0 or 1 then costs 13.8 nats instead of infinity
@@ -34,8 +34,9 @@ def contrastive_loss(video: Tensor, text: Tensor, logit_scale: Tensor | float) -
     """
     if video.shape != text.shape:
         raise ValueError(f"video {tuple(video.shape)} and text {tuple(text.shape)} differ in shape")
-    cosines = functional.normalize(video.float(), dim=-1) @ functional.normalize(text.float(), dim=-1).T
-    logits = cosines * logit_scale
+    with autocast(video.device.type, enabled=False):  # a product would be rounded to 8 bits, then multiplied by 1 / tau
+        cosines = functional.normalize(video.float(), dim=-1) @ functional.normalize(text.float(), dim=-1).T
+        logits = cosines * logit_scale
     pairs = arange(len(logits), device=logits.device)
     return (functional.cross_entropy(logits, pairs) + functional.cross_entropy(logits.T, pairs)) / 2
 

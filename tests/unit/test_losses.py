@@ -67,3 +67,11 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
         contrastive_loss(torch.rand(2, 3), torch.rand(3, 3), 1.0)
     with pytest.raises(ValueError, match="labels"):
         translation_loss(torch.rand(2, 3, 4), torch.zeros(2, 4).long())
+
+
+def test_autocast_does_not_round_the_cosines() -> None:
+    video, text = torch.randn(2, 6, 40, generator=torch.Generator().manual_seed(0)).unbind(0)
+    expected = contrastive_loss(video, text, 100.0)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert (video @ text.T).dtype == torch.bfloat16
+        assert contrastive_loss(video, text, 100.0) == expected

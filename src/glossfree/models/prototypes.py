@@ -74,6 +74,8 @@ class PseudoGlossHead(nn.Module):
         for temperature in (self.prototype_temperature, self.time_temperature):
             # the value is put back, not its use clamped: a clamp has no gradient outside, the value could never return
             temperature.data.clamp_(*TEMPERATURE_RANGE)
-        similarities = similarity(self.projection(self.dropout(segments.values)), self.prototypes)
-        timeline = localise(similarities.float(), segments.mask, self.prototype_temperature, self.time_temperature)
+        features = self.projection(self.dropout(segments.values))
+        with torch.autocast(features.device.type, enabled=False):  # an error of a cosine is divided by tau >= 0.01
+            similarities = similarity(features.float(), self.prototypes.float())
+        timeline = localise(similarities, segments.mask, self.prototype_temperature, self.time_temperature)
         return GlossScores(gloss_scores(timeline), timeline, segments.lengths)

@@ -72,3 +72,13 @@ def test_a_zero_prototype_is_refused_by_number() -> None:
     vectors[3] = 0
     with pytest.raises(ValueError, match=r"\[3\]"):
         PseudoGlossHead(WIDTH, vectors, 0.0, 0.1, 0.1, True, True)
+
+
+def test_autocast_does_not_round_the_cosines() -> None:
+    module = head(prototype_temperature=0.01, time_temperature=0.01)
+    segments = Padded(torch.randn(2, 5, WIDTH), torch.tensor([5, 3]))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output = module(segments)
+        rounded = Padded(module.projection(segments.values).float(), segments.lengths)
+    module.projection = torch.nn.Identity()
+    torch.testing.assert_close(output.scores, module(rounded).scores)
