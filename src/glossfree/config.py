@@ -46,6 +46,7 @@ class DataConfig(Section):
     resize: float = value(0.2, "released", "fraction, drawn in +-resize", ge=0, lt=1)
     translation: float = value(10.0, "released", "pixels of the packed frame, drawn in +-translation", ge=0)
     num_workers: int = value(2, "assumed", "loader processes", ge=0)
+    cache_megabytes: int = value(0, "assumed", "memory for decoded frames; 0 = decode them every epoch", ge=0)
     max_frames_per_batch: int = value(0, "assumed", "frames in one forward pass; 0 = no limit", ge=0)
 
 
@@ -130,6 +131,9 @@ class StageConfig(Section):
     warmup: float = value(0.05, "stated", "fraction of all steps: five of 100 epochs", ge=0, lt=1)
     max_grad_norm: float = value(1.0, "stated", "gradient norm is clipped here", gt=0)
     label_smoothing: float = value(0.2, "released", "of eq 6", ge=0, lt=1)
+    keep: Literal["best", "last"] = value(
+        "best", "stated", "weights a stage leaves: lowest validation loss, or last epoch"
+    )
     augment: bool = value(True, "stated", "random crop, rotation, resize, translation")
     cache_features: bool = value(False, "assumed", "compute what is frozen once per clip, not once per epoch; "
                                  "only where nothing below it trains, and without augmentation")  # fmt: skip
@@ -261,13 +265,15 @@ def _contradictions(recipe: Recipe) -> Iterator[str]:
     if recipe.data.crop_size > recipe.data.frame_size:
         yield f"data.crop_size {recipe.data.crop_size} exceeds data.frame_size {recipe.data.frame_size}"
     if recipe.data.crop_size % recipe.vision.patch_size:
-        yield f"data.crop_size {recipe.data.crop_size} is not a multiple of vision.patch_size {recipe.vision.patch_size}"
+        yield f"data.crop_size {recipe.data.crop_size} is no multiple of vision.patch_size {recipe.vision.patch_size}"
     if recipe.vision.adapter_layers > recipe.vision.num_layers:
         yield "vision.adapter_layers exceeds vision.num_layers"
     if recipe.temporal.window_size % 2 == 0:
         yield "temporal.window_size must be odd: as many neighbours on either side"
     if recipe.temporal.downsample_after > recipe.temporal.num_layers:
         yield "temporal.downsample_after exceeds temporal.num_layers"
+    if recipe.vision.weights and recipe.vision.backbone != "dinov2":
+        yield f"vision.weights: no loader for the backbone {recipe.vision.backbone!r}"
     if recipe.pretrain.epochs and recipe.pretrain.batch_size == 1:
         yield "pretrain.batch_size 1 has no negatives: eq 4 would be 0"
     for name in ("pretrain", "finetune2"):

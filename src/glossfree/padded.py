@@ -30,7 +30,7 @@ class Padded:
 
     def mean(self) -> Tensor:
         """Average over the real positions: (B, D) (section 3.2: "average pooling over frame and token sequences")."""
-        total = (self.values * self.mask[..., None].to(self.values.dtype)).sum(dim=1)
+        total = self.values.masked_fill(~self.mask[..., None], 0.0).sum(dim=1)
         return total / self.lengths.clamp(min=1)[:, None].to(self.values.dtype)
 
     def pack(self) -> Tensor:

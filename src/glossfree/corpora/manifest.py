@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -51,8 +52,11 @@ class Drawing(Protocol):
     Must be picklable (rendering runs in worker processes) and know its length without rendering.
     """
 
-    num_frames: int
-    fps: float
+    @property
+    def num_frames(self) -> int: ...
+
+    @property
+    def fps(self) -> float: ...
 
     def render(self, size: int) -> np.ndarray: ...
 
@@ -113,10 +117,11 @@ class Manifest:
                 f"no {MANIFEST}", where=folder, remedy="make it with: glossfree prepare CORPUS --out " + str(folder)
             )
         clips: dict[str, PackedClip] = {}
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        text = _read(path).removesuffix("\n")
+        for number, line in enumerate(text.split("\n") if text else (), start=1):  # a sentence may hold U+2028
             try:
                 clip = PackedClip.from_json(line)
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise CorpusError(
                     f"line {number} is not a clip ({error})", where=path, remedy="run glossfree prepare again"
                 ) from error
@@ -124,7 +129,10 @@ class Manifest:
                 raise CorpusError(f"clip id {clip.id!r} twice (line {number})", where=path, remedy="keep one of them")
             clips[clip.id] = clip
         corpus_path = folder / CORPUS
-        corpus = json.loads(corpus_path.read_text(encoding="utf-8")) if corpus_path.is_file() else {}
+        try:
+            corpus = json.loads(_read(corpus_path)) if corpus_path.is_file() else {}
+        except ValueError as error:
+            raise CorpusError(f"not JSON ({error})", where=corpus_path, remedy="run glossfree prepare again") from error
         return cls(folder, tuple(clips.values()), corpus)
 
     def save(self) -> None:
@@ -150,14 +158,22 @@ class Manifest:
         return iter(self.clips)
 
 
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise CorpusError(f"not UTF-8 ({error})", where=path, remedy="run glossfree prepare again") from error
+
+
 def write_atomic(path: Path, text: str) -> None:
     """Write a text file whole or not at all: a temporary file beside it, then a rename."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # the folder itself may be the problem
+            temporary.unlink()
         raise CorpusError(
             f"cannot be written ({error.strerror})", where=path, remedy="check space and rights"
         ) from error

@@ -1,0 +1,5 @@
+"""`python -m glossfree` = `glossfree`."""
+
+from glossfree.cli import main
+
+main()

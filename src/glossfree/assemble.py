@@ -1,0 +1,140 @@
+"""Recipe -> modules: the one place that knows both the recipe's words and the models' plain numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers import MBartForConditionalGeneration
+
+from glossfree.config import Recipe
+from glossfree.models.adapters import add_lora
+from glossfree.models.hierarchy import HierarchicalEncoder
+from glossfree.models.language import LanguageEncoder, TextEncoder, mbart
+from glossfree.models.mapper import Mapper
+from glossfree.models.pretraining import PretrainingModel
+from glossfree.models.prototypes import PseudoGlossHead
+from glossfree.models.temporal import TemporalEncoder
+from glossfree.models.translator import TranslationModel
+from glossfree.models.vision import VISION, VisualEncoder
+
+VISION_TARGETS = ("qkv", "proj", "fc1", "fc2")  # released: LoRA on these of the ViT's blocks
+LANGUAGE_TARGETS = ("q_proj", "v_proj")  # stated: query and value, in the decoder of self- and cross-attention
+
+
+@dataclass
+class Parts:
+    """The modules that the stages share. `adapt` comes after the text stage: it puts in LoRA and freezes the rest."""
+
+    recipe: Recipe
+    visual: VisualEncoder
+    temporal: TemporalEncoder
+    mbart: MBartForConditionalGeneration
+    trainable: tuple[nn.Parameter, ...] = ()
+
+    def text_features(self, sentences: Iterable[str], ids: Iterable[Tensor], batch_size: int = 64) -> dict[str, Tensor]:
+        """Sentences and their token ids -> {sentence: pooled features (E,)} of the frozen text encoder (section 3.2).
+
+        Must run before `adapt`: the text encoder is mBART's encoder as it is before any video was seen.
+        """
+        encoder = TextEncoder(self.mbart.model.encoder)
+        features: dict[str, Tensor] = {}
+        pairs = list(zip(sentences, ids, strict=True))
+        for first in range(0, len(pairs), batch_size):
+            chunk = pairs[first : first + batch_size]
+            padded = nn.utils.rnn.pad_sequence([row for _, row in chunk], batch_first=True, padding_value=-100)
+            device = next(encoder.parameters()).device
+            features |= zip((text for text, _ in chunk), encoder(padded.to(device)).cpu(), strict=True)
+        encoder.encoder.requires_grad_(True)
+        return features
+
+    def adapt(self) -> None:
+        """Put in the adapters and mark what trains, as the recipe says for vision and language (section 4.2)."""
+        vision, language = self.recipe.vision, self.recipe.language
+        if vision.train == "adapters":
+            top = range(vision.num_layers - vision.adapter_layers, vision.num_layers)
+            rank, alpha = vision.adapter_rank, vision.adapter_alpha
+            add_lora(self.visual.backbone, VISION_TARGETS, rank, alpha, vision.adapter_dropout, layers=list(top))
+        elif vision.train == "none":
+            self.visual.backbone.requires_grad_(False)
+        if language.train == "adapters":
+            rank, alpha = language.adapter_rank, language.adapter_alpha
+            add_lora(self.mbart.model.encoder, LANGUAGE_TARGETS, rank, alpha, language.adapter_dropout)
+            add_lora(self.mbart.model.decoder, LANGUAGE_TARGETS, rank, alpha, language.adapter_dropout)
+        elif language.train == "none":
+            self.mbart.requires_grad_(False)
+        modules = (self.visual, self.temporal, self.mbart)
+        self.trainable = tuple(p for module in modules for p in module.parameters() if p.requires_grad)
+
+    def thaw(self) -> None:
+        """Mark again what the recipe lets train, after a stage that froze some of it."""
+        for parameter in self.trainable:
+            parameter.requires_grad_(True)
+
+    def hierarchy(self, mapper: Mapper | None = None) -> HierarchicalEncoder:
+        """Visual, temporal and language encoder around the shared modules."""
+        return HierarchicalEncoder(self.visual, self.temporal, LanguageEncoder(self.mbart.model.encoder), mapper)
+
+    def pretraining(self, vectors: Tensor) -> PretrainingModel:
+        """Pseudo-gloss vectors (P, 300) -> the model of section 3.2, text features to be passed in."""
+        return PretrainingModel(
+            self.hierarchy(), self.head(vectors), None, logit_scale=self.recipe.pretrain.logit_scale
+        )
+
+    def head(self, vectors: Tensor) -> PseudoGlossHead:
+        """Pseudo-gloss vectors (P, 300) -> the head of eqs 1-3."""
+        glosses = self.recipe.pseudo_glosses
+        return PseudoGlossHead(
+            self.recipe.language.hidden_size,
+            vectors,
+            dropout=glosses.dropout,
+            prototype_temperature=glosses.prototype_temperature,
+            time_temperature=glosses.time_temperature,
+            learn_temperatures=glosses.learn_temperatures,
+            train_prototypes=glosses.train_prototypes,
+        )
+
+    def translation(self) -> TranslationModel:
+        """The model of section 3.3, with a fresh mapper."""
+        return TranslationModel(self.hierarchy(Mapper(self.recipe.language.hidden_size)), self.mbart)
+
+
+def assemble(recipe: Recipe, vocabulary_size: int) -> Parts:
+    """Recipe and V -> modules with random weights, the same for the same `recipe.seed`."""
+    torch.manual_seed(recipe.seed)
+    vision, temporal, language = recipe.vision, recipe.temporal, recipe.language
+    backbone = VISION[vision.backbone](
+        hidden_size=vision.hidden_size,
+        num_layers=vision.num_layers,
+        num_heads=vision.num_heads,
+        mlp_ratio=vision.mlp_ratio,
+        patch_size=vision.patch_size,
+        image_size=vision.image_size,
+    )
+    return Parts(
+        recipe=recipe,
+        visual=VisualEncoder(backbone, vision.hidden_size, temporal.hidden_size),
+        temporal=TemporalEncoder(
+            hidden_size=temporal.hidden_size,
+            output_size=language.hidden_size,
+            num_layers=temporal.num_layers,
+            num_heads=temporal.num_heads,
+            mlp_size=temporal.mlp_size,
+            window_size=temporal.window_size,
+            downsample_after=temporal.downsample_after,
+            dropout=temporal.dropout,
+            drop_path=temporal.drop_path,
+            layer_scale=temporal.layer_scale,
+        ),
+        mbart=mbart(
+            vocabulary_size=vocabulary_size,
+            hidden_size=language.hidden_size,
+            num_layers=language.num_layers,
+            num_heads=language.num_heads,
+            mlp_size=language.mlp_size,
+            max_positions=language.max_positions,
+            dropout=language.dropout,
+        ),
+    )

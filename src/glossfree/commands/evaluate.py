@@ -1,0 +1,97 @@
+"""`evaluate`: a run's model on one split -> predictions by clip id and scores, both kept in the run folder."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from torch import Tensor
+
+from glossfree.config import Recipe, parse_recipe
+from glossfree.errors import RunError
+from glossfree.evaluation.decode import Evaluation, Prediction
+from glossfree.evaluation.decode import evaluate as evaluate_split
+from glossfree.material import Material, gather
+from glossfree.progress import Console
+from glossfree.sign_translator import SignTranslator, restore
+from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
+from glossfree.text.tokenizer import SentenceTokenizer
+from glossfree.training.run import Run, load_tensors
+from glossfree.video.batch import ClipBatch
+
+
+def evaluate(run: Path, *, split: str, console: Console, corpus: Path | None = None) -> Evaluation:
+    """Translate every clip of `split` and score it. `corpus`: another prepared folder than the run was trained on."""
+    opened = Run(run)
+    recipe = recipe_of(opened)
+    translator = translator_of(opened, recipe)
+    material = corpus_of(opened, recipe, translator.tokenizer, corpus)
+    clips = material.manifest.split(split)
+    loader = material.clip_loader(split, recipe.finetune2.model_copy(update={"batch_size": recipe.decode.batch_size}))
+    assert loader is not None  # split() has found clips
+    with console.progress(f"translate {split}", len(clips)) as advance:
+        return evaluate_split(
+            lambda batch: predict(translator, batch),
+            loader,
+            clips,
+            split=split,
+            folder=run,
+            language=material.manifest.language,
+            on_progress=lambda count: advance(count),
+        )
+
+
+def predict(translator: SignTranslator, batch: ClipBatch) -> list[Prediction]:
+    """A batch -> one Prediction per clip."""
+    on_device = batch.to(translator.device)
+    found = translator.hypotheses(on_device.frames, on_device.lengths, level=batch.level)
+    return [Prediction(best.text, best.score) for best, *_ in found]
+
+
+def recipe_of(run: Run) -> Recipe:
+    """The resolved recipe of a run. Raises RunError if there is none."""
+    if not run.recipe.is_file():
+        raise RunError("no recipe.toml: not a run", where=run.folder, remedy="name the folder given to --run")
+    return parse_recipe(tomllib.loads(run.recipe.read_text(encoding="utf-8")), str(run.recipe))
+
+
+def corpus_of(run: Run, recipe: Recipe, tokenizer: SentenceTokenizer, corpus: Path | None = None) -> Material:
+    """The corpus that a run was trained on, or another one, as its recipe sees it."""
+    return gather(recipe, corpus or Path(run.read_json("run.json")["corpus"]), tokenizer=tokenizer)
+
+
+def translator_of(run: Run, recipe: Recipe) -> SignTranslator:
+    """The model that a run's last finished fine-tuning stage left, with the head of its pre-training if it has one."""
+    stage = last_stage(run)
+    tokenizer = SentenceTokenizer.load(run.folder / "tokenizer")
+    tensors, _ = load_tensors(run.weights(stage))
+    head = head_tensors(run) if recipe.pretrain.epochs else {}
+    model, restored = restore(recipe, tokenizer, {**tensors, **head}, where=run.weights(stage))
+    inventory = [] if restored is None else _inventory(run)
+    return SignTranslator(recipe, tokenizer, model, restored, inventory)
+
+
+def last_stage(run: Run) -> str:
+    """The last fine-tuning stage that has finished. Raises RunError if none has."""
+    for stage in ("finetune2", "finetune1"):
+        if run.weights(stage).is_file():
+            return stage
+    raise RunError(
+        "no fine-tuning stage has finished, and only those translate",
+        where=run.folder,
+        remedy="glossfree finetune --from this run, or resume it",
+    )
+
+
+def head_tensors(run: Run) -> dict[str, Tensor]:
+    """The pseudo-gloss head that pre-training left, in this run or the one it started from; {} if there was none."""
+    facts = run.read_json("run.json")
+    for folder in (run.folder, facts.get("start")):
+        if folder and Run(folder).weights("pretrain").is_file():
+            tensors, _ = load_tensors(Run(folder).weights("pretrain"))
+            return {name: tensor for name, tensor in tensors.items() if name.startswith("head.")}
+    return {}
+
+
+def _inventory(run: Run) -> tuple[str, ...]:
+    return PseudoGlosses.load(run.folder / PSEUDO_GLOSSES).inventory

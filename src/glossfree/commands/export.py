@@ -1,0 +1,51 @@
+"""`export`: a run -> one self-contained model folder that `translate` and `SignTranslator` load."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+from glossfree import __version__
+from glossfree.commands.evaluate import head_tensors, last_stage, recipe_of
+from glossfree.errors import ModelError
+from glossfree.sign_translator import CARD, FORMAT, RECIPE, TOKENIZER, WEIGHTS, digest
+from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
+from glossfree.training.run import Run, load_tensors, save_tensors
+
+
+def export(run: Path, folder: Path) -> Path:
+    """Write the model folder beside a temporary name and move it into place; an existing one is left alone.
+
+    Raises ModelError if `folder` holds anything, RunError if the run has no finished fine-tuning stage.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise ModelError("is not empty", where=folder, remedy="name a new folder, or remove this one first")
+    opened = Run(run)
+    recipe = recipe_of(opened)
+    tensors, _ = load_tensors(opened.weights(last_stage(opened)))
+    head = head_tensors(opened) if recipe.pretrain.epochs else {}
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        save_tensors(temporary / WEIGHTS, {**tensors, **head})
+        shutil.copytree(run / TOKENIZER, temporary / TOKENIZER)
+        shutil.copyfile(opened.recipe, temporary / RECIPE)
+        PseudoGlosses.load(run / PSEUDO_GLOSSES).without_sentences().save(temporary / PSEUDO_GLOSSES)
+        scores = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(run.glob("scores.*.json"))}
+        files = sorted(path for path in temporary.rglob("*") if path.is_file())
+        card = {
+            "format": FORMAT,
+            "glossfree": __version__,
+            "files": {str(path.relative_to(temporary)): digest(path) for path in files},
+            "scores": scores,
+        }
+        (temporary / CARD).write_text(json.dumps(card, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        if folder.exists():
+            folder.rmdir()
+        temporary.rename(folder)
+    except OSError as error:
+        raise ModelError(f"cannot be written ({error.strerror})", where=folder, remedy="check space, rights") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder

@@ -1,0 +1,86 @@
+"""`pretrain`, `finetune` and `train`: a recipe on a prepared corpus, into a run folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from glossfree.config import Recipe, load_recipe
+from glossfree.errors import RunError
+from glossfree.material import gather
+from glossfree.progress import Console
+from glossfree.stages import STAGES
+from glossfree.text.tokenizer import SentenceTokenizer
+from glossfree.training.run import Run
+from glossfree.workflow import Workflow, require, start_run
+
+
+def pretrain(
+    recipe: str | Path,
+    *,
+    corpus: Path,
+    run: Path,
+    console: Console,
+    overrides: Sequence[str] = (),
+    resume: bool = False,
+) -> Run:
+    """The text stage (where the recipe has one) and hierarchical pre-training."""
+    chosen = load_recipe(recipe, overrides)
+    return run_stages(chosen, STAGES[:2], corpus=corpus, run=run, console=console, resume=resume)
+
+
+def finetune(
+    recipe: str | Path,
+    *,
+    corpus: Path,
+    run: Path,
+    console: Console,
+    start: Path | None = None,
+    overrides: Sequence[str] = (),
+    resume: bool = False,
+) -> Run:
+    """Both fine-tuning stages, from the weights of `start`; without it, without hierarchical pre-training."""
+    chosen = load_recipe(recipe, overrides)
+    if start is None:
+        chosen = chosen.model_copy(update={"pretrain": chosen.pretrain.model_copy(update={"epochs": 0})})
+    else:
+        require(Run(start), "pretrain")
+    return run_stages(chosen, STAGES, corpus=corpus, run=run, console=console, start=start, resume=resume)
+
+
+def train(
+    recipe: str | Path,
+    *,
+    corpus: Path,
+    run: Path,
+    console: Console,
+    overrides: Sequence[str] = (),
+    resume: bool = False,
+) -> Run:
+    """All stages of the recipe, one after another."""
+    chosen = load_recipe(recipe, overrides)
+    return run_stages(chosen, STAGES, corpus=corpus, run=run, console=console, resume=resume)
+
+
+def run_stages(
+    recipe: Recipe,
+    stages: Sequence[str],
+    *,
+    corpus: Path,
+    run: Path,
+    console: Console,
+    start: Path | None = None,
+    resume: bool = False,
+) -> Run:
+    """Train `stages` of a recipe on a prepared corpus; weights of stages that `start` has finished are taken over."""
+    if not any(getattr(recipe, stage).epochs for stage in stages):
+        raise RunError("every stage has 0 epochs", where=recipe.name, remedy="set epochs in the recipe")
+    begun = time.perf_counter()
+    tokenizer = None if start is None else SentenceTokenizer.load(start / "tokenizer")
+    material = gather(recipe, corpus, tokenizer=tokenizer)
+    facts: dict[str, object] = {"start": None if start is None else str(start.resolve())}
+    opened = start_run(run, recipe, material, resume=resume, facts=facts)
+    Workflow(recipe, material, opened, console, None if start is None else Run(start)).train(stages)
+    console.say(f"{', '.join(stages)} in {time.perf_counter() - begun:.0f} s: {opened.folder}")
+    return opened

@@ -1,0 +1,86 @@
+"""Batches of noised sentences for the text stage (mBART's objective, Liu et al. 2020, section 2.2)."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from glossfree.text.noise import noise_tokens
+from glossfree.text.tokenizer import SentenceTokenizer
+
+
+@dataclass(frozen=True)
+class TextBatch:
+    """B noised sentences `input_ids` (B, L), padded, and what they were: `labels` (B, M), -100 = ignored."""
+
+    ids: tuple[str, ...]
+    input_ids: Tensor
+    labels: Tensor
+    lengths: Tensor
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def to(self, device: torch.device | str) -> TextBatch:
+        """The same batch on another device."""
+        return TextBatch(self.ids, self.input_ids.to(device), self.labels.to(device), self.lengths.to(device))
+
+
+def pad(rows: Sequence[Sequence[int]], fill: int) -> Tensor:
+    """Rows of different lengths -> (B, longest) int64, padded on the right."""
+    longest = max(map(len, rows))
+    return torch.tensor([[*row, *[fill] * (longest - len(row))] for row in rows], dtype=torch.int64)
+
+
+class DenoisingLoader:
+    """Every sentence once per epoch, with noise that depends on (seed, epoch, sentence) only."""
+
+    def __init__(
+        self,
+        sentences: Sequence[str],
+        tokenizer: SentenceTokenizer,
+        *,
+        batch_size: int,
+        mask_ratio: float,
+        mean_span: float,
+        shuffle: bool,
+        seed: int,
+    ) -> None:
+        self.sentences, self.tokenizer = list(sentences), tokenizer
+        self.batch_size, self.mask_ratio, self.mean_span = batch_size, mask_ratio, mean_span
+        self.shuffle, self.seed, self.epoch = shuffle, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Other noise and another order; where nothing is shuffled (dev) the noise stays the same, too."""
+        self.epoch = epoch if self.shuffle else 0
+
+    def num_batches(self, epochs: int) -> int:
+        """All batches of the epochs 0 .. epochs-1."""
+        return epochs * -(-len(self.sentences) // self.batch_size)
+
+    def __iter__(self) -> Iterator[TextBatch]:
+        order = np.arange(len(self.sentences))
+        if self.shuffle:
+            np.random.default_rng([self.seed, self.epoch]).shuffle(order)
+        for first in range(0, len(order), self.batch_size):
+            yield self._batch([self.sentences[i] for i in order[first : first + self.batch_size]])
+
+    def _batch(self, sentences: list[str]) -> TextBatch:
+        noised = [
+            noise_tokens(self.tokenizer, text, self.mask_ratio, self.mean_span, self._rng(text)) for text in sentences
+        ]
+        labels = [self.tokenizer.encode(text) for text in sentences]
+        return TextBatch(
+            ids=tuple(sentences),
+            input_ids=pad(noised, self.tokenizer.pad_id),
+            labels=pad(labels, -100),
+            lengths=torch.tensor([len(row) for row in labels]),
+        )
+
+    def _rng(self, text: str) -> np.random.Generator:
+        return np.random.default_rng([self.seed, self.epoch, zlib.crc32(text.encode())])

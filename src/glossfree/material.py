@@ -1,0 +1,152 @@
+"""What a recipe makes of a prepared corpus: tokenizer, pseudo-glosses, prototypes, and the batches of each stage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from glossfree.config import Recipe, StageConfig
+from glossfree.corpora.manifest import Manifest, PackedClip, unique_texts
+from glossfree.denoising import DenoisingLoader
+from glossfree.errors import CorpusError, RecipeError
+from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
+from glossfree.text.tokenizer import SentenceTokenizer
+from glossfree.text.vectors import PROTOTYPES, load_vectors
+from glossfree.training.stage import Loader
+from glossfree.video.augment import View
+from glossfree.video.dataset import ClipDataset, FeatureDataset
+from glossfree.video.sampler import ClipSampler, make_loader
+
+
+@dataclass(frozen=True)
+class Material:
+    """A corpus as a recipe sees it. `kept_ids`: rows of the original token table, where one was trimmed."""
+
+    recipe: Recipe
+    manifest: Manifest
+    tokenizer: SentenceTokenizer
+    glosses: PseudoGlosses
+    vectors: Tensor  # (P, 300)
+    kept_ids: tuple[int, ...] = ()
+
+    def token_ids(self, sentences: Sequence[str]) -> list[Tensor]:
+        """Sentences -> token ids (L,) each."""
+        return [torch.tensor(self.encode(text)) for text in sentences]
+
+    def encode(self, text: str) -> list[int]:
+        """A sentence -> at most `text.max_tokens` ids; a longer one loses its end, never its `</s>` and code."""
+        ids = self.tokenizer.encode(text)
+        limit = self.recipe.text.max_tokens
+        return ids if len(ids) <= limit else [*ids[: limit - 2], *ids[-2:]]
+
+    def clips(self, split: str) -> tuple[PackedClip, ...]:
+        """The clips of a split; none for a corpus without a dev split, which is allowed."""
+        if split == "dev" and not any(clip.split == "dev" for clip in self.manifest.clips):
+            return ()
+        return self.manifest.split(split)
+
+    def text_loader(self, split: str) -> Loader | None:
+        """Noised sentences of a split."""
+        stage = self.recipe.denoise
+        sentences = unique_texts(self.clips(split))
+        if not sentences:
+            return None
+        return DenoisingLoader(
+            sentences,
+            self.tokenizer,
+            batch_size=stage.batch_size,
+            mask_ratio=stage.mask_ratio,
+            mean_span=stage.mean_span,
+            shuffle=split == "train",
+            seed=self.recipe.seed,
+        )
+
+    def clip_loader(self, split: str, stage: StageConfig, *, training: bool = False) -> Loader | None:
+        """Clips of a split from video: augmented and shuffled in training, else neither."""
+        clips = self.clips(split)
+        if not clips:
+            return None
+        data = self.recipe.data
+        dataset = ClipDataset(
+            self.manifest.folder,
+            clips,
+            view_of(self.recipe),
+            stride=data.stride,
+            max_frames=data.max_frames,
+            encode=self.encode,
+            gloss_targets=self._gloss_targets(clips) if split != "test" else None,
+            augment=training and stage.augment,
+            seed=self.recipe.seed,
+            cache_bytes=data.cache_megabytes * 1_000_000,
+        )
+        return self._loader(dataset, stage, training)
+
+    def feature_loader(self, split: str, stage: StageConfig, features: dict[str, Tensor], *, training: bool) -> Loader:
+        """Clips of a split from segment features (S, E) that were computed before."""
+        dataset = FeatureDataset(features, self.clips(split), level="segment_features", encode=self.encode)
+        return self._loader(dataset, stage, training)
+
+    def _gloss_targets(self, clips: Sequence[PackedClip]) -> dict[str, np.ndarray]:
+        return {clip.id: self.glosses.targets(clip.text) for clip in clips}
+
+    def _loader(self, dataset: ClipDataset | FeatureDataset, stage: StageConfig, training: bool) -> Loader:
+        sampler = ClipSampler(
+            dataset.lengths,
+            batch_size=stage.batch_size,
+            shuffle=training,
+            seed=self.recipe.seed,
+            max_frames_per_batch=self.recipe.data.max_frames_per_batch,
+            min_clips=2 if stage is self.recipe.pretrain else 1,  # a clip alone has no negatives (eq 4)
+        )
+        workers = self.recipe.data.num_workers if isinstance(dataset, ClipDataset) else 0
+        return make_loader(dataset, sampler, num_workers=workers, seed=self.recipe.seed)
+
+
+def view_of(recipe: Recipe) -> View:
+    """The recipe's words on frames -> View."""
+    data = recipe.data
+    return View(
+        frame_size=data.frame_size,
+        crop_size=data.crop_size,
+        augment_probability=data.augment_probability,
+        rotation=data.rotation,
+        resize=data.resize,
+        translation=data.translation,
+    )
+
+
+def gather(recipe: Recipe, folder: Path, *, tokenizer: SentenceTokenizer | None = None) -> Material:
+    """Recipe and prepared corpus -> Material. `tokenizer`: the one of the run that this one goes on from.
+
+    Raises CorpusError if the corpus has no pseudo-glosses yet, RecipeError if its frames have another size.
+    """
+    manifest = Manifest.load(folder)
+    size = manifest.corpus.get("frame_size", recipe.data.frame_size)
+    if size != recipe.data.frame_size:
+        raise RecipeError(
+            f"data.frame_size is {recipe.data.frame_size}, the corpus was packed at {size}",
+            where=folder,
+            remedy=f"prepare it again with --frame-size {recipe.data.frame_size}, or --set data.frame_size={size}",
+        )
+    for name in (PSEUDO_GLOSSES, PROTOTYPES):
+        if not (folder / name).is_file():
+            raise CorpusError(f"no {name}", where=folder, remedy=f"make it with: glossfree glosses {folder}")
+    sentences = [clip.text for clip in manifest.split("train")]
+    kept: Sequence[int] = ()
+    if tokenizer is None:
+        tokenizer, kept = _tokenizer(recipe, sentences)
+    glosses = PseudoGlosses.load(folder / PSEUDO_GLOSSES)
+    vectors = torch.as_tensor(load_vectors(folder / PROTOTYPES, glosses.inventory))
+    return Material(recipe, manifest, tokenizer, glosses, vectors, tuple(kept))
+
+
+def _tokenizer(recipe: Recipe, sentences: Sequence[str]) -> tuple[SentenceTokenizer, Sequence[int]]:
+    text = recipe.text
+    if not text.tokenizer:
+        return SentenceTokenizer.train(sentences, text.num_pieces, text.language), ()
+    return SentenceTokenizer.load(text.tokenizer, text.language).trimmed(sentences)

@@ -1,0 +1,58 @@
+"""A console for people: bars on a terminal, a line every few seconds elsewhere; always on standard error."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from glossfree.progress import Advance
+
+INTERVAL = 5.0  # seconds between two lines where no bar can be drawn
+
+
+class Terminal:
+    """What the command line passes down; see `glossfree.progress.Console`."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+    def say(self, line: str) -> None:
+        """One line, above any bar."""
+        self.console.print(line, markup=False)
+
+    @contextmanager
+    def progress(self, task: str, total: int) -> Iterator[Advance]:
+        """A bar where there is a terminal, else a line every five seconds."""
+        if self.console.is_terminal:
+            yield from self._bar(task, total)
+        else:
+            yield self._lines(task, total)
+
+    def _bar(self, task: str, total: int) -> Iterator[Advance]:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
+        with Progress(*columns, console=self.console, transient=True) as bar:
+            row = bar.add_task(task, total=total, note="")
+            yield lambda steps=1, note="": bar.update(row, advance=steps, note=note)
+
+    def _lines(self, task: str, total: int) -> Advance:
+        done, start, last = 0, time.monotonic(), time.monotonic()
+
+        def advance(steps: int = 1, note: str = "") -> None:
+            nonlocal done, last
+            done += steps
+            if time.monotonic() - last >= INTERVAL:
+                last = time.monotonic()
+                self.say(f"{task}: {done}/{total}  {last - start:.0f} s  {note}")
+
+        return advance

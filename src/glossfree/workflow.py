@@ -1,0 +1,182 @@
+"""The stages one after another: build, restore what is finished, train what is not, keep what each leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from glossfree.assemble import Parts, assemble
+from glossfree.config import Recipe, StageConfig, dump_recipe
+from glossfree.corpora.manifest import unique_texts
+from glossfree.errors import RunError
+from glossfree.material import Material
+from glossfree.models.hierarchy import HierarchicalEncoder
+from glossfree.models.pretrained import load_dinov2, load_mbart
+from glossfree.models.translator import TranslationModel
+from glossfree.models.vision import Dinov2ClassToken
+from glossfree.models.weights import load, state
+from glossfree.progress import Console
+from glossfree.stages import STAGES, BaseStage, DenoisingStage, PretrainingStage, TranslationStage
+from glossfree.training.loop import Plan, train
+from glossfree.training.run import Run, load_tensors, save_tensors
+from glossfree.training.stage import Loader
+
+
+class Workflow:
+    """A recipe on a corpus in a run folder. Weights of finished stages come from `run`, else from `start`."""
+
+    def __init__(
+        self, recipe: Recipe, material: Material, run: Run, console: Console, start: Run | None = None
+    ) -> None:
+        self.recipe, self.material, self.run, self.console, self.start = recipe, material, run, console, start
+        self.parts: Parts = assemble(recipe, len(material.tokenizer))
+        self._load_pretrained()
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.translation: TranslationModel | None = None
+
+    def train(self, stages: Sequence[str] = STAGES) -> None:
+        """Run the stages in order; those with 0 epochs are left out, finished ones are loaded, not trained again."""
+        features: dict[str, Tensor] = {}
+        for name in stages:
+            if name == "pretrain" and self._planned(name):
+                features = self._text_features()
+            if name != "denoise" and not self.parts.trainable:
+                self.parts.adapt()
+            if not self._planned(name):
+                continue
+            settings: StageConfig = getattr(self.recipe, name)
+            stage = self._build(name, features).to(self.device)
+            if self._restore(name, stage):
+                continue
+            counts = f"{sum(p.numel() for p in stage.trained().values()):,} of {_count(stage):,} parameters train"
+            self.console.say(f"{name}: {settings.epochs} epochs, batches of {settings.batch_size}, {counts}")
+            train_loader, dev_loader = self._loaders(name, settings)
+            train(stage, train_loader, dev_loader, self._plan(settings), self.run, self.console)
+            save_tensors(self.run.weights(name), state(stage.model), {"stage": name})
+            for leftover in ("last", "best"):
+                self.run.checkpoint(name, leftover).unlink(missing_ok=True)
+
+    def _load_pretrained(self) -> None:
+        """Weights of DINOv2 and mBART, where the recipe names them, with a census for the log and the run."""
+        vision, language = self.recipe.vision.weights, self.recipe.language.weights
+        if vision:
+            backbone = self.parts.visual.backbone
+            assert isinstance(backbone, Dinov2ClassToken)  # the recipe allows weights for no other
+            census = load_dinov2(backbone, Path(vision))
+            self.console.say(f"{vision}: {census}")
+        if language:
+            kept = self.material.kept_ids or None
+            census = load_mbart(self.parts.mbart, Path(language), kept)
+            self.console.say(f"{language}: {census}")
+
+    def _planned(self, name: str) -> bool:
+        return bool(getattr(self.recipe, name).epochs)
+
+    def _plan(self, settings: StageConfig) -> Plan:
+        return Plan(
+            epochs=settings.epochs,
+            learning_rate=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            warmup=settings.warmup,
+            max_grad_norm=settings.max_grad_norm,
+            seed=self.recipe.seed,
+            keep=settings.keep,
+        )
+
+    def _build(self, name: str, features: dict[str, Tensor]) -> BaseStage:
+        """The module of a stage, around the shared parts."""
+        material, parts = self.material, self.parts
+        if name == "denoise":
+            return DenoisingStage(parts.mbart, material.tokenizer.pad_id, self.recipe.denoise.label_smoothing)
+        if name == "pretrain":
+            weights = self.recipe.pretrain
+            model = parts.pretraining(material.vectors)
+            return PretrainingStage(model, features, weights.pseudo_gloss_weight, weights.contrastive_weight)
+        if self.translation is None:
+            self.translation = parts.translation()
+        parts.thaw()
+        settings: StageConfig = getattr(self.recipe, name)
+        return TranslationStage(name, self.translation, settings.label_smoothing, name == "finetune1")
+
+    def _loaders(self, name: str, settings: StageConfig) -> tuple[Loader, Loader | None]:
+        """Batches of train and dev of a stage."""
+        if name == "denoise":
+            train_loader, dev_loader = self.material.text_loader("train"), self.material.text_loader("dev")
+        else:
+            train_loader, dev_loader = self._clip_loaders(settings)
+        assert train_loader is not None  # gather has seen training clips
+        return train_loader, dev_loader
+
+    def _clip_loaders(self, settings: StageConfig) -> tuple[Loader | None, Loader | None]:
+        """Batches of train and dev: from video, or from segment features where the stage lets them be kept."""
+        if not settings.cache_features:
+            return (
+                self.material.clip_loader("train", settings, training=True),
+                self.material.clip_loader("dev", settings),
+            )
+        assert self.translation is not None
+        loaders: list[Loader | None] = []
+        for split in ("train", "dev"):
+            video = self.material.clip_loader(split, settings)
+            if video is None:
+                loaders.append(None)
+                continue
+            features = segment_features(self.translation.hierarchy, video, self.device, self.console, split)
+            loaders.append(self.material.feature_loader(split, settings, features, training=split == "train"))
+        return loaders[0], loaders[1]
+
+    def _text_features(self) -> dict[str, Tensor]:
+        """The frozen text encoder's features of every sentence of train and dev, each computed once."""
+        sentences = unique_texts([*self.material.clips("train"), *self.material.clips("dev")])
+        nn.Module.to(self.parts.mbart, self.device)
+        return self.parts.text_features(sentences, self.material.token_ids(sentences))
+
+    def _restore(self, name: str, stage: BaseStage) -> bool:
+        """Load a finished stage's weights from this run; earlier stages' also from the run that it starts from."""
+        for run in (self.run, self.start if name in ("denoise", "pretrain") else None):
+            if run is not None and run.weights(name).is_file():
+                tensors, _ = load_tensors(run.weights(name))
+                load(stage.model, tensors, where=str(run.weights(name)))
+                self.console.say(f"{name}: finished before, weights from {run.weights(name)}")
+                return True
+        return False
+
+
+@torch.no_grad()
+def segment_features(
+    hierarchy: HierarchicalEncoder, loader: Loader, device: torch.device, console: Console, split: str
+) -> dict[str, Tensor]:
+    """Every clip of a loader -> {id: segment features (S, E)}, in evaluation mode."""
+    hierarchy.eval()
+    features: dict[str, Tensor] = {}
+    with console.progress(f"features of {split}", loader.num_batches(1)) as advance:
+        for batch in loader:
+            segments = hierarchy.segments(batch.frames.to(device), batch.lengths.to(device), batch.level)
+            rows = segments.values.cpu()
+            features |= {
+                id: rows[i, :n] for i, (id, n) in enumerate(zip(batch.ids, segments.lengths.tolist(), strict=True))
+            }
+            advance(1)
+    return features
+
+
+def start_run(folder: Path, recipe: Recipe, material: Material, *, resume: bool, facts: dict[str, object]) -> Run:
+    """Make (or reopen) a run folder that holds all that its model needs: recipe, tokenizer, pseudo-glosses."""
+    run = Run(folder)
+    run.start(dump_recipe(recipe), {"corpus": str(material.manifest.folder.resolve()), **facts}, resume=resume)
+    material.tokenizer.save(folder / "tokenizer")
+    material.glosses.save(folder / "pseudo_glosses.json")
+    return run
+
+
+def _count(stage: BaseStage) -> int:
+    return sum(p.numel() for p in stage.model.parameters())
+
+
+def require(run: Run, stage: str) -> None:
+    """Raise RunError unless `stage` of `run` has finished."""
+    if not run.weights(stage).is_file():
+        raise RunError(f"stage {stage} has not finished", where=run.folder, remedy="resume it: --resume")
