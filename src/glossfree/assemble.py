@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from transformers import MBartForConditionalGeneration
 
-from glossfree.config import Recipe
 from glossfree.models.adapters import add_lora
 from glossfree.models.hierarchy import HierarchicalEncoder
 from glossfree.models.language import LanguageEncoder, TextEncoder, mbart
@@ -19,6 +18,7 @@ from glossfree.models.prototypes import PseudoGlossHead
 from glossfree.models.temporal import TemporalEncoder
 from glossfree.models.translator import TranslationModel
 from glossfree.models.vision import VISION, VisualEncoder
+from glossfree.recipe import Recipe
 
 VISION_TARGETS = ("qkv", "proj", "fc1", "fc2")  # released: LoRA on these of the ViT's blocks
 LANGUAGE_TARGETS = ("q_proj", "v_proj")  # stated: query and value, in the decoder of self- and cross-attention

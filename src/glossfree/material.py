@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from glossfree.config import Recipe, StageConfig
 from glossfree.corpora.manifest import Manifest, PackedClip, unique_texts
 from glossfree.denoising import DenoisingLoader
 from glossfree.errors import CorpusError, RecipeError
+from glossfree.recipe import Recipe, StageConfig
 from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
 from glossfree.text.tokenizer import SentenceTokenizer
 from glossfree.text.vectors import PROTOTYPES, load_vectors

@@ -19,13 +19,14 @@ import torch
 from torch import Tensor
 
 from glossfree.assemble import assemble
-from glossfree.config import Recipe, parse_recipe
+from glossfree.config import parse_recipe
 from glossfree.corpora.manifest import Clip, FrameFolder, VideoFile
 from glossfree.errors import ModelError
 from glossfree.material import view_of
 from glossfree.models.prototypes import PseudoGlossHead
 from glossfree.models.translator import TranslationModel
 from glossfree.models.weights import load
+from glossfree.recipe import Recipe
 from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
 from glossfree.text.tokenizer import SentenceTokenizer
 from glossfree.training.run import load_tensors

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from glossfree.assemble import Parts, assemble
-from glossfree.config import Recipe, StageConfig, dump_recipe
+from glossfree.config import dump_recipe
 from glossfree.corpora.manifest import unique_texts
 from glossfree.errors import RunError
 from glossfree.material import Material
@@ -19,6 +19,7 @@ from glossfree.models.translator import TranslationModel
 from glossfree.models.vision import Dinov2ClassToken
 from glossfree.models.weights import load, state
 from glossfree.progress import Console
+from glossfree.recipe import Recipe, StageConfig
 from glossfree.stages import STAGES, BaseStage, DenoisingStage, PretrainingStage, TranslationStage
 from glossfree.training.loop import Plan, train
 from glossfree.training.run import Run, load_tensors, save_tensors

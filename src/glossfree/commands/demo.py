@@ -14,11 +14,12 @@ from glossfree.commands.glosses import glosses
 from glossfree.commands.prepare import prepare
 from glossfree.commands.report import report, scores_of
 from glossfree.commands.train import run_stages
-from glossfree.config import Recipe, load_recipe
+from glossfree.config import load_recipe
 from glossfree.corpora.manifest import Manifest
 from glossfree.evaluation.decode import predictions_path, read_predictions
 from glossfree.evaluation.metrics import Scores, scores_table
 from glossfree.progress import Console
+from glossfree.recipe import Recipe
 from glossfree.stages import STAGES
 from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES
 from glossfree.training.run import Run

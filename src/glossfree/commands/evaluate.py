@@ -7,12 +7,13 @@ from pathlib import Path
 
 from torch import Tensor
 
-from glossfree.config import Recipe, parse_recipe
+from glossfree.config import parse_recipe
 from glossfree.errors import RunError
 from glossfree.evaluation.decode import Evaluation, Prediction
 from glossfree.evaluation.decode import evaluate as evaluate_split
 from glossfree.material import Material, gather
 from glossfree.progress import Console
+from glossfree.recipe import Recipe
 from glossfree.sign_translator import SignTranslator, restore
 from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
 from glossfree.text.tokenizer import SentenceTokenizer

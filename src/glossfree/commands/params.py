@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from glossfree.assemble import Parts, assemble
-from glossfree.config import Recipe, load_recipe
+from glossfree.config import load_recipe
+from glossfree.recipe import Recipe
 
 # Table 3, the row "Ours": (trainable, total)
 TABLE_3 = {"pretraining": (15_200_325, 346_123_973), "finetuning": (16_819_712, 395_924_608)}

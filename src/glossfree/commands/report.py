@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from glossfree.commands.evaluate import corpus_of, recipe_of, translator_of
-from glossfree.config import Recipe
 from glossfree.corpora.manifest import PackedClip
 from glossfree.errors import ClipError, RunError
 from glossfree.evaluation.decode import predictions_path, read_predictions, read_scores, scores_path
@@ -19,6 +18,7 @@ from glossfree.evaluation.report import ReportClip, ReportData, write_report
 from glossfree.evaluation.spans import Pointing, TimedClip, pointing
 from glossfree.material import Material
 from glossfree.progress import Console
+from glossfree.recipe import Recipe
 from glossfree.sign_translator import SignTranslator
 from glossfree.training.run import Run
 from glossfree.video.pack import read_clip

@@ -6,10 +6,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from glossfree.config import Recipe, load_recipe
+from glossfree.config import load_recipe
 from glossfree.errors import RunError
 from glossfree.material import gather
 from glossfree.progress import Console
+from glossfree.recipe import Recipe
 from glossfree.stages import STAGES
 from glossfree.text.tokenizer import SentenceTokenizer
 from glossfree.training.run import Run
