@@ -19,10 +19,13 @@ def value(default: Any, standing: Standing, meaning: str, **limits: Any) -> Any:
     return Field(default, description=meaning, json_schema_extra={"standing": standing}, **limits)
 
 
+STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
 class Section(BaseModel):
     """One table of a recipe."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = STRICT
 
 
 class DataConfig(Section):
@@ -114,8 +117,10 @@ class PseudoGlossConfig(Section):
     train_prototypes: bool = value(True, "derived", "whether the prototypes are learnt (Table 3 counts them)")
 
 
-class StageConfig(Section):
+class StageConfig(BaseModel):
     """Optimisation of one stage (section 4.2)."""
+
+    model_config = STRICT
 
     epochs: int = value(100, "stated", "epochs; 0 skips the stage", ge=0)
     batch_size: int = value(16, "stated", "clips (or sentences) per optimiser step", ge=1)
