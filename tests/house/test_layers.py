@@ -1,0 +1,242 @@
+"""Who may import whom, read off the source: no upward import, no circle, nothing imported by string or by star.
+
+The order, from the ground up; a room may import what its line of MAY_IMPORT names and nothing else of the package:
+errors, padded, progress < recipe, config, corpora, video, text, models, losses
+  < assemble, denoising, material, stages, training, evaluation, workflow, sign_translator < commands < cli
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+PACKAGE = "glossfree"
+GROUND = {"errors", "progress"}
+CORPUS_VALUE = "corpora.manifest"  # the corpus as a value: the one thing that rooms of the same storey share
+# room -> what it may import of the package, besides itself; "" is the package's own __init__ (its version)
+MAY_IMPORT: dict[str, set[str]] = {
+    "": set(),
+    "errors": set(),
+    "padded": set(),
+    "progress": set(),
+    "losses": set(),
+    "recipe": set(),
+    "config": {"errors", "recipe"},
+    "corpora": {"errors"},
+    "video": {"errors", CORPUS_VALUE},
+    "text": {"errors", CORPUS_VALUE},
+    "models": {"errors", "padded"},
+    "training": {"", *GROUND},
+    "evaluation": {"errors", CORPUS_VALUE, "video"},
+    "assemble": {"errors", "recipe", "models"},
+    "denoising": {"text"},
+    "material": {*GROUND, "recipe", CORPUS_VALUE, "text", "video", "denoising", "training.stage"},
+    "stages": {"recipe", "losses", "models", "denoising", "video.batch"},
+    "sign_translator": {
+        *(*GROUND, "recipe", "config", CORPUS_VALUE, "text", "video", "models", "assemble"),
+        *("material", "training.run"),
+    },
+    "workflow": {
+        *(*GROUND, "recipe", "config", CORPUS_VALUE, "text", "video", "models", "losses"),
+        *("assemble", "material", "denoising", "stages", "training"),
+    },
+    "commands": {
+        *("", *GROUND, "recipe", "config", "corpora", "video", "text", "models", "losses", "evaluation", "training"),
+        *("assemble", "material", "denoising", "stages", "workflow", "sign_translator"),
+    },
+    "terminal": {"progress"},
+    "cli": {"", *GROUND, "commands", "terminal", "evaluation.metrics"},
+    "__main__": {"cli"},
+}
+# third-party package -> where it may be imported; what is not named here may be imported anywhere below
+ONLY_IN = {
+    "typer": {"cli"},
+    "rich": {"terminal"},
+    "accelerate": {"training"},
+    "peft": {"models"},
+    "transformers": {"models", "assemble", "stages"},
+    "pydantic": {"recipe", "config"},
+    "sacrebleu": {"evaluation"},
+    "sentencepiece": {"text"},
+    "gensim": {"text"},
+    "HanTa": {"text"},
+    "spacy": {"text.tagging"},
+    "av": {"video"},
+}
+WITHOUT_TORCH = ("errors", "progress", "recipe", "config", "corpora", "text", "terminal", "cli")
+BY_STRING = {"import_module", "__import__"}
+
+
+def imports(tree: ast.Module, modules: Iterable[str] = ()) -> Iterator[str]:
+    """Dotted names that a module imports, at its top or inside a function; a name that is a module counts as it."""
+    known = set(modules)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: relative import"
+            base = node.module or ""
+            yield from sorted({f"{base}.{a.name}" if f"{base}.{a.name}" in known else base for a in node.names})
+
+
+def room_of(module: str) -> str:
+    """glossfree.video.pack -> video; glossfree -> "" """
+    return module.partition(".")[2].partition(".")[0]
+
+
+def is_below(module: str, allowed: str) -> bool:
+    """Whether a module (without the package's name) is `allowed`, or lies in it."""
+    return module == allowed or (bool(allowed) and module.startswith(allowed + "."))
+
+
+def trespasses(trees: Mapping[str, ast.Module]) -> list[str]:
+    """Imports within the package that MAY_IMPORT does not name."""
+    found = []
+    for name, tree in trees.items():
+        room = room_of(name)
+        for target in imports(tree, trees):
+            if target.partition(".")[0] != PACKAGE:
+                continue
+            inner = target.partition(".")[2]
+            own = bool(room) and room_of(target) == room
+            if not own and not any(is_below(inner, allowed) for allowed in MAY_IMPORT.get(room, ())):
+                found.append(f"{name} imports {target}")
+    return found
+
+
+def circle(trees: Mapping[str, ast.Module]) -> list[str]:
+    """The modules of one circle of imports, [] if there is none."""
+    graph = {name: [target for target in imports(tree, trees) if target in trees] for name, tree in trees.items()}
+    finished: set[str] = set()
+
+    def visit(name: str, path: list[str]) -> list[str]:
+        if name in path:
+            return [*path[path.index(name) :], name]
+        if name in finished:
+            return []
+        for target in graph[name]:
+            if found := visit(target, [*path, name]):
+                return found
+        finished.add(name)
+        return []
+
+    return next((found for name in graph if (found := visit(name, []))), [])
+
+
+def by_string_or_star(trees: Mapping[str, ast.Module]) -> list[str]:
+    """Star imports, and calls that import what a string names."""
+    found = []
+    for name, tree in trees.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and any(alias.name == "*" for alias in node.names):
+                found.append(f"{name}, line {node.lineno}: import *")
+            if isinstance(node, ast.Call):
+                called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+                if called in BY_STRING:
+                    found.append(f"{name}, line {node.lineno}: {called}")
+    return found
+
+
+def misplaced(trees: Mapping[str, ast.Module]) -> list[str]:
+    """Third-party packages that are imported outside of the rooms that they belong to."""
+    found = []
+    for name, tree in trees.items():
+        inner = name.partition(".")[2]
+        for target in imports(tree):
+            package = target.partition(".")[0]
+            rooms = ONLY_IN.get(package)
+            if rooms is not None and not any(is_below(inner, room) for room in rooms):
+                found.append(f"{name} imports {package}")
+            if package == "torch" and any(is_below(inner, room) for room in WITHOUT_TORCH):
+                found.append(f"{name} imports torch")
+    return found
+
+
+def parsed(**texts: str) -> dict[str, ast.Module]:
+    """Invented modules: `video_pack="..."` is glossfree.video.pack."""
+    return {f"{PACKAGE}.{name.replace('_', '.', 1)}": ast.parse(text) for name, text in texts.items()}
+
+
+def test_every_room_has_its_line(trees: dict[str, ast.Module]) -> None:
+    assert {room_of(name) for name in trees} == set(MAY_IMPORT)
+
+
+def test_nobody_imports_upwards_or_sideways(trees: dict[str, ast.Module]) -> None:
+    assert trespasses(trees) == []
+
+
+def test_there_is_no_circle(trees: dict[str, ast.Module]) -> None:
+    assert circle(trees) == []
+
+
+def test_rooms_do_not_import_each_other_in_a_circle() -> None:
+    """The table itself has an order: otherwise it would allow what it is there to forbid."""
+    rooms = {room: {allowed.partition(".")[0] for allowed in names} - {""} for room, names in MAY_IMPORT.items()}
+    while free := {room for room, names in rooms.items() if not names & rooms.keys()}:
+        rooms = {room: names for room, names in rooms.items() if room not in free}
+    assert rooms == {}
+
+
+def test_nothing_is_imported_by_string_or_star(trees: dict[str, ast.Module]) -> None:
+    assert by_string_or_star(trees) == []
+
+
+def test_libraries_stay_in_their_rooms(trees: dict[str, ast.Module]) -> None:
+    assert misplaced(trees) == []
+
+
+def test_every_library_is_declared(trees: dict[str, ast.Module], root: Path) -> None:
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["spacy"]]
+    declared = {entry.partition(">")[0].lower() for entry in wanted}
+    distributions = packages_distributions()
+    used = {target.partition(".")[0] for tree in trees.values() for target in imports(tree)}
+    libraries = used - set(sys.stdlib_module_names) - {PACKAGE, "__future__"}
+    undeclared = {
+        name for name in libraries if not declared & {found.lower() for found in distributions.get(name, [name])}
+    }
+    assert undeclared == set()
+
+
+def test_upward_and_sideways_imports_are_found() -> None:
+    assert trespasses(parsed(models_head="from glossfree.recipe import Recipe")) == [
+        "glossfree.models.head imports glossfree.recipe"
+    ]
+    assert trespasses(parsed(corpora_new="import glossfree.video.pack")) != []
+    assert trespasses(parsed(video_new="from glossfree.corpora import registry", corpora_registry="")) != []
+    assert trespasses(parsed(training_loop="def f():\n    from glossfree.models.mapper import Mapper")) != []
+    assert trespasses(parsed(video_new="from glossfree.corpora.manifest import Clip\nimport torch")) == []
+
+
+def test_a_circle_is_found() -> None:
+    trees = parsed(
+        text_a="from glossfree.text import b", text_b="import glossfree.text.c", text_c="from glossfree.text.a import x"
+    )
+    assert circle(trees)[0] == circle(trees)[-1] == "glossfree.text.a"
+    assert circle(parsed(text_a="from glossfree.text import b", text_b="import json")) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["from os import *", "import importlib\nimportlib.import_module('os')", "__import__('os')"]
+)
+def test_imports_by_string_and_star_are_found(text: str) -> None:
+    assert len(by_string_or_star(parsed(text_a=text))) == 1
+
+
+@pytest.mark.parametrize(
+    ("where", "text"),
+    [
+        ("text_tokenizer", "import spacy"),
+        ("models_vision", "from rich.progress import Progress"),
+        ("corpora_folder", "import torch"),
+        ("commands_train", "import typer"),
+    ],
+)
+def test_misplaced_libraries_are_found(where: str, text: str) -> None:
+    assert len(misplaced(parsed(**{where: text}))) == 1
