@@ -116,13 +116,7 @@ def glosses(
 
     names = tuple(splits.split(","))
     report = run(
-        corpus,
-        sentences=sentences,
-        out=out,
-        vectors=vectors,
-        language=language,
-        splits=names,
-        console=Terminal(),
+        corpus, sentences=sentences, out=out, vectors=vectors, language=language, splits=names, console=Terminal()
     )
     if json_:
         show_json(report.as_dict())
