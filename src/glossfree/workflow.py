@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -42,6 +43,8 @@ class Workflow:
         """Run the stages in order; those with 0 epochs are left out, finished ones are loaded, not trained again."""
         features: dict[str, Tensor] = {}
         for name in stages:
+            # new modules start the same whether the stages before were trained just now or loaded from files
+            torch.manual_seed(zlib.crc32(f"{self.recipe.seed}/{name}".encode()))
             if name == "pretrain" and self._planned(name):
                 features = self._text_features()
             if name != "denoise" and not self.parts.trainable:
