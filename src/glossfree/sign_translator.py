@@ -31,7 +31,8 @@ from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
 from glossfree.text.tokenizer import SentenceTokenizer
 from glossfree.training.run import load_tensors
 from glossfree.video.augment import apply, draw_affine
-from glossfree.video.decode import frames_of
+from glossfree.video.decode import frames_of, video_info
+from glossfree.video.pack import packed_size, read_clip
 from glossfree.video.sampling import sample_frames
 
 CARD, WEIGHTS, RECIPE, TOKENIZER = "model.json", "model.safetensors", "recipe.toml", "tokenizer"
@@ -132,10 +133,16 @@ class SignTranslator:
         )
 
     def read(self, path: Path) -> tuple[Tensor, int, float]:
-        """A file or folder -> frames (T, 3, H, W) uint8 as in evaluation, the number it has, frames per second."""
-        source = FrameFolder(path) if path.is_dir() else VideoFile(path)
+        """A file or folder -> frames (T, 3, H, W) uint8 as in evaluation, the number it has, frames per second.
+
+        A clip of a prepared corpus is read as training reads it, to the last bit; any other as `prepare` reads it.
+        """
         data = self.recipe.data
-        frames, fps = frames_of(Clip(id=path.stem, split="test", text="", source=source), data.frame_size)
+        if packed_size(path) == (data.frame_size, data.frame_size):
+            frames, fps = read_clip(path), video_info(path).fps
+        else:
+            source = FrameFolder(path) if path.is_dir() else VideoFile(path)
+            frames, fps = frames_of(Clip(id=path.stem, split="test", text="", source=source), data.frame_size)
         chosen = sample_frames(len(frames), stride=data.stride, max_frames=data.max_frames)
         view = view_of(self.recipe)
         cropped = apply(frames[chosen], draw_affine(view), data.crop_size)

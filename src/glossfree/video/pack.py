@@ -80,6 +80,20 @@ def encode(frames: np.ndarray, fps: float, *, options: dict[str, str] | None = N
     return buffer.getvalue()
 
 
+def packed_size(path: str | Path) -> tuple[int, int] | None:
+    """A video file -> (width, height) if `write_clip` wrote it, None for any other file, readable or not."""
+    try:
+        with av.open(str(path), metadata_errors="ignore") as container:
+            return _true_size(container)
+    except (av.FFmpegError, OSError):
+        return None
+
+
+def _true_size(container: av.container.InputContainer) -> tuple[int, int] | None:
+    size = re.fullmatch(r"size=(\d+)x(\d+)", container.metadata.get("comment", ""))
+    return (int(size[1]), int(size[2])) if size else None
+
+
 def read_clip(path: str | Path, indices: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
     """Read a packed clip, or only its frames `indices` (any order, repeats allowed) -> (T, H, W, 3) uint8 RGB.
 
@@ -97,8 +111,7 @@ def _read(path: str, indices: list[int] | None) -> np.ndarray:
     with av.open(path, metadata_errors="ignore") as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
-        size = re.search(r"size=(\d+)x(\d+)", container.metadata.get("comment", ""))
-        width, height = map(int, size.groups()) if size else (stream.width, stream.height)
+        width, height = _true_size(container) or (stream.width, stream.height)
         packets = [packet for packet in container.demux(stream) if packet.size]
         if len(packets) < stream.frames:
             raise IndexError(f"{len(packets)} of {stream.frames} frames are there")

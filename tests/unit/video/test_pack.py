@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
 
 from glossfree.errors import ClipError, GlossfreeError
 from glossfree.video.decode import read_video, video_info
-from glossfree.video.pack import KEY_INTERVAL, SUFFIX, encode, read_clip, write_clip
+from glossfree.video.pack import KEY_INTERVAL, SUFFIX, encode, packed_size, read_clip, write_clip
 
 BRIGHTNESS = np.array([0.299, 0.587, 0.114])
 
@@ -135,3 +136,17 @@ def test_a_folder_that_cannot_be_made_is_the_users_error(tmp_path: Path) -> None
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(GlossfreeError, match="cannot be written"):
         write_clip(tmp_path / "file" / "clips" / "a.mp4", moving_shapes(2), 25)
+
+
+def test_a_packed_clip_is_told_from_any_other_file(tmp_path: Path) -> None:
+    """And knows its true size, though odd ones are stored with a doubled last row or column."""
+    write_clip(tmp_path / "a.mp4", moving_shapes(3, 33, 47), 25)
+    assert packed_size(tmp_path / "a.mp4") == (47, 33)
+    with av.open(str(tmp_path / "b.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 48, 34, "yuv420p"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(moving_shapes(1, 34, 48)[0])))
+        container.mux(stream.encode())
+    (tmp_path / "c.mp4").write_bytes((tmp_path / "a.mp4").read_bytes()[:99])
+    for name in ("b.mp4", "c.mp4", "none.mp4", "."):
+        assert packed_size(tmp_path / name) is None
