@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -19,3 +23,91 @@ def shared() -> Path:
     if not (folder / "phoenix14t").is_dir():
         pytest.skip("no folder shared/ with PHOENIX14T's annotations beside the checkout")
     return folder
+
+
+@dataclass(frozen=True)
+class Called:
+    """What a command left behind: exit code, standard output, standard error."""
+
+    code: int
+    out: str
+    err: str
+
+
+Call = Callable[..., Called]
+
+
+@pytest.fixture(scope="session")
+def call() -> Call:
+    """The command line in this process: `call("inspect", folder)`. An error that is not a user's mistake is raised."""
+
+    def call(*arguments: object) -> Called:
+        from glossfree.cli import main
+
+        out, err = io.StringIO(), io.StringIO()
+        code: object = 0
+        with redirect_stdout(out), redirect_stderr(err):
+            try:
+                main([str(argument) for argument in arguments])
+            except SystemExit as ended:
+                code = ended.code
+        return Called(code if isinstance(code, int) else int(code is not None), out.getvalue(), err.getvalue())
+
+    return call
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """The smallest thing that works: `wetter` with 12, 4 and 5 clips, and a recipe that trains it in a second."""
+
+    recipe: Path
+    corpus: Path
+
+    @property
+    def options(self) -> tuple[object, ...]:
+        """What every training verb needs besides --run."""
+        return "--recipe", self.recipe, "--corpus", self.corpus
+
+
+TINY = """name = "tiny"
+data = { frame_size = 28, crop_size = 24, num_workers = 0, max_frames = 40, stride = 3, rotation = 5, translation = 1 }
+text = { num_pieces = 90 }
+vision = { hidden_size = 24, num_layers = 2, num_heads = 2, patch_size = 8, image_size = 24, adapter_layers = 1 }
+temporal = { hidden_size = 36, num_layers = 2, num_heads = 2, mlp_size = 40, downsample_after = 1, layer_scale = 0.1 }
+language = { hidden_size = 32, num_layers = 1, num_heads = 2, mlp_size = 48, max_positions = 128, train = "all" }
+denoise = { epochs = 1, batch_size = 5, learning_rate = 3e-3 }
+pretrain = { epochs = 1, batch_size = 5, learning_rate = 3e-3 }
+finetune1 = { epochs = 1, batch_size = 5, learning_rate = 3e-3, augment = false, cache_features = true }
+finetune2 = { epochs = 1, batch_size = 5, learning_rate = 3e-3 }
+decode = { num_beams = 2, max_new_tokens = 9, batch_size = 3 }
+"""
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory, call: Call) -> Tiny:
+    """Prepared, with pseudo-glosses; no test may write into it."""
+    folder = tmp_path_factory.mktemp("tiny")
+    recipe, corpus = folder / "tiny.toml", folder / "corpus"
+    recipe.write_text(TINY, encoding="utf-8")
+    counts = ("--train", 12, "--dev", 4, "--test", 5)
+    done = call("prepare", "wetter", *counts, "--frame-size", 28, "--workers", 1, "--out", corpus)
+    assert (done.code, call("glosses", corpus).code) == (0, 0)
+    return Tiny(recipe, corpus)
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory, call: Call) -> Path:
+    """All stages trained, test and dev evaluated; no test may write into it."""
+    run = tmp_path_factory.mktemp("trained") / "run"
+    assert call("train", *tiny.options, "--run", run).code == 0
+    for split in ("dev", "test"):
+        assert call("evaluate", run, "--split", split).code == 0
+    return run
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_run: Path, call: Call) -> Path:
+    """The model folder of `tiny_run`; no test may write into it."""
+    model = tiny_run.parent / "model"
+    assert call("export", tiny_run, model).code == 0
+    return model
