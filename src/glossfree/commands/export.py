@@ -19,8 +19,9 @@ def export(run: Path, folder: Path) -> Path:
 
     Raises ModelError if `folder` holds anything, RunError if the run has no finished fine-tuning stage.
     """
-    if folder.exists() and any(folder.iterdir()):
-        raise ModelError("is not empty", where=folder, remedy="name a new folder, or remove this one first")
+    if folder.is_file() or (folder.exists() and any(folder.iterdir())):
+        problem = "is a file" if folder.is_file() else "is not empty"
+        raise ModelError(problem, where=folder, remedy="name a new folder, or remove this one first")
     opened = Run(run)
     recipe = recipe_of(opened)
     tensors, _ = load_tensors(opened.weights(last_stage(opened)))
