@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ import torch
 from torch import Tensor
 
 from glossfree.assemble import assemble
-from glossfree.config import parse_recipe
+from glossfree.config import load_recipe
 from glossfree.corpora.manifest import Clip, FrameFolder, VideoFile
 from glossfree.errors import ModelError
 from glossfree.material import view_of
@@ -106,7 +105,7 @@ class SignTranslator:
         """A folder made by `glossfree export` -> SignTranslator. Raises ModelError: missing or altered file."""
         folder = Path(folder)
         verify(folder)
-        recipe = parse_recipe(tomllib.loads((folder / RECIPE).read_text(encoding="utf-8")), str(folder / RECIPE))
+        recipe = load_recipe(folder / RECIPE)
         tokenizer = SentenceTokenizer.load(folder / TOKENIZER)
         tensors, _ = load_tensors(folder / WEIGHTS)
         glosses = PseudoGlosses.load(folder / PSEUDO_GLOSSES)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 
 from torch import Tensor
 
-from glossfree.config import parse_recipe
+from glossfree.config import load_recipe
 from glossfree.errors import RunError
 from glossfree.evaluation.decode import Evaluation, Prediction
 from glossfree.evaluation.decode import evaluate as evaluate_split
@@ -53,7 +52,7 @@ def recipe_of(run: Run) -> Recipe:
     """The resolved recipe of a run. Raises RunError if there is none."""
     if not run.recipe.is_file():
         raise RunError("no recipe.toml: not a run", where=run.folder, remedy="name the folder given to --run")
-    return parse_recipe(tomllib.loads(run.recipe.read_text(encoding="utf-8")), str(run.recipe))
+    return load_recipe(run.recipe)
 
 
 def corpus_of(run: Run, recipe: Recipe, tokenizer: SentenceTokenizer, corpus: Path | None = None) -> Material:
