@@ -32,7 +32,7 @@ Overrides = Annotated[
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with a run that was interrupted.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-INCOMPLETE = 1
+INCOMPLETE, INTERRUPTED = 1, 130
 
 
 def result(text: str) -> None:
@@ -288,9 +288,10 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         print(f"glossfree: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("glossfree: interrupted; --resume goes on after the last finished epoch", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:  # Typer makes this of Ctrl-C, and says nothing
+            print("glossfree: interrupted; the same command goes on from here, training with --resume", file=sys.stderr)
+        raise
 
 
 if __name__ == "__main__":
