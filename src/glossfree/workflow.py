@@ -22,9 +22,13 @@ from glossfree.models.weights import load, state
 from glossfree.progress import Console
 from glossfree.recipe import Recipe, StageConfig
 from glossfree.stages import STAGES, BaseStage, DenoisingStage, PretrainingStage, TranslationStage
+from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
+from glossfree.text.tokenizer import SentenceTokenizer
 from glossfree.training.loop import Plan, train
 from glossfree.training.run import Run, load_tensors, save_tensors
 from glossfree.training.stage import Loader
+
+TOKENIZER = "tokenizer"
 
 
 class Workflow:
@@ -168,11 +172,22 @@ def segment_features(
 
 
 def start_run(folder: Path, recipe: Recipe, material: Material, *, resume: bool, facts: dict[str, object]) -> Run:
-    """Make (or reopen) a run folder that holds all that its model needs: recipe, tokenizer, pseudo-glosses."""
-    run = Run(folder)
+    """Make (or reopen) a run folder that holds all that its model needs: recipe, tokenizer, pseudo-glosses.
+
+    Raises RunError if there is a run already that is not to be resumed, or one of another recipe or other sentences.
+    """
+    run, tokenizer, glosses = Run(folder), folder / TOKENIZER, folder / PSEUDO_GLOSSES
+    reopened = run.recipe.is_file()
+    if not reopened:  # a recipe is written last: where one is, all the rest is
+        material.tokenizer.save(tokenizer)
+        material.glosses.save(glosses)
     run.start(dump_recipe(recipe), {"corpus": str(material.manifest.folder.resolve()), **facts}, resume=resume)
-    material.tokenizer.save(folder / "tokenizer")
-    material.glosses.save(folder / "pseudo_glosses.json")
+    if reopened:
+        mine = (SentenceTokenizer.load(tokenizer).sha256, PseudoGlosses.load(glosses).sha256)
+        if mine != (material.tokenizer.sha256, material.glosses.sha256):
+            corpus = run.read_json("run.json")["corpus"]
+            problem = f"was started with other sentences or pseudo-glosses, from {corpus}"
+            raise RunError(problem, where=folder, remedy="resume with that corpus as it was, or name another --run")
     return run
 
 

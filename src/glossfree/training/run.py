@@ -53,8 +53,8 @@ class Run:
                     "was started with another recipe", where=self.recipe, remedy="resume without --set, or start anew"
                 )
             return
-        self.write("recipe.toml", recipe_toml)
         self.write_json("run.json", {**facts, **environment()})
+        self.write("recipe.toml", recipe_toml)  # last: a folder that holds it holds all of this
 
     def write(self, name: str, text: str) -> Path:
         """A text file of the run, whole or not at all."""
