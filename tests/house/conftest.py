@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import ast
+import shutil
 import subprocess
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+
+from glossfree.commands.glosses import glosses
+from glossfree.commands.prepare import prepare
 
 ROOT = Path(__file__).parents[2]
 # where there is no git (an unpacked archive): what lies here is looked at instead
@@ -46,3 +52,25 @@ def tracked() -> list[Path]:
         found = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*") if "__pycache__" not in path.parts]
         found += ROOT.glob("*.*")
     return sorted(path for path in found if path.is_file())
+
+
+@pytest.fixture(scope="session")
+def generate() -> ModuleType:
+    """docs/generate.py as a module."""
+    spec = spec_from_file_location("generate", ROOT / "docs/generate.py")
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
+    """A folder as the documents suppose it: a small prepared corpus, a model that has hardly seen it, and a video."""
+    folder = tmp_path_factory.mktemp("documents")
+    corpus = folder / "runs/wetter"
+    prepare("wetter", out=corpus, frame_size=40, counts={"train": 16, "dev": 4, "test": 4}, workers=1)
+    glosses(corpus)
+    shutil.copytree(tiny_model, folder / "runs/demo/model")
+    shutil.copyfile(next((corpus / "clips/test").glob("*.mp4")), folder / "clip.mp4")
+    return folder
