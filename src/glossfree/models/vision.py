@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import Dinov2Config, Dinov2Model
 
+from glossfree.models.convnet import convnet
+
 # mean and standard deviation of ImageNet's red, green and blue, on 0-1: what DINOv2 was trained with
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -113,4 +115,4 @@ def dinov2(
     return Dinov2ClassToken(Dinov2Model(config))
 
 
-VISION: dict[str, Callable[..., nn.Module]] = {"dinov2": dinov2}
+VISION: dict[str, Callable[..., nn.Module]] = {"dinov2": dinov2, "convnet": convnet}

@@ -56,7 +56,7 @@ def train(
     accelerator = Accelerator(mixed_precision="bf16" if _native_bfloat16() else "no")
     module = accelerator.prepare_model(stage)
     trained = stage.trained()
-    optimizer = torch.optim.AdamW(trained.values(), lr=plan.learning_rate, weight_decay=plan.weight_decay)
+    optimizer = torch.optim.AdamW(trained.values(), lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True)
     progress = _restore(stage, optimizer, trained, run)
     run.forget(stage.name, progress.epoch)
     steps = train_loader.num_batches(plan.epochs)
