@@ -22,7 +22,11 @@ from glossfree.recipe import Recipe, StageConfig
 
 ROOT = Path(__file__).parents[1]
 SECTIONS = frozenset(Recipe.model_fields)
-STAGES = frozenset(n for n, info in Recipe.model_fields.items() if issubclass(info.annotation or str, StageConfig))
+STAGES = frozenset(
+    n
+    for n, info in Recipe.model_fields.items()
+    if isinstance(info.annotation, type) and issubclass(info.annotation, StageConfig)
+)
 ANY_STAGE = "a stage"  # what a variable stands for that may hold the settings of any stage
 NOT_A_READER = ("recipe.py", "config.py")  # where values are defined, written and checked against each other
 # Settings that every stage has and this one has no use for.

@@ -25,6 +25,7 @@ INLINE = re.compile(r"`(glossfree [a-z][^`]*|make [a-z][^`]*)`")
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 DEFINED = re.compile(r"((?:`\w+`(?:, )?)+) in \[[^\]]+\]\(([^)]+\.py)\)")
 PLACEHOLDER = re.compile(r"\{\{\w+\}\}")
+EMPTY_TABLE = re.compile(r"<!-- ((?:benchmark|generated): [\w ]+) -->\s*<!-- end -->")
 NAMES = [document.name for document in DOCUMENTS]
 
 
@@ -132,9 +133,8 @@ def test_the_tree_is_as_it_is() -> None:
 
 
 def test_a_file_that_the_tree_lacks_is_found() -> None:
-    assert tree_names("```text\nsrc/glossfree/\n  video/  files: pack\n```\n") == set(
-        ["src", "glossfree", "video", "files", "pack"]
-    )
+    names = tree_names("```text\nsrc/glossfree/\n  video/  files: pack\n```\n")
+    assert names == {"src", "glossfree", "video", "files", "pack"}
 
 
 def frame_sizes(text: str) -> list[str]:
@@ -169,11 +169,21 @@ def test_generated_tables_are_fresh(generate: ModuleType) -> None:
         assert text == generate.renewed(name), f"{name} is stale: python docs/generate.py"
 
 
-def test_nothing_is_left_to_fill_in(document: Path) -> None:
-    text = document.read_text(encoding="utf-8")
+def unfinished(document: Path, text: str) -> list[str]:
+    """Numbers, pictures and benchmark tables that a page has room for and does not have yet."""
     pictures = [link for link in LINK.findall(text) if link.endswith(".png")]
     missing = [link for link in pictures if not (document.parent / link).is_file()]
-    assert PLACEHOLDER.findall(text) + missing == []
+    return PLACEHOLDER.findall(text) + missing + EMPTY_TABLE.findall(text)
+
+
+def test_nothing_is_left_to_fill_in(document: Path) -> None:
+    assert unfinished(document, document.read_text(encoding="utf-8")) == []
+
+
+def test_what_is_left_to_fill_in_is_found(tmp_path: Path) -> None:
+    (tmp_path / "there.png").touch()
+    text = "{{SECONDS}} ![a](there.png) ![b](gone.png)\n<!-- benchmark: loader -->\n<!-- end -->\n"
+    assert unfinished(tmp_path / "page.md", text) == ["{{SECONDS}}", "gone.png", "benchmark: loader"]
 
 
 def test_pictures_are_small() -> None:
