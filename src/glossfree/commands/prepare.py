@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from glossfree.video import prepare as video
 from glossfree.video.prepare import Progress
 
 SMALLEST, LARGEST = 8, 2048  # pixels of a packed frame
+LISTED = 20  # clips that are named at the end if they could not be packed
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,7 @@ def prepare(
     if root:
         console.say(f"checking {root}")
     clips, warnings = _collect(chosen, root, limit, options, strict)
-    for warning in warnings:
-        console.say(f"warning: {warning}")
+    _say_all(console, [f"warning: {warning}" for warning in warnings])
     _claim(out, identity | {"settings": settings})
     with console.progress("packing clips", len(clips)) as advance:
         result = video.prepare(
@@ -104,6 +104,7 @@ def prepare(
             on_progress=_reporter(advance),
             settings=settings,
         )
+    _say_all(console, _listed(result.failed, out))
     return Prepared(
         corpus=chosen.name,
         out=out,
@@ -115,6 +116,18 @@ def prepare(
         frames=result.frames,
         seconds=result.seconds,
     )
+
+
+def _say_all(console: Console, lines: Sequence[str]) -> None:
+    for line in lines:
+        console.say(line)
+
+
+def _listed(failed: Sequence[tuple[str, str]], out: Path) -> list[str]:
+    """Clips that could not be packed, one line each, and where to find the rest of a long list."""
+    lines = [f"not packed: {message}" for _, message in failed[:LISTED]]
+    more = len(failed) - LISTED
+    return [*lines, f"and {more:,} more: glossfree inspect {out} lists them all"] if more > 0 else lines
 
 
 def _check_arguments(
