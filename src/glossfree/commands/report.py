@@ -30,9 +30,12 @@ SPLITS = ("dev", "test")
 def report(
     runs: Sequence[Path], *, console: Console, out: Path | None = None, split: str = "test", num_clips: int = 24
 ) -> Path:
-    """Write the report of the first run, its scores beside those of the others. Raises RunError: not evaluated yet."""
+    """Write the report of the first run, its scores beside those of the others.
+
+    Raises RunError: a folder that is no run, a first run that was not evaluated yet.
+    """
     run = Run(runs[0])
-    recipe = recipe_of(run)
+    recipe, *_ = [recipe_of(Run(folder)) for folder in runs]
     translator = translator_of(run, recipe)
     material = corpus_of(run, recipe, translator.tokenizer)
     if not predictions_path(run.folder, split).is_file():
