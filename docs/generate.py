@@ -1,4 +1,4 @@
-"""Tables that stand in the documents and come out of the code: `python docs/generate.py` writes them anew.
+"""Tables (and one picture) of the documents that come out of the code: `python docs/generate.py` writes them anew.
 
 Each stands between `<!-- generated: NAME -->` and `<!-- end -->` in its document. `tests/house/test_documents.py` fails
 where one is stale.
@@ -12,12 +12,17 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import cv2
+import numpy as np
 import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from glossfree.cli import app
 from glossfree.commands.params import params
+from glossfree.corpora.avatar import wetter
+from glossfree.corpora.avatar.signing import SignedSentence
+from glossfree.corpora.manifest import Clip
 from glossfree.recipe import Recipe, StageConfig
 
 ROOT = Path(__file__).parents[1]
@@ -149,6 +154,19 @@ SECTIONS_OF: dict[str, dict[str, Callable[[], str]]] = {
 }
 
 
+def signers(count: int = 4, size: int = 128) -> np.ndarray:
+    """One frame each of the first signers of `wetter`, in the middle of a sign, side by side: (size, N, 3) RGB."""
+    first: dict[str, Clip] = {}
+    for clip in wetter.clips(None, "test", limit=50):
+        first.setdefault(clip.signer, clip)
+    frames = []
+    for clip in list(first.values())[:count]:
+        assert isinstance(clip.source, SignedSentence)
+        sign = clip.source.spans[1]
+        frames.append(clip.source.render(size)[(sign.start + sign.end) // 2])
+    return np.concatenate(frames, axis=1)
+
+
 def renewed(document: str) -> str:
     """The text of a document with its generated sections as they should be now. ValueError if a marker is missing."""
     text = (ROOT / document).read_text(encoding="utf-8")
@@ -166,6 +184,10 @@ def main() -> None:
     for document in SECTIONS_OF:
         (ROOT / document).write_text(renewed(document), encoding="utf-8")
         sys.stdout.write(f"{document}\n")
+    picture = ROOT / "docs/images/signers.png"
+    picture.parent.mkdir(exist_ok=True)
+    cv2.imwrite(str(picture), signers()[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    sys.stdout.write(f"{picture.relative_to(ROOT)}\n")
 
 
 if __name__ == "__main__":
