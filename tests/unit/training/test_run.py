@@ -1,0 +1,121 @@
+"""A run's folder: files appear whole or not at all, damage is named, a resumed stage writes its lines again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from glossfree.errors import RunError
+from glossfree.training.run import LIBRARIES, Run, environment, load_tensors, save_tensors
+
+RECIPE = 'name = "mine"\n'
+
+
+def started(tmp_path: Path) -> Run:
+    run = Run(tmp_path / "run")
+    run.start(RECIPE, {"corpus": "/there"}, resume=False)
+    return run
+
+
+def test_a_new_run_holds_recipe_facts_and_environment(tmp_path: Path) -> None:
+    run = started(tmp_path)
+    assert run.recipe.read_text(encoding="utf-8") == RECIPE
+    facts = run.read_json("run.json")
+    assert facts["corpus"] == "/there"
+    assert facts["libraries"].keys() == set(LIBRARIES)
+    assert {name: facts[name] for name in environment()} == environment()
+
+
+def test_a_run_is_resumed_only_on_purpose_and_only_with_its_recipe(tmp_path: Path) -> None:
+    run = started(tmp_path)
+    with pytest.raises(RunError, match="holds a run already"):
+        run.start(RECIPE, {}, resume=False)
+    with pytest.raises(RunError, match="another recipe"):
+        run.start(RECIPE + "seed = 3\n", {}, resume=True)
+    run.start(RECIPE, {"corpus": "/elsewhere"}, resume=True)
+    assert run.read_json("run.json")["corpus"] == "/there"
+
+
+def test_a_file_that_cannot_be_written_leaves_the_old_one_and_no_rubbish(tmp_path: Path) -> None:
+    run = started(tmp_path)
+    (run.folder / "taken").mkdir()
+    (run.folder / "taken" / "child").write_text("")
+    with pytest.raises(RunError, match="cannot be written") as caught:
+        run.write("taken", "text")
+    assert str(run.folder / "taken") in str(caught.value)
+    (tmp_path / "file").write_text("a file")
+    with pytest.raises(RunError, match="cannot be written"):
+        save_tensors(tmp_path / "file" / "w.safetensors", {"a": torch.ones(3)})
+    assert list(tmp_path.rglob(".*")) == []
+
+
+def test_tensors_and_facts_come_back_as_they_were(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "w.safetensors"
+    tensors = {"a": torch.randn(5, 3).T, "b": torch.tensor(7), "c": torch.randn(4).to(torch.bfloat16)}
+    save_tensors(path, tensors, {"epoch": 3, "best_loss": float("inf")})
+    found, facts = load_tensors(path)
+    assert facts == {"epoch": 3, "best_loss": float("inf")}
+    assert found.keys() == tensors.keys()
+    for name, tensor in tensors.items():
+        assert found[name].dtype == tensor.dtype
+        assert torch.equal(found[name], tensor)
+
+
+def test_damaged_and_missing_tensors_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    with pytest.raises(RunError, match="missing") as caught:
+        load_tensors(path)
+    assert str(path) in str(caught.value)
+    save_tensors(path, {"a": torch.ones(99)})
+    whole = path.read_bytes()
+    for damaged in (whole[:-7], whole[:5], b"", b"\xff" * 60):
+        path.write_bytes(damaged)
+        with pytest.raises(RunError, match="damaged") as caught:
+            load_tensors(path)
+        assert str(path) in str(caught.value)
+
+
+def test_json_of_a_run(tmp_path: Path) -> None:
+    run = started(tmp_path)
+    run.write_json("scores.json", {"bleu4": 1.5, "text": "schön"})
+    assert run.read_json("scores.json") == {"bleu4": 1.5, "text": "schön"}
+    assert "schön" in (run.folder / "scores.json").read_text(encoding="utf-8")
+    with pytest.raises(RunError, match="missing"):
+        run.read_json("none.json")
+    run.write("broken.json", "{")
+    with pytest.raises(RunError, match="not JSON"):
+        run.read_json("broken.json")
+
+
+def test_a_line_cut_off_by_a_crash_is_left_out(tmp_path: Path) -> None:
+    run = started(tmp_path)
+    assert list(run.records()) == []
+    lines = [{"stage": "pretrain", "epoch": 0, "step": n} for n in (1, 2)]
+    for line in lines:
+        run.log(line)
+    with run.steps.open("a") as file:
+        file.write('{"stage": "pretr')
+    assert list(run.records()) == lines
+    run.forget("denoise", 0)
+    assert run.steps.read_text() == "".join(json.dumps(line) + "\n" for line in lines)
+
+
+def test_forgetting_drops_a_stage_from_an_epoch_on_and_nothing_else(tmp_path: Path) -> None:
+    run = started(tmp_path)
+    run.forget("denoise", 0)
+    assert not run.steps.exists()
+    lines = [{"stage": stage, "epoch": epoch} for stage in ("denoise", "pretrain") for epoch in (0, 1, 2)]
+    for line in lines:
+        run.log(line)
+    run.forget("pretrain", 1)
+    assert list(run.records()) == [*lines[:3], lines[3]]
+
+
+def test_a_log_that_cannot_be_written_is_a_user_s_problem(tmp_path: Path) -> None:
+    run = started(tmp_path)
+    run.steps.mkdir()
+    with pytest.raises(RunError, match="cannot be written"):
+        run.log({"stage": "a", "epoch": 0})
