@@ -10,6 +10,7 @@ import ast
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -62,6 +63,7 @@ def meaning(node: ast.expr | None, known: Mapping[str, str]) -> str:
     return ""
 
 
+@cache
 def reads(tree: ast.Module) -> set[tuple[str, str]]:
     """(section, field) that a module takes out of a recipe, followed through local names and annotated arguments."""
     found: set[tuple[str, str]] = set()
@@ -103,6 +105,7 @@ def readers(trees: Mapping[str, ast.Module]) -> dict[str, list[str]]:
     return result
 
 
+@cache
 def source_trees() -> dict[str, ast.Module]:
     """{path below src/glossfree: syntax tree}."""
     source = ROOT / "src/glossfree"

@@ -50,8 +50,7 @@ def test_reads_are_followed(generate: ModuleType, text: str, expected: tuple[str
 
 
 def test_what_nobody_reads_is_found(generate: ModuleType) -> None:
-    trees = generate.source_trees()
-    trees.pop("assemble.py")
+    trees = {name: tree for name, tree in generate.source_trees().items() if name != "assemble.py"}
     assert {"vision.adapter_rank", "temporal.window_size", "pseudo_glosses.dropout"} <= unread(generate, trees)
     key, other = "temporal.window_size", "temporal.mlp_size"
     only = unread(generate, {"new.py": ast.parse("def f(temporal): temporal.window_size")})
