@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import MBartForConditionalGeneration
 
+from glossfree.errors import RecipeError
 from glossfree.models.adapters import add_lora
 from glossfree.models.hierarchy import HierarchicalEncoder
 from glossfree.models.language import LanguageEncoder, TextEncoder, mbart
@@ -102,9 +103,18 @@ class Parts:
 
 
 def assemble(recipe: Recipe, vocabulary_size: int) -> Parts:
-    """Recipe and V -> modules with random weights, the same for the same `recipe.seed`."""
+    """Recipe and V -> modules with random weights, the same for the same `recipe.seed`. Raises RecipeError."""
     torch.manual_seed(recipe.seed)
     vision, temporal, language = recipe.vision, recipe.temporal, recipe.language
+    if vision.backbone not in VISION:
+        choices = ", ".join(sorted(VISION))
+        raise RecipeError(f"no backbone {vision.backbone!r}", where="vision.backbone", remedy=f"one of {choices}")
+    if vision.train == "adapters" and vision.backbone != "dinov2":
+        raise RecipeError(
+            f"the adapters are made for dinov2, not for {vision.backbone}",
+            where="vision.train",
+            remedy='set it to "all" or "none"',
+        )
     backbone = VISION[vision.backbone](
         hidden_size=vision.hidden_size,
         num_layers=vision.num_layers,

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers import MBartForConditionalGeneration
 
 from glossfree.denoising import TextBatch
-from glossfree.losses import contrastive_loss, pseudo_gloss_loss, translation_loss
+from glossfree.losses import contrastive_loss, pretraining_loss, pseudo_gloss_loss, translation_loss
 from glossfree.models.language import shift_right
 from glossfree.models.pretraining import PretrainingModel
 from glossfree.models.translator import TranslationModel
@@ -95,7 +95,12 @@ class PretrainingStage(BaseStage):
         text = torch.stack([self.text_features[sentence] for sentence in batch.texts]).to(output.video.device)
         gloss = pseudo_gloss_loss(output.gloss.scores, batch.gloss_targets)
         contrastive = contrastive_loss(output.video, text, output.logit_scale)
-        total = self.contrastive_weight * contrastive + self.pseudo_gloss_weight * gloss  # eq 5
+        total = pretraining_loss(
+            contrastive,
+            gloss,
+            contrastive_weight=self.contrastive_weight,
+            pseudo_gloss_weight=self.pseudo_gloss_weight,
+        )
         return {"loss": total, "pseudo_gloss": gloss, "contrastive": contrastive}
 
 
