@@ -11,12 +11,13 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import formats, loader
+from benchmarks import formats, loader, real_input
 
 ROOT = Path(__file__).parents[1]
 BENCHMARKS: dict[str, tuple[Callable[[], str], str]] = {
     "formats": (formats.run, "docs/data.md"),
     "loader": (loader.run, "docs/data.md"),
+    "real_input": (real_input.run, "docs/data.md"),
 }
 
 
