@@ -1,0 +1,72 @@
+"""The command line itself: verbs, exit codes, one line for a mistake. What the verbs do is tested in tests/flow."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from glossfree import __version__, cli
+from glossfree.errors import CorpusError
+
+VERBS = [
+    *("prepare", "inspect", "glosses", "vocabulary", "pretrain", "finetune", "train"),
+    *("evaluate", "export", "translate", "report", "params", "demo"),
+]
+
+
+def test_the_verbs_are_those_of_the_issue() -> None:
+    assert [command.callback.__name__ for command in cli.app.registered_commands if command.callback] == VERBS
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_and_every_option_explains_itself(verb: str, call: Any) -> None:
+    shown = call(verb, "--help")
+    assert (shown.code, shown.err) == (0, "")
+    command = next(c for c in cli.app.registered_commands if c.callback and c.callback.__name__ == verb)
+    assert command.callback and command.callback.__doc__
+    assert command.callback.__doc__.split()[0] in shown.out
+
+
+def test_version_and_no_arguments(call: Any) -> None:
+    assert call("--version").out == f"{__version__}\n"
+    assert "Usage" in call().out + call().err
+
+
+def test_a_mistake_is_one_line_on_standard_error(monkeypatch: pytest.MonkeyPatch, call: Any) -> None:
+    def mistaken(*_: object) -> None:
+        raise CorpusError("is odd", where="a/b", remedy="mend it")
+
+    monkeypatch.setattr("glossfree.commands.inspect.inspect", mistaken)
+    shown = call("inspect", "x")
+    assert (shown.code, shown.out, shown.err) == (2, "", "glossfree: a/b: is odd -> mend it\n")
+    with pytest.raises(CorpusError):
+        call("inspect", "x", "--debug")
+
+
+def test_our_own_mistakes_are_not_hidden(monkeypatch: pytest.MonkeyPatch, call: Any) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("glossfree.commands.inspect.inspect", broken)
+    with pytest.raises(ZeroDivisionError):
+        call("inspect", "x")
+
+
+def test_interrupted_is_130_and_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, call: Any) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("glossfree.commands.inspect.inspect", interrupted)
+    shown = call("inspect", "x")
+    assert (shown.code, shown.out) == (130, "")
+    assert "--resume" in shown.err and shown.err.count("\n") == 1
+
+
+def test_nothing_heavy_is_imported_before_a_verb_needs_it() -> None:
+    heavy = ("torch", "transformers", "cv2", "av", "numpy", "gensim", "pydantic")
+    code = f"import sys, glossfree.cli; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "[]\n"

@@ -1,0 +1,74 @@
+"""What people see: standard error only, a bar where there is a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+import pytest
+from rich.console import Console
+
+from glossfree import terminal
+from glossfree.terminal import Terminal
+
+
+class Clock:
+    """Seconds that pass by one at every look."""
+
+    def __init__(self, step: float) -> None:
+        self.now, self.step = 0.0, step
+
+    def monotonic(self) -> float:
+        self.now += self.step
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
+    clock = Clock(1.0)
+    monkeypatch.setattr(terminal, "time", clock)
+    yield clock
+
+
+def test_lines_go_to_standard_error_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    Terminal().say("[bold]no markup[/bold] " + "x" * 200)
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", "[bold]no markup[/bold] " + "x" * 200 + "\n")
+
+
+def test_without_a_terminal_a_line_every_few_seconds(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    with Terminal().progress("packing", 40) as advance:
+        for _ in range(40):
+            advance(note="9 frames/s")
+    out, err = capsys.readouterr()
+    lines = err.splitlines()
+    assert out == "" and 3 <= len(lines) <= 10
+    assert lines[0].startswith("packing: ") and "/40 " in lines[0] and lines[0].endswith("9 frames/s")
+    done = [int(line.split()[1].split("/")[0]) for line in lines]
+    assert done == sorted(set(done))
+
+
+def test_work_that_is_over_at_once_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with Terminal().progress("packing", 5) as advance:
+        advance(5)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_on_a_terminal_a_bar_that_is_wiped_away_and_lines_above_it() -> None:
+    shown, watched = io.StringIO(), Terminal()
+    watched.console = Console(file=shown, force_terminal=True, width=120)
+    with watched.progress("packing", 3) as advance:
+        advance(1, note="7 frames/s")
+        watched.say("a line")
+        advance(2)
+    text = shown.getvalue()
+    assert "packing" in text and "a line" in text and "3/3" in text
+    assert text.rstrip().endswith("\x1b[2K")
+
+
+def test_an_error_inside_the_work_comes_out_of_either_kind() -> None:
+    for is_terminal in (True, False):
+        watched = Terminal()
+        watched.console = Console(file=io.StringIO(), force_terminal=is_terminal)
+        with pytest.raises(KeyError), watched.progress("packing", 3):
+            raise KeyError("a")
