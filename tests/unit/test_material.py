@@ -1,0 +1,151 @@
+"""What a recipe makes of a corpus: tokens, targets, batches of each stage; and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from glossfree.config import load_recipe
+from glossfree.errors import CorpusError, RecipeError
+from glossfree.material import Material, gather, view_of
+from glossfree.text.tokenizer import SentenceTokenizer
+
+
+def material_of(tiny: Any, *overrides: str, corpus: Path | None = None) -> Material:
+    return gather(load_recipe(tiny.recipe, overrides), corpus or tiny.corpus)
+
+
+def copy_without(tiny: Any, tmp_path: Path, split: str) -> Path:
+    corpus = tmp_path / "corpus"
+    shutil.copytree(tiny.corpus, corpus)
+    path = corpus / "manifest.jsonl"
+    lines = [line for line in path.read_text().splitlines(keepends=True) if json.loads(line)["split"] != split]
+    path.write_text("".join(lines))
+    return corpus
+
+
+def test_the_tokenizer_is_trained_on_the_training_sentences_alone(tiny: Any) -> None:
+    material = material_of(tiny)
+    train = [clip.text for clip in material.clips("train")]
+    assert material.tokenizer.sha256 == SentenceTokenizer.train(train, 90, "de_DE").sha256
+    assert material.kept_ids == ()
+
+
+def test_a_tokenizer_that_is_named_is_trimmed_to_the_training_sentences(tiny: Any, tmp_path: Path) -> None:
+    big = SentenceTokenizer.train([clip.text for clip in material_of(tiny).manifest], 120, "de_DE")
+    big.save(tmp_path / "tokenizer")
+    material = material_of(tiny, f"text.tokenizer={tmp_path / 'tokenizer'}")
+    assert len(material.kept_ids) == len(material.tokenizer) < len(big)
+    assert list(material.kept_ids[:4]) == [0, 1, 2, 3]
+    for clip in material.clips("train"):
+        assert [material.kept_ids[token] for token in material.encode(clip.text)] == big.encode(clip.text)
+
+
+def test_the_tokenizer_of_an_earlier_run_is_taken_as_it_is(tiny: Any) -> None:
+    other = SentenceTokenizer.train(["abc def", "defa bc"], 40, "de_DE")
+    material = gather(load_recipe(tiny.recipe), tiny.corpus, tokenizer=other)
+    assert material.tokenizer is other
+
+
+def test_a_long_sentence_loses_its_end_but_neither_stop_nor_language(tiny: Any) -> None:
+    full, short = material_of(tiny), material_of(tiny, "text.max_tokens=6")
+    text = max((clip.text for clip in full.manifest), key=len)
+    whole, cut = full.encode(text), short.encode(text)
+    assert len(whole) > 6 == len(cut)
+    assert cut == [*whole[:4], *whole[-2:]]
+    assert cut[-2:] == [full.tokenizer.eos_id, full.tokenizer.language_id]
+    assert [row.tolist() for row in short.token_ids([text, text])] == [cut, cut]
+
+
+def test_frames_of_another_size_are_refused_with_both_sizes(tiny: Any) -> None:
+    with pytest.raises(RecipeError, match=r"data\.frame_size is 40, the corpus was packed at 28"):
+        material_of(tiny, "data.frame_size=40")
+
+
+@pytest.mark.parametrize("name", ["pseudo_glosses.json", "prototypes.safetensors"])
+def test_a_corpus_without_pseudo_glosses_is_refused(tiny: Any, tmp_path: Path, name: str) -> None:
+    shutil.copytree(tiny.corpus, tmp_path / "corpus")
+    (tmp_path / "corpus" / name).unlink()
+    with pytest.raises(CorpusError, match=f"no {name}"):
+        material_of(tiny, corpus=tmp_path / "corpus")
+
+
+def test_a_corpus_may_lack_dev_but_not_train_or_test(tiny: Any, tmp_path: Path) -> None:
+    material = material_of(tiny, corpus=copy_without(tiny, tmp_path, "dev"))
+    assert material.clips("dev") == ()
+    assert material.text_loader("dev") is None
+    assert material.clip_loader("dev", material.recipe.pretrain) is None
+    without_test = material_of(tiny, corpus=copy_without(tiny, tmp_path / "b", "test"))
+    with pytest.raises(CorpusError, match="no clip in split 'test'"):
+        without_test.clips("test")
+    with pytest.raises(CorpusError, match="no clip in split 'train'"):
+        material_of(tiny, corpus=copy_without(tiny, tmp_path / "c", "train"))
+
+
+def test_batches_of_clips_hold_frames_labels_and_targets(tiny: Any) -> None:
+    material = material_of(tiny)
+    loader = material.clip_loader("train", material.recipe.pretrain, training=True)
+    assert loader is not None
+    batches = list(loader)
+    assert sorted(clip for batch in batches for clip in batch.ids) == [clip.id for clip in material.clips("train")]
+    assert min(len(batch) for batch in batches) >= 2  # eq 4 needs somebody to be told from
+    for batch in batches:
+        assert batch.frames.shape[1:] == (3, 24, 24) and batch.frames.dtype == torch.uint8
+        assert batch.frames.shape[0] == int(batch.lengths.sum()) and int(batch.lengths.max()) <= 40
+        for row, text in enumerate(batch.texts):
+            labels = batch.labels[row]
+            assert labels[labels != -100].tolist() == material.encode(text)
+            assert np.array_equal(batch.gloss_targets[row].numpy(), material.glosses.targets(text))
+
+
+def test_the_test_split_has_no_targets(tiny: Any) -> None:
+    material = material_of(tiny)
+    loader = material.clip_loader("test", material.recipe.finetune2)
+    assert loader is not None
+    assert {batch.gloss_targets for batch in loader} == {None}
+
+
+def test_only_training_that_augments_draws_at_random(tiny: Any) -> None:
+    material = material_of(tiny)
+    seen = {}
+    for training, stage in ((True, "finetune2"), (True, "finetune1"), (False, "finetune2")):
+        loader = material.clip_loader("train", getattr(material.recipe, stage), training=training)
+        assert loader is not None
+        epochs = []
+        for epoch in (0, 1):
+            loader.set_epoch(epoch)
+            rows = {}
+            for batch in loader:
+                parts = batch.frames.split(batch.lengths.tolist())
+                rows |= {clip: part.numpy().tobytes() for clip, part in zip(batch.ids, parts, strict=True)}
+            epochs.append(rows)
+        seen[training, stage] = epochs[0] == epochs[1]
+    assert seen == {(True, "finetune2"): False, (True, "finetune1"): True, (False, "finetune2"): True}
+
+
+def test_batches_of_features_are_those_computed_before(tiny: Any) -> None:
+    material = material_of(tiny)
+    features = {clip.id: torch.randn(3 + n, 32) for n, clip in enumerate(material.clips("dev"))}
+    loader = material.feature_loader("dev", material.recipe.finetune1, features, training=False)
+    for batch in loader:
+        assert batch.level == "segment_features"
+        for clip, part in zip(batch.ids, batch.frames.split(batch.lengths.tolist()), strict=True):
+            assert torch.equal(part, features[clip])
+
+
+def test_a_view_says_what_the_recipe_says(tiny: Any) -> None:
+    view = view_of(load_recipe(tiny.recipe))
+    assert (view.frame_size, view.crop_size, view.rotation, view.translation) == (28, 24, 5, 1)
+    assert (view.augment_probability, view.resize) == (0.5, 0.2)
+
+
+def test_prototypes_are_the_corpus_s(tiny: Any) -> None:
+    material = material_of(tiny)
+    assert material.vectors.shape == (len(material.glosses.inventory), 300)
+    assert material.vectors.dtype == torch.float32

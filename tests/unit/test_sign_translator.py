@@ -1,0 +1,152 @@
+"""A model folder: checked file by file, restored as it was trained, and asked about clips."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from glossfree.corpora.manifest import Manifest
+from glossfree.errors import ClipError, ModelError
+from glossfree.material import view_of
+from glossfree.sign_translator import Hypothesis, SignTranslator, digest, to_tensor, verify
+from glossfree.video.dataset import ClipDataset
+from glossfree.video.decode import read_video
+
+
+@pytest.fixture(scope="module")
+def translator(tiny_model: Path) -> SignTranslator:
+    return SignTranslator.from_pretrained(tiny_model)
+
+
+@pytest.fixture
+def spoilt(tiny_model: Path, tmp_path: Path) -> Path:
+    shutil.copytree(tiny_model, tmp_path / "model")
+    return tmp_path / "model"
+
+
+def clips_of(tiny: Any) -> list[Path]:
+    return [tiny.corpus / clip.file for clip in Manifest.load(tiny.corpus).split("test")]
+
+
+def test_digest_is_sha256(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    assert digest(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_every_file_of_a_good_folder_stands_on_the_card(tiny_model: Path) -> None:
+    files = {str(path.relative_to(tiny_model)) for path in tiny_model.rglob("*") if path.is_file()}
+    assert set(verify(tiny_model)["files"]) == files - {"model.json"}
+
+
+def test_one_bit_or_one_file_less_is_noticed(spoilt: Path) -> None:
+    for name in verify(spoilt)["files"]:
+        path = spoilt / name
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        with pytest.raises(ModelError, match=f"{name} was altered"):
+            SignTranslator.from_pretrained(spoilt)
+        path.unlink()
+        with pytest.raises(ModelError, match=f"{name} is missing"):
+            SignTranslator.from_pretrained(spoilt)
+        path.write_bytes(whole)
+    verify(spoilt)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"format": 1, "files": 3}', "null"])
+def test_a_damaged_card_is_named(spoilt: Path, text: str) -> None:
+    (spoilt / "model.json").write_text(text)
+    with pytest.raises(ModelError, match=r"model\.json"):
+        verify(spoilt)
+
+
+def test_a_card_of_a_later_format_is_refused(spoilt: Path) -> None:
+    card = json.loads((spoilt / "model.json").read_text())
+    (spoilt / "model.json").write_text(json.dumps({**card, "format": 2}))
+    with pytest.raises(ModelError, match="format 2"):
+        verify(spoilt)
+
+
+def test_a_packed_clip_gives_the_frames_of_evaluation(tiny: Any, translator: SignTranslator) -> None:
+    clips = Manifest.load(tiny.corpus).split("test")
+    data = translator.recipe.data
+    view = view_of(translator.recipe)
+    dataset = ClipDataset(tiny.corpus, clips, view, stride=data.stride, max_frames=data.max_frames)
+    for index, clip in enumerate(clips):
+        frames, num_frames, fps = translator.read(tiny.corpus / clip.file)
+        item = dataset[index]
+        assert torch.equal(frames, item.frames)  # type: ignore[union-attr]
+        assert (num_frames, fps) == (clip.num_frames, clip.fps)
+
+
+def test_a_folder_of_images_is_read_as_prepare_reads_it(tiny: Any, translator: SignTranslator, tmp_path: Path) -> None:
+    frames, _ = read_video(clips_of(tiny)[0])
+    for number, frame in enumerate(frames):
+        cv2.imwrite(str(tmp_path / f"{number:03}.png"), cv2.cvtColor(np.repeat(frame, 2, axis=0), cv2.COLOR_RGB2BGR))
+    found, num_frames, fps = translator.read(tmp_path)
+    assert (found.shape[1:], num_frames, fps) == ((3, 24, 24), len(frames), 25.0)
+    assert len(found) == min(40, -(-len(frames) // 3))
+
+
+def test_what_cannot_be_read_is_a_clip_error(translator: SignTranslator, tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_text("kein Video")
+    for path in (tmp_path / "a.mp4", tmp_path / "none.mp4", tmp_path):
+        with pytest.raises(ClipError):
+            translator.translate(path)
+
+
+def test_explaining_is_translating_with_reasons(tiny: Any, translator: SignTranslator) -> None:
+    path = clips_of(tiny)[0]
+    found = translator.explain(path, num_hypotheses=3, num_tracks=4)
+    assert len(found.hypotheses) == 3 and len(found.tracks) == 4
+    assert found.hypotheses[0].text == found.text
+    assert translator.explain(path, num_tracks=0).tracks == ()
+    scores = [track.score for track in found.tracks]
+    assert scores == sorted(scores, reverse=True)
+    assert translator.explain(path, num_tracks=10_000).tracks[:4] == found.tracks
+    assert json.loads(json.dumps(found.as_dict()))["hypotheses"][1] == vars(found.hypotheses[1])
+
+
+def test_translating_twice_is_the_same(tiny: Any, translator: SignTranslator) -> None:
+    path = clips_of(tiny)[1]
+    first = translator.explain(path, num_hypotheses=2)
+    assert translator.explain(path, num_hypotheses=2) == first
+    assert translator.translate(path) == translator.explain(path).text
+
+
+def test_clips_together_are_clips_alone(tiny: Any, translator: SignTranslator) -> None:
+    frames = [translator.read(path)[0] for path in clips_of(tiny)[:3]]
+    lengths = torch.tensor([len(part) for part in frames])
+    together = translator.hypotheses(torch.cat(frames), lengths, 2)
+    tracks = translator.tracks(torch.cat(frames), lengths, 3)
+    for row, part in enumerate(frames):
+        length = torch.tensor([len(part)])
+        alone = translator.hypotheses(part, length, 2)[0]
+        assert [h.score for h in alone] == pytest.approx([h.score for h in together[row]], abs=1e-5)
+        found = translator.tracks(part, length, 3)[0]
+        assert [track.pseudo_gloss for track in found] == [track.pseudo_gloss for track in tracks[row]]
+        assert [len(track.timeline) for track in found] == [len(track.timeline) for track in tracks[row]]
+
+
+def test_without_a_head_there_is_no_timeline(tiny: Any, translator: SignTranslator) -> None:
+    plain = SignTranslator(translator.recipe, translator.tokenizer, translator.model)
+    path = clips_of(tiny)[0]
+    assert plain.explain(path).tracks == ()
+    assert plain.translate(path) == translator.translate(path)
+
+
+def test_frames_become_planes() -> None:
+    rows = np.arange(2 * 5 * 7 * 3, dtype=np.uint8).reshape(2, 5, 7, 3)
+    assert to_tensor(rows).shape == (2, 3, 5, 7)
+    assert to_tensor(rows)[1, 2, 3, 4] == rows[1, 3, 4, 2]
+    assert torch.equal(to_tensor(np.ascontiguousarray(rows.transpose(0, 3, 1, 2))), to_tensor(rows))
+
+
+def test_a_hypothesis_is_text_and_score() -> None:
+    assert vars(Hypothesis("es taut", -0.5)) == {"text": "es taut", "score": -0.5}

@@ -1,0 +1,128 @@
+"""Stages one after another: what is finished is loaded, what is not is trained, and who may reopen a run."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from glossfree.assemble import assemble
+from glossfree.config import load_recipe
+from glossfree.errors import ModelError, RunError
+from glossfree.material import gather
+from glossfree.progress import Silent
+from glossfree.training.run import Run
+from glossfree.workflow import Workflow, require, segment_features, start_run
+
+STAGES = ("denoise", "pretrain", "finetune1", "finetune2")
+
+
+def workflow(tiny: Any, run: Path, *overrides: str, start: Path | None = None) -> tuple[Workflow, Silent]:
+    recipe, console = load_recipe(tiny.recipe, overrides), Silent()
+    material = gather(recipe, tiny.corpus)
+    opened = start_run(run, recipe, material, resume=True, facts={})
+    return Workflow(recipe, material, opened, console, None if start is None else Run(start)), console
+
+
+def trained(console: Silent) -> list[str]:
+    return [line.split(":")[0] for line in console.lines if "parameters train" in line]
+
+
+def copy_of(run: Path, tmp_path: Path, *missing: str) -> Path:
+    shutil.copytree(run, tmp_path / "copy")
+    for stage in missing:
+        (tmp_path / f"copy/weights/{stage}.safetensors").unlink()
+    return tmp_path / "copy"
+
+
+def test_finished_stages_are_not_trained_again(tiny: Any, tiny_run: Path, tmp_path: Path) -> None:
+    run = copy_of(tiny_run, tmp_path, "finetune2")
+    flow, console = workflow(tiny, run)
+    flow.train()
+    assert trained(console) == ["finetune2"]
+    assert [line.split(":")[0] for line in console.lines if "finished before" in line] == list(STAGES[:3])
+    once, again = (load_file(folder / "weights/finetune2.safetensors") for folder in (tiny_run, run))
+    assert [name for name in once if not torch.equal(once[name], again[name])] == []
+
+
+def test_stages_without_epochs_are_left_out(tiny: Any, tmp_path: Path) -> None:
+    flow, console = workflow(tiny, tmp_path / "run", "denoise.epochs=0", "pretrain.epochs=0", "finetune2.epochs=0")
+    flow.train()
+    assert trained(console) == ["finetune1"]
+    assert [path.stem for path in (tmp_path / "run/weights").iterdir()] == ["finetune1"]
+    assert list((tmp_path / "run/checkpoints").iterdir()) == []
+
+
+def test_a_start_gives_text_stage_and_pretraining_but_no_fine_tuning(tiny: Any, tiny_run: Path, tmp_path: Path) -> None:
+    flow, console = workflow(tiny, tmp_path / "run", start=tiny_run)
+    flow.train()
+    assert trained(console) == ["finetune1", "finetune2"]
+    assert sorted(path.stem for path in (tmp_path / "run/weights").iterdir()) == ["finetune1", "finetune2"]
+
+
+def test_a_start_of_other_sizes_is_refused(tiny: Any, tiny_run: Path, tmp_path: Path) -> None:
+    flow, _ = workflow(tiny, tmp_path / "run", "temporal.mlp_size=44", start=tiny_run)
+    with pytest.raises(ModelError, match="44"):
+        flow.train()
+
+
+def test_one_stage_hands_its_weights_to_the_next(tiny_run: Path) -> None:
+    """Below the mapper, finetune1 leaves everything as pretraining left it."""
+    before = load_file(tiny_run / "weights/pretrain.safetensors")
+    after = load_file(tiny_run / "weights/finetune1.safetensors")
+    shared = [name for name in before if name in after]
+    assert len(shared) > 40
+    assert [name for name in shared if not torch.equal(before[name], after[name])] == []
+    last = load_file(tiny_run / "weights/finetune2.safetensors")
+    assert any(not torch.equal(before[name], last[name]) for name in shared)
+
+
+def test_a_run_holds_all_that_its_model_needs(tiny: Any, tmp_path: Path) -> None:
+    workflow(tiny, tmp_path / "run")
+    names = {str(path.relative_to(tmp_path / "run")) for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    tokenizer = {"tokenizer/sentencepiece.bpe.model", "tokenizer/tokenizer.json"}
+    assert names == {"recipe.toml", "run.json", "pseudo_glosses.json", *tokenizer}
+
+
+def test_a_run_is_reopened_only_with_its_own_recipe_and_sentences(tiny: Any, tmp_path: Path) -> None:
+    recipe = load_recipe(tiny.recipe)
+    material = gather(recipe, tiny.corpus)
+    start_run(tmp_path / "run", recipe, material, resume=False, facts={"start": None})
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    start_run(tmp_path / "run", recipe, material, resume=True, facts={"start": None})
+    with pytest.raises(RunError, match="holds a run already"):
+        start_run(tmp_path / "run", recipe, material, resume=False, facts={})
+    with pytest.raises(RunError, match="another recipe"):
+        start_run(tmp_path / "run", load_recipe(tiny.recipe, ["seed=1"]), material, resume=True, facts={})
+    other = replace(material, glosses=replace(material.glosses, counts={}))
+    with pytest.raises(RunError, match="other sentences or pseudo-glosses"):
+        start_run(tmp_path / "run", recipe, other, resume=True, facts={})
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_segment_features_are_the_hierarchy_s_of_each_clip_alone(tiny: Any) -> None:
+    recipe = load_recipe(tiny.recipe)
+    material = gather(recipe, tiny.corpus)
+    hierarchy = assemble(recipe, len(material.tokenizer)).translation().hierarchy
+    loader = material.clip_loader("dev", recipe.finetune1)
+    assert loader is not None
+    hierarchy.train()
+    found = segment_features(hierarchy, loader, torch.device("cpu"), Silent(), "dev")
+    assert list(found) == [clip for batch in loader for clip in batch.ids]
+    hierarchy.eval()
+    for batch in loader:
+        for clip, frames in zip(batch.ids, batch.frames.split(batch.lengths.tolist()), strict=True):
+            alone = hierarchy.segments(frames, torch.tensor([len(frames)]))
+            assert found[clip].shape == (-(-len(frames) // 2), 32)
+            torch.testing.assert_close(found[clip], alone.values[0].detach(), atol=1e-5, rtol=1e-4)
+
+
+def test_a_stage_that_has_not_finished_is_no_start(tiny_run: Path, tmp_path: Path) -> None:
+    require(Run(tiny_run), "pretrain")
+    with pytest.raises(RunError, match="stage pretrain has not finished"):
+        require(Run(tmp_path), "pretrain")
