@@ -226,7 +226,7 @@ def verify(folder: Path) -> dict[str, Any]:
     remedy = "make the folder again: glossfree export RUN FOLDER"
     try:
         card: dict[str, Any] = json.loads((folder / CARD).read_text(encoding="utf-8"))
-        files: dict[str, str] = card["files"]
+        files: dict[str, str] = dict(card["files"])
     except FileNotFoundError as error:
         raise ModelError(f"no {CARD}: not a model folder", where=folder, remedy=remedy) from error
     except (ValueError, KeyError, TypeError) as error:
