@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from glossfree.text.tokenizer import SentenceTokenizer
 from glossfree.text.vectors import PROTOTYPES, load_vectors
 from glossfree.training.stage import Loader
 from glossfree.video.augment import View
+from glossfree.video.cache import FrameCache
 from glossfree.video.dataset import ClipDataset, FeatureDataset
 from glossfree.video.sampler import ClipSampler, make_loader
 
@@ -33,6 +34,7 @@ class Material:
     glosses: PseudoGlosses
     vectors: Tensor  # (P, 300)
     kept_ids: tuple[int, ...] = ()
+    caches: dict[str, FrameCache] = field(default_factory=dict, repr=False, compare=False)
 
     def token_ids(self, sentences: Sequence[str]) -> list[Tensor]:
         """Sentences -> token ids (L,) each."""
@@ -84,6 +86,8 @@ class Material:
             seed=self.recipe.seed,
             cache_bytes=data.cache_megabytes * 1_000_000,
         )
+        # every stage reads the same frames: those that one has decoded, the next finds in memory
+        dataset.cache = self.caches.setdefault(split, dataset.cache)
         return self._loader(dataset, stage, training)
 
     def feature_loader(self, split: str, stage: StageConfig, features: dict[str, Tensor], *, training: bool) -> Loader:

@@ -46,7 +46,8 @@ def export(run: Path, folder: Path) -> Path:
             folder.rmdir()
         temporary.rename(folder)
     except OSError as error:
-        raise ModelError(f"cannot be written ({error.strerror})", where=folder, remedy="check space, rights") from error
+        reason = error.strerror or error  # shutil's own errors are lists without one
+        raise ModelError(f"cannot be written ({reason})", where=folder, remedy="check space and rights") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder

@@ -1,10 +1,12 @@
-"""A small convolutional backbone: images (N, 3, H, W) -> (N, W), learnt from scratch where no pretrained ViT is at hand.
+"""A small convolutional backbone: images (N, 3, H, W) -> (N, W), for training from scratch without a pretrained ViT.
 
 Not the paper's. Measured on the drawn corpus, at 64 x 64 pixels on one core: 800 frames/s forward and backward, where
 a ViT of the same width with 8-pixel patches makes 190, and it finds hands after far fewer clips.
 """
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -21,20 +23,21 @@ class ConvNet(nn.Module):
         super().__init__()
         first = max(8, hidden_size * 3 // 8)
         widths = [first + (hidden_size - first) * step // max(1, num_layers) for step in range(num_layers + 1)]
-        # no BatchNorm on the finest grid: on a CPU it costs as much as the convolution before it
-        layers: list[nn.Module] = [nn.Conv2d(3, first, patch_size, patch_size), nn.ReLU()]
-        for narrow, wide in zip(widths, widths[1:], strict=False):
-            layers += [nn.Conv2d(narrow, wide, 3, 2, 1, bias=False), nn.BatchNorm2d(wide), nn.ReLU()]
-        self.layers = nn.Sequential(*layers).to(memory_format=torch.channels_last)  # a quarter faster than planes
+        layers: list[nn.Module] = [nn.Conv2d(3, first, patch_size, patch_size, bias=False)]
+        for narrow, wide in pairwise(widths):
+            layers += [nn.BatchNorm2d(narrow), nn.ReLU(), nn.Conv2d(narrow, wide, 3, 2, 1, bias=False)]
+        self.layers = nn.Sequential(*layers, nn.BatchNorm2d(widths[-1]), nn.ReLU())
         self.grid = max(1, -(-image_size // (patch_size * 2**num_layers)))
         self.row = nn.Linear(widths[-1] * self.grid**2, hidden_size)
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) float, normalised -> (N, W). Images of another size than `image_size` are pooled to its grid."""
-        maps = self.layers(images.contiguous(memory_format=torch.channels_last))
+        # channels last is a quarter faster than planes on a CPU
+        maps: Tensor = self.layers(images.contiguous(memory_format=torch.channels_last))
         if maps.shape[-2:] != (self.grid, self.grid):
             maps = functional.adaptive_avg_pool2d(maps, self.grid)
-        return self.row(maps.flatten(1))
+        row: Tensor = self.row(maps.flatten(1))
+        return row
 
 
 def convnet(

@@ -23,8 +23,8 @@ from glossfree.corpora.avatar.wetter_phrases import Scene
 from glossfree.corpora.manifest import SPLITS, Clip
 from glossfree.errors import CorpusError
 
-FPS = 12.5
-COUNTS: Mapping[str, int] = {"train": 1600, "dev": 200, "test": 240}
+FPS = 8.0  # about three frames a sign: a demo must be drawn and learnt in minutes
+COUNTS: Mapping[str, int] = {"train": 2400, "dev": 200, "test": 240}
 GLOSSES: tuple[str, ...] = (
     "ABEND", "ABER", "ACHT", "ALPEN", "ANFANG", "APRIL", "ATLANTIK", "AUCH", "AUFPASSEN", "AUGUST", "AUSBREITEN",
     "BAYERN", "BERG", "BERLIN", "BIS", "BLEIBEN", "BODEN", "BOE", "BRINGEN", "DANN", "DEUTSCHLAND", "DEZEMBER",
@@ -148,7 +148,7 @@ def clips(
     counts: Mapping[str, int] = COUNTS,
     seed: int = 0,
 ) -> Iterator[Clip]:
-    """The clips of a split, drawn by the avatar at 12.5 frames per second; `root` is not read.
+    """The clips of a split, drawn by the avatar at FPS frames per second; `root` is not read.
 
     The signer and the drawing's seed follow from the clip's id and `seed`.
     """
