@@ -1,0 +1,92 @@
+"""evaluate: every clip once, scores of exactly these sentences, both kept in the run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+from glossfree.commands.evaluate import evaluate, head_tensors, last_stage, predict, recipe_of, translator_of
+from glossfree.corpora.manifest import Manifest
+from glossfree.errors import CorpusError, RunError
+from glossfree.evaluation.decode import read_predictions
+from glossfree.evaluation.metrics import score
+from glossfree.material import gather
+from glossfree.progress import Silent
+from glossfree.training.run import Run
+
+
+@pytest.fixture
+def copy(tiny_run: Path, tmp_path: Path) -> Path:
+    shutil.copytree(tiny_run, tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+def test_every_clip_of_the_split_is_scored_once(tiny: Any, copy: Path) -> None:
+    found = evaluate(copy, split="dev", console=Silent())
+    clips = Manifest.load(tiny.corpus).split("dev")
+    predictions = read_predictions(copy / "predictions.dev.jsonl")
+    assert list(predictions) == [clip.id for clip in clips]
+    expected = score([predictions[clip.id].text for clip in clips], [clip.text for clip in clips], language="de")
+    assert found.scores == expected
+    assert json.loads((copy / "scores.dev.json").read_text())["bleu4"] == expected.bleu4
+
+
+def test_another_corpus_of_the_same_size_may_be_named(tiny: Any, copy: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny.corpus, tmp_path / "other")
+    path = tmp_path / "other/manifest.jsonl"
+    lines = [line for line in path.read_text().splitlines(keepends=True) if "wetter-test-00003" not in line]
+    path.write_text("".join(lines))
+    assert evaluate(copy, split="test", console=Silent(), corpus=tmp_path / "other").scores.num_sentences == 4
+
+
+def test_a_split_that_is_not_there_is_named(copy: Path) -> None:
+    with pytest.raises(CorpusError, match="tset"):
+        evaluate(copy, split="tset", console=Silent())
+
+
+def test_the_model_is_that_of_the_last_finished_stage(copy: Path) -> None:
+    run = Run(copy)
+    assert last_stage(run) == "finetune2"
+    (copy / "weights/finetune2.safetensors").unlink()
+    assert last_stage(run) == "finetune1"
+    translator = translator_of(run, recipe_of(run))
+    expected = load_file(copy / "weights/finetune1.safetensors")["hierarchy.mapper.linear.weight"]
+    assert translator.model.hierarchy.mapper.linear.weight.equal(expected)
+    (copy / "weights/finetune1.safetensors").unlink()
+    with pytest.raises(RunError, match="no fine-tuning stage"):
+        last_stage(run)
+
+
+def test_the_head_is_found_here_or_where_the_run_started(copy: Path, tmp_path: Path) -> None:
+    names = set(head_tensors(Run(copy)))
+    assert "head.prototypes" in names and all(name.startswith("head.") for name in names)
+    facts = json.loads((copy / "run.json").read_text())
+    shutil.copytree(copy, tmp_path / "later")
+    (tmp_path / "later/weights/pretrain.safetensors").unlink()
+    assert head_tensors(Run(tmp_path / "later")) == {}
+    (tmp_path / "later/run.json").write_text(json.dumps({**facts, "start": str(copy)}))
+    assert set(head_tensors(Run(tmp_path / "later"))) == names
+
+
+def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="not a run"):
+        recipe_of(Run(tmp_path))
+
+
+def test_predictions_do_not_depend_on_the_batches(tiny: Any, tiny_run: Path) -> None:
+    run = Run(tiny_run)
+    recipe = recipe_of(run)
+    translator = translator_of(run, recipe)
+    material = gather(recipe, tiny.corpus, tokenizer=translator.tokenizer)
+    found = []
+    for size in (1, 4):
+        loader = material.clip_loader("test", recipe.finetune2.model_copy(update={"batch_size": size}))
+        assert loader is not None
+        found.append({id: p.score for batch in loader for id, p in zip(batch.ids, predict(translator, batch))})  # noqa: B905
+    assert found[0].keys() == found[1].keys()
+    assert found[0] == pytest.approx(found[1], abs=1e-5)
