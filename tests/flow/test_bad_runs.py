@@ -1,0 +1,174 @@
+"""Bad runs and model folders on the real command line: one line with the culprit, the path and the remedy, exit code 2,
+no traceback, and what lay there before lies there still."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+
+def unwritable_model(world: Any) -> Any:
+    out = world.below_a_file
+    return ("export", world.run, out), (out.parent,)
+
+
+def unwritable_report(world: Any) -> Any:
+    out = world.below_a_file
+    return ("report", world.run, "--out", out), (out,)
+
+
+def model_where_something_is(world: Any) -> Any:
+    return ("export", world.run, world.corpus), (world.corpus, "not empty")
+
+
+def model_where_a_file_is(world: Any) -> Any:
+    return ("export", world.run, world.below_a_file.parent), (world.below_a_file.parent, "is a file")
+
+
+def model_without_a_file(world: Any) -> Any:
+    (world.model / "tokenizer/sentencepiece.bpe.model").unlink()
+    return ("translate", world.model, world.videos / "eins.mp4"), (world.model, "sentencepiece.bpe.model")
+
+
+def model_without_card(world: Any) -> Any:
+    (world.model / "model.json").unlink()
+    return ("translate", world.model, world.videos / "eins.mp4"), (world.model, "model.json")
+
+
+def model_with_broken_card(world: Any) -> Any:
+    world.cut(world.model / "model.json")
+    return ("translate", world.model, world.videos / "eins.mp4"), (world.model, "model.json")
+
+
+def model_with_altered_weights(world: Any) -> Any:
+    path = world.model / "model.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-5] ^= 1
+    path.write_bytes(data)
+    return ("translate", world.model, world.videos / "eins.mp4"), (world.model, "model.safetensors")
+
+
+def model_with_altered_recipe(world: Any) -> Any:
+    world.edit(world.model / "recipe.toml", "stride = 3", "stride = 2")
+    return ("translate", world.model, world.videos / "eins.mp4"), (world.model, "recipe.toml")
+
+
+def model_whose_recipe_does_not_fit(world: Any) -> Any:
+    """Altered together with its hash."""
+    recipe = world.edit(world.model / "recipe.toml", "hidden_size = 36", "hidden_size = 40")
+    card = json.loads((world.model / "model.json").read_text())
+    card["files"]["recipe.toml"] = hashlib.sha256(recipe.read_bytes()).hexdigest()
+    (world.model / "model.json").write_text(json.dumps(card))
+    return ("translate", world.model, world.videos / "eins.mp4"), (world.model / "model.safetensors", "36", "40")
+
+
+def no_such_clip(world: Any) -> Any:
+    return ("translate", world.model, world.videos / "vier.mp4"), (world.videos / "vier.mp4",)
+
+
+def folder_without_images(world: Any) -> Any:
+    return ("translate", world.model, world.videos), (world.videos, "no images")
+
+
+def resumed_with_another_recipe(world: Any) -> Any:
+    run = world.run
+    command = ("train", *world.tiny.options, "--run", run, "--resume", "--set", "finetune2.epochs=2")
+    return command, (run / "recipe.toml", "another recipe")
+
+
+def resumed_on_another_corpus(world: Any) -> Any:
+    path = world.corpus / "manifest.jsonl"
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    lines[0]["text"] = "quallen zischen über xylophone"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    command = ("train", "--recipe", world.tiny.recipe, "--corpus", world.corpus, "--run", world.run, "--resume")
+    return command, (world.run, world.tiny.corpus)
+
+
+def run_not_to_be_resumed(world: Any) -> Any:
+    return ("train", *world.tiny.options, "--run", world.run), (world.run, "--resume")
+
+
+def start_of_other_sizes(world: Any) -> Any:
+    options = ("--from", world.run, "--run", world.folder / "new", "--set", "temporal.hidden_size=40")
+    return ("finetune", *world.tiny.options, *options), (world.run / "weights/pretrain.safetensors", "36", "40")
+
+
+def start_that_is_no_run(world: Any) -> Any:
+    start = world.folder / "nothing"
+    return ("finetune", *world.tiny.options, "--from", start, "--run", world.folder / "new"), (start, "pretrain")
+
+
+def run_with_damaged_weights(world: Any) -> Any:
+    path = world.cut(world.run / "weights/finetune2.safetensors")
+    return ("evaluate", world.run), (path, "damaged")
+
+
+def run_with_damaged_recipe(world: Any) -> Any:
+    (world.run / "recipe.toml").write_text("vision = [", encoding="utf-8")
+    return ("evaluate", world.run), (world.run / "recipe.toml", "TOML")
+
+
+def run_with_damaged_facts(world: Any) -> Any:
+    world.cut(world.run / "run.json")
+    return ("evaluate", world.run), (world.run / "run.json", "JSON")
+
+
+def run_that_has_not_finished(world: Any) -> Any:
+    for stage in ("finetune1", "finetune2"):
+        (world.run / f"weights/{stage}.safetensors").unlink()
+    return ("export", world.run, world.folder / "new"), (world.run, "fine-tuning")
+
+
+def run_that_was_not_evaluated(world: Any) -> Any:
+    (world.run / "predictions.test.jsonl").unlink()
+    return ("report", world.run), (world.run, "glossfree evaluate")
+
+
+def report_beside_no_run(world: Any) -> Any:
+    return ("report", world.run, world.folder / "nothing"), (world.folder / "nothing",)
+
+
+def evaluate_no_such_split(world: Any) -> Any:
+    return ("evaluate", world.run, "--split", "tset"), ("tset", "test")
+
+
+CASES = (
+    unwritable_model,
+    unwritable_report,
+    model_where_something_is,
+    model_where_a_file_is,
+    model_without_a_file,
+    model_without_card,
+    model_with_broken_card,
+    model_with_altered_weights,
+    model_with_altered_recipe,
+    model_whose_recipe_does_not_fit,
+    no_such_clip,
+    folder_without_images,
+    resumed_with_another_recipe,
+    resumed_on_another_corpus,
+    run_not_to_be_resumed,
+    start_of_other_sizes,
+    start_that_is_no_run,
+    run_with_damaged_weights,
+    run_with_damaged_recipe,
+    run_with_damaged_facts,
+    run_that_has_not_finished,
+    run_that_was_not_evaluated,
+    report_beside_no_run,
+    evaluate_no_such_split,
+)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+def test_a_mistake_is_one_line_and_spoils_nothing(world: Any, call: Any, case: Callable[[Any], Any]) -> None:
+    command, words = case(world)
+    before = world.snapshot(world.folder)
+    world.refused(call(*command), *words)
+    after = world.snapshot(world.folder)
+    assert {name: after.get(name) for name in before} == before
