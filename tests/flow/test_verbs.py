@@ -146,14 +146,15 @@ def test_a_clip_alone_says_what_it_said_in_a_batch(
     batch = [json.loads(line) for line in lines]
     clips = the_clips(tiny.corpus, "test")
     assert [line["id"] for line in batch] == [clip["id"] for clip in clips]
-    assert len({line["hypothesis"] for line in batch}) >= 4
+    scores = [line["score"] for line in batch]
+    assert len({line["hypothesis"] for line in batch}) >= 2 and max(scores) - min(scores) > 0.01
     files = [tiny.corpus / clip["file"] for clip in clips]
     plain = call("translate", tmp_path / "model", *files)
     assert (plain.code, plain.err) == (0, "")
     assert plain.out.splitlines() == [line["hypothesis"] for line in batch]
     shown = call("translate", tmp_path / "model", *files, "--json")
     alone = [json.loads(line)["score"] for line in shown.out.splitlines()]
-    assert alone == pytest.approx([line["score"] for line in batch], abs=1e-4)
+    assert alone == pytest.approx(scores, abs=1e-4)
     assert SignTranslator.from_pretrained(tmp_path / "model").translate(files[0]) == batch[0]["hypothesis"]
 
 
