@@ -12,8 +12,8 @@ from glossfree import __version__, cli
 from glossfree.errors import CorpusError
 
 VERBS = [
-    *("prepare", "inspect", "glosses", "vocabulary", "pretrain", "finetune", "train"),
-    *("evaluate", "export", "translate", "report", "params", "demo"),
+    *("prepare", "inspect", "glosses", "vocabulary", "params", "pretrain", "finetune", "train"),
+    *("evaluate", "export", "translate", "report", "demo"),
 ]
 
 

@@ -1,0 +1,60 @@
+"""The command line: binds each verb to its function, draws progress, and is the only place that prints and exits.
+
+Results go to standard output, everything else to standard error. A user's mistake is one line and exit code 2.
+A verb is a function in `corpora`, `training` or `trained`, and a place in VERBS.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from glossfree import __version__
+from glossfree.cli import corpora, trained, training
+from glossfree.cli.shared import result
+from glossfree.errors import GlossfreeError
+
+INTERRUPTED = 130
+VERBS = (
+    *(corpora.prepare, corpora.inspect, corpora.glosses, corpora.vocabulary),
+    *(training.params, training.pretrain, training.finetune, training.train),
+    *(trained.evaluate, trained.export, trained.translate, trained.report, trained.demo),
+)
+app = typer.Typer(
+    help="Gloss-free sign language translation: video of signing in, sentence out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for verb in VERBS:
+    app.command()(verb)
+
+
+@app.callback(invoke_without_command=True)
+def options(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """Options that stand before the verb."""
+    if version:
+        result(__version__)
+        raise typer.Exit
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one verb. Exit codes: 0 done, 1 done in part, 2 the input cannot be used, 130 interrupted."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    try:
+        app([argument for argument in given if argument != "--debug"], prog_name="glossfree")
+    except GlossfreeError as error:
+        if debug:
+            raise
+        print(f"glossfree: {error}", file=sys.stderr)
+        sys.exit(2)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:  # Typer makes this of Ctrl-C, and says nothing
+            print("glossfree: interrupted; the same command goes on from here, training with --resume", file=sys.stderr)
+        raise

@@ -1,0 +1,105 @@
+"""Verbs that make and look at what training reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from glossfree.cli.shared import Json, result, show_json
+from glossfree.terminal import Terminal
+
+INCOMPLETE = 1
+
+
+def prepare(
+    corpus: Annotated[str, typer.Argument(help="wetter, phoenix14t-avatar, phoenix14t or folder.")],
+    out: Annotated[Path, typer.Option(help="Folder to pack into.")],
+    root: Annotated[Path | None, typer.Option(help="Where the corpus lies.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="The first N clips of each split.")] = None,
+    frame_size: Annotated[int, typer.Option(help="Pixels of a packed frame; the paper's recipe needs 256.")] = 256,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; one per core if left out.")] = None,
+    strict: Annotated[bool, typer.Option(help="Stop at the first clip that cannot be read.")] = False,
+    seed: Annotated[int | None, typer.Option(help="wetter: seed of the sentences.")] = None,
+    train: Annotated[int | None, typer.Option(min=1, help="wetter: training clips.")] = None,
+    dev: Annotated[int | None, typer.Option(min=1, help="wetter: dev clips.")] = None,
+    test: Annotated[int | None, typer.Option(min=1, help="wetter: test clips.")] = None,
+    language: Annotated[str | None, typer.Option(help="folder: language of the sentences, as de.")] = None,
+    json_: Json = False,
+) -> None:
+    """Pack a corpus once, into plain files beside a manifest."""
+    from glossfree.commands.prepare import prepare as run
+
+    counts = {name: count for name, count in (("train", train), ("dev", dev), ("test", test)) if count is not None}
+    done = run(
+        corpus,
+        out=out,
+        root=root,
+        limit=limit,
+        frame_size=frame_size,
+        workers=workers,
+        strict=strict,
+        seed=seed,
+        counts=counts or None,
+        language=language,
+        console=Terminal(),
+    )
+    if json_:
+        show_json(done.as_dict())
+    else:
+        speed = f"{done.frames_per_second:.0f} frames/s"
+        result(f"{done.out}: {done.packed} clips packed, {done.skipped} there before, {speed}")
+    if not done.complete:
+        raise typer.Exit(INCOMPLETE)
+
+
+def inspect(
+    out: Annotated[Path, typer.Argument(help="A folder made by `glossfree prepare`.")], json_: Json = False
+) -> None:
+    """Counts, lengths, vocabulary and problems of a prepared corpus."""
+    from glossfree.commands.inspect import inspect as run
+
+    found = run(out)
+    if json_:
+        show_json(found.as_dict())
+    else:
+        result(found.to_text())
+
+
+def glosses(
+    corpus: Annotated[Path | None, typer.Argument(help="A folder made by `glossfree prepare`.")] = None,
+    sentences: Annotated[Path | None, typer.Option(help="A file, one sentence a line, instead of a corpus.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where to write; the corpus folder if left out.")] = None,
+    vectors: Annotated[Path | None, typer.Option(help="fastText .bin or .vec; else trained here.")] = None,
+    language: Annotated[str | None, typer.Option(help="Language of the sentences, as de.")] = None,
+    splits: Annotated[str, typer.Option(help="Splits that make the inventory; the paper: train,dev,test.")] = "train",
+    json_: Json = False,
+) -> None:
+    """Extract pseudo-glosses and their prototypes from the sentences."""
+    from glossfree.commands.glosses import glosses as run
+
+    names = tuple(splits.split(","))
+    report = run(
+        corpus, sentences=sentences, out=out, vectors=vectors, language=language, splits=names, console=Terminal()
+    )
+    if json_:
+        show_json(report.as_dict())
+    else:
+        result(report.to_text())
+
+
+def vocabulary(
+    tokenizer: Annotated[Path, typer.Option(help="Folder with sentencepiece.bpe.model.")],
+    corpus: Annotated[Path | None, typer.Option(help="A folder made by `glossfree prepare`.")] = None,
+    sentences: Annotated[Path | None, typer.Option(help="A file, one sentence a line, instead of a corpus.")] = None,
+    json_: Json = False,
+) -> None:
+    """Size of a tokenizer trimmed to the training sentences."""
+    from glossfree.commands.vocabulary import vocabulary as run
+
+    report = run(tokenizer, corpus=corpus, sentences=sentences)
+    if json_:
+        show_json(report.as_dict())
+    else:
+        result(report.to_text())

@@ -1,0 +1,28 @@
+"""What the verbs share: their common options, and the only print of a result."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Recipe = Annotated[str, typer.Option(help="A TOML file, or the name of a shipped recipe.")]
+Corpus = Annotated[Path, typer.Option(help="A folder made by `glossfree prepare`.")]
+RunFolder = Annotated[Path, typer.Option("--run", help="Folder of the run.")]
+Overrides = Annotated[
+    list[str], typer.Option("--set", default_factory=list, help="section.key=value; may be given several times.")
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with a run that was interrupted.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+def result(text: str) -> None:
+    """The only print: a command's result."""
+    print(text)
+
+
+def show_json(data: Any) -> None:
+    """A result for programs."""
+    result(json.dumps(data, ensure_ascii=False, indent=1))

@@ -1,0 +1,64 @@
+"""Verbs that build and train a recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from glossfree.cli.shared import Corpus, Json, Overrides, Recipe, Resume, RunFolder, result, show_json
+from glossfree.terminal import Terminal
+
+
+def params(recipe: Recipe, overrides: Overrides, json_: Json = False) -> None:
+    """Trainable and total parameters, per part and stage, without allocating them."""
+    from glossfree.commands.params import params as count
+
+    counts = count(recipe, overrides)
+    if json_:
+        show_json(counts.as_dict())
+    else:
+        result(counts.to_text())
+
+
+def pretrain(
+    recipe: Recipe,
+    corpus: Corpus,
+    run: RunFolder,
+    overrides: Overrides,
+    resume: Resume = False,
+) -> None:
+    """Hierarchical pre-training: pseudo-glosses and video-language alignment."""
+    from glossfree.commands.train import pretrain as start
+
+    result(str(start(recipe, corpus=corpus, run=run, overrides=overrides, resume=resume, console=Terminal()).folder))
+
+
+def finetune(
+    recipe: Recipe,
+    corpus: Corpus,
+    run: RunFolder,
+    overrides: Overrides,
+    from_: Annotated[Path | None, typer.Option("--from", help="Run whose pre-training to go on from.")] = None,
+    resume: Resume = False,
+) -> None:
+    """Translation in two stages, with or without a pre-trained start."""
+    from glossfree.commands.train import finetune as start
+
+    console = Terminal()
+    done = start(recipe, corpus=corpus, run=run, start=from_, overrides=overrides, resume=resume, console=console)
+    result(str(done.folder))
+
+
+def train(
+    recipe: Recipe,
+    corpus: Corpus,
+    run: RunFolder,
+    overrides: Overrides,
+    resume: Resume = False,
+) -> None:
+    """All stages of a recipe, one after another."""
+    from glossfree.commands.train import train as start
+
+    result(str(start(recipe, corpus=corpus, run=run, overrides=overrides, resume=resume, console=Terminal()).folder))
