@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import MBartForConditionalGeneration
 
+from glossfree.device import best_device, frames_per_pass
 from glossfree.errors import RecipeError
 from glossfree.models.adapters import add_lora
 from glossfree.models.hierarchy import HierarchicalEncoder
@@ -125,7 +126,13 @@ def assemble(recipe: Recipe, vocabulary_size: int) -> Parts:
     )
     return Parts(
         recipe=recipe,
-        visual=VisualEncoder(backbone, vision.hidden_size, temporal.hidden_size),
+        visual=VisualEncoder(
+            backbone,
+            vision.hidden_size,
+            temporal.hidden_size,
+            # the small net's BatchNorm takes its statistics over all frames
+            frames_per_pass=frames_per_pass(best_device()) if vision.backbone == "dinov2" else 0,
+        ),
         temporal=TemporalEncoder(
             hidden_size=temporal.hidden_size,
             output_size=language.hidden_size,

@@ -20,6 +20,7 @@ from torch import Tensor
 from glossfree.assemble import assemble
 from glossfree.config import load_recipe
 from glossfree.corpora.manifest import Clip, FrameFolder, VideoFile
+from glossfree.device import best_device
 from glossfree.errors import ModelError
 from glossfree.material import view_of
 from glossfree.models.prototypes import PseudoGlossHead
@@ -96,7 +97,7 @@ class SignTranslator:
         pseudo_glosses: Sequence[str] = (),
     ) -> None:
         self.recipe, self.tokenizer, self.pseudo_glosses = recipe, tokenizer, tuple(pseudo_glosses)
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = best_device()
         self.model = model.to(self.device).eval()
         self.head = None if head is None else head.to(self.device).eval()
 

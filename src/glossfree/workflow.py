@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from glossfree.assemble import Parts, assemble
 from glossfree.config import dump_recipe
 from glossfree.corpora.manifest import unique_texts
+from glossfree.device import best_device
 from glossfree.errors import RunError
 from glossfree.material import Material
 from glossfree.models.hierarchy import HierarchicalEncoder
@@ -40,7 +41,7 @@ class Workflow:
         self.recipe, self.material, self.run, self.console, self.start = recipe, material, run, console, start
         self.parts: Parts = assemble(recipe, len(material.tokenizer))
         self._load_pretrained()
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = best_device()
         self.translation: TranslationModel | None = None
 
     def train(self, stages: Sequence[str] = STAGES) -> None:

@@ -1,7 +1,7 @@
 """Who may import whom, read off the source: no upward import, no circle, nothing imported by string or by star.
 
 The order, from the ground up; a room may import what its line of MAY_IMPORT names and nothing else of the package:
-errors, padded, progress < recipe, config, corpora, video, text, models, losses
+errors, padded, progress, device < recipe, config, corpora, video, text, models, losses
   < assemble, denoising, material, stages, training, evaluation, workflow, sign_translator < commands < cli
 """
 
@@ -25,6 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "padded": set(),
     "progress": set(),
+    "device": set(),
     "losses": set(),
     "recipe": set(),
     "config": {"errors", "recipe"},
@@ -34,16 +35,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "models": {"errors", "padded"},
     "training": {"", *GROUND},
     "evaluation": {"errors", CORPUS_VALUE, "video"},
-    "assemble": {"errors", "recipe", "models"},
+    "assemble": {"errors", "device", "recipe", "models"},
     "denoising": {"text"},
     "material": {*GROUND, "recipe", CORPUS_VALUE, "text", "video", "denoising", "training.stage"},
     "stages": {"recipe", "losses", "models", "denoising", "video.batch"},
     "sign_translator": {
-        *(*GROUND, "recipe", "config", CORPUS_VALUE, "text", "video", "models", "assemble"),
+        *(*GROUND, "device", "recipe", "config", CORPUS_VALUE, "text", "video", "models", "assemble"),
         *("material", "training.run"),
     },
     "workflow": {
-        *(*GROUND, "recipe", "config", CORPUS_VALUE, "text", "video", "models", "losses"),
+        *(*GROUND, "device", "recipe", "config", CORPUS_VALUE, "text", "video", "models", "losses"),
         *("assemble", "material", "denoising", "stages", "training"),
     },
     "commands": {

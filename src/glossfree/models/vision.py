@@ -22,11 +22,17 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class VisualEncoder(nn.Module):
-    """Frames (N, 3, H, W) uint8 RGB -> frame features (N, D). Sees packed frames only, never padding."""
+    """Frames (N, 3, H, W) uint8 RGB -> frame features (N, D). Sees packed frames only, never padding.
 
-    def __init__(self, backbone: nn.Module, backbone_size: int, hidden_size: int) -> None:
+    `frames_per_pass`: so many frames go through the backbone at once, 0 = all. A ViT sees one frame at a time anyway,
+    so it changes nothing but speed and memory (of normalised images, and of what nothing keeps for a backward pass);
+    a backbone with BatchNorm inside must see all. BatchNorm behind the backbone always does.
+    """
+
+    def __init__(self, backbone: nn.Module, backbone_size: int, hidden_size: int, *, frames_per_pass: int = 0) -> None:
         super().__init__()
         self.backbone = backbone
+        self.frames_per_pass = frames_per_pass
         self.projection = nn.Linear(backbone_size, hidden_size)
         self.norm = nn.BatchNorm1d(hidden_size)
         scale = torch.tensor([1 / (255 * std) for std in IMAGENET_STD]).view(1, 3, 1, 1)
@@ -36,8 +42,17 @@ class VisualEncoder(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """(N, 3, H, W) uint8 -> (N, D)."""
-        images = torch.addcmul(self.shift, frames.to(self.scale.dtype), self.scale)
-        features: Tensor = self.norm(self.projection(self.backbone(images)))
+        return self.project(self.look(frames))
+
+    def look(self, frames: Tensor) -> Tensor:
+        """(N, 3, H, W) uint8 -> what the backbone makes of each frame (N, backbone width)."""
+        parts = torch.split(frames, self.frames_per_pass) if self.frames_per_pass else (frames,)
+        rows = [self.backbone(torch.addcmul(self.shift, part.to(self.scale.dtype), self.scale)) for part in parts]
+        return rows[0] if len(rows) == 1 else torch.cat(rows)
+
+    def project(self, rows: Tensor) -> Tensor:
+        """Rows of the backbone (N, backbone width) -> frame features (N, D), BatchNorm over all N."""
+        features: Tensor = self.norm(self.projection(rows))
         return features
 
 

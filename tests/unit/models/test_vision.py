@@ -114,3 +114,20 @@ def test_the_mask_token_never_trains() -> None:
     assert [name for name, p in backbone.named_parameters() if not p.requires_grad] == ["model.embeddings.mask_token"]
     backbone(torch.randn(2, 3, 21, 21)).sum().backward()
     assert [name for name, p in backbone.named_parameters() if p.grad is None] == ["model.embeddings.mask_token"]
+
+
+def test_frames_seen_in_passes_give_the_same_features_and_the_same_statistics() -> None:
+    torch.manual_seed(0)
+    backbone = dinov2(12, 2, 3, 2, 7, 21)
+    frames = torch.randint(0, 256, (11, 3, 21, 21), dtype=torch.uint8)
+    encoders = [VisualEncoder(backbone, 12, 10, frames_per_pass=count) for count in (0, 3, 11)]
+    seen: list[int] = []
+    backbone.register_forward_hook(lambda module, inputs, output: seen.append(len(output)))
+    for encoder in encoders:
+        encoder.load_state_dict(encoders[0].state_dict())
+    found = [encoder.train()(frames) for encoder in encoders]
+    assert seen == [11, 3, 3, 3, 2, 11]
+    for features, encoder in zip(found[1:], encoders[1:], strict=True):
+        torch.testing.assert_close(features, found[0], rtol=0, atol=1e-5)
+        torch.testing.assert_close(encoder.norm.running_var, encoders[0].norm.running_var)
+        torch.testing.assert_close(features.mean(dim=0), torch.zeros(10), rtol=0, atol=1e-4)
