@@ -59,9 +59,18 @@ class DenoisingLoader:
         """Other noise and another order; where nothing is shuffled (dev) the noise stays the same, too."""
         self.epoch = epoch if self.shuffle else 0
 
-    def num_batches(self, epochs: int) -> int:
-        """All batches of the epochs 0 .. epochs-1."""
-        return epochs * -(-len(self.sentences) // self.batch_size)
+    def __len__(self) -> int:
+        """Batches of an epoch."""
+        return -(-len(self.sentences) // self.batch_size)
+
+    def num_steps(self, epochs: int) -> int:
+        """All steps of the epochs 0 .. epochs-1."""
+        return epochs * len(self)
+
+    def steps(self) -> Iterator[list[TextBatch]]:
+        """The epoch, a step at a time: sentences are short, a step is one batch."""
+        for batch in self:
+            yield [batch]
 
     def __iter__(self) -> Iterator[TextBatch]:
         order = np.arange(len(self.sentences))

@@ -43,7 +43,8 @@ class DataConfig(Section):
     translation: float = value(10.0, "released", "pixels of the packed frame, drawn in +-translation", ge=0)
     num_workers: int = value(2, "assumed", "loader processes", ge=0)
     cache_megabytes: int = value(0, "assumed", "memory for decoded frames; 0 = decode them every epoch", ge=0)
-    max_frames_per_batch: int = value(0, "assumed", "frames in one forward pass; 0 = no limit", ge=0)
+    max_frames_per_batch: int = value(0, "assumed", "frames in one forward pass; a step of more is computed in several "
+                                      "and their gradients add up; 0 = no limit", ge=0)  # fmt: skip
 
 
 class TextConfig(Section):

@@ -16,7 +16,7 @@ from transformers import MBartForConditionalGeneration
 
 from glossfree.denoising import TextBatch
 from glossfree.losses import contrastive_loss, pretraining_loss, pseudo_gloss_loss, translation_loss
-from glossfree.models.language import shift_right
+from glossfree.models.language import IGNORED, shift_right
 from glossfree.models.pretraining import PretrainingModel
 from glossfree.models.translator import TranslationModel
 from glossfree.models.weights import state
@@ -41,6 +41,10 @@ class BaseStage(nn.Module):
         self.train()
         for part in self.frozen_parts:
             part.eval()
+
+    def weight(self, batch: ClipBatch | TextBatch) -> float:
+        """How much a batch counts in a step of several: what its losses are means over, here its clips."""
+        return float(len(batch))
 
     def trained(self) -> dict[str, nn.Parameter]:
         """Exactly the parameters that this stage changes."""
@@ -68,6 +72,10 @@ class DenoisingStage(BaseStage):
         ).logits
         return {"loss": translation_loss(logits, batch.labels, self.label_smoothing)}
 
+    def weight(self, batch: ClipBatch | TextBatch) -> float:
+        """The tokens of a batch (eq 6 is a mean over them)."""
+        return float(tokens_in(batch))
+
 
 class PretrainingStage(BaseStage):
     """Eqs 1-5: pseudo-glosses at the segment level, contrast with the sentence at the video level.
@@ -90,18 +98,29 @@ class PretrainingStage(BaseStage):
         self.pseudo_gloss_weight, self.contrastive_weight = pseudo_gloss_weight, contrastive_weight
 
     def forward(self, batch: ClipBatch) -> dict[str, Tensor]:
+        losses, compared = self.separable(batch)
+        losses |= self.joint(*compared)
+        return {"loss": self.total(losses), **losses}
+
+    def separable(self, batch: ClipBatch) -> tuple[dict[str, Tensor], tuple[Tensor, Tensor]]:
+        """A batch -> L_PG, a mean over its clips, and pooled video and text features (B, E), which eq 4 compares."""
         assert batch.gloss_targets is not None
         output = self.model(batch.frames, batch.lengths, level=batch.level)
         text = torch.stack([self.text_features[sentence] for sentence in batch.texts]).to(output.video.device)
-        gloss = pseudo_gloss_loss(output.gloss.scores, batch.gloss_targets)
-        contrastive = contrastive_loss(output.video, text, output.logit_scale)
-        total = pretraining_loss(
-            contrastive,
-            gloss,
+        return {"pseudo_gloss": pseudo_gloss_loss(output.gloss.scores, batch.gloss_targets)}, (output.video, text)
+
+    def joint(self, video: Tensor, text: Tensor) -> dict[str, Tensor]:
+        """Pooled features of all clips of a step -> L_VLA: each clip against all others, in whatever batches."""
+        return {"contrastive": contrastive_loss(video, text, self.model.scale())}
+
+    def total(self, losses: dict[str, Tensor]) -> Tensor:
+        """L_PG and L_VLA -> L_pre (eq 5)."""
+        return pretraining_loss(
+            losses["contrastive"],
+            losses["pseudo_gloss"],
             contrastive_weight=self.contrastive_weight,
             pseudo_gloss_weight=self.pseudo_gloss_weight,
         )
-        return {"loss": total, "pseudo_gloss": gloss, "contrastive": contrastive}
 
 
 class TranslationStage(BaseStage):
@@ -121,3 +140,12 @@ class TranslationStage(BaseStage):
         assert batch.labels is not None
         logits = self.model(batch.frames, batch.lengths, batch.labels, level=batch.level)
         return {"loss": translation_loss(logits, batch.labels, self.label_smoothing)}
+
+    def weight(self, batch: ClipBatch | TextBatch) -> float:
+        """The tokens of a batch (eq 6 is a mean over them)."""
+        return float(tokens_in(batch))
+
+
+def tokens_in(batch: ClipBatch | TextBatch) -> int:
+    """Tokens that a batch's sentences are learnt from."""
+    return 0 if batch.labels is None else int((batch.labels != IGNORED).sum())

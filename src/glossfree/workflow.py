@@ -161,7 +161,7 @@ def segment_features(
     """Every clip of a loader -> {id: segment features (S, E)}, in evaluation mode."""
     hierarchy.eval()
     features: dict[str, Tensor] = {}
-    with console.progress(f"features of {split}", loader.num_batches(1)) as advance:
+    with console.progress(f"features of {split}", len(loader)) as advance:
         for batch in loader:
             segments = hierarchy.segments(batch.frames.to(device), batch.lengths.to(device), batch.level)
             rows = segments.values.cpu()

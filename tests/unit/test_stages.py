@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate import Accelerator
 from torch import Tensor, nn
 
 from glossfree.assemble import Parts, assemble
@@ -14,6 +15,7 @@ from glossfree.denoising import TextBatch
 from glossfree.losses import contrastive_loss, pseudo_gloss_loss, translation_loss
 from glossfree.recipe import Recipe
 from glossfree.stages import STAGES, BaseStage, DenoisingStage, PretrainingStage, TranslationStage
+from glossfree.training.step import backward
 from glossfree.video.batch import ClipBatch
 
 V, P, B = 53, 7, 3
@@ -159,6 +161,30 @@ def test_losses_are_the_equations_of_the_paper(tiny: Any) -> None:
     with torch.no_grad():
         logits = stage.model(batch.frames, batch.lengths, batch.labels)
         torch.testing.assert_close(stage(batch)["loss"], translation_loss(logits, batch.labels, 0.2))
+
+
+@pytest.mark.parametrize("name", ["pretrain", "finetune2"])
+def test_a_step_in_several_batches_has_the_gradients_of_one(tiny: Any, name: str) -> None:
+    """Evaluation mode: without dropout, and with BatchNorm's statistics held, which alone depend on the batch."""
+    whole, found = clip_batch(), []
+    rows = whole.frames.split(LENGTHS.tolist())
+    pieces = [
+        ClipBatch(
+            tuple(whole.ids[i] for i in clips), torch.cat([rows[i] for i in clips]), LENGTHS[clips],
+            tuple(TEXTS[i] for i in clips), whole.labels[clips], whole.gloss_targets[clips],
+        )
+        for clips in ([0, 2], [1])
+    ]  # fmt: skip
+    for batches in ([whole], pieces):
+        stage = stage_of(name, tiny).eval()
+        losses = backward(stage, batches, Accelerator())
+        grads = {n: p.grad for n, p in stage.trained().items() if p.grad is not None}
+        found.append(({n: value.detach() for n, value in losses.items()}, grads))
+    (losses, grads), (cut_losses, cut_grads) = found
+    assert len(grads) > 40 and grads.keys() == cut_grads.keys()
+    for mine, theirs in ((losses, cut_losses), (grads, cut_grads)):
+        for each, value in mine.items():
+            torch.testing.assert_close(theirs[each], value, rtol=1e-4, atol=1e-5, msg=each)
 
 
 def test_padding_of_noised_sentences_is_not_seen(tiny: Any) -> None:

@@ -78,7 +78,7 @@ def timelines_of(
     if translator.head is None or loader is None:
         return {}
     timelines: dict[str, torch.Tensor] = {}
-    with console.progress(f"pseudo-glosses of {split}", loader.num_batches(1)) as advance, torch.no_grad():
+    with console.progress(f"pseudo-glosses of {split}", len(loader)) as advance, torch.no_grad():
         for batch in loader:
             moved = batch.to(translator.device)
             scores = translator.head(translator.model.hierarchy.segments(moved.frames, moved.lengths, moved.level))

@@ -60,5 +60,9 @@ class PretrainingModel(nn.Module):
         """Rows of all clips at `level`, and labels (B, L) "pieces </s> code" for the text encoder."""
         text = None if self.text_encoder is None or labels is None else self.text_encoder(labels)
         levels = self.hierarchy(frames, lengths, level, prefix=self.token)
+        return PretrainingOutput(self.head(levels.segment), levels.video.mean(), text, self.scale())
+
+    def scale(self) -> Tensor:
+        """1 / tau of eq 4, a scalar, kept at most MAX_LOGIT_SCALE."""
         self.logit_scale.data.clamp_(max=math.log(MAX_LOGIT_SCALE))
-        return PretrainingOutput(self.head(levels.segment), levels.video.mean(), text, self.logit_scale.exp())
+        return self.logit_scale.exp()

@@ -1,4 +1,4 @@
-"""The one loop: every stage is trained here, epoch by epoch, resumable after each."""
+"""The one loop: every stage is trained here, step by step, resumable after each epoch."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import math
 import time
 import zlib
 from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -19,6 +21,7 @@ from glossfree.progress import Console
 from glossfree.training.run import Run, load_tensors, save_tensors
 from glossfree.training.schedule import one_cycle
 from glossfree.training.stage import Loader, Stage, frames_in
+from glossfree.training.step import backward, losses_of
 
 
 @dataclass(frozen=True)
@@ -54,12 +57,11 @@ def train(
     weights are those of the uninterrupted run. Raises RunError on a loss that is not finite, naming the clips.
     """
     accelerator = Accelerator(mixed_precision="bf16" if _native_bfloat16() else "no")
-    module = accelerator.prepare_model(stage)
     trained = stage.trained()
     optimizer = torch.optim.AdamW(trained.values(), lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True)
     progress = _restore(stage, optimizer, trained, run)
     run.forget(stage.name, progress.epoch)
-    steps = train_loader.num_batches(plan.epochs)
+    steps = train_loader.num_steps(plan.epochs)
     with console.progress(stage.name, steps) as advance:
         advance(progress.step)
         for epoch in range(progress.epoch, plan.epochs):
@@ -68,15 +70,15 @@ def train(
             train_loader.set_epoch(epoch)
             stage.set_training()
             means = _Means()
-            for batch in train_loader:
+            for batches in train_loader.steps():
                 lr = one_cycle(progress.step, steps, plan.learning_rate, plan.warmup)
-                losses = _step(accelerator, module, batch.to(accelerator.device), optimizer, trained, plan, lr)
-                _check(losses, batch, stage.name)
-                means.add(losses, len(batch))
+                losses = _step(accelerator, stage, batches, optimizer, trained, plan, lr) if batches else {}
+                _check(losses, batches, stage.name)
+                means.add(losses, sum(map(len, batches)))
                 progress.step += 1
                 record = {"kind": "step", "stage": stage.name, "epoch": epoch, "step": progress.step, "lr": lr}
-                run.log({**record, "frames": frames_in(batch), **losses})
-                advance(1, note=f"epoch {epoch + 1}/{plan.epochs}  loss {losses['loss']:.3f}")
+                run.log({**record, "frames": sum(map(frames_in, batches)), **losses})
+                advance(1, note=f"epoch {epoch + 1}/{plan.epochs}  loss {losses.get('loss', math.nan):.3f}")
             dev = evaluate(stage, dev_loader, accelerator) if dev_loader is not None else {}
             progress.epoch = epoch + 1
             progress.seconds += time.perf_counter() - start
@@ -87,14 +89,18 @@ def train(
 
 
 def evaluate(stage: Stage, loader: Loader, accelerator: Accelerator | None = None) -> dict[str, float]:
-    """Mean of each named loss over a loader, weighted by clips, in evaluation mode."""
+    """Mean of each named loss over the steps of a loader, weighted by clips, in evaluation mode."""
     assert isinstance(stage, nn.Module)
     stage.eval()
     means = _Means()
     with torch.no_grad():
-        for batch in loader:
-            on_device = batch if accelerator is None else batch.to(accelerator.device)
-            means.add({name: float(value) for name, value in stage(on_device).items()}, len(batch))
+        for batches in loader.steps():
+            if accelerator is not None:
+                batches = [batch.to(accelerator.device) for batch in batches]
+            if batches:
+                with accelerator.autocast() if accelerator is not None else nullcontext():
+                    losses = losses_of(stage, batches)
+                means.add({name: float(value) for name, value in losses.items()}, sum(map(len, batches)))
     return means.mean()
 
 
@@ -111,8 +117,8 @@ def load_into(stage: Stage, tensors: dict[str, Tensor]) -> None:
 
 def _step(
     accelerator: Accelerator,
-    module: Any,
-    batch: Any,
+    stage: Stage,
+    batches: Sequence[Any],
     optimizer: torch.optim.Optimizer,
     trained: dict[str, nn.Parameter],
     plan: Plan,
@@ -120,18 +126,18 @@ def _step(
 ) -> dict[str, float]:
     for group in optimizer.param_groups:
         group["lr"] = lr
-    losses = module(batch)
-    accelerator.backward(losses["loss"])
+    losses = backward(stage, [batch.to(accelerator.device) for batch in batches], accelerator)
     torch.nn.utils.clip_grad_norm_(trained.values(), plan.max_grad_norm)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return {name: float(value.detach()) for name, value in losses.items()}
 
 
-def _check(losses: dict[str, float], batch: Any, stage: str) -> None:
-    if not math.isfinite(losses["loss"]):
+def _check(losses: dict[str, float], batches: Sequence[Any], stage: str) -> None:
+    if not math.isfinite(losses.get("loss", 0.0)):
+        clips = [clip for batch in batches for clip in batch.ids]
         raise RunError(
-            f"loss is {losses['loss']} with clips {list(batch.ids)}",
+            f"loss is {losses['loss']} with clips {clips}",
             where=stage,
             remedy="the last checkpoint is kept; lower the learning rate or look at these clips",
         )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Protocol
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
+
+Losses = dict[str, Tensor]
 
 
 class Stage(Protocol):
@@ -16,8 +18,11 @@ class Stage(Protocol):
 
     name: str
 
-    def __call__(self, batch: Any) -> dict[str, Tensor]:
-        """Named scalar losses; the one that is minimised is called "loss"."""
+    def __call__(self, batch: Any) -> Losses:
+        """Named scalar losses of a step that is one batch; the one that is minimised is called "loss"."""
+
+    def weight(self, batch: Any) -> float:
+        """How much a batch counts in a step of several: what its losses are means over (clips, or tokens)."""
 
     def set_training(self) -> None:
         """Training mode for what trains, evaluation mode for what is frozen as a whole."""
@@ -29,17 +34,38 @@ class Stage(Protocol):
         """What a checkpoint of this stage must hold: trained parameters and running statistics, by name."""
 
 
+@runtime_checkable
+class JointStage(Protocol):
+    """What a Stage has besides, if a loss of it compares the clips of a step, in whatever batches they come."""
+
+    def separable(self, batch: Any) -> tuple[Losses, tuple[Tensor, ...]]:
+        """A batch -> the losses that are means over its clips, and what of each clip is compared, (B, any width)."""
+
+    def joint(self, *compared: Tensor) -> Losses:
+        """What is compared, of all clips of the step -> the losses that need them all."""
+
+    def total(self, losses: Losses) -> Tensor:
+        """Both kinds of losses -> the one that is minimised; linear in each of them."""
+
+
 def frames_in(batch: Any) -> int:
     """Frames (or tokens) in a batch: the unit of speed."""
     return int(batch.lengths.sum())
 
 
 class Loader(Protocol):
-    """Batches of an epoch: iterable, with a length, told the epoch before it is read."""
+    """An epoch in steps and batches, told which epoch before it is read."""
 
     def set_epoch(self, epoch: int) -> None: ...
 
-    def __iter__(self) -> Iterator[Any]: ...
+    def steps(self) -> Iterator[Sequence[Any]]:
+        """What the optimiser sees at once, in one batch or several; none where nothing of a step could be read."""
 
-    def num_batches(self, epochs: int) -> int:
-        """Batches of the epochs 0 .. epochs-1 together: they need not be equally many in each."""
+    def num_steps(self, epochs: int) -> int:
+        """Steps of the epochs 0 .. epochs-1 together."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """The same epoch batch by batch."""
+
+    def __len__(self) -> int:
+        """Batches of the epoch."""

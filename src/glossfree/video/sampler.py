@@ -1,12 +1,15 @@
-"""Lengths of clips -> the batches of every epoch, and the loader that reads them.
+"""Lengths of clips -> the steps and batches of every epoch, and the loader that reads them.
 
-N = packed frames of a batch. Batches are planned from lengths alone, so their number is known before anything is read.
+A *step* is what the optimiser sees at once, a recipe's `batch_size` of clips. It is read and computed in one batch or,
+where its frames would not fit into memory, in several, whose gradients add up. Both are planned from lengths alone, so
+their number is known before anything is read.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import cv2
@@ -24,17 +27,16 @@ POOL = 16
 
 
 class ClipSampler(Sampler[list[int]]):
-    """Every clip once per epoch, in batches of at most `batch_size` clips and `max_frames_per_batch` frames (0 = any).
+    """Every clip once per epoch, in steps of `batch_size` clips, each in batches of `max_frames_per_batch` (0 = any).
 
     A clip longer than that limit has a batch to itself. `bucket` puts clips of similar length together: with `shuffle`
-    inside pools of 16 batches drawn anew each epoch, without it over the whole split (longest first, so that memory
-    runs out at once or never). `drop_last` leaves out a last batch that is not full. `min_clips` 2 (contrastive stages:
-    a clip alone has no negatives) lets a batch of one join its neighbour, or take a clip from it; the limit on frames
-    wins where both cannot be kept. The plan depends on (seed, epoch) and the lengths only.
+    inside pools of 16 steps drawn anew each epoch, without it over the whole split (longest first, so that memory
+    runs out at once or never). `drop_last` leaves out a last step that is not full; one of fewer than `min_clips`
+    (contrastive stages need 2: a clip alone has no negatives), or of fewer than there are processes, joins the step
+    before it. The plan depends on (seed, epoch) and the lengths only.
 
-    With `world_size` processes each iterates over its share (`rank` 0 .. world_size-1) of one common plan. With
-    `shuffle` all have equally many batches, so that no training step waits for a missing one: the largest are halved
-    until the number divides; where all are too small to be halved, the last few are left out.
+    With `world_size` processes all follow one plan. With `shuffle` each takes its share of every step (`rank` 0 ..
+    world_size-1), so that a step has the same clips on any number of processes; without it, its share of the steps.
     """
 
     def __init__(
@@ -51,113 +53,117 @@ class ClipSampler(Sampler[list[int]]):
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        if max_frames_per_batch < 0 or not 1 <= min_clips <= min(batch_size, 2):
-            raise ValueError(f"no batches of {batch_size} clips, {max_frames_per_batch} frames, at least {min_clips}")
+        if max_frames_per_batch < 0 or not 1 <= min_clips <= batch_size:
+            raise ValueError(f"no steps of {batch_size} clips, {max_frames_per_batch} frames, at least {min_clips}")
         if not 0 <= rank < world_size:
             raise ValueError(f"there is no process {rank} of {world_size}")
         self.lengths = np.asarray(lengths, dtype=np.int64)
         self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
         self.max_frames_per_batch = max_frames_per_batch or int(self.lengths.sum())
-        self.bucket, self.drop_last, self.min_clips = bucket, drop_last, min_clips
+        self.bucket, self.drop_last = bucket, drop_last
         self.rank, self.world_size = rank, world_size
+        self.min_clips = max(min_clips, world_size) if shuffle else min_clips
         self.set_epoch(0)
 
     def set_epoch(self, epoch: int, position: int = 0) -> None:
-        """Go to an epoch, and in it past the first `position` batches (a run that is resumed has had them)."""
+        """Go to an epoch, and in it past the first `position` steps (a run that is resumed has had them)."""
         self.epoch, self.position = epoch, position
-        self._batches = self.plan(epoch)[self.rank :: self.world_size]
+        self._steps = [self._in_batches(step) for step in self._shares(self.plan(epoch))]
 
     def __len__(self) -> int:
         """The batches that are left of this epoch, for this process."""
-        return max(0, len(self._batches) - self.position)
+        return sum(self.batches_of_steps())
 
     def __iter__(self) -> Iterator[list[int]]:
-        yield from self._batches[self.position :]
+        for step in self._steps[self.position :]:
+            yield from step
 
-    def num_batches(self, epochs: int) -> int:
-        """One process's batches in the epochs 0 .. epochs-1: what a schedule over optimiser steps needs."""
-        if self.max_frames_per_batch >= int(self.lengths.sum()):  # then every epoch has as many
-            return epochs * len(self.plan(0)[self.rank :: self.world_size])
-        return sum(len(self.plan(epoch)[self.rank :: self.world_size]) for epoch in range(epochs))
+    def batches_of_steps(self) -> list[int]:
+        """Of each step that is left of this epoch, the number of batches that this process reads it in."""
+        return [len(step) for step in self._steps[self.position :]]
+
+    def num_steps(self, epochs: int) -> int:
+        """One process's steps in the epochs 0 .. epochs-1, equally many in each: what a schedule needs."""
+        return epochs * len(self._shares(self.plan(0)))
 
     def plan(self, epoch: int) -> list[list[int]]:
-        """The batches of an epoch for all processes, as lists of clip indices."""
+        """The steps of an epoch for all processes together, as lists of clip indices."""
         rng = np.random.default_rng([self.seed, epoch])
         order = rng.permutation(len(self.lengths)) if self.shuffle else np.arange(len(self.lengths))
         pool_size = POOL * self.batch_size if self.shuffle else max(1, len(order))
-        batches: list[list[int]] = []
-        batch: list[int] = []
+        steps = []
         for start in range(0, len(order), pool_size):
-            for index in self._sorted(order[start : start + pool_size], rng):
-                if batch and not self._fits([*batch, index]):
-                    batches.append(batch)
-                    batch = []
-                batch.append(index)
-        if batch and not (self.drop_last and len(batch) < self.batch_size):
-            batches.append(batch)
-        batches = self._joined(batches)
+            pool = self._sorted(order[start : start + pool_size], rng)
+            steps += [pool[first : first + self.batch_size] for first in range(0, len(pool), self.batch_size)]
+        if steps and self.drop_last and len(steps[-1]) < self.batch_size:
+            steps.pop()
+        if len(steps) > 1 and len(steps[-1]) < self.min_clips:
+            steps[-2:] = [[*steps[-2], *steps[-1]]]
+        return [steps[index] for index in rng.permutation(len(steps))] if self.shuffle else steps
+
+    def _shares(self, steps: list[list[int]]) -> list[list[int]]:
+        """What this process does of them: of each step the clips rank, rank + world_size ..., longest first."""
+        if self.world_size == 1:
+            return steps
         if not self.shuffle:
-            return batches
-        batches = self._even([batches[index] for index in rng.permutation(len(batches))])
-        return batches[: len(batches) // self.world_size * self.world_size]
+            return steps[self.rank :: self.world_size]
+        longest_first = [sorted(step, key=lambda index: -self.lengths[index]) for step in steps]
+        return [step[self.rank :: self.world_size] for step in longest_first]
+
+    def _in_batches(self, step: list[int]) -> list[list[int]]:
+        """A step -> as few batches as fit under the limit: each clip, longest first, into the first that has room."""
+        if self.lengths[step].sum() <= self.max_frames_per_batch:
+            return [step]
+        batches: list[list[int]] = []
+        room: list[int] = []
+        for index in sorted(step, key=lambda index: -self.lengths[index]):
+            length = int(self.lengths[index])
+            place = next((number for number, left in enumerate(room) if length <= left), len(batches))
+            if place == len(batches):
+                batches.append([])
+                room.append(self.max_frames_per_batch)
+            batches[place].append(index)
+            room[place] -= length
+        return batches
 
     def _sorted(self, pool: np.ndarray, rng: np.random.Generator) -> list[int]:
         if not self.bucket:
             return [int(index) for index in pool]
         keys = self.lengths[pool].astype(np.float64)
-        if self.shuffle:  # a small corpus is one pool: without noise its batches would be the same in every epoch
+        if self.shuffle:  # a small corpus is one pool: without noise its steps would be the same in every epoch
             keys *= rng.uniform(0.9, 1.1, size=len(pool)) * rng.choice([-1, 1])
             return [int(index) for index in pool[np.argsort(keys, kind="stable")]]
         return [int(index) for index in pool[np.argsort(-keys, kind="stable")]]
-
-    def _fits(self, batch: list[int]) -> bool:
-        return len(batch) <= self.batch_size and int(self.lengths[batch].sum()) <= self.max_frames_per_batch
-
-    def _even(self, batches: list[list[int]]) -> list[list[int]]:
-        """The same clips in a number of batches that `world_size` divides, unless none can be halved any more."""
-        while len(batches) % self.world_size:
-            largest = max(range(len(batches)), key=lambda index: len(batches[index]))
-            whole = batches[largest]
-            if len(whole) < 2 * self.min_clips:
-                break
-            batches = [*batches[:largest], whole[::2], *batches[largest + 1 :], whole[1::2]]
-        return batches
-
-    def _joined(self, batches: list[list[int]]) -> list[list[int]]:
-        """The same clips, where possible without batches of fewer than `min_clips`."""
-        result: list[list[int]] = []
-        for batch in batches:
-            previous = result[-1] if result else []
-            if not previous or min(len(batch), len(previous)) >= self.min_clips:
-                result.append(batch)
-            elif self.lengths[[*previous, *batch]].sum() <= self.max_frames_per_batch:
-                result[-1] = [*previous, *batch]
-            elif len(previous) > 2 and self.lengths[[previous[-1], *batch]].sum() <= self.max_frames_per_batch:
-                result[-1] = previous[:-1]
-                result.append([previous[-1], *batch])
-            else:
-                result.append(batch)
-        return result
 
 
 class ClipLoader(DataLoader[Any]):
     """Batches of a dataset in a sampler's order; a clip that cannot be read raises its ClipError here, in one line."""
 
     def set_epoch(self, epoch: int, position: int = 0) -> None:
-        """Go to an epoch, past its first `position` batches. To be called before iterating."""
+        """Go to an epoch, past its first `position` steps. To be called before iterating."""
         self.batch_sampler.set_epoch(epoch, position)  # type: ignore[union-attr]
         self.dataset.set_epoch(epoch)  # type: ignore[attr-defined]
 
-    def num_batches(self, epochs: int) -> int:
-        """All batches of the epochs 0 .. epochs-1; with a limit on frames they are not equally many in each."""
-        return int(self.batch_sampler.num_batches(epochs))  # type: ignore[union-attr]
+    def num_steps(self, epochs: int) -> int:
+        """All steps of the epochs 0 .. epochs-1."""
+        return int(self.batch_sampler.num_steps(epochs))  # type: ignore[union-attr]
+
+    def steps(self) -> Iterator[list[ClipBatch]]:
+        """The epoch, a step at a time: its batches; none where all of its clips were skipped."""
+        counts = self.batch_sampler.batches_of_steps()  # type: ignore[union-attr]
+        batches = self._read()
+        for count in counts:
+            yield [batch for batch in islice(batches, count) if len(batch)]
 
     def __iter__(self) -> Iterator[ClipBatch]:  # type: ignore[override]
+        return (batch for batch in self._read() if len(batch))
+
+    def _read(self) -> Iterator[ClipBatch]:
+        """Every planned batch, also those whose clips were all skipped."""
         for batch in super().__iter__():
             if isinstance(batch, ClipError):
                 raise batch
-            if len(batch):
-                yield batch
+            yield batch
 
 
 def make_loader(

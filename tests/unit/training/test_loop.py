@@ -43,8 +43,15 @@ class Loader:
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
-    def num_batches(self, epochs: int) -> int:
+    def __len__(self) -> int:
+        return 3
+
+    def num_steps(self, epochs: int) -> int:
         return 3 * epochs
+
+    def steps(self) -> Iterator[list[Batch]]:
+        for batch in self:
+            yield [batch]
 
     def __iter__(self) -> Iterator[Batch]:
         names = "abcde"[self.epoch % 5 :] + "abcde"[: self.epoch % 5]
@@ -73,6 +80,9 @@ class Toy(nn.Module):
         error = (self.layers(values) - 1).square().mean()
         return {"loss": error, "half": error / 2}
 
+    def weight(self, batch: Batch) -> float:
+        return float(len(batch))
+
     def set_training(self) -> None:
         self.train()
 
@@ -94,6 +104,9 @@ class Growing(nn.Module):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         return {"loss": -self.w.sum() if self.training else self.w.square().sum()}
+
+    def weight(self, batch: Batch) -> float:
+        return float(len(batch))
 
     def set_training(self) -> None:
         self.train()
@@ -145,6 +158,47 @@ def test_every_step_is_logged_with_its_rate_its_frames_and_its_losses(tmp_path: 
     first = [record["loss"] * size for record, size in zip(steps[:3], (2, 2, 1), strict=True)]
     assert epochs[0]["train"]["loss"] == pytest.approx(sum(first) / 5)
     assert len(console.lines) == 4 and "toy epoch 4/4" in console.lines[-1]
+
+
+class InPieces(Loader):
+    """The same clips in one step, clip by clip; an epoch's second step has nothing left in it."""
+
+    def num_steps(self, epochs: int) -> int:
+        return 2 * epochs
+
+    def steps(self) -> Iterator[list[Batch]]:
+        yield [Batch((name,), self.values[name][None], torch.tensor([7])) for name in "abcde"]
+        yield []
+
+
+class Linear(Toy):
+    """Nothing in it that knows which clips come together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(7, 5), nn.GELU(), nn.Linear(5, 3))
+
+
+def test_a_step_in_several_batches_is_the_same_step(tmp_path: Path) -> None:
+    class Whole(InPieces):
+        def steps(self) -> Iterator[list[Batch]]:
+            (pieces, nothing) = super().steps()
+            yield [Batch(tuple("abcde"), torch.cat([piece.values for piece in pieces]), torch.full((5,), 7))]
+            yield nothing
+
+    stages = []
+    for kind in (InPieces, Whole):
+        run, stage = a_run(tmp_path / kind.__name__), Linear()
+        progress = train(stage, kind(), kind(), PLAN, run, Silent())
+        assert (progress.epoch, progress.step) == (4, 8)
+        stages.append((stage.state_dict(), without_seconds(run)))
+    (pieces, lines), (whole, expected) = stages
+    assert not torch.equal(whole["layers.0.weight"], Linear().state_dict()["layers.0.weight"])
+    for name, tensor in whole.items():
+        torch.testing.assert_close(pieces[name], tensor, rtol=1e-5, atol=1e-6)
+    assert [line.get("frames") for line in lines] == [line.get("frames") for line in expected]
+    losses = [[line["loss"] for line in each if "loss" in line] for each in (lines, expected)]
+    assert len(losses[0]) == 4 and losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
 def test_a_loss_that_is_not_finite_names_the_clips_and_keeps_the_checkpoint(tmp_path: Path) -> None:

@@ -25,6 +25,12 @@ def flat(batches: list[list[int]]) -> list[int]:
     return [index for batch in batches for index in batch]
 
 
+def steps_of(sampler: ClipSampler) -> list[list[list[int]]]:
+    """Steps, each as its batches."""
+    batches = iter(sampler)
+    return [[next(batches) for _ in range(count)] for count in sampler.batches_of_steps()]
+
+
 @pytest.mark.parametrize(("batch_size", "min_clips"), [(1, 1), (2, 1), (2, 2), (5, 1), (5, 2), (200, 1), (200, 2)])
 @pytest.mark.parametrize("shuffle", [True, False])
 @pytest.mark.parametrize("bucket", [True, False])
@@ -46,9 +52,27 @@ def test_every_clip_once_and_no_batch_too_large(batch_size: int, min_clips: int,
             assert len(batches) == len(sampler)
             assert sorted(flat(batches)) == list(range(count))
             for batch in batches:
-                assert 1 <= len(batch) <= batch_size + min_clips - 1
                 assert limit == 0 or len(batch) == 1 or sum(lengths[index] for index in batch) <= limit
-                assert len(batch) >= min_clips or limit or count == 1
+            sizes = [len(flat(step)) for step in steps_of(sampler)]
+            assert len(sizes) == sampler.num_steps(1)
+            assert all(min_clips <= size <= batch_size + min_clips - 1 for size in sizes) or count == 1
+            assert sum(size != batch_size for size in sizes) <= 1
+
+
+def test_a_limit_on_frames_cuts_steps_and_changes_none():
+    """However small the memory: the same clips in the same steps, each in about as few batches as there is room for."""
+    samplers = [
+        ClipSampler(LENGTHS, batch_size=9, shuffle=True, seed=4, max_frames_per_batch=limit) for limit in (0, 157)
+    ]
+    for epoch in (0, 3):
+        for sampler in samplers:
+            sampler.set_epoch(epoch)
+        whole, cut = map(steps_of, samplers)
+        assert [sorted(flat(step)) for step in whole] == [sorted(flat(step)) for step in cut]
+        assert {len(step) for step in whole} == {1} and max(len(step) for step in cut) > 2
+        for step in cut:
+            frames = sum(LENGTHS[index] for index in flat(step))
+            assert len(step) <= 1.5 * np.ceil(frames / 157) + 1
 
 
 def test_a_plan_depends_on_seed_and_epoch_only():
@@ -78,24 +102,25 @@ def test_bucketing_saves_padding():
     assert padding(True) < 0.5 * padding(False)
 
 
-def test_a_resumed_epoch_goes_on_where_it_stopped():
-    sampler = ClipSampler(LENGTHS, batch_size=7, shuffle=True, seed=0)
+@pytest.mark.parametrize("limit", [0, 157])
+def test_a_resumed_epoch_goes_on_where_it_stopped(limit: int):
+    sampler = ClipSampler(LENGTHS, batch_size=7, shuffle=True, seed=0, max_frames_per_batch=limit)
     sampler.set_epoch(4)
-    whole = list(sampler)
+    whole = steps_of(sampler)
     sampler.set_epoch(4, position=5)
-    assert list(sampler) == whole[5:] and len(sampler) == len(whole) - 5
+    assert steps_of(sampler) == whole[5:] and len(sampler) == sum(map(len, whole[5:]))
     sampler.set_epoch(5)
-    assert len(list(sampler)) == len(whole)
+    assert len(steps_of(sampler)) == len(whole)
 
 
 @pytest.mark.parametrize("limit", [0, 157])
-def test_batches_of_all_epochs_are_counted_beforehand(limit: int):
+def test_steps_of_all_epochs_are_counted_beforehand(limit: int):
     sampler = ClipSampler(LENGTHS, batch_size=7, shuffle=True, seed=0, max_frames_per_batch=limit)
     total = 0
     for epoch in range(6):
         sampler.set_epoch(epoch)
-        total += len(list(sampler))
-    assert sampler.num_batches(6) == total
+        total += len(steps_of(sampler))
+    assert sampler.num_steps(6) == total
 
 
 def test_drop_last_leaves_out_what_is_not_full():
@@ -104,44 +129,35 @@ def test_drop_last_leaves_out_what_is_not_full():
     assert len(set(flat(list(sampler)))) == 130
 
 
-def test_a_last_clip_alone_joins_or_takes_company():
+def test_a_last_clip_alone_joins_the_step_before():
     joined = ClipSampler([3, 3, 3, 3, 3, 3, 3], batch_size=3, shuffle=False, seed=0, min_clips=2)
     assert [len(batch) for batch in joined] == [3, 4]
-    taken = ClipSampler([5, 5, 5, 4], batch_size=3, shuffle=False, seed=0, min_clips=2, max_frames_per_batch=15)
-    assert list(taken) == [[0, 1], [2, 3]]
-    neither = ClipSampler([9, 9], batch_size=3, shuffle=False, seed=0, min_clips=2, max_frames_per_batch=10)
-    assert list(neither) == [[0], [1]]
+    cut = ClipSampler([5, 5, 5, 4], batch_size=3, shuffle=False, seed=0, min_clips=2, max_frames_per_batch=15)
+    assert steps_of(cut) == [[[0, 1, 2], [3]]]  # one step of four clips, in two batches
 
 
 @pytest.mark.parametrize("world_size", [2, 3, 4])
 @pytest.mark.parametrize("limit", [0, 157])
-def test_processes_share_one_plan_and_step_together(world_size: int, limit: int):
+def test_processes_share_every_step_of_one_plan(world_size: int, limit: int):
+    options = {"batch_size": 6, "shuffle": True, "seed": 0, "max_frames_per_batch": limit, "min_clips": 2}
+    alone = ClipSampler(LENGTHS, **options)  # type: ignore[arg-type]
+    ranks = [ClipSampler(LENGTHS, **options, rank=r, world_size=world_size) for r in range(world_size)]  # type: ignore[arg-type]
     for epoch in range(3):
-        shares = []
-        for rank in range(world_size):
-            sampler = ClipSampler(
-                LENGTHS,
-                batch_size=6,
-                shuffle=True,
-                seed=0,
-                max_frames_per_batch=limit,
-                min_clips=2,
-                rank=rank,
-                world_size=world_size,
-            )
+        for sampler in (alone, *ranks):
             sampler.set_epoch(epoch)
-            shares.append(list(sampler))
-        assert len({len(share) for share in shares}) == 1
-        assert sorted(flat(flat(shares))) == list(range(131))  # type: ignore[arg-type]
-    odd = [ClipSampler([4] * 7, batch_size=1, shuffle=True, seed=0, rank=rank, world_size=2) for rank in (0, 1)]
-    assert [len(share) for share in odd] == [3, 3]  # a clip alone cannot be halved
+        shares = [[flat(step) for step in steps_of(sampler)] for sampler in ranks]
+        assert all(share for steps in shares for share in steps)
+        together = [sorted(flat(list(step))) for step in zip(*shares, strict=True)]
+        assert sorted(flat(together)) == list(range(131))
+        if alone.plan(epoch) == ranks[0].plan(epoch):  # but where a last step is too small for all processes
+            assert together == [sorted(flat(step)) for step in steps_of(alone)]
     whole = [ClipSampler([4] * 7, batch_size=1, shuffle=False, seed=0, rank=rank, world_size=2) for rank in (0, 1)]
     assert [len(share) for share in whole] == [4, 3]  # evaluation leaves nothing out
 
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"batch_size": 0}, {"max_frames_per_batch": -1}, {"min_clips": 3}, {"rank": 1}, {"batch_size": 1, "min_clips": 2}],
+    [{"batch_size": 0}, {"max_frames_per_batch": -1}, {"min_clips": 4}, {"rank": 1}, {"batch_size": 1, "min_clips": 2}],
 )
 def test_wrong_arguments_are_refused(wrong: dict[str, int]):
     with pytest.raises(ValueError, match="no "):
@@ -168,7 +184,7 @@ def epochs(folder: Path, clips: list[PackedClip], num_workers: int, **options: i
     result = []
     for epoch in (0, 1, 2):
         loader.set_epoch(epoch)
-        assert len(loader) == 3 and loader.num_batches(5) == 15
+        assert len(loader) == 3 and loader.num_steps(5) == 15
         result.append(list(loader))
     loader.set_epoch(1, position=2)
     result.append(list(loader))
@@ -187,6 +203,21 @@ def test_any_number_of_workers_gives_the_same_batches(corpus: tuple[Path, list[P
             for one, other in zip(expected, actual, strict=True):
                 assert torch.equal(one.frames, other.frames) and torch.equal(one.lengths, other.lengths)
                 assert one.labels is not None and other.labels is not None and torch.equal(one.labels, other.labels)
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_loader_gives_steps_of_batches(corpus: tuple[Path, list[PackedClip]], num_workers: int):
+    folder, clips = corpus
+    lost = [PackedClip(f"lost-{n}", "train", "wind", f"lost-{n}.mp4", 6, 25.0) for n in range(4)]
+    dataset = ClipDataset(folder, [*clips, *lost], View(25, 19), on_bad_clip="skip")
+    sampler = ClipSampler(dataset.lengths, batch_size=4, shuffle=False, seed=0, max_frames_per_batch=20, bucket=False)
+    loader = make_loader(dataset, sampler, num_workers=num_workers)
+    steps = list(loader.steps())
+    assert len(steps) == loader.num_steps(1) == 4
+    assert [sum(len(batch) for batch in step) for step in steps] == [4, 4, 1, 0]  # the lost are left out
+    assert all(int(batch.lengths.sum()) <= 20 for step in steps for batch in step)
+    assert max(map(len, steps)) > 1
+    assert [batch.ids for step in steps for batch in step] == [batch.ids for batch in loader]
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
