@@ -12,6 +12,7 @@ from torch import Tensor
 
 from glossfree.corpora.manifest import Manifest, PackedClip, unique_texts
 from glossfree.denoising import DenoisingLoader
+from glossfree.device import best_device
 from glossfree.errors import CorpusError, RecipeError
 from glossfree.recipe import Recipe, StageConfig
 from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
@@ -85,6 +86,7 @@ class Material:
             augment=training and stage.augment,
             seed=self.recipe.seed,
             cache_bytes=data.cache_megabytes * 1_000_000,
+            crop_later=best_device().type != "cpu",
         )
         # every stage reads the same frames: those that one has decoded, the next finds in memory
         dataset.cache = self.caches.setdefault(split, dataset.cache)

@@ -162,8 +162,8 @@ def segment_features(
     hierarchy.eval()
     features: dict[str, Tensor] = {}
     with console.progress(f"features of {split}", len(loader)) as advance:
-        for batch in loader:
-            segments = hierarchy.segments(batch.frames.to(device), batch.lengths.to(device), batch.level)
+        for batch in (each.to(device) for each in loader):
+            segments = hierarchy.segments(batch.frames, batch.lengths, batch.level)
             rows = segments.values.cpu()
             features |= {
                 id: rows[i, :n] for i, (id, n) in enumerate(zip(batch.ids, segments.lengths.tolist(), strict=True))

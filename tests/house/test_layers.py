@@ -37,7 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation": {"errors", CORPUS_VALUE, "video"},
     "assemble": {"errors", "device", "recipe", "models"},
     "denoising": {"text"},
-    "material": {*GROUND, "recipe", CORPUS_VALUE, "text", "video", "denoising", "training.stage"},
+    "material": {*GROUND, "device", "recipe", CORPUS_VALUE, "text", "video", "denoising", "training.stage"},
     "stages": {"recipe", "losses", "models", "denoising", "video.batch"},
     "sign_translator": {
         *(*GROUND, "device", "recipe", "config", CORPUS_VALUE, "text", "video", "models", "assemble"),

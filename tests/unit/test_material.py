@@ -149,3 +149,12 @@ def test_prototypes_are_the_corpus_s(tiny: Any) -> None:
     material = material_of(tiny)
     assert material.vectors.shape == (len(material.glosses.inventory), 300)
     assert material.vectors.dtype == torch.float32
+
+
+def test_on_an_accelerator_frames_are_cropped_in_the_step(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = material_of(tiny).clip_loader("train", load_recipe(tiny.recipe).pretrain, training=True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    material = material_of(tiny)
+    there = material.clip_loader("train", load_recipe(tiny.recipe).pretrain, training=True)
+    assert here is not None and there is not None
+    assert (here.dataset.crop_later, there.dataset.crop_later) == (False, True)

@@ -8,6 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from glossfree.video.resample import resample
+
 Level = Literal["frames", "frame_features", "segment_features"]
 
 
@@ -19,6 +21,8 @@ class ClipBatch:
     (N, 3, H, W) uint8 RGB at level "frames"; (N, D) float at the levels "frame_features" and "segment_features",
     where the features were computed before (a frozen encoder runs once, not once per epoch).
     `labels` (B, L) int64, -100 = ignored; `gloss_targets` (B, P) float multi-hot. Both are None where not needed.
+    With `views` (B, 2, 3) the frames are as they were decoded, (N, H, W, 3): `to` crops them to `crop_size` pixels on
+    the device that they go to, each clip by its own affine map (see `resample`).
     """
 
     ids: tuple[str, ...]
@@ -28,6 +32,8 @@ class ClipBatch:
     labels: Tensor | None = None
     gloss_targets: Tensor | None = None
     level: Level = "frames"
+    views: Tensor | None = None
+    crop_size: int = 0
 
     def __post_init__(self) -> None:
         if self.frames.shape[0] != int(self.lengths.sum()):
@@ -36,15 +42,28 @@ class ClipBatch:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def pin_memory(self) -> ClipBatch:
+        """The same batch in memory that an accelerator can read while this process goes on (a loader calls it)."""
+        return replace(
+            self,
+            frames=self.frames.pin_memory(),
+            labels=None if self.labels is None else self.labels.pin_memory(),
+            gloss_targets=None if self.gloss_targets is None else self.gloss_targets.pin_memory(),
+        )
+
     def to(self, device: torch.device | str) -> ClipBatch:
-        """The same batch on another device (without blocking where memory is pinned)."""
+        """The same batch on another device (without blocking where memory is pinned), cropped if it was not."""
 
         def move(tensor: Tensor | None) -> Tensor | None:
             return None if tensor is None else tensor.to(device, non_blocking=True)
 
+        frames = self.frames.to(device, non_blocking=True)
+        if self.views is not None:
+            frames = resample(frames, self.lengths, self.views, self.crop_size)
         return replace(
             self,
-            frames=self.frames.to(device, non_blocking=True),
+            views=None,
+            frames=frames,
             lengths=self.lengths.to(device, non_blocking=True),
             labels=move(self.labels),
             gloss_targets=move(self.gloss_targets),

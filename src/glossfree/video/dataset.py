@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -32,7 +32,10 @@ IGNORED = -100  # a label that no loss counts
 
 @dataclass(frozen=True)
 class ClipItem:
-    """One clip as the network gets it: `frames` (T, 3, H, W) uint8, or (T, D) features computed before."""
+    """One clip as the network gets it: `frames` (T, 3, H, W) uint8, or (T, D) features computed before.
+
+    With a `view` (2, 3) the frames are (T, H, W, 3) as they were decoded, still to be cropped to `crop_size` by it.
+    """
 
     id: str
     text: str
@@ -40,6 +43,8 @@ class ClipItem:
     labels: Tensor | None  # (L,) int64
     gloss_targets: Tensor | None  # (P,) float32
     level: Level = "frames"
+    view: Tensor | None = None
+    crop_size: int = 0
 
 
 class Targets:
@@ -78,6 +83,8 @@ class ClipDataset(Dataset[ClipItem | ClipError | None]):
     `augment` draws frames and view at random, else both are deterministic (centre crop). `on_bad_clip` "stop" raises
     ClipError with id and path (in a loader's worker: hands it over, for the loader to raise); "skip" gives None, which
     `collate` leaves out and `bad_clips` lists. `cache_bytes` keeps decoded frames in memory (see FrameCache).
+    `crop_later` hands frames on as they were decoded, with the view that was drawn: an accelerator crops them in the
+    step (`ClipBatch.to`), and workers have only to decode.
     """
 
     def __init__(
@@ -94,12 +101,13 @@ class ClipDataset(Dataset[ClipItem | ClipError | None]):
         seed: int = 0,
         on_bad_clip: OnBadClip = "stop",
         cache_bytes: int = 0,
+        crop_later: bool = False,
     ) -> None:
         if on_bad_clip not in get_args(OnBadClip):
             raise ValueError(f"on_bad_clip is one of {get_args(OnBadClip)}, got {on_bad_clip!r}")
         self.folder, self.clips, self.view = Path(folder), tuple(clips), view
         self.stride, self.max_frames = stride, max_frames
-        self.augment, self.seed, self.on_bad_clip = augment, seed, on_bad_clip
+        self.augment, self.seed, self.on_bad_clip, self.crop_later = augment, seed, on_bad_clip, crop_later
         self.lengths = [sampled_length(clip.num_frames, stride, max_frames) for clip in self.clips]
         self.targets = Targets(self.clips, encode, gloss_targets)
         self.cache = FrameCache([clip.num_frames for clip in self.clips], view.frame_size, cache_bytes)
@@ -129,6 +137,9 @@ class ClipDataset(Dataset[ClipItem | ClipError | None]):
             if get_worker_info() is None:
                 raise
             return error  # raised in a worker, it would arrive as a page of traceback instead of one line
+        if self.crop_later:
+            item = self.targets.item(clip, torch.from_numpy(frames), "frames")
+            return replace(item, view=torch.from_numpy(matrix), crop_size=self.view.crop_size)
         planes = apply(frames, matrix, self.view.crop_size)
         return self.targets.item(clip, torch.from_numpy(planes), "frames")
 
@@ -216,6 +227,7 @@ def collate(items: Sequence[ClipItem | ClipError | None]) -> ClipBatch | ClipErr
         return ClipBatch((), torch.empty(0, 3, 0, 0, dtype=torch.uint8), torch.empty(0, dtype=torch.int64), ())
     labels = [item.labels for item in clips if item.labels is not None]
     glosses = [item.gloss_targets for item in clips if item.gloss_targets is not None]
+    views = [item.view for item in clips if item.view is not None]
     return ClipBatch(
         ids=tuple(item.id for item in clips),
         frames=_joined([item.frames for item in clips]),
@@ -224,6 +236,8 @@ def collate(items: Sequence[ClipItem | ClipError | None]) -> ClipBatch | ClipErr
         labels=torch.nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=IGNORED) if labels else None,
         gloss_targets=torch.stack(glosses) if glosses else None,
         level=clips[0].level,
+        views=torch.stack(views) if views else None,
+        crop_size=clips[0].crop_size,
     )
 
 

@@ -58,3 +58,29 @@ def test_a_move_leaves_what_is_not_there_away() -> None:
     assert moved.labels is None
     assert moved.gloss_targets is None
     assert torch.equal(moved.frames, batch().frames)
+
+
+def test_pinning_takes_the_large_tensors_and_nothing_else() -> None:
+    pinned = []
+
+    class Watched(torch.Tensor):
+        def pin_memory(self, *_: object) -> torch.Tensor:
+            pinned.append(tuple(self.shape))
+            return self.as_subclass(torch.Tensor)
+
+    fields = {name: getattr(batch(), name).as_subclass(Watched) for name in ("frames", "labels", "gloss_targets")}
+    same = batch(**fields).pin_memory()
+    assert sorted(pinned) == [(2, 3), (2, 4), (8, 3, 7, 9)]
+    assert torch.equal(same.frames, batch().frames) and torch.equal(same.lengths, LENGTHS)
+    assert batch(labels=None, gloss_targets=None, frames=fields["frames"]).pin_memory().labels is None
+
+
+def test_frames_that_are_still_whole_are_cropped_on_the_way() -> None:
+    frames = torch.randint(0, 256, (8, 9, 9, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    views = torch.tensor([[[1.0, 0, 2], [0, 1, 1]], [[1.0, 0, 0], [0, 1, 4]]])
+    moved = batch(frames=frames, views=views, crop_size=5).to("cpu")
+    assert (moved.views, moved.frames.shape) == (None, (8, 3, 5, 5))
+    planes = frames.permute(0, 3, 1, 2)
+    assert torch.equal(moved.frames[:3], planes[:3, :, 1:6, 2:7])
+    assert torch.equal(moved.frames[3:], planes[3:, :, 4:9, 0:5])
+    assert torch.equal(moved.to("cpu").frames, moved.frames)

@@ -11,6 +11,7 @@ import torch
 from glossfree.corpora.manifest import PackedClip
 from glossfree.errors import ClipError
 from glossfree.video.augment import View
+from glossfree.video.batch import ClipBatch
 from glossfree.video.dataset import ClipDataset, ClipItem, FeatureDataset, clip_rng, collate
 from glossfree.video.pack import read_clip, write_clip
 from glossfree.video.sampling import sample_frames
@@ -173,3 +174,20 @@ def test_features_take_the_same_way_as_frames(clips: list[PackedClip], level: st
     assert batch.frames[:8].unique().tolist() == [4.0] and batch.frames[8:].unique().tolist() == [1.0]
     with pytest.raises(ValueError, match="'clip-2'"):
         FeatureDataset({k: v for k, v in features.items() if k != "clip-2"}, clips, level="frame_features")
+
+
+@pytest.mark.parametrize("augment", [True, False])
+def test_frames_cropped_later_are_those_cropped_now(folder: Path, clips: list[PackedClip], augment: bool):
+    datasets = [
+        ClipDataset(folder, clips, VIEW, stride=2, augment=augment, seed=3, encode=encode, crop_later=later)
+        for later in (False, True)
+    ]
+    now, later = (collate([dataset[index] for index in range(len(clips))]) for dataset in datasets)
+    assert isinstance(now, ClipBatch) and isinstance(later, ClipBatch)
+    assert later.views is not None and later.views.shape == (5, 2, 3)
+    assert later.frames.shape == (len(now.frames), SIZE, SIZE, 3) and later.frames.dtype == torch.uint8
+    moved = later.to("cpu")
+    assert moved.frames.shape == now.frames.shape and torch.equal(moved.lengths, now.lengths)
+    assert now.labels is not None and moved.labels is not None and torch.equal(moved.labels, now.labels)
+    difference = (moved.frames.int() - now.frames.int()).abs()
+    assert int(difference.max()) <= (1 if augment else 0)
