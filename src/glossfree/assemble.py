@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import copy
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -35,22 +36,41 @@ class Parts:
     temporal: TemporalEncoder
     mbart: MBartForConditionalGeneration
     trainable: tuple[nn.Parameter, ...] = ()
+    text_encoder: TextEncoder | None = None
 
-    def text_features(self, sentences: Iterable[str], ids: Iterable[Tensor], batch_size: int = 64) -> dict[str, Tensor]:
+    def text_features(
+        self,
+        sentences: Iterable[str],
+        ids: Iterable[Tensor],
+        batch_size: int = 64,
+        on_progress: Callable[[int], object] | None = None,
+    ) -> dict[str, Tensor]:
         """Sentences and their token ids -> {sentence: pooled features (E,)} of the frozen text encoder (section 3.2).
 
         Must run before `adapt`: the text encoder is mBART's encoder as it is before any video was seen.
+        `on_progress` is told the number of sentences of each batch.
         """
         encoder = TextEncoder(self.mbart.model.encoder)
+        device = next(encoder.parameters()).device
         features: dict[str, Tensor] = {}
-        pairs = list(zip(sentences, ids, strict=True))
-        for first in range(0, len(pairs), batch_size):
-            chunk = pairs[first : first + batch_size]
+        given = list(zip(sentences, ids, strict=True))
+        by_length = sorted(given, key=lambda pair: len(pair[1]))  # so that there is little padding
+        for first in range(0, len(by_length), batch_size):
+            chunk = by_length[first : first + batch_size]
             padded = nn.utils.rnn.pad_sequence([row for _, row in chunk], batch_first=True, padding_value=-100)
-            device = next(encoder.parameters()).device
             features |= zip((text for text, _ in chunk), encoder(padded.to(device)).cpu(), strict=True)
+            if on_progress is not None:
+                on_progress(len(chunk))
         encoder.encoder.requires_grad_(True)
-        return features
+        return {text: features[text] for text, _ in given}
+
+    def keep_text_encoder(self) -> None:
+        """Copy mBART's encoder for `pretraining`, which then reads the sentences of each batch.
+
+        Must run before `adapt`. Needed only where features depend on the batch (`pretrain.average_padding`).
+        """
+        copied = copy.deepcopy(self.mbart.model.encoder)
+        self.text_encoder = TextEncoder(copied, self.recipe.pretrain.average_padding)
 
     def adapt(self) -> None:
         """Put in the adapters and mark what trains, as the recipe says for vision and language (section 4.2)."""
@@ -80,9 +100,14 @@ class Parts:
         return HierarchicalEncoder(self.visual, self.temporal, LanguageEncoder(self.mbart.model.encoder), mapper)
 
     def pretraining(self, vectors: Tensor) -> PretrainingModel:
-        """Pseudo-gloss vectors (P, 300) -> the model of section 3.2, text features to be passed in."""
+        """Pseudo-gloss vectors (P, 300) -> the model of section 3.2, around the text encoder if one was kept.
+
+        The encoder is handed over, so that it leaves memory with the model.
+        """
+        settings = self.recipe.pretrain
+        text_encoder, self.text_encoder = self.text_encoder, None
         return PretrainingModel(
-            self.hierarchy(), self.head(vectors), None, logit_scale=self.recipe.pretrain.logit_scale
+            self.hierarchy(), self.head(vectors), text_encoder, settings.logit_scale, settings.average_padding
         )
 
     def head(self, vectors: Tensor) -> PseudoGlossHead:

@@ -7,6 +7,7 @@ at once, before anything is built.
 from __future__ import annotations
 
 import difflib
+import json
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -110,6 +111,8 @@ def _contradictions(recipe: Recipe) -> Iterator[str]:
         yield "temporal.downsample_after exceeds temporal.num_layers"
     if recipe.vision.weights and recipe.vision.backbone != "dinov2":
         yield f"vision.weights: no loader for the backbone {recipe.vision.backbone!r}"
+    if recipe.language.weights and not recipe.text.tokenizer:
+        yield "language.weights needs text.tokenizer: each row of its token table belongs to a piece"
     if recipe.pretrain.epochs and recipe.pretrain.batch_size == 1:
         yield "pretrain.batch_size 1 has no negatives: eq 4 would be 0"
     for name in ("pretrain", "finetune2"):
@@ -135,6 +138,7 @@ def _toml(item: Any) -> str:
     if isinstance(item, bool):
         return "true" if item else "false"
     if isinstance(item, str):
-        escaped = item.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{escaped}"'
+        return json.dumps(item, ensure_ascii=False)  # its escapes are all TOML's
+    if isinstance(item, tuple):
+        return f"[{', '.join(map(_toml, item))}]"
     return repr(item)

@@ -38,7 +38,11 @@ def pad(rows: Sequence[Sequence[int]], fill: int) -> Tensor:
 
 
 class DenoisingLoader:
-    """Every sentence once per epoch, with noise that depends on (seed, epoch, sentence) only."""
+    """Every sentence once per epoch, with noise that depends on (seed, epoch, sentence) only.
+
+    Of `world_size` processes each reads the sentences rank, rank + world_size ... of every batch; those of a last batch
+    that is too small for all join the batch before it.
+    """
 
     def __init__(
         self,
@@ -50,18 +54,29 @@ class DenoisingLoader:
         mean_span: float,
         shuffle: bool,
         seed: int,
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
         self.sentences, self.tokenizer = list(sentences), tokenizer
         self.batch_size, self.mask_ratio, self.mean_span = batch_size, mask_ratio, mean_span
-        self.shuffle, self.seed, self.epoch = shuffle, seed, 0
+        self.shuffle, self.seed, self.epoch, self.position = shuffle, seed, 0, 0
+        self.rank, self.world_size = rank, world_size
 
-    def set_epoch(self, epoch: int) -> None:
-        """Other noise and another order; where nothing is shuffled (dev) the noise stays the same, too."""
-        self.epoch = epoch if self.shuffle else 0
+    def set_epoch(self, epoch: int, position: int = 0) -> None:
+        """Other noise and another order, past the first `position` steps; where nothing is shuffled (dev) the noise
+        stays the same, too."""
+        self.epoch, self.position = (epoch if self.shuffle else 0), position
 
     def __len__(self) -> int:
         """Batches of an epoch."""
-        return -(-len(self.sentences) // self.batch_size)
+        return len(self._starts())
+
+    def _starts(self) -> list[int]:
+        """Where in the order each batch begins."""
+        starts = list(range(0, len(self.sentences), self.batch_size))
+        if len(starts) > 1 and len(self.sentences) - starts[-1] < self.world_size:
+            starts.pop()
+        return starts
 
     def num_steps(self, epochs: int) -> int:
         """All steps of the epochs 0 .. epochs-1."""
@@ -76,8 +91,9 @@ class DenoisingLoader:
         order = np.arange(len(self.sentences))
         if self.shuffle:
             np.random.default_rng([self.seed, self.epoch]).shuffle(order)
-        for first in range(0, len(order), self.batch_size):
-            yield self._batch([self.sentences[i] for i in order[first : first + self.batch_size]])
+        starts = self._starts()
+        for first, end in list(zip(starts, [*starts[1:], len(order)], strict=True))[self.position :]:
+            yield self._batch([self.sentences[i] for i in order[first:end][self.rank :: self.world_size]])
 
     def _batch(self, sentences: list[str]) -> TextBatch:
         noised = [

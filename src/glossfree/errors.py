@@ -48,3 +48,13 @@ class ModelError(GlossfreeError):
 
 class RunError(GlossfreeError):
     """A run folder that cannot be written, resumed or read, or a training that cannot go on."""
+
+
+class Interrupted(GlossfreeError):
+    """A training that was asked to stop, and has saved where it stands; `signal` says by what."""
+
+    def __init__(self, signal: int, stage: str, step: int, steps: int, folder: Path) -> None:
+        super().__init__(
+            f"stopped and saved at step {step} of {steps} of {stage}", where=folder, remedy="--resume goes on"
+        )
+        self.signal = signal

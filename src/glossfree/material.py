@@ -14,10 +14,12 @@ from glossfree.corpora.manifest import Manifest, PackedClip, unique_texts
 from glossfree.denoising import DenoisingLoader
 from glossfree.device import best_device
 from glossfree.errors import CorpusError, RecipeError
+from glossfree.hub import TOKENIZER, folder_of
 from glossfree.recipe import Recipe, StageConfig
 from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
 from glossfree.text.tokenizer import SentenceTokenizer
 from glossfree.text.vectors import PROTOTYPES, load_vectors
+from glossfree.training.processes import Processes
 from glossfree.training.stage import Loader
 from glossfree.video.augment import View
 from glossfree.video.cache import FrameCache
@@ -27,15 +29,18 @@ from glossfree.video.sampler import ClipSampler, make_loader
 
 @dataclass(frozen=True)
 class Material:
-    """A corpus as a recipe sees it. `kept_ids`: rows of the original token table, where one was trimmed."""
+    """A corpus as a recipe sees it."""
 
     recipe: Recipe
     manifest: Manifest
     tokenizer: SentenceTokenizer
     glosses: PseudoGlosses
     vectors: Tensor  # (P, 300)
-    kept_ids: tuple[int, ...] = ()
     caches: dict[str, FrameCache] = field(default_factory=dict, repr=False, compare=False)
+
+    def kept_ids(self) -> list[int]:
+        """Rows of the token table of the tokenizer that the recipe names, one for each token; none if it names none."""
+        return self.tokenizer.rows_in(_original(self.recipe)) if self.recipe.text.tokenizer else []
 
     def token_ids(self, sentences: Sequence[str]) -> list[Tensor]:
         """Sentences -> token ids (L,) each."""
@@ -67,6 +72,8 @@ class Material:
             mean_span=stage.mean_span,
             shuffle=split == "train",
             seed=self.recipe.seed,
+            rank=Processes.here().rank,
+            world_size=Processes.here().size,
         )
 
     def clip_loader(self, split: str, stage: StageConfig, *, training: bool = False) -> Loader | None:
@@ -87,6 +94,7 @@ class Material:
             seed=self.recipe.seed,
             cache_bytes=data.cache_megabytes * 1_000_000,
             crop_later=best_device().type != "cpu",
+            on_bad_clip=data.on_bad_clip if training else "stop",
         )
         # every stage reads the same frames: those that one has decoded, the next finds in memory
         dataset.cache = self.caches.setdefault(split, dataset.cache)
@@ -108,6 +116,8 @@ class Material:
             seed=self.recipe.seed,
             max_frames_per_batch=self.recipe.data.max_frames_per_batch,
             min_clips=2 if stage is self.recipe.pretrain else 1,  # a clip alone has no negatives (eq 4)
+            rank=Processes.here().rank,
+            world_size=Processes.here().size,
         )
         workers = self.recipe.data.num_workers if isinstance(dataset, ClipDataset) else 0
         return make_loader(dataset, sampler, num_workers=workers, seed=self.recipe.seed)
@@ -126,10 +136,13 @@ def view_of(recipe: Recipe) -> View:
     )
 
 
-def gather(recipe: Recipe, folder: Path, *, tokenizer: SentenceTokenizer | None = None) -> Material:
+def gather(
+    recipe: Recipe, folder: Path, *, tokenizer: SentenceTokenizer | None = None, to_train: bool = True
+) -> Material:
     """Recipe and prepared corpus -> Material. `tokenizer`: the one of the run that this one goes on from.
 
-    Raises CorpusError if the corpus has no pseudo-glosses yet, RecipeError if its frames have another size.
+    Raises CorpusError if the corpus has no pseudo-glosses yet or, where it is `to_train` on, from other splits than
+    the recipe's; RecipeError if its frames have another size.
     """
     manifest = Manifest.load(folder)
     size = manifest.corpus.get("frame_size", recipe.data.frame_size)
@@ -139,20 +152,44 @@ def gather(recipe: Recipe, folder: Path, *, tokenizer: SentenceTokenizer | None 
             where=folder,
             remedy=f"prepare it again with --frame-size {recipe.data.frame_size}, or --set data.frame_size={size}",
         )
-    for name in (PSEUDO_GLOSSES, PROTOTYPES):
-        if not (folder / name).is_file():
-            raise CorpusError(f"no {name}", where=folder, remedy=f"make it with: glossfree glosses {folder}")
-    sentences = [clip.text for clip in manifest.split("train")]
-    kept: Sequence[int] = ()
+    glosses = glosses_of(folder)
+    if to_train:
+        _check_splits(recipe.pseudo_glosses.splits, glosses.splits, folder)
+    vectors = torch.as_tensor(load_vectors(_made(folder, PROTOTYPES), glosses.inventory))
     if tokenizer is None:
-        tokenizer, kept = _tokenizer(recipe, sentences)
-    glosses = PseudoGlosses.load(folder / PSEUDO_GLOSSES)
-    vectors = torch.as_tensor(load_vectors(folder / PROTOTYPES, glosses.inventory))
-    return Material(recipe, manifest, tokenizer, glosses, vectors, tuple(kept))
+        tokenizer = tokenizer_of(recipe, manifest)
+    return Material(recipe, manifest, tokenizer, glosses, vectors)
 
 
-def _tokenizer(recipe: Recipe, sentences: Sequence[str]) -> tuple[SentenceTokenizer, Sequence[int]]:
-    text = recipe.text
+def _check_splits(wanted: Sequence[str], found: Sequence[str], folder: Path) -> None:
+    """Raise CorpusError unless the inventory was made from the splits that the recipe names, in whatever order."""
+    if set(wanted) != set(found):
+        raise CorpusError(
+            f"made from {', '.join(found)}; pseudo_glosses.splits says {', '.join(wanted)}",
+            where=folder / PSEUDO_GLOSSES,
+            remedy=f"make it again: glossfree glosses {folder} --splits {','.join(wanted)}",
+        )
+
+
+def glosses_of(folder: Path) -> PseudoGlosses:
+    """The pseudo-glosses of a prepared corpus. Raises CorpusError if it has none yet."""
+    return PseudoGlosses.load(_made(folder, PSEUDO_GLOSSES))
+
+
+def tokenizer_of(recipe: Recipe, manifest: Manifest) -> SentenceTokenizer:
+    """The tokenizer that the recipe names, trimmed to the training sentences of a corpus, or one trained on them."""
+    text, sentences = recipe.text, [clip.text for clip in manifest.split("train")]
     if not text.tokenizer:
-        return SentenceTokenizer.train(sentences, text.num_pieces, text.language), ()
-    return SentenceTokenizer.load(text.tokenizer, text.language).trimmed(sentences)
+        return SentenceTokenizer.train(sentences, text.num_pieces, text.language)
+    return _original(recipe).trimmed(sentences)[0]
+
+
+def _original(recipe: Recipe) -> SentenceTokenizer:
+    return SentenceTokenizer.load(folder_of(recipe.text.tokenizer, TOKENIZER), recipe.text.language)
+
+
+def _made(folder: Path, name: str) -> Path:
+    """A file that `glossfree glosses` makes. Raises CorpusError if it has not."""
+    if not (folder / name).is_file():
+        raise CorpusError(f"no {name}", where=folder, remedy=f"make it with: glossfree glosses {folder}")
+    return folder / name

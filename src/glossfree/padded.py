@@ -28,8 +28,14 @@ class Padded:
         steps = torch.arange(self.values.shape[1], device=self.values.device)
         return steps[None, :] < self.lengths[:, None]
 
-    def mean(self) -> Tensor:
-        """Average over the real positions: (B, D) (section 3.2: "average pooling over frame and token sequences")."""
+    def mean(self, *, padding: bool = False) -> Tensor:
+        """Average over the real positions: (B, D) (section 3.2: "average pooling over frame and token sequences").
+
+        With `padding`, over all T positions, whatever stands behind a sequence's end: what the released code does. The
+        result then depends on the longest sequence beside it.
+        """
+        if padding:
+            return self.values.mean(dim=1)
         total = self.values.masked_fill(~self.mask[..., None], 0.0).sum(dim=1)
         return total / self.lengths.clamp(min=1)[:, None].to(self.values.dtype)
 

@@ -6,12 +6,13 @@ authors' training code), *derived* (follows from Table 3), *assumed* (ours). `gl
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Standing = Literal["stated", "released", "derived", "assumed"]
 Trained = Literal["adapters", "all", "none"]
+Split = Literal["train", "dev", "test"]
 
 
 def value(default: Any, standing: Standing, meaning: str, **limits: Any) -> Any:
@@ -42,6 +43,9 @@ class DataConfig(Section):
     resize: float = value(0.2, "released", "fraction, drawn in +-resize", ge=0, lt=1)
     translation: float = value(10.0, "released", "pixels of the packed frame, drawn in +-translation", ge=0)
     num_workers: int = value(2, "assumed", "loader processes", ge=0)
+    on_bad_clip: Literal["stop", "skip"] = value(
+        "stop", "assumed", "a clip that cannot be read in training stops it, or is left out, counted and named"
+    )
     cache_megabytes: int = value(0, "assumed", "memory for decoded frames; 0 = decode them every epoch", ge=0)
     max_frames_per_batch: int = value(0, "assumed", "frames in one forward pass; a step of more is computed in several "
                                       "and their gradients add up; 0 = no limit", ge=0)  # fmt: skip
@@ -51,8 +55,8 @@ class TextConfig(Section):
     """Sentences to token ids."""
 
     language: str = value("de_DE", "stated", "mBART language code of the sentences")
-    tokenizer: str = value("", "derived", "folder with sentencepiece.bpe.model, trimmed to the training sentences; "
-                           "empty: train pieces on them")  # fmt: skip
+    tokenizer: str = value("", "derived", "folder with sentencepiece.bpe.model, or hub:owner/name, trimmed to the "
+                           "training sentences; empty: train pieces on them")  # fmt: skip
     num_pieces: int = value(500, "assumed", "pieces when they are trained on the corpus", ge=32)
     vocabulary_size: int = value(2172, "derived", "tokens where no corpus is at hand (parameter counts)", ge=8)
     max_tokens: int = value(128, "assumed", "tokens of a sentence, special ones included", ge=4)
@@ -62,7 +66,7 @@ class VisionConfig(Section):
     """Frame level: DINOv2 ViT-S/14 with LoRA on its top blocks, then linear and BatchNorm (section 3.1)."""
 
     backbone: str = value("dinov2", "stated", "name in VISION")
-    weights: str = value("", "stated", "folder or .pth with pretrained weights; empty: random")
+    weights: str = value("", "stated", "folder or .pth with pretrained weights, or hub:owner/name; empty: random")
     hidden_size: int = value(384, "stated", "width of the ViT (ViT-S)", ge=1)
     num_layers: int = value(12, "stated", "blocks (ViT-S)", ge=1)
     num_heads: int = value(6, "stated", "attention heads (ViT-S)", ge=1)
@@ -93,7 +97,7 @@ class TemporalConfig(Section):
 class LanguageConfig(Section):
     """Video level and decoder: mBART-large-cc25 with LoRA on q and v (sections 3.1 and 4.2)."""
 
-    weights: str = value("", "stated", "folder with pretrained mBART weights; empty: random")
+    weights: str = value("", "stated", "folder with pretrained mBART weights, or hub:owner/name; empty: random")
     hidden_size: int = value(1024, "stated", "width E", ge=2)
     num_layers: int = value(12, "stated", "layers of encoder and of decoder", ge=1)
     num_heads: int = value(16, "stated", "attention heads", ge=1)
@@ -110,12 +114,19 @@ class PseudoGlossConfig(Section):
     """Pseudo-glosses and the head that scores them (section 3.2)."""
 
     num_pseudo_glosses: int = value(2322, "derived", "P where no corpus is at hand (parameter counts)", ge=1)
+    splits: tuple[Split, ...] = value(("train",), "assumed", "splits whose sentences make the inventory, in any order "
+                                      "(released: all three)", min_length=1)  # fmt: skip
     vector_size: int = value(300, "stated", "width of a prototype (fastText)", ge=1)
     dropout: float = value(0.2, "released", "dropout before the linear layer of the head", ge=0, lt=1)
     prototype_temperature: float = value(0.1, "stated", "start of tau_p", ge=0.01, le=1)
     time_temperature: float = value(0.1, "stated", "start of tau_t", ge=0.01, le=1)
     learn_temperatures: bool = value(True, "stated", "whether both are learnt (fixed in the released code)")
     train_prototypes: bool = value(True, "derived", "whether the prototypes are learnt (Table 3 counts them)")
+
+    @field_validator("splits")
+    @classmethod
+    def _in_one_order(cls, splits: tuple[Split, ...]) -> tuple[Split, ...]:
+        return tuple(name for name in get_args(Split) if name in splits)
 
 
 class StageConfig(BaseModel):
@@ -152,6 +163,27 @@ class PretrainConfig(StageConfig):
     pseudo_gloss_weight: float = value(10.0, "assumed", "lambda of eq 5 (Table 2: more was better)", ge=0)
     contrastive_weight: float = value(1.0, "stated", "weight of eq 4", ge=0)
     logit_scale: float = value(1 / 0.07, "assumed", "start of 1/tau in eq 4 (CLIP's)", gt=0)
+    pseudo_gloss_loss: Literal["cross_entropy", "sigmoid_cross_entropy"] = value(
+        "cross_entropy", "stated", "eq 3's scores against their targets, as they are or (released) behind a sigmoid"
+    )
+    contrastive_loss: Literal["cross_entropy", "divergence"] = value(
+        "cross_entropy", "stated", "eq 4: CLIP's, or (released) the divergence from a softened identity"
+    )
+    identity_sharpness: float = value(
+        10.0, "assumed", "s of the divergence's targets, softmax(s x identity) along rows (GFSLT-VLP's)", gt=0
+    )
+    average_padding: bool = value(False, "assumed", "whether eq 4's averages run over padding, too (released), and so "
+                                  "depend on the clips of a forward pass")  # fmt: skip
+
+
+class TrainingConfig(Section):
+    """How all stages are carried out."""
+
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = value(
+        "auto", "assumed", "of forward passes; auto: bf16 where the device is fast in it, fp16 on older GPUs, else fp32"
+    )
+    checkpoint_minutes: float = value(10.0, "assumed", "minutes between two checkpoints within an epoch; each epoch "
+                                      "ends with one; 0: after every step", ge=0)  # fmt: skip
 
 
 class DecodeConfig(Section):
@@ -161,6 +193,12 @@ class DecodeConfig(Section):
     max_new_tokens: int = value(100, "assumed", "tokens of a translation at most", ge=1)
     length_penalty: float = value(1.0, "assumed", "exponent of the length in a beam's score")
     batch_size: int = value(16, "assumed", "clips decoded together", ge=1)
+
+
+class ScoresConfig(Section):
+    """What is done to both sides before they are compared (the rest follows from the corpus's language)."""
+
+    append: str = value("", "assumed", 'text behind every hypothesis and every reference (released: " .")')
 
 
 class Recipe(Section):
@@ -178,4 +216,6 @@ class Recipe(Section):
     pretrain: PretrainConfig = PretrainConfig()
     finetune1: StageConfig = StageConfig()
     finetune2: StageConfig = StageConfig(epochs=200)
+    training: TrainingConfig = TrainingConfig()
     decode: DecodeConfig = DecodeConfig()
+    scores: ScoresConfig = ScoresConfig()

@@ -6,7 +6,6 @@ The folder holds `model.json` (what it is, and the SHA-256 of every other file),
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from glossfree.errors import ModelError
 from glossfree.material import view_of
 from glossfree.models.prototypes import PseudoGlossHead
 from glossfree.models.translator import TranslationModel
-from glossfree.models.weights import load
+from glossfree.models.weights import digest, load
 from glossfree.recipe import Recipe
 from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
 from glossfree.text.tokenizer import SentenceTokenizer
@@ -163,6 +162,7 @@ class SignTranslator:
             max_new_tokens=decode.max_new_tokens,
             length_penalty=decode.length_penalty,
             num_return_sequences=num_hypotheses,
+            suppressed=self.tokenizer.never_written,
         )
         return [
             tuple(
@@ -214,12 +214,6 @@ def restore(
         load(head, head_tensors, where=str(where))
     load(model, {n: t for n, t in tensors.items() if not n.startswith("head.")}, where=str(where))
     return model, head
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file, as hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def verify(folder: Path) -> dict[str, Any]:

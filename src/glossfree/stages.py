@@ -8,21 +8,42 @@ finetune2  everything that is trainable                                  (sectio
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from transformers import MBartForConditionalGeneration
 
 from glossfree.denoising import TextBatch
-from glossfree.losses import contrastive_loss, pretraining_loss, pseudo_gloss_loss, translation_loss
+from glossfree.losses import (
+    contrastive_divergence,
+    contrastive_loss,
+    pretraining_loss,
+    pseudo_gloss_loss,
+    sigmoid_pseudo_gloss_loss,
+    translation_loss,
+)
 from glossfree.models.language import IGNORED, shift_right
 from glossfree.models.pretraining import PretrainingModel
 from glossfree.models.translator import TranslationModel
 from glossfree.models.weights import state
+from glossfree.recipe import PretrainConfig
 from glossfree.video.batch import ClipBatch
 
 STAGES = ("denoise", "pretrain", "finetune1", "finetune2")
+PseudoGlossLoss = Callable[[Tensor, Tensor], Tensor]  # scores, targets
+ContrastiveLoss = Callable[[Tensor, Tensor, Tensor], Tensor]  # pooled video and text features, 1 / tau
+
+
+def objectives(pretrain: PretrainConfig) -> tuple[PseudoGlossLoss, ContrastiveLoss]:
+    """What a recipe takes for L_PG and for L_VLA: the paper's (eqs 3 and 4), or what its released code computes."""
+    gloss = {"cross_entropy": pseudo_gloss_loss, "sigmoid_cross_entropy": sigmoid_pseudo_gloss_loss}
+    contrast: dict[str, ContrastiveLoss] = {
+        "cross_entropy": contrastive_loss,
+        "divergence": partial(contrastive_divergence, sharpness=pretrain.identity_sharpness),
+    }
+    return gloss[pretrain.pseudo_gloss_loss], contrast[pretrain.contrastive_loss]
 
 
 class BaseStage(nn.Module):
@@ -56,6 +77,10 @@ class BaseStage(nn.Module):
         statistics = {name: tensor for name, tensor in state(self.model).items() if name not in parameters}
         return {**self.trained(), **statistics}
 
+    def left_behind(self) -> dict[str, Tensor]:
+        """What a finished stage leaves: the whole model."""
+        return state(self.model)
+
 
 class DenoisingStage(BaseStage):
     """Noised sentence in, sentence out: gives encoder and decoder something to know before they see a video."""
@@ -81,7 +106,8 @@ class PretrainingStage(BaseStage):
     """Eqs 1-5: pseudo-glosses at the segment level, contrast with the sentence at the video level.
 
     `text_features` maps each sentence to its pooled features (E,): the text encoder is frozen, so that it runs once
-    per distinct sentence, before this stage begins.
+    per distinct sentence, before this stage begins. Where the model has a text encoder, that reads each batch instead.
+    `pseudo_gloss` and `contrastive` compute eqs 3 and 4, as `pseudo_gloss_loss` and `contrastive_loss` do.
     """
 
     model: PretrainingModel
@@ -92,9 +118,11 @@ class PretrainingStage(BaseStage):
         text_features: dict[str, Tensor],
         pseudo_gloss_weight: float,
         contrastive_weight: float,
+        pseudo_gloss: PseudoGlossLoss = pseudo_gloss_loss,
+        contrastive: ContrastiveLoss = contrastive_loss,
     ) -> None:
         super().__init__("pretrain", model)
-        self.text_features = text_features
+        self.text_features, self.pseudo_gloss, self.contrastive = text_features, pseudo_gloss, contrastive
         self.pseudo_gloss_weight, self.contrastive_weight = pseudo_gloss_weight, contrastive_weight
 
     def forward(self, batch: ClipBatch) -> dict[str, Tensor]:
@@ -105,13 +133,15 @@ class PretrainingStage(BaseStage):
     def separable(self, batch: ClipBatch) -> tuple[dict[str, Tensor], tuple[Tensor, Tensor]]:
         """A batch -> L_PG, a mean over its clips, and pooled video and text features (B, E), which eq 4 compares."""
         assert batch.gloss_targets is not None
-        output = self.model(batch.frames, batch.lengths, level=batch.level)
-        text = torch.stack([self.text_features[sentence] for sentence in batch.texts]).to(output.video.device)
-        return {"pseudo_gloss": pseudo_gloss_loss(output.gloss.scores, batch.gloss_targets)}, (output.video, text)
+        output = self.model(batch.frames, batch.lengths, batch.labels, level=batch.level)
+        text = output.text
+        if text is None:
+            text = torch.stack([self.text_features[sentence] for sentence in batch.texts]).to(output.video.device)
+        return {"pseudo_gloss": self.pseudo_gloss(output.gloss.scores, batch.gloss_targets)}, (output.video, text)
 
     def joint(self, video: Tensor, text: Tensor) -> dict[str, Tensor]:
         """Pooled features of all clips of a step -> L_VLA: each clip against all others, in whatever batches."""
-        return {"contrastive": contrastive_loss(video, text, self.model.scale())}
+        return {"contrastive": self.contrastive(video, text, self.model.scale())}
 
     def total(self, losses: dict[str, Tensor]) -> Tensor:
         """L_PG and L_VLA -> L_pre (eq 5)."""
@@ -121,6 +151,10 @@ class PretrainingStage(BaseStage):
             contrastive_weight=self.contrastive_weight,
             pseudo_gloss_weight=self.pseudo_gloss_weight,
         )
+
+    def left_behind(self) -> dict[str, Tensor]:
+        """All but the text encoder: it is mBART's as it was, and nothing reads it again."""
+        return {name: tensor for name, tensor in super().left_behind().items() if not name.startswith("text_encoder.")}
 
 
 class TranslationStage(BaseStage):

@@ -9,23 +9,22 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from glossfree.assemble import Parts, assemble
+from glossfree.assemble import Parts
 from glossfree.config import dump_recipe
-from glossfree.corpora.manifest import unique_texts
 from glossfree.device import best_device
 from glossfree.errors import RunError
 from glossfree.material import Material
 from glossfree.models.hierarchy import HierarchicalEncoder
-from glossfree.models.pretrained import load_dinov2, load_mbart
 from glossfree.models.translator import TranslationModel
-from glossfree.models.vision import Dinov2ClassToken
-from glossfree.models.weights import load, state
+from glossfree.models.weights import load
 from glossfree.progress import Console
 from glossfree.recipe import Recipe, StageConfig
-from glossfree.stages import STAGES, BaseStage, DenoisingStage, PretrainingStage, TranslationStage
+from glossfree.stages import STAGES, BaseStage, DenoisingStage, PretrainingStage, TranslationStage, objectives
 from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
 from glossfree.text.tokenizer import SentenceTokenizer
+from glossfree.text_features import TEXT_FEATURES, text_features_of
 from glossfree.training.loop import Plan, train
+from glossfree.training.processes import Processes
 from glossfree.training.run import Run, load_tensors, save_tensors
 from glossfree.training.stage import Loader
 
@@ -33,15 +32,18 @@ TOKENIZER = "tokenizer"
 
 
 class Workflow:
-    """A recipe on a corpus in a run folder. Weights of finished stages come from `run`, else from `start`."""
+    """A recipe on a corpus in a run folder. Weights of finished stages come from `run`, else from `start`.
+
+    `parts`: for this many tokens, with the pretrained weights that the recipe names.
+    """
 
     def __init__(
-        self, recipe: Recipe, material: Material, run: Run, console: Console, start: Run | None = None
+        self, recipe: Recipe, material: Material, parts: Parts, run: Run, console: Console, start: Run | None = None
     ) -> None:
         self.recipe, self.material, self.run, self.console, self.start = recipe, material, run, console, start
-        self.parts: Parts = assemble(recipe, len(material.tokenizer))
-        self._load_pretrained()
+        self.parts = parts
         self.device = best_device()
+        self.group = Processes.here()
         self.translation: TranslationModel | None = None
 
     def train(self, stages: Sequence[str] = STAGES) -> None:
@@ -50,8 +52,12 @@ class Workflow:
         for name in stages:
             # new modules start the same whether the stages before were trained just now or loaded from files
             torch.manual_seed(zlib.crc32(f"{self.recipe.seed}/{name}".encode()))
-            if name == "pretrain" and self._planned(name):
-                features = self._text_features()
+            if name == "pretrain" and self._planned(name) and self._finished(name) is None:
+                nn.Module.to(self.parts.mbart, self.device)
+                if self.recipe.pretrain.average_padding:  # a sentence's features then depend on its batch
+                    self.parts.keep_text_encoder()
+                else:
+                    features = text_features_of(self.parts, self.material, self.run, self.console)
             if name != "denoise" and not self.parts.trainable:
                 self.parts.adapt()
             if not self._planned(name):
@@ -64,22 +70,16 @@ class Workflow:
             self.console.say(f"{name}: {settings.epochs} epochs, batches of {settings.batch_size}, {counts}")
             train_loader, dev_loader = self._loaders(name, settings)
             train(stage, train_loader, dev_loader, self._plan(settings), self.run, self.console)
-            save_tensors(self.run.weights(name), state(stage.model), {"stage": name})
-            for leftover in ("last", "best"):
-                self.run.checkpoint(name, leftover).unlink(missing_ok=True)
+            if self.group.is_main:
+                self._leave(name, stage)
+            self.group.wait()
 
-    def _load_pretrained(self) -> None:
-        """Weights of DINOv2 and mBART, where the recipe names them, with a census for the log and the run."""
-        vision, language = self.recipe.vision.weights, self.recipe.language.weights
-        if vision:
-            backbone = self.parts.visual.backbone
-            assert isinstance(backbone, Dinov2ClassToken)  # the recipe allows weights for no other
-            census = load_dinov2(backbone, Path(vision))
-            self.console.say(f"{vision}: {census}")
-        if language:
-            kept = self.material.kept_ids or None
-            census = load_mbart(self.parts.mbart, Path(language), kept)
-            self.console.say(f"{language}: {census}")
+    def _leave(self, name: str, stage: BaseStage) -> None:
+        """Keep the weights of a finished stage, and nothing that was only needed on the way."""
+        save_tensors(self.run.weights(name), stage.left_behind(), {"stage": name})
+        checkpoints = [self.run.checkpoint(name, kind) for kind in ("last", "best")]
+        for leftover in (*checkpoints, self.run.folder / TEXT_FEATURES):
+            leftover.unlink(missing_ok=True)
 
     def _planned(self, name: str) -> bool:
         return bool(getattr(self.recipe, name).epochs)
@@ -93,6 +93,8 @@ class Workflow:
             max_grad_norm=settings.max_grad_norm,
             seed=self.recipe.seed,
             keep=settings.keep,
+            precision=self.recipe.training.precision,
+            checkpoint_minutes=self.recipe.training.checkpoint_minutes,
         )
 
     def _build(self, name: str, features: dict[str, Tensor]) -> BaseStage:
@@ -101,9 +103,9 @@ class Workflow:
         if name == "denoise":
             return DenoisingStage(parts.mbart, material.tokenizer.pad_id, self.recipe.denoise.label_smoothing)
         if name == "pretrain":
-            weights = self.recipe.pretrain
-            model = parts.pretraining(material.vectors)
-            return PretrainingStage(model, features, weights.pseudo_gloss_weight, weights.contrastive_weight)
+            pretrain, model = self.recipe.pretrain, parts.pretraining(material.vectors)
+            weights = pretrain.pseudo_gloss_weight, pretrain.contrastive_weight
+            return PretrainingStage(model, features, *weights, *objectives(pretrain))
         if self.translation is None:
             self.translation = parts.translation()
         parts.thaw()
@@ -137,21 +139,20 @@ class Workflow:
             loaders.append(self.material.feature_loader(split, settings, features, training=split == "train"))
         return loaders[0], loaders[1]
 
-    def _text_features(self) -> dict[str, Tensor]:
-        """The frozen text encoder's features of every sentence of train and dev, each computed once."""
-        sentences = unique_texts([*self.material.clips("train"), *self.material.clips("dev")])
-        nn.Module.to(self.parts.mbart, self.device)
-        return self.parts.text_features(sentences, self.material.token_ids(sentences))
-
     def _restore(self, name: str, stage: BaseStage) -> bool:
-        """Load a finished stage's weights from this run; earlier stages' also from the run that it starts from."""
-        for run in (self.run, self.start if name in ("denoise", "pretrain") else None):
-            if run is not None and run.weights(name).is_file():
-                tensors, _ = load_tensors(run.weights(name))
-                load(stage.model, tensors, where=str(run.weights(name)))
-                self.console.say(f"{name}: finished before, weights from {run.weights(name)}")
-                return True
-        return False
+        """Load the weights of a stage that is finished."""
+        run = self._finished(name)
+        if run is None:
+            return False
+        tensors, _ = load_tensors(run.weights(name))
+        load(stage.model, tensors, where=str(run.weights(name)))
+        self.console.say(f"{name}: finished before, weights from {run.weights(name)}")
+        return True
+
+    def _finished(self, name: str) -> Run | None:
+        """The run that has finished a stage: this one or, before fine-tuning, the one that it starts from."""
+        runs = (self.run, self.start if name in ("denoise", "pretrain") else None)
+        return next((run for run in runs if run is not None and run.weights(name).is_file()), None)
 
 
 @torch.no_grad()
@@ -169,27 +170,35 @@ def segment_features(
                 id: rows[i, :n] for i, (id, n) in enumerate(zip(batch.ids, segments.lengths.tolist(), strict=True))
             }
             advance(1)
-    return features
+    return {clip: rows for part in Processes.here().objects(features) for clip, rows in part.items()}
 
 
 def start_run(folder: Path, recipe: Recipe, material: Material, *, resume: bool, facts: dict[str, object]) -> Run:
     """Make (or reopen) a run folder that holds all that its model needs: recipe, tokenizer, pseudo-glosses.
 
-    Raises RunError if there is a run already that is not to be resumed, or one of another recipe or other sentences.
+    Raises RunError as `reopens` does.
     """
-    run, tokenizer, glosses = Run(folder), folder / TOKENIZER, folder / PSEUDO_GLOSSES
-    reopened = run.recipe.is_file()
-    if not reopened:  # a recipe is written last: where one is, all the rest is
-        material.tokenizer.save(tokenizer)
-        material.glosses.save(glosses)
-    run.start(dump_recipe(recipe), {"corpus": str(material.manifest.folder.resolve()), **facts}, resume=resume)
-    if reopened:
-        mine = (SentenceTokenizer.load(tokenizer).sha256, PseudoGlosses.load(glosses).sha256)
-        if mine != (material.tokenizer.sha256, material.glosses.sha256):
-            corpus = run.read_json("run.json")["corpus"]
-            problem = f"was started with other sentences or pseudo-glosses, from {corpus}"
-            raise RunError(problem, where=folder, remedy="resume with that corpus as it was, or name another --run")
+    run = Run(folder)
+    if not reopens(run, recipe, material, resume=resume):
+        material.tokenizer.save(folder / TOKENIZER)
+        material.glosses.save(folder / PSEUDO_GLOSSES)
+        # the recipe is written last: where one is, all the rest is
+        run.start(dump_recipe(recipe), {"corpus": str(material.manifest.folder.resolve()), **facts}, resume=resume)
     return run
+
+
+def reopens(run: Run, recipe: Recipe, material: Material, *, resume: bool) -> bool:
+    """Whether there is a run already, to go on with; nothing is written.
+
+    Raises RunError if there is one that is not to be resumed, or one of another recipe or other sentences.
+    """
+    if not run.reopens(dump_recipe(recipe), resume=resume):
+        return False
+    mine = SentenceTokenizer.load(run.folder / TOKENIZER), PseudoGlosses.load(run.folder / PSEUDO_GLOSSES)
+    if [each.sha256 for each in mine] != [material.tokenizer.sha256, material.glosses.sha256]:
+        problem = f"was started with other sentences or pseudo-glosses, from {run.read_json('run.json')['corpus']}"
+        raise RunError(problem, where=run.folder, remedy="resume with that corpus as it was, or name another --run")
+    return True
 
 
 def _count(stage: BaseStage) -> int:

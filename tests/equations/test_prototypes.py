@@ -41,7 +41,8 @@ def test_scores_are_the_sum_over_real_segments_of_both_softmaxes() -> None:
     features, prototypes = inputs()
     sims = naive_similarity(features, prototypes)
     mask = torch.arange(S) < torch.tensor(LENGTHS)[:, None]
-    timeline = localise(torch.tensor(sims), mask, torch.tensor(TAU_P), torch.tensor(TAU_T))
+    exact = [torch.tensor(each, dtype=torch.float64) for each in (sims, TAU_P, TAU_T)]
+    timeline = localise(exact[0], mask, exact[1], exact[2])
     scores = gloss_scores(timeline)
     for clip, length in enumerate(LENGTHS):
         for gloss in range(P):
@@ -51,9 +52,9 @@ def test_scores_are_the_sum_over_real_segments_of_both_softmaxes() -> None:
                 over_prototypes = math.exp(row[gloss] / TAU_P) / sum(math.exp(each / TAU_P) for each in row)
                 column = [sims[clip][other][gloss] for other in range(length)]
                 over_time = math.exp(row[gloss] / TAU_T) / sum(math.exp(each / TAU_T) for each in column)
-                assert abs(float(timeline[clip, step, gloss]) - over_prototypes * over_time) < 1e-6
+                assert abs(float(timeline[clip, step, gloss]) - over_prototypes * over_time) < 1e-12
                 total += over_prototypes * over_time
-            assert abs(float(scores[clip, gloss]) - total) < 1e-6
+            assert abs(float(scores[clip, gloss]) - total) < 1e-12
         assert timeline[clip, length:].abs().sum() == 0, "padding took part"
 
 

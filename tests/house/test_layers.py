@@ -2,7 +2,8 @@
 
 The order, from the ground up; a room may import what its line of MAY_IMPORT names and nothing else of the package:
 errors, padded, progress, device < recipe, config, corpora, video, text, models, losses
-  < assemble, denoising, material, stages, training, evaluation, workflow, sign_translator < commands < cli
+  < hub, assemble, sources, denoising, material, stages, training, evaluation, text_features, workflow, sign_translator
+  < commands < cli
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "losses": set(),
     "recipe": set(),
     "config": {"errors", "recipe"},
+    "hub": {"errors"},
     "corpora": {"errors"},
     "video": {"errors", CORPUS_VALUE},
     "text": {"errors", CORPUS_VALUE},
@@ -36,20 +38,24 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": {"", *GROUND},
     "evaluation": {"errors", CORPUS_VALUE, "video"},
     "assemble": {"errors", "device", "recipe", "models"},
+    "sources": {*GROUND, "recipe", "hub", "models", "assemble"},
     "denoising": {"text"},
-    "material": {*GROUND, "device", "recipe", CORPUS_VALUE, "text", "video", "denoising", "training.stage"},
+    "material": {*GROUND, "device", "recipe", "hub", CORPUS_VALUE, "text", "video", "denoising", "training"},
     "stages": {"recipe", "losses", "models", "denoising", "video.batch"},
     "sign_translator": {
         *(*GROUND, "device", "recipe", "config", CORPUS_VALUE, "text", "video", "models", "assemble"),
         *("material", "training.run"),
     },
+    "text_features": {
+        *("errors", "progress", CORPUS_VALUE, "models.weights", "assemble", "material", "training"),
+    },
     "workflow": {
         *(*GROUND, "device", "recipe", "config", CORPUS_VALUE, "text", "video", "models", "losses"),
-        *("assemble", "material", "denoising", "stages", "training"),
+        *("assemble", "material", "denoising", "stages", "text_features", "training"),
     },
     "commands": {
         *("", *GROUND, "recipe", "config", "corpora", "video", "text", "models", "losses", "evaluation", "training"),
-        *("assemble", "material", "denoising", "stages", "workflow", "sign_translator"),
+        *("assemble", "sources", "material", "denoising", "stages", "workflow", "sign_translator"),
     },
     "terminal": {"progress"},
     "cli": {"", *GROUND, "commands", "terminal", "evaluation.metrics"},
@@ -62,6 +68,7 @@ ONLY_IN = {
     "accelerate": {"training"},
     "peft": {"models"},
     "transformers": {"models", "assemble", "stages"},
+    "huggingface_hub": {"hub"},
     "pydantic": {"recipe", "config"},
     "sacrebleu": {"evaluation"},
     "sentencepiece": {"text"},

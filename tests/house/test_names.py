@@ -11,7 +11,7 @@ import pytest
 MACHINE = re.compile(r"(?<![\w.)}])/(?:work|home|root|mnt|Users|workspace)/\w")
 SHARED = re.compile(r"(?<![\w-])(?:\.\./)?shared/\w")
 HOST = re.compile(r"https?://(?P<host>[\w.-]+)|\b(?:pypi\.org|pythonhosted\.org)\b")
-KNOWN_HOSTS = {"www.apache.org", "www.w3.org", "example.net"}  # the licence; the name of SVG; no host at all
+KNOWN_HOSTS = {"www.apache.org", "www.w3.org", "example.net", "127.0.0.1"}  # licence; SVG's name; no hosts
 TEXT = {".py", ".md", ".toml", ".txt", ".html", ".css", ".js", ".json", ".cfg", ".yml", ".yaml", ""}
 
 

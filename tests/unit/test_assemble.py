@@ -101,3 +101,21 @@ def test_text_features_leave_the_encoder_trainable(tiny: Any) -> None:
     parts = parts_of(tiny)
     parts.text_features(["a"], [torch.tensor([5, 2, 40])])
     assert all(parameter.requires_grad for parameter in parts.mbart.parameters())
+
+
+@pytest.mark.parametrize("average_padding", [False, True])
+def test_a_kept_text_encoder_is_a_frozen_copy_that_is_handed_over(tiny: Any, average_padding: bool) -> None:
+    parts = parts_of(tiny, "language.train=adapters", f"pretrain.average_padding={str(average_padding).lower()}")
+    before = {name: tensor.clone() for name, tensor in parts.mbart.model.encoder.state_dict().items()}
+    parts.keep_text_encoder()
+    assert all(parameter.requires_grad for parameter in parts.mbart.parameters())
+    parts.adapt()
+    model = parts.pretraining(torch.ones(5, 11))
+    encoder = model.text_encoder
+    assert encoder is not None and encoder.average_padding == model.average_padding == average_padding
+    assert not any(parameter.requires_grad for parameter in encoder.parameters())
+    found = encoder.encoder.state_dict()
+    assert found.keys() == before.keys() and all(torch.equal(found[name], before[name]) for name in before)
+    own = {parameter.data_ptr() for parameter in parts.mbart.parameters()}
+    assert not own & {parameter.data_ptr() for parameter in encoder.parameters()}
+    assert parts.text_encoder is None and parts.pretraining(torch.ones(5, 11)).text_encoder is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import BaseModel
@@ -67,14 +68,16 @@ def test_a_dumped_recipe_is_the_recipe(path: Path, tmp_path: Path) -> None:
     assert all(f"{name} = " in text for name in names), "every value is written out"
 
 
-def test_a_dump_keeps_quotes_backslashes_booleans_and_small_numbers(tmp_path: Path) -> None:
+def test_a_dump_keeps_quotes_backslashes_control_characters_booleans_lists_and_small_numbers(tmp_path: Path) -> None:
     tables = {
         "name": 'a "b" C:\\d ü',
         "temporal": {"layer_scale": 3e-7},
-        "pseudo_glosses": {"learn_temperatures": False},
+        "pseudo_glosses": {"learn_temperatures": False, "splits": ["dev", "train"]},
+        "scores": {"append": " .\t\n\u0001"},
     }
     recipe = parse_recipe(tables)
     assert load_recipe(recipe_file(tmp_path, dump_recipe(recipe))) == recipe
+    assert 'splits = ["train", "dev"]\n' in dump_recipe(recipe)
 
 
 @pytest.mark.parametrize(
@@ -89,6 +92,9 @@ def test_a_dump_keeps_quotes_backslashes_booleans_and_small_numbers(tmp_path: Pa
         ("text.tokenizer=a=b", "text.tokenizer", "a=b"),
         ("text.tokenizer=", "text.tokenizer", ""),
         (" vision.train =none", "vision.train", "none"),
+        ("scores.append= .", "scores.append", " ."),
+        ('pseudo_glosses.splits=["train","dev"]', "pseudo_glosses.splits", ("train", "dev")),
+        ('pseudo_glosses.splits=["test", "train", "dev", "test"]', "pseudo_glosses.splits", ("train", "dev", "test")),
     ],
 )
 def test_an_override_sets_its_key_and_nothing_else(override: str, key: str, expected: object) -> None:
@@ -114,6 +120,10 @@ def test_the_last_override_wins_and_overrides_win_over_the_file(tmp_path: Path) 
         ("pretrain.batch_size=0", ["pretrain.batch_size", "greater than or equal to 1"]),
         ("pretrain.learning_rate=nan", ["pretrain.learning_rate"]),
         ("vision.train=some", ["vision.train", "'adapters'"]),
+        ("pretrain.contrastive_loss=kl", ["pretrain.contrastive_loss", "'divergence'"]),
+        ("pseudo_glosses.splits=[]", ["pseudo_glosses.splits", "at least 1"]),
+        ('pseudo_glosses.splits=["train","tset"]', ["pseudo_glosses.splits", "'test'"]),
+        ("pseudo_glosses.splits=train,dev", ["pseudo_glosses.splits", "tuple"]),
         ("qwxzvy=1", ["unknown key 'qwxzvy'"]),
     ],
 )
@@ -152,9 +162,10 @@ def test_all_problems_are_reported_at_once_with_the_file(tmp_path: Path) -> None
         ({"temporal": {"window_size": 6}}, ["temporal.window_size", "odd"]),
         ({"temporal": {"downsample_after": 5}}, ["temporal.downsample_after", "temporal.num_layers"]),
         ({"pretrain": {"batch_size": 1}}, ["pretrain.batch_size 1", "negatives"]),
+        ({"language": {"weights": "mbart-large-cc25"}}, ["language.weights", "text.tokenizer"]),
     ],
 )
-def test_fields_that_contradict_each_other_are_both_named(tables: dict[str, dict[str, int]], pieces: list[str]) -> None:
+def test_fields_that_contradict_each_other_are_both_named(tables: dict[str, Any], pieces: list[str]) -> None:
     with pytest.raises(RecipeError) as caught:
         parse_recipe(tables)
     assert [piece for piece in pieces if piece not in str(caught.value)] == []

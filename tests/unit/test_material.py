@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from glossfree.commands.glosses import glosses
 from glossfree.config import load_recipe
 from glossfree.errors import CorpusError, RecipeError
 from glossfree.material import Material, gather, view_of
@@ -34,17 +35,18 @@ def test_the_tokenizer_is_trained_on_the_training_sentences_alone(tiny: Any) -> 
     material = material_of(tiny)
     train = [clip.text for clip in material.clips("train")]
     assert material.tokenizer.sha256 == SentenceTokenizer.train(train, 90, "de_DE").sha256
-    assert material.kept_ids == ()
+    assert material.kept_ids() == []
 
 
 def test_a_tokenizer_that_is_named_is_trimmed_to_the_training_sentences(tiny: Any, tmp_path: Path) -> None:
     big = SentenceTokenizer.train([clip.text for clip in material_of(tiny).manifest], 120, "de_DE")
     big.save(tmp_path / "tokenizer")
     material = material_of(tiny, f"text.tokenizer={tmp_path / 'tokenizer'}")
-    assert len(material.kept_ids) == len(material.tokenizer) < len(big)
-    assert list(material.kept_ids[:4]) == [0, 1, 2, 3]
+    kept = material.kept_ids()
+    assert len(kept) == len(material.tokenizer) < len(big)
+    assert kept[:4] == [0, 1, 2, 3]
     for clip in material.clips("train"):
-        assert [material.kept_ids[token] for token in material.encode(clip.text)] == big.encode(clip.text)
+        assert [kept[token] for token in material.encode(clip.text)] == big.encode(clip.text)
 
 
 def test_the_tokenizer_of_an_earlier_run_is_taken_as_it_is(tiny: Any) -> None:
@@ -158,3 +160,25 @@ def test_on_an_accelerator_frames_are_cropped_in_the_step(tiny: Any, monkeypatch
     there = material.clip_loader("train", load_recipe(tiny.recipe).pretrain, training=True)
     assert here is not None and there is not None
     assert (here.dataset.crop_later, there.dataset.crop_later) == (False, True)
+
+
+def test_pseudo_glosses_of_other_splits_than_the_recipe_s_are_refused_in_training(tiny: Any, tmp_path: Path) -> None:
+    three = 'pseudo_glosses.splits=["train","dev","test"]'
+    with pytest.raises(CorpusError) as caught:
+        material_of(tiny, three)
+    assert caught.value.where == str(tiny.corpus / "pseudo_glosses.json")
+    assert "made from train; pseudo_glosses.splits says train, dev, test" in str(caught.value)
+    assert f"glossfree glosses {tiny.corpus} --splits train,dev,test" in str(caught.value)
+    # who only evaluates may find the corpus as somebody else's recipe has left it
+    assert gather(load_recipe(tiny.recipe, [three]), tiny.corpus, to_train=False).glosses.splits == ("train",)
+
+
+@pytest.mark.parametrize("order", ["train,dev,test", "test,train,dev"])
+def test_the_order_of_splits_does_not_matter(tiny: Any, tmp_path: Path, order: str) -> None:
+    corpus = tmp_path / "corpus"
+    shutil.copytree(tiny.corpus, corpus)
+    glosses(corpus, splits=order.split(","))
+    material = material_of(tiny, 'pseudo_glosses.splits=["dev","test","train"]', corpus=corpus)
+    assert len(material.glosses) > len(material_of(tiny).glosses)
+    with pytest.raises(CorpusError, match=r"made from .*test.*; pseudo_glosses.splits says train ->"):
+        material_of(tiny, corpus=corpus)

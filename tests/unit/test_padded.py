@@ -38,6 +38,14 @@ def test_the_mean_of_a_sequence_of_length_zero_is_zero() -> None:
     assert mean.tolist() == [[0.0] * WIDTH, [1.0] * WIDTH]
 
 
+def test_a_mean_over_padding_too_is_that_of_all_steps() -> None:
+    clean, dirty = padded(), padded(fill=1e6)
+    for each in (clean, dirty):
+        expected = torch.stack([sum(row[step] for step in range(13)) / 13 for row in each.values])
+        torch.testing.assert_close(each.mean(padding=True), expected)
+    assert not torch.allclose(clean.mean(padding=True), clean.mean())
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 def test_the_mean_keeps_the_type(dtype: torch.dtype) -> None:
     assert Padded(torch.ones(2, 3, WIDTH, dtype=dtype), torch.tensor([2, 3])).mean().dtype == dtype

@@ -12,10 +12,13 @@ import numpy as np
 import pytest
 import torch
 
+from glossfree.assemble import assemble
 from glossfree.corpora.manifest import Manifest
 from glossfree.errors import ClipError, ModelError
 from glossfree.material import view_of
-from glossfree.sign_translator import Hypothesis, SignTranslator, digest, to_tensor, verify
+from glossfree.models.translator import Translations
+from glossfree.sign_translator import Hypothesis, SignTranslator, to_tensor, verify
+from glossfree.text.tokenizer import CODES_25, CODES_50, SentenceTokenizer
 from glossfree.video.dataset import ClipDataset
 from glossfree.video.decode import read_video
 
@@ -33,11 +36,6 @@ def spoilt(tiny_model: Path, tmp_path: Path) -> Path:
 
 def clips_of(tiny: Any) -> list[Path]:
     return [tiny.corpus / clip.file for clip in Manifest.load(tiny.corpus).split("test")]
-
-
-def test_digest_is_sha256(tmp_path: Path) -> None:
-    (tmp_path / "a").write_bytes(b"abc")
-    assert digest(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
 def test_every_file_of_a_good_folder_stands_on_the_card(tiny_model: Path) -> None:
@@ -132,6 +130,27 @@ def test_clips_together_are_clips_alone(tiny: Any, translator: SignTranslator) -
         found = translator.tracks(part, length, 3)[0]
         assert [track.pseudo_gloss for track in found] == [track.pseudo_gloss for track in tracks[row]]
         assert [len(track.timeline) for track in found] == [len(track.timeline) for track in tracks[row]]
+
+
+@pytest.mark.parametrize("codes", [CODES_25, CODES_50])
+def test_no_code_of_the_tokenizer_is_ever_written(
+    translator: SignTranslator, codes: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """mBART-large-50 has 52 codes, twice as many as mBART-large-cc25: the model wants to write nothing else."""
+    tokenizer = SentenceTokenizer(translator.tokenizer._model, codes=codes)
+    parts = assemble(translator.recipe, len(tokenizer))
+    model = parts.translation()
+    eager = SignTranslator(translator.recipe, tokenizer, model)
+    with torch.no_grad():
+        model.mbart.final_logits_bias[0, -len(codes) - 1 :] += 1e4
+    frames = torch.randint(0, 256, (9, 3, 24, 24), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    found: list[Translations] = []
+    translate = model.translate
+    monkeypatch.setattr(model, "translate", lambda *a, **b: found.append(translate(*a, **b)) or found[0])
+    eager.hypotheses(frames, torch.tensor([9]))
+    written = set(found[0].sequences.flatten().tolist())
+    assert written - {tokenizer.eos_id, tokenizer.pad_id}
+    assert not written & set(range(len(tokenizer) - len(codes) - 1, len(tokenizer)))
 
 
 def test_without_a_head_there_is_no_timeline(tiny: Any, translator: SignTranslator) -> None:

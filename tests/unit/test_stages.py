@@ -12,9 +12,16 @@ from torch import Tensor, nn
 from glossfree.assemble import Parts, assemble
 from glossfree.config import load_recipe
 from glossfree.denoising import TextBatch
-from glossfree.losses import contrastive_loss, pseudo_gloss_loss, translation_loss
-from glossfree.recipe import Recipe
-from glossfree.stages import STAGES, BaseStage, DenoisingStage, PretrainingStage, TranslationStage
+from glossfree.losses import (
+    contrastive_divergence,
+    contrastive_loss,
+    pseudo_gloss_loss,
+    sigmoid_pseudo_gloss_loss,
+    translation_loss,
+)
+from glossfree.models.weights import load
+from glossfree.recipe import PretrainConfig, Recipe
+from glossfree.stages import STAGES, BaseStage, DenoisingStage, PretrainingStage, TranslationStage, objectives
 from glossfree.training.step import backward
 from glossfree.video.batch import ClipBatch
 
@@ -193,3 +200,70 @@ def test_padding_of_noised_sentences_is_not_seen(tiny: Any) -> None:
     wider = TextBatch(batch.ids, nn.functional.pad(batch.input_ids, (0, 4), value=1), batch.labels, batch.lengths)
     with torch.no_grad():
         torch.testing.assert_close(stage(batch)["loss"], stage(wider)["loss"])
+
+
+def stage_with_text_encoder(tiny: Any) -> tuple[PretrainingStage, dict[str, Tensor]]:
+    """A stage whose text features depend on the batch, and mBART's encoder as it was before adapters."""
+    recipe = load_recipe(tiny.recipe, ["pretrain.average_padding=true", "language.train=adapters"])
+    parts = assemble(recipe, V)
+    before = state_of(parts.mbart.model.encoder)
+    parts.keep_text_encoder()
+    parts.adapt()
+    vectors = torch.randn(P, 300, generator=torch.Generator().manual_seed(3))
+    return PretrainingStage(parts.pretraining(vectors), {}, 10.0, 1.0), before
+
+
+def test_a_text_encoder_of_the_model_reads_the_batch_and_stays_what_mbart_was(tiny: Any) -> None:
+    stage, before = stage_with_text_encoder(tiny)
+    batch = clip_batch()
+    with torch.no_grad():
+        output = stage.eval().model(batch.frames, batch.lengths, batch.labels)
+        found = stage(batch)["contrastive"]
+        hidden = stage.model.text_encoder.encoder(
+            input_ids=batch.labels.masked_fill(batch.labels == -100, 1), attention_mask=(batch.labels != -100).long()
+        ).last_hidden_state
+    torch.testing.assert_close(found, contrastive_loss(output.video, hidden.mean(dim=1), output.logit_scale))
+    changed = one_step(stage)
+    assert changed and not any(name.startswith("text_encoder.") for name in changed)
+    after = state_of(stage.model.text_encoder.encoder)
+    assert after.keys() == before.keys() and all(torch.equal(after[name], before[name]) for name in before)
+
+
+def test_a_text_encoder_is_not_left_behind(tiny: Any) -> None:
+    """So a run that goes on from this one needs none, whatever its own recipe says."""
+    stage, _ = stage_with_text_encoder(tiny)
+    left = stage.left_behind()
+    assert not any(name.startswith("text_encoder.") for name in [*left, *stage.saved()])
+    other = stage_of("pretrain", tiny, language="adapters")
+    assert other.left_behind().keys() == left.keys()
+    load(other.model, left)
+    assert torch.equal(other.model.token, stage.model.token)
+
+
+def test_a_recipe_chooses_what_stands_for_eq_3_and_eq_4() -> None:
+    assert objectives(PretrainConfig()) == (pseudo_gloss_loss, contrastive_loss)
+    settings = {"pseudo_gloss_loss": "sigmoid_cross_entropy", "contrastive_loss": "divergence"}
+    gloss, contrast = objectives(PretrainConfig(**settings, identity_sharpness=3.5))
+    assert gloss is sigmoid_pseudo_gloss_loss
+    video, text = torch.randn(2, B, 5, generator=torch.Generator().manual_seed(4)).unbind(0)
+    scale = torch.tensor(6.0)
+    assert contrast(video, text, scale) == contrastive_divergence(video, text, scale, 3.5)
+    assert contrast(video, text, scale) != contrastive_divergence(video, text, scale)
+
+
+def test_a_choice_for_one_equation_moves_that_loss_alone(tiny: Any) -> None:
+    batch, found = clip_batch(), {}
+    for key, value in (("", ""), ("pseudo_gloss_loss", "sigmoid_cross_entropy"), ("contrastive_loss", "divergence")):
+        model = stage_of("pretrain", tiny).model
+        settings = PretrainConfig(**({key: value} if key else {}))
+        stage = PretrainingStage(model, text_features(), 1.0, 1.0, *objectives(settings)).eval()
+        with torch.no_grad():
+            found[key] = stage(batch)
+    plain, gloss, contrast = found.values()
+    assert torch.equal(gloss["contrastive"], plain["contrastive"])
+    assert torch.equal(contrast["pseudo_gloss"], plain["pseudo_gloss"])
+    # a head of random weights: scores are small, so the sigmoid's loss is close to ln 2 and the plain one is not
+    assert float(gloss["pseudo_gloss"]) == pytest.approx(0.6931, abs=0.05) != float(plain["pseudo_gloss"])
+    assert abs(float(contrast["contrastive"] - plain["contrastive"])) > 1e-3
+    for losses in found.values():
+        torch.testing.assert_close(losses["loss"], losses["contrastive"] + losses["pseudo_gloss"])

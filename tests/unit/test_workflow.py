@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from glossfree.assemble import assemble
+from glossfree.assemble import Parts, assemble
 from glossfree.config import load_recipe
 from glossfree.errors import ModelError, RunError
 from glossfree.material import gather
 from glossfree.progress import Silent
+from glossfree.text_features import TEXT_FEATURES
 from glossfree.training.run import Run
 from glossfree.workflow import Workflow, require, segment_features, start_run
 
@@ -26,7 +28,8 @@ def workflow(tiny: Any, run: Path, *overrides: str, start: Path | None = None) -
     recipe, console = load_recipe(tiny.recipe, overrides), Silent()
     material = gather(recipe, tiny.corpus)
     opened = start_run(run, recipe, material, resume=True, facts={})
-    return Workflow(recipe, material, opened, console, None if start is None else Run(start)), console
+    parts = assemble(recipe, len(material.tokenizer))
+    return Workflow(recipe, material, parts, opened, console, None if start is None else Run(start)), console
 
 
 def trained(console: Silent) -> list[str]:
@@ -63,6 +66,21 @@ def test_a_start_gives_text_stage_and_pretraining_but_no_fine_tuning(tiny: Any, 
     flow.train()
     assert trained(console) == ["finetune1", "finetune2"]
     assert sorted(path.stem for path in (tmp_path / "run/weights").iterdir()) == ["finetune1", "finetune2"]
+
+
+def test_text_features_are_computed_only_for_a_pre_training_that_is_still_to_do(
+    tiny: Any, tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    compute = Parts.text_features
+    monkeypatch.setattr(Parts, "text_features", lambda *a, **k: calls.append(1) or compute(*a, **k))
+    flow, _ = workflow(tiny, tmp_path / "run", start=tiny_run)
+    flow.train()
+    assert calls == []
+    flow, _ = workflow(tiny, copy_of(tiny_run, tmp_path, "pretrain"))
+    flow.train(("denoise", "pretrain"))
+    assert calls == [1]
+    assert not (tmp_path / "copy" / TEXT_FEATURES).exists(), "it has served its purpose"
 
 
 def test_a_start_of_other_sizes_is_refused(tiny: Any, tiny_run: Path, tmp_path: Path) -> None:
@@ -126,3 +144,48 @@ def test_a_stage_that_has_not_finished_is_no_start(tiny_run: Path, tmp_path: Pat
     require(Run(tiny_run), "pretrain")
     with pytest.raises(RunError, match="stage pretrain has not finished"):
         require(Run(tmp_path), "pretrain")
+
+
+def test_a_second_text_encoder_is_made_only_where_features_depend_on_the_batch(
+    tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    for name in ("text_features", "keep_text_encoder"):
+        real = getattr(Parts, name)
+        monkeypatch.setattr(Parts, name, lambda *a, name=name, real=real, **k: calls.append(name) or real(*a, **k))
+    weights = {}
+    for average_padding in ("false", "true"):
+        run = tmp_path / average_padding
+        for _ in range(2):  # the second time it is finished
+            flow, _ = workflow(tiny, run, f"pretrain.average_padding={average_padding}", "finetune2.epochs=0")
+            flow.train(("denoise", "pretrain"))
+            assert flow.parts.text_encoder is None
+        weights[average_padding] = load_file(run / "weights/pretrain.safetensors")
+    assert calls == ["text_features", "keep_text_encoder"]
+    assert weights["true"].keys() == weights["false"].keys()
+    assert not torch.equal(weights["true"]["token"], weights["false"]["token"])
+
+
+def test_a_text_encoder_is_the_same_after_a_break(tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = ("denoise.epochs=1", "pretrain.epochs=2", "pretrain.average_padding=true")
+    for name in ("whole", "broken"):
+        flow, _ = workflow(tiny, tmp_path / name, *settings)
+        if name == "broken":
+            with monkeypatch.context() as patched, pytest.raises(RuntimeError, match="a power cut"):
+                patched.setattr(Run, "log", power_cut(Run.log))
+                flow.train(("denoise", "pretrain"))
+            flow, _ = workflow(tiny, tmp_path / name, *settings)
+        flow.train(("denoise", "pretrain"))
+    whole, broken = (load_file(tmp_path / name / "weights/pretrain.safetensors") for name in ("whole", "broken"))
+    assert [name for name in whole if not torch.equal(whole[name], broken[name])] == []
+
+
+def power_cut(log: Callable[..., None]) -> Callable[..., None]:
+    """`Run.log` that breaks off in the second epoch of pre-training."""
+
+    def cut(run: Run, record: dict[str, Any]) -> None:
+        if (record["stage"], record["kind"], record["epoch"]) == ("pretrain", "step", 1):
+            raise RuntimeError("a power cut")
+        log(run, record)
+
+    return cut

@@ -14,8 +14,8 @@ import typer
 
 from glossfree import __version__
 from glossfree.cli import corpora, trained, training
-from glossfree.cli.shared import result
-from glossfree.errors import GlossfreeError
+from glossfree.cli.shared import is_first_process, result
+from glossfree.errors import GlossfreeError, Interrupted
 
 INTERRUPTED = 130
 VERBS = (
@@ -42,18 +42,18 @@ def options(version: Annotated[bool, typer.Option("--version", help="Print the v
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run one verb. Exit codes: 0 done, 1 done in part, 2 the input cannot be used, 130 interrupted."""
+    """Run one verb. Exit codes: 0 done, 1 done in part, 2 the input cannot be used, 128 + n stopped by signal n."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
     try:
         app([argument for argument in given if argument != "--debug"], prog_name="glossfree")
     except GlossfreeError as error:
         if debug:
             raise
-        print(f"glossfree: {error}", file=sys.stderr)
-        sys.exit(2)
+        if is_first_process() or not isinstance(error, Interrupted):
+            print(f"glossfree: {error}", file=sys.stderr)
+        sys.exit(128 + error.signal if isinstance(error, Interrupted) else 2)
     except SystemExit as ended:
         if ended.code == INTERRUPTED:  # Typer makes this of Ctrl-C, and says nothing
             print("glossfree: interrupted; the same command goes on from here, training with --resume", file=sys.stderr)

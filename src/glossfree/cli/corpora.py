@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from glossfree.cli.shared import Json, result, show_json
-from glossfree.terminal import Terminal
+from glossfree.cli.shared import Json, console, result, show_json
 
 INCOMPLETE = 1
 
@@ -43,7 +42,7 @@ def prepare(
         seed=seed,
         counts=counts or None,
         language=language,
-        console=Terminal(),
+        console=console(),
     )
     if json_:
         show_json(done.as_dict())
@@ -81,7 +80,7 @@ def glosses(
 
     names = tuple(splits.split(","))
     report = run(
-        corpus, sentences=sentences, out=out, vectors=vectors, language=language, splits=names, console=Terminal()
+        corpus, sentences=sentences, out=out, vectors=vectors, language=language, splits=names, console=console()
     )
     if json_:
         show_json(report.as_dict())

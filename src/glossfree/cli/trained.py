@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from glossfree.cli.shared import Json, Overrides, Recipe, result, show_json
-from glossfree.terminal import Terminal
+from glossfree.cli.shared import Json, Overrides, Recipe, console, result, show_json
 
 
 def evaluate(
@@ -22,7 +21,7 @@ def evaluate(
     from glossfree.commands.evaluate import evaluate as score
     from glossfree.evaluation.metrics import scores_table
 
-    evaluation = score(run, split=split, corpus=corpus, console=Terminal())
+    evaluation = score(run, split=split, corpus=corpus, console=console())
     if json_:
         show_json({"split": split, **evaluation.scores.to_dict()})
     else:
@@ -61,7 +60,7 @@ def report(
     """One HTML file: settings, scores, curves, clips with their pseudo-gloss timelines."""
     from glossfree.commands.report import report as write
 
-    result(str(write(runs, out=out, split=split, num_clips=clips, console=Terminal())))
+    result(str(write(runs, out=out, split=split, num_clips=clips, console=console())))
 
 
 def demo(
@@ -73,4 +72,4 @@ def demo(
     """A corpus, all stages of training, scores on unseen sentences and a report, in minutes on a laptop."""
     from glossfree.commands.demo import demo as run
 
-    result(run(out, recipe=recipe, overrides=overrides, compare=compare, console=Terminal()).to_text())
+    result(run(out, recipe=recipe, overrides=overrides, compare=compare, console=console()).to_text())

@@ -7,15 +7,19 @@ from typing import Annotated
 
 import typer
 
-from glossfree.cli.shared import Corpus, Json, Overrides, Recipe, Resume, RunFolder, result, show_json
-from glossfree.terminal import Terminal
+from glossfree.cli.shared import Corpus, Json, Overrides, Recipe, Resume, RunFolder, console, result, show_json
 
 
-def params(recipe: Recipe, overrides: Overrides, json_: Json = False) -> None:
+def params(
+    recipe: Recipe,
+    overrides: Overrides,
+    corpus: Annotated[Path | None, typer.Option(help="Count with the sizes of this prepared corpus.")] = None,
+    json_: Json = False,
+) -> None:
     """Trainable and total parameters, per part and stage, without allocating them."""
     from glossfree.commands.params import params as count
 
-    counts = count(recipe, overrides)
+    counts = count(recipe, overrides, corpus=corpus)
     if json_:
         show_json(counts.as_dict())
     else:
@@ -32,7 +36,7 @@ def pretrain(
     """Hierarchical pre-training: pseudo-glosses and video-language alignment."""
     from glossfree.commands.train import pretrain as start
 
-    result(str(start(recipe, corpus=corpus, run=run, overrides=overrides, resume=resume, console=Terminal()).folder))
+    result(str(start(recipe, corpus=corpus, run=run, overrides=overrides, resume=resume, console=console()).folder))
 
 
 def finetune(
@@ -46,8 +50,8 @@ def finetune(
     """Translation in two stages, with or without a pre-trained start."""
     from glossfree.commands.train import finetune as start
 
-    console = Terminal()
-    done = start(recipe, corpus=corpus, run=run, start=from_, overrides=overrides, resume=resume, console=console)
+    told = console()
+    done = start(recipe, corpus=corpus, run=run, start=from_, overrides=overrides, resume=resume, console=told)
     result(str(done.folder))
 
 
@@ -61,4 +65,4 @@ def train(
     """All stages of a recipe, one after another."""
     from glossfree.commands.train import train as start
 
-    result(str(start(recipe, corpus=corpus, run=run, overrides=overrides, resume=resume, console=Terminal()).folder))
+    result(str(start(recipe, corpus=corpus, run=run, overrides=overrides, resume=resume, console=console()).folder))

@@ -10,19 +10,21 @@ from glossfree.config import load_recipe
 from glossfree.errors import RunError
 from glossfree.evaluation.decode import Evaluation, Prediction
 from glossfree.evaluation.decode import evaluate as evaluate_split
+from glossfree.evaluation.metrics import convention_for
 from glossfree.material import Material, gather
 from glossfree.progress import Console
 from glossfree.recipe import Recipe
 from glossfree.sign_translator import SignTranslator, restore
 from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
 from glossfree.text.tokenizer import SentenceTokenizer
+from glossfree.training.processes import Processes
 from glossfree.training.run import Run, load_tensors
 from glossfree.video.batch import ClipBatch
 
 
 def evaluate(run: Path, *, split: str, console: Console, corpus: Path | None = None) -> Evaluation:
     """Translate every clip of `split` and score it. `corpus`: another prepared folder than the run was trained on."""
-    opened = Run(run)
+    opened, group = Run(run), Processes.launched()
     recipe = recipe_of(opened)
     translator = translator_of(opened, recipe)
     material = corpus_of(opened, recipe, translator.tokenizer, corpus)
@@ -35,9 +37,10 @@ def evaluate(run: Path, *, split: str, console: Console, corpus: Path | None = N
             loader,
             clips,
             split=split,
-            folder=run,
-            language=material.manifest.language,
+            folder=run if group.is_main else None,
+            convention=convention_for(material.manifest.language, append=recipe.scores.append),
             on_progress=lambda count: advance(count),
+            gather=group.objects,
         )
 
 
@@ -57,7 +60,8 @@ def recipe_of(run: Run) -> Recipe:
 
 def corpus_of(run: Run, recipe: Recipe, tokenizer: SentenceTokenizer, corpus: Path | None = None) -> Material:
     """The corpus that a run was trained on, or another one, as its recipe sees it."""
-    return gather(recipe, corpus or Path(run.read_json("run.json")["corpus"]), tokenizer=tokenizer)
+    folder = corpus or Path(run.read_json("run.json")["corpus"])
+    return gather(recipe, folder, tokenizer=tokenizer, to_train=False)
 
 
 def translator_of(run: Run, recipe: Recipe) -> SignTranslator:

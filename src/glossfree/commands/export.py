@@ -9,7 +9,8 @@ from pathlib import Path
 from glossfree import __version__
 from glossfree.commands.evaluate import head_tensors, last_stage, recipe_of
 from glossfree.errors import ModelError
-from glossfree.sign_translator import CARD, FORMAT, RECIPE, TOKENIZER, WEIGHTS, digest
+from glossfree.models.weights import digest
+from glossfree.sign_translator import CARD, FORMAT, RECIPE, TOKENIZER, WEIGHTS
 from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
 from glossfree.training.run import Run, load_tensors, save_tensors
 

@@ -6,15 +6,18 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from glossfree.assemble import assemble
 from glossfree.config import load_recipe
 from glossfree.errors import RunError
 from glossfree.material import gather
 from glossfree.progress import Console
 from glossfree.recipe import Recipe
+from glossfree.sources import load_sources, refuse_others, weight_sources
 from glossfree.stages import STAGES
 from glossfree.text.tokenizer import SentenceTokenizer
+from glossfree.training.processes import Processes
 from glossfree.training.run import Run
-from glossfree.workflow import Workflow, require, start_run
+from glossfree.workflow import Workflow, reopens, require, start_run
 
 
 def pretrain(
@@ -77,11 +80,22 @@ def run_stages(
     """Train `stages` of a recipe on a prepared corpus; weights of stages that `start` has finished are taken over."""
     if not any(getattr(recipe, stage).epochs for stage in stages):
         raise RunError("every stage has 0 epochs", where=recipe.name, remedy="set epochs in the recipe")
-    begun = time.perf_counter()
+    begun, group = time.perf_counter(), Processes.launched()
     tokenizer = None if start is None else SentenceTokenizer.load(start / "tokenizer")
     material = gather(recipe, corpus, tokenizer=tokenizer)
-    facts: dict[str, object] = {"start": None if start is None else str(start.resolve())}
-    opened = start_run(run, recipe, material, resume=resume, facts=facts)
-    Workflow(recipe, material, opened, console, None if start is None else Run(start)).train(stages)
+    begin = None if start is None else Run(start)
+    earlier = [Run(run)] if reopens(Run(run), recipe, material, resume=resume) else []
+    sources = weight_sources(recipe)
+    if sources:
+        for other in [*earlier, *([] if begin is None else [begin])]:
+            refuse_others(sources, other.read_json("run.json").get("weights", {}), where=other.folder)
+    # before the run folder is made: what cannot be loaded leaves none behind
+    parts = assemble(recipe, len(material.tokenizer))
+    weights = load_sources(parts, sources, material.kept_ids, console)
+    facts: dict[str, object] = {"start": None if start is None else str(start.resolve()), "weights": weights}
+    group.wait()  # until all have seen what was there before
+    opened = start_run(run, recipe, material, resume=resume, facts=facts) if group.is_main else Run(run)
+    group.wait()
+    Workflow(recipe, material, parts, opened, console, begin).train(stages)
     console.say(f"{', '.join(stages)} in {time.perf_counter() - begun:.0f} s: {opened.folder}")
     return opened

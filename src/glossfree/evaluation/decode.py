@@ -15,7 +15,7 @@ from typing import Any
 
 from glossfree.corpora.manifest import PackedClip, write_atomic
 from glossfree.errors import CorpusError, RunError
-from glossfree.evaluation.metrics import Scores, check_ids, score
+from glossfree.evaluation.metrics import Convention, Scores, check_ids, score
 from glossfree.video.batch import ClipBatch
 
 
@@ -29,6 +29,7 @@ class Prediction:
 
 
 Translate = Callable[[ClipBatch], Sequence[Prediction]]
+Gather = Callable[[dict[str, Prediction]], Sequence[dict[str, Prediction]]]
 
 
 @dataclass(frozen=True)
@@ -54,18 +55,33 @@ def decode_split(
         if len(translated) != len(batch):
             raise ValueError(f"{len(translated)} predictions for a batch of {len(batch)} clips")
         for id, prediction in zip(batch.ids, translated, strict=True):
-            if id in predictions:
-                raise CorpusError("decoded twice", where=f"clip {id}", remedy="give every clip once, under its own id")
-            predictions[id] = prediction
+            _put(predictions, id, prediction)
         if on_progress is not None:
             on_progress(len(batch))
     return predictions
 
 
-def score_split(predictions: Mapping[str, Prediction], clips: Sequence[PackedClip], *, language: str = "de") -> Scores:
+def joined(parts: Iterable[Mapping[str, Prediction]]) -> dict[str, Prediction]:
+    """Predictions of several processes -> of all of them. Raises CorpusError for an id that comes twice."""
+    predictions: dict[str, Prediction] = {}
+    for part in parts:
+        for id, prediction in part.items():
+            _put(predictions, id, prediction)
+    return predictions
+
+
+def _put(predictions: dict[str, Prediction], id: str, prediction: Prediction) -> None:
+    if id in predictions:
+        raise CorpusError("decoded twice", where=f"clip {id}", remedy="give every clip once, under its own id")
+    predictions[id] = prediction
+
+
+def score_split(
+    predictions: Mapping[str, Prediction], clips: Sequence[PackedClip], *, convention: Convention | None = None
+) -> Scores:
     """Predictions by id and the clips of the same split -> Scores. Raises CorpusError where the ids differ."""
     check_ids(predictions, clips)
-    return score([predictions[clip.id].text for clip in clips], [clip.text for clip in clips], language=language)
+    return score([predictions[clip.id].text for clip in clips], [clip.text for clip in clips], convention=convention)
 
 
 def evaluate(
@@ -75,12 +91,18 @@ def evaluate(
     *,
     split: str,
     folder: Path | None = None,
-    language: str = "de",
+    convention: Convention | None = None,
     on_progress: Callable[[int], None] | None = None,
+    gather: Gather | None = None,
 ) -> Evaluation:
-    """Decode a split, check its ids, score it; with a `folder`, write `predictions.*` and `scores.*` there."""
+    """Decode a split, check its ids, score it; with a `folder`, write `predictions.*` and `scores.*` there.
+
+    `convention`: German's if left out. `gather`: the predictions of one of several processes -> those of each.
+    """
     decoded = decode_split(translate, loader, on_progress=on_progress)
-    scores = score_split(decoded, clips, language=language)
+    if gather is not None:
+        decoded = joined(gather(decoded))
+    scores = score_split(decoded, clips, convention=convention)
     evaluation = Evaluation(split, {clip.id: decoded[clip.id] for clip in clips}, scores)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ counts as one empty word, as in the captioning code that this field inherited th
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from sacrebleu.metrics.bleu import BLEU
@@ -89,9 +89,10 @@ class Scores:
         return cls(**values)
 
 
-def convention_for(language: str) -> Convention:
-    """The default convention of a spoken language (ISO 639-1): no text is changed; it decides what a word is."""
-    return CONVENTIONS[CONVENTION_OF_LANGUAGE.get(language.partition("_")[0], "plain")]
+def convention_for(language: str, *, append: str = "") -> Convention:
+    """The default convention of a spoken language (ISO 639-1): no text is changed, unless there is something to append
+    to both sides; the language decides what a word is."""
+    return replace(CONVENTIONS[CONVENTION_OF_LANGUAGE.get(language.partition("_")[0], "plain")], append=append)
 
 
 def score(
@@ -233,7 +234,10 @@ COLUMNS = (
 
 
 def scores_table(rows: Mapping[str, Mapping[str, Scores]]) -> str:
-    """{model: {split: Scores}} -> a plain-text table for the terminal, one line per model and split."""
+    """{model: {split: Scores}} -> a plain-text table for the terminal, one line per model and split.
+
+    Below it, what was put behind the sentences of a model, if anything was: its scores compare with no others.
+    """
     lines = [("model", "split", *(title for _, title in COLUMNS), "sentences")]
     for name, splits in rows.items():
         for split, scores in splits.items():
@@ -245,4 +249,8 @@ def scores_table(rows: Mapping[str, Mapping[str, Scores]]) -> str:
         left = [cell.ljust(width) for cell, width in zip(line[:2], widths[:2], strict=True)]
         right = [cell.rjust(width) for cell, width in zip(line[2:], widths[2:], strict=True)]
         text.append("  ".join(left + right).rstrip())
-    return "\n".join([text[0], "-" * max(map(len, text)), *text[1:]])
+    notes = []
+    for name, splits in rows.items():
+        appended = {str(scores.convention.get("append", "")) for scores in splits.values()} - {""}
+        notes += [f'{name}: "{append}" behind every hypothesis and reference' for append in sorted(appended)]
+    return "\n".join([text[0], "-" * max(map(len, text)), *text[1:], *notes])

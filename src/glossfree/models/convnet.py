@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from glossfree.models.norm import FrameNorm
+
 
 class ConvNet(nn.Module):
     """Patches without overlap, then `num_layers` halving convolutions, then one row for the whole grid.
@@ -25,8 +27,8 @@ class ConvNet(nn.Module):
         widths = [first + (hidden_size - first) * step // max(1, num_layers) for step in range(num_layers + 1)]
         layers: list[nn.Module] = [nn.Conv2d(3, first, patch_size, patch_size, bias=False)]
         for narrow, wide in pairwise(widths):
-            layers += [nn.BatchNorm2d(narrow), nn.ReLU(), nn.Conv2d(narrow, wide, 3, 2, 1, bias=False)]
-        self.layers = nn.Sequential(*layers, nn.BatchNorm2d(widths[-1]), nn.ReLU())
+            layers += [FrameNorm(narrow), nn.ReLU(), nn.Conv2d(narrow, wide, 3, 2, 1, bias=False)]
+        self.layers = nn.Sequential(*layers, FrameNorm(widths[-1]), nn.ReLU())
         self.grid = max(1, -(-image_size // (patch_size * 2**num_layers)))
         self.row = nn.Linear(widths[-1] * self.grid**2, hidden_size)
 

@@ -77,11 +77,15 @@ class LanguageEncoder(nn.Module):
 
 
 class TextEncoder(nn.Module):
-    """Sentences -> text features: a second mBART encoder, frozen, without dropout whatever mode its parent is in."""
+    """Sentences -> text features: a second mBART encoder, frozen, without dropout whatever mode its parent is in.
 
-    def __init__(self, encoder: MBartEncoder) -> None:
+    With `average_padding`, averages run over padding, too: a sentence's then depends on the longest one beside it.
+    """
+
+    def __init__(self, encoder: MBartEncoder, average_padding: bool = False) -> None:
         super().__init__()
         self.encoder = encoder.requires_grad_(False)
+        self.average_padding = average_padding
         self.train(False)
 
     def train(self, mode: bool = True) -> TextEncoder:
@@ -91,8 +95,8 @@ class TextEncoder(nn.Module):
 
     @torch.no_grad()
     def forward(self, input_ids: Tensor, pad_id: int = PAD_ID) -> Tensor:
-        """Token ids (B, L) "pieces </s> code", padded with pad_id or -100 -> averages over real tokens (B, E)."""
+        """Token ids (B, L) "pieces </s> code", padded with pad_id or -100 -> averages over tokens (B, E)."""
         tokens = input_ids.masked_fill(input_ids == IGNORED, pad_id)
         real = tokens != pad_id
         output = self.encoder(input_ids=tokens, attention_mask=real.long())
-        return Padded(output.last_hidden_state, real.sum(dim=1)).mean()
+        return Padded(output.last_hidden_state, real.sum(dim=1)).mean(padding=self.average_padding)

@@ -33,7 +33,8 @@ class PretrainingModel(nn.Module):
 
     One learned token stands in front of the segments; its row is part of the average that eq 4 compares.
     `text_encoder` may be None: it is frozen, so a sentence's features never change, can be computed once per distinct
-    sentence, and its 154 M parameters need not stay in memory.
+    sentence, and its 154 M parameters need not stay in memory. `average_padding`: the average of a video runs over
+    padding, too, as in the released code (for that of a sentence see `TextEncoder`), and so depends on its neighbours.
     """
 
     def __init__(
@@ -42,11 +43,13 @@ class PretrainingModel(nn.Module):
         head: PseudoGlossHead,
         text_encoder: TextEncoder | None,
         logit_scale: float = 1 / 0.07,
+        average_padding: bool = False,
     ) -> None:
         super().__init__()
         self.hierarchy = hierarchy
         self.head = head
         self.text_encoder = text_encoder
+        self.average_padding = average_padding
         self.token = nn.Parameter(torch.randn(1, head.projection.in_features) * 0.02)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(logit_scale)))
 
@@ -60,7 +63,8 @@ class PretrainingModel(nn.Module):
         """Rows of all clips at `level`, and labels (B, L) "pieces </s> code" for the text encoder."""
         text = None if self.text_encoder is None or labels is None else self.text_encoder(labels)
         levels = self.hierarchy(frames, lengths, level, prefix=self.token)
-        return PretrainingOutput(self.head(levels.segment), levels.video.mean(), text, self.scale())
+        video = levels.video.mean(padding=self.average_padding)
+        return PretrainingOutput(self.head(levels.segment), video, text, self.scale())
 
     def scale(self) -> Tensor:
         """1 / tau of eq 4, a scalar, kept at most MAX_LOGIT_SCALE."""

@@ -15,6 +15,7 @@ from torch.nn import functional
 from transformers import Dinov2Config, Dinov2Model
 
 from glossfree.models.convnet import convnet
+from glossfree.models.norm import FrameNorm
 
 # mean and standard deviation of ImageNet's red, green and blue, on 0-1: what DINOv2 was trained with
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -34,7 +35,7 @@ class VisualEncoder(nn.Module):
         self.backbone = backbone
         self.frames_per_pass = frames_per_pass
         self.projection = nn.Linear(backbone_size, hidden_size)
-        self.norm = nn.BatchNorm1d(hidden_size)
+        self.norm = FrameNorm(hidden_size)
         scale = torch.tensor([1 / (255 * std) for std in IMAGENET_STD]).view(1, 3, 1, 1)
         shift = torch.tensor([-mean / std for mean, std in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)])
         self.scale = nn.Buffer(scale, persistent=False)

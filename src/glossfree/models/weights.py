@@ -5,6 +5,7 @@ Loading is strict: every tensor of the model is accounted for, and every tensor 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,15 @@ class Census:
             parts.append(f"{len(names)} {word}" + (f" ({shown})" if names else ""))
         return ", ".join(parts)
 
+    def counts(self) -> dict[str, int]:
+        """How many tensors went which way."""
+        return {
+            "loaded": len(self.loaded),
+            "trimmed": len(self.trimmed),
+            "new": len(self.new),
+            "ignored": len(self.ignored),
+        }
+
 
 def state(model: nn.Module) -> dict[str, Tensor]:
     """Model -> {name: tensor} of all parameters and persistent buffers, detached; a shared tensor once, under the
@@ -48,6 +58,17 @@ def state(model: nn.Module) -> dict[str, Tensor]:
             seen.add(id(tensor))
             tensors[name] = tensor.detach()
     return tensors
+
+
+def fingerprint(tensors: Mapping[str, Tensor]) -> str:
+    """Named tensors -> SHA-256 over names, types, shapes and bytes, as hexadecimal digits: the same for equal weights,
+    whatever their order and wherever they lie."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy(force=True).data)
+    return digest.hexdigest()
 
 
 def load(
@@ -107,6 +128,12 @@ def weight_files(source: Path) -> list[Path]:
     raise ModelError(
         "no weights here", where=source, remedy="a folder with model.safetensors or pytorch_model.bin, or one such file"
     )
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_weights(source: Path) -> dict[str, Tensor]:

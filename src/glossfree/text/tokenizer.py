@@ -155,6 +155,26 @@ class SentenceTokenizer:
         kept_ids += range(self._first_code, len(self))
         return SentenceTokenizer(model, self.language, self.codes), kept_ids
 
+    def rows_in(self, original: SentenceTokenizer) -> list[int]:
+        """For each id here, the id there of the same piece, code or special token: rows of the original's token table.
+
+        Raises ModelError if the original lacks one.
+        """
+        theirs = {piece: number for number, piece in enumerate(original.pieces[: original._first_code])}
+        codes = {code: original._first_code + number for number, code in enumerate(original.codes)}
+        own = self.pieces[len(SPECIALS) : self._first_code]
+        lacking = [piece for piece in own if piece not in theirs] + [code for code in self.codes if code not in codes]
+        if lacking:
+            problem = f"{len(lacking)} tokens of this vocabulary are not in it, the first is {lacking[0]!r}"
+            raise ModelError(problem, where="text.tokenizer", remedy="name the tokenizer that it was trimmed from")
+        pieces = [theirs[piece] for piece in own]
+        return [*range(len(SPECIALS)), *pieces, *(codes[code] for code in self.codes), original.mask_id]
+
+    @property
+    def never_written(self) -> tuple[int, ...]:
+        """Ids that are in no translation: special tokens but for `</s>`, which ends it, language codes, mask."""
+        return (self.bos_id, self.pad_id, self.unk_id, *range(self._first_code, len(self)))
+
     @classmethod
     def train(cls, sentences: Iterable[str], num_pieces: int, language: str = "de_DE") -> SentenceTokenizer:
         """Training sentences -> a unigram model of about `num_pieces` pieces that covers all their characters.

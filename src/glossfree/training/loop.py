@@ -1,27 +1,28 @@
-"""The one loop: every stage is trained here, step by step, resumable after each epoch."""
+"""The one loop: every stage is trained here, step by step; it can be stopped at any moment and goes on bit for bit."""
 
 from __future__ import annotations
 
-import json
 import math
 import time
 import zlib
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import nn
 
-from glossfree.errors import RunError
+from glossfree.errors import Interrupted, RunError
 from glossfree.progress import Console
+from glossfree.training.checkpoint import Progress, load_into, restore, save
+from glossfree.training.interrupt import Request, stop_requests
+from glossfree.training.processes import Processes
 from glossfree.training.run import Run, load_tensors, save_tensors
 from glossfree.training.schedule import one_cycle
 from glossfree.training.stage import Loader, Stage, frames_in
-from glossfree.training.step import backward, losses_of
+from glossfree.training.step import ALONE, backward, losses_of
 
 
 @dataclass(frozen=True)
@@ -35,17 +36,8 @@ class Plan:
     max_grad_norm: float
     seed: int
     keep: str = "best"  # or "last": which epoch's weights the stage leaves behind
-
-
-@dataclass
-class Progress:
-    """Where a stage stands; lies in its checkpoint."""
-
-    epoch: int = 0
-    step: int = 0
-    best_epoch: int = 0
-    best_loss: float = math.inf
-    seconds: float = 0.0
+    precision: str = "auto"  # or fp32, bf16, fp16
+    checkpoint_minutes: float = 10.0  # between two checkpoints within an epoch; each epoch ends with one
 
 
 def train(
@@ -53,46 +45,180 @@ def train(
 ) -> Progress:
     """Train a stage for `plan.epochs` epochs and leave its chosen weights in the stage itself.
 
-    Goes on after the last finished epoch if `run` holds one: randomness is drawn from (seed, stage, epoch), so the
-    weights are those of the uninterrupted run. Raises RunError on a loss that is not finite, naming the clips.
+    Goes on where the last checkpoint in `run` stands: weights, losses and order of clips are those of the uninterrupted
+    run. Raises RunError on a loss that is not finite, naming the clips, and Interrupted when asked to stop, once the
+    step that was under way is saved.
     """
-    accelerator = Accelerator(mixed_precision="bf16" if _native_bfloat16() else "no")
-    trained = stage.trained()
-    optimizer = torch.optim.AdamW(trained.values(), lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True)
-    progress = _restore(stage, optimizer, trained, run)
-    run.forget(stage.name, progress.epoch)
-    steps = train_loader.num_steps(plan.epochs)
-    with console.progress(stage.name, steps) as advance:
-        advance(progress.step)
-        for epoch in range(progress.epoch, plan.epochs):
-            start = time.perf_counter()
-            torch.manual_seed(zlib.crc32(f"{plan.seed}/{stage.name}/{epoch}".encode()))
-            train_loader.set_epoch(epoch)
-            stage.set_training()
-            means = _Means()
-            for batches in train_loader.steps():
-                lr = one_cycle(progress.step, steps, plan.learning_rate, plan.warmup)
-                losses = _step(accelerator, stage, batches, optimizer, trained, plan, lr) if batches else {}
-                _check(losses, batches, stage.name)
-                means.add(losses, sum(map(len, batches)))
-                progress.step += 1
-                record = {"kind": "step", "stage": stage.name, "epoch": epoch, "step": progress.step, "lr": lr}
-                run.log({**record, "frames": sum(map(frames_in, batches)), **losses})
-                advance(1, note=f"epoch {epoch + 1}/{plan.epochs}  loss {losses.get('loss', math.nan):.3f}")
-            dev = evaluate(stage, dev_loader, accelerator) if dev_loader is not None else {}
-            progress.epoch = epoch + 1
-            progress.seconds += time.perf_counter() - start
-            _finish_epoch(stage, optimizer, trained, run, progress, plan, means.mean(), dev, console)
-    if plan.keep == "best" and dev_loader is not None and progress.best_epoch:
-        load_into(stage, load_tensors(run.checkpoint(stage.name, "best"))[0])
-    return progress
+    with stop_requests() as request:
+        return _Training(stage, train_loader, dev_loader, plan, run, console, request).run_all()
 
 
-def evaluate(stage: Stage, loader: Loader, accelerator: Accelerator | None = None) -> dict[str, float]:
-    """Mean of each named loss over the steps of a loader, weighted by clips, in evaluation mode."""
+class _Training:
+    """One stage under way."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        train_loader: Loader,
+        dev_loader: Loader | None,
+        plan: Plan,
+        run: Run,
+        console: Console,
+        request: Request,
+    ) -> None:
+        self.stage, self.train_loader, self.dev_loader = stage, train_loader, dev_loader
+        self.plan, self.run, self.console, self.request = plan, run, console, request
+        self.accelerator = Accelerator(mixed_precision=precision_of(plan.precision))
+        self.group = Processes.here()
+        self.trained = stage.trained()
+        self.optimizer = torch.optim.AdamW(
+            self.trained.values(), lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True
+        )
+        self.progress = restore(run, stage, self.optimizer, self.group, self.accelerator.scaler)
+        self.group.wait()
+        if self.group.is_main:
+            run.forget(stage.name, self.progress.epoch, self.progress.step)
+        self.steps = train_loader.num_steps(plan.epochs)
+        self.saved_at = time.monotonic()
+
+    def run_all(self) -> Progress:
+        """All epochs that are left."""
+        progress, plan, name = self.progress, self.plan, self.stage.name
+        with self.console.progress(name, self.steps) as advance:
+            advance(progress.step)
+            while progress.epoch < plan.epochs:
+                self._train_epoch(advance)
+                self._finish_epoch(self._validate())
+                self._save_if_due()
+        self.group.wait()  # until what is read here is written
+        if plan.keep == "best" and self.dev_loader is not None and progress.best_epoch:
+            load_into(self.stage, load_tensors(self.run.checkpoint(name, "best"))[0])
+        self.group.wait()  # until it is read: the first process removes it next
+        return progress
+
+    def _train_epoch(self, advance: Any) -> None:
+        """The steps that are left of this epoch."""
+        progress, plan, stage = self.progress, self.plan, self.stage
+        if progress.position == 0:
+            torch.manual_seed(seed_of(plan.seed, stage.name, progress.epoch, self.group.rank))
+        self.train_loader.set_epoch(progress.epoch, progress.position)
+        stage.set_training()
+        begun = time.perf_counter()
+        for batches, waited in timed(self.train_loader.steps()):
+            lr = one_cycle(progress.step, self.steps, plan.learning_rate, plan.warmup)
+            if not batches and self.group.size > 1:
+                raise RunError(
+                    "none of the clips of a step could be read by one of several processes",
+                    where=stage.name,
+                    remedy="drop the clips that are named above from manifest.jsonl, then --resume",
+                )
+            losses = self._step(batches, lr) if batches else {}
+            frames, clips = self._counted(batches)
+            now = time.perf_counter()
+            progress.seconds += now - begun
+            progress.add(losses, clips)
+            record = {"kind": "step", "stage": stage.name, "epoch": progress.epoch, "step": progress.step, "lr": lr}
+            times = {"seconds": round(now - begun, 4), "waited": round(waited, 4)}
+            if self.group.is_main:
+                self.run.log({**record, "frames": frames, **losses, **times})
+            advance(1, note=self._note(losses, lr, frames / (now - begun), waited / (now - begun)))
+            begun = now
+            self._save_if_due()
+
+    def _counted(self, batches: Sequence[Any]) -> tuple[int, int]:
+        """Frames and clips of a step, of all processes."""
+        own = torch.tensor([sum(map(frames_in, batches)), sum(map(len, batches))], device=self.accelerator.device)
+        frames, clips = self.group.sum(own).tolist()
+        return frames, clips
+
+    def _step(self, batches: Sequence[Any], lr: float) -> dict[str, float]:
+        """One step of the optimiser -> its losses. Raises RunError where they are not finite; nothing moves then."""
+        accelerator, optimizer = self.accelerator, self.optimizer
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+        found = backward(self.stage, [batch.to(accelerator.device) for batch in batches], accelerator, self.group)
+        losses = {name: float(value.detach()) for name, value in found.items()}
+        if not math.isfinite(losses["loss"]):
+            clips = [clip for batch in batches for clip in batch.ids]
+            raise RunError(
+                f"loss is {losses['loss']} with clips {clips}",
+                where=self.stage.name,
+                remedy="the last checkpoint is kept; lower the learning rate or look at these clips",
+            )
+        self.group.sum_gradients(self.trained.values())
+        scaler = accelerator.scaler
+        if scaler is not None:
+            scaler.unscale_(optimizer)
+        torch.nn.utils.clip_grad_norm_(self.trained.values(), self.plan.max_grad_norm)
+        if scaler is None:
+            optimizer.step()
+        else:
+            scaler.step(optimizer)
+            scaler.update()
+        optimizer.zero_grad(set_to_none=True)
+        return losses
+
+    def _save_if_due(self) -> None:
+        """A checkpoint within an epoch: now and then, and when somebody asked to stop."""
+        due = time.monotonic() - self.saved_at > 60 * self.plan.checkpoint_minutes
+        wanted = torch.tensor([int(due), int(self.request.signal or 0)], device=self.accelerator.device)
+        due, asked = self.group.most(wanted).tolist()  # if one process was asked to stop, all do
+        if due or asked:
+            self._save()
+        if asked:
+            raise Interrupted(asked, self.stage.name, self.progress.step, self.steps, self.run.folder)
+
+    def _save(self) -> None:
+        save(self.run, self.stage, self.optimizer, self.progress, self.group, self.accelerator.scaler)
+        self.saved_at = time.monotonic()
+
+    def _validate(self) -> dict[str, float]:
+        """Losses of the dev split; {} without one."""
+        if self.dev_loader is None:
+            return {}
+        begun = time.perf_counter()
+        self.dev_loader.set_epoch(0)
+        losses = evaluate(self.stage, self.dev_loader, self.accelerator, self.group)
+        self.progress.seconds += time.perf_counter() - begun
+        return losses
+
+    def _finish_epoch(self, dev: dict[str, float]) -> None:
+        """Log, and save: best first, then last, so that a crash between the two repeats the validation at most."""
+        stage, progress, plan = self.stage, self.progress, self.plan
+        losses, epoch = progress.means(), progress.epoch
+        watched = dev.get("loss", losses["loss"])
+        if watched < progress.best_loss:
+            progress.best_loss, progress.best_epoch = watched, epoch + 1
+            if self.group.is_main:
+                save_tensors(self.run.checkpoint(stage.name, "best"), stage.saved())
+        if self.group.is_main:
+            record = {"kind": "epoch", "stage": stage.name, "epoch": epoch, "step": progress.step}
+            self.run.log({**record, "seconds": progress.seconds, "train": losses, "dev": dev})
+        progress.next_epoch()
+        self._save()
+        shown, shown_dev = ("  ".join(f"{name} {value:.3f}" for name, value in each.items()) for each in (losses, dev))
+        speed = f"{progress.seconds / progress.epoch:.1f} s an epoch"
+        self.console.say(
+            f"{stage.name} epoch {progress.epoch}/{plan.epochs}: {shown} | dev {shown_dev or '-'} | {speed}"
+        )
+
+    def _note(self, losses: dict[str, float], lr: float, frames: float, waited: float) -> str:
+        """What stands behind the bar."""
+        shown = "  ".join(f"{name} {value:.3f}" for name, value in losses.items())
+        place = f"epoch {self.progress.epoch + 1}/{self.plan.epochs}"
+        return f"{place}  {shown}  lr {lr:.1e}  {frames:.0f} frames/s  {100 * waited:.0f} % waiting"
+
+
+def evaluate(
+    stage: Stage, loader: Loader, accelerator: Accelerator | None = None, group: Processes = ALONE
+) -> dict[str, float]:
+    """Mean of each named loss over the steps of a loader, weighted by clips, in evaluation mode.
+
+    Of several processes each has some of the steps (a loader's matter), and all get the means of all.
+    """
     assert isinstance(stage, nn.Module)
     stage.eval()
-    means = _Means()
+    means = Progress()
     with torch.no_grad():
         for batches in loader.steps():
             if accelerator is not None:
@@ -101,111 +227,33 @@ def evaluate(stage: Stage, loader: Loader, accelerator: Accelerator | None = Non
                 with accelerator.autocast() if accelerator is not None else nullcontext():
                     losses = losses_of(stage, batches)
                 means.add({name: float(value) for name, value in losses.items()}, sum(map(len, batches)))
-    return means.mean()
+    return means.over(group).means()
 
 
-def load_into(stage: Stage, tensors: dict[str, Tensor]) -> None:
-    """Copy saved tensors over a stage's own, by name. Raises RunError if the names differ."""
-    own = stage.saved()
-    if own.keys() != tensors.keys():
-        odd = sorted(own.keys() ^ tensors.keys())[:3]
-        raise RunError(f"a checkpoint of another model ({odd} ...)", where=stage.name, remedy="start a new run")
-    with torch.no_grad():
-        for name, tensor in own.items():
-            tensor.copy_(tensors[name])
+def seed_of(seed: int, stage: str, epoch: int, rank: int) -> int:
+    """What chance starts from in an epoch: each process has its own, the first the one that it has alone."""
+    return zlib.crc32(f"{seed}/{stage}/{epoch}{f'/{rank}' if rank else ''}".encode())
 
 
-def _step(
-    accelerator: Accelerator,
-    stage: Stage,
-    batches: Sequence[Any],
-    optimizer: torch.optim.Optimizer,
-    trained: dict[str, nn.Parameter],
-    plan: Plan,
-    lr: float,
-) -> dict[str, float]:
-    for group in optimizer.param_groups:
-        group["lr"] = lr
-    losses = backward(stage, [batch.to(accelerator.device) for batch in batches], accelerator)
-    torch.nn.utils.clip_grad_norm_(trained.values(), plan.max_grad_norm)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
-    return {name: float(value.detach()) for name, value in losses.items()}
+def timed(steps: Iterator[Sequence[Any]]) -> Iterator[tuple[Sequence[Any], float]]:
+    """Steps -> each with the seconds that were spent waiting for it."""
+    while True:
+        begun = time.perf_counter()
+        try:
+            batches = next(steps)
+        except StopIteration:
+            return
+        yield batches, time.perf_counter() - begun
 
 
-def _check(losses: dict[str, float], batches: Sequence[Any], stage: str) -> None:
-    if not math.isfinite(losses.get("loss", 0.0)):
-        clips = [clip for batch in batches for clip in batch.ids]
-        raise RunError(
-            f"loss is {losses['loss']} with clips {clips}",
-            where=stage,
-            remedy="the last checkpoint is kept; lower the learning rate or look at these clips",
-        )
+def precision_of(wanted: str = "auto") -> str:
+    """accelerate's word for the precision to train in: what is wanted or, by default, what the device is fast in.
 
-
-def _finish_epoch(
-    stage: Stage,
-    optimizer: torch.optim.Optimizer,
-    trained: dict[str, nn.Parameter],
-    run: Run,
-    progress: Progress,
-    plan: Plan,
-    losses: dict[str, float],
-    dev: dict[str, float],
-    console: Console,
-) -> None:
-    """Log, and save: best first, then last, so that a crash between the two repeats the epoch and loses nothing."""
-    watched = dev.get("loss", losses["loss"])
-    tensors = stage.saved()
-    if watched < progress.best_loss:
-        progress.best_loss, progress.best_epoch = watched, progress.epoch
-        save_tensors(run.checkpoint(stage.name, "best"), tensors)
-    record = {"kind": "epoch", "stage": stage.name, "epoch": progress.epoch - 1, "step": progress.step}
-    run.log({**record, "seconds": progress.seconds, "train": losses, "dev": dev})
-    optimizer_state = {
-        f"optimizer.{key}.{name}": value
-        for name, parameter in trained.items()
-        for key, value in optimizer.state.get(parameter, {}).items()
-    }
-    weights = {f"weights.{name}": tensor for name, tensor in tensors.items()}
-    save_tensors(run.checkpoint(stage.name, "last"), {**weights, **optimizer_state}, asdict(progress))
-    shown = "  ".join(f"{name} {value:.3f}" for name, value in losses.items())
-    shown_dev = "  ".join(f"{name} {value:.3f}" for name, value in dev.items())
-    speed = f"{progress.seconds / progress.epoch:.1f} s an epoch"
-    console.say(f"{stage.name} epoch {progress.epoch}/{plan.epochs}: {shown} | dev {shown_dev or '-'} | {speed}")
-
-
-def _restore(stage: Stage, optimizer: torch.optim.Optimizer, trained: dict[str, nn.Parameter], run: Run) -> Progress:
-    path = run.checkpoint(stage.name, "last")
-    if not path.is_file():
-        return Progress()
-    tensors, facts = load_tensors(path)
-    load_into(stage, {n.removeprefix("weights."): t for n, t in tensors.items() if n.startswith("weights.")})
-    for name, parameter in trained.items():
-        keys = ("step", "exp_avg", "exp_avg_sq")
-        found = {key: tensors.get(f"optimizer.{key}.{name}") for key in keys}
-        if found["step"] is not None:  # a parameter that never had a gradient has no state
-            moved = {key: value.to(parameter.device) for key, value in found.items() if value is not None}
-            optimizer.state[parameter] = {**moved, "step": found["step"]}
-    return Progress(**json.loads(json.dumps(facts)))
-
-
-def _native_bfloat16() -> bool:
-    """bf16 only where the device computes in it: on CPUs without it, it is hundreds of times slower."""
-    return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
-
-
-class _Means:
-    """Running means of named losses, weighted by clips."""
-
-    def __init__(self) -> None:
-        self.sums: dict[str, float] = defaultdict(float)
-        self.count = 0
-
-    def add(self, losses: dict[str, float], count: int) -> None:
-        for name, value in losses.items():
-            self.sums[name] += value * count
-        self.count += count
-
-    def mean(self) -> dict[str, float]:
-        return {name: total / max(1, self.count) for name, total in self.sums.items()}
+    bf16 only where the device computes in it (on CPUs without it, it is hundreds of times slower), fp16 with a scaled
+    loss on older accelerators, else float32.
+    """
+    if wanted != "auto":
+        return {"fp32": "no"}.get(wanted, wanted)
+    if not torch.cuda.is_available():
+        return "no"
+    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"

@@ -43,18 +43,23 @@ class Run:
         """`last` (with the optimiser) or `best` of a stage that is under way."""
         return self.folder / "checkpoints" / f"{stage}.{name}.safetensors"
 
+    def reopens(self, recipe_toml: str, *, resume: bool) -> bool:
+        """Whether a run is here already, to go on with. Raises RunError if it may not, or has another recipe."""
+        if not self.recipe.is_file():
+            return False
+        if not resume:
+            raise RunError("holds a run already", where=self.folder, remedy="--resume it, or name another folder")
+        if self.recipe.read_text(encoding="utf-8") != recipe_toml:
+            raise RunError(
+                "was started with another recipe", where=self.recipe, remedy="resume without --set, or start anew"
+            )
+        return True
+
     def start(self, recipe_toml: str, facts: dict[str, Any], *, resume: bool) -> None:
         """Make the folder, or check that it can be resumed with this recipe. Raises RunError."""
-        if self.recipe.is_file():
-            if not resume:
-                raise RunError("holds a run already", where=self.folder, remedy="--resume it, or name another folder")
-            if self.recipe.read_text(encoding="utf-8") != recipe_toml:
-                raise RunError(
-                    "was started with another recipe", where=self.recipe, remedy="resume without --set, or start anew"
-                )
-            return
-        self.write_json("run.json", {**facts, **environment()})
-        self.write("recipe.toml", recipe_toml)  # last: a folder that holds it holds all of this
+        if not self.reopens(recipe_toml, resume=resume):
+            self.write_json("run.json", {**facts, **environment()})
+            self.write("recipe.toml", recipe_toml)  # last: a folder that holds it holds all of this
 
     def write(self, name: str, text: str) -> Path:
         """A text file of the run, whole or not at all."""
@@ -94,10 +99,16 @@ class Run:
             except ValueError:
                 continue
 
-    def forget(self, stage: str, epoch: int) -> None:
-        """Drop the lines of a stage from `epoch` on: a resumed run writes them again."""
-        kept = [r for r in self.records() if not (r["stage"] == stage and r["epoch"] >= epoch)]
+    def forget(self, stage: str, epoch: int, step: int) -> None:
+        """Drop the lines of a stage that lie behind `step` steps and from the end of `epoch` on: a resumed run writes
+        them again."""
+
+        def is_ahead(record: dict[str, Any]) -> bool:
+            ahead = record["step"] > step or (record["kind"] == "epoch" and record["epoch"] >= epoch)
+            return bool(record["stage"] == stage and ahead)
+
         if self.steps.is_file():
+            kept = [record for record in self.records() if not is_ahead(record)]
             self.write("steps.jsonl", "".join(json.dumps(record) + "\n" for record in kept))
 
 

@@ -56,7 +56,8 @@ def frames_in(batch: Any) -> int:
 class Loader(Protocol):
     """An epoch in steps and batches, told which epoch before it is read."""
 
-    def set_epoch(self, epoch: int) -> None: ...
+    def set_epoch(self, epoch: int, position: int = 0) -> None:
+        """Go to an epoch, past its first `position` steps."""
 
     def steps(self) -> Iterator[Sequence[Any]]:
         """What the optimiser sees at once, in one batch or several; none where nothing of a step could be read."""

@@ -1,24 +1,28 @@
 """A step's batches -> its losses and gradients, as if they had been one batch.
 
-A step of more frames than fit into memory comes in several batches. Losses that are means (over clips, or over tokens:
-`Stage.weight`) are averaged by what they are means over. A loss that compares clips with each other (eq 4) cannot be
-put together from batches: a `JointStage` names it, and its steps go through the model twice (GradCache, Gao et al.
-2021). The first pass, without gradients, gives what is compared; the joint loss of the whole step then gives its
-gradient; the second pass, with the same dropout, carries that on to the weights. Only BatchNorm knows the difference:
-in training its statistics are those of a batch.
+A step of more frames than fit into memory comes in several batches, and several processes share it. Losses that are
+means (over clips, or over tokens: `Stage.weight`) are averaged by what they are means over. A loss that compares clips
+with each other (eq 4) cannot be put together from batches: a `JointStage` names it. What is compared is gathered first,
+from all batches of all processes; the joint loss of the whole step then gives its gradient, and each batch carries its
+own part on to the weights. Of several batches no graph can be kept, so they go through the model twice, with the same
+dropout (GradCache, Gao et al. 2021). Only BatchNorm knows the difference: in training its statistics are those of the
+batches that are computed at the same time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from glossfree.training.processes import Processes
 from glossfree.training.stage import JointStage, Losses, Stage
+
+ALONE = Processes()
 
 
 class Precision(Protocol):
@@ -32,7 +36,7 @@ class Precision(Protocol):
 
 
 def losses_of(stage: Stage, batches: Sequence[Any]) -> Losses:
-    """Named losses of a step. `batches`: at least one."""
+    """Named losses of a step that one process has alone. `batches`: at least one."""
     if len(batches) == 1:
         return stage(batches[0])
     shares = shares_of(stage, batches)
@@ -44,56 +48,90 @@ def losses_of(stage: Stage, batches: Sequence[Any]) -> Losses:
     return {"loss": stage.total(losses), **losses}
 
 
-def backward(stage: Stage, batches: Sequence[Any], precision: Precision) -> Losses:
-    """Named losses of a step, and its gradients added to those of the parameters. `batches`: at least one."""
-    if len(batches) == 1:
+def backward(stage: Stage, batches: Sequence[Any], precision: Precision, group: Processes = ALONE) -> Losses:
+    """Named losses of a step that all processes of `group` share; its gradients are added to those of the parameters,
+    to be summed over the processes. `batches`: at least one in each process, equally many in all."""
+    if group.size == len(batches) == 1:
         with precision.autocast():
             losses = stage(batches[0])
         precision.backward(losses["loss"])
         return losses
-    shares = shares_of(stage, batches)
+    shares = shares_of(stage, batches, group)
     if isinstance(stage, JointStage):
-        return _in_two_passes(stage, batches, shares, precision)
+        return _joint_step(stage, batches, shares, precision, group)
     found = []
     for batch, share in zip(batches, shares, strict=True):
         with precision.autocast():
             losses = stage(batch)
         precision.backward(losses["loss"] * share)
         found.append({name: value.detach() for name, value in losses.items()})
-    return weighted(found, shares)
+    return summed(weighted(found, shares), group)
 
 
-def _in_two_passes(stage: JointStage, batches: Sequence[Any], shares: Sequence[float], precision: Precision) -> Losses:
-    chances, seen = [], []
+def _joint_step(
+    stage: JointStage, batches: Sequence[Any], shares: Sequence[float], precision: Precision, group: Processes
+) -> Losses:
     assert isinstance(stage, nn.Module)
-    with torch.no_grad(), statistics_held(stage), precision.autocast():
+    twice = len(batches) > 1
+    chances, seen = [], []
+    with ExitStack() as first_pass:
+        if twice:  # else its graph is kept, and there is no second pass
+            first_pass.enter_context(torch.no_grad())
+            first_pass.enter_context(statistics_held(stage))
+        first_pass.enter_context(precision.autocast())
         for batch in batches:
             chances.append(random_state())
             seen.append(stage.separable(batch))
-    separable = weighted([losses for losses, _ in seen], shares)
-    compared = [[part.detach().requires_grad_() for part in parts] for _, parts in seen]
-    joint = stage.joint(*(torch.cat(parts) for parts in zip(*compared, strict=True)))
+    separable = weighted([{name: value.detach() for name, value in losses.items()} for losses, _ in seen], shares)
+    separable = summed(separable, group)
+    compared = [Compared([parts[number].detach() for _, parts in seen], group) for number in range(len(seen[0][1]))]
+    joint = stage.joint(*(each.rows for each in compared))
     total = stage.total({**separable, **joint})
-    precision.backward(total)  # to what is compared, and to what the joint loss itself trains (tau)
+    # to what is compared, and to what the joint loss itself trains (tau), here as in every other process
+    precision.backward(total / group.size)
     nothing = {name: torch.zeros_like(value) for name, value in joint.items()}
-    scale = precision.scaler.get_scale() if precision.scaler is not None else 1.0
-    for batch, share, chance, leaves in zip(batches, shares, chances, compared, strict=True):
-        set_random_state(chance)
-        with precision.autocast():
-            losses, parts = stage.separable(batch)
+    scale = (precision.scaler.get_scale() if precision.scaler is not None else 1.0) / group.size
+    for number, (batch, share) in enumerate(zip(batches, shares, strict=True)):
+        losses, parts = seen[number]
+        if twice:
+            set_random_state(chances[number])
+            with precision.autocast():
+                losses, parts = stage.separable(batch)
         pulled = [
-            (part * (leaf.grad / scale)).sum()
-            for part, leaf in zip(parts, leaves, strict=True)
-            if part.requires_grad and leaf.grad is not None
+            (part * (each.gradients()[number] / scale)).sum()
+            for part, each in zip(parts, compared, strict=True)
+            if part.requires_grad
         ]
         precision.backward(torch.stack([stage.total({**losses, **nothing}) * share, *pulled]).sum())
     return {"loss": total.detach(), **separable, **{name: value.detach() for name, value in joint.items()}}
 
 
-def shares_of(stage: Stage, batches: Sequence[Any]) -> list[float]:
-    """The part of each batch in its step; together 1."""
+class Compared:
+    """What is compared of each clip: `rows` of all batches of all processes, and the gradient of those of this one."""
+
+    def __init__(self, parts: Sequence[Tensor], group: Processes) -> None:
+        self.sizes = [len(part) for part in parts]
+        rows, self.start = group.rows(torch.cat(list(parts)))
+        self.rows = rows.detach().requires_grad_()
+
+    def gradients(self) -> tuple[Tensor, ...]:
+        """The gradient of each batch of this process."""
+        assert self.rows.grad is not None
+        return torch.split(self.rows.grad[self.start : self.start + sum(self.sizes)], self.sizes)
+
+
+def shares_of(stage: Stage, batches: Sequence[Any], group: Processes = ALONE) -> list[float]:
+    """The part of each batch in its step; together, over all processes, 1."""
     weights = [stage.weight(batch) for batch in batches]
-    return [weight / sum(weights) for weight in weights]
+    total = float(group.sum(torch.tensor(sum(weights), dtype=torch.float64, device=batches[0].lengths.device)))
+    return [weight / total for weight in weights]
+
+
+def summed(losses: Losses, group: Processes) -> Losses:
+    """Named scalars of each process -> their sums."""
+    if group.size == 1:
+        return losses
+    return dict(zip(losses, group.sum(torch.stack(list(losses.values()))), strict=True))
 
 
 def weighted(losses: Sequence[Losses], shares: Sequence[float]) -> Losses:

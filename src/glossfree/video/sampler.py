@@ -7,6 +7,10 @@ their number is known before anything is read.
 
 from __future__ import annotations
 
+import atexit
+import mmap
+import os
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -17,7 +21,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Sampler
 
-from glossfree.errors import ClipError
+from glossfree.errors import ClipError, CorpusError
 from glossfree.video.batch import ClipBatch
 from glossfree.video.dataset import ClipDataset, FeatureDataset, collate
 
@@ -68,7 +72,7 @@ class ClipSampler(Sampler[list[int]]):
     def set_epoch(self, epoch: int, position: int = 0) -> None:
         """Go to an epoch, and in it past the first `position` steps (a run that is resumed has had them)."""
         self.epoch, self.position = epoch, position
-        self._steps = [self._in_batches(step) for step in self._shares(self.plan(epoch))]
+        self._steps = [self._batches_of(step) for step in self._mine(self.plan(epoch))]
 
     def __len__(self) -> int:
         """The batches that are left of this epoch, for this process."""
@@ -84,7 +88,7 @@ class ClipSampler(Sampler[list[int]]):
 
     def num_steps(self, epochs: int) -> int:
         """One process's steps in the epochs 0 .. epochs-1, equally many in each: what a schedule needs."""
-        return epochs * len(self._shares(self.plan(0)))
+        return epochs * len(self._mine(self.plan(0)))
 
     def plan(self, epoch: int) -> list[list[int]]:
         """The steps of an epoch for all processes together, as lists of clip indices."""
@@ -101,22 +105,32 @@ class ClipSampler(Sampler[list[int]]):
             steps[-2:] = [[*steps[-2], *steps[-1]]]
         return [steps[index] for index in rng.permutation(len(steps))] if self.shuffle else steps
 
-    def _shares(self, steps: list[list[int]]) -> list[list[int]]:
-        """What this process does of them: of each step the clips rank, rank + world_size ..., longest first."""
-        if self.world_size == 1:
-            return steps
-        if not self.shuffle:
-            return steps[self.rank :: self.world_size]
-        longest_first = [sorted(step, key=lambda index: -self.lengths[index]) for step in steps]
-        return [step[self.rank :: self.world_size] for step in longest_first]
+    def _mine(self, steps: list[list[int]]) -> list[list[int]]:
+        """The steps that this process has a part in: all, where they are shared; else its share of them."""
+        return steps if self.shuffle else steps[self.rank :: self.world_size]
 
-    def _in_batches(self, step: list[int]) -> list[list[int]]:
-        """A step -> as few batches as fit under the limit: each clip, longest first, into the first that has room."""
-        if self.lengths[step].sum() <= self.max_frames_per_batch:
-            return [step]
+    def _batches_of(self, step: list[int]) -> list[list[int]]:
+        """What this process reads of a step: its share, the clips rank, rank + world_size ... by length, in as many
+        batches as the share that needs most of them (processes meet in every batch)."""
+        if not self.shuffle or self.world_size == 1:
+            return self._in_batches(step)
+        longest_first = sorted(step, key=lambda index: -self.lengths[index])
+        shares = [self._in_batches(longest_first[rank :: self.world_size]) for rank in range(self.world_size)]
+        own, number = shares[self.rank], max(map(len, shares))
+        while len(own) < number and max(map(len, own)) > 1:
+            largest = max(own, key=len)
+            own = [*(batch for batch in own if batch is not largest), largest[::2], largest[1::2]]
+        if len(own) < number:
+            raise ValueError(f"{self.max_frames_per_batch} frames are too few for {self.world_size} processes")
+        return own
+
+    def _in_batches(self, clips: list[int]) -> list[list[int]]:
+        """Clips -> as few batches as fit under the limit: each clip, longest first, into the first that has room."""
+        if self.lengths[clips].sum() <= self.max_frames_per_batch:
+            return [clips]
         batches: list[list[int]] = []
         room: list[int] = []
-        for index in sorted(step, key=lambda index: -self.lengths[index]):
+        for index in sorted(clips, key=lambda index: -self.lengths[index]):
             length = int(self.lengths[index])
             place = next((number for number, left in enumerate(room) if length <= left), len(batches))
             if place == len(batches):
@@ -160,10 +174,19 @@ class ClipLoader(DataLoader[Any]):
 
     def _read(self) -> Iterator[ClipBatch]:
         """Every planned batch, also those whose clips were all skipped."""
-        for batch in super().__iter__():
-            if isinstance(batch, ClipError):
-                raise batch
-            yield batch
+        try:
+            for batch in super().__iter__():
+                if isinstance(batch, ClipError):
+                    raise batch
+                yield batch
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise CorpusError(
+                f"a process that reads clips has died ({str(error).splitlines()[0]})",
+                where=self.dataset.folder,  # type: ignore[attr-defined]
+                remedy="often for lack of memory: fewer data.num_workers or data.cache_megabytes, then --resume",
+            ) from error
 
 
 def make_loader(
@@ -180,13 +203,25 @@ def make_loader(
         num_workers=num_workers,
         persistent_workers=num_workers > 0,
         multiprocessing_context="fork" if num_workers and sys.platform == "linux" else None,
-        worker_init_fn=_one_thread,
+        worker_init_fn=_prepare_worker,
         pin_memory=torch.cuda.is_available(),
         generator=torch.Generator().manual_seed(seed),
     )
 
 
-def _one_thread(worker: int) -> None:
-    """Workers already are one per core: threads inside them would only get in each other's way."""
+def _prepare_worker(worker: int) -> None:
+    """Workers already are one per core: threads inside them would only get in each other's way.
+
+    A terminal's Ctrl-C and a cluster's SIGTERM reach them too, but they must go on reading until a step is saved. They
+    end with their parent: then, and only then, SIGTERM ends them.
+    """
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":  # where workers are forked
+        signal.signal(signal.SIGTERM, lambda number, frame: os._exit(0) if _PARENT_CLOSES[0] else None)
+
+
+# One byte that this process and its forked workers share: whether it is ending, and SIGTERM comes from itself.
+_PARENT_CLOSES = mmap.mmap(-1, 1)
+atexit.register(_PARENT_CLOSES.__setitem__, 0, 1)

@@ -11,6 +11,7 @@ import pytest
 from safetensors.torch import load_file
 
 from glossfree.commands.evaluate import evaluate, head_tensors, last_stage, predict, recipe_of, translator_of
+from glossfree.commands.glosses import glosses
 from glossfree.corpora.manifest import Manifest
 from glossfree.errors import CorpusError, RunError
 from glossfree.evaluation.decode import read_predictions
@@ -90,3 +91,31 @@ def test_predictions_do_not_depend_on_the_batches(tiny: Any, tiny_run: Path) -> 
         found.append({id: p.score for batch in loader for id, p in zip(batch.ids, predict(translator, batch))})  # noqa: B905
     assert found[0].keys() == found[1].keys()
     assert found[0] == pytest.approx(found[1], abs=1e-5)
+
+
+def test_what_the_recipe_appends_is_scored_with_and_said(tiny: Any, copy: Path) -> None:
+    plain = evaluate(copy, split="test", console=Silent())
+    path = copy / "recipe.toml"
+    path.write_text(path.read_text().replace('append = ""', 'append = " ."'))
+    stopped = evaluate(copy, split="test", console=Silent())
+    assert stopped.predictions == plain.predictions
+    assert stopped.scores.bleu1 > plain.scores.bleu1
+    kept = json.loads((copy / "scores.test.json").read_text())
+    assert kept["convention"]["append"] == " ." and kept["signatures"]["bleu1"].endswith("|append:.")
+
+
+def test_a_chinese_corpus_is_scored_by_characters_with_the_same_stop(tiny: Any, copy: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny.corpus, tmp_path / "other")
+    path = tmp_path / "other/corpus.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "language": "zh"}))
+    recipe = copy / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace('append = ""', 'append = "。"'))
+    found = evaluate(copy, split="test", console=Silent(), corpus=tmp_path / "other").scores
+    assert found.convention == {**found.convention, "name": "plain-chinese", "append": "。", "characters": True}
+    assert "tok:zh" in found.signatures["bleu4"] and found.signatures["rouge_l"].endswith("|append:。")
+
+
+def test_a_corpus_whose_inventory_was_made_anew_can_still_be_evaluated(tiny: Any, copy: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny.corpus, tmp_path / "other")
+    glosses(tmp_path / "other", splits=("train", "dev", "test"))
+    assert evaluate(copy, split="dev", console=Silent(), corpus=tmp_path / "other").scores.num_sentences == 4

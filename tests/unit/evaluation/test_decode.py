@@ -18,7 +18,7 @@ from glossfree.evaluation.decode import (
     read_scores,
     scores_path,
 )
-from glossfree.evaluation.metrics import score
+from glossfree.evaluation.metrics import convention_for, score
 from glossfree.video.batch import ClipBatch
 
 TEXTS = {"c": "am abend wird es kühl", "a": "im süden scheint die sonne", "b": "morgen kommt neuer schnee"}
@@ -95,3 +95,11 @@ def test_broken_files_are_named(tmp_path):
     path.write_text('{"bleu": 3}', encoding="utf-8")
     with pytest.raises(RunError, match="not scores"):
         read_scores(path)
+
+
+def test_scores_follow_the_convention_and_predictions_stay_as_they_were_said(tmp_path):
+    convention = convention_for("de", append=" .")
+    result = evaluate(echo, [batch("a", "b", "c")], CLIPS, split="dev", folder=tmp_path, convention=convention)
+    assert result.scores == score(list(TEXTS.values()), list(TEXTS.values()), convention=convention)
+    assert read_scores(scores_path(tmp_path, "dev")).convention["append"] == " ."
+    assert {id: p.text for id, p in read_predictions(predictions_path(tmp_path, "dev")).items()} == TEXTS

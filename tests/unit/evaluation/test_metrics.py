@@ -154,7 +154,7 @@ def test_languages_without_spaces_count_characters(language):
 
 
 def test_german_is_left_alone():
-    assert convention_for("de") is CONVENTIONS["plain"]
+    assert convention_for("de") == CONVENTIONS["plain"]
     assert CONVENTIONS["plain"].prepare("Am  Tag") == "Am  Tag"
 
 
@@ -198,3 +198,26 @@ def test_table_shows_every_row():
     ]
     assert lines[4].split()[:3] == ["ohne", "test", "100.00"]
     assert len({len(line) for line in lines}) == 1
+
+
+@pytest.mark.parametrize(
+    ("language", "name"), [("de", "plain"), ("zh_CN", "plain-chinese"), ("ja", "plain-characters")]
+)
+def test_what_is_appended_is_part_of_every_languages_convention(language, name):
+    convention = convention_for(language, append=" .")
+    assert (convention.name, convention.append) == (name, " .")
+    assert convention_for(language).append == ""
+    hypotheses, references = ["今天 晚上 有雨 吗"], ["今天 上午 有雨 吧"]
+    plain = score(hypotheses, references, language=language)
+    stopped = score(hypotheses, references, convention=convention)
+    assert stopped.bleu1 > plain.bleu1 and stopped.rouge_l > plain.rouge_l
+    assert stopped.convention == {**plain.convention, "append": " ."}
+    assert [stopped.signatures[key] for key in plain.signatures] == [f"{s}|append:." for s in plain.signatures.values()]
+
+
+def test_the_table_says_what_was_appended():
+    plain = score(["a b"], ["a c"])
+    stopped = score(["a b"], ["a c"], convention=convention_for("de", append=" ."))
+    lines = scores_table({"ours": {"dev": stopped, "test": stopped}, "theirs": {"test": plain}}).splitlines()
+    assert lines[5:] == ['ours: " ." behind every hypothesis and reference']
+    assert len(scores_table({"theirs": {"test": plain}}).splitlines()) == 3

@@ -94,3 +94,16 @@ def test_dropout_is_where_the_number_says() -> None:
     noisy, silent = (LanguageEncoder(language(rate).model.encoder).train() for rate in (0.5, 0.0))
     assert not torch.equal(noisy(segments).values, noisy(segments).values)
     assert torch.equal(silent(segments).values, silent(segments).values)
+
+
+def test_averages_over_padding_too_depend_on_the_longest_sentence_of_the_batch() -> None:
+    model = language()
+    short, long = torch.tensor([[9, 2, 60]]), torch.tensor([[9, 2, 60, -100, -100], [8, 7, 6, 2, 60]])
+    real, padded = TextEncoder(model.model.encoder), TextEncoder(model.model.encoder, average_padding=True)
+    torch.testing.assert_close(real(long)[:1], real(short))
+    torch.testing.assert_close(padded(short), real(short))
+    torch.testing.assert_close(padded(long)[1:], real(long)[1:])
+    assert not torch.allclose(padded(long)[:1], padded(short), atol=1e-2)
+    tokens = long.masked_fill(long == -100, 1)
+    hidden = model.model.encoder(input_ids=tokens, attention_mask=(tokens != 1).long()).last_hidden_state
+    torch.testing.assert_close(padded(long), sum(hidden[:, position] for position in range(5)) / 5)

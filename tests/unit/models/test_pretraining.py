@@ -20,7 +20,7 @@ LENGTHS = torch.tensor([7, 4])
 LABELS = torch.tensor([[5, 6, 2, 45], [7, 2, 45, -100]])
 
 
-def build(with_text: bool = True) -> PretrainingModel:
+def build(with_text: bool = True, average_padding: bool = False) -> PretrainingModel:
     torch.manual_seed(0)
     hierarchy = HierarchicalEncoder(
         VisualEncoder(dinov2(12, 2, 3, 2, 14, PIXELS), 12, D),
@@ -28,7 +28,8 @@ def build(with_text: bool = True) -> PretrainingModel:
         LanguageEncoder(mbart(50, E, 2, 3, 22, 40, 0.1).model.encoder),
     )
     text = TextEncoder(mbart(50, E, 2, 3, 22, 40, 0.1).model.encoder) if with_text else None
-    return PretrainingModel(hierarchy, PseudoGlossHead(E, torch.randn(P, 6), 0.2, 0.1, 0.1, True, True), text, 20.0)
+    head = PseudoGlossHead(E, torch.randn(P, 6), 0.2, 0.1, 0.1, True, True)
+    return PretrainingModel(hierarchy, head, text, 20.0, average_padding)
 
 
 def frames() -> torch.Tensor:
@@ -70,3 +71,26 @@ def test_logit_scale_is_kept_at_100_at_most() -> None:
         model.logit_scale.fill_(9.0)
     assert model(frames(), LENGTHS).logit_scale.item() == pytest.approx(100.0)
     assert model.logit_scale.item() == pytest.approx(math.log(100))
+
+
+def test_averages_over_padding_make_a_video_depend_on_its_neighbours_and_change_nothing_else() -> None:
+    first, second = frames().split(LENGTHS.tolist())
+    found = {}
+    for average_padding in (False, True):
+        model = build(average_padding=average_padding).eval()
+        together = model(frames(), LENGTHS)
+        alone = [model(part, torch.tensor([len(part)])) for part in (first, second)]
+        found[average_padding] = together, alone
+        levels = model.hierarchy(frames(), LENGTHS, prefix=model.token)
+        torch.testing.assert_close(together.video, levels.video.mean(padding=average_padding))
+        torch.testing.assert_close(
+            together.video[:1], alone[0].video, atol=1e-5, rtol=1e-5
+        )  # the longest has no padding
+        if average_padding:
+            expected = sum(levels.video.values[:, step] for step in range(5)) / 5  # 4 segments and the learned token
+            torch.testing.assert_close(together.video, expected)
+    (plain, apart), (padded, padded_apart) = found[False], found[True]
+    torch.testing.assert_close(plain.video[1:], apart[1].video, atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(padded.video[1:], padded_apart[1].video, atol=1e-2)
+    torch.testing.assert_close(padded_apart[1].video, apart[1].video)
+    torch.testing.assert_close(padded.gloss.scores, plain.gloss.scores)

@@ -13,7 +13,7 @@ from torch import nn
 from glossfree.errors import ModelError
 from glossfree.models.adapters import add_lora
 from glossfree.models.language import mbart
-from glossfree.models.weights import Census, load, read_weights, state, weight_files
+from glossfree.models.weights import Census, digest, fingerprint, load, read_weights, state, weight_files
 
 
 class Toy(nn.Module):
@@ -59,6 +59,7 @@ def test_differences_that_are_named_are_allowed() -> None:
     assert len(census.new) == 5
     assert census.ignored == ("head.weight",)
     assert (model.first.weight == 2).all()
+    assert census.counts() == {"loaded": 2, "trimmed": 0, "new": 5, "ignored": 1}
     assert str(census) == (
         "2 loaded, 0 trimmed, 5 new (norm.weight, norm.bias, norm.running_mean, ...), 1 ignored (head.weight)"
     )
@@ -86,6 +87,11 @@ def test_other_differences_fail_by_name_and_change_nothing(change: object, words
 def test_many_differences_are_counted() -> None:
     with pytest.raises(ModelError, match="and 4 more"):
         load(Toy(), {})
+
+
+def test_digest_is_sha256(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    assert digest(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
 def test_files_of_a_folder(tmp_path: Path) -> None:
@@ -137,3 +143,18 @@ def test_a_folder_without_weights_is_named(tmp_path: Path) -> None:
         read_weights(tmp_path)
     with pytest.raises(ModelError, match="no weights here"):
         read_weights(tmp_path / "absent")
+
+
+def test_a_fingerprint_is_that_of_names_shapes_types_and_bytes() -> None:
+    tensors = {"b": torch.arange(6.0).view(2, 3), "a": torch.tensor(1.5), "h": torch.ones(3, dtype=torch.bfloat16)}
+    same = {name: tensors[name].clone() for name in reversed(tensors)}
+    assert fingerprint(tensors) == fingerprint(same) and len(fingerprint(tensors)) == 64
+    assert fingerprint({"b": tensors["b"].T.contiguous().T}) == fingerprint({"b": tensors["b"]})
+    others = [
+        {**tensors, "b": tensors["b"].view(3, 2)},
+        {**tensors, "b": tensors["b"] + 1e-6},
+        {**tensors, "h": tensors["h"].half()},
+        {("c" if name == "b" else name): tensor for name, tensor in tensors.items()},
+        {name: tensor for name, tensor in tensors.items() if name != "a"},
+    ]
+    assert len({fingerprint(each) for each in [tensors, *others]}) == 6

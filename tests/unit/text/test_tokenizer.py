@@ -174,6 +174,26 @@ def test_trimming_twice_changes_nothing(tokenizer: SentenceTokenizer) -> None:
     assert kept_ids == list(range(len(once)))
 
 
+def test_rows_in_the_original_are_found_by_piece(tokenizer: SentenceTokenizer) -> None:
+    """Also by a tokenizer that was saved and is loaded where only the original is at hand."""
+    trimmed, kept_ids = tokenizer.trimmed(SENTENCES[:3])
+    assert trimmed.rows_in(tokenizer) == kept_ids
+    assert tokenizer.rows_in(tokenizer) == list(range(len(tokenizer)))
+    with pytest.raises(ModelError, match="tokens of this vocabulary are not in it"):
+        tokenizer.rows_in(trimmed)
+    fifty = SentenceTokenizer(tokenizer._model, codes=CODES_50)
+    assert [fifty.pieces[row] for row in trimmed.rows_in(fifty)] == trimmed.pieces  # 25 of 52 codes, then the mask
+    with pytest.raises(ModelError, match=r"27 tokens .* the first is 'af_ZA'"):
+        fifty.rows_in(tokenizer)
+
+
+@pytest.mark.parametrize("codes", [CODES_25, CODES_50])
+def test_codes_mask_and_special_tokens_are_never_written(tokenizer: SentenceTokenizer, codes: tuple[str, ...]) -> None:
+    ids = SentenceTokenizer(tokenizer._model, codes=codes).never_written
+    pieces = [*tokenizer.pieces[: 4 + tokenizer.num_pieces], *codes, "<mask>"]
+    assert [pieces[token] for token in ids] == ["<s>", "<pad>", "<unk>", *codes, "<mask>"]
+
+
 def test_trimming_needs_sentences(tokenizer: SentenceTokenizer) -> None:
     with pytest.raises(CorpusError, match="no training sentence"):
         tokenizer.trimmed([" "])

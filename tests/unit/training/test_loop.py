@@ -1,148 +1,64 @@
-"""The loop on a toy: resumed = uninterrupted, a loss that is not finite, the best epoch, the rate of every step."""
+"""The loop on a toy: a loss that is not finite, the best epoch, the rate of every step, precision."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from accelerate import Accelerator
+from tests.unit.training.toys import PLAN, Batch, Growing, Loader, Toy, a_run, without_seconds
 from torch import Tensor, nn
 
 from glossfree.errors import RunError
 from glossfree.progress import Silent
-from glossfree.training.loop import Plan, evaluate, load_into, train
-from glossfree.training.run import Run, load_tensors
+from glossfree.training import loop
+from glossfree.training.loop import evaluate, train
+from glossfree.training.run import load_tensors
 from glossfree.training.schedule import one_cycle
 
-PLAN = Plan(epochs=4, learning_rate=0.05, weight_decay=0.01, warmup=0.2, max_grad_norm=1.0, seed=3)
 
+def test_a_loss_in_half_precision_is_scaled_and_the_scale_is_kept(tmp_path: Path, monkeypatch: Any) -> None:
+    """Steps of a scaled loss are those of the plain one; a gradient that overflows is skipped."""
+    plain = Toy()
+    train(plain, Loader(), None, PLAN, a_run(tmp_path / "plain"), Silent())
+    scalers: list[torch.amp.GradScaler] = []
 
-@dataclass(frozen=True)
-class Batch:
-    ids: tuple[str, ...]
-    values: Tensor
-    lengths: Tensor
+    class Scaling(Accelerator):
+        def __init__(self, **_: Any) -> None:
+            super().__init__()
+            self.scaler = torch.amp.GradScaler("cpu", init_scale=256.0, growth_interval=5)
+            scalers.append(self.scaler)
 
-    def __len__(self) -> int:
-        return len(self.ids)
+        def backward(self, loss: Tensor, **_: Any) -> None:
+            self.scaler.scale(loss).backward()
 
-    def to(self, device: torch.device | str) -> Batch:
-        return Batch(self.ids, self.values.to(device), self.lengths)
-
-
-class Loader:
-    """Batches of 2, 2 and 1 clips, another order every epoch; may break off, as a killed process would."""
-
-    def __init__(self, breaks_at: tuple[int, int] | None = None, bad: str = "") -> None:
-        self.epoch, self.breaks_at, self.bad = 0, breaks_at, bad
-        source = torch.Generator().manual_seed(1)
-        self.values = {name: torch.randn(7, generator=source) for name in "abcde"}
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return 3
-
-    def num_steps(self, epochs: int) -> int:
-        return 3 * epochs
-
-    def steps(self) -> Iterator[list[Batch]]:
-        for batch in self:
-            yield [batch]
-
-    def __iter__(self) -> Iterator[Batch]:
-        names = "abcde"[self.epoch % 5 :] + "abcde"[: self.epoch % 5]
-        for number, chosen in enumerate((names[:2], names[2:4], names[4:])):
-            if self.breaks_at == (self.epoch, number):
-                raise KeyboardInterrupt
-            values = torch.stack([self.values[name] for name in chosen])
-            if self.bad in chosen and self.bad:
-                values = values * float("nan")
-            yield Batch(tuple(chosen), values, torch.full((len(chosen),), 7))
-
-
-class Toy(nn.Module):
-    """Dropout and BatchNorm: chance and running statistics, both of which a checkpoint must not lose."""
-
-    name = "toy"
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.layers = nn.Sequential(nn.Linear(7, 5), nn.BatchNorm1d(5), nn.Dropout(0.4), nn.Linear(5, 3))
-        self.layers[0].bias.requires_grad_(False)
-
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
-        values = batch.values.repeat(2, 1) if len(batch) == 1 else batch.values
-        error = (self.layers(values) - 1).square().mean()
-        return {"loss": error, "half": error / 2}
-
-    def weight(self, batch: Batch) -> float:
-        return float(len(batch))
-
-    def set_training(self) -> None:
-        self.train()
-
-    def trained(self) -> dict[str, nn.Parameter]:
-        return {name: p for name, p in self.named_parameters() if p.requires_grad}
-
-    def saved(self) -> dict[str, Tensor]:
-        return {**self.trained(), **dict(self.named_buffers())}
-
-
-class Growing(nn.Module):
-    """Training drives w up; validation wants it small: the first epoch is the best."""
-
-    name = "growing"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.w = nn.Parameter(torch.tensor([0.25]))
-
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
-        return {"loss": -self.w.sum() if self.training else self.w.square().sum()}
-
-    def weight(self, batch: Batch) -> float:
-        return float(len(batch))
-
-    def set_training(self) -> None:
-        self.train()
-
-    def trained(self) -> dict[str, nn.Parameter]:
-        return {"w": self.w}
-
-    def saved(self) -> dict[str, Tensor]:
-        return {"w": self.w}
-
-
-def a_run(folder: Path) -> Run:
-    run = Run(folder)
-    if not run.recipe.exists():
-        run.start("", {}, resume=False)
-    return run
-
-
-def without_seconds(run: Run) -> list[dict[str, object]]:
-    return [{key: value for key, value in record.items() if key != "seconds"} for record in run.records()]
-
-
-@pytest.mark.parametrize("breaks_at", [(0, 2), (1, 0), (2, 1), (3, 2)])
-def test_resumed_training_is_the_uninterrupted_one_to_the_last_bit(tmp_path: Path, breaks_at: tuple[int, int]) -> None:
-    whole, broken = a_run(tmp_path / "whole"), a_run(tmp_path / "broken")
-    expected = Toy()
-    train(expected, Loader(), Loader(), PLAN, whole, Silent())
+    monkeypatch.setattr(loop, "Accelerator", Scaling)
+    run, scaled = a_run(tmp_path / "scaled"), Toy()
     with pytest.raises(KeyboardInterrupt):
-        train(Toy(), Loader(breaks_at), Loader(), PLAN, broken, Silent())
-    torch.manual_seed(99)
-    found = Toy()
-    progress = train(found, Loader(), Loader(), PLAN, broken, Silent())
-    assert progress.epoch == 4 and progress.step == 12
-    for name, tensor in expected.state_dict().items():
-        assert torch.equal(found.state_dict()[name], tensor), name
-    assert without_seconds(broken) == without_seconds(whole)
+        train(Toy(), Loader(breaks_at=(3, 0)), None, PLAN, run, Silent())
+    train(scaled, Loader(), None, PLAN, run, Silent())
+    for name, tensor in plain.state_dict().items():
+        torch.testing.assert_close(scaled.state_dict()[name], tensor, rtol=1e-4, atol=1e-5)
+    assert scalers[1].get_scale() == 256.0 * 2 ** (12 // 5), "its scale grew through both parts of the run"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "cuda", "bf16", "expected"),
+    [
+        *(("auto", False, False, "no"), ("auto", True, True, "bf16"), ("auto", True, False, "fp16")),
+        *(("fp32", True, True, "no"), ("bf16", False, False, "bf16")),
+    ],
+)
+def test_precision_is_what_the_device_is_fast_in(
+    monkeypatch: pytest.MonkeyPatch, wanted: str, cuda: bool, bf16: bool, expected: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: bf16)
+    assert loop.precision_of(wanted) == expected
 
 
 def test_every_step_is_logged_with_its_rate_its_frames_and_its_losses(tmp_path: Path) -> None:
@@ -261,8 +177,3 @@ def test_losses_are_means_over_clips_in_evaluation_mode() -> None:
     found = evaluate(stage, loader)
     assert found["loss"] == pytest.approx(expected)
     assert not stage.training
-
-
-def test_a_checkpoint_of_another_model_is_refused() -> None:
-    with pytest.raises(RunError, match="another model"):
-        load_into(Toy(), {"w": torch.ones(1)})

@@ -99,19 +99,28 @@ def test_a_line_cut_off_by_a_crash_is_left_out(tmp_path: Path) -> None:
     with run.steps.open("a") as file:
         file.write('{"stage": "pretr')
     assert list(run.records()) == lines
-    run.forget("denoise", 0)
+    run.forget("denoise", 0, 0)
     assert run.steps.read_text() == "".join(json.dumps(line) + "\n" for line in lines)
 
 
-def test_forgetting_drops_a_stage_from_an_epoch_on_and_nothing_else(tmp_path: Path) -> None:
+def test_forgetting_drops_what_lies_behind_a_checkpoint_and_nothing_else(tmp_path: Path) -> None:
     run = started(tmp_path)
-    run.forget("denoise", 0)
+    run.forget("denoise", 0, 0)
     assert not run.steps.exists()
-    lines = [{"stage": stage, "epoch": epoch} for stage in ("denoise", "pretrain") for epoch in (0, 1, 2)]
-    for line in lines:
-        run.log(line)
-    run.forget("pretrain", 1)
-    assert list(run.records()) == [*lines[:3], lines[3]]
+    for stage in ("denoise", "pretrain"):
+        for epoch, step in ((0, 1), (0, 2), (1, 3), (1, 4)):
+            run.log({"kind": "step", "stage": stage, "epoch": epoch, "step": step})
+            if step % 2 == 0:
+                run.log({"kind": "epoch", "stage": stage, "epoch": epoch, "step": step})
+    lines = list(run.records())
+    run.forget("pretrain", 2, 4)  # after the last epoch
+    assert list(run.records()) == lines
+    run.forget("pretrain", 1, 4)  # all steps of the last epoch are saved, its end is not
+    assert list(run.records()) == lines[:-1]
+    run.forget("pretrain", 1, 3)
+    assert list(run.records()) == lines[:-2]
+    run.forget("pretrain", 0, 0)
+    assert list(run.records()) == lines[:6]
 
 
 def test_a_log_that_cannot_be_written_is_a_user_s_problem(tmp_path: Path) -> None:

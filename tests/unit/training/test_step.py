@@ -41,6 +41,10 @@ class Batch:
     values: Tensor
     texts: Tensor
 
+    @property
+    def lengths(self) -> Tensor:
+        return torch.ones(len(self))
+
     def __len__(self) -> int:
         return len(self.values)
 

@@ -145,6 +145,9 @@ def test_processes_share_every_step_of_one_plan(world_size: int, limit: int):
     for epoch in range(3):
         for sampler in (alone, *ranks):
             sampler.set_epoch(epoch)
+        counts = [[len(step) for step in steps_of(sampler)] for sampler in ranks]
+        assert all(count == counts[0] for count in counts), "processes meet in every batch"
+        assert (max(counts[0]) > 1) == (limit > 0 and world_size == 2)
         shares = [[flat(step) for step in steps_of(sampler)] for sampler in ranks]
         assert all(share for steps in shares for share in steps)
         together = [sorted(flat(list(step))) for step in zip(*shares, strict=True)]

@@ -13,19 +13,31 @@ MORE_COLUMNS = (("exact", "exact %"), ("length_ratio", "length ratio"))
 
 
 def scores_section(rows: Mapping[str, Mapping[str, Scores]]) -> Html:
-    """{row: {split: Scores}} -> one table per split, the best value of a column in bold, and the signatures."""
+    """{row: {split: Scores}} -> one table per split, the best value of a column in bold, and the signatures.
+
+    Rows scored under different conventions have their signatures each, and none of them is best.
+    """
     splits = list(dict.fromkeys(split for by_split in rows.values() for split in by_split))
     tables = [
         _scores_table(split, {name: by_split[split] for name, by_split in rows.items() if split in by_split})
         for split in splits
     ]
-    first = next((scores for by_split in rows.values() for scores in by_split.values()), None)
-    return join([tables, _signatures(first) if first else ""])
+    firsts = {name: next(iter(by_split.values())) for name, by_split in rows.items() if by_split}
+    groups: list[tuple[list[str], Scores]] = []
+    for name, scores in firsts.items():
+        group = next((names for names, other in groups if other.convention == scores.convention), None)
+        if group is None:
+            groups.append(([name], scores))
+        else:
+            group.append(name)
+    return join([tables, [_signatures(scores, names if len(groups) > 1 else ()) for names, scores in groups]])
 
 
 def _scores_table(split: str, rows: Mapping[str, Scores]) -> Html:
     columns = (*COLUMNS, *MORE_COLUMNS)
     best = {key: max(getattr(scores, key) for scores in rows.values()) for key, _ in COLUMNS}
+    conventions = [scores.convention for scores in rows.values()]
+    comparable = len(rows) > 1 and conventions.count(conventions[0]) == len(rows)
     head = tag("tr", tag("th", "model", scope="col"), [tag("th", title, scope="col") for _, title in columns])
     body = []
     for name, scores in rows.items():
@@ -33,7 +45,7 @@ def _scores_table(split: str, rows: Mapping[str, Scores]) -> Html:
         for key, _ in columns:
             value = getattr(scores, key)
             text = f"{value:.2f}"
-            is_best = len(rows) > 1 and key in best and value == best[key]
+            is_best = comparable and key in best and value == best[key]
             cells.append(tag("td", tag("strong", text, hidden(" (best)")) if is_best else text))
         body.append(tag("tr", tag("th", name, scope="row"), cells))
     count = next(iter(rows.values())).num_sentences
@@ -41,15 +53,14 @@ def _scores_table(split: str, rows: Mapping[str, Scores]) -> Html:
     return tag("div", tag("table", caption, tag("thead", head), tag("tbody", body), class_="scores"), class_="wide")
 
 
-def _signatures(scores: Scores) -> Html:
+def _signatures(scores: Scores, names: Sequence[str]) -> Html:
     convention = ", ".join(f"{key} {value!r}" for key, value in scores.convention.items())
     lines = [
         tag("tr", tag("th", name, scope="row"), tag("td", tag("code", s))) for name, s in scores.signatures.items()
     ]
     lines.append(tag("tr", tag("th", "text", scope="row"), tag("td", tag("code", convention))))
-    return tag(
-        "details", tag("summary", "How these scores are computed"), tag("table", tag("tbody", lines), class_="facts")
-    )
+    title = f"How the scores of {', '.join(names)} are computed" if names else "How these scores are computed"
+    return tag("details", tag("summary", title), tag("table", tag("tbody", lines), class_="facts"))
 
 
 def pointing_section(pointing: Mapping[str, Pointing]) -> Html:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from glossfree.evaluation.metrics import score
+from glossfree.evaluation.metrics import convention_for, score
 from glossfree.evaluation.report.tables import duration, facts, pointing_section, scores_section, settings_section
 from glossfree.evaluation.spans import Pointing
 
@@ -52,3 +52,15 @@ def test_numbers_are_not_taken_for_truth_values():
 
 def test_times_are_read_by_people():
     assert [duration(s) for s in (5.25, 59.9, 61.0, 7325.0)] == ["5.2 s", "1 min 00 s", "1 min 01 s", "2 h 02 min"]
+
+
+def test_rows_of_different_conventions_are_not_compared_and_both_are_explained():
+    one = score(["a b c d x"], ["a b c d e"])
+    other = score(["a b c d e"], ["a b c d e"], convention=convention_for("de", append=" ."))
+    html = scores_section({"ours": {"test": one}, "again": {"test": one}, "theirs": {"test": other}})
+    assert "(best)" not in html
+    found = text(html)
+    assert "How the scores of ours, again are computed" in found
+    assert "How the scores of theirs are computed" in found
+    assert html.count("<details>") == 2 and html.count("|append:.") == 6
+    assert text(scores_section({"ours": {"test": one}, "again": {"test": one}})).count("How these scores") == 1

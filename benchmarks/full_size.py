@@ -1,0 +1,215 @@
+"""The paper's model at full size with random weights, on one fixed batch, through the project's own loop and files.
+
+`python -m benchmarks.full_size --lengths 58,58` trains all three stages one after another, notes what of the model each
+has changed, saves the last, loads it into new modules, compares, and prints what it saw as JSON. A test runs it on
+short clips (tests/paper/test_full_size.py).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from glossfree.assemble import Parts, assemble
+from glossfree.config import load_recipe
+from glossfree.models.translator import TranslationModel, Translations
+from glossfree.models.weights import fingerprint, load, state
+from glossfree.progress import Silent
+from glossfree.recipe import Recipe, StageConfig
+from glossfree.stages import BaseStage, PretrainingStage, TranslationStage
+from glossfree.text.tokenizer import CODES_25, SentenceTokenizer
+from glossfree.training.loop import Plan, train
+from glossfree.training.run import Run, load_tensors, save_tensors
+from glossfree.video.batch import ClipBatch
+
+RECIPE = "hfa-phoenix14t"
+STEPS = {"pretrain": 20, "finetune1": 20, "finetune2": 20}
+PIECE, EOS = 4, SentenceTokenizer.eos_id  # the first id of a piece; the end of a sentence
+SENTENCE, GLOSSES = 14, 9  # pieces of a sentence; its pseudo-glosses
+BLOCK = 16  # pixels of one colour: 14 x 14 coloured blocks a frame
+WRITTEN = 12  # tokens of a translation at most
+GIGA = 1e9
+
+
+@dataclass(frozen=True)
+class FixedBatch:
+    """A loader that gives the same batch `count` times, each time as a step of its own."""
+
+    batch: ClipBatch
+    count: int
+
+    def set_epoch(self, epoch: int, position: int = 0) -> None:
+        """Every epoch is the same."""
+
+    def steps(self) -> Iterator[list[ClipBatch]]:
+        """One batch a step."""
+        yield from ([batch] for batch in self)
+
+    def num_steps(self, epochs: int) -> int:
+        """Steps of `epochs` epochs."""
+        return self.count * epochs
+
+    def __iter__(self) -> Iterator[ClipBatch]:
+        return iter([self.batch] * self.count)
+
+    def __len__(self) -> int:
+        return self.count
+
+
+@dataclass
+class Seen:
+    """What a stage did: losses and seconds of its steps; parameters that it trains, and in all.
+
+    Tensors: how many it names, how many changed (running statistics among them), which changed though the stage does
+    not name them, and which did not though it does.
+    """
+
+    losses: list[float]
+    seconds: list[float]
+    trained: int
+    total: int
+    named: int
+    changed: int
+    unexpected: list[str] = field(default_factory=list)
+    untouched: list[str] = field(default_factory=list)
+
+
+def fixed_batch(recipe: Recipe, lengths: Sequence[int], seed: int = 0) -> ClipBatch:
+    """Clips of random coloured blocks, each with a random sentence and random pseudo-glosses of the recipe's sizes."""
+    source = torch.Generator().manual_seed(seed)
+    codes, pixels = len(CODES_25) + 1, recipe.data.crop_size
+    vocabulary, language = recipe.text.vocabulary_size, CODES_25.index(recipe.text.language)
+    small = torch.randint(0, 256, (sum(lengths), 3, pixels // BLOCK, pixels // BLOCK), generator=source)
+    frames = small.to(torch.uint8).repeat_interleave(BLOCK, 2).repeat_interleave(BLOCK, 3)
+    pieces = torch.randint(PIECE, vocabulary - codes, (len(lengths), SENTENCE), generator=source)
+    ends = torch.tensor([[EOS, vocabulary - codes + language]]).expand(len(lengths), -1)
+    targets = torch.zeros(len(lengths), recipe.pseudo_glosses.num_pseudo_glosses)
+    for row in targets:
+        row[torch.randperm(len(row), generator=source)[:GLOSSES]] = 1
+    names = tuple(f"clip {number}" for number in range(len(lengths)))
+    labels = torch.cat([pieces, ends], dim=1)
+    return ClipBatch(names, frames, torch.tensor(lengths), names, labels, targets)
+
+
+def assembled(recipe: Recipe) -> Parts:
+    """The recipe's modules for its own number of tokens, with random weights and without adapters."""
+    return assemble(recipe, recipe.text.vocabulary_size)
+
+
+def pretraining_stage(parts: Parts, batch: ClipBatch) -> PretrainingStage:
+    """Eqs 1-5 on the batch: its sentences' features first, then the adapters, then the stage."""
+    recipe = parts.recipe
+    assert batch.labels is not None
+    features = parts.text_features(batch.texts, batch.labels)
+    parts.adapt()
+    sizes = recipe.pseudo_glosses.num_pseudo_glosses, recipe.pseudo_glosses.vector_size
+    vectors = torch.randn(sizes, generator=torch.Generator().manual_seed(recipe.seed))
+    weights = recipe.pretrain
+    return PretrainingStage(
+        parts.pretraining(vectors), features, weights.pseudo_gloss_weight, weights.contrastive_weight
+    )
+
+
+def translation_stage(name: str, parts: Parts, model: TranslationModel) -> TranslationStage:
+    """Eq 6, `finetune1` (mapper and decoder) or `finetune2` (all that trains)."""
+    parts.thaw()
+    settings: StageConfig = getattr(parts.recipe, name)
+    return TranslationStage(name, model, settings.label_smoothing, name == "finetune1")
+
+
+def train_on(stage: BaseStage, batch: ClipBatch, steps: int, recipe: Recipe, run: Run) -> Seen:
+    """So many steps of the stage on one batch, with the recipe's optimiser -> what was seen."""
+    settings: StageConfig = getattr(recipe, stage.name)
+    plan = Plan(
+        epochs=1,
+        learning_rate=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        warmup=settings.warmup,
+        max_grad_norm=settings.max_grad_norm,
+        seed=recipe.seed,
+    )
+    before = fingerprints(stage.model)
+    train(stage, FixedBatch(batch, steps), None, plan, run, Silent())
+    after = fingerprints(stage.model)
+    records = [r for r in run.records() if (r["kind"], r["stage"]) == ("step", stage.name)]
+    changed = {name for name, value in after.items() if value != before[name]}
+    named = set(stage.trained())
+    statistics = set(stage.saved()) - named
+    return Seen(
+        losses=[record["loss"] for record in records],
+        seconds=[record["seconds"] for record in records],
+        trained=sum(p.numel() for p in stage.trained().values()),
+        total=sum(p.numel() for p in stage.model.parameters()),
+        named=len(named),
+        changed=len(changed),
+        unexpected=sorted(changed - named - statistics),
+        untouched=sorted(named - changed),
+    )
+
+
+def fingerprints(model: nn.Module) -> dict[str, str]:
+    """{name: SHA-256 of its bytes} of every parameter and statistic, without a copy of any."""
+    return {name: fingerprint({name: tensor}) for name, tensor in state(model).items()}
+
+
+@torch.no_grad()
+def answers(model: TranslationModel, batch: ClipBatch) -> tuple[Tensor, Translations]:
+    """Logits of the batch's own sentences, and what the model translates its clips to, with four beams."""
+    model.eval()
+    assert batch.labels is not None
+    logits: Tensor = model(batch.frames, batch.lengths, batch.labels)
+    language = int(batch.labels[0, -1])
+    return logits, model.translate(batch.frames, batch.lengths, language_id=language, max_new_tokens=WRITTEN)
+
+
+def rehearse(lengths: Sequence[int], steps: dict[str, int], folder: Path) -> dict[str, object]:
+    """All three stages on clips of so many frames, saved and loaded -> what was seen, as plain data."""
+    recipe = load_recipe(RECIPE)
+    run, batch, parts = Run(folder), fixed_batch(recipe, lengths), assembled(recipe)
+    run.folder.mkdir(parents=True, exist_ok=True)
+    stage: BaseStage = pretraining_stage(parts, batch)
+    seen = {"pretrain": asdict(train_on(stage, batch, steps["pretrain"], recipe, run))}
+    model = parts.translation()
+    for name in ("finetune1", "finetune2"):
+        stage = translation_stage(name, parts, model)
+        seen[name] = asdict(train_on(stage, batch, steps[name], recipe, run))
+    logits, translations = answers(model, batch)
+    path = run.weights("finetune2")
+    save_tensors(path, state(model))
+    fresh = assembled(recipe.model_copy(update={"seed": recipe.seed + 1}))
+    fresh.adapt()
+    again = fresh.translation()
+    _, translations_unlike = answers(again, batch)
+    load(again, load_tensors(path)[0], where=str(path))
+    logits_again, translations_again = answers(again, batch)
+    return {
+        "stages": seen,
+        "logits_equal": torch.equal(logits, logits_again),
+        "logits_spread": float(logits.std()),
+        "translations": translations.sequences[:, 0].tolist(),
+        "translations_before_loading": translations_unlike.sequences[:, 0].tolist(),
+        "translations_again": translations_again.sequences[:, 0].tolist(),
+        "peak_gigabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / GIGA,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.full_size", description=__doc__)
+    parser.add_argument("--lengths", default="58,58", help="frames of each clip")
+    parser.add_argument("--steps", default=",".join(map(str, STEPS.values())), help=f"of {', '.join(STEPS)}")
+    given = parser.parse_args()
+    lengths, steps = ([int(word) for word in text.split(",")] for text in (given.lengths, given.steps))
+    with tempfile.TemporaryDirectory() as folder:
+        print(json.dumps(rehearse(lengths, dict(zip(STEPS, steps, strict=True)), Path(folder))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+"""Two processes and one, at the same global batch: the same losses and weights; decoding takes each clip once.
+
+The processes meet over gloo, as `torchrun` and `accelerate launch` start them: by environment variables.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+STAGES = ("denoise", "pretrain", "finetune1", "finetune2")
+DROPOUTS = ("temporal.dropout", "temporal.drop_path", "language.dropout", "vision.adapter_dropout",
+            "language.adapter_dropout", "pseudo_glosses.dropout")  # fmt: skip
+# a key's bias shifts all scores of a query alike; BatchNorm takes away the bias before it, and remembers it in its mean
+WITHOUT_EFFECT = ("k_proj.bias", "visual.projection.bias", "visual.norm.running_mean")
+# at least 20 steps of each stage: 12 clips in batches of 5 are 3 steps an epoch
+LONG = [f"{stage}.epochs=7" for stage in STAGES]
+# the paper's learning rate: at the tiny recipe's 3e-3 Adam makes more of rounding than of many a gradient
+RATE = [f"{stage}.learning_rate=6e-4" for stage in STAGES]
+WITHOUT_CHANCE = [*(f"{name}=0" for name in DROPOUTS), *LONG, *RATE]
+
+
+def start(*arguments: object, rank: int = 0, size: int = 1, port: int = 0) -> subprocess.Popen[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    if size > 1:
+        environment |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(size)}
+        environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    command = [sys.executable, "-m", "glossfree", *map(str, arguments)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def together(size: int, *arguments: object) -> list[tuple[int, str, str]]:
+    """The same command in `size` processes -> exit code, standard output and standard error of each."""
+    port = free_port()
+    processes = [start(*arguments, rank=rank, size=size, port=port) for rank in range(size)]
+    try:
+        return [(p.returncode, out, err) for p in processes for out, err in [p.communicate(timeout=240)]]
+    finally:
+        for process in processes:
+            process.kill()
+
+
+def train(tiny: Any, run: Path, size: int, *overrides: str) -> None:
+    options = [option for override in overrides for option in ("--set", override)]
+    for code, _, err in together(size, "train", *tiny.options, "--run", run, *options):
+        assert code == 0, err
+
+
+def steps(run: Path) -> list[dict[str, Any]]:
+    records = [json.loads(line) for line in (run / "steps.jsonl").read_text().splitlines()]
+    return [record for record in records if record["kind"] == "step"]
+
+
+def distance(one: Path, other: Path, stage: str) -> float:
+    """|a - b| / |a| over all weights that a stage leaves, but for those that no loss depends on: their gradient is
+    rounding, which Adam takes for a gradient."""
+    a, b = (load_file(run / f"weights/{stage}.safetensors") for run in (one, other))
+    assert a.keys() == b.keys()
+    names = [name for name in a if not name.endswith(WITHOUT_EFFECT)]
+    assert len(names) > 0.8 * len(a)
+    flat = [torch.cat([tensors[name].double().flatten() for name in names]) for tensors in (a, b)]
+    return float((flat[0] - flat[1]).norm() / flat[0].norm())
+
+
+@pytest.fixture(scope="module")
+def alone(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One process, all stages, without dropout."""
+    run = tmp_path_factory.mktemp("alone") / "run"
+    train(tiny, run, 1, *WITHOUT_CHANCE)
+    return run
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", STAGES)
+def test_two_processes_and_one_train_the_same(tiny: Any, alone: Path, tmp_path: Path, stage: str) -> None:
+    """Over 21 steps of each stage, from the same start; the dropouts off."""
+    run = tmp_path / "run"
+    shutil.copytree(alone, run)
+    for later in STAGES[STAGES.index(stage) :]:
+        (run / f"weights/{later}.safetensors").unlink()
+    lines = [line for line in (run / "steps.jsonl").read_text().splitlines() if json.loads(line)["stage"] != stage]
+    (run / "steps.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    options = [option for override in WITHOUT_CHANCE for option in ("--set", override)]
+    for code, _, err in together(2, "train", *tiny.options, "--run", run, *options, "--resume"):
+        assert code == 0, err
+    one, two = ([record for record in steps(each) if record["stage"] == stage] for each in (alone, run))
+    two.sort(key=lambda record: record["step"])
+    assert len(one) == len(two) >= 20
+    for mine, theirs in zip(one, two, strict=True):
+        assert (mine["step"], mine["frames"]) == (theirs["step"], theirs["frames"])
+        for name in mine.keys() & {"loss", "contrastive", "pseudo_gloss"}:
+            assert theirs[name] == pytest.approx(mine[name], rel=1e-4), (mine, theirs)
+    assert distance(alone, run, stage) < 1e-4
+
+
+@pytest.mark.slow
+def test_each_process_reads_its_share_of_a_step_in_batches(tiny: Any, alone: Path, tmp_path: Path) -> None:
+    """With a limit on frames, one process needs more batches than each of two: BatchNorm, whose statistics those of a
+    batch are, trains nowhere here; the losses are the same."""
+    frozen = [*WITHOUT_CHANCE, "data.max_frames_per_batch=30", "pretrain.epochs=0", "finetune2.epochs=0"]
+    for size in (1, 2):
+        train(tiny, tmp_path / str(size), size, *frozen)
+    one, two = steps(tmp_path / "1"), steps(tmp_path / "2")
+    assert len(one) == len(two) > 40
+    for mine, theirs in zip(one, two, strict=True):
+        assert theirs["loss"] == pytest.approx(mine["loss"], rel=1e-4), (mine, theirs)
+
+
+@pytest.mark.slow
+def test_two_processes_decode_every_clip_once(tiny: Any, tiny_run: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    expected = {name: (run / name).read_text() for name in ("predictions.test.jsonl", "scores.test.json")}
+    for name in expected:
+        (run / name).unlink()
+    first, second = together(2, "evaluate", run, "--split", "test", "--json")
+    assert (first[0], second[0], second[1]) == (0, 0, ""), "only the first process speaks"
+    assert json.loads(first[1])["num_sentences"] == 5
+    found = [json.loads(line) for line in (run / "predictions.test.jsonl").read_text().splitlines()]
+    wanted = [json.loads(line) for line in expected["predictions.test.jsonl"].splitlines()]
+    for mine, theirs in zip(found, wanted, strict=True):
+        assert mine.pop("score") == pytest.approx(theirs.pop("score"), rel=1e-5)
+        assert mine == theirs
+    assert (run / "scores.test.json").read_text() == expected["scores.test.json"]
+
+
+@pytest.mark.slow
+def test_one_of_two_processes_asked_to_stop_stops_both_and_they_go_on(tiny: Any, tmp_path: Path) -> None:
+    options = [option for override in LONG for option in ("--set", override)]
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    train(tiny, whole, 2, *LONG)
+    port = free_port()
+    arguments = ("train", *tiny.options, "--run", run, *options)
+    processes = [start(*arguments, rank=rank, size=2, port=port) for rank in (0, 1)]
+    deadline = time.monotonic() + 120
+    while not (run / "steps.jsonl").exists() or len(steps(run)) < 9:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    processes[1].send_signal(signal.SIGTERM)
+    ended = [(p.communicate(timeout=120), p.returncode) for p in processes]
+    assert [code for _, code in ended] == [128 + signal.SIGTERM] * 2, ended
+    assert "stopped and saved at step" in ended[0][0][1]
+    for code, _, err in together(2, *arguments, "--resume"):
+        assert code == 0, err
+    for stage in STAGES:
+        assert distance(whole, run, stage) == 0, stage

@@ -1,0 +1,132 @@
+"""A stage and a loader small enough to train in milliseconds, with all that can go wrong in a large one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from glossfree.training.loop import Plan
+from glossfree.training.run import Run
+
+PLAN = Plan(epochs=4, learning_rate=0.05, weight_decay=0.01, warmup=0.2, max_grad_norm=1.0, seed=3)
+
+
+@dataclass(frozen=True)
+class Batch:
+    ids: tuple[str, ...]
+    values: Tensor
+    lengths: Tensor
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def to(self, device: torch.device | str) -> Batch:
+        return Batch(self.ids, self.values.to(device), self.lengths)
+
+
+class Loader:
+    """Batches of 2, 2 and 1 clips, another order every epoch; may break off, as a killed process would."""
+
+    def __init__(
+        self, breaks_at: tuple[int, int] | None = None, bad: str = "", before: tuple[int, int] = (0, 0)
+    ) -> None:
+        self.before = before
+        self.epoch, self.position, self.breaks_at, self.bad = 0, 0, breaks_at, bad
+        source = torch.Generator().manual_seed(1)
+        self.values = {name: torch.randn(7, generator=source) for name in "abcde"}
+
+    def set_epoch(self, epoch: int, position: int = 0) -> None:
+        self.epoch, self.position = epoch, position
+
+    def __len__(self) -> int:
+        return 3
+
+    def num_steps(self, epochs: int) -> int:
+        return 3 * epochs
+
+    def steps(self) -> Iterator[list[Batch]]:
+        for batch in self:
+            yield [batch]
+
+    def __iter__(self) -> Iterator[Batch]:
+        names = "abcde"[self.epoch % 5 :] + "abcde"[: self.epoch % 5]
+        for number, chosen in enumerate((names[:2], names[2:4], names[4:])):
+            if number < self.position:
+                continue
+            assert (self.epoch, number) >= self.before
+            if self.breaks_at == (self.epoch, number):
+                raise KeyboardInterrupt
+            values = torch.stack([self.values[name] for name in chosen])
+            if self.bad in chosen and self.bad:
+                values = values * float("nan")
+            yield Batch(tuple(chosen), values, torch.full((len(chosen),), 7))
+
+
+class Toy(nn.Module):
+    """Dropout and BatchNorm: chance and running statistics, both of which a checkpoint must not lose."""
+
+    name = "toy"
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.Sequential(nn.Linear(7, 5), nn.BatchNorm1d(5), nn.Dropout(0.4), nn.Linear(5, 3))
+        self.layers[0].bias.requires_grad_(False)
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        values = batch.values.repeat(2, 1) if len(batch) == 1 else batch.values
+        error = (self.layers(values) - 1).square().mean()
+        return {"loss": error, "half": error / 2}
+
+    def weight(self, batch: Batch) -> float:
+        return float(len(batch))
+
+    def set_training(self) -> None:
+        self.train()
+
+    def trained(self) -> dict[str, nn.Parameter]:
+        return {name: p for name, p in self.named_parameters() if p.requires_grad}
+
+    def saved(self) -> dict[str, Tensor]:
+        return {**self.trained(), **dict(self.named_buffers())}
+
+
+class Growing(nn.Module):
+    """Training drives w up; validation wants it small: the first epoch is the best."""
+
+    name = "growing"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.w = nn.Parameter(torch.tensor([0.25]))
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        return {"loss": -self.w.sum() if self.training else self.w.square().sum()}
+
+    def weight(self, batch: Batch) -> float:
+        return float(len(batch))
+
+    def set_training(self) -> None:
+        self.train()
+
+    def trained(self) -> dict[str, nn.Parameter]:
+        return {"w": self.w}
+
+    def saved(self) -> dict[str, Tensor]:
+        return {"w": self.w}
+
+
+def a_run(folder: Path) -> Run:
+    run = Run(folder)
+    if not run.recipe.exists():
+        run.start("", {}, resume=False)
+    return run
+
+
+def without_seconds(run: Run) -> list[dict[str, object]]:
+    times = ("seconds", "waited")
+    return [{key: value for key, value in record.items() if key not in times} for record in run.records()]
