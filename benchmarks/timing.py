@@ -1,11 +1,14 @@
-"""Measuring in processor seconds, which other programs disturb less than the clock on the wall."""
+"""Measuring: in processor seconds what one core does, which other programs disturb less than the clock on the wall; by
+that clock what all cores do together, several times, and variants in turns (A B A B), so that a noisy minute disturbs
+all of them alike."""
 
 from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -19,6 +22,24 @@ def cpu_seconds(work: Callable[[], T], repeats: int = 2) -> tuple[T, float]:
         result = work()
         best = min(best, time.process_time() - start)
     return result, best
+
+
+def wall_seconds(work: Callable[[], object]) -> float:
+    """Call `work` once -> seconds by the clock."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def in_turns(variants: Mapping[str, Callable[[], object]], rounds: int, warm_up: int = 1) -> dict[str, float]:
+    """Call all variants one after another, so many rounds behind `warm_up` unmeasured ones -> median seconds of each."""
+    seconds: dict[str, list[float]] = {name: [] for name in variants}
+    for number in range(warm_up + rounds):
+        for name, work in variants.items():
+            passed = wall_seconds(work)
+            if number >= warm_up:
+                seconds[name].append(passed)
+    return {name: median(values) for name, values in seconds.items()}
 
 
 def machine() -> str:

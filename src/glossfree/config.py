@@ -122,6 +122,17 @@ def _contradictions(recipe: Recipe) -> Iterator[str]:
         yield "finetune1.cache_features needs finetune1.augment = false: cached frames cannot change between epochs"
 
 
+def differences(old: Recipe, new: Recipe, *, apart_from: Sequence[str] = ()) -> list[str]:
+    """Each key that two recipes differ in, as "section.key: old, now new"."""
+    found = []
+    for key in fields():
+        *sections, name = key.split(".")
+        before, after = (getattr(getattr(recipe, sections[0]) if sections else recipe, name) for recipe in (old, new))
+        if before != after and key not in apart_from:
+            found.append(f"{key}: {_toml(before)}, now {_toml(after)}")
+    return found
+
+
 def dump_recipe(recipe: Recipe) -> str:
     """The whole recipe as TOML, every value written out: itself runnable."""
     top: list[str] = []

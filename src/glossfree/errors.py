@@ -53,8 +53,4 @@ class RunError(GlossfreeError):
 class Interrupted(GlossfreeError):
     """A training that was asked to stop, and has saved where it stands; `signal` says by what."""
 
-    def __init__(self, signal: int, stage: str, step: int, steps: int, folder: Path) -> None:
-        super().__init__(
-            f"stopped and saved at step {step} of {steps} of {stage}", where=folder, remedy="--resume goes on"
-        )
-        self.signal = signal
+    signal: int = 0

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from glossfree.assemble import Parts
-from glossfree.config import dump_recipe
+from glossfree.config import differences, dump_recipe, load_recipe
 from glossfree.device import best_device
 from glossfree.errors import RunError
 from glossfree.material import Material
@@ -29,6 +29,8 @@ from glossfree.training.run import Run, load_tensors, save_tensors
 from glossfree.training.stage import Loader
 
 TOKENIZER = "tokenizer"
+# what a run may be resumed with: no number depends on it
+MAY_CHANGE = ("data.num_workers", "data.cache_megabytes", "training.checkpoint_minutes")
 
 
 class Workflow:
@@ -192,8 +194,12 @@ def reopens(run: Run, recipe: Recipe, material: Material, *, resume: bool) -> bo
 
     Raises RunError if there is one that is not to be resumed, or one of another recipe or other sentences.
     """
-    if not run.reopens(dump_recipe(recipe), resume=resume):
+    if not run.reopens(resume=resume):
         return False
+    changed = differences(load_recipe(run.recipe), recipe, apart_from=MAY_CHANGE)
+    if changed:
+        problem = f"was started with another recipe ({'; '.join(changed)})"
+        raise RunError(problem, where=run.recipe, remedy="resume without --set, or start anew")
     mine = SentenceTokenizer.load(run.folder / TOKENIZER), PseudoGlosses.load(run.folder / PSEUDO_GLOSSES)
     if [each.sha256 for each in mine] != [material.tokenizer.sha256, material.glosses.sha256]:
         problem = f"was started with other sentences or pseudo-glosses, from {run.read_json('run.json')['corpus']}"

@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from glossfree.config import dump_recipe, fields, load_recipe, parse_recipe, recipes_folder
+from glossfree.config import differences, dump_recipe, fields, load_recipe, parse_recipe, recipes_folder
 from glossfree.errors import RecipeError
 from glossfree.recipe import Recipe
 
@@ -194,3 +194,13 @@ def test_a_file_that_is_not_utf8_is_named(tmp_path: Path) -> None:
 def test_an_unknown_recipe_names_the_shipped_ones() -> None:
     with pytest.raises(RecipeError, match=r"no-such-recipe: no such recipe -> .*hfa-phoenix14t"):
         load_recipe("no-such-recipe")
+
+
+def test_differences_of_two_recipes_are_named_with_both_values() -> None:
+    old = load_recipe("hfa-phoenix14t")
+    assert differences(old, old) == []
+    new = load_recipe("hfa-phoenix14t", ["seed=3", "data.stride=2", 'text.language="nl_XX"', "finetune2.epochs=7"])
+    expected = ["seed: 0, now 3", "data.stride: 1, now 2"]
+    expected += ['text.language: "de_DE", now "nl_XX"', "finetune2.epochs: 200, now 7"]
+    assert differences(old, new) == expected
+    assert differences(old, new, apart_from=("seed", "text.language")) == [expected[1], expected[3]]

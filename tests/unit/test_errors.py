@@ -20,6 +20,7 @@ CHILDREN = [
     errors.ClipError,
     errors.ModelError,
     errors.RunError,
+    errors.Interrupted,
 ]
 
 

@@ -117,6 +117,11 @@ def test_a_run_is_reopened_only_with_its_own_recipe_and_sentences(tiny: Any, tmp
         start_run(tmp_path / "run", recipe, material, resume=False, facts={})
     with pytest.raises(RunError, match="another recipe"):
         start_run(tmp_path / "run", load_recipe(tiny.recipe, ["seed=1"]), material, resume=True, facts={})
+    moved = load_recipe(tiny.recipe, ["data.num_workers=1", "training.checkpoint_minutes=3", "data.cache_megabytes=5"])
+    start_run(tmp_path / "run", moved, material, resume=True, facts={})  # no number depends on these
+    with pytest.raises(RunError, match=r"data\.stride: 3, now 2; pretrain\.epochs: 1, now 9"):
+        changed = load_recipe(tiny.recipe, ["data.stride=2", "pretrain.epochs=9", "data.num_workers=1"])
+        start_run(tmp_path / "run", changed, material, resume=True, facts={})
     other = replace(material, glosses=replace(material.glosses, counts={}))
     with pytest.raises(RunError, match="other sentences or pseudo-glosses"):
         start_run(tmp_path / "run", recipe, other, resume=True, facts={})

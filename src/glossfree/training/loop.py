@@ -166,7 +166,10 @@ class _Training:
         if due or asked:
             self._save()
         if asked:
-            raise Interrupted(asked, self.stage.name, self.progress.step, self.steps, self.run.folder)
+            place = f"step {self.progress.step} of {self.steps} of {self.stage.name}"
+            stopped = Interrupted(f"stopped and saved at {place}", where=self.run.folder, remedy="--resume goes on")
+            stopped.signal = asked
+            raise stopped
 
     def _save(self) -> None:
         save(self.run, self.stage, self.optimizer, self.progress, self.group, self.accelerator.scaler)

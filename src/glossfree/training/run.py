@@ -43,21 +43,17 @@ class Run:
         """`last` (with the optimiser) or `best` of a stage that is under way."""
         return self.folder / "checkpoints" / f"{stage}.{name}.safetensors"
 
-    def reopens(self, recipe_toml: str, *, resume: bool) -> bool:
-        """Whether a run is here already, to go on with. Raises RunError if it may not, or has another recipe."""
+    def reopens(self, *, resume: bool) -> bool:
+        """Whether a run is here already, to go on with. Raises RunError if it is not to be resumed."""
         if not self.recipe.is_file():
             return False
         if not resume:
             raise RunError("holds a run already", where=self.folder, remedy="--resume it, or name another folder")
-        if self.recipe.read_text(encoding="utf-8") != recipe_toml:
-            raise RunError(
-                "was started with another recipe", where=self.recipe, remedy="resume without --set, or start anew"
-            )
         return True
 
     def start(self, recipe_toml: str, facts: dict[str, Any], *, resume: bool) -> None:
-        """Make the folder, or check that it can be resumed with this recipe. Raises RunError."""
-        if not self.reopens(recipe_toml, resume=resume):
+        """Make the folder, unless there is a run to resume. Raises RunError."""
+        if not self.reopens(resume=resume):
             self.write_json("run.json", {**facts, **environment()})
             self.write("recipe.toml", recipe_toml)  # last: a folder that holds it holds all of this
 

@@ -29,14 +29,14 @@ def test_a_new_run_holds_recipe_facts_and_environment(tmp_path: Path) -> None:
     assert {name: facts[name] for name in environment()} == environment()
 
 
-def test_a_run_is_resumed_only_on_purpose_and_only_with_its_recipe(tmp_path: Path) -> None:
+def test_a_run_is_resumed_only_on_purpose_and_keeps_what_it_began_with(tmp_path: Path) -> None:
     run = started(tmp_path)
     with pytest.raises(RunError, match="holds a run already"):
         run.start(RECIPE, {}, resume=False)
-    with pytest.raises(RunError, match="another recipe"):
-        run.start(RECIPE + "seed = 3\n", {}, resume=True)
-    run.start(RECIPE, {"corpus": "/elsewhere"}, resume=True)
+    assert run.reopens(resume=True) and not Run(tmp_path / "other").reopens(resume=False)
+    run.start(RECIPE + "seed = 3\n", {"corpus": "/elsewhere"}, resume=True)
     assert run.read_json("run.json")["corpus"] == "/there"
+    assert run.recipe.read_text(encoding="utf-8") == RECIPE
 
 
 def test_a_file_that_cannot_be_written_leaves_the_old_one_and_no_rubbish(tmp_path: Path) -> None:

@@ -1,0 +1,107 @@
+"""What the formula counts from shapes is what torch counts while the model runs, part by part and to the last one.
+
+Where the model computes more than is needed, the test says how much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from benchmarks.flops import (
+    Flops,
+    attended,
+    counted,
+    decoder_flops,
+    encoder_flops,
+    head_flops,
+    pretraining_flops,
+    temporal_flops,
+    translation_flops,
+    vision_flops,
+)
+from benchmarks.full_size import assembled, fixed_batch
+from torch import Tensor
+
+from glossfree.assemble import Parts
+from glossfree.config import load_recipe
+from glossfree.models.language import LanguageEncoder
+from glossfree.padded import Padded
+from glossfree.recipe import Recipe
+
+CLIPS, FRAMES, SEGMENTS, TOKENS = 3, 9, 5, 7
+
+
+@pytest.fixture
+def parts(small: Recipe) -> Parts:
+    made = assembled(small)
+    made.adapt()
+    return made
+
+
+def measured(run: Callable[[], Tensor]) -> Flops:
+    """What torch counts of a forward pass and of the backward pass behind it."""
+    output, forward = counted(run)
+    return Flops(forward, counted(output.sum().backward)[1])
+
+
+def sequence(steps: int, width: int, learns: bool = True) -> Padded:
+    return Padded(torch.randn(CLIPS, steps, width, requires_grad=learns), torch.tensor([steps] * CLIPS))
+
+
+def test_vision(small: Recipe, parts: Parts) -> None:
+    frames = fixed_batch(small, [5, 6]).frames
+    found = measured(lambda: parts.visual.look(frames))
+    width, rank, patches = 30, 5, 16
+    queries = Flops(2 * width * width, 2 * width * width) + Flops(2 * rank * width, 4 * rank * width)
+    assert found == vision_flops(small, 11) + queries * patches * 11
+
+
+def test_temporal_encoder(small: Recipe, parts: Parts) -> None:
+    rows = torch.randn(CLIPS * FRAMES, 30, requires_grad=True)
+    lengths = torch.tensor([FRAMES] * CLIPS)
+    found = measured(lambda: parts.temporal(Padded.unpack(parts.visual.project(rows), lengths)).values)
+    surplus = Flops()
+    for steps, layers in ((FRAMES, 1), (SEGMENTS, 2)):
+        computed, window = attended((CLIPS, 2, steps, 14), (CLIPS, 2, steps + 6, 14)), attended((CLIPS, 2, steps, 14), (0, 0, 7))
+        surplus += Flops(computed.forward - window.forward, computed.backward - window.backward) * layers
+    assert found == temporal_flops(small, [FRAMES] * CLIPS) + surplus
+
+
+def test_language_encoder(small: Recipe, parts: Parts) -> None:
+    segments = sequence(SEGMENTS, 44)
+    found = measured(lambda: LanguageEncoder(parts.mbart.model.encoder)(segments).values)
+    assert found == encoder_flops(small, [SEGMENTS] * CLIPS)
+
+
+def test_language_decoder(small: Recipe, parts: Parts) -> None:
+    video, labels = sequence(SEGMENTS, 44), torch.randint(4, 40, (CLIPS, TOKENS))
+    found = measured(lambda: parts.translation().decode(video, labels))
+    assert found == decoder_flops(small, [SEGMENTS] * CLIPS, TOKENS)
+
+
+def test_head(small: Recipe, parts: Parts) -> None:
+    segments = sequence(SEGMENTS, 44)
+    head = parts.head(torch.randn(37, 19))
+    found = measured(lambda: head(segments).scores)
+    assert found == head_flops(small, [FRAMES] * CLIPS)
+
+
+def test_a_frozen_vit_costs_nothing_on_the_way_back(small: Recipe) -> None:
+    top = small.vision.model_copy(update={"adapter_layers": 1})
+    one, two = (vision_flops(small.model_copy(update={"vision": vision}), 1) for vision in (top, small.vision))
+    assert one.backward < two.backward / 2
+    assert one.forward < two.forward
+    with pytest.raises(ValueError, match="adapters only"):
+        vision_flops(small.model_copy(update={"vision": small.vision.model_copy(update={"train": "none"})}), 1)
+
+
+def test_at_full_size_the_vit_is_nearly_all_of_it() -> None:
+    """11.4 GFLOP a frame: DINOv2's own figure for ViT-S/14 is about 6 billion multiply-adds at 257 tokens."""
+    recipe = load_recipe("hfa-phoenix14t")
+    for parts in (pretraining_flops(recipe, [58, 58]), translation_flops(recipe, [58, 58], 16)):
+        total = sum(part.total for part in parts.values())
+        assert 1.6e12 < total < 1.7e12
+        assert parts["ViT"].total > 0.95 * total
+    assert 11e9 < vision_flops(recipe, 1).forward < 12e9
