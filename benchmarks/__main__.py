@@ -1,23 +1,31 @@
 """`python -m benchmarks [NAME ...]`: run them all, or those named; print each table and put it into its document.
 
 A benchmark is a module with `run() -> str` (Markdown) and one line in BENCHMARKS. Its table stands in the document
-between `<!-- benchmark: NAME -->` and `<!-- end -->`, and nowhere is it typed by hand.
+between `<!-- benchmark: NAME -->` and `<!-- end -->`, and nowhere is it typed by hand. All together take about 35
+minutes on two cores that do nothing else; each module says what it takes. Those of docs/benchmarks.md use all cores.
 """
 
 from __future__ import annotations
 
 import argparse
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import formats, loader, real_input
+from benchmarks import ablation, attention, cached_features, decoding, formats, full_size, loader, real_input, step
 
 ROOT = Path(__file__).parents[1]
 BENCHMARKS: dict[str, tuple[Callable[[], str], str]] = {
     "formats": (formats.run, "docs/data.md"),
     "loader": (loader.run, "docs/data.md"),
     "real_input": (real_input.run, "docs/data.md"),
+    "step": (step.run, "docs/benchmarks.md"),
+    "ablation": (ablation.run, "docs/benchmarks.md"),
+    "full_size": (full_size.run, "docs/benchmarks.md"),
+    "attention": (attention.run, "docs/benchmarks.md"),
+    "decoding": (decoding.run, "docs/benchmarks.md"),
+    "cached_features": (cached_features.run, "docs/benchmarks.md"),
 }
 
 
@@ -31,8 +39,9 @@ def main() -> None:
         parser.error(f"no benchmark {unknown[0]!r}: one of {', '.join(BENCHMARKS)}")
     for name in arguments.names or BENCHMARKS:
         run, document = BENCHMARKS[name]
+        start = time.perf_counter()
         text = run()
-        print(f"## {name}\n\n{text}\n", flush=True)
+        print(f"## {name} ({(time.perf_counter() - start) / 60:.1f} minutes)\n\n{text}\n", flush=True)
         if not arguments.no_write:
             print(f"written to {put(ROOT / document, name, text)}\n", flush=True)
 

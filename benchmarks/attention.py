@@ -55,14 +55,13 @@ def run(steps: Sequence[int] = STEPS, rounds: int = ROUNDS) -> str:
     for length in steps:
         found = measure(length, rounds)
         (fast, small), (slow, large) = found["windowed"], found["dense"]
-        rows.append(
-            [f"{length:,}", f"{1000 * fast:,.1f}", f"{1000 * slow:,.1f}", f"{slow / fast:.1f}"]
-            + [f"{1000 * small:,.0f}", f"{1000 * large:,.0f}", f"{large / small:.1f}"]
-        )
+        times = [f"{1000 * fast:,.1f}", f"{1000 * slow:,.1f}", f"{slow / fast:.1f}"]
+        memory = [f"{1000 * small:,.0f}", f"{1000 * large:,.0f}", f"{large / max(small, 1e-3):.1f}"]
+        rows.append([f"{length:,}", *times, *memory])
     header = ["time steps", "windowed, ms", "dense, ms", "ratio", "windowed, MB", "dense, MB", "ratio"]
     text = (
         f"Forward and backward, 1 clip, {HEADS} heads of {WIDTH}, window {WINDOW}, float32, {torch.get_num_threads()} "
-        f"threads, medians of {rounds} turns. Memory: the most beyond the process as it was with its inputs. {machine()}."
+        f"threads, medians of {rounds} turns. Memory: the most beyond the process with its inputs. {machine()}."
     )
     return f"{table(header, rows)}\n\n{text}"
 

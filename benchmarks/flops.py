@@ -84,7 +84,8 @@ def vision_flops(recipe: Recipe, frames: int) -> Flops:
         read = 1 if number == vision.num_layers - 1 else tokens  # rows that something behind this block reads
         total += frozen(read, width, width, below) + frozen(tokens, width, 2 * width, below)
         total += attention(read, tokens, width, learns)
-        total += frozen(read, width, width, learns) + frozen(read, width, mlp, learns) + frozen(read, mlp, width, learns)
+        total += frozen(read, width, width, learns)
+        total += frozen(read, width, mlp, learns) + frozen(read, mlp, width, learns)
         if learns:
             total += trained(tokens, width, rank, below) + trained(tokens, rank, 2 * width) + trained(read, rank, width)
             total += lora(read, width, width, rank) + lora(read, width, mlp, rank) + lora(read, mlp, width, rank)
@@ -125,8 +126,9 @@ def decoder_flops(recipe: Recipe, steps: Sequence[int], tokens: int) -> Flops:
         for rows in steps:
             total += frozen(tokens, width, width, below) * 3 + lora(tokens, width, width, rank, below) * 2
             total += attention(tokens, tokens, width) + frozen(tokens, width, width)
-            total += frozen(tokens, width, width) * 2 + lora(tokens, width, width, rank)  # cross-attention: query, output
-            total += frozen(rows, width, width) * 2 + lora(rows, width, width, rank)  # its keys and values
+            # cross-attention: queries and output of the tokens, keys and values of the video
+            total += frozen(tokens, width, width) * 2 + lora(tokens, width, width, rank)
+            total += frozen(rows, width, width) * 2 + lora(rows, width, width, rank)
             total += attention(tokens, rows, width)
             total += frozen(tokens, width, language.mlp_size) + frozen(tokens, language.mlp_size, width)
     return total + frozen(tokens, width, recipe.text.vocabulary_size) * len(steps)

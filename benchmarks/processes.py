@@ -1,13 +1,15 @@
 """A variant in a process of its own: its peak memory is its own, and several variants can take turns (A B A B).
 
-A worker is `python -m benchmarks.NAME ...` that prepares itself and calls `serve`: for each line on its standard input it
-does its work once and answers with one line of JSON. Whoever is not asked waits, and computes nothing.
+A worker is `python -m benchmarks.NAME ...` that prepares itself and calls `serve`: for each line on its standard input
+it does its work once and answers with one line of JSON. Whoever is not asked waits, and computes nothing.
+
+On Linux a process's ru_maxrss begins with that of the process that started it. So a process asks the kernel about its
+own memory (VmHWM), and what is measured from outside is started by a process that has next to none: this module, run.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -16,11 +18,11 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
 GIGA = 1e9
+UNIT = 1 if sys.platform == "darwin" else 1024  # bytes of one ru_maxrss
 
 
 class Worker:
@@ -52,7 +54,7 @@ class Worker:
     def __enter__(self) -> Worker:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
         if kind is not None:  # it may be in the middle of minutes of work
             self.process.kill()
         self.process.communicate()
@@ -78,7 +80,10 @@ def in_turns(workers: Mapping[str, Worker], rounds: int, warm_up: int = 1) -> di
 
 def peak_gigabytes() -> float:
     """The most memory that this process has had so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _UNIT / GIGA
+    status = Path("/proc/self/status")
+    lines = status.read_text(encoding="utf-8").splitlines() if status.is_file() else []
+    found = [int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")]
+    return (found[0] if found else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT) / GIGA
 
 
 @dataclass(frozen=True)
@@ -93,15 +98,22 @@ class Finished:
 def finish(module: str, *arguments: object) -> Finished:
     """`python -m module ...`, to its end. Raises RuntimeError with its exit code."""
     command = [sys.executable, "-m", module, *map(str, arguments)]
+    starter = [sys.executable, "-m", "benchmarks.processes", *command]
+    done = subprocess.run(starter, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    found = json.loads(done.stdout)
+    if code := found.pop("code"):
+        raise RuntimeError(f"{' '.join(command)}: ended with exit code {code}")
+    return Finished(**found)
+
+
+def main() -> None:
+    """Run the command that the arguments are, and print what it was like, as JSON."""
     start = time.perf_counter()
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        output = process.stdout.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"{' '.join(command)}: ended with exit code {process.returncode}")
-    return Finished(output, time.perf_counter() - start, usage.ru_maxrss * _UNIT / GIGA)
+    done = subprocess.run(sys.argv[1:], stdout=subprocess.PIPE, text=True, check=False)
+    seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * UNIT / GIGA
+    print(json.dumps({"code": done.returncode, "output": done.stdout, "seconds": seconds, "peak_gigabytes": peak}))
 
 
-_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes of one ru_maxrss
+if __name__ == "__main__":
+    main()

@@ -80,7 +80,7 @@ def stage_of(name: str, parts: Parts, batch: ClipBatch) -> BaseStage:
 
 
 def matrix_rates(shapes: Mapping[str, tuple[int, int, int]], repeats: int = 3) -> dict[str, float]:
-    """{name: (n, i, o)} -> operations per second of (n, i) @ (i, o) in float32: the median of `repeats` measurements."""
+    """{name: (n, i, o)} -> operations per second of (n, i) @ (i, o) in float32, the median of `repeats`."""
     rates = {}
     for name, (rows, inputs, outputs) in shapes.items():
         left, right, result = torch.randn(rows, inputs), torch.randn(inputs, outputs), torch.empty(rows, outputs)
@@ -178,8 +178,8 @@ def run(lengths: Sequence[int] = LENGTHS, steps: int = STEPS) -> str:
     )
     text = (
         f"Batch {len(lengths)}, {' + '.join(map(str, lengths))} frames of 224 x 224, float32, {last.threads} threads, "
-        f"medians of {steps} steps; the goal is {GOAL} times the floor. Matrix rates in GFLOP/s: {rates}; the floor takes "
-        f"the better. GFLOP as torch counts them while a step runs: {counts}. {machine()}."
+        f"medians of {steps} steps; the goal is {GOAL} times the floor. Matrix rates in GFLOP/s: {rates}; the floor "
+        f"takes the better. GFLOP as torch counts them while a step runs: {counts}. {machine()}."
     )
     return "\n\n".join([*sections, text])
 

@@ -32,7 +32,7 @@ def wall_seconds(work: Callable[[], object]) -> float:
 
 
 def in_turns(variants: Mapping[str, Callable[[], object]], rounds: int, warm_up: int = 1) -> dict[str, float]:
-    """Call all variants one after another, so many rounds behind `warm_up` unmeasured ones -> median seconds of each."""
+    """Call all variants one after another, so many rounds behind `warm_up` that do not count -> median seconds."""
     seconds: dict[str, list[float]] = {name: [] for name in variants}
     for number in range(warm_up + rounds):
         for name, work in variants.items():

@@ -74,13 +74,8 @@ class Parts:
 
     def adapt(self) -> None:
         """Put in the adapters and mark what trains, as the recipe says for vision and language (section 4.2)."""
-        vision, language = self.recipe.vision, self.recipe.language
-        if vision.train == "adapters":
-            top = range(vision.num_layers - vision.adapter_layers, vision.num_layers)
-            rank, alpha = vision.adapter_rank, vision.adapter_alpha
-            add_lora(self.visual.backbone, VISION_TARGETS, rank, alpha, vision.adapter_dropout, layers=list(top))
-        elif vision.train == "none":
-            self.visual.backbone.requires_grad_(False)
+        language = self.recipe.language
+        adapt_vision(self.visual, self.recipe)
         if language.train == "adapters":
             rank, alpha = language.adapter_rank, language.adapter_alpha
             add_lora(self.mbart.model.encoder, LANGUAGE_TARGETS, rank, alpha, language.adapter_dropout)
@@ -131,33 +126,10 @@ class Parts:
 def assemble(recipe: Recipe, vocabulary_size: int) -> Parts:
     """Recipe and V -> modules with random weights, the same for the same `recipe.seed`. Raises RecipeError."""
     torch.manual_seed(recipe.seed)
-    vision, temporal, language = recipe.vision, recipe.temporal, recipe.language
-    if vision.backbone not in VISION:
-        choices = ", ".join(sorted(VISION))
-        raise RecipeError(f"no backbone {vision.backbone!r}", where="vision.backbone", remedy=f"one of {choices}")
-    if vision.train == "adapters" and vision.backbone != "dinov2":
-        raise RecipeError(
-            f"the adapters are made for dinov2, not for {vision.backbone}",
-            where="vision.train",
-            remedy='set it to "all" or "none"',
-        )
-    backbone = VISION[vision.backbone](
-        hidden_size=vision.hidden_size,
-        num_layers=vision.num_layers,
-        num_heads=vision.num_heads,
-        mlp_ratio=vision.mlp_ratio,
-        patch_size=vision.patch_size,
-        image_size=vision.image_size,
-    )
+    temporal, language = recipe.temporal, recipe.language
     return Parts(
         recipe=recipe,
-        visual=VisualEncoder(
-            backbone,
-            vision.hidden_size,
-            temporal.hidden_size,
-            # the small net's BatchNorm takes its statistics over all frames
-            frames_per_pass=frames_per_pass(best_device()) if vision.backbone == "dinov2" else 0,
-        ),
+        visual=visual_encoder(recipe),
         temporal=TemporalEncoder(
             hidden_size=temporal.hidden_size,
             output_size=language.hidden_size,
@@ -180,3 +152,43 @@ def assemble(recipe: Recipe, vocabulary_size: int) -> Parts:
             dropout=language.dropout,
         ),
     )
+
+
+def visual_encoder(recipe: Recipe) -> VisualEncoder:
+    """Recipe -> the frame level alone, with random weights. Raises RecipeError."""
+    vision = recipe.vision
+    if vision.backbone not in VISION:
+        choices = ", ".join(sorted(VISION))
+        raise RecipeError(f"no backbone {vision.backbone!r}", where="vision.backbone", remedy=f"one of {choices}")
+    if vision.train == "adapters" and vision.backbone != "dinov2":
+        raise RecipeError(
+            f"the adapters are made for dinov2, not for {vision.backbone}",
+            where="vision.train",
+            remedy='set it to "all" or "none"',
+        )
+    backbone = VISION[vision.backbone](
+        hidden_size=vision.hidden_size,
+        num_layers=vision.num_layers,
+        num_heads=vision.num_heads,
+        mlp_ratio=vision.mlp_ratio,
+        patch_size=vision.patch_size,
+        image_size=vision.image_size,
+    )
+    return VisualEncoder(
+        backbone,
+        vision.hidden_size,
+        recipe.temporal.hidden_size,
+        # the small net's BatchNorm takes its statistics over all frames
+        frames_per_pass=frames_per_pass(best_device()) if vision.backbone == "dinov2" else 0,
+    )
+
+
+def adapt_vision(visual: VisualEncoder, recipe: Recipe) -> None:
+    """Put adapters into the backbone, or freeze it, as the recipe says (section 4.2)."""
+    vision = recipe.vision
+    if vision.train == "adapters":
+        top = range(vision.num_layers - vision.adapter_layers, vision.num_layers)
+        rank, alpha = vision.adapter_rank, vision.adapter_alpha
+        add_lora(visual.backbone, VISION_TARGETS, rank, alpha, vision.adapter_dropout, layers=list(top))
+    elif vision.train == "none":
+        visual.backbone.requires_grad_(False)

@@ -109,8 +109,13 @@ def _contradictions(recipe: Recipe) -> Iterator[str]:
         yield "temporal.window_size must be odd: as many neighbours on either side"
     if recipe.temporal.downsample_after > recipe.temporal.num_layers:
         yield "temporal.downsample_after exceeds temporal.num_layers"
-    if recipe.vision.weights and recipe.vision.backbone != "dinov2":
-        yield f"vision.weights: no loader for the backbone {recipe.vision.backbone!r}"
+    if recipe.vision.features == "cached":
+        if recipe.vision.train != "none":
+            yield f'vision.features "cached" needs vision.train = "none", not "{recipe.vision.train}"'
+        for name in ("pretrain", "finetune1", "finetune2"):
+            stage = getattr(recipe, name)
+            if stage.epochs and stage.augment:
+                yield f'vision.features "cached" needs {name}.augment = false: frames were seen once'
     if recipe.language.weights and not recipe.text.tokenizer:
         yield "language.weights needs text.tokenizer: each row of its token table belongs to a piece"
     if recipe.pretrain.epochs and recipe.pretrain.batch_size == 1:
@@ -130,6 +135,15 @@ def differences(old: Recipe, new: Recipe, *, apart_from: Sequence[str] = ()) -> 
         before, after = (getattr(getattr(recipe, sections[0]) if sections else recipe, name) for recipe in (old, new))
         if before != after and key not in apart_from:
             found.append(f"{key}: {_toml(before)}, now {_toml(after)}")
+    return found
+
+
+def flat(recipe: Recipe) -> dict[str, Any]:
+    """Every value of a recipe by its dotted key."""
+    found: dict[str, Any] = {}
+    for name, section in recipe.model_dump().items():
+        values = section if isinstance(section, dict) else {"": section}
+        found |= {f"{name}.{key}".rstrip("."): item for key, item in values.items()}
     return found
 
 

@@ -82,6 +82,10 @@ class DenoisingLoader:
         """All steps of the epochs 0 .. epochs-1."""
         return epochs * len(self)
 
+    def skipped(self) -> list[str]:
+        """None: there is nothing to read."""
+        return []
+
     def steps(self) -> Iterator[list[TextBatch]]:
         """The epoch, a step at a time: sentences are short, a step is one batch."""
         for batch in self:

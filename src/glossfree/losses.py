@@ -63,7 +63,12 @@ def contrastive_divergence(video: Tensor, text: Tensor, logit_scale: Tensor | fl
 
 
 def contrastive_logits(video: Tensor, text: Tensor, logit_scale: Tensor | float) -> Tensor:
-    """Pooled video and text features (B, E) -> cosines of each video with each text, times `logit_scale`: (B, B)."""
+    """Pooled video and text features (B, E) -> cosines of each video with each text, times `logit_scale`: (B, B).
+
+    Raises ValueError for a clip alone: it has no negatives, and eq 4 would be 0 whatever it is.
+    """
+    if len(video) < 2:
+        raise ValueError(f"{len(video)} clip cannot be compared with others")
     if video.shape != text.shape:
         raise ValueError(f"video {tuple(video.shape)} and text {tuple(text.shape)} differ in shape")
     with autocast(video.device.type, enabled=False):  # a product would be rounded to 8 bits, then multiplied by 1 / tau

@@ -24,6 +24,7 @@ from glossfree.training.stage import Loader
 from glossfree.video.augment import View
 from glossfree.video.cache import FrameCache
 from glossfree.video.dataset import ClipDataset, FeatureDataset
+from glossfree.video.features import FeatureStore, StoredFeatures
 from glossfree.video.sampler import ClipSampler, make_loader
 
 
@@ -36,6 +37,7 @@ class Material:
     tokenizer: SentenceTokenizer
     glosses: PseudoGlosses
     vectors: Tensor  # (P, 300)
+    store: FeatureStore | None = None  # features to train from in place of video
     caches: dict[str, FrameCache] = field(default_factory=dict, repr=False, compare=False)
 
     def kept_ids(self) -> list[int]:
@@ -58,6 +60,17 @@ class Material:
             return ()
         return self.manifest.split(split)
 
+    def check_pairs(self) -> None:
+        """Raise CorpusError if a split has a single clip: pre-training compares each clip with others (eq 4)."""
+        for split in ("train", "dev"):
+            clips = self.clips(split)
+            if len(clips) == 1:
+                raise CorpusError(
+                    f"{clips[0].id} is the only clip of {split}: pre-training compares each clip with others",
+                    where=self.manifest.folder,
+                    remedy="give it more clips, or pretrain.epochs = 0" + (", or no dev split" * (split == "dev")),
+                )
+
     def text_loader(self, split: str) -> Loader | None:
         """Noised sentences of a split."""
         stage = self.recipe.denoise
@@ -76,12 +89,21 @@ class Material:
             world_size=Processes.here().size,
         )
 
-    def clip_loader(self, split: str, stage: StageConfig, *, training: bool = False) -> Loader | None:
-        """Clips of a split from video: augmented and shuffled in training, else neither."""
+    def clip_loader(
+        self, split: str, stage: StageConfig, *, training: bool = False, may_skip: bool = False
+    ) -> Loader | None:
+        """Clips of a split from video: augmented and shuffled in training, else neither.
+
+        A clip that cannot be read is what `data.on_bad_clip` says in training, and where it `may_skip`; else an error.
+        """
         clips = self.clips(split)
         if not clips:
             return None
-        data = self.recipe.data
+        data, targets = self.recipe.data, self._gloss_targets(clips) if split != "test" else None
+        if self.store is not None:
+            sampled = {"stride": data.stride, "max_frames": data.max_frames}
+            stored = StoredFeatures(self.store, clips, **sampled, encode=self.encode, gloss_targets=targets)
+            return self._loader(stored, stage, training)
         dataset = ClipDataset(
             self.manifest.folder,
             clips,
@@ -89,26 +111,34 @@ class Material:
             stride=data.stride,
             max_frames=data.max_frames,
             encode=self.encode,
-            gloss_targets=self._gloss_targets(clips) if split != "test" else None,
+            gloss_targets=targets,
             augment=training and stage.augment,
             seed=self.recipe.seed,
             cache_bytes=data.cache_megabytes * 1_000_000,
             crop_later=best_device().type != "cpu",
-            on_bad_clip=data.on_bad_clip if training else "stop",
+            on_bad_clip=data.on_bad_clip if training or may_skip else "stop",
         )
         # every stage reads the same frames: those that one has decoded, the next finds in memory
         dataset.cache = self.caches.setdefault(split, dataset.cache)
         return self._loader(dataset, stage, training)
 
     def feature_loader(self, split: str, stage: StageConfig, features: dict[str, Tensor], *, training: bool) -> Loader:
-        """Clips of a split from segment features (S, E) that were computed before."""
-        dataset = FeatureDataset(features, self.clips(split), level="segment_features", encode=self.encode)
+        """Clips of a split from segment features (S, E) that were computed before.
+
+        A training clip that has none is left out where `data.on_bad_clip` says so.
+        """
+        may_skip = self.recipe.data.on_bad_clip if training else "stop"
+        dataset = FeatureDataset(
+            features, self.clips(split), level="segment_features", encode=self.encode, on_bad_clip=may_skip
+        )
         return self._loader(dataset, stage, training)
 
     def _gloss_targets(self, clips: Sequence[PackedClip]) -> dict[str, np.ndarray]:
         return {clip.id: self.glosses.targets(clip.text) for clip in clips}
 
-    def _loader(self, dataset: ClipDataset | FeatureDataset, stage: StageConfig, training: bool) -> Loader:
+    def _loader(
+        self, dataset: ClipDataset | FeatureDataset | StoredFeatures, stage: StageConfig, training: bool
+    ) -> Loader:
         sampler = ClipSampler(
             dataset.lengths,
             batch_size=stage.batch_size,
@@ -145,13 +175,7 @@ def gather(
     the recipe's; RecipeError if its frames have another size.
     """
     manifest = Manifest.load(folder)
-    size = manifest.corpus.get("frame_size", recipe.data.frame_size)
-    if size != recipe.data.frame_size:
-        raise RecipeError(
-            f"data.frame_size is {recipe.data.frame_size}, the corpus was packed at {size}",
-            where=folder,
-            remedy=f"prepare it again with --frame-size {recipe.data.frame_size}, or --set data.frame_size={size}",
-        )
+    check_frame_size(recipe, manifest)
     glosses = glosses_of(folder)
     if to_train:
         _check_splits(recipe.pseudo_glosses.splits, glosses.splits, folder)
@@ -159,6 +183,17 @@ def gather(
     if tokenizer is None:
         tokenizer = tokenizer_of(recipe, manifest)
     return Material(recipe, manifest, tokenizer, glosses, vectors)
+
+
+def check_frame_size(recipe: Recipe, manifest: Manifest) -> None:
+    """Raise RecipeError unless the corpus was packed at the recipe's frame size."""
+    size = manifest.corpus.get("frame_size", recipe.data.frame_size)
+    if size != recipe.data.frame_size:
+        raise RecipeError(
+            f"data.frame_size is {recipe.data.frame_size}, the corpus was packed at {size}",
+            where=manifest.folder,
+            remedy=f"prepare it again with --frame-size {recipe.data.frame_size}, or --set data.frame_size={size}",
+        )
 
 
 def _check_splits(wanted: Sequence[str], found: Sequence[str], folder: Path) -> None:

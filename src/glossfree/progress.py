@@ -23,6 +23,19 @@ class Console(Protocol):
         """A bar of `total` steps: inside, call `advance(steps=1, note="")`."""
 
 
+def duration(seconds: float) -> str:
+    """Seconds -> what a person says: 41 s, 7 min, 3 h 05 min, 2 d 07 h."""
+    if seconds < 99.5:
+        return f"{max(0.0, seconds):.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 100:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    hours = round(seconds / 3600)
+    return f"{hours // 24} d {hours % 24:02d} h"
+
+
 class Silent:
     """A console that keeps quiet; `lines` holds what was said."""
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from glossfree.assemble import Parts
+from glossfree.encoders import encoder_files, load_backbone
 from glossfree.errors import RunError
 from glossfree.hub import WEIGHTS, folder_of
-from glossfree.models.pretrained import load_dinov2, load_mbart
-from glossfree.models.vision import Dinov2ClassToken
+from glossfree.models.pretrained import load_mbart
 from glossfree.models.weights import Census, digest, weight_files
 from glossfree.progress import Console
 from glossfree.recipe import Recipe
@@ -41,7 +41,7 @@ def load_sources(
     Must come before the adapters. `kept_ids`: the rows of the token table to keep, none for all. Raises ModelError.
     """
     load: dict[str, Callable[[Path], Census]] = {
-        "vision": lambda path: _load_vision(parts, path),
+        "vision": lambda path: load_backbone(parts.visual.backbone, path),
         "language": lambda path: load_mbart(parts.mbart, path, kept_ids() or None),
     }
     record = {}
@@ -69,10 +69,5 @@ def refuse_others(sources: Sequence[Source], recorded: Mapping[str, Any], *, whe
 
 def _source(role: str, name: str) -> Source:
     path = folder_of(name, WEIGHTS)
-    return Source(role, name, path, {file.name: digest(file) for file in weight_files(path)})
-
-
-def _load_vision(parts: Parts, path: Path) -> Census:
-    backbone = parts.visual.backbone
-    assert isinstance(backbone, Dinov2ClassToken)  # the recipe allows weights for no other
-    return load_dinov2(backbone, path)
+    files = encoder_files(path) if role == "vision" else weight_files(path)
+    return Source(role, name, path, {file.name: digest(file) for file in files})

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from glossfree.progress import Advance
+from glossfree.progress import Advance, duration
 
 INTERVAL = 5.0  # seconds between two lines where no bar can be drawn
 
@@ -47,12 +47,18 @@ class Terminal:
 
     def _lines(self, task: str, total: int) -> Advance:
         done, start, last = 0, time.monotonic(), time.monotonic()
+        first: tuple[float, int] | None = None  # when, and what was done by then: it may be an earlier run's work
 
         def advance(steps: int = 1, note: str = "") -> None:
-            nonlocal done, last
+            nonlocal done, last, first
             done += steps
-            if time.monotonic() - last >= INTERVAL:
-                last = time.monotonic()
-                self.say(f"{task}: {done}/{total}  {last - start:.0f} s  {note}")
+            now = time.monotonic()
+            first = first or (now, done)
+            if now - last >= INTERVAL:
+                last = now
+                left = ""
+                if done > first[1]:
+                    left = f", {duration((now - first[0]) / (done - first[1]) * (total - done))} left"
+                self.say(f"{task}: {done}/{total}  {duration(now - start)}{left}  {note}")
 
         return advance

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from glossfree.assemble import Parts
-from glossfree.config import differences, dump_recipe, load_recipe
+from glossfree.config import differences, dump_recipe, flat, load_recipe
 from glossfree.device import best_device
 from glossfree.errors import RunError
 from glossfree.material import Material
@@ -23,12 +23,18 @@ from glossfree.stages import STAGES, BaseStage, DenoisingStage, PretrainingStage
 from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
 from glossfree.text.tokenizer import SentenceTokenizer
 from glossfree.text_features import TEXT_FEATURES, text_features_of
-from glossfree.training.loop import Plan, train
+from glossfree.training.loop import Plan, precision_of, train
 from glossfree.training.processes import Processes
 from glossfree.training.run import Run, load_tensors, save_tensors
 from glossfree.training.stage import Loader
+from glossfree.training.status import Planned
+from glossfree.training.trackers import Trackers
+from glossfree.training.watch import Watch
+from glossfree.video.sampler import dead_workers_explained
 
 TOKENIZER = "tokenizer"
+SKIPPED = "skipped_clips.json"  # {stage: {clip id: file}}
+SHOWN = 20  # of them on the console
 # what a run may be resumed with: no number depends on it
 MAY_CHANGE = ("data.num_workers", "data.cache_megabytes", "training.checkpoint_minutes")
 
@@ -36,20 +42,47 @@ MAY_CHANGE = ("data.num_workers", "data.cache_megabytes", "training.checkpoint_m
 class Workflow:
     """A recipe on a corpus in a run folder. Weights of finished stages come from `run`, else from `start`.
 
-    `parts`: for this many tokens, with the pretrained weights that the recipe names.
+    `parts`: for this many tokens, with the pretrained weights that the recipe names. `track`: trackers by name.
     """
 
     def __init__(
-        self, recipe: Recipe, material: Material, parts: Parts, run: Run, console: Console, start: Run | None = None
+        self,
+        recipe: Recipe,
+        material: Material,
+        parts: Parts,
+        run: Run,
+        console: Console,
+        start: Run | None = None,
+        track: Sequence[str] = (),
     ) -> None:
         self.recipe, self.material, self.run, self.console, self.start = recipe, material, run, console, start
-        self.parts = parts
+        self.parts, self.track = parts, track
         self.device = best_device()
         self.group = Processes.here()
         self.translation: TranslationModel | None = None
 
     def train(self, stages: Sequence[str] = STAGES) -> None:
         """Run the stages in order; those with 0 epochs are left out, finished ones are loaded, not trained again."""
+        with self._watch(stages) as watch:
+            self._train(stages, watch)
+
+    def _watch(self, stages: Sequence[str]) -> Watch:
+        """What tells how the run goes; trackers have the resolved recipe beside their curves."""
+        planned = [Planned(name, getattr(self.recipe, name).epochs, self._kind(name)) for name in stages]
+        trackers = None
+        if self.track and self.group.is_main:
+            precision = precision_of(self.recipe.training.precision)
+            trackers = Trackers.start(self.track, self.run, flat(self.recipe), self.console, precision)
+        told = [stage for stage in planned if stage.epochs]
+        return Watch(self.run, self.console, planned=told, group=self.group, trackers=trackers)
+
+    def _kind(self, name: str) -> str:
+        """What the batches of a stage are: an epoch of one kind tells how long another's may take."""
+        if name == "denoise":
+            return "sentences"
+        return "segments" if getattr(self.recipe, name).cache_features else "clips"
+
+    def _train(self, stages: Sequence[str], watch: Watch) -> None:
         features: dict[str, Tensor] = {}
         for name in stages:
             # new modules start the same whether the stages before were trained just now or loaded from files
@@ -70,17 +103,31 @@ class Workflow:
                 continue
             counts = f"{sum(p.numel() for p in stage.trained().values()):,} of {_count(stage):,} parameters train"
             self.console.say(f"{name}: {settings.epochs} epochs, batches of {settings.batch_size}, {counts}")
-            train_loader, dev_loader = self._loaders(name, settings)
-            train(stage, train_loader, dev_loader, self._plan(settings), self.run, self.console)
+            with dead_workers_explained(self.material.manifest.folder):
+                train_loader, dev_loader = self._loaders(name, settings)
+                done = train(stage, train_loader, dev_loader, self._plan(settings), self.run, self.console, watch)
             if self.group.is_main:
-                self._leave(name, stage)
+                self._name_skipped(name, done.skipped)
+                save_tensors(self.run.weights(name), stage.left_behind(), {"stage": name})
+                self._tidy(name)
             self.group.wait()
 
-    def _leave(self, name: str, stage: BaseStage) -> None:
-        """Keep the weights of a finished stage, and nothing that was only needed on the way."""
-        save_tensors(self.run.weights(name), stage.left_behind(), {"stage": name})
-        checkpoints = [self.run.checkpoint(name, kind) for kind in ("last", "best")]
-        for leftover in (*checkpoints, self.run.folder / TEXT_FEATURES):
+    def _name_skipped(self, name: str, clips: Sequence[str]) -> None:
+        """Say which training clips a stage has left out, and keep it in the run."""
+        if not clips:
+            return
+        files = {clip.id: clip.file for clip in self.material.clips("train")}
+        path, folder = self.run.folder / SKIPPED, self.material.manifest.folder
+        known = self.run.read_json(SKIPPED) if path.is_file() else {}
+        self.run.write_json(SKIPPED, {**known, name: {clip: str(folder / files[clip]) for clip in clips}})
+        first = ", ".join(clips[:SHOWN]) + (" ..." if len(clips) > SHOWN else "")
+        counted = f"{len(clips)} of {len(files)} training clips could not be read and were left out"
+        self.console.say(f"{name}: {counted}: {first} (all of them in {path})")
+
+    def _tidy(self, name: str) -> None:
+        """Remove what a finished stage only needed on the way."""
+        leftovers = [self.run.checkpoint(name, kind) for kind in ("last", "best")]
+        for leftover in (*leftovers, *([] if name == "denoise" else [self.run.folder / TEXT_FEATURES])):
             leftover.unlink(missing_ok=True)
 
     def _planned(self, name: str) -> bool:
@@ -133,7 +180,7 @@ class Workflow:
         assert self.translation is not None
         loaders: list[Loader | None] = []
         for split in ("train", "dev"):
-            video = self.material.clip_loader(split, settings)
+            video = self.material.clip_loader(split, settings, may_skip=split == "train")
             if video is None:
                 loaders.append(None)
                 continue
@@ -149,6 +196,8 @@ class Workflow:
         tensors, _ = load_tensors(run.weights(name))
         load(stage.model, tensors, where=str(run.weights(name)))
         self.console.say(f"{name}: finished before, weights from {run.weights(name)}")
+        if self.group.is_main:
+            self._tidy(name)  # a run that was killed just behind its weights has not come to it
         return True
 
     def _finished(self, name: str) -> Run | None:

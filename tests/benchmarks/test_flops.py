@@ -64,7 +64,8 @@ def test_temporal_encoder(small: Recipe, parts: Parts) -> None:
     found = measured(lambda: parts.temporal(Padded.unpack(parts.visual.project(rows), lengths)).values)
     surplus = Flops()
     for steps, layers in ((FRAMES, 1), (SEGMENTS, 2)):
-        computed, window = attended((CLIPS, 2, steps, 14), (CLIPS, 2, steps + 6, 14)), attended((CLIPS, 2, steps, 14), (0, 0, 7))
+        queries = (CLIPS, 2, steps, 14)
+        computed, window = attended(queries, (0, 0, steps + 6)), attended(queries, (0, 0, 7))
         surplus += Flops(computed.forward - window.forward, computed.backward - window.backward) * layers
     assert found == temporal_flops(small, [FRAMES] * CLIPS) + surplus
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
+
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from tests.flow.nursery import Nursery, order_of, outcome, train
 
 from glossfree.video.pack import write_clip
 
@@ -120,6 +123,30 @@ class World:
         assert "Traceback" not in called.err
         assert " -> " in lines[-1], f"no remedy: {lines[-1]}"
         assert [word for word in words if str(word) not in lines[-1]] == [], lines[-1]
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """A run of the tiny recipe that nobody disturbs, two epochs of each stage: what all others must come to."""
+
+    run: Path
+    outcome: dict[str, Any]
+    order: list[str]  # the clips of each step
+
+
+@pytest.fixture(scope="session")
+def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    nursery = Nursery(tmp_path_factory.mktemp("nursery"))
+    yield nursery
+    nursery.close()
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tiny: Any, nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    """No test may write into it."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    assert nursery.run(*train(tiny, folder / "run"), seen=folder / "seen") == 0, nursery.err
+    return Undisturbed(folder / "run", outcome(folder / "run", nursery), order_of(folder / "seen"))
 
 
 @pytest.fixture

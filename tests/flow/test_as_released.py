@@ -66,7 +66,7 @@ def test_all_released_behaviours_train_and_score(
         assert step["pseudo_gloss"] == pytest.approx(math.log(2), abs=0.05)
         assert step["contrastive"] > 0
     tensors = load_file(first / "weights/pretrain.safetensors")
-    assert float(tensors["head.time_temperature"]) == pytest.approx(0.1)  # fixed
+    assert float(tensors["head.log_time_temperature"].exp()) == pytest.approx(0.1)  # fixed
     assert not any(name.startswith("text_encoder.") for name in tensors)
 
     done = call("finetune", *common, "--from", first, "--run", second)

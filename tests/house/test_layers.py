@@ -38,7 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": {"", *GROUND},
     "evaluation": {"errors", CORPUS_VALUE, "video"},
     "assemble": {"errors", "device", "recipe", "models"},
-    "sources": {*GROUND, "recipe", "hub", "models", "assemble"},
+    "sources": {*GROUND, "recipe", "hub", "models", "assemble", "encoders"},
     "denoising": {"text"},
     "material": {*GROUND, "device", "recipe", "hub", CORPUS_VALUE, "text", "video", "denoising", "training"},
     "stages": {"recipe", "losses", "models", "denoising", "video.batch"},
@@ -46,6 +46,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         *(*GROUND, "device", "recipe", "config", CORPUS_VALUE, "text", "video", "models", "assemble"),
         *("material", "training.run"),
     },
+    "encoders": {"errors", "recipe", "config", "assemble", "models", "training"},
+    "advice": {"recipe", "config"},
     "text_features": {
         *("errors", "progress", CORPUS_VALUE, "models.weights", "assemble", "material", "training"),
     },
@@ -54,8 +56,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("assemble", "material", "denoising", "stages", "text_features", "training"),
     },
     "commands": {
-        *("", *GROUND, "recipe", "config", "corpora", "video", "text", "models", "losses", "evaluation", "training"),
-        *("assemble", "sources", "material", "denoising", "stages", "workflow", "sign_translator"),
+        *("", *GROUND, "device", "hub", "recipe", "config", "corpora", "video", "text", "models", "losses", "evaluation", "training"),
+        *("advice", "assemble", "encoders", "sources", "material", "denoising", "stages", "workflow", "sign_translator"),
     },
     "terminal": {"progress"},
     "cli": {"", *GROUND, "commands", "terminal", "evaluation.metrics"},

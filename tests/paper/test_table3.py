@@ -96,7 +96,7 @@ def test_parts_of_translation(translation: TranslationModel) -> None:
 
 
 def test_sums_of_pretraining(pretraining: PretrainingModel) -> None:
-    temperatures = count(pretraining.head.prototype_temperature, pretraining.head.time_temperature)
+    temperatures = count(pretraining.head.log_prototype_temperature, pretraining.head.log_time_temperature)
     assert temperatures == TEMPERATURES
     assert trainable(pretraining) == 15_200_325 + TEMPERATURES
     assert count(pretraining) == 346_123_973 + TEMPERATURES

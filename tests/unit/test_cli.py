@@ -12,7 +12,7 @@ from glossfree import __version__, cli
 from glossfree.errors import CorpusError
 
 VERBS = [
-    *("prepare", "inspect", "glosses", "vocabulary", "params", "pretrain", "finetune", "train"),
+    *("prepare", "inspect", "glosses", "features", "vocabulary", "params", "pretrain", "finetune", "train", "status"),
     *("evaluate", "export", "translate", "report", "demo"),
 ]
 

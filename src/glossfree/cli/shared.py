@@ -19,6 +19,12 @@ Overrides = Annotated[
     list[str], typer.Option("--set", default_factory=list, help="section.key=value; may be given several times.")
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with a run that was interrupted.")]
+Track = Annotated[
+    list[str],
+    typer.Option(
+        "--track", default_factory=list, help="tensorboard, wandb, trackio or mlflow; may be given several times."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 

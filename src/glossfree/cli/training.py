@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from glossfree.cli.shared import Corpus, Json, Overrides, Recipe, Resume, RunFolder, console, result, show_json
+from glossfree.cli.shared import Corpus, Json, Overrides, Recipe, Resume, RunFolder, Track, console, result, show_json
 
 
 def params(
@@ -31,12 +31,15 @@ def pretrain(
     corpus: Corpus,
     run: RunFolder,
     overrides: Overrides,
+    track: Track,
     resume: Resume = False,
 ) -> None:
     """Hierarchical pre-training: pseudo-glosses and video-language alignment."""
     from glossfree.commands.train import pretrain as start
 
-    result(str(start(recipe, corpus=corpus, run=run, overrides=overrides, resume=resume, console=console()).folder))
+    told = console()
+    done = start(recipe, corpus=corpus, run=run, overrides=overrides, resume=resume, track=track, console=told)
+    result(str(done.folder))
 
 
 def finetune(
@@ -44,6 +47,7 @@ def finetune(
     corpus: Corpus,
     run: RunFolder,
     overrides: Overrides,
+    track: Track,
     from_: Annotated[Path | None, typer.Option("--from", help="Run whose pre-training to go on from.")] = None,
     resume: Resume = False,
 ) -> None:
@@ -51,7 +55,9 @@ def finetune(
     from glossfree.commands.train import finetune as start
 
     told = console()
-    done = start(recipe, corpus=corpus, run=run, start=from_, overrides=overrides, resume=resume, console=told)
+    done = start(
+        recipe, corpus=corpus, run=run, start=from_, overrides=overrides, resume=resume, track=track, console=told
+    )
     result(str(done.folder))
 
 
@@ -60,9 +66,23 @@ def train(
     corpus: Corpus,
     run: RunFolder,
     overrides: Overrides,
+    track: Track,
     resume: Resume = False,
 ) -> None:
     """All stages of a recipe, one after another."""
     from glossfree.commands.train import train as start
 
-    result(str(start(recipe, corpus=corpus, run=run, overrides=overrides, resume=resume, console=console()).folder))
+    told = console()
+    done = start(recipe, corpus=corpus, run=run, overrides=overrides, resume=resume, track=track, console=told)
+    result(str(done.folder))
+
+
+def status(run: Annotated[Path, typer.Argument(help="Folder of a run, live or not.")], json_: Json = False) -> None:
+    """Where a run stands: stage, losses, speed, memory, time to go, and whether it still lives."""
+    from glossfree.commands.status import status as look
+
+    found = look(run)
+    if json_:
+        show_json(found.as_dict())
+    else:
+        result(found.to_text())

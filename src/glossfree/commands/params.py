@@ -111,7 +111,7 @@ def _pretraining(recipe: Recipe, sizes: Sizes) -> tuple[dict[str, tuple[int, int
     text_encoder = assemble(recipe, sizes.tokens).mbart.model.encoder.requires_grad_(False)
     parts = _adapted(recipe, sizes)
     model = parts.pretraining(torch.empty(sizes.pseudo_glosses, recipe.pseudo_glosses.vector_size))
-    temperatures = [model.head.prototype_temperature, model.head.time_temperature]
+    temperatures = [model.head.log_prototype_temperature, model.head.log_time_temperature]
     counted = {
         **_levels(parts),
         "pseudo-gloss head": model.head,

@@ -53,7 +53,7 @@ def report(
         settings=recipe.model_dump(),
         environment={key: value for key, value in run.read_json("run.json").items() if key != "libraries"},
         seconds=stage_seconds(run),
-        notes=_notes(material),
+        notes=_notes(recipe, material),
     )
     target = out or run.folder / "report.html"
     write_report(target, data)
@@ -158,8 +158,13 @@ def _curves(run: Run) -> dict[str, list[dict[str, Any]]]:
     return dict(curves)
 
 
-def _notes(material: Material) -> list[str]:
+def _notes(recipe: Recipe, material: Material) -> list[str]:
     notes = ["Clips are shown at even distances through the split, not chosen by how well they went."]
+    if recipe.vision.features == "cached":
+        notes.append(
+            "Trained from cached frame features: the vision backbone was frozen, its adapters were not trained, and "
+            "frames were not augmented."
+        )
     if any(clip.spans for clip in material.manifest.clips):
         notes.append("The signer is drawn. Drawn signs are not signing: these scores say nothing about real video.")
     return notes

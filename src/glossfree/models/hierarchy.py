@@ -12,7 +12,10 @@ from torch import Tensor, nn
 
 from glossfree.models.language import LanguageEncoder
 from glossfree.models.temporal import TemporalEncoder
+from glossfree.models.vision import VisualEncoder
 from glossfree.padded import Padded
+
+LEVELS = ("frames", "backbone_features", "frame_features", "segment_features")
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class HierarchicalEncoder(nn.Module):
 
     def __init__(
         self,
-        visual: nn.Module,
+        visual: VisualEncoder,
         temporal: TemporalEncoder,
         language: LanguageEncoder,
         mapper: nn.Module | None = None,
@@ -50,7 +53,8 @@ class HierarchicalEncoder(nn.Module):
     def segments(self, frames: Tensor, lengths: Tensor, level: str = "frames") -> Padded:
         """Rows of all clips at `level` (see ClipBatch) -> segment features Padded (B, S, E).
 
-        "frames": (N, 3, H, W) uint8; "frame_features": (N, D); "segment_features": (N, E), N = sum of lengths.
+        "frames": (N, 3, H, W) uint8; "backbone_features": (N, backbone width); "frame_features": (N, D);
+        "segment_features": (N, E), N = sum of lengths.
         """
         return self._below(frames, lengths, level)[1]
 
@@ -68,10 +72,12 @@ class HierarchicalEncoder(nn.Module):
             return None, Padded.unpack(frames, lengths)
         if level == "frame_features":
             frame = Padded.unpack(frames, lengths)
+        elif level == "backbone_features":
+            frame = Padded.unpack(self.visual.project(frames), lengths)
         elif level == "frames":
             frame = self.frames(frames, lengths)
         else:
-            raise ValueError(f"level {level!r} is none of frames, frame_features, segment_features")
+            raise ValueError(f"level {level!r} is none of {', '.join(LEVELS)}")
         return frame, self.temporal(frame)
 
 

@@ -7,6 +7,7 @@ zero vector ("no sign"): it takes part in A and is dropped from the result. Padd
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -66,16 +67,24 @@ class PseudoGlossHead(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.projection = nn.Linear(width, vectors.shape[1])
         self.prototypes = nn.Parameter(vectors.detach().clone(), requires_grad=train_prototypes)
-        self.prototype_temperature = nn.Parameter(torch.tensor(prototype_temperature), requires_grad=learn_temperatures)
-        self.time_temperature = nn.Parameter(torch.tensor(time_temperature), requires_grad=learn_temperatures)
+        # as logarithms, as CLIP keeps its own: a step of Adam is as large as the learning rate, and 150 of them at the
+        # paper's 6e-4 would take a temperature from 0.1 to its bound, wherever the loss would have it
+        self.log_prototype_temperature = nn.Parameter(torch.tensor(prototype_temperature).log(), learn_temperatures)
+        self.log_time_temperature = nn.Parameter(torch.tensor(time_temperature).log(), learn_temperatures)
+
+    @property
+    def temperatures(self) -> tuple[Tensor, Tensor]:
+        """tau_p and tau_t (eq 2), scalars in TEMPERATURE_RANGE."""
+        lowest, highest = map(math.log, TEMPERATURE_RANGE)
+        for logarithm in (self.log_prototype_temperature, self.log_time_temperature):
+            # the value is put back, not its use clamped: a clamp has no gradient outside, the value could never return
+            logarithm.data.clamp_(lowest, highest)
+        return self.log_prototype_temperature.exp(), self.log_time_temperature.exp()
 
     def forward(self, segments: Padded) -> GlossScores:
         """Padded (B, S, E) -> GlossScores."""
-        for temperature in (self.prototype_temperature, self.time_temperature):
-            # the value is put back, not its use clamped: a clamp has no gradient outside, the value could never return
-            temperature.data.clamp_(*TEMPERATURE_RANGE)
         features = self.projection(self.dropout(segments.values))
         with torch.autocast(features.device.type, enabled=False):  # an error of a cosine is divided by tau >= 0.01
             similarities = similarity(features.float(), self.prototypes.float())
-        timeline = localise(similarities, segments.mask, self.prototype_temperature, self.time_temperature)
+        timeline = localise(similarities, segments.mask, *self.temperatures)
         return GlossScores(gloss_scores(timeline), timeline, segments.lengths)

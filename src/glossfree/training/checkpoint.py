@@ -26,7 +26,10 @@ ADAM_STATE = ("step", "exp_avg", "exp_avg_sq")
 
 @dataclass
 class Progress:
-    """Where a stage stands: `position` steps into `epoch`, `step` in all; sums of losses and clips of this epoch."""
+    """Where a stage stands: `position` steps into `epoch`, `step` in all; sums of losses and clips of this epoch.
+
+    `skipped`: ids of the clips that could not be read and were left out so far, by any process.
+    """
 
     epoch: int = 0
     position: int = 0
@@ -36,6 +39,7 @@ class Progress:
     seconds: float = 0.0
     sums: dict[str, float] = field(default_factory=dict)
     clips: int = 0
+    skipped: list[str] = field(default_factory=list)
 
     def add(self, losses: Mapping[str, float], clips: int) -> None:
         """One step's losses, means over `clips`."""

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from accelerate import Accelerator
@@ -23,6 +23,7 @@ from glossfree.training.run import Run, load_tensors, save_tensors
 from glossfree.training.schedule import one_cycle
 from glossfree.training.stage import Loader, Stage, frames_in
 from glossfree.training.step import ALONE, backward, losses_of
+from glossfree.training.watch import Spent, Watch
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,13 @@ class Plan:
 
 
 def train(
-    stage: Stage, train_loader: Loader, dev_loader: Loader | None, plan: Plan, run: Run, console: Console
+    stage: Stage,
+    train_loader: Loader,
+    dev_loader: Loader | None,
+    plan: Plan,
+    run: Run,
+    console: Console,
+    watch: Watch | None = None,
 ) -> Progress:
     """Train a stage for `plan.epochs` epochs and leave its chosen weights in the stage itself.
 
@@ -50,7 +57,8 @@ def train(
     step that was under way is saved.
     """
     with stop_requests() as request:
-        return _Training(stage, train_loader, dev_loader, plan, run, console, request).run_all()
+        watch = watch or Watch(run, console)
+        return _Training(stage, train_loader, dev_loader, plan, run, console, request, watch).run_all()
 
 
 class _Training:
@@ -65,9 +73,10 @@ class _Training:
         run: Run,
         console: Console,
         request: Request,
+        watch: Watch,
     ) -> None:
         self.stage, self.train_loader, self.dev_loader = stage, train_loader, dev_loader
-        self.plan, self.run, self.console, self.request = plan, run, console, request
+        self.plan, self.run, self.console, self.request, self.watch = plan, run, console, request, watch
         self.accelerator = Accelerator(mixed_precision=precision_of(plan.precision))
         self.group = Processes.here()
         self.trained = stage.trained()
@@ -80,6 +89,7 @@ class _Training:
             run.forget(stage.name, self.progress.epoch, self.progress.step)
         self.steps = train_loader.num_steps(plan.epochs)
         self.saved_at = time.monotonic()
+        watch.begin(stage, train_loader, self.progress, plan.epochs, self.steps)
 
     def run_all(self) -> Progress:
         """All epochs that are left."""
@@ -107,11 +117,7 @@ class _Training:
         for batches, waited in timed(self.train_loader.steps()):
             lr = one_cycle(progress.step, self.steps, plan.learning_rate, plan.warmup)
             if not batches and self.group.size > 1:
-                raise RunError(
-                    "none of the clips of a step could be read by one of several processes",
-                    where=stage.name,
-                    remedy="drop the clips that are named above from manifest.jsonl, then --resume",
-                )
+                self._refuse("one of several processes could read no clip of a step", self.train_loader.skipped())
             losses = self._step(batches, lr) if batches else {}
             frames, clips = self._counted(batches)
             now = time.perf_counter()
@@ -121,9 +127,17 @@ class _Training:
             times = {"seconds": round(now - begun, 4), "waited": round(waited, 4)}
             if self.group.is_main:
                 self.run.log({**record, "frames": frames, **losses, **times})
-            advance(1, note=self._note(losses, lr, frames / (now - begun), waited / (now - begun)))
+            spent = Spent(frames, now - begun, waited)
+            advance(1, note=self.watch.step(progress, losses, lr, batches, spent))
             begun = now
             self._save_if_due()
+        if not progress.clips:
+            self._refuse("no clip could be read in a whole epoch", self.train_loader.skipped())
+
+    def _refuse(self, problem: str, clips: Sequence[str]) -> NoReturn:
+        """Raises RunError: training cannot go on for want of clips."""
+        remedy = "mend these clips, or drop them from manifest.jsonl and start anew"
+        raise RunError(f"{problem}: {list(clips)}", where=self.stage.name, remedy=remedy)
 
     def _counted(self, batches: Sequence[Any]) -> tuple[int, int]:
         """Frames and clips of a step, of all processes."""
@@ -132,31 +146,35 @@ class _Training:
         return frames, clips
 
     def _step(self, batches: Sequence[Any], lr: float) -> dict[str, float]:
-        """One step of the optimiser -> its losses. Raises RunError where they are not finite; nothing moves then."""
+        """One step of the optimiser -> its losses. Raises RunError where they or the gradients are not finite; nothing
+        moves then, so that the last checkpoint is a good one."""
         accelerator, optimizer = self.accelerator, self.optimizer
         for group in optimizer.param_groups:
             group["lr"] = lr
         found = backward(self.stage, [batch.to(accelerator.device) for batch in batches], accelerator, self.group)
         losses = {name: float(value.detach()) for name, value in found.items()}
-        if not math.isfinite(losses["loss"]):
-            clips = [clip for batch in batches for clip in batch.ids]
-            raise RunError(
-                f"loss is {losses['loss']} with clips {clips}",
-                where=self.stage.name,
-                remedy="the last checkpoint is kept; lower the learning rate or look at these clips",
-            )
+        self._must_be_finite("loss is", losses["loss"], batches)
         self.group.sum_gradients(self.trained.values())
         scaler = accelerator.scaler
         if scaler is not None:
             scaler.unscale_(optimizer)
-        torch.nn.utils.clip_grad_norm_(self.trained.values(), self.plan.max_grad_norm)
-        if scaler is None:
+        norm = torch.nn.utils.clip_grad_norm_(self.trained.values(), self.plan.max_grad_norm)
+        if scaler is None:  # a scaler leaves a step of infinite gradients out, and scales less from there on
+            self._must_be_finite("gradients have the norm", float(norm), batches)
             optimizer.step()
         else:
             scaler.step(optimizer)
             scaler.update()
         optimizer.zero_grad(set_to_none=True)
         return losses
+
+    def _must_be_finite(self, what: str, value: float, batches: Sequence[Any]) -> None:
+        if not math.isfinite(value):
+            raise RunError(
+                f"{what} {value} with clips {[clip for batch in batches for clip in batch.ids]}",
+                where=self.stage.name,
+                remedy="the last checkpoint is kept; lower the learning rate or look at these clips",
+            )
 
     def _save_if_due(self) -> None:
         """A checkpoint within an epoch: now and then, and when somebody asked to stop."""
@@ -172,8 +190,11 @@ class _Training:
             raise stopped
 
     def _save(self) -> None:
+        skipped = [clip for part in self.group.objects(self.train_loader.skipped()) for clip in part]
+        self.progress.skipped = sorted({*self.progress.skipped, *skipped})
         save(self.run, self.stage, self.optimizer, self.progress, self.group, self.accelerator.scaler)
         self.saved_at = time.monotonic()
+        self.watch.saved(self.progress)
 
     def _validate(self) -> dict[str, float]:
         """Losses of the dev split; {} without one."""
@@ -197,6 +218,7 @@ class _Training:
         if self.group.is_main:
             record = {"kind": "epoch", "stage": stage.name, "epoch": epoch, "step": progress.step}
             self.run.log({**record, "seconds": progress.seconds, "train": losses, "dev": dev})
+        self.watch.epoch(progress, dev)
         progress.next_epoch()
         self._save()
         shown, shown_dev = ("  ".join(f"{name} {value:.3f}" for name, value in each.items()) for each in (losses, dev))
@@ -204,12 +226,6 @@ class _Training:
         self.console.say(
             f"{stage.name} epoch {progress.epoch}/{plan.epochs}: {shown} | dev {shown_dev or '-'} | {speed}"
         )
-
-    def _note(self, losses: dict[str, float], lr: float, frames: float, waited: float) -> str:
-        """What stands behind the bar."""
-        shown = "  ".join(f"{name} {value:.3f}" for name, value in losses.items())
-        place = f"epoch {self.progress.epoch + 1}/{self.plan.epochs}"
-        return f"{place}  {shown}  lr {lr:.1e}  {frames:.0f} frames/s  {100 * waited:.0f} % waiting"
 
 
 def evaluate(

@@ -65,8 +65,22 @@ class Loader(Protocol):
     def num_steps(self, epochs: int) -> int:
         """Steps of the epochs 0 .. epochs-1 together."""
 
+    def skipped(self) -> list[str]:
+        """Ids of what this process could not read so far, and has left out."""
+
     def __iter__(self) -> Iterator[Any]:
         """The same epoch batch by batch."""
 
     def __len__(self) -> int:
         """Batches of the epoch."""
+
+
+@runtime_checkable
+class MeasuredLoader(Protocol):
+    """What a Loader has besides, if it knows all lengths before it reads: what time and memory are estimated from."""
+
+    def frames(self) -> int:
+        """Frames of an epoch, for all processes together."""
+
+    def largest_batch(self) -> int:
+        """Frames of the largest batch that this process may get in any epoch."""

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from glossfree.errors import RunError
 from glossfree.training.processes import Processes
 from glossfree.training.stage import JointStage, Losses, Stage
 
@@ -36,7 +37,8 @@ class Precision(Protocol):
 
 
 def losses_of(stage: Stage, batches: Sequence[Any]) -> Losses:
-    """Named losses of a step that one process has alone. `batches`: at least one."""
+    """Named losses of a step that one process has alone. `batches`: at least one. Raises RunError as `backward`."""
+    _refuse_one_clip(stage, batches)
     if len(batches) == 1:
         return stage(batches[0])
     shares = shares_of(stage, batches)
@@ -50,7 +52,11 @@ def losses_of(stage: Stage, batches: Sequence[Any]) -> Losses:
 
 def backward(stage: Stage, batches: Sequence[Any], precision: Precision, group: Processes = ALONE) -> Losses:
     """Named losses of a step that all processes of `group` share; its gradients are added to those of the parameters,
-    to be summed over the processes. `batches`: at least one in each process, equally many in all."""
+    to be summed over the processes. `batches`: at least one in each process, equally many in all.
+
+    Raises RunError if the stage compares clips and the step has one only, which it names."""
+    if group.size == 1:  # of several processes each has a clip
+        _refuse_one_clip(stage, batches)
     if group.size == len(batches) == 1:
         with precision.autocast():
             losses = stage(batches[0])
@@ -118,6 +124,16 @@ class Compared:
         """The gradient of each batch of this process."""
         assert self.rows.grad is not None
         return torch.split(self.rows.grad[self.start : self.start + sum(self.sizes)], self.sizes)
+
+
+def _refuse_one_clip(stage: Stage, batches: Sequence[Any]) -> None:
+    if sum(map(len, batches)) == 1 and isinstance(stage, JointStage):
+        clip = next(clip for batch in batches for clip in batch.ids)
+        raise RunError(
+            f"clip {clip} is alone in its step, with no other to compare it with (eq 4)",
+            where=stage.name,
+            remedy="drop from manifest.jsonl the clips that cannot be read, or train with larger steps, in a new run",
+        )
 
 
 def shares_of(stage: Stage, batches: Sequence[Any], group: Processes = ALONE) -> list[float]:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from glossfree.video.resample import resample
 
-Level = Literal["frames", "frame_features", "segment_features"]
+Level = Literal["frames", "backbone_features", "frame_features", "segment_features"]
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,9 @@ class ClipBatch:
     """B clips, **packed**: neither the vision backbone nor BatchNorm ever sees padding.
 
     `frames` holds the rows of all clips one after another, N = sum of `lengths`:
-    (N, 3, H, W) uint8 RGB at level "frames"; (N, D) float at the levels "frame_features" and "segment_features",
-    where the features were computed before (a frozen encoder runs once, not once per epoch).
+    (N, 3, H, W) uint8 RGB at level "frames"; (N, any width) float at the levels "backbone_features" (before the
+    linear layer and BatchNorm), "frame_features" and "segment_features", which were computed before (what is frozen
+    runs once, not once per epoch).
     `labels` (B, L) int64, -100 = ignored; `gloss_targets` (B, P) float multi-hot. Both are None where not needed.
     With `views` (B, 2, 3) the frames are as they were decoded, (N, H, W, 3): `to` crops them to `crop_size` pixels on
     the device that they go to, each clip by its own affine map (see `resample`).

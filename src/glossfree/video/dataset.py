@@ -178,7 +178,7 @@ class ClipDataset(Dataset[ClipItem | ClipError | None]):
 class FeatureDataset(Dataset[ClipItem]):
     """The clips of one split with features computed before: `features[clip id]` (T, D), of level `level`.
 
-    Raises ValueError if a clip has none.
+    A clip that has none is a ValueError with `on_bad_clip` "stop"; with "skip" it is left out, `bad_clips` lists it.
     """
 
     def __init__(
@@ -189,11 +189,13 @@ class FeatureDataset(Dataset[ClipItem]):
         level: Level,
         encode: Encode | None = None,
         gloss_targets: Mapping[str, np.ndarray] | None = None,
+        on_bad_clip: OnBadClip = "stop",
     ) -> None:
-        missing = [clip.id for clip in clips if clip.id not in features]
-        if missing:
-            raise ValueError(f"{len(missing)} clips have no features, the first is {missing[0]!r}")
-        self.clips, self.features, self.level = tuple(clips), features, level
+        self._missing = [clip.id for clip in clips if clip.id not in features]
+        if self._missing and on_bad_clip == "stop":
+            raise ValueError(f"{len(self._missing)} clips have no features, the first is {self._missing[0]!r}")
+        self.clips = tuple(clip for clip in clips if clip.id in features)
+        self.features, self.level = features, level
         self.lengths = [len(features[clip.id]) for clip in self.clips]
         self.targets = Targets(self.clips, encode, gloss_targets)
 
@@ -202,6 +204,10 @@ class FeatureDataset(Dataset[ClipItem]):
 
     def set_epoch(self, epoch: int) -> None:
         """Nothing is drawn here: every epoch is the same."""
+
+    def bad_clips(self) -> list[str]:
+        """The ids of the clips that have no features, in manifest order."""
+        return list(self._missing)
 
     def __getitem__(self, index: int) -> ClipItem:
         clip = self.clips[index]

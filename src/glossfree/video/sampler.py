@@ -13,7 +13,9 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -24,6 +26,7 @@ from torch.utils.data import DataLoader, Sampler
 from glossfree.errors import ClipError, CorpusError
 from glossfree.video.batch import ClipBatch
 from glossfree.video.dataset import ClipDataset, FeatureDataset, collate
+from glossfree.video.features import StoredFeatures
 
 # Batches whose clips are sorted by length together. On lengths like PHOENIX14T's (log-normal, median 110; batch 16)
 # a padded batch is 11 % padding, without sorting 49 %; two clips meet again in the next epoch in 1 % of the cases.
@@ -89,6 +92,19 @@ class ClipSampler(Sampler[list[int]]):
     def num_steps(self, epochs: int) -> int:
         """One process's steps in the epochs 0 .. epochs-1, equally many in each: what a schedule needs."""
         return epochs * len(self._mine(self.plan(0)))
+
+    def frames(self) -> int:
+        """Frames of an epoch, for all processes together."""
+        return int(self.lengths.sum())
+
+    def largest_batch(self) -> int:
+        """Frames of the largest batch that this process may get in any epoch: the longest clips may meet in a step."""
+        left_over = len(self.lengths) % self.batch_size
+        clips = self.batch_size + (left_over if left_over < self.min_clips else 0)
+        longest = np.sort(self.lengths)[::-1][:clips]
+        if self.shuffle:  # a step is shared
+            longest = longest[self.rank :: self.world_size]
+        return max(int(longest.max(initial=0)), min(int(longest.sum()), self.max_frames_per_batch))
 
     def plan(self, epoch: int) -> list[list[int]]:
         """The steps of an epoch for all processes together, as lists of clip indices."""
@@ -162,6 +178,18 @@ class ClipLoader(DataLoader[Any]):
         """All steps of the epochs 0 .. epochs-1."""
         return int(self.batch_sampler.num_steps(epochs))  # type: ignore[union-attr]
 
+    def frames(self) -> int:
+        """Frames of an epoch, for all processes together."""
+        return int(self.batch_sampler.frames())  # type: ignore[union-attr]
+
+    def largest_batch(self) -> int:
+        """Frames of the largest batch that this process may get in any epoch."""
+        return int(self.batch_sampler.largest_batch())  # type: ignore[union-attr]
+
+    def skipped(self) -> list[str]:
+        """Ids of the clips that could not be read so far, by any worker of this process, and were left out."""
+        return list(self.dataset.bad_clips())  # type: ignore[attr-defined]
+
     def steps(self) -> Iterator[list[ClipBatch]]:
         """The epoch, a step at a time: its batches; none where all of its clips were skipped."""
         counts = self.batch_sampler.batches_of_steps()  # type: ignore[union-attr]
@@ -174,23 +202,30 @@ class ClipLoader(DataLoader[Any]):
 
     def _read(self) -> Iterator[ClipBatch]:
         """Every planned batch, also those whose clips were all skipped."""
-        try:
-            for batch in super().__iter__():
-                if isinstance(batch, ClipError):
-                    raise batch
-                yield batch
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
-                raise
-            raise CorpusError(
-                f"a process that reads clips has died ({str(error).splitlines()[0]})",
-                where=self.dataset.folder,  # type: ignore[attr-defined]
-                remedy="often for lack of memory: fewer data.num_workers or data.cache_megabytes, then --resume",
-            ) from error
+        for batch in super().__iter__():
+            if isinstance(batch, ClipError):
+                raise batch
+            yield batch
+
+
+@contextmanager
+def dead_workers_explained(folder: Path) -> Iterator[None]:
+    """Inside, a loader's process that dies is a CorpusError. torch learns of it by a signal: its own error may come
+    from whatever line is running just then, and so this stands around all that is done while a loader is open."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise CorpusError(
+            f"a process that reads clips has died ({str(error).splitlines()[0]})",
+            where=folder,
+            remedy="often for lack of memory: fewer data.num_workers or data.cache_megabytes, then --resume",
+        ) from error
 
 
 def make_loader(
-    dataset: ClipDataset | FeatureDataset, sampler: ClipSampler, *, num_workers: int = 0, seed: int = 0
+    dataset: ClipDataset | FeatureDataset | StoredFeatures, sampler: ClipSampler, *, num_workers: int = 0, seed: int = 0
 ) -> ClipLoader:
     """A dataset and the plan of its batches -> a loader; any `num_workers` gives the same batches in the same order.
 

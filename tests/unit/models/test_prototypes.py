@@ -44,13 +44,24 @@ def test_temperatures_return_into_their_range_and_go_on_learning() -> None:
     module = head()
     segments = Padded(torch.randn(2, 5, WIDTH), torch.tensor([5, 3]))
     with torch.no_grad():
-        module.prototype_temperature.fill_(-4.0)
-        module.time_temperature.fill_(3.0)
+        module.log_prototype_temperature.fill_(-40.0)
+        module.log_time_temperature.fill_(3.0)
     module(segments).scores.sum().backward()
-    assert module.prototype_temperature.item() == pytest.approx(0.01)
-    assert module.time_temperature.item() == 1.0
-    assert module.prototype_temperature.grad.abs() > 0
-    assert module.time_temperature.grad.abs() > 0
+    found = [temperature.item() for temperature in module.temperatures]
+    assert found == pytest.approx([0.01, 1.0], rel=1e-6)
+    assert module.log_prototype_temperature.grad.abs() > 0
+    assert module.log_time_temperature.grad.abs() > 0
+
+
+def test_temperatures_start_where_they_are_told_and_move_by_a_share_of_themselves() -> None:
+    """A step of Adam moves a temperature by the learning rate times itself, not by the learning rate."""
+    module = head()
+    assert [t.item() for t in module.temperatures] == pytest.approx([0.1, 0.3])
+    optimizer = torch.optim.Adam([module.log_prototype_temperature, module.log_time_temperature], lr=0.05)
+    module(Padded(torch.randn(2, 5, WIDTH), torch.tensor([5, 3]))).scores.sum().backward()
+    optimizer.step()
+    moved = [abs(t.item() / start - 1) for t, start in zip(module.temperatures, (0.1, 0.3), strict=True)]
+    assert moved == pytest.approx([0.05, 0.05], rel=0.05)
 
 
 def test_switches_decide_what_trains() -> None:

@@ -116,7 +116,7 @@ def test_negatives_of_a_cut_step_are_those_of_the_whole(factor: float | None) ->
     close(found, {name: value.detach() for name, value in expected.items()})
     close({name: grad / (factor or 1.0) for name, grad in gradients(several).items()}, gradients(one))
     assert set(gradients(one)) == {name for name, _ in one.named_parameters()}
-    alone = [float(one(batch)["contrast"].detach()) for batch in batches()]
+    alone = [float(one(batch)["contrast"].detach()) for batch in batches() if len(batch) > 1]
     assert max(alone) < float(expected["contrast"].detach()), "negatives from other batches must make it harder"
 
 

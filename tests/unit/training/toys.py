@@ -34,7 +34,7 @@ class Loader:
     def __init__(
         self, breaks_at: tuple[int, int] | None = None, bad: str = "", before: tuple[int, int] = (0, 0)
     ) -> None:
-        self.before = before
+        self.before, self.left_out = before, list[str]()
         self.epoch, self.position, self.breaks_at, self.bad = 0, 0, breaks_at, bad
         source = torch.Generator().manual_seed(1)
         self.values = {name: torch.randn(7, generator=source) for name in "abcde"}
@@ -47,6 +47,9 @@ class Loader:
 
     def num_steps(self, epochs: int) -> int:
         return 3 * epochs
+
+    def skipped(self) -> list[str]:
+        return self.left_out
 
     def steps(self) -> Iterator[list[Batch]]:
         for batch in self:

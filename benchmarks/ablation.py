@@ -1,0 +1,152 @@
+"""What each saving brings: a full-size pre-training step with one of them switched off, against the step as it is.
+
+Both run in processes of their own and take turns, so that their times are of the same minutes and their peak memory is
+their own. Then the savings around the step: resampling on uint8, batches of clips of similar length, a frame budget.
+About 10 minutes on two cores; the process that keeps activations of all twelve blocks takes about 12 GB.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks import batching
+from benchmarks.attention import dense_attention
+from benchmarks.full_size import RECIPE, assembled, fixed_batch
+from benchmarks.processes import Worker, in_turns, peak_gigabytes, serve
+from benchmarks.step import LENGTHS, Stepper, stage_of
+from benchmarks.timing import machine, table
+from glossfree.assemble import Parts
+from glossfree.config import load_recipe
+from glossfree.models import temporal
+from glossfree.models.vision import Dinov2ClassToken
+from glossfree.recipe import Recipe
+from glossfree.video.batch import ClipBatch
+
+ROUNDS, WARM_UP = 3, 1
+FEWER = (20, 20)  # frames of the clips of a second step, which tells what a frame takes of memory
+
+
+@dataclass(frozen=True)
+class Saving:
+    """What is done instead of it, in words, and how that is brought about in modules that have no adapters yet."""
+
+    instead: str
+    switch_off: Callable[[Parts], object]
+
+
+def all_at_once(parts: Parts) -> None:
+    """The ViT takes all frames of a batch at once."""
+    parts.visual.frames_per_pass = 0
+
+
+def text_encoder_in_the_step(parts: Parts) -> None:
+    """The text encoder reads the sentences of every batch."""
+    parts.keep_text_encoder()
+
+
+def gradients_through_all_blocks(parts: Parts) -> None:
+    """What comes out of the ViT's embeddings wants a gradient, so that every block keeps its activations."""
+    parts.visual.backbone.get_submodule("model.embeddings").register_forward_hook(_wants_gradient)
+
+
+def _wants_gradient(module: nn.Module, inputs: object, output: Tensor) -> Tensor:
+    return output.requires_grad_() if torch.is_grad_enabled() else output
+
+
+def all_rows_of_the_last_block(parts: Parts) -> None:
+    """The ViT's last block computes all patches, though the class token alone is read."""
+    backbone = parts.visual.backbone
+    assert isinstance(backbone, Dinov2ClassToken)
+    model = backbone.model
+
+    def forward(images: Tensor) -> Tensor:
+        tokens = model.embeddings(images)
+        for block in model.encoder.layer:
+            tokens = block(tokens)
+        class_token: Tensor = model.layernorm(tokens[:, 0])
+        return class_token
+
+    backbone.forward = forward  # type: ignore[method-assign]
+
+
+def dense_in_the_temporal_encoder(parts: Parts) -> None:
+    """Dense attention with a mask, for this process."""
+    temporal.local_attention = dense_attention  # type: ignore[attr-defined]
+
+
+SAVINGS = {
+    "passes": Saving("all frames through the ViT at once, not 8 at a time", all_at_once),
+    "text": Saving("the text encoder reads every batch; no cached features", text_encoder_in_the_step),
+    "frozen": Saving("activations and gradients in all 12 ViT blocks, not in 3", gradients_through_all_blocks),
+    "rows": Saving("the last ViT block computes all patches, not the class token", all_rows_of_the_last_block),
+    "window": Saving("dense attention with a mask in the temporal encoder", dense_in_the_temporal_encoder),
+}
+
+
+def stepper(recipe: Recipe, batch: ClipBatch, without: str | None = None) -> Stepper:
+    """Pre-training on a batch, with one of SAVINGS switched off or none."""
+    parts = assembled(recipe)
+    if without is not None:
+        SAVINGS[without].switch_off(parts)
+    return Stepper(stage_of("pretrain", parts, batch), batch, recipe)
+
+
+def run(lengths: Sequence[int] = LENGTHS, fewer: Sequence[int] = FEWER, rounds: int = ROUNDS) -> str:
+    """All savings -> tables in Markdown: those within a step, then those around it."""
+    rows, memory = [], []
+    with _worker(lengths) as as_it_is:
+        for name, saving in SAVINGS.items():
+            with _worker(lengths, name) as without:
+                answers = in_turns({"as it is": as_it_is, "without": without}, rounds, WARM_UP)
+            (usual, usual_peak), (seconds, peak) = map(_medians, answers.values())
+            memory.append(usual_peak)
+            times = [f"{seconds:.2f}", f"{usual:.2f}", f"{seconds / usual:.2f}"]
+            rows.append([saving.instead, *times, f"{peak:.1f}", f"{usual_peak:.1f}"])
+    with _worker(fewer) as few:
+        _, few_peak = _medians([few.once(), few.once()])
+    peak, frames = max(memory), sum(lengths)
+    per_frame = (peak - few_peak) / (frames - sum(fewer))
+    header = ["instead of a saving", "step, s", "as it is, s", "ratio", "peak memory, GB", "as it is, GB"]
+    text = (
+        f"Pre-training, batch {len(lengths)}, {frames} frames of 224 x 224, float32, {torch.get_num_threads()} threads; "
+        f"medians of {rounds} turns, and each row has its own turns of the step as it is. A step of {sum(fewer)} frames "
+        f"takes {few_peak:.1f} GB, so that a frame takes {1000 * per_frame:.0f} MB. {machine()}."
+    )
+
+    def gigabytes(number: int) -> float:
+        return peak + per_frame * (number - frames)
+
+    return "\n\n".join([table(header, rows), text, batching.run(gigabytes)])
+
+
+def _worker(lengths: Sequence[int], without: str | None = None) -> Worker:
+    switched = [] if without is None else ["--without", without]
+    return Worker("benchmarks.ablation", "--lengths", ",".join(map(str, lengths)), *switched)
+
+
+def _medians(answers: Sequence[dict[str, Any]]) -> tuple[float, float]:
+    """Seconds of a step, and the peak of the process."""
+    return median(answer["seconds"] for answer in answers), max(answer["peak"] for answer in answers)
+
+
+def main() -> None:
+    """A worker: a step for each line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.ablation", description=main.__doc__)
+    parser.add_argument("--lengths", default=",".join(map(str, LENGTHS)), help="frames of each clip")
+    parser.add_argument("--without", choices=SAVINGS, help="the saving to switch off")
+    given = parser.parse_args()
+    recipe = load_recipe(RECIPE)
+    batch = fixed_batch(recipe, [int(word) for word in given.lengths.split(",")])
+    made = stepper(recipe, batch, given.without)
+    serve(lambda: {**made.step(), "peak": peak_gigabytes()})
+
+
+if __name__ == "__main__":
+    main()

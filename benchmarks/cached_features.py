@@ -1,0 +1,98 @@
+"""An epoch of pre-training from cached frame features against one from video, on the demo's corpus and sizes.
+
+Both train the demo's recipe with a frozen backbone and no augmentation, alternately, in one run with all cores: the
+same batches and the same numbers, but for where the frames come from. Takes about two minutes.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from benchmarks.timing import machine, table
+from glossfree.assemble import assemble
+from glossfree.commands.features import features, stored_features
+from glossfree.commands.glosses import glosses
+from glossfree.commands.prepare import prepare
+from glossfree.config import dump_recipe, load_recipe
+from glossfree.encoders import load_backbone
+from glossfree.material import Material, gather
+from glossfree.models.weights import state
+from glossfree.progress import Silent
+from glossfree.recipe import Recipe
+from glossfree.stages import PretrainingStage, objectives
+from glossfree.training.loop import Plan, train
+from glossfree.training.run import Run, save_tensors
+
+CLIPS, EPOCHS, ROUNDS = 400, 1, 3
+FROZEN = ("vision.train=none", "pretrain.augment=false", "finetune1.augment=false", "finetune2.augment=false",
+          "data.cache_megabytes=0")  # fmt: skip
+
+
+def run() -> str:
+    """Measure everything -> a table in Markdown."""
+    with tempfile.TemporaryDirectory() as name:
+        return _measure(Path(name))
+
+
+def _measure(folder: Path) -> str:
+    corpus, encoder = folder / "corpus", folder / "encoder"
+    video = load_recipe("demo", FROZEN)
+    counts = {"train": CLIPS, "dev": 20, "test": 20}
+    prepare("wetter", out=corpus, frame_size=video.data.frame_size, counts=counts, console=Silent())
+    glosses(corpus, console=Silent())
+    _untrained_run(video, encoder)
+    made = features(corpus, str(encoder), console=Silent())
+    cached = load_recipe("demo", [*FROZEN, "vision.features=cached", f"vision.weights={encoder}"])
+    seconds: dict[str, list[float]] = {"video": [], "cached": []}
+    for number in range(ROUNDS + 1):
+        for kind, recipe in (("video", video), ("cached", cached)):
+            taken = _epoch(recipe, corpus, encoder, folder / f"{kind}{number}")
+            if number:  # the first round warms up
+                seconds[kind].append(taken)
+    middle = {kind: sorted(values)[len(values) // 2] for kind, values in seconds.items()}
+    ratio = sorted(a / b for a, b in zip(seconds["video"], seconds["cached"], strict=True))[ROUNDS // 2]
+    rows = [
+        ["from video, decoded and seen in each epoch", f"{middle['video']:.1f}"],
+        ["from cached features", f"{middle['cached']:.1f}"],
+    ]
+    text = table([f"pre-training, {CLIPS} clips at {video.data.frame_size} pixels", "seconds an epoch"], rows)
+    note = f"Video over features: {ratio:.1f} times (median of {ROUNDS} pairs)."
+    speed = f"Writing them: {made.frames_per_second:,.0f} frames/s."
+    return f"{text}\n\n{note} {speed} The demo's small convolutional net; a ViT-S/14 costs much more. {machine()}."
+
+
+def _untrained_run(recipe: Recipe, folder: Path) -> None:
+    """A run folder with a backbone of random weights: how fast it is does not depend on what it knows."""
+    run = Run(folder)
+    run.start(dump_recipe(recipe), {}, resume=False)
+    parts = assemble(recipe, recipe.text.vocabulary_size)
+    names = {f"hierarchy.visual.backbone.{name}": tensor for name, tensor in state(parts.visual.backbone).items()}
+    save_tensors(run.weights("pretrain"), names)
+
+
+def _epoch(recipe: Recipe, corpus: Path, encoder: Path, folder: Path) -> float:
+    """Seconds of the training steps of one epoch, without validation."""
+    material: Material = gather(recipe, corpus)
+    parts = assemble(recipe, len(material.tokenizer))
+    load_backbone(parts.visual.backbone, encoder)
+    if recipe.vision.features == "cached":
+        material = replace(material, store=stored_features(recipe, material, parts))
+    sentences = [clip.text for clip in material.clips("train")]
+    texts = parts.text_features(sentences, material.token_ids(sentences))
+    parts.adapt()
+    pretrain = recipe.pretrain
+    weights = pretrain.pseudo_gloss_weight, pretrain.contrastive_weight
+    stage = PretrainingStage(parts.pretraining(material.vectors), texts, *weights, *objectives(pretrain))
+    loader = material.clip_loader("train", pretrain, training=True)
+    assert loader is not None
+    plan = Plan(
+        EPOCHS, pretrain.learning_rate, pretrain.weight_decay, pretrain.warmup, pretrain.max_grad_norm, recipe.seed
+    )
+    run = Run(folder)
+    run.start(dump_recipe(recipe), {}, resume=False)
+    torch.manual_seed(0)
+    return train(stage, loader, None, plan, run, Silent()).seconds / EPOCHS

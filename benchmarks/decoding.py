@@ -1,0 +1,178 @@
+"""From a video to its sentence: tokens a second with a KV cache and without, and one clip end to end, cold and warm.
+
+The paper's model at full size with random weights. Such a model may end a sentence at any moment or never: here `</s>`
+is out of its reach, so that every translation has TOKENS tokens. With and without cache run through the model's own
+`translate`, in turns, and must write the same tokens. End to end: a run with these weights is exported as any other is;
+cold is a process of the command line from its start to its end, which checks the folder's hashes and loads 1.6 GB; warm
+is the next clip of the same SignTranslator. About 5 minutes on two cores, and 5 GB of disk for that time.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice, product
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from sentencepiece import sentencepiece_model_pb2
+from torch import Tensor
+
+from benchmarks.full_size import EOS, RECIPE, assembled
+from benchmarks.loader import signer
+from benchmarks.processes import Finished, finish
+from benchmarks.timing import in_turns, machine, table, wall_seconds
+from glossfree.assemble import Parts
+from glossfree.commands.export import export
+from glossfree.config import dump_recipe, load_recipe
+from glossfree.models.translator import CODES_AND_MASK, TranslationModel
+from glossfree.models.weights import state
+from glossfree.recipe import Recipe
+from glossfree.sign_translator import TOKENIZER, SignTranslator
+from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
+from glossfree.text.tokenizer import CODES_25, FILE_SPECIALS, SPECIALS, SentenceTokenizer
+from glossfree.training.run import Run, save_tensors
+from glossfree.video.pack import write_clip
+
+TOKENS, BEAMS, FRAMES, SEGMENTS = 40, 4, 58, 29
+BATCHES = (1, 4)  # clips that are decoded together
+ROUNDS, STARTS = 3, 3  # turns with and without cache; processes, and clips of a warm translator
+NEVER = -1e4  # a bias of the logits that nothing makes up for
+SYLLABLES = ("ba", "be", "bo", "da", "de", "do", "ga", "ge", "go", "la", "le", "lo", "ma", "me", "mo", "na", "ne", "no")
+
+
+def never_ending(parts: Parts) -> TranslationModel:
+    """Modules without adapters -> a model whose sentences end at the token limit only."""
+    parts.adapt()
+    model = parts.translation().eval()
+    bias = model.mbart.get_buffer("final_logits_bias")
+    bias[:, EOS] = NEVER
+    return model
+
+
+@contextmanager
+def without_cache(model: TranslationModel) -> Iterator[None]:
+    """Meanwhile every new token costs a pass over all tokens before it."""
+    mbart: Any = model.mbart
+    generate = mbart.generate
+
+    def slow(*, generation_config: Any, **given: Any) -> Any:
+        generation_config.use_cache = False
+        return generate(generation_config=generation_config, **given)
+
+    mbart.generate = slow
+    try:
+        yield
+    finally:
+        del mbart.generate
+
+
+def both_ways(
+    model: TranslationModel, clips: int, segments: int = SEGMENTS, tokens: int = TOKENS, rounds: int = ROUNDS
+) -> dict[str, float]:
+    """{"cached": tokens a second, "uncached": the same} for so many clips of so many segments.
+
+    Raises AssertionError if the two do not write the same tokens.
+    """
+    width = model.mbart.config.d_model
+    rows, lengths = torch.randn(clips * segments, width), torch.tensor([segments] * clips)
+    language = model.mbart.config.vocab_size - CODES_AND_MASK + CODES_25.index("de_DE")
+    written: dict[str, Tensor] = {}
+
+    def translate(name: str) -> None:
+        found = model.translate(
+            rows, lengths, "segment_features", language_id=language, num_beams=BEAMS, max_new_tokens=tokens
+        )
+        written[name] = found.sequences
+
+    def uncached() -> None:
+        with without_cache(model):
+            translate("uncached")
+
+    variants: dict[str, Callable[[], object]] = {"cached": lambda: translate("cached"), "uncached": uncached}
+    seconds = in_turns(variants, rounds, warm_up=0 if rounds == 1 else 1)
+    assert written["cached"].shape[-1] == tokens, written["cached"].shape
+    assert torch.equal(written["cached"], written["uncached"]), "the cache changes what is written"
+    return {name: clips * tokens / each for name, each in seconds.items()}
+
+
+def invented_words(count: int) -> tuple[str, ...]:
+    """So many different words that mean nothing, in alphabetical order."""
+    return tuple(islice(map("".join, product(SYLLABLES, repeat=3)), count))
+
+
+def invented_tokenizer(recipe: Recipe) -> SentenceTokenizer:
+    """A tokenizer of the recipe's number of tokens; each piece is a word of its own."""
+    model = sentencepiece_model_pb2.ModelProto()  # type: ignore[attr-defined]
+    kinds = model.SentencePiece.Type
+    for name, kind in zip(FILE_SPECIALS, (kinds.UNKNOWN, kinds.CONTROL, kinds.CONTROL), strict=True):
+        model.pieces.add(piece=name, score=0.0, type=kind)
+    for word in invented_words(recipe.text.vocabulary_size - len(SPECIALS) - CODES_AND_MASK):
+        model.pieces.add(piece=f"▁{word}", score=-1.0)
+    model.trainer_spec.vocab_size = len(model.pieces)
+    return SentenceTokenizer(model.SerializeToString(deterministic=True), recipe.text.language)
+
+
+def write_run(folder: Path, recipe: Recipe) -> None:
+    """A finished run with random weights, a tokenizer and pseudo-glosses of the recipe's sizes."""
+    inventory = invented_words(recipe.pseudo_glosses.num_pseudo_glosses)
+    parts, run = assembled(recipe), Run(folder)
+    model = never_ending(parts)
+    vectors = torch.randn(len(inventory), recipe.pseudo_glosses.vector_size)
+    head = {f"head.{name}": tensor for name, tensor in state(parts.head(vectors)).items()}
+    invented_tokenizer(recipe).save(folder / TOKENIZER)
+    counts = dict.fromkeys(inventory, 1)
+    PseudoGlosses(inventory, counts, {}, {}, {}, backend="none", language="de").save(folder / PSEUDO_GLOSSES)
+    run.start(dump_recipe(recipe), {"corpus": ""}, resume=False)
+    save_tensors(run.weights("pretrain"), head)
+    save_tensors(run.weights("finetune2"), state(model))
+
+
+def end_to_end(work: Path, recipe: Recipe, frames: int, starts: int) -> tuple[list[Finished], list[float]]:
+    """One clip from its file to its sentence -> processes of the command line, and seconds of a warm translator.
+
+    Raises AssertionError if the two do not write the same.
+    """
+    write_run(work / "run", recipe)
+    folder, video = export(work / "run", work / "model"), work / "clip.mp4"
+    write_clip(video, signer(frames, seed=0), 25.0)
+    cold = [finish("glossfree", "translate", folder, video) for _ in range(starts)]
+    translator = SignTranslator.from_pretrained(folder)
+    assert translator.translate(video) == cold[0].output.strip(), "warm and cold differ"
+    return cold, [wall_seconds(lambda: translator.translate(video)) for _ in range(starts)]
+
+
+def run(batches: Sequence[int] = BATCHES, frames: int = FRAMES, rounds: int = ROUNDS, starts: int = STARTS) -> str:
+    """Both measurements -> tables in Markdown."""
+    recipe = load_recipe(RECIPE, [f"decode.num_beams={BEAMS}", f"decode.max_new_tokens={TOKENS}"])
+    model, rows = never_ending(assembled(recipe)), []
+    for clips in batches:
+        rates = both_ways(model, clips, rounds=rounds)
+        cached, uncached = rates["cached"], rates["uncached"]
+        rows.append([str(clips), f"{cached:,.1f}", f"{uncached:,.1f}", f"{cached / uncached:.1f}"])
+    del model
+    with tempfile.TemporaryDirectory() as name:
+        cold, warm = end_to_end(Path(name), recipe, frames, starts)
+    first, next_one = median(each.seconds for each in cold), median(warm)
+    ends = [
+        ["cold: `glossfree translate`, from the start of its process to its end", f"{first:.1f}"],
+        ["warm: the next clip of one SignTranslator", f"{next_one:.1f}"],
+    ]
+    threads = torch.get_num_threads()
+    decoding = (
+        f"Beam {BEAMS}, {TOKENS} new tokens a clip (those of the other beams do not count), {SEGMENTS} segments, language "
+        f"encoder included, float32, {threads} threads, medians of {rounds} turns. The tokens are the same."
+    )
+    whole = (
+        f"{frames} frames, beam {BEAMS}, {TOKENS} tokens, {threads} threads, medians of {starts}; the files are in the "
+        f"system's memory. Peak of the cold process: {max(each.peak_gigabytes for each in cold):.1f} GB. {machine()}."
+    )
+    return "\n\n".join(
+        [
+            *(table(["clips at once", "with cache, tokens/s", "without, tokens/s", "ratio"], rows), decoding),
+            *(table(["one clip, file to sentence", "s"], ends), whole),
+        ]
+    )

@@ -1,0 +1,55 @@
+"""Switching a saving off costs work and changes nothing else: the same loss, the same gradients."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from benchmarks.ablation import SAVINGS, stepper
+from benchmarks.flops import Flops
+from benchmarks.full_size import fixed_batch
+from benchmarks.step import Stepper
+
+from glossfree.models import temporal
+from glossfree.recipe import Recipe
+
+LENGTHS = [9, 9]
+
+
+@pytest.fixture(autouse=True)
+def attention(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one saving that is switched off for a whole process is put back."""
+    monkeypatch.setattr(temporal, "local_attention", temporal.local_attention)
+
+
+def seen(made: Stepper) -> tuple[float, dict[str, torch.Tensor], Flops]:
+    """Loss and gradients without dropout, and the operations of a step; no adapter starts as nothing."""
+    source = torch.Generator().manual_seed(3)
+    for name, weight in made.stage.trained().items():
+        if "lora_B" in name:
+            weight.data.copy_(torch.randn(weight.shape, generator=source) / 10)
+    made.stage.eval()
+    loss = made.stage(made.batch)["loss"]
+    loss.backward()
+    gradients = {name: p.grad.clone() for name, p in made.stage.trained().items() if p.grad is not None}
+    return float(loss.detach()), gradients, made.counted()
+
+
+@pytest.mark.parametrize("name", SAVINGS)
+def test_the_loss_and_its_gradients_stay(small: Recipe, name: str) -> None:
+    batch = fixed_batch(small, LENGTHS)
+    usual_loss, usual, usual_flops = seen(stepper(small, batch))
+    loss, gradients, flops = seen(stepper(small, batch, name))
+    assert loss == pytest.approx(usual_loss, rel=1e-5)
+    assert list(gradients) == list(usual)
+    assert len(usual) > 40
+    for key, gradient in gradients.items():
+        torch.testing.assert_close(gradient, usual[key], rtol=1e-3, atol=1e-5)
+    more = (flops.forward / usual_flops.forward, flops.backward / usual_flops.backward)
+    least = {"passes": (1, 1), "text": (1.01, 1), "frozen": (1, 1.2), "rows": (1.1, 1.2), "window": (0, 0)}[name]
+    assert more[0] >= least[0] and more[1] >= least[1]
+
+
+def test_the_temporal_encoder_runs_dense_where_it_is_told_to(small: Recipe) -> None:
+    kept = temporal.local_attention
+    stepper(small, fixed_batch(small, LENGTHS), "window")
+    assert temporal.local_attention is not kept

@@ -1,0 +1,61 @@
+"""With and without cache the same tokens, and a folder that translates a file, at small sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from benchmarks.full_size import assembled
+
+from benchmarks import decoding
+from glossfree.models.translator import TranslationModel
+from glossfree.recipe import Recipe
+from glossfree.sign_translator import SignTranslator
+
+
+@pytest.fixture
+def model(small: Recipe) -> TranslationModel:
+    return decoding.never_ending(assembled(small))
+
+
+def test_both_ways_write_the_same_and_no_sentence_ends(model: TranslationModel) -> None:
+    rates = decoding.both_ways(model, clips=3, segments=5, tokens=11, rounds=1)
+    assert all(rate > 0 for rate in rates.values())
+
+
+def test_the_cache_is_really_off(model: TranslationModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths: list[int] = []
+    forward = model.mbart.model.decoder.forward
+
+    def seen(*args: object, **given: object) -> object:
+        ids = given["input_ids"]
+        lengths.append(ids.shape[1])  # type: ignore[attr-defined]
+        return forward(*args, **given)
+
+    monkeypatch.setattr(model.mbart.model.decoder, "forward", seen)
+    decoding.both_ways(model, clips=1, segments=5, tokens=4, rounds=1)
+    assert lengths == [1, 1, 1, 1, 1, 2, 3, 4]
+
+
+def test_a_difference_between_both_is_an_error(model: TranslationModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: Iterator[bool] = iter([True, False])
+    monkeypatch.setattr(decoding.torch, "equal", lambda *_: not next(answers))  # type: ignore[attr-defined]
+    with pytest.raises(AssertionError, match="the cache changes"):
+        decoding.both_ways(model, clips=1, segments=5, tokens=4, rounds=1)
+
+
+def test_an_invented_run_has_the_recipes_sizes(small: Recipe) -> None:
+    tokenizer = decoding.invented_tokenizer(small)
+    assert len(tokenizer) == 71 == len(set(tokenizer.pieces))
+    assert tokenizer.decode(tokenizer.encode("bababa babebo")) == "bababa babebo"
+    assert len(set(decoding.invented_words(2322))) == 2322
+
+
+@pytest.mark.slow
+def test_from_a_file_to_its_sentence(small: Recipe, tmp_path: Path) -> None:
+    decode = small.decode.model_copy(update={"max_new_tokens": 6, "num_beams": 2})
+    cold, warm = decoding.end_to_end(tmp_path, small.model_copy(update={"decode": decode}), frames=5, starts=1)
+    assert len(cold[0].output.split()) == 6
+    assert len(warm) == 1 and warm[0] < cold[0].seconds
+    assert len(SignTranslator.from_pretrained(tmp_path / "model").pseudo_glosses) == 37

@@ -1,0 +1,87 @@
+"""Feature files: written whole, read back, and known to be of the clip as it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from glossfree.corpora.manifest import PackedClip
+from glossfree.errors import ClipError, CorpusError
+from glossfree.video.dataset import ClipItem, collate
+from glossfree.video.features import FeatureStore, StoredFeatures, features_key, stamps
+from glossfree.video.sampling import sample_frames
+
+CLIPS = [PackedClip(f"c{n}", "train", f"satz {n}", f"clips/train/c{n}.mp4", length, 25.0) for n, length in
+         enumerate((7, 3, 11))]  # fmt: skip
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FeatureStore:
+    return FeatureStore(tmp_path, "abc", "make them")
+
+
+def rows(clip: PackedClip) -> torch.Tensor:
+    return torch.randn(clip.num_frames, 5, generator=torch.Generator().manual_seed(clip.num_frames))
+
+
+def filled(store: FeatureStore) -> FeatureStore:
+    store.describe({"width": 5})
+    for clip in CLIPS:
+        store.write(clip, rows(clip), stamps(store.corpus, CLIPS)[clip.id])
+    return store
+
+
+def test_a_key_follows_from_weights_and_sizes() -> None:
+    keys = {features_key(*given) for given in (("a", 256, 224), ("b", 256, 224), ("a", 64, 224), ("a", 256, 56))}
+    assert len(keys) == 4 and features_key("a", 256, 224) in keys
+
+
+def test_what_was_written_comes_back(store: FeatureStore) -> None:
+    filled(store)
+    assert store.path(CLIPS[0]) == store.corpus / "features/abc/train/c0.safetensors"
+    for clip in CLIPS:
+        assert torch.equal(store.read(clip), rows(clip))
+        assert torch.equal(store.read(clip, np.array([2, 0])), rows(clip)[[2, 0]])
+    store.check(CLIPS)
+    assert list(store.folder.rglob(".*")) == []
+
+
+def test_frames_are_sampled_as_those_of_a_video(store: FeatureStore) -> None:
+    filled(store)
+    dataset = StoredFeatures(store, CLIPS, stride=2, max_frames=4, encode=lambda text: [len(text), 2])
+    assert dataset.lengths == [4, 2, 4] and len(dataset) == 3 and dataset.bad_clips() == []
+    items = [dataset[index] for index in range(3)]
+    assert all(isinstance(item, ClipItem) for item in items)
+    for clip, item in zip(CLIPS, items, strict=True):
+        assert torch.equal(item.frames, rows(clip)[sample_frames(clip.num_frames, stride=2, max_frames=4)])
+    batch = collate(items)
+    assert batch.level == "backbone_features" and batch.frames.shape == (10, 5)
+
+
+def test_missing_stale_and_damaged_files_are_told_apart_by_name(store: FeatureStore) -> None:
+    with pytest.raises(CorpusError, match="no features of these weights -> make them"):
+        store.check(CLIPS)
+    filled(store)
+    store.path(CLIPS[0]).unlink()
+    (store.corpus / "clips/train").mkdir(parents=True)
+    (store.corpus / CLIPS[1].file).write_bytes(b"packed anew")
+    store.path(CLIPS[2]).write_bytes(store.path(CLIPS[2]).read_bytes()[:-3])
+    with pytest.raises(CorpusError, match=r"1 clips have no features \(c0\) and 2 clips were packed anew.*\(c1, c2\)"):
+        store.check(CLIPS)
+    with pytest.raises(ClipError, match=r"clip c2 .*cannot be read"):
+        store.read(CLIPS[2])
+    longer = PackedClip("c1", "train", "x", CLIPS[1].file, 9, 25.0)
+    with pytest.raises(ClipError, match="features of 3 of 9 frames"):
+        store.read(longer)
+
+
+def test_a_folder_that_cannot_be_written_is_a_user_s_problem(tmp_path: Path) -> None:
+    (tmp_path / "features").write_text("a file")
+    store = FeatureStore(tmp_path, "abc", "make them")
+    with pytest.raises(CorpusError, match="cannot be made"):
+        store.describe({})
+    with pytest.raises(CorpusError, match="cannot be written"):
+        store.write(CLIPS[0], rows(CLIPS[0]), "x")
