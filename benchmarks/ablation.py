@@ -115,9 +115,9 @@ def run(lengths: Sequence[int] = LENGTHS, fewer: Sequence[int] = FEWER, rounds: 
     per_frame = (peak - few_peak) / (frames - sum(fewer))
     header = ["instead of a saving", "step, s", "as it is, s", "ratio", "peak memory, GB", "as it is, GB"]
     text = (
-        f"Pre-training, batch {len(lengths)}, {frames} frames of 224 x 224, float32, {torch.get_num_threads()} threads; "
-        f"medians of {rounds} turns, and each row has its own turns of the step as it is. A step of {sum(fewer)} frames "
-        f"takes {few_peak:.1f} GB, so that a frame takes {1000 * per_frame:.0f} MB. {machine()}."
+        f"Pre-training, batch {len(lengths)}, {frames} frames of 224 x 224, {torch.get_num_threads()} threads, "
+        f"medians of {rounds} turns; each row has its own turns of the step as it is. A step of {sum(fewer)} frames "
+        f"takes {few_peak:.1f} GB, so a frame takes {1000 * per_frame:.0f} MB. {machine()}."
     )
 
     def gigabytes(number: int) -> float:

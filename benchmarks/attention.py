@@ -33,7 +33,7 @@ def dense_attention(query: Tensor, key: Tensor, value: Tensor, lengths: Tensor, 
     return functional.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None])
 
 
-VARIANTS = {"windowed": local_attention, "dense": dense_attention}
+VARIANTS: dict[str, Callable[..., Tensor]] = {"windowed": local_attention, "dense": dense_attention}
 
 
 def measure(steps: int, rounds: int = ROUNDS) -> dict[str, tuple[float, float]]:
@@ -79,7 +79,7 @@ def main() -> None:
         inputs = [torch.randn(1, HEADS, steps, WIDTH, requires_grad=True) for _ in range(3)]
 
         def once() -> None:
-            attend(*inputs, lengths, WINDOW).backward(gradient)
+            torch.autograd.backward(attend(*inputs, lengths, WINDOW), gradient)
             for each in inputs:
                 each.grad = None
 

@@ -98,8 +98,8 @@ def budgets(lengths: Sequence[int] | np.ndarray, gigabytes: Callable[[int], floa
         most = largest(lengths, budget)
         rows.append([f"{budget:,} frames" if budget else "none", f"{most:,}", f"{gigabytes(most):.0f}"])
     text = (
-        "Memory is extrapolated from the two steps measured above. A budget is not free: a pre-training step of several "
-        "passes goes through the model once more, without gradients, before eq 4 can compare all of its clips."
+        "Memory is extrapolated from the two steps measured above. A budget is not free: a pre-training step of "
+        "several passes goes through the model once more, without gradients, before eq 4 can compare all of its clips."
     )
     return f"{table(['frame budget', 'frames of the largest pass', 'its memory, GB'], rows)}\n\n{text}"
 

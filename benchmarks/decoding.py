@@ -163,7 +163,7 @@ def run(batches: Sequence[int] = BATCHES, frames: int = FRAMES, rounds: int = RO
     ]
     threads = torch.get_num_threads()
     decoding = (
-        f"Beam {BEAMS}, {TOKENS} new tokens a clip (those of the other beams do not count), {SEGMENTS} segments, language "
+        f"Beam {BEAMS}, {TOKENS} new tokens a clip (other beams' do not count), {SEGMENTS} segments, language "
         f"encoder included, float32, {threads} threads, medians of {rounds} turns. The tokens are the same."
     )
     whole = (

@@ -241,10 +241,10 @@ def run(lengths: str = LENGTHS, steps: dict[str, int] = STEPS) -> str:
     seconds = seen["seconds"]
     text = (
         f"One fixed batch of {lengths.replace(',', ' + ')} frames of 224 x 224, random weights, float32, "
-        f"{seen['threads']} threads, through the loop of training; medians without the first step; memory is that of the "
-        f"process. The weights that are left, {seen['weights_gigabytes']:.2f} GB, are written in {seconds['save']:.1f} s "
-        f"and loaded in {seconds['load']:.1f} s; logits and translations are the same afterwards. A checkpoint of stage 2 is "
-        f"{seen['checkpoint_gigabytes']:.2f} GB. Translating both clips with 4 beams, {WRITTEN} tokens at most: "
+        f"{seen['threads']} threads, through the loop of training; medians without the first step; memory is that of "
+        f"the process. The weights, {seen['weights_gigabytes']:.2f} GB, are written in {seconds['save']:.1f} s and "
+        f"loaded in {seconds['load']:.1f} s; logits and translations are the same afterwards. A checkpoint of stage 2 "
+        f"is {seen['checkpoint_gigabytes']:.2f} GB. Translating both clips with 4 beams, {WRITTEN} tokens at most: "
         f"{seconds['translate']:.1f} s. In all {done.seconds / 60:.1f} minutes; peak, with two models at the end: "
         f"{seen['peak_gigabytes']:.1f} GB. {machine()}."
     )

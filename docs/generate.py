@@ -155,7 +155,7 @@ def verbs() -> str:
 
 SECTIONS_OF: dict[str, dict[str, Callable[[], str]]] = {
     "docs/paper.md": {"recipe": recipe_table, "table 3": table_3},
-    "README.md": {"verbs": verbs},
+    "docs/index.md": {"verbs": verbs},
 }
 
 

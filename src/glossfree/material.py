@@ -102,7 +102,10 @@ class Material:
         data, targets = self.recipe.data, self._gloss_targets(clips) if split != "test" else None
         if self.store is not None:
             sampled = {"stride": data.stride, "max_frames": data.max_frames}
-            stored = StoredFeatures(self.store, clips, **sampled, encode=self.encode, gloss_targets=targets)
+            may_lack = data.on_bad_clip if training or may_skip else "stop"
+            stored = StoredFeatures(
+                self.store, clips, **sampled, encode=self.encode, gloss_targets=targets, on_bad_clip=may_lack
+            )
             return self._loader(stored, stage, training)
         dataset = ClipDataset(
             self.manifest.folder,

@@ -63,6 +63,8 @@ class Workflow:
 
     def train(self, stages: Sequence[str] = STAGES) -> None:
         """Run the stages in order; those with 0 epochs are left out, finished ones are loaded, not trained again."""
+        if self.group.is_main:
+            self.run.clear()
         with self._watch(stages) as watch:
             self._train(stages, watch)
 

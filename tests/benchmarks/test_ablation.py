@@ -49,6 +49,15 @@ def test_the_loss_and_its_gradients_stay(small: Recipe, name: str) -> None:
     assert more[0] >= least[0] and more[1] >= least[1]
 
 
+def test_all_frames_go_through_the_vit_at_once_where_they_are_told_to(small: Recipe) -> None:
+    batch, passes = fixed_batch(small, LENGTHS), []
+    for name in (None, "passes"):
+        visual = stepper(small, batch, name).stage.model.hierarchy.visual
+        visual.backbone.register_forward_pre_hook(lambda _, images: passes.append(len(images[0])))
+        visual(batch.frames)
+    assert passes == [8, 8, 2, 18]
+
+
 def test_the_temporal_encoder_runs_dense_where_it_is_told_to(small: Recipe) -> None:
     kept = temporal.local_attention
     stepper(small, fixed_batch(small, LENGTHS), "window")

@@ -10,6 +10,7 @@ from benchmarks.full_size import assembled
 
 from benchmarks import decoding
 from glossfree.models.translator import TranslationModel
+from glossfree.models.weights import state
 from glossfree.recipe import Recipe
 from glossfree.sign_translator import SignTranslator
 
@@ -22,6 +23,18 @@ def model(small: Recipe) -> TranslationModel:
 def test_both_ways_write_the_same_and_no_sentence_ends(model: TranslationModel) -> None:
     rates = decoding.both_ways(model, clips=3, segments=5, tokens=11, rounds=1)
     assert all(rate > 0 for rate in rates.values())
+
+
+def test_a_sentence_that_wants_to_end_does_not(small: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beams that could end would, at once: an end is worth more than any piece."""
+    parts = assembled(small)
+    with monkeypatch.context() as patch:
+        patch.setattr(decoding, "NEVER", 1e4)
+        with pytest.raises(AssertionError):
+            decoding.both_ways(decoding.never_ending(parts), clips=2, segments=5, tokens=9, rounds=1)
+    model = decoding.never_ending(assembled(small))
+    decoding.both_ways(model, clips=2, segments=5, tokens=9, rounds=1)
+    assert float(state(model)["mbart.final_logits_bias"][0, decoding.EOS]) == decoding.NEVER  # and it is saved
 
 
 def test_the_cache_is_really_off(model: TranslationModel, monkeypatch: pytest.MonkeyPatch) -> None:

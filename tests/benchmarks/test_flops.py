@@ -89,6 +89,12 @@ def test_head(small: Recipe, parts: Parts) -> None:
     assert found == head_flops(small, [FRAMES] * CLIPS)
 
 
+def test_a_learned_token_stands_before_the_segments_in_pretraining_only(small: Recipe) -> None:
+    assert pretraining_flops(small, [9, 8])["language encoder"] == encoder_flops(small, [6, 5])
+    mapper = Flops(2 * 9 * 44 * 44, 4 * 9 * 44 * 44)
+    assert translation_flops(small, [9, 8], 7)["language encoder"] == mapper + encoder_flops(small, [5, 4])
+
+
 def test_a_frozen_vit_costs_nothing_on_the_way_back(small: Recipe) -> None:
     top = small.vision.model_copy(update={"adapter_layers": 1})
     one, two = (vision_flops(small.model_copy(update={"vision": vision}), 1) for vision in (top, small.vision))

@@ -40,6 +40,6 @@ def test_a_finished_process_tells_its_output_time_and_memory() -> None:
     done = finish("calendar", "2026", "7")
     assert "July 2026" in done.output
     assert 0 < done.seconds < 60
-    assert 0 < done.peak_gigabytes < peak_gigabytes()
+    assert 0.005 < done.peak_gigabytes < 0.1 < peak_gigabytes()  # not that of this process, which has torch
     with pytest.raises(RuntimeError, match="exit code"):
         finish("calendar", "never")

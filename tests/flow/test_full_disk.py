@@ -46,7 +46,7 @@ def test_a_file_that_does_not_fit_ends_the_run_and_loses_nothing(
         assert nursery.run(*command, largest=largest) == 2
         one_line(nursery, path, "File too large")
         assert last.read_bytes() == written and load_tensors(last)[1]["step"] == (6 if what == WEIGHTS else 2)
-        assert list(run.rglob(".*.tmp")) == []
+        assert list(run.rglob(".*")) == []
     assert nursery.run(*command) == 0
     assert different(outcome(run, nursery), undisturbed.outcome) == []
 

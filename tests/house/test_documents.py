@@ -58,7 +58,7 @@ def check_command(words: list[str]) -> None:
         given = parse_verb(words).params
         if words[1] == "prepare":
             assert given["corpus"] in CORPORA, f"no corpus {given['corpus']!r}"
-        if "overrides" in given and not str(given["recipe"]).endswith(".toml"):
+        if given.get("recipe") and not str(given["recipe"]).endswith(".toml"):
             load_recipe(given["recipe"], given["overrides"])
     elif words[0] == "python":
         assert (ROOT / words[1]).is_file() or words[1] == "-m", f"no file {words[1]!r}"
@@ -145,7 +145,7 @@ def frame_sizes(text: str) -> list[str]:
         given = parse_verb(words).params
         if words[1] == "prepare":
             packed[str(given["out"])] = given["frame_size"]
-        elif "corpus" in given and "recipe" in given:
+        elif "corpus" in given and given.get("recipe"):
             wanted = load_recipe(given["recipe"], given["overrides"]).data.frame_size
             if packed.get(str(given["corpus"]), wanted) != wanted:
                 wrong.append(f"{given['corpus']}: {given['recipe']} needs {wanted}")

@@ -78,6 +78,7 @@ ONLY_IN = {
     "HanTa": {"text"},
     "spacy": {"text.tagging"},
     "av": {"video"},
+    "submitit": {"commands.slurm"},
 }
 WITHOUT_TORCH = ("errors", "progress", "recipe", "config", "corpora", "text", "terminal", "cli")
 BY_STRING = {"import_module", "__import__"}
@@ -203,7 +204,8 @@ def test_libraries_stay_in_their_rooms(trees: dict[str, ast.Module]) -> None:
 
 def test_every_library_is_declared(trees: dict[str, ast.Module], root: Path) -> None:
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["spacy"]]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["spacy"], *extras["slurm"]]
     declared = {entry.partition(">")[0].lower() for entry in wanted}
     distributions = packages_distributions()
     used = {target.partition(".")[0] for tree in trees.values() for target in imports(tree)}

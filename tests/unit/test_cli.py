@@ -12,7 +12,8 @@ from glossfree import __version__, cli
 from glossfree.errors import CorpusError
 
 VERBS = [
-    *("prepare", "inspect", "glosses", "features", "vocabulary", "params", "pretrain", "finetune", "train", "status"),
+    *("prepare", "inspect", "glosses", "features", "vocabulary"),
+    *("params", "pretrain", "finetune", "train", "sweep", "status"),
     *("evaluate", "export", "translate", "report", "demo"),
 ]
 

@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from glossfree.config import differences, dump_recipe, fields, load_recipe, parse_recipe, recipes_folder
+from glossfree.config import differences, dump_recipe, fields, flat, load_recipe, parse_recipe, recipes_folder
 from glossfree.errors import RecipeError
 from glossfree.recipe import Recipe
 
@@ -204,3 +204,10 @@ def test_differences_of_two_recipes_are_named_with_both_values() -> None:
     expected += ['text.language: "de_DE", now "nl_XX"', "finetune2.epochs: 200, now 7"]
     assert differences(old, new) == expected
     assert differences(old, new, apart_from=("seed", "text.language")) == [expected[1], expected[3]]
+
+
+def test_every_value_has_its_dotted_key() -> None:
+    recipe = load_recipe("hfa-phoenix14t", ["seed=3", "data.stride=2"])
+    found = flat(recipe)
+    assert list(found) == list(fields())
+    assert (found["seed"], found["data.stride"], found["pseudo_glosses.splits"]) == (3, 2, ("train",))

@@ -38,6 +38,7 @@ def test_every_sentence_once_with_itself_as_label(tokenizer: SentenceTokenizer) 
     batches = list(loader(tokenizer))
     assert [len(batch) for batch in batches] == [4, 2]
     assert loader(tokenizer).num_steps(3) == 6
+    assert loader(tokenizer).skipped() == []
     assert sorted(text for batch in batches for text in batch.ids) == sorted(SENTENCES)
     for batch in batches:
         for text, row, length in zip(batch.ids, batch.labels.tolist(), batch.lengths.tolist(), strict=True):

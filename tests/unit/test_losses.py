@@ -100,6 +100,12 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
         translation_loss(torch.rand(2, 3, 4), torch.zeros(2, 4).long())
 
 
+def test_a_clip_alone_is_refused_not_worth_nothing() -> None:
+    for loss in (contrastive_loss, contrastive_divergence):
+        with pytest.raises(ValueError, match="1 clip cannot be compared"):
+            loss(torch.rand(1, 3), torch.rand(1, 3), 1.0)
+
+
 def test_autocast_does_not_round_the_cosines() -> None:
     video, text = torch.randn(2, 6, 40, generator=torch.Generator().manual_seed(0)).unbind(0)
     expected = contrastive_loss(video, text, 100.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 
 from glossfree.commands.glosses import glosses
 from glossfree.config import load_recipe
+from glossfree.corpora.manifest import Manifest
 from glossfree.errors import CorpusError, RecipeError
 from glossfree.material import Material, gather, view_of
 from glossfree.text.tokenizer import SentenceTokenizer
@@ -139,6 +141,30 @@ def test_batches_of_features_are_those_computed_before(tiny: Any) -> None:
         assert batch.level == "segment_features"
         for clip, part in zip(batch.ids, batch.frames.split(batch.lengths.tolist()), strict=True):
             assert torch.equal(part, features[clip])
+
+
+def test_a_clip_without_features_is_left_out_in_training_where_the_recipe_says_so(tiny: Any) -> None:
+    for split, training in (("train", True), ("dev", False)):
+        material = material_of(tiny, "data.on_bad_clip=skip")
+        features = {clip.id: torch.randn(3, 32) for clip in material.clips(split)[1:]}
+        if training:
+            loader = material.feature_loader(split, material.recipe.finetune1, features, training=True)
+            assert loader.skipped() == [material.clips(split)[0].id]
+            assert sum(len(batch) for batch in loader) == 11
+        with pytest.raises(ValueError, match="1 clips have no features"):
+            strict = material if not training else material_of(tiny)
+            strict.feature_loader(split, material.recipe.finetune1, features, training=training)
+
+
+@pytest.mark.parametrize("split", ["train", "dev"])
+def test_a_split_of_one_clip_has_no_pairs(tiny: Any, tmp_path: Path, split: str) -> None:
+    material_of(tiny).check_pairs()
+    material_of(tiny, corpus=copy_without(tiny, tmp_path / "none", "dev")).check_pairs()
+    clips = material_of(tiny).manifest.clips
+    one = next(clip for clip in clips if clip.split == split)
+    manifest = Manifest(tmp_path, tuple(clip for clip in clips if clip.split != split or clip is one))
+    with pytest.raises(CorpusError, match=f"{one.id} is the only clip of {split}"):
+        replace(material_of(tiny), manifest=manifest).check_pairs()
 
 
 def test_a_view_says_what_the_recipe_says(tiny: Any) -> None:

@@ -48,6 +48,29 @@ def test_without_a_terminal_a_line_every_few_seconds(clock: Clock, capsys: pytes
     assert done == sorted(set(done))
 
 
+def test_lines_tell_what_is_left_at_the_speed_since_the_first_advance(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a run that goes on, the first advance is what an earlier one had done: 600 steps in no time."""
+    with Terminal().progress("pretrain", 1000) as advance:
+        advance(600)
+        for _ in range(12):
+            advance(1, note="loss 2.1")
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2  # one second and one step at each look, after two looks at the start
+    assert lines[0].startswith("pretrain: 604/1000  ") and lines[0].endswith("  loss 2.1")
+    assert ", 7 min left  " in lines[0] and ", 7 min left  " in lines[1]  # 396 and 391 seconds
+
+
+def test_nothing_is_told_of_what_is_left_before_there_is_a_speed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(terminal, "time", Clock(7.0))
+    with Terminal().progress("packing", 5) as advance:
+        advance(2, note="a note")
+    assert capsys.readouterr().err == "packing: 2/5  14 s  a note\n"
+
+
 def test_work_that_is_over_at_once_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     with Terminal().progress("packing", 5) as advance:
         advance(5)

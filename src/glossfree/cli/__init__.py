@@ -20,7 +20,7 @@ from glossfree.errors import GlossfreeError, Interrupted
 INTERRUPTED = 130
 VERBS = (
     *(corpora.prepare, corpora.inspect, corpora.glosses, corpora.features, corpora.vocabulary),
-    *(training.params, training.pretrain, training.finetune, training.train, training.status),
+    *(training.params, training.pretrain, training.finetune, training.train, training.sweep, training.status),
     *(trained.evaluate, trained.export, trained.translate, trained.report, trained.demo),
 )
 app = typer.Typer(

@@ -20,6 +20,7 @@ from glossfree.text.tokenizer import SentenceTokenizer
 from glossfree.training.processes import Processes
 from glossfree.training.run import Run, load_tensors
 from glossfree.video.batch import ClipBatch
+from glossfree.video.sampler import dead_workers_explained
 
 
 def evaluate(run: Path, *, split: str, console: Console, corpus: Path | None = None) -> Evaluation:
@@ -31,7 +32,8 @@ def evaluate(run: Path, *, split: str, console: Console, corpus: Path | None = N
     clips = material.manifest.split(split)
     loader = material.clip_loader(split, recipe.finetune2.model_copy(update={"batch_size": recipe.decode.batch_size}))
     assert loader is not None  # split() has found clips
-    with console.progress(f"translate {split}", len(clips)) as advance:
+    told = console.progress(f"translate {split}", len(clips))
+    with dead_workers_explained(material.manifest.folder), told as advance:
         return evaluate_split(
             lambda batch: predict(translator, batch),
             loader,

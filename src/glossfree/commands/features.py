@@ -25,6 +25,7 @@ from glossfree.progress import Console
 from glossfree.recipe import Recipe
 from glossfree.video.dataset import ClipDataset
 from glossfree.video.features import FeatureStore, features_key, stamps
+from glossfree.video.sampler import dead_workers_explained
 
 LIGHT = "hfa-phoenix14t-light"
 
@@ -81,7 +82,7 @@ def features(
     marks = stamps(manifest.folder, manifest.clips)
     due = [clip for clip in manifest.clips if not store.has(clip, marks[clip.id])]
     bad, frames, begun = [], 0, time.perf_counter()
-    with console.progress("features", len(due)) as advance:
+    with dead_workers_explained(manifest.folder), console.progress("features", len(due)) as advance:
         for clip, rows in _seen(chosen, manifest, due, visual):
             if isinstance(rows, ClipError):
                 bad.append(str(rows))

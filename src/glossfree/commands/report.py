@@ -22,6 +22,7 @@ from glossfree.recipe import Recipe
 from glossfree.sign_translator import SignTranslator
 from glossfree.training.run import Run
 from glossfree.video.pack import read_clip
+from glossfree.video.sampler import dead_workers_explained
 from glossfree.video.sampling import sample_frames
 
 SPLITS = ("dev", "test")
@@ -78,7 +79,8 @@ def timelines_of(
     if translator.head is None or loader is None:
         return {}
     timelines: dict[str, torch.Tensor] = {}
-    with console.progress(f"pseudo-glosses of {split}", len(loader)) as advance, torch.no_grad():
+    told = console.progress(f"pseudo-glosses of {split}", len(loader))
+    with dead_workers_explained(material.manifest.folder), told as advance, torch.no_grad():
         for batch in loader:
             moved = batch.to(translator.device)
             scores = translator.head(translator.model.hierarchy.segments(moved.frames, moved.lengths, moved.level))

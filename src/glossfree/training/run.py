@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -56,6 +57,13 @@ class Run:
         if not self.reopens(resume=resume):
             self.write_json("run.json", {**facts, **environment()})
             self.write("recipe.toml", recipe_toml)  # last: a folder that holds it holds all of this
+
+    def clear(self) -> None:
+        """Remove tensors that a killed process was in the middle of writing: nobody else would, and at full size each
+        such file is up to 1.6 GB. Part of them have names of safetensors' own making, .tmp and six letters."""
+        for folder in (self.folder, self.folder / "checkpoints", self.folder / "weights"):
+            for unfinished in (*folder.glob(".tmp*"), *folder.glob(".*.safetensors.tmp")):
+                unfinished.unlink(missing_ok=True)
 
     def write(self, name: str, text: str) -> Path:
         """A text file of the run, whole or not at all."""
@@ -124,7 +132,13 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any] |
     """Tensors and a few facts -> one safetensors file, whole or not at all. Raises RunError (full disk, rights)."""
     metadata = {"facts": json.dumps(facts or {})}
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    _whole(path, lambda temporary: save_file(plain, temporary, metadata=metadata))
+
+    def write(temporary: Path) -> None:
+        save_file(plain, temporary, metadata=metadata)
+        with temporary.open("r+b") as file:  # some disks tell only now that they are full, and a machine that loses
+            os.fsync(file.fileno())  # its power would find the name and not the bytes
+
+    _whole(path, write)
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

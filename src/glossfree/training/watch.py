@@ -17,6 +17,7 @@ from glossfree.errors import GlossfreeError, Interrupted
 from glossfree.progress import Console
 from glossfree.training.checkpoint import Progress
 from glossfree.training.estimates import (
+    NOISE,
     TIMED,
     WARMING_UP,
     fixed_memory,
@@ -71,7 +72,7 @@ class Watch:
         self.run, self.console, self.group = run, console, group
         self.trackers = trackers or Trackers(console)
         self.status = Status(planned=list(planned), processes=group.size)
-        self.is_open = False
+        self.is_open, self.before = False, 0
 
     def __enter__(self) -> Watch:
         self.is_open = self.group.is_main
@@ -139,7 +140,7 @@ class Watch:
     def _estimate(self, progress: Progress, batches: Sequence[Any], spent: Spent) -> None:
         """Say what memory and time the stage may take, as soon as there is something to tell it from."""
         peak, done = peak_memory(), progress.step - self.first
-        if done == 1 and batches and self.measured is not None and peak > self.peak:
+        if done == 1 and batches and self.measured is not None and peak > self.peak + NOISE:
             # only a new peak tells: other stages, or reading weights, may have held more before
             own, largest = max(map(frames_in, batches)), self.measured.largest_batch()
             if own and largest > own:

@@ -24,11 +24,11 @@ from torch.utils.data import Dataset
 
 from glossfree.corpora.manifest import PackedClip, write_atomic
 from glossfree.errors import ClipError, CorpusError
-from glossfree.video.dataset import ClipItem, Encode, Targets
+from glossfree.video.dataset import ClipItem, Encode, OnBadClip, Targets
 from glossfree.video.journal import read_journal
 from glossfree.video.sampling import sample_frames, sampled_length
 
-FEATURES, ABOUT, ROWS = "features", "features.json", "rows"
+FEATURES, ABOUT, ROWS, NOT_READ = "features", "features.json", "rows", "not_read"
 NAMED = 3  # so many culprits are named in an error
 
 
@@ -39,10 +39,11 @@ def features_key(weights: str, frame_size: int, crop_size: int) -> str:
 
 @dataclass(frozen=True)
 class FeatureStore:
-    """The features under one key in a prepared folder. `remedy`: the command that makes them."""
+    """The features of `width` W under one key in a prepared folder. `remedy`: the command that makes them."""
 
     corpus: Path
     key: str
+    width: int
     remedy: str
 
     @property
@@ -54,13 +55,29 @@ class FeatureStore:
         """The file of a clip: `clips/train/ID.mp4` -> `features/KEY/train/ID.safetensors`."""
         return (self.folder / Path(clip.file).relative_to("clips")).with_suffix(".safetensors")
 
-    def describe(self, about: Mapping[str, Any]) -> None:
-        """Write `features.json`. Raises CorpusError."""
+    def begin(self, about: Mapping[str, Any]) -> None:
+        """Make the folder, drop what a killed run left half-written, and describe it. Raises CorpusError."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            for leftover in self.folder.rglob(".*.tmp"):
+                leftover.unlink(missing_ok=True)
         except OSError as error:
             raise CorpusError(f"cannot be made ({error.strerror})", where=self.folder, remedy="check rights") from error
-        write_atomic(self.folder / ABOUT, json.dumps(dict(about), ensure_ascii=False, indent=1) + "\n")
+        self.describe(about, {})
+
+    def describe(self, about: Mapping[str, Any], not_read: Mapping[str, str]) -> None:
+        """Write `features.json`: what made them, and the clips that could not be read with their stamps (`stamps`).
+        Raises CorpusError."""
+        facts = {**about, NOT_READ: dict(not_read)}
+        write_atomic(self.folder / ABOUT, json.dumps(facts, ensure_ascii=False, indent=1) + "\n")
+
+    def not_read(self) -> dict[str, str]:
+        """The clips that could not be read when the features were made, with their stamps. Raises CorpusError."""
+        try:
+            return dict(json.loads((self.folder / ABOUT).read_text(encoding="utf-8"))[NOT_READ])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            problem = f"cannot be read ({error})"
+            raise CorpusError(problem, where=self.folder / ABOUT, remedy=self.remedy) from error
 
     def write(self, clip: PackedClip, rows: Tensor, stamp: str) -> None:
         """Rows (T, W) of a clip, the whole file or nothing. Raises CorpusError (full disk, rights)."""
@@ -77,7 +94,7 @@ class FeatureStore:
             raise CorpusError(f"cannot be written ({reason})", where=path, remedy="check space and rights") from error
 
     def read(self, clip: PackedClip, indices: np.ndarray | None = None) -> Tensor:
-        """Rows (T, W) of a clip, or of these of its frames. Raises ClipError: missing, damaged, of another length."""
+        """Rows (T, W) of a clip, or of these of its frames. Raises ClipError: missing, damaged, of another shape."""
         path = self.path(clip)
         where = f"clip {clip.id} ({path})"
         try:
@@ -85,8 +102,10 @@ class FeatureStore:
                 rows: Tensor = file.get_tensor(ROWS)
         except (OSError, SafetensorError) as error:
             raise ClipError(f"features cannot be read ({error})", where=where, remedy=self.remedy) from error
-        if len(rows) != clip.num_frames:
-            raise ClipError(f"features of {len(rows)} of {clip.num_frames} frames", where=where, remedy=self.remedy)
+        expected = (clip.num_frames, self.width)
+        if rows.shape != expected:
+            problem = f"features of shape {tuple(rows.shape)} where {expected} is expected"
+            raise ClipError(problem, where=where, remedy=self.remedy)
         return rows if indices is None else rows[from_numpy(indices)]
 
     def has(self, clip: PackedClip, stamp: str) -> bool:
@@ -94,27 +113,45 @@ class FeatureStore:
         try:
             with safe_open(self.path(clip), framework="pt") as file:
                 shape = file.get_slice(ROWS).get_shape()
-                return (file.metadata() or {}).get("made_from") == stamp and shape[0] == clip.num_frames
+                return (file.metadata() or {}).get("made_from") == stamp and shape == [clip.num_frames, self.width]
         except (OSError, SafetensorError):
             return False
 
-    def check(self, clips: Sequence[PackedClip]) -> None:
-        """Raise CorpusError, with names, unless the features of all these clips are here and up to date."""
+    def drop(self, clip: PackedClip) -> None:
+        """Remove the features of a clip that cannot be read any more: they are of what it was before."""
+        with suppress(FileNotFoundError):
+            self.path(clip).unlink()
+
+    def check(self, clips: Sequence[PackedClip], on_bad_clip: OnBadClip = "stop") -> None:
+        """Raise CorpusError, with names, unless the features of all these clips are here and up to date.
+
+        With "skip" those may be missing that could not be read when the features were made.
+        """
         if not (self.folder / ABOUT).is_file():
             others = sorted(path.name for path in (self.corpus / FEATURES).glob("*") if path.is_dir())
             found = f"; there are those of other weights or sizes ({', '.join(others)})" if others else ""
             raise CorpusError(f"no features of these weights{found}", where=self.folder, remedy=self.remedy)
         marks = stamps(self.corpus, clips)
         odd = [clip for clip in clips if not self.has(clip, marks[clip.id])]
-        if odd:
-            missing = [clip.id for clip in odd if not self.path(clip).is_file()]
-            stale = [clip.id for clip in odd if clip.id not in missing]
-            counted = [
-                f"{len(names)} clips {what} ({', '.join(names[:NAMED])}{', ...' if len(names) > NAMED else ''})"
-                for names, what in ((missing, "have no features"), (stale, "were packed anew since, or are damaged"))
-                if names
-            ]
-            raise CorpusError(" and ".join(counted), where=self.folder, remedy=self.remedy)
+        known = self.not_read() if odd else {}
+        unreadable = [clip.id for clip in odd if known.get(clip.id) == marks[clip.id]]
+        missing = [clip.id for clip in odd if clip.id not in unreadable and not self.path(clip).is_file()]
+        stale = [clip.id for clip in odd if clip.id not in {*unreadable, *missing}]
+        kinds = {
+            "could not be read": [] if on_bad_clip == "skip" else unreadable,
+            "have no features": missing,
+            "were packed anew since, or are damaged": stale,
+        }
+        counted = [f"{len(names)} clips {what} ({_some(names)})" for what, names in kinds.items() if names]
+        if counted:
+            # the same command cannot read them either
+            mend = f"pack them again with glossfree prepare, or data.on_bad_clip = \"skip\"; then {self.remedy}"
+            remedy = mend if kinds["could not be read"] else self.remedy
+            raise CorpusError(" and ".join(counted), where=self.folder, remedy=remedy)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
 
 
 def stamps(corpus: Path, clips: Sequence[PackedClip]) -> dict[str, str]:
@@ -131,7 +168,8 @@ def stamps(corpus: Path, clips: Sequence[PackedClip]) -> dict[str, str]:
 class StoredFeatures(Dataset[ClipItem]):
     """The clips of one split as features (T, W) of level "backbone_features", read when asked for; no video is opened.
 
-    Frames are sampled as `ClipDataset` samples them without augmentation.
+    Frames are sampled as `ClipDataset` samples them without augmentation. `store.check` comes first; with `on_bad_clip`
+    "skip" clips without features are left out, `bad_clips` lists them.
     """
 
     def __init__(
@@ -143,8 +181,12 @@ class StoredFeatures(Dataset[ClipItem]):
         max_frames: int,
         encode: Encode | None = None,
         gloss_targets: Mapping[str, np.ndarray] | None = None,
+        on_bad_clip: OnBadClip = "stop",
     ) -> None:
-        self.store, self.folder, self.clips = store, store.corpus, tuple(clips)
+        skipped = [clip for clip in clips if not store.path(clip).is_file()] if on_bad_clip == "skip" else []
+        self._missing = [clip.id for clip in skipped]
+        self.store, self.folder = store, store.corpus
+        self.clips = tuple(clip for clip in clips if clip not in skipped)
         self.stride, self.max_frames = stride, max_frames
         self.lengths = [sampled_length(clip.num_frames, stride, max_frames) for clip in self.clips]
         self.targets = Targets(self.clips, encode, gloss_targets)
@@ -156,8 +198,8 @@ class StoredFeatures(Dataset[ClipItem]):
         """Nothing is drawn here: every epoch is the same."""
 
     def bad_clips(self) -> list[str]:
-        """None: what is missing was refused before."""
-        return []
+        """The ids of the clips that have no features, in manifest order."""
+        return list(self._missing)
 
     def __getitem__(self, index: int) -> ClipItem:
         clip = self.clips[index]

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from glossfree.errors import Interrupted
 from glossfree.progress import Silent
+from glossfree.training import interrupt
 from glossfree.training.interrupt import STOPPING, stop_requests
 from glossfree.training.loop import train
 
@@ -46,7 +47,10 @@ def test_asked_to_stop_it_saves_the_step_and_goes_on_from_there(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("number", STOPPING)
-def test_the_first_request_is_noted_and_the_second_acts(number: signal.Signals) -> None:
+def test_the_first_request_is_noted_and_the_second_acts(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interrupt, "ECHO", 0.0)
     before = {each: signal.signal(each, signal.default_int_handler) for each in STOPPING}
     try:
         with pytest.raises(KeyboardInterrupt), stop_requests() as request:
@@ -55,6 +59,19 @@ def test_the_first_request_is_noted_and_the_second_acts(number: signal.Signals) 
             assert request and request.signal == number
             os.kill(os.getpid(), number)
         assert all(signal.getsignal(each) is signal.default_int_handler for each in STOPPING)
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def test_a_launcher_that_passes_the_signal_on_does_not_end_what_is_being_saved() -> None:
+    """The terminal's SIGINT to the whole group, and at once the launcher's SIGTERM."""
+    before = {each: signal.signal(each, signal.default_int_handler) for each in STOPPING}
+    try:
+        with stop_requests() as request:
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGTERM):
+                os.kill(os.getpid(), number)
+            assert request.signal == signal.SIGINT
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)

@@ -131,6 +131,44 @@ def test_a_loss_that_is_not_finite_names_the_clips_and_keeps_the_checkpoint(tmp_
     assert all(tensor.isfinite().all() for tensor in tensors.values())
 
 
+class Explosive(Growing):
+    """The loss is 0, its gradient infinite: 0 is where a square root has a vertical tangent."""
+
+    name = "explosive"
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        return {"loss": (self.w - self.w.detach()).sqrt().sum()}
+
+
+def test_gradients_that_are_not_finite_name_the_clips_and_move_nothing(tmp_path: Path) -> None:
+    stage, run = Explosive(), a_run(tmp_path)
+    with pytest.raises(RunError, match=r"explosive: gradients have the norm inf with clips \['a', 'b'\]"):
+        train(stage, Loader(), None, PLAN, run, Silent())
+    assert float(stage.w.detach()) == 0.25
+    assert not run.checkpoint("explosive", "last").exists()
+
+
+def test_what_was_left_out_is_kept_with_the_checkpoint(tmp_path: Path) -> None:
+    run, loader = a_run(tmp_path), Loader(breaks_at=(1, 1))
+    loader.left_out = ["y", "x"]
+    with pytest.raises(KeyboardInterrupt):
+        train(Toy(), loader, None, PLAN, run, Silent())
+    again = Loader()
+    again.left_out = ["z"]
+    assert train(Toy(), again, None, PLAN, run, Silent()).skipped == ["x", "y", "z"]
+
+
+def test_an_epoch_without_a_clip_ends_in_an_error(tmp_path: Path) -> None:
+    class Empty(Loader):
+        def steps(self) -> Iterator[list[Batch]]:
+            yield from ([], [], [])
+
+    loader = Empty()
+    loader.left_out = list("abcde")
+    with pytest.raises(RunError, match=r"no clip could be read in a whole epoch: \['a', 'b', 'c', 'd', 'e'\]"):
+        train(Toy(), loader, None, PLAN, a_run(tmp_path), Silent())
+
+
 def test_the_best_epoch_s_weights_are_left_unless_the_last_are_asked_for(tmp_path: Path) -> None:
     left = {}
     for keep in ("best", "last"):

@@ -64,6 +64,22 @@ def test_tensors_and_facts_come_back_as_they_were(tmp_path: Path) -> None:
         assert torch.equal(found[name], tensor)
 
 
+def test_what_a_killed_process_was_writing_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    run = started(tmp_path)
+    save_tensors(run.checkpoint("pretrain", "last"), {"a": torch.ones(3)})
+    run.weights("pretrain").parent.mkdir()
+    kept = [path for path in run.folder.rglob("*") if path.is_file()]
+    for other in (".mine", ".predictions.dev.jsonl.17.tmp", "notes.tmp"):  # somebody may be writing it
+        (run.folder / other).write_text("")
+        kept.append(run.folder / other)
+    names = (".text_features.safetensors.tmp", "weights/.pretrain.safetensors.tmp", "checkpoints/.tmphw5OvL")
+    for name in names:
+        (run.folder / name).write_bytes(b"half")
+    run.clear()
+    assert sorted(path for path in run.folder.rglob("*") if path.is_file()) == sorted(kept)
+    Run(tmp_path / "nowhere").clear()
+
+
 def test_damaged_and_missing_tensors_are_named(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
     with pytest.raises(RunError, match="missing") as caught:

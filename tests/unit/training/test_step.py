@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from glossfree.errors import RunError
 from glossfree.losses import contrastive_loss
 from glossfree.training.stage import JointStage
 from glossfree.training.step import backward, losses_of, shares_of, statistics_held, weighted
@@ -163,6 +164,22 @@ def test_a_step_of_one_batch_goes_forward_and_back_once() -> None:
 
 def test_shares_are_what_losses_are_means_over() -> None:
     assert shares_of(Comparing(), batches()) == [3 / 8, 1 / 8, 4 / 8]
+
+
+@dataclass(frozen=True)
+class Named(Batch):
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return tuple(f"clip {row}" for row in range(len(self)))
+
+
+def test_a_step_of_one_clip_is_an_error_that_names_it() -> None:
+    stage, alone = Comparing().eval(), Named(torch.rand(1, 7), torch.rand(1, 5))
+    for run in (lambda step: backward(stage, step, Precision()), lambda step: losses_of(stage, step)):
+        with pytest.raises(RunError, match=r"comparing: clip clip 0 is alone in its step.*manifest\.jsonl"):
+            run([alone])
+        assert run([alone, alone])["contrast"] > 0, "alone in its batch only"
+    assert all(parameter.grad is None or parameter.grad.isfinite().all() for parameter in stage.parameters())
 
 
 def test_statistics_are_held_and_let_go() -> None:

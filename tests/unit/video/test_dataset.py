@@ -176,6 +176,16 @@ def test_features_take_the_same_way_as_frames(clips: list[PackedClip], level: st
         FeatureDataset({k: v for k, v in features.items() if k != "clip-2"}, clips, level="frame_features")
 
 
+def test_a_clip_without_features_is_left_out_and_counted(clips: list[PackedClip]):
+    features = {clip.id: torch.full((clip.num_frames, 3), float(index)) for index, clip in enumerate(clips)}
+    del features["clip-2"], features["clip-4"]
+    dataset = FeatureDataset(features, clips, level="segment_features", on_bad_clip="skip")
+    assert dataset.bad_clips() == ["clip-2", "clip-4"]
+    assert dataset.lengths == [LENGTHS[index] for index in (0, 1, 3)]
+    item = dataset[2]
+    assert item.id == "clip-3" and item.frames.unique().tolist() == [3.0]
+
+
 @pytest.mark.parametrize("augment", [True, False])
 def test_frames_cropped_later_are_those_cropped_now(folder: Path, clips: list[PackedClip], augment: bool):
     datasets = [

@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from glossfree.corpora.manifest import PackedClip
-from glossfree.errors import ClipError
+from glossfree.errors import ClipError, CorpusError
 from glossfree.video.augment import View
 from glossfree.video.batch import ClipBatch
 from glossfree.video.dataset import ClipDataset, FeatureDataset
 from glossfree.video.pack import write_clip
-from glossfree.video.sampler import ClipSampler, make_loader
+from glossfree.video.sampler import ClipSampler, dead_workers_explained, make_loader
 
 RNG = np.random.default_rng(0)
 LENGTHS = RNG.integers(3, 60, size=131).tolist()
@@ -255,12 +255,55 @@ def test_a_bad_clip_stops_in_one_line_or_is_skipped(corpus: tuple[Path, list[Pac
     assert skip.bad_clips() == ["clip-lost", "clip-lost"]
 
 
+def test_a_loader_names_what_it_has_left_out(corpus: tuple[Path, list[PackedClip]]):
+    folder, clips = corpus
+    lost = PackedClip("clip-lost", "train", "wind", "lost.mp4", 5, 25.0)
+    skip = ClipDataset(folder, [*clips, lost], View(25, 19), on_bad_clip="skip")
+    loader = make_loader(skip, ClipSampler(skip.lengths, batch_size=3, shuffle=False, seed=0), num_workers=1)
+    assert loader.skipped() == []
+    list(loader)
+    assert loader.skipped() == ["clip-lost"]
+
+
+def test_a_dead_worker_is_explained_and_nothing_else_is_touched(tmp_path: Path):
+    with pytest.raises(CorpusError, match=r"has died \(DataLoader worker \(pid 7\).*data.num_workers") as caught:
+        with dead_workers_explained(tmp_path):
+            raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed.\nmore")
+    assert "\n" not in str(caught.value) and str(tmp_path) in str(caught.value)
+    with pytest.raises(RuntimeError, match="shapes"), dead_workers_explained(tmp_path):
+        raise RuntimeError("shapes do not fit")
+    with dead_workers_explained(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("limit", [0, 61, 157])
+@pytest.mark.parametrize("batch_size", [2, 5, 13, 200])
+def test_no_batch_of_any_epoch_is_larger_than_foreseen(batch_size: int, limit: int):
+    for count, world_size in itertools.product((3, 7, 131), (1,) if limit == 61 else (1, 2)):
+        for rank in range(world_size):
+            sampler = ClipSampler(
+                LENGTHS[:count], batch_size=batch_size, shuffle=True, seed=2, max_frames_per_batch=limit,
+                min_clips=2, rank=rank, world_size=world_size,
+            )  # fmt: skip
+            assert sampler.frames() == sum(LENGTHS[:count])
+            largest = 0
+            for epoch in range(8):
+                sampler.set_epoch(epoch)
+                largest = max(largest, *(sum(LENGTHS[index] for index in batch) for batch in sampler))
+            assert largest <= sampler.largest_batch() <= sampler.frames()
+            if count <= batch_size and not limit and world_size == 1:
+                assert largest == sampler.largest_batch(), "where all clips are one batch it is exact"
+            if limit:
+                assert sampler.largest_batch() <= max(limit, max(LENGTHS[:count]))
+
+
 def test_features_are_loaded_the_same_way(corpus: tuple[Path, list[PackedClip]]):
     _, clips = corpus
     features = {clip.id: torch.full((clip.num_frames, 7), float(index)) for index, clip in enumerate(clips)}
     dataset = FeatureDataset(features, clips, level="frame_features")
     loader = make_loader(dataset, ClipSampler(dataset.lengths, batch_size=4, shuffle=True, seed=0))
     loader.set_epoch(2)
+    assert (loader.frames(), loader.largest_batch()) == (sum(dataset.lengths), sum(sorted(dataset.lengths)[-4:]))
     for batch in loader:
         assert batch.level == "frame_features"
         for name, rows in zip(batch.ids, batch.frames.split(batch.lengths.tolist()), strict=True):

@@ -1,0 +1,113 @@
+"""A sweep on the real command line, two seeds at two points: stopped, killed, resumed, and equal to single runs.
+
+The single runs are made in the nursery, where a start costs nothing; the sweep starts its own processes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.flow.nursery import STAGES, Nursery, hashes, lines_of, records
+
+SHORT = ("denoise.epochs=0", "finetune1.epochs=0", "finetune2.epochs=2")  # 3 steps of pre-training, 6 of fine-tuning
+SWEPT = "pretrain.pseudo_gloss_weight"
+POINTS = [(weight, seed) for weight in (1, 10) for seed in (3, 42)]
+
+
+def name(weight: int, seed: int) -> str:
+    return f"{SWEPT}={weight},seed={seed}"
+
+
+def sets(*changes: str) -> list[str]:
+    return [word for change in changes for word in ("--set", change)]
+
+
+class Started:
+    """The sweep in a process group of its own."""
+
+    def __init__(self, tiny: Any, runs: Path, *options: str) -> None:
+        words = ["sweep", *tiny.options, "--runs", runs, "--seeds", "3,42", "--grid", f"{SWEPT}=1,10"]
+        command = [sys.executable, "-m", "glossfree", *map(str, words), *sets(*SHORT), *options]
+        environment, pipe = {**os.environ, "OMP_NUM_THREADS": "1"}, subprocess.PIPE
+        self.process = subprocess.Popen(
+            command, env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+        )
+
+    def wait_for(self, run: Path, lines: int) -> None:
+        deadline = time.monotonic() + 120
+        while lines_of(run) < lines:
+            assert self.process.poll() is None and time.monotonic() < deadline, self.process.communicate()
+            time.sleep(0.002)
+
+    def ended(self) -> tuple[int, str, str]:
+        out, err = self.process.communicate(timeout=240)
+        return self.process.returncode, out, err
+
+
+def outcome(run: Path) -> dict[str, Any]:
+    """Weights by hash, records without times, predictions and scores."""
+    weights = {stage: hashes(run, stage) for stage in STAGES if (run / f"weights/{stage}.safetensors").exists()}
+    assert set(weights) == {"pretrain", "finetune2"}
+    files = {each: (run / each).read_bytes() for each in ("predictions.dev.jsonl", "scores.dev.json", "recipe.toml")}
+    return {**weights, **files, "records": records(run)}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="locks and process groups as Linux has them")
+def test_stopped_killed_and_resumed_a_sweep_is_its_single_runs(tiny: Any, nursery: Nursery, tmp_path: Path) -> None:
+    runs, single = tmp_path / "runs", tmp_path / "single"
+    folders = [runs / name(*point) for point in POINTS]
+
+    first = Started(tiny, runs)  # Ctrl-C in a terminal, in the second cell: to the sweep, and to the training as well
+    first.wait_for(folders[1], 4)
+    os.killpg(first.process.pid, signal.SIGINT)
+    code, out, err = first.ended()
+    assert (code, out) == (130, ""), err
+    assert err.splitlines()[-1].startswith("glossfree: ") and "--resume goes on" in err.splitlines()[-1]
+    assert "stopped and saved at step" in (folders[1] / "log.txt").read_text()
+    states = [cell["state"] for cell in json.loads((runs / "sweep.json").read_text())["cells"]]
+    assert states == ["done", "waiting", "waiting", "waiting"]
+
+    second = Started(tiny, runs, "--resume")  # killed in the third: its training goes on, alone
+    second.wait_for(folders[2], 2)
+    os.kill(second.process.pid, signal.SIGKILL)
+    second.process.wait(timeout=60)
+
+    code, out, err = Started(tiny, runs, "--resume", "--json").ended()
+    assert code == 0, err
+    found = json.loads(out)
+    assert [cell["state"] for cell in found["cells"]] == ["done"] * 4
+    trained = [(each / "log.txt").read_text().count("$ glossfree train") for each in folders]
+    assert trained == [1, 2, trained[2], 1] and trained[2] <= 2
+
+    for weight, seed in POINTS:
+        run = single / name(weight, seed)
+        changes = sets(*SHORT, f"{SWEPT}={weight}", f"seed={seed}")
+        assert nursery.run("train", *tiny.options, *changes, "--run", run) == 0, nursery.err
+        assert nursery.run("evaluate", run, "--split", "dev") == 0, nursery.err
+        assert outcome(runs / run.name) == outcome(run), run.name
+    scores = [json.loads((each / "scores.dev.json").read_text())["chrf"] for each in folders]
+    means = [row["chrf"]["mean"] for row in found["points"]]
+    assert means == pytest.approx([sum(scores[:2]) / 2, sum(scores[2:]) / 2])
+    assert len({json.dumps(records(each)[-1]) for each in folders}) == 4, "other seeds and weights, other runs"
+
+
+@pytest.mark.slow
+def test_a_cell_that_cannot_be_trained_is_told_and_the_next_is(tiny: Any, tmp_path: Path, call: Any) -> None:
+    words = ("--seeds", 0, "--grid", "finetune2.learning_rate=1e30,1e-3", *sets(*SHORT, "pretrain.epochs=0"))
+    done = call("sweep", *tiny.options, "--runs", tmp_path, *words)
+    assert done.code == 1, done.err
+    bad, good = done.out.splitlines()[2:4]
+    assert bad.split()[:3] == ["finetune2.learning_rate=1e+30", "dev", "0"]
+    assert good.split()[:3] == ["finetune2.learning_rate=0.001", "dev", "1"]
+    told = done.out.splitlines()[-1]
+    assert told.startswith("failed: finetune2.learning_rate=1e+30,seed=0: train: finetune2: "), told
+    assert "log.txt" in told
