@@ -114,18 +114,21 @@ class SignTranslator:
 
     def translate(self, path: str | Path) -> str:
         """A video file or a folder of frames -> its sentence. Raises ClipError if it cannot be read."""
-        return self.explain(path).text
+        return self.explain(path, num_tracks=0).text
 
     def explain(self, path: str | Path, *, num_hypotheses: int = 1, num_tracks: int = 10) -> Translation:
         """A video file or a folder of frames -> Translation with an n-best list and a pseudo-gloss timeline."""
         frames, num_frames, fps = self.read(Path(path))
         lengths = torch.tensor([len(frames)], device=self.device)
-        hypotheses = self.hypotheses(frames.to(self.device), lengths, num_hypotheses)[0]
+        with torch.no_grad():  # once, for sentence and timeline: nearly all of the time goes into it
+            segments = self.model.hierarchy.segments(frames.to(self.device), lengths)
+        rows, level = segments.pack(), "segment_features"
+        hypotheses = self.hypotheses(rows, segments.lengths, num_hypotheses, level)[0]
         return Translation(
             path=str(path),
             text=hypotheses[0].text,
             hypotheses=hypotheses,
-            tracks=self.tracks(frames.to(self.device), lengths, num_tracks)[0],
+            tracks=self.tracks(rows, segments.lengths, num_tracks, level)[0],
             num_frames=num_frames,
             frames=len(frames),
             fps=fps,
@@ -173,11 +176,13 @@ class SignTranslator:
         ]
 
     @torch.no_grad()
-    def tracks(self, frames: Tensor, lengths: Tensor, num_tracks: int) -> list[tuple[PseudoGlossTrack, ...]]:
-        """Packed frames and lengths (B,) -> for each clip its strongest pseudo-glosses over time (eqs 1-3)."""
+    def tracks(
+        self, frames: Tensor, lengths: Tensor, num_tracks: int, level: str = "frames"
+    ) -> list[tuple[PseudoGlossTrack, ...]]:
+        """Packed rows at `level` and lengths (B,) -> for each clip its strongest pseudo-glosses over time (eqs 1-3)."""
         if self.head is None or not num_tracks:
             return [() for _ in range(len(lengths))]
-        scores = self.head(self.model.hierarchy.segments(frames, lengths))
+        scores = self.head(self.model.hierarchy.segments(frames, lengths, level))
         tracks = []
         for clip, length in enumerate(scores.lengths.tolist()):
             strongest = scores.scores[clip].topk(min(num_tracks, len(self.pseudo_glosses)))
@@ -204,7 +209,7 @@ def restore(
     recipe: Recipe, tokenizer: SentenceTokenizer, tensors: dict[str, Tensor], *, where: str | Path
 ) -> tuple[TranslationModel, PseudoGlossHead | None]:
     """Recipe, tokenizer and tensors ("head." in front of the head's) -> modules. Raises ModelError if they differ."""
-    parts = assemble(recipe, len(tokenizer))
+    parts = assemble(recipe, len(tokenizer), to_be_loaded=True)
     parts.adapt()
     model = parts.translation()
     head_tensors = {name.removeprefix("head."): t for name, t in tensors.items() if name.startswith("head.")}

@@ -10,6 +10,7 @@ import torch
 from glossfree.assemble import LANGUAGE_TARGETS, VISION_TARGETS, Parts, assemble
 from glossfree.config import load_recipe
 from glossfree.models.language import TextEncoder
+from glossfree.models.weights import load, state
 
 V = 53
 
@@ -119,3 +120,21 @@ def test_a_kept_text_encoder_is_a_frozen_copy_that_is_handed_over(tiny: Any, ave
     own = {parameter.data_ptr() for parameter in parts.mbart.parameters()}
     assert not own & {parameter.data_ptr() for parameter in encoder.parameters()}
     assert parts.text_encoder is None and parts.pretraining(torch.ones(5, 11)).text_encoder is None
+
+
+def test_what_is_loaded_next_is_not_drawn_first(tiny: Any) -> None:
+    """Constants (positions, normalisation) are there all the same: loaded, the model is the one that was saved."""
+    recipe = load_recipe(tiny.recipe)
+    drawn = assemble(recipe, 53).translation()
+    state_before = torch.get_rng_state()
+    parts = assemble(recipe, 53, to_be_loaded=True)
+    with torch.no_grad():
+        for parameter in (*parts.visual.parameters(), *parts.temporal.parameters(), *parts.mbart.parameters()):
+            parameter.fill_(float("nan"))
+    loaded = parts.translation()
+    load(loaded, {name: tensor.clone() for name, tensor in state(drawn).items()})
+    frames = torch.randint(0, 256, (5, 3, 24, 24), dtype=torch.uint8)
+    lengths, labels = torch.tensor([3, 2]), torch.tensor([[5, 6, 2, 40], [7, 2, 40, -100]])
+    assert torch.equal(drawn.eval()(frames, lengths, labels), loaded.eval()(frames, lengths, labels))
+    torch.set_rng_state(state_before)
+    assert float(assemble(recipe, 53).temporal.output.weight.detach().std()) > 0.01, "and afterwards all is drawn again"

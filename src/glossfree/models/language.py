@@ -48,7 +48,9 @@ def mbart(
         forced_eos_token_id=None,  # a sentence cut at the token limit must not look finished
         attn_implementation="sdpa",
     )
-    return MBartForConditionalGeneration(config)
+    model = MBartForConditionalGeneration(config)
+    model.tie_weights()  # its constructor leaves that out where it is told to draw no weights
+    return model
 
 
 def shift_right(labels: Tensor, pad_id: int = PAD_ID) -> Tensor:
