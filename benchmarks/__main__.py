@@ -13,7 +13,18 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import ablation, attention, cached_features, decoding, formats, full_size, loader, real_input, step
+from benchmarks import (
+    ablation,
+    attention,
+    cached_features,
+    decoding,
+    engine,
+    formats,
+    full_size,
+    loader,
+    real_input,
+    step,
+)
 
 ROOT = Path(__file__).parents[1]
 BENCHMARKS: dict[str, tuple[Callable[[], str], str]] = {
@@ -26,6 +37,7 @@ BENCHMARKS: dict[str, tuple[Callable[[], str], str]] = {
     "attention": (attention.run, "docs/benchmarks.md"),
     "decoding": (decoding.run, "docs/benchmarks.md"),
     "cached_features": (cached_features.run, "docs/benchmarks.md"),
+    "engine": (engine.run, "docs/benchmarks.md"),
 }
 
 

@@ -33,17 +33,22 @@ class Worker:
         self.process = subprocess.Popen(
             self.command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
-        self._answer()
+        self.answer()
 
     def once(self) -> dict[str, Any]:
         """One piece of work -> what the process says of it."""
+        self.ask()
+        return self.answer()
+
+    def ask(self) -> None:
+        """Let it begin a piece of work."""
         assert self.process.stdin is not None
         with suppress(BrokenPipeError):  # the missing answer says so
             self.process.stdin.write("\n")
             self.process.stdin.flush()
-        return self._answer()
 
-    def _answer(self) -> dict[str, Any]:
+    def answer(self) -> dict[str, Any]:
+        """What it says of the work that it was asked for, when it is done."""
         assert self.process.stdout is not None
         answer = self.process.stdout.readline()
         if not answer:

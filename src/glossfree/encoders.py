@@ -54,14 +54,18 @@ def load_backbone(backbone: nn.Module, source: Path) -> Census:
     return load_dinov2(backbone, source)
 
 
+def backbone_tensors(path: Path) -> dict[str, Tensor]:
+    """The weights of a stage that sees video, or of a model -> those of the backbone as it was trained, by name."""
+    tensors, _ = load_tensors(path)
+    return {name.removeprefix(PREFIX): tensor for name, tensor in tensors.items() if name.startswith(PREFIX)}
+
+
 def _trained(source: Path) -> dict[str, Tensor]:
     """The backbone of a run or model folder, plain, by name."""
     recipe = load_recipe(source / RECIPE)
     (path,) = encoder_files(source)
-    tensors, _ = load_tensors(path)
     visual = visual_encoder(recipe)
     adapt_vision(visual, recipe)
-    mine = {name.removeprefix(PREFIX): tensor for name, tensor in tensors.items() if name.startswith(PREFIX)}
-    load(visual.backbone, mine, where=str(path))
+    load(visual.backbone, backbone_tensors(path), where=str(path))
     merge_lora(visual.backbone)
     return state(visual.backbone)

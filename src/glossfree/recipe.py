@@ -153,6 +153,12 @@ class StageConfig(BaseModel):
                                  "only where nothing below it trains, and without augmentation")  # fmt: skip
 
 
+class LastStageConfig(StageConfig):
+    """The second stage of fine-tuning."""
+
+    epochs: int = value(200, "stated", "epochs; 0 skips the stage", ge=0)
+
+
 class TextStageConfig(StageConfig):
     """mBART's denoising on the training sentences, where no pretrained mBART is at hand."""
 
@@ -219,7 +225,7 @@ class Recipe(Section):
     denoise: TextStageConfig = TextStageConfig()
     pretrain: PretrainConfig = PretrainConfig()
     finetune1: StageConfig = StageConfig()
-    finetune2: StageConfig = StageConfig(epochs=200)
+    finetune2: LastStageConfig = LastStageConfig()
     training: TrainingConfig = TrainingConfig()
     decode: DecodeConfig = DecodeConfig()
     scores: ScoresConfig = ScoresConfig()

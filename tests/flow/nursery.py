@@ -50,9 +50,7 @@ class Nursery:
         )
         self.folder = folder  # where children write what they say
 
-    def start(
-        self, *arguments: object, kill: Moment | None = None, seen: Path | None = None, largest: int = 0
-    ) -> int:
+    def start(self, *arguments: object, kill: Moment | None = None, seen: Path | None = None, largest: int = 0) -> int:
         """A child's process id. `kill`: when it dies; `seen`: a file for the clips of each step, one line each;
         `largest`: bytes of a file, beyond which writing fails."""
         order = {

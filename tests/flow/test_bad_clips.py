@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from tests.flow.nursery import Moment, Nursery, order_of, records
+from tests.flow.test_processes import together
 from tests.flow.test_stopped import children_of, in_a_group, wait_for
 
 from glossfree.training.run import load_tensors
@@ -88,6 +89,29 @@ def test_bad_clips_are_left_out_counted_and_named_at_the_end_of_each_stage(
 def clips_of(line: str) -> list[str]:
     """A line of `seen` -> the ids in it."""
     return [clip for batch in json.loads(line.partition(":")[2].replace("'", '"')) for clip in batch]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("overrides", [(), (SKIP,), ("pretrain.learning_rate=1e30", "pretrain.epochs=5")])
+def test_of_two_processes_both_end_in_one_line_or_leave_out_the_same(
+    tiny: Any, with_bad: tuple[Path, dict[str, Path]], tmp_path: Path, overrides: tuple[str, ...]
+) -> None:
+    corpus, bad = with_bad if len(overrides) < 2 else (tiny.corpus, {})
+    ended = together(2, *train(tiny, corpus, tmp_path / "run", *overrides))
+    lines = [line for _, _, err in ended for line in err.splitlines() if line.startswith("glossfree: ")]
+    assert "Traceback" not in ended[0][2] + ended[1][2]
+    if overrides == (SKIP,):
+        assert [code for code, _, _ in ended] == [0, 0] and lines == []
+        found = json.loads((tmp_path / "run/skipped_clips.json").read_text())
+        assert found == {stage: {clip: str(path) for clip, path in bad.items()} for stage in STAGES}
+        assert "2 of 12 training clips" in ended[0][2] and "training clips" not in ended[1][2]
+        return
+    assert [code for code, _, _ in ended] == [2, 2] and len(lines) == 2, ended
+    if overrides:
+        assert all("loss is nan with clips" in line for line in lines)
+    else:
+        assert sum(any(clip in line for clip in bad) for line in lines) >= 1
+        assert all("cannot be read" in line or "another of the processes" in line for line in lines)
 
 
 def test_what_was_left_out_before_a_kill_is_counted_too(

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from tests.flow.nursery import STAGES, Nursery, hashes, lines_of, records
 
-SHORT = ("denoise.epochs=0", "finetune1.epochs=0", "finetune2.epochs=2")  # 3 steps of pre-training, 6 of fine-tuning
+SHORT = ("denoise.epochs=0", "finetune1.epochs=0", "finetune2.epochs=4")  # 3 steps of pre-training, 12 of fine-tuning
 SWEPT = "pretrain.pseudo_gloss_weight"
 POINTS = [(weight, seed) for weight in (1, 10) for seed in (3, 42)]
 
@@ -67,7 +67,7 @@ def test_stopped_killed_and_resumed_a_sweep_is_its_single_runs(tiny: Any, nurser
     folders = [runs / name(*point) for point in POINTS]
 
     first = Started(tiny, runs)  # Ctrl-C in a terminal, in the second cell: to the sweep, and to the training as well
-    first.wait_for(folders[1], 4)
+    first.wait_for(folders[1], 6)
     os.killpg(first.process.pid, signal.SIGINT)
     code, out, err = first.ended()
     assert (code, out) == (130, ""), err
@@ -86,7 +86,7 @@ def test_stopped_killed_and_resumed_a_sweep_is_its_single_runs(tiny: Any, nurser
     found = json.loads(out)
     assert [cell["state"] for cell in found["cells"]] == ["done"] * 4
     trained = [(each / "log.txt").read_text().count("$ glossfree train") for each in folders]
-    assert trained == [1, 2, trained[2], 1] and trained[2] <= 2
+    assert trained == [1, 2, 1, 1]
 
     for weight, seed in POINTS:
         run = single / name(weight, seed)

@@ -163,6 +163,7 @@ def test_all_problems_are_reported_at_once_with_the_file(tmp_path: Path) -> None
         ({"temporal": {"downsample_after": 5}}, ["temporal.downsample_after", "temporal.num_layers"]),
         ({"pretrain": {"batch_size": 1}}, ["pretrain.batch_size 1", "negatives"]),
         ({"language": {"weights": "mbart-large-cc25"}}, ["language.weights", "text.tokenizer"]),
+        ({"vision": {"features": "cached"}}, ['vision.train = "none"', "pretrain.augment", "finetune2.augment"]),
     ],
 )
 def test_fields_that_contradict_each_other_are_both_named(tables: dict[str, Any], pieces: list[str]) -> None:
@@ -211,3 +212,13 @@ def test_every_value_has_its_dotted_key() -> None:
     found = flat(recipe)
     assert list(found) == list(fields())
     assert (found["seed"], found["data.stride"], found["pseudo_glosses.splits"]) == (3, 2, ("train",))
+
+
+def test_a_setting_of_a_stage_leaves_its_other_defaults_alone() -> None:
+    """Each stage has its own number of epochs, whatever else of it is set."""
+    plain = load_recipe("hfa-phoenix14t")
+    stages = ("denoise", "pretrain", "finetune1", "finetune2")
+    assert [getattr(plain, stage).epochs for stage in stages] == [0, 100, 100, 200]
+    for stage in stages:
+        changed = load_recipe("hfa-phoenix14t", [f"{stage}.batch_size=9"])
+        assert differences(plain, changed) == [f"{stage}.batch_size: 16, now 9"]

@@ -15,9 +15,10 @@ import torch
 from glossfree.commands.glosses import glosses
 from glossfree.config import load_recipe
 from glossfree.corpora.manifest import Manifest
-from glossfree.errors import CorpusError, RecipeError
+from glossfree.errors import ClipError, CorpusError, RecipeError
 from glossfree.material import Material, gather, view_of
 from glossfree.text.tokenizer import SentenceTokenizer
+from glossfree.video.features import FeatureStore
 
 
 def material_of(tiny: Any, *overrides: str, corpus: Path | None = None) -> Material:
@@ -154,6 +155,31 @@ def test_a_clip_without_features_is_left_out_in_training_where_the_recipe_says_s
         with pytest.raises(ValueError, match="1 clips have no features"):
             strict = material if not training else material_of(tiny)
             strict.feature_loader(split, material.recipe.finetune1, features, training=training)
+
+
+def test_with_stored_features_no_video_is_opened_and_the_plan_stays_the_same(tiny: Any, tmp_path: Path) -> None:
+    """The same clips in the same order with the same targets; rows in place of frames."""
+    corpus = copy_without(tiny, tmp_path, "nothing")
+    material = material_of(tiny, "data.on_bad_clip=skip", corpus=corpus)
+    store = FeatureStore(corpus, "key", 6, "make them")
+    for clip in material.manifest:
+        store.write(clip, torch.randn(clip.num_frames, 6), "stamp")
+    expected = list(material.clip_loader("train", material.recipe.pretrain, training=True))
+    shutil.rmtree(corpus / "clips")
+    stored = replace(material, store=store)
+    found = list(stored.clip_loader("train", material.recipe.pretrain, training=True))
+    for video, rows in zip(expected, found, strict=True):
+        assert rows.level == "backbone_features" and rows.frames.shape == (len(video.frames), 6)
+        assert (rows.ids, rows.texts) == (video.ids, video.texts) and torch.equal(rows.lengths, video.lengths)
+        assert torch.equal(rows.labels, video.labels) and torch.equal(rows.gloss_targets, video.gloss_targets)
+    assert {batch.gloss_targets for batch in stored.clip_loader("test", material.recipe.finetune2)} == {None}
+    first = material.clips("train")[0]
+    store.drop(first)
+    for options in ({"training": True}, {"may_skip": True}):
+        loader = stored.clip_loader("train", material.recipe.pretrain, **options)
+        assert loader.skipped() == [first.id] and sum(len(batch) for batch in loader) == 11
+    with pytest.raises(ClipError, match=f"clip {first.id} .* -> make them"):
+        list(stored.clip_loader("train", material.recipe.pretrain))
 
 
 @pytest.mark.parametrize("split", ["train", "dev"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -12,22 +13,26 @@ import torch
 
 from glossfree import __version__
 from glossfree.assemble import Parts, visual_encoder
-from glossfree.config import load_recipe
+from glossfree.config import flat, load_recipe
 from glossfree.corpora.manifest import Manifest, PackedClip
 from glossfree.device import best_device
-from glossfree.encoders import RECIPE, encoder_files, is_ours, load_backbone
-from glossfree.errors import ClipError, RecipeError
+from glossfree.encoders import RECIPE, backbone_tensors, encoder_files, is_ours, load_backbone
+from glossfree.errors import ClipError, RecipeError, RunError
 from glossfree.hub import WEIGHTS, folder_of
 from glossfree.material import Material, check_frame_size, view_of
 from glossfree.models.vision import VisualEncoder
 from glossfree.models.weights import digest, fingerprint, state
 from glossfree.progress import Console
 from glossfree.recipe import Recipe
+from glossfree.training.run import Run
 from glossfree.video.dataset import ClipDataset
 from glossfree.video.features import FeatureStore, features_key, stamps
 from glossfree.video.sampler import dead_workers_explained
 
 LIGHT = "hfa-phoenix14t-light"
+# what decides whether weights fit, and what they see
+SIZES = ("backbone", "hidden_size", "num_layers", "num_heads", "mlp_ratio", "patch_size", "image_size")
+KEYS = ("data.frame_size", "data.crop_size", *(f"vision.{name}" for name in SIZES))
 
 
 @dataclass(frozen=True)
@@ -61,38 +66,38 @@ def features(
     ours, else of the light recipe. Raises ModelError, RecipeError, CorpusError (full disk).
     """
     source = folder_of(encoder, WEIGHTS)
-    chosen = load_recipe(recipe or (source / RECIPE if is_ours(source) else LIGHT), overrides)
+    chosen = load_recipe(recipe or _usual_recipe(source), overrides)
     manifest = Manifest.load(corpus)
     check_frame_size(chosen, manifest)
     visual = visual_encoder(chosen)
     load_backbone(visual.backbone, source)
     store = store_of(chosen, manifest.folder, visual, encoder)
-    store.describe(
-        {
-            "encoder": encoder,
-            "files": {file.name: digest(file) for file in encoder_files(source)},
-            "backbone": chosen.vision.backbone,
-            "weights": fingerprint(state(visual.backbone)),
-            "width": chosen.vision.hidden_size,
-            "frame_size": chosen.data.frame_size,
-            "crop_size": chosen.data.crop_size,
-            "glossfree": __version__,
-        }
-    )
+    about = {
+        "encoder": encoder,
+        "files": {file.name: digest(file) for file in encoder_files(source)},
+        "weights": fingerprint(state(visual.backbone)),
+        "width": store.width,
+        **{key.partition(".")[2]: value for key, value in flat(chosen).items() if key in KEYS},
+        "glossfree": __version__,
+    }
+    store.begin(about)
     marks = stamps(manifest.folder, manifest.clips)
     due = [clip for clip in manifest.clips if not store.has(clip, marks[clip.id])]
-    bad, frames, begun = [], 0, time.perf_counter()
+    bad: dict[str, str] = {}
+    frames, begun = 0, time.perf_counter()
     with dead_workers_explained(manifest.folder), console.progress("features", len(due)) as advance:
         for clip, rows in _seen(chosen, manifest, due, visual):
             if isinstance(rows, ClipError):
-                bad.append(str(rows))
+                store.drop(clip)
+                bad[clip.id] = str(rows)
             else:
                 store.write(clip, rows, marks[clip.id])
                 frames += len(rows)
             advance(1)
+    store.describe(about, {clip: marks[clip] for clip in bad})
     speed = frames / max(time.perf_counter() - begun, 1e-9)
     written, kept = len(due) - len(bad), len(manifest.clips) - len(due)
-    return FeaturesReport(str(store.folder), written, kept, tuple(bad), chosen.vision.hidden_size, speed)
+    return FeaturesReport(str(store.folder), written, kept, tuple(bad.values()), store.width, speed)
 
 
 def _seen(recipe: Recipe, manifest: Manifest, clips: Sequence[PackedClip], visual: VisualEncoder) -> Any:
@@ -123,18 +128,43 @@ def store_of(recipe: Recipe, corpus: Path, visual: VisualEncoder, encoder: str) 
     """Where the features of these weights and this preprocessing lie."""
     weights = fingerprint(state(visual.backbone))
     key = features_key(weights, recipe.data.frame_size, recipe.data.crop_size)
-    return FeatureStore(corpus, key, f"make them: glossfree features {corpus} --encoder {encoder}")
+    usual, wanted = flat(load_recipe(_usual_recipe(Path(encoder)))), flat(recipe)
+    changes = [f"--set {name}={wanted[name]}" for name in KEYS if wanted[name] != usual[name]]
+    command = ["glossfree features", shlex.quote(str(corpus)), "--encoder", shlex.quote(encoder), *changes]
+    return FeatureStore(corpus, key, recipe.vision.hidden_size, f"make them: {' '.join(command)}")
 
 
-def stored_features(recipe: Recipe, material: Material, parts: Parts) -> FeatureStore:
-    """The store that a recipe with cached features trains from. Raises RecipeError: no weights named; CorpusError:
-    features of a clip that are missing, or older than the clip."""
-    if not recipe.vision.weights:
+def _usual_recipe(source: Path) -> str | Path:
+    """The recipe whose sizes and crop are taken where none is named."""
+    return source / RECIPE if is_ours(source) else LIGHT
+
+
+def check_weights_named(recipe: Recipe) -> None:
+    """Raise RecipeError if features of no weights in particular are asked for: no shipped recipe can name them."""
+    if recipe.vision.features == "cached" and not recipe.vision.weights:
         raise RecipeError(
             'vision.features is "cached", and vision.weights names no weights',
             where=recipe.name,
             remedy="name those that the features were made with: --set vision.weights=FOLDER",
         )
-    store = store_of(recipe, material.manifest.folder, parts.visual, recipe.vision.weights)
-    store.check([*material.clips("train"), *material.clips("dev")])
+
+
+def stored_features(recipe: Recipe, material: Material, parts: Parts, start: Run | None = None) -> FeatureStore:
+    """The store that a recipe with cached features trains from, as `parts` have their backbone.
+
+    Raises CorpusError: features of a clip that are missing, or older than the clip; RunError: `start` is a run whose
+    pre-training saw with another backbone, which its weights would put in the place of this one.
+    """
+    folder, encoder = material.manifest.folder, recipe.vision.weights
+    store = store_of(recipe, folder, parts.visual, encoder)
+    if start is not None and start.weights("pretrain").is_file():
+        path = start.weights("pretrain")
+        if fingerprint(backbone_tensors(path)) != fingerprint(state(parts.visual.backbone)):
+            raise RunError(
+                f"its backbone is not that of {encoder}, which the features were made with",
+                where=path,
+                remedy=f"features of its own: --encoder {start.folder}, then --set vision.weights={start.folder}",
+            )
+    store.check(material.clips("train"), recipe.data.on_bad_clip)
+    store.check(material.clips("dev"))
     return store

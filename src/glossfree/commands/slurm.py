@@ -64,7 +64,7 @@ def submit(work: Sequence[CellRun], settings: Slurm, runs: Path, *, again: bool,
     `again`: also cells whose job has ended without scores. Raises RunError without submitit or SLURM, and for an
     option that there is none of.
     """
-    submitit = _submitit()
+    submitit = the_submitit()
     executor = None
     outcomes = []
     for run in work:
@@ -102,7 +102,8 @@ def _collected(submitit: Any, run: CellRun, runs: Path) -> Outcome | None:
     return {"state": FAILED, "job": last["job"], "problem": problem}
 
 
-def _submitit() -> Any:
+def the_submitit() -> Any:
+    """The package. Raises RunError where it is not installed."""
     try:
         import submitit
     except ImportError as error:

@@ -16,7 +16,7 @@ from typing import Any
 
 from glossfree.commands.cell_run import DONE, FAILED, WANTED, CellRun, Outcome
 from glossfree.commands.cells import Cell, cells_of, shown
-from glossfree.commands.slurm import Slurm, submit
+from glossfree.commands.slurm import Slurm, submit, the_submitit
 from glossfree.config import differences, load_recipe
 from glossfree.corpora.manifest import MANIFEST, Manifest
 from glossfree.errors import RecipeError, RunError
@@ -115,6 +115,8 @@ def sweep(
         remedy = "call it without accelerate or torchrun, and with --processes"
         raise RunError("starts its processes itself", where="sweep", remedy=remedy)
     check_trackers(track)
+    if slurm is not None:
+        the_submitit()
     cells = cells_of(recipe, overrides, seeds, grid)
     splits = ("dev", "test") if test else ("dev",)
     manifest = Manifest.load(corpus)

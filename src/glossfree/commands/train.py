@@ -9,7 +9,7 @@ from pathlib import Path
 
 from glossfree.advice import advice
 from glossfree.assemble import assemble
-from glossfree.commands.features import stored_features
+from glossfree.commands.features import check_weights_named, stored_features
 from glossfree.config import load_recipe
 from glossfree.errors import RunError
 from glossfree.material import gather
@@ -91,6 +91,7 @@ def run_stages(
     `track`: trackers by name (see training.trackers). Raises RunError, before anything is read, if one is not there.
     """
     check_trackers(track)
+    check_weights_named(recipe)
     if not any(getattr(recipe, stage).epochs for stage in stages):
         raise RunError("every stage has 0 epochs", where=recipe.name, remedy="set epochs in the recipe")
     begun, group = time.perf_counter(), Processes.launched()
@@ -114,7 +115,7 @@ def run_stages(
     parts = assemble(recipe, len(material.tokenizer))
     weights = load_sources(parts, sources, material.kept_ids, console)
     if recipe.vision.features == "cached":
-        material = replace(material, store=stored_features(recipe, material, parts))
+        material = replace(material, store=stored_features(recipe, material, parts, begin))
     facts: dict[str, object] = {"start": None if start is None else str(start.resolve()), "weights": weights}
     group.wait()  # until all have seen what was there before
     opened = start_run(run, recipe, material, resume=resume, facts=facts) if group.is_main else Run(run)

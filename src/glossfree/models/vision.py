@@ -7,7 +7,7 @@ N packed frames, W width of the backbone, D temporal width. A backbone is a modu
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +40,13 @@ class VisualEncoder(nn.Module):
         shift = torch.tensor([-mean / std for mean, std in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)])
         self.scale = nn.Buffer(scale, persistent=False)
         self.shift = nn.Buffer(shift.view(1, 3, 1, 1), persistent=False)
+
+    def train(self, mode: bool = True) -> Self:
+        """As of any module; but a backbone of which nothing trains evaluates: BatchNorm in it keeps its statistics."""
+        super().train(mode)
+        if not any(parameter.requires_grad for parameter in self.backbone.parameters()):
+            self.backbone.eval()
+        return self
 
     def forward(self, frames: Tensor) -> Tensor:
         """(N, 3, H, W) uint8 -> (N, D)."""

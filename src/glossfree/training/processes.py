@@ -6,13 +6,34 @@ With one process everything is itself, and nothing is sent. All processes must m
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from accelerate import PartialState
 from torch import Tensor, distributed, nn
+
+from glossfree.errors import RunError
+
+
+@contextmanager
+def lost_explained() -> Iterator[None]:
+    """Inside, another process that has ended is a RunError: what it ended for is in its own output.
+
+    NCCL has an error of its own for it; gloo raises RuntimeError, and its name is in the text.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, distributed.DistError) and "gloo" not in str(error):
+            raise
+        raise RunError(
+            "another of the processes that train together has ended",
+            where="accelerate launch",
+            remedy="its own message says why; then --resume",
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -45,14 +66,16 @@ class Processes:
         """The same tensor of each process -> their sum."""
         if self.size > 1:
             values = values.clone()
-            distributed.all_reduce(values)
+            with lost_explained():
+                distributed.all_reduce(values)
         return values
 
     def most(self, values: Tensor) -> Tensor:
         """The same tensor of each process -> the largest of each value."""
         if self.size > 1:
             values = values.clone()
-            distributed.all_reduce(values, op=distributed.ReduceOp.MAX)
+            with lost_explained():
+                distributed.all_reduce(values, op=distributed.ReduceOp.MAX)
         return values
 
     def rows(self, own: Tensor) -> tuple[Tensor, int]:
@@ -65,7 +88,8 @@ class Processes:
         padded = own.new_zeros(max(numbers), *own.shape[1:])
         padded[: len(own)] = own
         parts = [torch.empty_like(padded) for _ in numbers]
-        distributed.all_gather(parts, padded)
+        with lost_explained():
+            distributed.all_gather(parts, padded)
         return torch.cat([part[:n] for part, n in zip(parts, numbers, strict=True)]), sum(numbers[: self.rank])
 
     def objects(self, own: Any) -> list[Any]:
@@ -73,13 +97,15 @@ class Processes:
         if self.size == 1:
             return [own]
         found: list[Any] = [None] * self.size
-        distributed.all_gather_object(found, own)
+        with lost_explained():
+            distributed.all_gather_object(found, own)
         return found
 
     def wait(self) -> None:
         """Go on when all have come here."""
         if self.size > 1:
-            distributed.barrier()
+            with lost_explained():
+                distributed.barrier()
 
     def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Put the sum of all processes' gradients in place of one's own; none stays none where nobody has one."""
@@ -89,6 +115,7 @@ class Processes:
         there = self.sum(torch.tensor([int(p.grad is not None) for p in chosen], device=chosen[0].device)).tolist()
         moved = [p for p, count in zip(chosen, there, strict=True) if count]
         flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in moved])
-        distributed.all_reduce(flat)
+        with lost_explained():
+            distributed.all_reduce(flat)
         for parameter, total in zip(moved, torch.split(flat, [p.numel() for p in moved]), strict=True):
             parameter.grad = total.view_as(parameter)

@@ -145,7 +145,7 @@ class FeatureStore:
         counted = [f"{len(names)} clips {what} ({_some(names)})" for what, names in kinds.items() if names]
         if counted:
             # the same command cannot read them either
-            mend = f"pack them again with glossfree prepare, or data.on_bad_clip = \"skip\"; then {self.remedy}"
+            mend = f'pack them again with glossfree prepare, or data.on_bad_clip = "skip"; then {self.remedy}'
             remedy = mend if kinds["could not be read"] else self.remedy
             raise CorpusError(" and ".join(counted), where=self.folder, remedy=remedy)
 
@@ -183,10 +183,10 @@ class StoredFeatures(Dataset[ClipItem]):
         gloss_targets: Mapping[str, np.ndarray] | None = None,
         on_bad_clip: OnBadClip = "stop",
     ) -> None:
-        skipped = [clip for clip in clips if not store.path(clip).is_file()] if on_bad_clip == "skip" else []
-        self._missing = [clip.id for clip in skipped]
+        may_skip = on_bad_clip == "skip"
+        self._missing = [clip.id for clip in clips if may_skip and not store.path(clip).is_file()]
         self.store, self.folder = store, store.corpus
-        self.clips = tuple(clip for clip in clips if clip not in skipped)
+        self.clips = tuple(clip for clip in clips if clip.id not in self._missing)
         self.stride, self.max_frames = stride, max_frames
         self.lengths = [sampled_length(clip.num_frames, stride, max_frames) for clip in self.clips]
         self.targets = Targets(self.clips, encode, gloss_targets)

@@ -126,18 +126,24 @@ class ClipSampler(Sampler[list[int]]):
         return steps if self.shuffle else steps[self.rank :: self.world_size]
 
     def _batches_of(self, step: list[int]) -> list[list[int]]:
-        """What this process reads of a step: its share, the clips rank, rank + world_size ... by length, in as many
-        batches as the share that needs most of them (processes meet in every batch)."""
+        """What this process reads of a step: its share, the clips rank, rank + world_size ... by length.
+
+        Processes meet in every batch, so all have as many as the share that needs most; but none has more than its
+        clips, and then the limit on frames gives way (a last step with hardly a clip for each).
+        """
         if not self.shuffle or self.world_size == 1:
             return self._in_batches(step)
         longest_first = sorted(step, key=lambda index: -self.lengths[index])
-        shares = [self._in_batches(longest_first[rank :: self.world_size]) for rank in range(self.world_size)]
-        own, number = shares[self.rank], max(map(len, shares))
-        while len(own) < number and max(map(len, own)) > 1:
+        clips = [longest_first[rank :: self.world_size] for rank in range(self.world_size)]
+        shares = [self._in_batches(share) for share in clips]
+        number = min(max(map(len, shares)), min(map(len, clips)))
+        own = shares[self.rank]
+        while len(own) < number:
             largest = max(own, key=len)
             own = [*(batch for batch in own if batch is not largest), largest[::2], largest[1::2]]
-        if len(own) < number:
-            raise ValueError(f"{self.max_frames_per_batch} frames are too few for {self.world_size} processes")
+        while len(own) > number:
+            *rest, last, smallest = sorted(own, key=lambda batch: -self.lengths[batch].sum())
+            own = [*rest, [*last, *smallest]]
         return own
 
     def _in_batches(self, clips: list[int]) -> list[list[int]]:

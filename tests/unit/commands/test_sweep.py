@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from glossfree.commands import sweep as module
 from glossfree.commands.cell_run import CellRun
+from glossfree.commands.slurm import Slurm
 from glossfree.commands.sweep import sweep
 from glossfree.config import load_recipe
 from glossfree.errors import CorpusError, Interrupted, RecipeError, RunError
@@ -150,6 +152,9 @@ def test_what_cannot_be_swept_is_refused_at_once(
         start(tiny, tmp_path / "runs", corpus=tmp_path)
     with pytest.raises(RunError, match="no such tracker"):
         start(tiny, tmp_path / "runs", track=["paper"])
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    with pytest.raises(RunError, match="pip install"):
+        start(tiny, tmp_path / "runs", slurm=Slurm())
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(RunError, match="--processes"):
         start(tiny, tmp_path / "runs")

@@ -68,11 +68,31 @@ def test_every_level_of_entry_leads_to_the_same_video_features(frames: torch.Ten
     levels = hierarchy(frames, LENGTHS)
     from_frames = hierarchy(levels.frame.pack(), LENGTHS, "frame_features")
     from_segments = hierarchy(levels.segment.pack(), levels.segment.lengths, "segment_features")
+    from_backbone = hierarchy(hierarchy.visual.look(frames), LENGTHS, "backbone_features")
     assert from_segments.frame is None
-    for other in (from_frames, from_segments):
+    torch.testing.assert_close(from_backbone.frame.pack(), levels.frame.pack(), rtol=0, atol=1e-5)
+    for other in (from_backbone, from_frames, from_segments):
         torch.testing.assert_close(other.segment.pack(), levels.segment.pack(), rtol=0, atol=1e-5)
         torch.testing.assert_close(other.video.pack(), levels.video.pack(), rtol=0, atol=1e-5)
     torch.testing.assert_close(hierarchy.segments(frames, LENGTHS).pack(), levels.segment.pack())
+
+
+def test_what_stands_above_the_backbone_learns_from_rows_as_from_frames(frames: torch.Tensor) -> None:
+    """Gradients of the linear layer, BatchNorm and the segment level, with BatchNorm's statistics of the batch."""
+    hierarchy = build()
+    hierarchy.visual.norm.train()
+    names = ("visual.projection", "visual.norm", "temporal")
+    found = []
+    with torch.no_grad():
+        rows = hierarchy.visual.look(frames)
+    for given, level in ((frames, "frames"), (rows, "backbone_features")):
+        hierarchy.zero_grad()
+        hierarchy.segments(given, LENGTHS, level).pack().pow(2).sum().backward()
+        found.append({name: p.grad for name, p in hierarchy.named_parameters() if name.startswith(names)})
+    assert len(found[0]) > 10
+    for name, gradient in found[0].items():
+        torch.testing.assert_close(found[1][name], gradient, rtol=1e-4, atol=1e-4, msg=name)
+    assert all(p.grad is None for p in hierarchy.visual.backbone.parameters()), "rows lead no further down"
 
 
 def test_an_unknown_level_is_refused(frames: torch.Tensor) -> None:

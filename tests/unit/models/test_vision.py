@@ -7,7 +7,9 @@ import torch
 from transformers import Dinov2Config, Dinov2Model
 
 from glossfree.models.adapters import add_lora
+from glossfree.models.convnet import convnet
 from glossfree.models.vision import IMAGENET_MEAN, IMAGENET_STD, Dinov2ClassToken, VisualEncoder, dinov2
+from glossfree.models.weights import state
 
 WIDTH, BLOCKS, HEADS, PATCH = 30, 4, 5, 14
 TARGETS = ["qkv", "proj", "fc1", "fc2"]
@@ -107,6 +109,25 @@ def test_features_are_batch_normalised_in_training_and_constant_in_evaluation() 
     torch.testing.assert_close(features.mean(dim=0), torch.zeros(10), rtol=0, atol=1e-4)
     encoder.eval()
     torch.testing.assert_close(encoder(frames)[2:5], encoder(frames[2:5]), rtol=0, atol=1e-5)
+
+
+def test_a_backbone_of_which_nothing_trains_evaluates() -> None:
+    """Its BatchNorm neither looks at the batch nor moves; what stands above it does both."""
+    torch.manual_seed(0)
+    encoder = VisualEncoder(convnet(12, 2, 3, 2, 7, 21), 12, 10)
+    frames = torch.randint(0, 256, (9, 3, 21, 21), dtype=torch.uint8)
+    before = {name: tensor.clone() for name, tensor in state(encoder).items()}
+    encoder.train()(frames)
+    moved = {name for name, tensor in state(encoder).items() if not torch.equal(tensor, before[name])}
+    assert any(name.startswith("backbone.") for name in moved), "while it trains"
+    encoder.backbone.requires_grad_(False)
+    frozen = {name: tensor.clone() for name, tensor in state(encoder).items()}
+    torch.testing.assert_close(encoder.train().look(frames)[3:7], encoder.look(frames[3:7]), rtol=0, atol=1e-5)
+    encoder(frames)
+    moved = {name for name, tensor in state(encoder).items() if not torch.equal(tensor, frozen[name])}
+    assert moved == {"norm.running_mean", "norm.running_var", "norm.num_batches_tracked"} & set(frozen)
+    encoder.backbone.requires_grad_(True)
+    assert encoder.train().backbone.training and not encoder.eval().backbone.training
 
 
 def test_the_mask_token_never_trains() -> None:

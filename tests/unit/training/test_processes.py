@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
-from torch import nn
+from torch import distributed, nn
 
-from glossfree.training.processes import Processes
+from glossfree.errors import RunError
+from glossfree.training.processes import Processes, lost_explained
 
 
 def test_a_process_that_nobody_launched_is_alone_and_the_first() -> None:
@@ -23,3 +25,12 @@ def test_alone_nothing_is_sent() -> None:
     alone.sum_gradients([weight, nn.Parameter(torch.ones(1))])
     alone.wait()
     assert torch.equal(weight.grad, torch.tensor([1.0, -1.0]))
+
+
+def test_a_process_that_is_lost_is_explained_and_other_errors_are_left_alone() -> None:
+    for lost in (RuntimeError("[gloo/transport/tcp/pair.cc] Connection closed by peer"), distributed.DistError("x")):
+        with pytest.raises(RunError, match=r"another of the processes .* has ended -> .*--resume"), lost_explained():
+            raise lost
+    with pytest.raises(RuntimeError, match="shapes") as caught, lost_explained():
+        raise RuntimeError("shapes do not fit")
+    assert not isinstance(caught.value, RunError)

@@ -20,7 +20,7 @@ CLIPS = [PackedClip(f"c{n}", "train", f"satz {n}", f"clips/train/c{n}.mp4", leng
 
 @pytest.fixture
 def store(tmp_path: Path) -> FeatureStore:
-    return FeatureStore(tmp_path, "abc", "make them")
+    return FeatureStore(tmp_path, "abc", 5, "make them")
 
 
 def rows(clip: PackedClip) -> torch.Tensor:
@@ -28,7 +28,7 @@ def rows(clip: PackedClip) -> torch.Tensor:
 
 
 def filled(store: FeatureStore) -> FeatureStore:
-    store.describe({"width": 5})
+    store.begin({"width": 5})
     for clip in CLIPS:
         store.write(clip, rows(clip), stamps(store.corpus, CLIPS)[clip.id])
     return store
@@ -46,7 +46,7 @@ def test_what_was_written_comes_back(store: FeatureStore) -> None:
         assert torch.equal(store.read(clip), rows(clip))
         assert torch.equal(store.read(clip, np.array([2, 0])), rows(clip)[[2, 0]])
     store.check(CLIPS)
-    assert list(store.folder.rglob(".*")) == []
+    assert list(store.folder.rglob(".*")) == [] and store.not_read() == {}
 
 
 def test_frames_are_sampled_as_those_of_a_video(store: FeatureStore) -> None:
@@ -74,14 +74,61 @@ def test_missing_stale_and_damaged_files_are_told_apart_by_name(store: FeatureSt
     with pytest.raises(ClipError, match=r"clip c2 .*cannot be read"):
         store.read(CLIPS[2])
     longer = PackedClip("c1", "train", "x", CLIPS[1].file, 9, 25.0)
-    with pytest.raises(ClipError, match="features of 3 of 9 frames"):
+    with pytest.raises(ClipError, match=r"features of shape \(3, 5\) where \(9, 5\) is expected"):
         store.read(longer)
+
+
+def test_rows_of_another_width_are_found_out(store: FeatureStore) -> None:
+    filled(store)
+    wider = FeatureStore(store.corpus, "abc", 6, "make them")
+    with pytest.raises(CorpusError, match=r"3 clips were packed anew since, or are damaged \(c0, c1, c2\) -> make"):
+        wider.check(CLIPS)
+    with pytest.raises(ClipError, match=r"shape \(7, 5\) where \(7, 6\)"):
+        wider.read(CLIPS[0])
+
+
+def test_a_clip_that_could_not_be_read_is_left_out_only_where_that_is_asked_for(store: FeatureStore) -> None:
+    filled(store)
+    store.drop(CLIPS[1])
+    store.drop(CLIPS[1])  # as often as one likes
+    with pytest.raises(CorpusError, match=r"1 clips have no features \(c1\) -> make them"):
+        store.check(CLIPS, "skip")  # nobody has tried
+    store.describe({"width": 5}, {"c1": stamps(store.corpus, CLIPS)["c1"]})
+    told = r'1 clips could not be read \(c1\) -> pack them again .*"skip"; then make them'
+    with pytest.raises(CorpusError, match=told):
+        store.check(CLIPS)
+    store.check(CLIPS, "skip")
+    dataset = StoredFeatures(store, CLIPS, stride=1, max_frames=9, on_bad_clip="skip")
+    assert (dataset.lengths, dataset.bad_clips()) == ([7, 9], ["c1"])
+    assert [dataset[index].id for index in range(len(dataset))] == ["c0", "c2"]
+    (store.corpus / "clips/train").mkdir(parents=True)
+    (store.corpus / CLIPS[1].file).write_bytes(b"packed anew: it may well be read now")
+    with pytest.raises(CorpusError, match=r"1 clips have no features \(c1\)"):
+        store.check(CLIPS, "skip")
+
+
+def test_what_a_killed_run_left_half_written_goes(store: FeatureStore) -> None:
+    filled(store)
+    half = store.folder / "train/.c0.safetensors.123.tmp"
+    half.write_bytes(b"half")
+    store.begin({"width": 5})
+    assert not half.exists()
+    store.check(CLIPS)
+
+
+def test_a_description_that_is_damaged_is_refused(store: FeatureStore) -> None:
+    filled(store)
+    (store.folder / "features.json").write_text("{}")
+    store.check(CLIPS)  # nothing is wrong with the features
+    store.drop(CLIPS[0])
+    with pytest.raises(CorpusError, match=r"features.json: cannot be read .* -> make them"):
+        store.check(CLIPS)
 
 
 def test_a_folder_that_cannot_be_written_is_a_user_s_problem(tmp_path: Path) -> None:
     (tmp_path / "features").write_text("a file")
-    store = FeatureStore(tmp_path, "abc", "make them")
+    store = FeatureStore(tmp_path, "abc", 5, "make them")
     with pytest.raises(CorpusError, match="cannot be made"):
-        store.describe({})
+        store.begin({})
     with pytest.raises(CorpusError, match="cannot be written"):
         store.write(CLIPS[0], rows(CLIPS[0]), "x")
