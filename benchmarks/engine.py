@@ -1,8 +1,9 @@
 """What the training engine itself costs: checkpoints at full size, the loop around a step, and a second process.
 
-- Checkpoints of the paper's recipe with random weights, after one step of the optimiser on made-up gradients: what they
-  hold does not depend on them. Each is written as training writes it (until the disk has it), and restored into the stage
-  that it came from, from the machine's page cache. For comparison the weights that a finished stage leaves: the whole model, once a stage.
+- Checkpoints of the paper's recipe with random weights, after one step of the optimiser on made-up gradients: their
+  size does not depend on them. Each is written as training writes it (until the disk has it), and restored into the
+  stage that it came from, out of the machine's page cache. For comparison, the weights that a finished stage leaves:
+  the whole model, once a stage.
 - The loop, at the demo's sizes, with the batch in memory: a bare step (forward, backward, clipping, optimiser) before
   each of the loop's, on a twin of the stage, so that a noisy minute disturbs both. The goal is at most 3 %.
 - Two processes with one thread each against one with two threads and one with one, same clips a step, in turns.

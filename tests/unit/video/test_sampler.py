@@ -165,3 +165,23 @@ def test_where_a_step_has_hardly_a_clip_for_each_process_the_limit_gives_way():
 def test_wrong_arguments_are_refused(wrong: dict[str, int]):
     with pytest.raises(ValueError, match="no "):
         ClipSampler(LENGTHS, **{"batch_size": 3, "shuffle": True, "seed": 0, **wrong})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("limit", [0, 61, 157])
+@pytest.mark.parametrize("batch_size", [2, 5, 13, 200])
+def test_no_batch_of_any_epoch_is_larger_than_foreseen(batch_size: int, limit: int):
+    for count, world_size in itertools.product((3, 7, 131), (1,) if limit == 61 else (1, 2)):
+        for rank in range(world_size):
+            sampler = ClipSampler(
+                LENGTHS[:count], batch_size=batch_size, shuffle=True, seed=2, max_frames_per_batch=limit,
+                min_clips=2, rank=rank, world_size=world_size,
+            )  # fmt: skip
+            assert sampler.frames() == sum(LENGTHS[:count])
+            largest = 0
+            for epoch in range(8):
+                sampler.set_epoch(epoch)
+                largest = max(largest, *(sum(LENGTHS[index] for index in batch) for batch in sampler))
+            assert largest <= sampler.largest_batch() <= sampler.frames()
+            if count <= batch_size and not limit:
+                assert largest == sampler.largest_batch(), "where all clips are one batch it is exact"
+            assert not limit or sampler.largest_batch() <= limit
