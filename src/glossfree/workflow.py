@@ -104,7 +104,9 @@ class Workflow:
             if self._restore(name, stage):
                 continue
             counts = f"{sum(p.numel() for p in stage.trained().values()):,} of {_count(stage):,} parameters train"
-            self.console.say(f"{name}: {settings.epochs} epochs, batches of {settings.batch_size}, {counts}")
+            precision = precision_of(self.recipe.training.precision).replace("no", "fp32")
+            begins = f"{name}: {settings.epochs} epochs, batches of {settings.batch_size}, {precision}"
+            self.console.say(f"{begins}, {counts}")
             with dead_workers_explained(self.material.manifest.folder):
                 train_loader, dev_loader = self._loaders(name, settings)
                 done = train(stage, train_loader, dev_loader, self._plan(settings), self.run, self.console, watch)

@@ -1,4 +1,4 @@
-"""What the tests of bad input share: a good world to spoil, and what a refusal looks like."""
+"""What the tests share: a good world to spoil and what a refusal looks like; a nursery, and a run left in peace."""
 
 from __future__ import annotations
 

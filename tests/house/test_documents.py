@@ -13,6 +13,7 @@ import pytest
 import typer
 
 from glossfree.cli import app
+from glossfree.commands.cells import cells_of, seeds_of
 from glossfree.config import load_recipe
 from glossfree.corpora.registry import CORPORA
 from glossfree.models.vision import VISION
@@ -25,6 +26,7 @@ INLINE = re.compile(r"`(glossfree [a-z][^`]*|make [a-z][^`]*)`")
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 DEFINED = re.compile(r"((?:`\w+`(?:, )?)+) in \[[^\]]+\]\(([^)]+\.py)\)")
 PLACEHOLDER = re.compile(r"\{\{\w+\}\}")
+LAUNCHERS = ("accelerate", "torchrun", "srun")
 EMPTY_TABLE = re.compile(r"<!-- ((?:benchmark|generated): [\w ]+) -->\s*<!-- end -->")
 NAMES = [document.name for document in DOCUMENTS]
 
@@ -35,11 +37,12 @@ def blocks(text: str, language: str) -> list[str]:
 
 
 def shell_lines(text: str) -> Iterator[list[str]]:
-    """Every command of the bash blocks, cut into words; comments and continued lines as the shell takes them."""
+    """Every command of the bash blocks, cut into words; comments and continued lines as the shell takes them. Of
+    `torchrun ... -m -- glossfree VERB ...` and its like, what is launched."""
     for block in blocks(text, "bash"):
         for line in block.replace("\\\n", " ").splitlines():
             if words := shlex.split(line, comments=True):
-                yield words
+                yield words[words.index("glossfree") :] if words[0] in LAUNCHERS else words
 
 
 def parse_verb(words: list[str]) -> Any:
@@ -60,6 +63,8 @@ def check_command(words: list[str]) -> None:
             assert given["corpus"] in CORPORA, f"no corpus {given['corpus']!r}"
         if given.get("recipe") and not str(given["recipe"]).endswith(".toml"):
             load_recipe(given["recipe"], given["overrides"])
+        if words[1] == "sweep":
+            cells_of(given["recipe"], given["overrides"], seeds_of(given["seeds"]), given["grid"])
     elif words[0] == "python":
         assert (ROOT / words[1]).is_file() or words[1] == "-m", f"no file {words[1]!r}"
 
@@ -221,6 +226,8 @@ def test_python_blocks_run(
         ("glossfree prepare wetter --out runs/wetter --limit many", "integer"),
         ("glossfree params --recipe hfa-phoenix", "no such recipe"),
         ("glossfree params --recipe demo --set vision.colour=3", "unknown key"),
+        ("glossfree sweep --recipe demo --corpus c --runs r --seeds 0 --grid vision.colour=3", "unknown key"),
+        ("torchrun --nproc-per-node 2 -m -- glossfree train --recipe demo --corpus c", "run"),
         ("make dinner", "no target"),
         ("python docs/nothing.py", "no file"),
     ],

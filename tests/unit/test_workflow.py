@@ -33,7 +33,9 @@ def workflow(tiny: Any, run: Path, *overrides: str, start: Path | None = None) -
 
 
 def trained(console: Silent) -> list[str]:
-    return [line.split(":")[0] for line in console.lines if "parameters train" in line]
+    begun = [line for line in console.lines if "parameters train" in line]
+    assert all(any(f", {word}, " in line for word in ("fp32", "bf16", "fp16")) for line in begun)
+    return [line.split(":")[0] for line in begun]
 
 
 def copy_of(run: Path, tmp_path: Path, *missing: str) -> Path:
