@@ -66,8 +66,9 @@ class VisionConfig(Section):
     """Frame level: DINOv2 ViT-S/14 with LoRA on its top blocks, then linear and BatchNorm (section 3.1)."""
 
     backbone: str = value("dinov2", "stated", "name in VISION")
-    weights: str = value("", "stated", "folder or .pth with pretrained weights, hub:owner/name, or a run of ours; "
-                         "empty: random")
+    weights: str = value(
+        "", "stated", "folder or .pth with pretrained weights, hub:owner/name, or a run of ours; empty: random"
+    )
     features: Literal["video", "cached"] = value(
         "video", "assumed", "frames are seen anew in every epoch, or were seen once, by `glossfree features`"
     )

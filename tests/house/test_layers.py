@@ -56,8 +56,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("assemble", "material", "denoising", "stages", "text_features", "training"),
     },
     "commands": {
-        *("", *GROUND, "device", "hub", "recipe", "config", "corpora", "video", "text", "models", "losses", "evaluation", "training"),
-        *("advice", "assemble", "encoders", "sources", "material", "denoising", "stages", "workflow", "sign_translator"),
+        *("", *GROUND, "device", "hub", "recipe", "config", "corpora", "video", "text", "models", "losses"),
+        *("evaluation", "training", "advice", "assemble", "encoders", "sources", "material", "denoising", "stages"),
+        *("workflow", "sign_translator"),
     },
     "terminal": {"progress"},
     "cli": {"", *GROUND, "commands", "terminal", "evaluation.metrics"},

@@ -92,9 +92,7 @@ def features(
     corpus: Annotated[Path, typer.Argument(help="A folder made by `glossfree prepare`.")],
     encoder: Annotated[str, typer.Option(help="Weights of DINOv2 (folder, .pth, hub:owner/name), or a run or model.")],
     overrides: Overrides,
-    recipe: Annotated[
-        str | None, typer.Option(help="Sizes and crop; else the run's, or the light recipe's.")
-    ] = None,
+    recipe: Annotated[str | None, typer.Option(help="Sizes and crop; else the run's, or the light recipe's.")] = None,
     json_: Json = False,
 ) -> None:
     """What a frozen backbone makes of every frame, computed once, to train from."""
