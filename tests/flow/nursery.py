@@ -87,6 +87,8 @@ class Nursery:
 
     def close(self) -> None:
         assert self.process.stdin
+        # said, not left to the end of the pipe: a loader's worker that was forked meanwhile may hold it open
+        self.process.stdin.write("\n")
         self.process.stdin.close()
         self.process.wait(timeout=60)
 
@@ -250,6 +252,8 @@ def serve() -> None:
 
     answers = os.fdopen(os.dup(1), "w")
     for line in sys.stdin:
+        if not line.strip():
+            break
         born = os.fork()
         if born == 0:
             code = 1
