@@ -75,6 +75,7 @@ def test_the_command_that_is_named_makes_what_is_missing(
     tiny: Any, tiny_run: Path, corpus: Path, tmp_path: Path, call: Any
 ) -> None:
     """Also where the crop is not the encoder's own, and where the encoder is DINOv2 of other sizes than the paper's."""
+    assert call("features", corpus, "--encoder", tiny_run).code == 0  # of the whole crop: no use for a smaller one
     torch.manual_seed(5)
     sizes = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "patch_size": 8, "image_size": 24}
     dinov2 = tmp_path / "a folder"  # with a space in its name
@@ -118,6 +119,7 @@ def test_rows_of_another_width_are_refused(tiny: Any, tiny_run: Path, corpus: Pa
     save_file({"rows": rows[:, :20].contiguous()}, path, metadata=metadata)
     refused = call(*command(tiny, corpus, tmp_path / "run", tiny_run))
     assert refused.code == 2 and clip.id in refused.err
+    assert not (tmp_path / "run").exists(), "before anything is trained"
 
 
 def test_a_start_with_another_backbone_is_refused(
