@@ -85,10 +85,9 @@ def in_turns(workers: Mapping[str, Worker], rounds: int, warm_up: int = 1) -> di
 
 def peak_gigabytes() -> float:
     """The most memory that this process has had so far."""
-    status = Path("/proc/self/status")
-    lines = status.read_text(encoding="utf-8").splitlines() if status.is_file() else []
-    found = [int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")]
-    return (found[0] if found else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * UNIT) / GIGA
+    from glossfree.training.estimates import peak_resident  # not above: what starts others needs next to no memory
+
+    return peak_resident() / GIGA
 
 
 @dataclass(frozen=True)

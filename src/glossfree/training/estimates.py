@@ -12,19 +12,27 @@ from glossfree.progress import duration
 
 TIMED, WARMING_UP = 5, 2  # a stage is timed over its first five steps without two: caches fill, kernels are chosen
 NOISE = 5_000_000  # bytes that Linux may count late: 0.2 MB seen
-STATM = Path("/proc/self/statm")
+STATM, STATUS = Path("/proc/self/statm"), Path("/proc/self/status")
 
 
 def peak_memory() -> int:
     """Bytes that this process has held at most: of the accelerator's, where there is one, else resident; 0: unknown."""
-    if torch.cuda.is_available():
-        return int(torch.cuda.max_memory_allocated())
-    if sys.platform == "win32":
-        return 0
+    return int(torch.cuda.max_memory_allocated()) if torch.cuda.is_available() else peak_resident()
+
+
+def peak_resident() -> int:
+    """Bytes of main memory that this process has held at most; 0: unknown.
+
+    Linux is asked for VmHWM: its ru_maxrss begins with that of the process that started this one.
+    """
+    lines = STATUS.read_text(encoding="utf-8").splitlines() if STATUS.is_file() else []
+    kibibytes = [int(line.split()[1]) for line in lines if line.startswith("VmHWM:")]
+    if kibibytes or sys.platform == "win32":
+        return 1024 * sum(kibibytes)
     import resource
 
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else 1024 * most  # Linux counts in KiB
+    return most if sys.platform == "darwin" else 1024 * most
 
 
 def forget_peak() -> None:

@@ -210,7 +210,10 @@ class ClipLoader(DataLoader[Any]):
         """Every planned batch, also those whose clips were all skipped."""
         for batch in super().__iter__():
             if isinstance(batch, ClipError):
-                raise batch
+                try:
+                    raise batch
+                finally:  # no circle of error, traceback and this frame: in one, the queues to the workers are
+                    del batch  # closed before the workers are told to end, and each is waited for 10 s
             yield batch
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import multiprocessing
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +106,26 @@ def test_a_bad_clip_stops_in_one_line_or_is_skipped(corpus: tuple[Path, list[Pac
     assert loader.skipped() == []
     assert sorted(batch.ids[0] for batch in loader) == sorted(clip.id for clip in clips)
     assert loader.skipped() == skip.bad_clips() == ["clip-lost", "clip-lost"]
+
+
+def test_the_workers_of_a_loader_that_met_a_bad_clip_end_with_it(corpus: tuple[Path, list[PackedClip]]):
+    """Not in a circle that the garbage collector finds later: torch then waits for each worker for ten seconds."""
+    folder, clips = corpus
+    dataset = ClipDataset(folder, [*clips, PackedClip("clip-lost", "train", "wind", "lost.mp4", 5, 25.0)], View(25, 19))
+    gc.collect()
+    before = set(multiprocessing.active_children())
+    gc.disable()
+    try:
+        loader = make_loader(dataset, ClipSampler(dataset.lengths, batch_size=3, shuffle=False, seed=0), num_workers=2)
+        try:
+            list(loader)
+        except ClipError:
+            workers = set(multiprocessing.active_children()) - before
+        assert len(workers) == 2
+        del loader
+        assert not any(worker.is_alive() for worker in workers)
+    finally:
+        gc.enable()
 
 
 def test_a_dead_worker_is_explained_and_nothing_else_is_touched(tmp_path: Path):
