@@ -1,7 +1,7 @@
 """Who may import whom, read off the source: no upward import, no circle, nothing imported by string or by star.
 
 The order, from the ground up; a room may import what its line of MAY_IMPORT names and nothing else of the package:
-errors, padded, progress, device < recipe, config, corpora, video, text, models, losses
+errors, padded, progress, tables, device < recipe, config, corpora, video, text, models, losses
   < hub, assemble, sources, denoising, material, stages, training, evaluation, text_features, workflow, sign_translator
   < commands < cli
 """
@@ -26,6 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "padded": set(),
     "progress": set(),
+    "tables": set(),
     "device": set(),
     "losses": set(),
     "recipe": set(),
@@ -36,7 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "text": {"errors", CORPUS_VALUE},
     "models": {"errors", "padded"},
     "training": {"", *GROUND},
-    "evaluation": {"errors", CORPUS_VALUE, "video"},
+    "evaluation": {"errors", CORPUS_VALUE, "video", "tables"},
     "assemble": {"errors", "device", "recipe", "models"},
     "sources": {*GROUND, "recipe", "hub", "models", "assemble", "encoders"},
     "denoising": {"text"},
@@ -56,7 +57,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("assemble", "material", "denoising", "stages", "text_features", "training"),
     },
     "commands": {
-        *("", *GROUND, "device", "hub", "recipe", "config", "corpora", "video", "text", "models", "losses"),
+        *("", *GROUND, "tables", "device", "hub", "recipe", "config", "corpora", "video", "text", "models", "losses"),
         *("evaluation", "training", "advice", "assemble", "encoders", "sources", "material", "denoising", "stages"),
         *("workflow", "sign_translator"),
     },

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from glossfree.config import load_recipe
 from glossfree.errors import RunError
+from glossfree.evaluation.conventions import convention_for
 from glossfree.evaluation.decode import Evaluation, Prediction
 from glossfree.evaluation.decode import evaluate as evaluate_split
-from glossfree.evaluation.metrics import convention_for
 from glossfree.material import Material, gather
 from glossfree.progress import Console
 from glossfree.recipe import Recipe

@@ -13,6 +13,7 @@ from typing import Any
 
 from glossfree.corpora.checks import name_some, overlap_warning
 from glossfree.corpora.manifest import SPLITS, Manifest, PackedClip
+from glossfree.tables import aligned
 
 # What a row of the table is called, the field it shows, how it is written.
 _ROWS: tuple[tuple[str, str, str], ...] = (
@@ -84,7 +85,7 @@ class Inspection:
         for label, field, form in _ROWS:
             values = [getattr(figures, field) for figures in columns.values()]
             cells.append([label, *("" if value is None else form.format(value) for value in values)])
-        lines += _align(cells)
+        lines += aligned(cells)
         lines.append("")
         lines += [f"problem: {problem}" for problem in self.problems] or ["no problems"]
         return "\n".join(lines)
@@ -172,13 +173,3 @@ def _size(path: Path) -> int | None:
         return path.stat().st_size
     except OSError:
         return None
-
-
-def _align(cells: list[list[str]]) -> list[str]:
-    """Rows of cells -> lines: the first column to the left, numbers to the right."""
-    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
-    lines = []
-    for label, *values in cells:
-        numbers = (value.rjust(width) for value, width in zip(values, widths[1:], strict=True))
-        lines.append("  ".join([label.ljust(widths[0]), *numbers]).rstrip())
-    return lines

@@ -22,6 +22,7 @@ from glossfree.corpora.manifest import MANIFEST, Manifest
 from glossfree.errors import RecipeError, RunError
 from glossfree.evaluation.metrics import COLUMNS
 from glossfree.progress import Console
+from glossfree.tables import text_table
 from glossfree.training.interrupt import stop_requests
 from glossfree.training.run import Run
 from glossfree.training.trackers import check_trackers
@@ -68,17 +69,12 @@ class Sweep:
 
     def to_text(self) -> str:
         """A table with a line for each point and split; below it what is not in it, by name."""
-        lines = [("grid point", "split", "n", *(title for _, title in COLUMNS))]
+        lines = []
         for row in self.points():
             point = ", ".join(f"{key}={shown(value)}" for key, value in row["point"].items())
             name = point or str(self.facts["recipe"])
             lines.append((name, row["split"], str(row["n"]), *(_with_deviation(row[key]) for key, _ in COLUMNS)))
-        widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-        text = []
-        for line in lines:
-            left = [cell.ljust(width) for cell, width in zip(line[:2], widths[:2], strict=True)]
-            right = [cell.rjust(width) for cell, width in zip(line[2:], widths[2:], strict=True)]
-            text.append("  ".join(left + right).rstrip())
+        header = ("grid point", "split", "n", *(title for _, title in COLUMNS))
         notes = [f"mean {PLUS_MINUS} sample standard deviation over n seeds"]
         for cell, outcome in self.cells:
             if outcome["state"] != DONE:
@@ -87,7 +83,7 @@ class Sweep:
                 notes.append(f"{outcome['state']}: {cell.name}" + (f": {', '.join(said)}" if said else ""))
         appended = {str(c.recipe.scores.append) for c, _ in self.cells} - {""}
         notes += [f'"{append}" behind every hypothesis and reference' for append in sorted(appended)]
-        return "\n".join([text[0], "-" * max(map(len, text)), *text[1:], *notes])
+        return "\n".join([text_table(header, lines, left=2), *notes])
 
 
 def sweep(

@@ -1,4 +1,8 @@
-"""Pseudo-gloss timelines and true sign spans -> how often the peak finds the sign, against chance.
+"""Pseudo-gloss timelines and true sign spans -> does the timeline find the sign? Peaks and rankings, against chance.
+
+Two measures per pair of a clip and a pseudo-gloss that is signed in it. *Hit rate*: does the highest segment lie in a
+true span? *Average precision* (AP): segments are ranked by their score, and precision is averaged over the ranks of
+those that lie in a true span; its mean over pairs also sees whether the whole sign is found, not its best moment alone.
 
 Only corpora whose sign times are known (the drawn ones) can be measured. Avatar glosses are names ("FUENFZEHN"),
 pseudo-glosses are lemmas ("fünfzehn"): the two meet by folded spelling alone, and only those that meet are counted.
@@ -8,7 +12,7 @@ Units: frames of the packed clip; rates on 0-100.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,6 +21,7 @@ from glossfree.corpora.manifest import SignSpan
 
 FRAMES_PER_SEGMENT = 2  # the temporal encoder halves: segment s averages the frames 2s-1, 2s and 2s+1
 TOLERANCES = (0, 2)  # frames
+RATES = ("hit_rate", "chance", "mean_average_precision", "chance_precision")  # the fields by tolerance
 FOLDING = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"})
 
 
@@ -41,6 +46,9 @@ class Pointing:
     """Over `pairs` of clip and pseudo-gloss: share of peaks inside a true span (0-100), by tolerance in frames.
 
     `chance` is what a segment drawn blindly would reach: the share of the clip's segments that lie in the span.
+    `mean_average_precision` (0-100) is over the pairs of which at least one segment lies in a span (at a large stride
+    a sign can fall between two); `chance_precision` is its exact expectation under a random ranking, a little above
+    the share of segments in the span. Both are empty in files that were written before they were measured.
     """
 
     pairs: int
@@ -48,18 +56,22 @@ class Pointing:
     pseudo_glosses: int
     hit_rate: dict[int, float]
     chance: dict[int, float]
+    mean_average_precision: dict[int, float] = field(default_factory=dict)
+    chance_precision: dict[int, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON (whose keys are strings)."""
         values = asdict(self)
-        for name in ("hit_rate", "chance"):
+        for name in RATES:
             values[name] = {str(tolerance): rate for tolerance, rate in values[name].items()}
         return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Pointing:
         """Inverse of `to_dict`. Raises TypeError or ValueError on anything else."""
-        rates = {name: {int(key): float(rate) for key, rate in values[name].items()} for name in ("hit_rate", "chance")}
+        rates = {name: {int(key): float(rate) for key, rate in values.get(name, {}).items()} for name in RATES}
+        if not rates["hit_rate"]:
+            raise ValueError("no hit rate")
         return cls(**{**values, **rates})
 
 
@@ -90,6 +102,7 @@ def pointing(
     columns = {fold(name): column for column, name in enumerate(inventory)}
     hits: dict[int, list[bool]] = {tolerance: [] for tolerance in tolerances}
     chances: dict[int, list[float]] = {tolerance: [] for tolerance in tolerances}
+    precisions: dict[int, list[tuple[float, float]]] = {tolerance: [] for tolerance in tolerances}
     seen_clips: set[str] = set()
     seen_names: set[str] = set()
     for clip in clips:
@@ -98,11 +111,15 @@ def pointing(
         for name, spans in _spans_by_name(clip.spans).items():
             if name not in columns or (wanted is not None and name not in wanted):
                 continue
-            peak = int(np.argmax(clip.timeline[:, columns[name]]))
+            scores = clip.timeline[:, columns[name]]
+            peak = int(np.argmax(scores))
             for tolerance in tolerances:
                 inside = _inside(middles, spans, tolerance)
                 hits[tolerance].append(bool(inside[peak]))
                 chances[tolerance].append(float(inside.mean()))
+                if inside.any():
+                    blind = np.zeros(len(inside))
+                    precisions[tolerance].append((average_precision(scores, inside), average_precision(blind, inside)))
             seen_clips.add(clip.id)
             seen_names.add(name)
     pairs = len(hits[tolerances[0]])
@@ -114,7 +131,30 @@ def pointing(
         pseudo_glosses=len(seen_names),
         hit_rate={tolerance: 100.0 * float(np.mean(values)) for tolerance, values in hits.items()},
         chance={tolerance: 100.0 * float(np.mean(values)) for tolerance, values in chances.items()},
+        mean_average_precision={key: 100.0 * float(np.mean(found, 0)[0]) for key, found in precisions.items() if found},
+        chance_precision={key: 100.0 * float(np.mean(found, 0)[1]) for key, found in precisions.items() if found},
     )
+
+
+def average_precision(scores: np.ndarray, relevant: np.ndarray) -> float:
+    """Scores (S,) and which segments are relevant (S,) bool -> average precision in [0, 1] of the ranking by score.
+
+    With R relevant segments, AP = 1/R sum over ranks k of relevant ones of (relevant ones among the first k) / k.
+    Equal scores stand in no order: the expectation over all of their orders is taken. In a group of m equal ones with
+    r relevant, behind n others with p relevant, rank n + j holds a relevant one with probability r/m, and then
+    (j-1)(r-1)/(m-1) others of the group are expected before it. One group of all is thus the exact level of chance.
+    Not-a-number ranks last. Raises ValueError where nothing is relevant.
+    """
+    total = int(np.sum(relevant))
+    if total == 0:
+        raise ValueError("no segment is relevant")
+    _, groups = np.unique(np.where(np.isnan(scores), np.inf, -scores), return_inverse=True)  # 0: the highest score
+    sizes, hits = np.bincount(groups), np.bincount(groups, weights=relevant)
+    n, p = np.cumsum(sizes) - sizes, np.cumsum(hits) - hits
+    m, r, n, p = (np.repeat(of_group, sizes) for of_group in (sizes, hits, n, p))  # (S,) by rank
+    rank = np.arange(1, len(m) + 1)
+    others = (rank - n - 1) * (r - 1) / np.maximum(m - 1, 1)
+    return float(np.sum(r / m * (p + 1 + others) / rank)) / total
 
 
 def _spans_by_name(spans: Iterable[SignSpan]) -> dict[str, list[SignSpan]]:

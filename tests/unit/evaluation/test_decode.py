@@ -9,6 +9,7 @@ import torch
 
 from glossfree.corpora.manifest import PackedClip
 from glossfree.errors import CorpusError, RunError
+from glossfree.evaluation.conventions import convention_for
 from glossfree.evaluation.decode import (
     Prediction,
     decode_split,
@@ -18,7 +19,7 @@ from glossfree.evaluation.decode import (
     read_scores,
     scores_path,
 )
-from glossfree.evaluation.metrics import convention_for, score
+from glossfree.evaluation.metrics import score
 from glossfree.video.batch import ClipBatch
 
 TEXTS = {"c": "am abend wird es kühl", "a": "im süden scheint die sonne", "b": "morgen kommt neuer schnee"}

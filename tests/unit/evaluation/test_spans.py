@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from itertools import permutations
 
 import numpy as np
 import pytest
 
 from glossfree.corpora.manifest import SignSpan
-from glossfree.evaluation.spans import Pointing, TimedClip, fold, pointing, segment_frames
+from glossfree.evaluation.spans import Pointing, TimedClip, average_precision, fold, pointing, segment_frames
 
 INVENTORY = ("fünfzehn", "regen", "sonne")
 
@@ -50,7 +51,7 @@ def test_hits_and_chance_by_hand():
 def test_a_repeated_sign_is_one_pair():
     spans = (SignSpan("REGEN", 0, 2), SignSpan("REGEN", 8, 10))
     result = pointing([TimedClip("a", timeline(5, regen=4), spans, 10)], INVENTORY, tolerances=(0,))
-    assert result == Pointing(1, 1, 1, {0: 100.0}, {0: pytest.approx(40.0)})
+    assert result is not None and (result.pairs, result.hit_rate, result.chance) == (1, {0: 100.0}, {0: 40.0})
 
 
 def test_targets_limit_the_count():
@@ -75,3 +76,64 @@ def test_nothing_in_common_is_none():
 def test_pointing_survives_json():
     result = Pointing(3, 2, 3, {0: 66.7, 2: 100.0}, {0: 20.0, 2: 31.5})
     assert Pointing.from_dict(json.loads(json.dumps(result.to_dict()))) == result
+    full = Pointing(3, 2, 3, {0: 66.7, 2: 100.0}, {0: 20.0, 2: 31.5}, {0: 55.5, 2: 61.25}, {0: 21.0, 2: 33.0})
+    assert Pointing.from_dict(json.loads(json.dumps(full.to_dict()))) == full
+
+
+def test_files_from_before_average_precision_are_read():
+    old = {"pairs": 3, "clips": 2, "pseudo_glosses": 3, "hit_rate": {"0": 66.7}, "chance": {"0": 20}}
+    assert Pointing.from_dict(old) == Pointing(3, 2, 3, {0: 66.7}, {0: 20.0})
+    with pytest.raises((TypeError, ValueError)):
+        Pointing.from_dict({"pairs": 3})
+
+
+def ap_of_order(relevant: list[bool], order: tuple[int, ...]) -> float:
+    """The textbook definition for one order without ties."""
+    hits, total = 0, 0.0
+    for rank, segment in enumerate(order, start=1):
+        if relevant[segment]:
+            hits += 1
+            total += hits / rank
+    return total / hits
+
+
+def test_average_precision_is_the_mean_over_all_orders_of_equal_scores():
+    """Against a loop over all 5,040 rankings of 7 segments: those that keep the order of unequal scores count."""
+    rng = np.random.default_rng(3)
+    for levels in (1, 2, 3, 7, 50):  # one level: everything equal, which is chance
+        scores = rng.integers(0, levels, 7).astype(np.float64)
+        relevant = rng.permutation([True, True, True, False, False, False, False])
+        orders = [order for order in permutations(range(7)) if (np.diff(scores[list(order)]) <= 0).all()]
+        expected = np.mean([ap_of_order(relevant.tolist(), order) for order in orders])
+        assert average_precision(scores, relevant) == pytest.approx(expected, abs=1e-12)
+
+
+def test_average_precision_by_hand():
+    relevant = np.array([False, True, False, True, False])
+    assert average_precision(np.array([0.1, 0.9, 0.2, 0.8, 0.3]), relevant) == 1.0
+    assert average_precision(np.array([0.9, 0.8, 0.7, 0.1, np.nan]), relevant) == pytest.approx((1 / 2 + 2 / 4) / 2)
+    with pytest.raises(ValueError, match="no segment"):
+        average_precision(np.zeros(3), np.zeros(3, bool))
+
+
+def test_chance_of_a_random_ranking_is_exact_and_above_the_share_of_segments():
+    relevant = np.arange(11) < 3
+    rng = np.random.default_rng(0)
+    drawn = np.mean([average_precision(rng.random(11), relevant) for _ in range(4000)])
+    chance = average_precision(np.zeros(11), relevant)
+    assert chance == pytest.approx(drawn, abs=0.01) and chance > 3 / 11
+
+
+def test_mean_average_precision_by_hand():
+    # Segments look at frames 0 2 4 6 8: regen (frames 3..6) is in segments 2 and 3, ranked 1 and 3.
+    scores = np.zeros((5, 3))
+    scores[:, 1] = [0.3, 0.1, 0.9, 0.2, 0.05]
+    scores[:, 2] = 1.0
+    # SONNE is signed in frame 1 alone, which no segment looks at: a miss without chance, and no ranking.
+    spans = (SignSpan("REGEN", 3, 7), SignSpan("SONNE", 1, 2))
+    result = pointing([TimedClip("a", scores, spans, 9)], INVENTORY, tolerances=(0, 2))
+    assert result is not None and result.pairs == 2
+    assert result.mean_average_precision[0] == pytest.approx(100 * (1 / 1 + 2 / 3) / 2)
+    naive = np.mean([ap_of_order([False, False, True, True, False], order) for order in permutations(range(5))])
+    assert result.chance_precision[0] == pytest.approx(100 * naive)
+    assert result.mean_average_precision[2] > 0 and set(result.chance_precision) == {0, 2}

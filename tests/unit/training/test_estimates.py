@@ -48,7 +48,7 @@ def test_a_peak_is_what_was_held_at_most() -> None:
     del block
     assert held_memory() < with_block - 150_000_000
     forget_peak()
-    assert peak_memory() >= with_block, "on a CPU it cannot be forgotten"
+    assert peak_memory() >= with_block - NOISE, "on a CPU it cannot be forgotten"
 
 
 def test_of_an_accelerator_its_own_memory_counts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from glossfree.evaluation.metrics import rouge_l
 from glossfree.evaluation.report import media
 from glossfree.evaluation.report.data import ReportClip
 from glossfree.evaluation.report.markup import Html, hidden, tag
 from glossfree.evaluation.report.timeline import timeline_table
 from glossfree.evaluation.report.words import marked
+from glossfree.evaluation.rouge import rouge_l
 
 
 def legend(clips: Sequence[ReportClip]) -> Html:

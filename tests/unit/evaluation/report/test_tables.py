@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from glossfree.evaluation.metrics import convention_for, score
+from glossfree.evaluation.conventions import convention_for
+from glossfree.evaluation.metrics import score
 from glossfree.evaluation.report.tables import duration, facts, pointing_section, scores_section, settings_section
 from glossfree.evaluation.spans import Pointing
 
@@ -62,5 +63,5 @@ def test_rows_of_different_conventions_are_not_compared_and_both_are_explained()
     found = text(html)
     assert "How the scores of ours, again are computed" in found
     assert "How the scores of theirs are computed" in found
-    assert html.count("<details>") == 2 and html.count("|append:.") == 6
+    assert html.count("<details>") == 2 and html.count('|append:&quot; .&quot;') == 6
     assert text(scores_section({"ours": {"test": one}, "again": {"test": one}})).count("How these scores") == 1
