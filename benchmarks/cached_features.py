@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.full_size import plan_of
 from benchmarks.timing import machine, table
 from glossfree.assemble import assemble
 from glossfree.commands.features import features, stored_features
@@ -24,7 +25,7 @@ from glossfree.models.weights import state
 from glossfree.progress import Silent
 from glossfree.recipe import Recipe
 from glossfree.stages import PretrainingStage, objectives
-from glossfree.training.loop import Plan, train
+from glossfree.training.loop import train
 from glossfree.training.run import Run, save_tensors
 
 CLIPS, EPOCHS, ROUNDS = 400, 1, 3
@@ -89,9 +90,7 @@ def _epoch(recipe: Recipe, corpus: Path, encoder: Path, folder: Path) -> float:
     stage = PretrainingStage(parts.pretraining(material.vectors), texts, *weights, *objectives(pretrain))
     loader = material.clip_loader("train", pretrain, training=True)
     assert loader is not None
-    plan = Plan(
-        EPOCHS, pretrain.learning_rate, pretrain.weight_decay, pretrain.warmup, pretrain.max_grad_norm, recipe.seed
-    )
+    plan = replace(plan_of(recipe, "pretrain"), epochs=EPOCHS)
     run = Run(folder)
     run.start(dump_recipe(recipe), {}, resume=False)
     torch.manual_seed(0)

@@ -27,7 +27,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.full_size import RECIPE, FixedBatch, assembled, fixed_batch, pretraining_stage
+from benchmarks.full_size import RECIPE, FixedBatch, assembled, fixed_batch, plan_of, pretraining_stage
 from benchmarks.processes import Worker, in_turns, serve
 from benchmarks.step import STAGES, Stepper, stage_of
 from benchmarks.timing import in_turns as timed_in_turns
@@ -38,7 +38,7 @@ from glossfree.progress import Silent
 from glossfree.recipe import Recipe
 from glossfree.stages import BaseStage
 from glossfree.training.checkpoint import Progress, restore, save
-from glossfree.training.loop import Plan, train
+from glossfree.training.loop import train
 from glossfree.training.processes import Processes
 from glossfree.training.run import Run, load_tensors, save_tensors
 from glossfree.training.watch import Watch
@@ -127,23 +127,10 @@ def loop_cost(
     loader, run = Alternating(batch, warm_up + steps, twin.step), Run(folder)
     run.folder.mkdir(parents=True, exist_ok=True)
     with Watch(run, Silent()) as watch:
-        train(stage, loader, None, plan_of(recipe), run, Silent(), watch)
+        train(stage, loader, None, plan_of(recipe, "pretrain"), run, Silent(), watch)
     bare, loop = (loader.seconds[name][warm_up:] for name in ("bare", "loop"))
     more = median(b - a for a, b in zip(bare, loop, strict=True))
     return {"bare": median(bare), "loop": median(loop), "added": 100 * more / median(bare)}
-
-
-def plan_of(recipe: Recipe) -> Plan:
-    """One epoch of pre-training as the recipe has it; its checkpoint comes after the last step."""
-    settings = recipe.pretrain
-    return Plan(
-        epochs=1,
-        learning_rate=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        warmup=settings.warmup,
-        max_grad_norm=settings.max_grad_norm,
-        seed=recipe.seed,
-    )
 
 
 def small_batch(recipe: Recipe, lengths: Sequence[int] = LENGTHS) -> ClipBatch:
@@ -232,7 +219,7 @@ def main() -> None:
         torch.set_num_threads(given.threads)  # accelerate has its own idea of it
         run = Run(given.folder / str(next(asked)))
         run.folder.mkdir(parents=True, exist_ok=True)
-        train(stage, FixedBatch(share, STEP_WARM_UP + given.steps), None, plan_of(recipe), run, Silent())
+        train(stage, FixedBatch(share, STEP_WARM_UP + given.steps), None, plan_of(recipe, "pretrain"), run, Silent())
         seconds = [record["seconds"] for record in run.records() if record["kind"] == "step"][STEP_WARM_UP:]
         return {"rate": len(seconds) / sum(seconds)} if given.rank == 0 else {}
 

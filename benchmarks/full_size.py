@@ -136,10 +136,10 @@ def translation_stage(name: str, parts: Parts, model: TranslationModel) -> Trans
     return TranslationStage(name, model, settings.label_smoothing, name == "finetune1")
 
 
-def train_on(stage: BaseStage, batch: ClipBatch, steps: int, recipe: Recipe, run: Run) -> Seen:
-    """So many steps of the stage on one batch, with the recipe's optimiser -> what was seen."""
-    settings: StageConfig = getattr(recipe, stage.name)
-    plan = Plan(
+def plan_of(recipe: Recipe, stage: str) -> Plan:
+    """One epoch of a stage as the recipe has it; its checkpoint comes after the last step."""
+    settings: StageConfig = getattr(recipe, stage)
+    return Plan(
         epochs=1,
         learning_rate=settings.learning_rate,
         weight_decay=settings.weight_decay,
@@ -147,8 +147,12 @@ def train_on(stage: BaseStage, batch: ClipBatch, steps: int, recipe: Recipe, run
         max_grad_norm=settings.max_grad_norm,
         seed=recipe.seed,
     )
+
+
+def train_on(stage: BaseStage, batch: ClipBatch, steps: int, recipe: Recipe, run: Run) -> Seen:
+    """So many steps of the stage on one batch, with the recipe's optimiser -> what was seen."""
     before = fingerprints(stage.model)
-    train(stage, FixedBatch(batch, steps), None, plan, run, Silent())
+    train(stage, FixedBatch(batch, steps), None, plan_of(recipe, stage.name), run, Silent())
     after = fingerprints(stage.model)
     records = [r for r in run.records() if (r["kind"], r["stage"]) == ("step", stage.name)]
     changed = {name for name, value in after.items() if value != before[name]}

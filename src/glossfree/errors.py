@@ -6,7 +6,10 @@ code 2. Wrong arguments of pure functions are `ValueError`; broken invariants of
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+
+NAMED = 10  # culprits named one by one; the rest is a count
 
 
 class GlossfreeError(Exception):
@@ -28,6 +31,12 @@ class GlossfreeError(Exception):
 
 def _rebuild(cls: type[GlossfreeError], problem: str, where: str | None, remedy: str | None) -> GlossfreeError:
     return cls(problem, where=where, remedy=remedy)
+
+
+def name_some(names: Sequence[str], *, limit: int = NAMED) -> str:
+    """["a", "b", ..., "z"] -> "a, b, ... and 16 more": the first `limit` by name, then the count."""
+    shown = ", ".join(names[:limit])
+    return shown if len(names) <= limit else f"{shown} and {len(names) - limit:,} more"
 
 
 class RecipeError(GlossfreeError):

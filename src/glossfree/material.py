@@ -13,7 +13,7 @@ from torch import Tensor
 from glossfree.corpora.manifest import Manifest, PackedClip, unique_texts
 from glossfree.denoising import DenoisingLoader
 from glossfree.device import best_device
-from glossfree.errors import CorpusError, RecipeError
+from glossfree.errors import CorpusError, RecipeError, name_some
 from glossfree.hub import TOKENIZER, folder_of
 from glossfree.recipe import Recipe, StageConfig
 from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
@@ -23,7 +23,7 @@ from glossfree.training.processes import Processes
 from glossfree.training.stage import Loader
 from glossfree.video.augment import View
 from glossfree.video.cache import FrameCache
-from glossfree.video.dataset import ClipDataset, FeatureDataset
+from glossfree.video.dataset import ClipDataset, FeatureClips, FeatureDataset
 from glossfree.video.features import FeatureStore, StoredFeatures
 from glossfree.video.sampler import ClipSampler, make_loader
 
@@ -95,18 +95,21 @@ class Material:
         """Clips of a split from video: augmented and shuffled in training, else neither.
 
         A clip that cannot be read is what `data.on_bad_clip` says in training, and where it `may_skip`; else an error.
+        Raises CorpusError where files are missing that may not be: now, not hours later when one is to be read.
         """
         clips = self.clips(split)
         if not clips:
             return None
+        on_bad_clip = self.recipe.data.on_bad_clip if training or may_skip else "stop"
         data, targets = self.recipe.data, self._gloss_targets(clips) if split != "test" else None
         if self.store is not None:
             sampled = {"stride": data.stride, "max_frames": data.max_frames}
-            may_lack = data.on_bad_clip if training or may_skip else "stop"
             stored = StoredFeatures(
-                self.store, clips, **sampled, encode=self.encode, gloss_targets=targets, on_bad_clip=may_lack
+                self.store, clips, **sampled, encode=self.encode, gloss_targets=targets, on_bad_clip=on_bad_clip
             )
             return self._loader(stored, stage, training)
+        if on_bad_clip == "stop":
+            self._check_files(clips)
         dataset = ClipDataset(
             self.manifest.folder,
             clips,
@@ -119,7 +122,7 @@ class Material:
             seed=self.recipe.seed,
             cache_bytes=data.cache_megabytes * 1_000_000,
             crop_later=best_device().type != "cpu",
-            on_bad_clip=data.on_bad_clip if training or may_skip else "stop",
+            on_bad_clip=on_bad_clip,
         )
         # every stage reads the same frames: those that one has decoded, the next finds in memory
         dataset.cache = self.caches.setdefault(split, dataset.cache)
@@ -136,12 +139,19 @@ class Material:
         )
         return self._loader(dataset, stage, training)
 
+    def _check_files(self, clips: Sequence[PackedClip]) -> None:
+        missing = [clip.id for clip in clips if not (self.manifest.folder / clip.file).is_file()]
+        if missing:
+            raise CorpusError(
+                f"{len(missing)} of {len(clips)} packed clips are missing: {name_some(missing)}",
+                where=self.manifest.folder,
+                remedy="copy the folder whole, or pack them again with glossfree prepare",
+            )
+
     def _gloss_targets(self, clips: Sequence[PackedClip]) -> dict[str, np.ndarray]:
         return {clip.id: self.glosses.targets(clip.text) for clip in clips}
 
-    def _loader(
-        self, dataset: ClipDataset | FeatureDataset | StoredFeatures, stage: StageConfig, training: bool
-    ) -> Loader:
+    def _loader(self, dataset: ClipDataset | FeatureClips, stage: StageConfig, training: bool) -> Loader:
         sampler = ClipSampler(
             dataset.lengths,
             batch_size=stage.batch_size,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -123,6 +123,14 @@ class World:
         assert " -> " in lines[-1], f"no remedy: {lines[-1]}"
         assert [word for word in words if str(word) not in lines[-1]] == [], lines[-1]
 
+    def spoils_nothing(self, call: Any, case: Callable[[World], tuple[tuple[object, ...], tuple[object, ...]]]) -> None:
+        """A case's command is refused with the case's words, and what lay there before lies there still."""
+        command, words = case(self)
+        before = self.snapshot(self.folder)
+        self.refused(call(*command), *words)
+        after = self.snapshot(self.folder)
+        assert {name: after.get(name) for name in before} == before
+
 
 @dataclass(frozen=True)
 class Undisturbed:
@@ -146,6 +154,13 @@ def undisturbed(tiny: Any, nursery: Nursery, tmp_path_factory: pytest.TempPathFa
     folder = tmp_path_factory.mktemp("undisturbed")
     assert nursery.run(*train(tiny, folder / "run"), seen=folder / "seen") == 0, nursery.err
     return Undisturbed(folder / "run", outcome(folder / "run", nursery), order_of(folder / "seen"))
+
+
+@pytest.fixture
+def corpus(tiny: Any, tmp_path: Path) -> Path:
+    """One's own copy of the tiny corpus."""
+    shutil.copytree(tiny.corpus, tmp_path / "corpus")
+    return tmp_path / "corpus"
 
 
 @pytest.fixture

@@ -22,8 +22,16 @@ from pathlib import Path
 from typing import Any
 
 STAGES = ("denoise", "pretrain", "finetune1", "finetune2")
-EPOCHS = tuple(word for stage in STAGES for word in ("--set", f"{stage}.epochs=2"))
+CACHED = ("vision.features=cached", "vision.train=none", "pretrain.augment=false", "finetune2.augment=false")
 STEPS = 6  # of each stage: 12 clips in batches of 5, twice
+
+
+def options(*overrides: object) -> list[str]:
+    """What sets them on the command line."""
+    return [word for override in overrides for word in ("--set", str(override))]
+
+
+EPOCHS = tuple(options(*(f"{stage}.epochs=2" for stage in STAGES)))
 
 
 @dataclass(frozen=True)
@@ -95,8 +103,7 @@ class Nursery:
 
 def train(tiny: Any, run: Path, *overrides: str) -> tuple[object, ...]:
     """The command that trains the tiny recipe, or goes on with it."""
-    changes = [word for override in overrides for word in ("--set", override)]
-    return ("train", *tiny.options, *EPOCHS, *changes, "--run", run, "--resume")
+    return ("train", *tiny.options, *EPOCHS, *options(*overrides), "--run", run, "--resume")
 
 
 def outcome(run: Path, nursery: Nursery) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.flow.nursery import Moment, Nursery, order_of, records
+from tests.flow.nursery import Moment, Nursery, options, order_of, records
 from tests.flow.test_processes import together
 from tests.flow.test_stopped import children_of, in_a_group, wait_for
 
@@ -23,7 +23,7 @@ STAGES = ("pretrain", "finetune1", "finetune2")
 
 
 def train(tiny: Any, corpus: Path, run: Path, *overrides: str) -> tuple[object, ...]:
-    changes = [word for override in (WITHOUT_TEXT, *overrides) for word in ("--set", override)]
+    changes = options(WITHOUT_TEXT, *overrides)
     return ("train", "--recipe", tiny.recipe, "--corpus", corpus, "--run", run, *changes, "--resume")
 
 

@@ -159,11 +159,7 @@ CASES = (
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
 def test_a_mistake_is_one_line_and_spoils_nothing(world: Any, call: Any, case: Callable[[Any], Any]) -> None:
-    command, words = case(world)
-    before = world.snapshot(world.folder)
-    world.refused(call(*command), *words)
-    after = world.snapshot(world.folder)
-    assert {name: after.get(name) for name in before} == before
+    world.spoils_nothing(call, case)
 
 
 def test_a_usage_error_is_exit_code_2_as_well(call: Any) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tests.flow.nursery import CACHED, options
 
 from glossfree.assemble import assemble
 from glossfree.config import load_recipe
@@ -19,19 +20,6 @@ from glossfree.encoders import load_backbone
 from glossfree.material import gather, view_of
 from glossfree.video.dataset import ClipDataset, collate
 from glossfree.video.pack import read_clip, write_clip
-
-CACHED = ("vision.features=cached", "vision.train=none", "pretrain.augment=false", "finetune2.augment=false")
-
-
-def options(*overrides: object) -> list[str]:
-    return [option for override in overrides for option in ("--set", str(override))]
-
-
-@pytest.fixture
-def corpus(tiny: Any, tmp_path: Path) -> Path:
-    """One's own copy of the tiny corpus."""
-    shutil.copytree(tiny.corpus, tmp_path / "corpus")
-    return tmp_path / "corpus"
 
 
 def train(tiny: Any, corpus: Path, run: Path, weights: Path, call: Any) -> Any:

@@ -13,23 +13,10 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from tests.flow.nursery import Moment, Nursery
+from tests.flow.nursery import CACHED, Moment, Nursery, options
 from transformers import Dinov2Config, Dinov2Model
 
 from glossfree.corpora.manifest import Manifest
-
-CACHED = ("vision.features=cached", "vision.train=none", "pretrain.augment=false", "finetune2.augment=false")
-
-
-def options(*overrides: object) -> list[str]:
-    return [option for override in overrides for option in ("--set", str(override))]
-
-
-@pytest.fixture
-def corpus(tiny: Any, tmp_path: Path) -> Path:
-    """One's own copy of the tiny corpus."""
-    shutil.copytree(tiny.corpus, tmp_path / "corpus")
-    return tmp_path / "corpus"
 
 
 def command(tiny: Any, corpus: Path, run: Path, weights: Path, *overrides: str) -> list[object]:

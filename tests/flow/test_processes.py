@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.flow.nursery import STAGES, options
 
-STAGES = ("denoise", "pretrain", "finetune1", "finetune2")
 DROPOUTS = ("temporal.dropout", "temporal.drop_path", "language.dropout", "vision.adapter_dropout",
             "language.adapter_dropout", "pseudo_glosses.dropout")  # fmt: skip
 # a key's bias shifts all scores of a query alike; BatchNorm takes away the bias before it, and remembers it in its mean
@@ -59,8 +59,7 @@ def together(size: int, *arguments: object) -> list[tuple[int, str, str]]:
 
 
 def train(tiny: Any, run: Path, size: int, *overrides: str) -> None:
-    options = [option for override in overrides for option in ("--set", override)]
-    for code, _, err in together(size, "train", *tiny.options, "--run", run, *options):
+    for code, _, err in together(size, "train", *tiny.options, "--run", run, *options(*overrides)):
         assert code == 0, err
 
 
@@ -98,8 +97,8 @@ def test_two_processes_and_one_train_the_same(tiny: Any, alone: Path, tmp_path: 
         (run / f"weights/{later}.safetensors").unlink()
     lines = [line for line in (run / "steps.jsonl").read_text().splitlines() if json.loads(line)["stage"] != stage]
     (run / "steps.jsonl").write_text("".join(f"{line}\n" for line in lines))
-    options = [option for override in WITHOUT_CHANCE for option in ("--set", override)]
-    for code, _, err in together(2, "train", *tiny.options, "--run", run, *options, "--resume"):
+    given = (*tiny.options, "--run", run, *options(*WITHOUT_CHANCE), "--resume")
+    for code, _, err in together(2, "train", *given):
         assert code == 0, err
     one, two = ([record for record in steps(each) if record["stage"] == stage] for each in (alone, run))
     two.sort(key=lambda record: record["step"])
@@ -144,7 +143,6 @@ def test_two_processes_decode_every_clip_once(tiny: Any, tiny_run: Path, tmp_pat
 
 @pytest.mark.slow
 def test_one_of_two_processes_asked_to_stop_stops_both_and_they_go_on(tiny: Any, tmp_path: Path) -> None:
-    options = [option for override in LONG for option in ("--set", override)]
     whole, run = tmp_path / "whole", tmp_path / "run"
     train(tiny, whole, 2, *LONG)
     port = free_port()

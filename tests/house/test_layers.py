@@ -75,6 +75,7 @@ ONLY_IN = {
     "huggingface_hub": {"hub"},
     "pydantic": {"recipe", "config"},
     "sacrebleu": {"evaluation"},
+    "rouge_score": {"evaluation.rouge"},
     "sentencepiece": {"text"},
     "gensim": {"text"},
     "HanTa": {"text"},
@@ -208,12 +209,14 @@ def test_every_library_is_declared(trees: dict[str, ast.Module], root: Path) -> 
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
     wanted = [*project["dependencies"], *extras["spacy"], *extras["slurm"]]
-    declared = {entry.partition(">")[0].lower() for entry in wanted}
+    declared = {entry.partition(">")[0].lower().replace("_", "-") for entry in wanted}
     distributions = packages_distributions()
     used = {target.partition(".")[0] for tree in trees.values() for target in imports(tree)}
     libraries = used - set(sys.stdlib_module_names) - {PACKAGE, "__future__"}
     undeclared = {
-        name for name in libraries if not declared & {found.lower() for found in distributions.get(name, [name])}
+        name
+        for name in libraries
+        if not declared & {found.lower().replace("_", "-") for found in distributions.get(name, [name])}
     }
     assert undeclared == set()
 

@@ -1,12 +1,12 @@
 """ROUGE-L of the captioning code that most of this field inherited (beta 1.2). In an environment of its own:
 
-    python -m venv ENV && ENV/bin/pip install pycocoevalcap==1.2
-    ENV/bin/python tests/originals/make_pycocoevalcap.py
+python -m venv ENV && ENV/bin/pip install pycocoevalcap==1.2
+ENV/bin/python tests/originals/make_pycocoevalcap.py
 """
 
 from __future__ import annotations
 
-from pairs import SETS, Pairs
+from pairs import SETS, Pairs, characters, ended, lower
 from pycocoevalcap.rouge.rouge import Rouge
 from writing import write
 
@@ -16,21 +16,6 @@ def rouge(pairs: Pairs) -> dict[str, float]:
     hypotheses = {number: [a] for number, (a, _) in enumerate(pairs)}
     references = {number: [b] for number, (_, b) in enumerate(pairs)}
     return {"rouge_l": 100 * float(Rouge().compute_score(references, hypotheses)[0])}
-
-
-def lower(pairs: Pairs) -> Pairs:
-    """Both sides in lower case."""
-    return [(a.lower(), b.lower()) for a, b in pairs]
-
-
-def ended(pairs: Pairs) -> Pairs:
-    """Both sides with a full stop behind them."""
-    return [(f"{a} .", f"{b} .") for a, b in pairs]
-
-
-def characters(pairs: Pairs) -> Pairs:
-    """Both sides cut into characters, joined by blanks; white space goes."""
-    return [(" ".join("".join(a.split())), " ".join("".join(b.split()))) for a, b in pairs]
 
 
 def main() -> None:

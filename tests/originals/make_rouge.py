@@ -8,7 +8,7 @@ The package refuses a sentence without words; such a pair counts 0 here. So does
 
 from __future__ import annotations
 
-from pairs import SETS, Pairs
+from pairs import SETS, Pairs, characters
 from rouge import Rouge
 from writing import write
 
@@ -20,11 +20,6 @@ def rouge(pairs: Pairs) -> dict[str, float]:
         if hypothesis.replace(".", "").strip() and reference.replace(".", "").strip():
             total += Rouge(metrics=["rouge-l"]).get_scores(hypothesis, reference)[0]["rouge-l"]["f"]
     return {"rouge_l": 100 * total / len(pairs)}
-
-
-def characters(pairs: Pairs) -> Pairs:
-    """Both sides cut into characters, joined by blanks; white space goes."""
-    return [(" ".join("".join(a.split())), " ".join("".join(b.split()))) for a, b in pairs]
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 
 import sacrebleu
-from pairs import SETS, Pairs
+from pairs import SETS, Pairs, characters, ended, lower
 from writing import write
 
 
@@ -30,21 +30,6 @@ def raw(pairs: Pairs) -> dict[str, float]:
 def wmt(pairs: Pairs, tokenize: str = "13a") -> dict[str, float]:
     """Tokenised, smoothed "exp"."""
     return cumulative(sacrebleu.corpus_bleu([a for a, _ in pairs], [[b for _, b in pairs]], tokenize=tokenize))
-
-
-def lower(pairs: Pairs) -> Pairs:
-    """Both sides in lower case."""
-    return [(a.lower(), b.lower()) for a, b in pairs]
-
-
-def ended(pairs: Pairs) -> Pairs:
-    """Both sides with the full stop that is part of the data of neccam/slt and SLRT."""
-    return [(f"{a} .", f"{b} .") for a, b in pairs]
-
-
-def characters(pairs: Pairs) -> Pairs:
-    """Both sides cut into characters, joined by blanks. CSL-Daily has no white space; where there is some, it goes."""
-    return [(" ".join("".join(a.split())), " ".join("".join(b.split()))) for a, b in pairs]
 
 
 def main() -> None:

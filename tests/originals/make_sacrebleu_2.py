@@ -1,13 +1,13 @@
 """BLEU as code on sacrebleu's later interface gives it: GFSLT-VLP, HFA, SpaMo. In an environment of its own:
 
-    python -m venv ENV && ENV/bin/pip install sacrebleu==2.3.1
-    ENV/bin/python tests/originals/make_sacrebleu_2.py
+python -m venv ENV && ENV/bin/pip install sacrebleu==2.3.1
+ENV/bin/python tests/originals/make_sacrebleu_2.py
 """
 
 from __future__ import annotations
 
-from pairs import SETS, Pairs
-from sacrebleu.metrics import BLEU
+from pairs import SETS, Pairs, ended, lower
+from sacrebleu.metrics import BLEU, CHRF
 from writing import write
 
 
@@ -20,14 +20,14 @@ def bleu(pairs: Pairs, tokenize: str = "13a") -> dict[str, float]:
     }
 
 
-def lower(pairs: Pairs) -> Pairs:
-    """Both sides in lower case."""
-    return [(a.lower(), b.lower()) for a, b in pairs]
+def chrf(pairs: Pairs) -> dict[str, float]:
+    """chrF2 of the corpus."""
+    return {"chrf": CHRF().corpus_score([a for a, _ in pairs], [[b for _, b in pairs]]).score}
 
 
 def shards(pairs: Pairs, processes: int) -> dict[str, float]:
-    """The plain mean over processes. torch's DistributedSampler deals the sentences out one by one and starts again with
-    the first ones until every process has as many."""
+    """The plain mean over processes. torch's DistributedSampler deals the sentences out one by one, and starts again
+    with the first ones until every process has as many."""
     order = list(range(len(pairs)))
     order += order[: -len(pairs) % processes]
     parts = [bleu([pairs[i] for i in order[process::processes]]) for process in range(processes)]
@@ -51,10 +51,10 @@ def main() -> None:
     write(
         "sacrebleu",
         {
-            "plain": {"german": bleu(german)},
-            "plain-chinese": {name: bleu(pairs, "zh") for name, pairs in chinese.items()},
+            "plain": {"german": bleu(german) | chrf(german)},
+            "plain-chinese": {name: bleu(pairs, "zh") | chrf(pairs) for name, pairs in chinese.items()},
             "plain-characters": {name: bleu(pairs, "char") for name, pairs in chinese.items()},
-            "hfa-as-released": {"german": bleu([(f"{a} .", f"{b} .") for a, b in german])},
+            "hfa-as-released": {"german": bleu(ended(german)) | chrf(ended(german))},
             "gfslt-vlp": {name: shards(lower(SETS[name]()), 4) for name in ("german", "german-stripped")},
             "spamo": {
                 "german": batches(lower(german), 16),

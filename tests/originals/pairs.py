@@ -16,12 +16,52 @@ Pairs = list[tuple[str, str]]  # (hypothesis, reference)
 
 NUM_GERMAN, NUM_CHINESE = 643, 523  # no multiple of a batch or of a number of processes
 
-WHEN = "heute,morgen,am abend,im märz,seit gestern,nächste woche,um zwölf,am späten nachmittag,früh,bald".split(",")
-WHO = "der müller,die bäckerin,unser zug,ein kühler wind,das mädchen,mein großer bruder,der fluss,die köchin".split(",")
-DOES = "kommt,geht,bleibt,fährt,zieht,wächst,schläft,backt,singt,wartet,steigt,läuft".split(",")
-WHERE = "nach köln,an der küste,über die brücke,im süden,vor dem haus,am rhein,in der küche,auf die straße".split(",")
-HOW = "langsam,schnell,sehr oft,vielleicht,ohne schirm,mit drei äpfeln,fast nie,ganz leise,wieder".split(",")
+WHEN = (
+    "heute",
+    "morgen",
+    "am abend",
+    "im märz",
+    "seit gestern",
+    "nächste woche",
+    "um zwölf",
+    "am späten nachmittag",
+    "früh",
+    "bald",
+)
+WHO = (
+    "der müller",
+    "die bäckerin",
+    "unser zug",
+    "ein kühler wind",
+    "das mädchen",
+    "mein großer bruder",
+    "der fluss",
+    "die köchin",
+)
+DOES = ("kommt", "geht", "bleibt", "fährt", "zieht", "wächst", "schläft", "backt", "singt", "wartet", "steigt", "läuft")
+WHERE = (
+    "nach köln",
+    "an der küste",
+    "über die brücke",
+    "im süden",
+    "vor dem haus",
+    "am rhein",
+    "in der küche",
+    "auf die straße",
+)
+HOW = (
+    "langsam",
+    "schnell",
+    "sehr oft",
+    "vielleicht",
+    "ohne schirm",
+    "mit drei äpfeln",
+    "fast nie",
+    "ganz leise",
+    "wieder",
+)
 NUMBERS = ("3,5 grad", "18-20 uhr", "1.250 meter", "zwei bis vier", "5 %", "minus 7", "nr. 12", "10 km/h")
+INFLECTIONS = ("s", "e", "ing")  # what an English stemmer takes off again
 ENDINGS = ("", "", "", "", " .", ".", "!", "?", ", oder")
 
 ZH_WHEN = ("今天", "明天", "昨天晚上", "下个星期", "早上八点", "春天", "刚才")
@@ -37,12 +77,27 @@ def sha256(pairs: Pairs) -> str:
     return hashlib.sha256(json.dumps(pairs, ensure_ascii=False).encode()).hexdigest()
 
 
+def lower(pairs: Pairs) -> Pairs:
+    """Both sides in lower case."""
+    return [(a.lower(), b.lower()) for a, b in pairs]
+
+
+def ended(pairs: Pairs) -> Pairs:
+    """Both sides with the full stop that some code puts behind them, and that is part of the data of other code."""
+    return [(f"{a} .", f"{b} .") for a, b in pairs]
+
+
+def characters(pairs: Pairs) -> Pairs:
+    """Both sides cut into characters, joined by blanks. CSL-Daily has no white space; where there is some, it goes."""
+    return [(" ".join("".join(a.split())), " ".join("".join(b.split()))) for a, b in pairs]
+
+
 def _words(rng: random.Random, parts: list[tuple[str, ...] | list[str]]) -> list[str]:
     return [word for part in parts for word in rng.choice(part).split(" ")]
 
 
-def _perturbed(rng: random.Random, words: list[str], others: list[str]) -> list[str]:
-    """Words of a reference -> of a hypothesis: some as they are, others dropped, swapped, doubled or replaced."""
+def _perturbed(rng: random.Random, words: list[str], others: list[str], ends: tuple[str, ...]) -> list[str]:
+    """Words of a reference -> of a hypothesis: some as they are, others dropped, swapped, doubled, bent or replaced."""
     words = list(words)
     for _ in range(rng.choice((0, 0, 1, 1, 2, 3, 5))):
         if not words:
@@ -55,6 +110,8 @@ def _perturbed(rng: random.Random, words: list[str], others: list[str]) -> list[
             words[place], words[other] = words[other], words[place]
         elif what < 0.6:
             words.insert(place, words[place])
+        elif what < 0.7:
+            words[place] += rng.choice(ends)
         else:
             words[place] = rng.choice(others)
     return words
@@ -80,7 +137,7 @@ def german() -> Pairs:
         parts = [WHEN, WHO, DOES, HOW, WHERE][: rng.choice((2, 3, 5, 5, 5, 5))]
         reference = _words(rng, [*parts, *([NUMBERS] if rng.random() < 0.3 else [])])
         others = _words(rng, [WHEN, WHO, DOES, WHERE, HOW, NUMBERS])
-        hypothesis = _perturbed(rng, reference, others)
+        hypothesis = _perturbed(rng, reference, others, INFLECTIONS)
         ending = rng.choice(ENDINGS)
         said = " ".join(hypothesis) + (ending if rng.random() < 0.7 else rng.choice(ENDINGS))
         if rng.random() < 0.2:
@@ -99,7 +156,7 @@ def chinese() -> Pairs:
         parts = [ZH_WHEN, ZH_WHO, ZH_HOW, ZH_DOES, ZH_WHAT][: rng.choice((2, 4, 5, 5, 5))]
         reference = "".join(_words(rng, [*parts]))
         others = list("".join(_words(rng, [ZH_WHEN, ZH_WHO, ZH_DOES, ZH_WHAT])))
-        said = "".join(_perturbed(rng, list(reference), others))
+        said = "".join(_perturbed(rng, list(reference), others, ("的", "了")))
         ending = rng.choice(ZH_ENDINGS)
         said += ending if rng.random() < 0.7 else rng.choice(ZH_ENDINGS)
         pairs.append(("" if rng.random() < 0.05 else said, reference + ending))

@@ -1,4 +1,4 @@
-"""How the scripts beside this one store what a package gives: JSON with the package, its version and the pairs' sha256."""
+"""How the scripts beside this one store what a package gives: as JSON, with its version and the pairs' sha256."""
 
 from __future__ import annotations
 

@@ -60,3 +60,10 @@ def test_a_pickled_error_is_the_same_error(kind: type[GlossfreeError]) -> None:
     back = pickle.loads(pickle.dumps(kind("broken", where=Path("a/b.mp4"), remedy="mend it")))
     assert type(back) is kind
     assert (back.problem, back.where, back.remedy) == ("broken", "a/b.mp4", "mend it")
+
+
+def test_ten_names_are_written_out_and_the_rest_is_counted() -> None:
+    names = [f"n{number}" for number in range(1, 1235)]
+    assert errors.name_some(names[:10]) == "n1, n2, n3, n4, n5, n6, n7, n8, n9, n10"
+    assert errors.name_some(names) == "n1, n2, n3, n4, n5, n6, n7, n8, n9, n10 and 1,224 more"
+    assert errors.name_some(names[:5], limit=3) == "n1, n2, n3 and 2 more"

@@ -234,3 +234,20 @@ def test_the_order_of_splits_does_not_matter(tiny: Any, tmp_path: Path, order: s
     assert len(material.glosses) > len(material_of(tiny).glosses)
     with pytest.raises(CorpusError, match=r"made from .*test.*; pseudo_glosses.splits says train ->"):
         material_of(tiny, corpus=corpus)
+
+
+def test_files_that_are_not_there_are_told_when_a_stage_begins(tiny: Any, tmp_path: Path) -> None:
+    """Also of dev, which would be read only hours later; a training clip may be missing where the recipe skips it."""
+    shutil.copytree(tiny.corpus, tmp_path / "corpus")
+    material = material_of(tiny, corpus=tmp_path / "corpus")
+    stage = material.recipe.pretrain
+    lost = [material.manifest.split(split)[1] for split in ("train", "dev")]
+    for clip in lost:
+        (material.manifest.folder / clip.file).unlink()
+    for split, clip in zip(("train", "dev"), lost, strict=True):
+        with pytest.raises(CorpusError, match=f"1 of .* packed clips are missing: {clip.id}"):
+            material.clip_loader(split, stage, training=split == "train")
+    skipping = material_of(tiny, 'data.on_bad_clip="skip"', corpus=tmp_path / "corpus")
+    assert skipping.clip_loader("train", stage, training=True) is not None
+    with pytest.raises(CorpusError, match="missing"):
+        skipping.clip_loader("dev", stage)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -27,6 +28,11 @@ def params(
         result(counts.to_text())
 
 
+def _begin(work: Callable[..., Any], recipe: str, **options: Any) -> None:
+    """Train, and print the folder of the run."""
+    result(str(work(recipe, console=console(), **options).folder))
+
+
 def pretrain(
     recipe: Recipe,
     corpus: Corpus,
@@ -38,9 +44,7 @@ def pretrain(
     """Hierarchical pre-training: pseudo-glosses and video-language alignment."""
     from glossfree.commands.train import pretrain as start
 
-    told = console()
-    done = start(recipe, corpus=corpus, run=run, overrides=overrides, resume=resume, track=track, console=told)
-    result(str(done.folder))
+    _begin(start, recipe, corpus=corpus, run=run, overrides=overrides, resume=resume, track=track)
 
 
 def finetune(
@@ -55,11 +59,7 @@ def finetune(
     """Translation in two stages, with or without a pre-trained start."""
     from glossfree.commands.train import finetune as start
 
-    told = console()
-    done = start(
-        recipe, corpus=corpus, run=run, start=from_, overrides=overrides, resume=resume, track=track, console=told
-    )
-    result(str(done.folder))
+    _begin(start, recipe, corpus=corpus, run=run, start=from_, overrides=overrides, resume=resume, track=track)
 
 
 def train(
@@ -73,9 +73,7 @@ def train(
     """All stages of a recipe, one after another."""
     from glossfree.commands.train import train as start
 
-    told = console()
-    done = start(recipe, corpus=corpus, run=run, overrides=overrides, resume=resume, track=track, console=told)
-    result(str(done.folder))
+    _begin(start, recipe, corpus=corpus, run=run, overrides=overrides, resume=resume, track=track)
 
 
 def sweep(

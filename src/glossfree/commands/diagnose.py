@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from glossfree.commands.evaluate import recipe_of
 from glossfree.corpora.manifest import Manifest
 from glossfree.errors import RunError
 from glossfree.evaluation import diagnosis
 from glossfree.evaluation.conventions import Convention, convention_for
-from glossfree.evaluation.decode import predictions_path, read_predictions
-from glossfree.evaluation.diagnosis import Diagnosis
+from glossfree.evaluation.diagnosis import Diagnosis, words
 from glossfree.evaluation.metrics import check_ids
 from glossfree.text.pseudo_glosses import KEPT
-from glossfree.text.tagging import Tagger, tagger
-from glossfree.training.run import Run
+from glossfree.text.tagging import Token, tagger
 
 CONTENT_POS = KEPT - {"PRON"}  # a pronoun is kept as a pseudo-gloss, but says nothing that needs support
 NAME = "PROPN"
@@ -30,25 +27,38 @@ def diagnose(run: Path, *, split: str, corpus: Path | None = None) -> Diagnosis:
 
     Raises RunError where the split was not translated yet, CorpusError where clips and predictions do not match.
     """
+    from glossfree.commands.evaluate import recipe_of  # only here: these load torch
+    from glossfree.training.run import Run
+
     opened = Run(run)
     recipe = recipe_of(opened)
-    path = predictions_path(opened.folder, split)
-    if not path.is_file():
-        remedy = f"glossfree evaluate {opened.folder} --split {split}"
-        raise RunError(f"no predictions for {split}", where=opened.folder, remedy=remedy)
     trained_on = Path(opened.read_json("run.json")["corpus"])
     manifest = Manifest.load(corpus or trained_on)
-    clips = manifest.split(split)
-    predictions = read_predictions(path)
-    check_ids(predictions, clips)
+    hypotheses, references = translations_of(opened.folder, manifest, split)
     return diagnose_sentences(
-        {id: prediction.text for id, prediction in predictions.items()},
-        {clip.id: clip.text for clip in clips},
+        hypotheses,
+        references,
         training=[clip.text for clip in Manifest.load(trained_on).split(TRAINING)],
         language=manifest.language,
-        signers={clip.id: clip.signer for clip in clips},
+        signers={clip.id: clip.signer for clip in manifest.split(split)},
         convention=convention_for(manifest.language, append=recipe.scores.append),
     )
+
+
+def translations_of(run: Path, manifest: Manifest, split: str) -> tuple[dict[str, str], dict[str, str]]:
+    """A run folder -> ({id: hypothesis}, {id: reference}), both in the manifest's order, where references come from.
+
+    Raises RunError where the split was not translated yet, CorpusError where clips and predictions do not match.
+    """
+    from glossfree.evaluation.decode import predictions_path, read_predictions  # only here: it loads torch
+
+    path = predictions_path(run, split)
+    if not path.is_file():
+        remedy = f"glossfree evaluate {run} --split {split}"
+        raise RunError(f"no predictions for {split}", where=run, remedy=remedy)
+    predictions, clips = read_predictions(path), manifest.split(split)
+    check_ids(predictions, clips)
+    return {clip.id: predictions[clip.id].text for clip in clips}, {clip.id: clip.text for clip in clips}
 
 
 def diagnose_sentences(
@@ -64,30 +74,36 @@ def diagnose_sentences(
 
     Without training sentences every word counts as unseen. Raises ValueError where the ids differ.
     """
-    read = tagger(language, [*training, *references.values()] or [language])
-    tagged = lru_cache(maxsize=None)(read.tag)
+    known = [*training, *references.values()]
+    tag = tagger(language, known).tag if any(words(text) for text in known) else _no_tokens
+    tagged = lru_cache(maxsize=None)(tag)
 
     def content(sentence: str) -> frozenset[str]:
         return frozenset(token.lemma for token in tagged(sentence) if token.pos in CONTENT_POS)
 
-    known = names_in([*training, *references.values(), *hypotheses.values()], read)
+    lemmas = names_in([*known, *hypotheses.values()], tagged)
 
     def names(sentence: str) -> frozenset[str]:
-        return frozenset(known[token.word.lower()] for token in tagged(sentence) if token.word.lower() in known)
+        return frozenset(lemmas[token.word.lower()] for token in tagged(sentence) if token.word.lower() in lemmas)
 
     return diagnosis.diagnose(
         hypotheses,
         references,
         training=training,
         content=content,
-        names=names if known else None,
+        names=names if lemmas else None,
         signers=signers,
         language=language,
         convention=convention,
     )
 
 
-def names_in(sentences: Sequence[str], read: Tagger) -> dict[str, str]:
+def _no_tokens(sentence: str) -> list[Token]:
+    """Stands in for a tagger where there is no word to read."""
+    return []
+
+
+def names_in(sentences: Sequence[str], tag: Callable[[str], list[Token]]) -> dict[str, str]:
     """Sentences -> {word in lower case: its lemma as a name}, of the words that the tagger mostly takes for names.
 
     Lower-case text offers no capital to go by, and one reading alone is unsure: HanTa calls "schauer" a name in one
@@ -97,7 +113,7 @@ def names_in(sentences: Sequence[str], read: Tagger) -> dict[str, str]:
     places: Counter[str] = Counter()
     lemmas: dict[str, Counter[str]] = {}
     for sentence, times in Counter(sentences).items():
-        for token in read.tag(sentence):
+        for token in tag(sentence):
             word = token.word.lower()
             places[word] += times
             if token.pos == NAME:

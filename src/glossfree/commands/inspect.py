@@ -11,8 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from glossfree.corpora.checks import name_some, overlap_warning
+from glossfree.corpora.checks import overlap_warning
 from glossfree.corpora.manifest import SPLITS, Manifest, PackedClip
+from glossfree.errors import name_some
 from glossfree.tables import aligned
 
 # What a row of the table is called, the field it shows, how it is written.

@@ -14,10 +14,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from glossfree.corpora.checks import name_some, overlap_warning
+from glossfree.corpora.checks import overlap_warning
 from glossfree.corpora.manifest import CORPUS, SPLITS, Clip, FrameFolder, VideoFile, write_atomic
 from glossfree.corpora.registry import Corpus, find_corpus
-from glossfree.errors import CorpusError
+from glossfree.errors import CorpusError, name_some
 from glossfree.progress import Advance, Console, Silent
 from glossfree.video import prepare as video
 from glossfree.video.prepare import Progress

@@ -9,13 +9,17 @@ from typing import Any
 
 import torch
 
+from glossfree.commands.diagnose import diagnose, translations_of
 from glossfree.commands.evaluate import corpus_of, recipe_of, translator_of
 from glossfree.corpora.manifest import PackedClip
-from glossfree.errors import ClipError, RunError
+from glossfree.errors import ClipError
+from glossfree.evaluation.conventions import convention_for, published_for
 from glossfree.evaluation.decode import predictions_path, read_predictions, read_scores, scores_path
-from glossfree.evaluation.metrics import Scores
+from glossfree.evaluation.metrics import Scores, score
 from glossfree.evaluation.report import ReportClip, ReportData, write_report
+from glossfree.evaluation.significance import intervals
 from glossfree.evaluation.spans import Pointing, TimedClip, pointing
+from glossfree.evaluation.statistics import Statistics
 from glossfree.material import Material
 from glossfree.progress import Console
 from glossfree.recipe import Recipe
@@ -33,21 +37,27 @@ def report(
 ) -> Path:
     """Write the report of the first run, its scores beside those of the others.
 
-    Raises RunError: a folder that is no run, a first run that was not evaluated yet.
+    Raises RunError: a folder that is no run, a first run that was not evaluated yet; CorpusError: predictions that
+    do not fit the clips.
     """
     run = Run(runs[0])
     recipe, *_ = [recipe_of(Run(folder)) for folder in runs]
     translator = translator_of(run, recipe)
     material = corpus_of(run, recipe, translator.tokenizer)
-    if not predictions_path(run.folder, split).is_file():
-        raise RunError(
-            f"no predictions for {split}", where=run.folder, remedy=f"glossfree evaluate {run.folder} --split {split}"
-        )
+    hypotheses, references = translations_of(run.folder, material.manifest, split)
+    language = material.manifest.language
+    convention = convention_for(language, append=recipe.scores.append)
+    sides = list(hypotheses.values()), list(references.values())
     timelines = timelines_of(translator, material, split, console)
     data = ReportData(
         title=f"glossfree: {run.folder.name}",
         subtitle=f"recipe {recipe.name}, corpus {material.manifest.corpus.get('name', material.manifest.folder.name)}",
         scores={other.name: scores_of(other) for other in runs},
+        intervals={split: intervals(Statistics.of(*sides, convention))},
+        conventions={
+            split: {how.name: score(*sides, convention=how) for how in (convention, *published_for(language))}
+        },
+        diagnosis={split: diagnose(run.folder, split=split)},
         clips=_clips(run, recipe, material, timelines, translator.pseudo_glosses, split, num_clips),
         curves=_curves(run),
         pointing=_pointing(recipe, material, timelines, translator.pseudo_glosses, split),

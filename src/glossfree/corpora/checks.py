@@ -13,7 +13,6 @@ from typing import Protocol
 
 from glossfree.errors import CorpusError
 
-NAMED = 10  # problems named one by one; the rest is a count
 _UNSAFE = re.compile(r"[^\w.+=@-]")  # \w is Unicode: letters with umlauts stay
 _LONGEST_ID = 150  # characters; with the pack's suffix and a temporary name still below the 255 bytes of common systems
 
@@ -27,12 +26,6 @@ class HasText(Protocol):
     def split(self) -> str: ...
     @property
     def text(self) -> str: ...
-
-
-def name_some(names: Sequence[str], *, limit: int = NAMED) -> str:
-    """["a", "b", ..., "z"] -> "a, b, ... and 16 more": the first `limit` by name, then the count."""
-    shown = ", ".join(names[:limit])
-    return shown if len(names) <= limit else f"{shown} and {len(names) - limit:,} more"
 
 
 def is_safe_id(clip_id: str) -> bool:

@@ -17,9 +17,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from glossfree.corpora.checks import name_some, overlap_warning, read_text, safe_id
+from glossfree.corpora.checks import overlap_warning, read_text, safe_id
 from glossfree.corpora.manifest import CORPUS, MANIFEST, SPLITS, Clip, FrameFolder, VideoFile
-from glossfree.errors import CorpusError
+from glossfree.errors import CorpusError, name_some
 
 SENTENCES = ("sentences.csv", "sentences.tsv", "sentences.jsonl")
 VIDEOS = frozenset({".mp4", ".mkv", ".webm", ".avi", ".mov"})

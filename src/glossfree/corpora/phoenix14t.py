@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from glossfree.corpora.checks import is_safe_id, name_some, overlap_warning, read_text
+from glossfree.corpora.checks import is_safe_id, overlap_warning, read_text
 from glossfree.corpora.manifest import SPLITS, Clip, FrameFolder
-from glossfree.errors import CorpusError
+from glossfree.errors import CorpusError, name_some
 
 COUNTS = {"train": 7096, "dev": 519, "test": 642}
 FPS = 25.0

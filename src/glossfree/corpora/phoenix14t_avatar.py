@@ -15,10 +15,10 @@ from glossfree.corpora import phoenix14t
 from glossfree.corpora.avatar.signer import SIGNERS
 from glossfree.corpora.avatar.signing import FPS, SignedSentence
 from glossfree.corpora.avatar.signs import Sign, lexicon
-from glossfree.corpora.checks import name_some, overlap_warning
+from glossfree.corpora.checks import overlap_warning
 from glossfree.corpora.manifest import SPLITS, Clip
 from glossfree.corpora.phoenix14t import Annotation, annotation_path, find_top, read_annotations
-from glossfree.errors import CorpusError
+from glossfree.errors import CorpusError, name_some
 
 __all__ = ["FPS", "check", "clips"]
 

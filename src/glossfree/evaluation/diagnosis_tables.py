@@ -96,7 +96,7 @@ def _frequencies(found: Diagnosis) -> Table:
             *(f"{entry.distinct_in_references:,}", f"{entry.distinct_produced:,}", f"{entry.distinct_right:,}"),
         )
         for entry in found.by_frequency
-        if entry.reference_words or entry.hypothesis_words
+        if found.num_training and (entry.reference_words or entry.hypothesis_words)
     ]
     rare = found.by_frequency[:2]  # unseen, and once or twice
     wanted, produced, right = (
@@ -130,7 +130,7 @@ def _habits(found: Diagnosis) -> Table:
         "Copies and repetition",
         ("share of the sentences that", "translations", "references"),
         (
-            row("are a whole training sentence", found.copies),
+            *([row("are a whole training sentence", found.copies)] if found.num_training else []),
             row("differ (different ones / all)", found.distinct),
             row("repeat four words in a row", found.repeated_ngram),
             row("repeat a word at once", found.repeated_word),
@@ -198,6 +198,6 @@ def _names(found: Diagnosis) -> Table:
         "Place names and other proper names",
         ("names", "count", "share"),
         rows,
-        "Names are what no context gives away: they must be read off the hands.",
+        "A wrong name is a wrong translation: rain in another place is another forecast.",
         "Which words are names is the tagger's guess from the sentences themselves: some are missing, some are none.",
     )

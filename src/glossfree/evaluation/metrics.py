@@ -11,11 +11,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from glossfree.corpora.manifest import PackedClip
-from glossfree.errors import CorpusError
+from glossfree.errors import CorpusError, name_some
 from glossfree.evaluation.conventions import Convention, convention_for
 from glossfree.evaluation.statistics import Statistics
-
-NAMED_IDS = 5  # so many culprits are named in an error
+from glossfree.tables import text_table
 
 
 @dataclass(frozen=True)
@@ -90,10 +89,7 @@ def _duplicates(ids: Sequence[str]) -> list[str]:
 
 
 def _named(what: str, ids: Sequence[str]) -> str:
-    if not ids:
-        return ""
-    more = f", and {len(ids) - NAMED_IDS} more" if len(ids) > NAMED_IDS else ""
-    return f"{len(ids)} {what}: {', '.join(ids[:NAMED_IDS])}{more}"
+    return f"{len(ids):,} {what}: {name_some(ids)}" if ids else ""
 
 
 COLUMNS = (
@@ -111,19 +107,14 @@ def scores_table(rows: Mapping[str, Mapping[str, Scores]]) -> str:
 
     Below it, what was put behind the sentences of a model, if anything was: its scores compare with no others.
     """
-    lines = [("model", "split", *(title for _, title in COLUMNS), "sentences")]
-    for name, splits in rows.items():
-        for split, scores in splits.items():
-            values = [f"{getattr(scores, key):.2f}" for key, _ in COLUMNS]
-            lines.append((name, split, *values, f"{scores.num_sentences:,}"))
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    text = []
-    for line in lines:
-        left = [cell.ljust(width) for cell, width in zip(line[:2], widths[:2], strict=True)]
-        right = [cell.rjust(width) for cell, width in zip(line[2:], widths[2:], strict=True)]
-        text.append("  ".join(left + right).rstrip())
+    header = ("model", "split", *(title for _, title in COLUMNS), "sentences")
+    lines = [
+        (name, split, *(f"{getattr(scores, key):.2f}" for key, _ in COLUMNS), f"{scores.num_sentences:,}")
+        for name, splits in rows.items()
+        for split, scores in splits.items()
+    ]
     notes = []
     for name, splits in rows.items():
         appended = {str(scores.convention.get("append", "")) for scores in splits.values()} - {""}
         notes += [f'{name}: "{append}" behind every hypothesis and reference' for append in sorted(appended)]
-    return "\n".join([text[0], "-" * max(map(len, text)), *text[1:], *notes])
+    return "\n".join([text_table(header, lines, left=2), *notes])

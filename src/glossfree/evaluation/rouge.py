@@ -8,9 +8,9 @@ mscoco           b = 1.2 (a convention may set another), 0 where L is 0. An empt
 seq2seq          b = P / (R + 1e-12), and 1e-12 is added to the denominator.
 google           the package `rouge-score`: its own words (lower case, only a-z and 0-9), b = 1.
 google-stemmed   the same with its English stemmer.
-word-sets        the package `rouge`: L counts words of a longest common subsequence, each once, as the words of both sides
-                 are, over sentences that end at a stop; b = 1, and 1e-8 is added to the denominator. 0 for a side
-                 without words, where the package stops.
+word-sets        the package `rouge`: L counts words of a longest common subsequence, each once, as the words of both
+                 sides are, over sentences that end at a stop; b = 1, and 1e-8 is added to the denominator. 0 for a
+                 side without words, where the package stops.
 """
 
 from __future__ import annotations

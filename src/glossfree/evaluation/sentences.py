@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from glossfree.corpora.manifest import MANIFEST, Manifest
-from glossfree.errors import CorpusError, RunError
+from glossfree.errors import CorpusError, RunError, name_some
 
 ID_COLUMNS = ("id", "name", "clip")
 # Which column holds the sentence, the first that is there: a file may hold both sides.
@@ -24,7 +24,6 @@ TEXT_COLUMNS = {
     "hypotheses": ("hypothesis", "prediction", "text", "translation"),
     "references": ("reference", "translation", "text"),
 }
-NAMED_IDS = 5  # so many culprits are named in an error
 _Row = tuple[int, Mapping[str, Any]]  # line, {column: value}
 
 
@@ -135,10 +134,7 @@ def _twice(ids: Sequence[str]) -> list[str]:
 
 
 def _named(what: str, ids: Sequence[str]) -> str:
-    if not ids:
-        return ""
-    more = f" and {len(ids) - NAMED_IDS:,} more" if len(ids) > NAMED_IDS else ""
-    return f"{len(ids):,} {what}: {', '.join(ids[:NAMED_IDS])}{more}"
+    return f"{len(ids):,} {what}: {name_some(ids)}" if ids else ""
 
 
 def _read_file(path: Path, side: str) -> Sentences:

@@ -175,7 +175,51 @@ class ClipDataset(Dataset[ClipItem | ClipError | None]):
         return frames
 
 
-class FeatureDataset(Dataset[ClipItem]):
+class FeatureClips(Dataset[ClipItem]):
+    """The clips of one split with features (T, D) of level `level`, `rows(clip)`, T = `lengths[index]`.
+
+    Those of `clips` whose ids are in `missing` have none: they are left out, `bad_clips` lists them.
+    """
+
+    def __init__(
+        self,
+        clips: Sequence[PackedClip],
+        missing: Sequence[str],
+        *,
+        level: Level,
+        encode: Encode | None,
+        gloss_targets: Mapping[str, np.ndarray] | None,
+    ) -> None:
+        absent = set(missing)
+        self._missing, self.level = tuple(missing), level
+        self.clips = tuple(clip for clip in clips if clip.id not in absent)
+        self.lengths = [self.num_rows(clip) for clip in self.clips]
+        self.targets = Targets(self.clips, encode, gloss_targets)
+
+    def rows(self, clip: PackedClip) -> Tensor:
+        """The features (T, D) of a clip."""
+        raise NotImplementedError
+
+    def num_rows(self, clip: PackedClip) -> int:
+        """T of a clip, without reading its features where that takes time."""
+        raise NotImplementedError
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, index: int) -> ClipItem:
+        clip = self.clips[index]
+        return self.targets.item(clip, self.rows(clip), self.level)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Nothing is drawn here: every epoch is the same."""
+
+    def bad_clips(self) -> list[str]:
+        """The ids of the clips that have no features, in manifest order."""
+        return list(self._missing)
+
+
+class FeatureDataset(FeatureClips):
     """The clips of one split with features computed before: `features[clip id]` (T, D), of level `level`.
 
     A clip that has none is a ValueError with `on_bad_clip` "stop"; with "skip" it is left out, `bad_clips` lists it.
@@ -191,27 +235,19 @@ class FeatureDataset(Dataset[ClipItem]):
         gloss_targets: Mapping[str, np.ndarray] | None = None,
         on_bad_clip: OnBadClip = "stop",
     ) -> None:
-        self._missing = [clip.id for clip in clips if clip.id not in features]
-        if self._missing and on_bad_clip == "stop":
-            raise ValueError(f"{len(self._missing)} clips have no features, the first is {self._missing[0]!r}")
-        self.clips = tuple(clip for clip in clips if clip.id in features)
-        self.features, self.level = features, level
-        self.lengths = [len(features[clip.id]) for clip in self.clips]
-        self.targets = Targets(self.clips, encode, gloss_targets)
+        missing = [clip.id for clip in clips if clip.id not in features]
+        if missing and on_bad_clip == "stop":
+            raise ValueError(f"{len(missing)} clips have no features, the first is {missing[0]!r}")
+        self.features = features
+        super().__init__(clips, missing, level=level, encode=encode, gloss_targets=gloss_targets)
 
-    def __len__(self) -> int:
-        return len(self.clips)
+    def rows(self, clip: PackedClip) -> Tensor:
+        """The features (T, D) of a clip."""
+        return self.features[clip.id]
 
-    def set_epoch(self, epoch: int) -> None:
-        """Nothing is drawn here: every epoch is the same."""
-
-    def bad_clips(self) -> list[str]:
-        """The ids of the clips that have no features, in manifest order."""
-        return list(self._missing)
-
-    def __getitem__(self, index: int) -> ClipItem:
-        clip = self.clips[index]
-        return self.targets.item(clip, self.features[clip.id], self.level)
+    def num_rows(self, clip: PackedClip) -> int:
+        """T of a clip."""
+        return len(self.features[clip.id])
 
 
 def clip_rng(seed: int, epoch: int, clip_id: str) -> np.random.Generator:

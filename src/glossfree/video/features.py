@@ -20,16 +20,14 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, from_numpy
-from torch.utils.data import Dataset
 
 from glossfree.corpora.manifest import PackedClip, write_atomic
-from glossfree.errors import ClipError, CorpusError
-from glossfree.video.dataset import ClipItem, Encode, OnBadClip, Targets
+from glossfree.errors import ClipError, CorpusError, name_some
+from glossfree.video.dataset import Encode, FeatureClips, OnBadClip
 from glossfree.video.journal import read_journal
 from glossfree.video.sampling import sample_frames, sampled_length
 
 FEATURES, ABOUT, ROWS, NOT_READ = "features", "features.json", "rows", "not_read"
-NAMED = 3  # so many culprits are named in an error
 
 
 def features_key(weights: str, frame_size: int, crop_size: int) -> str:
@@ -142,16 +140,12 @@ class FeatureStore:
             "have no features": missing,
             "were packed anew since, or are damaged": stale,
         }
-        counted = [f"{len(names)} clips {what} ({_some(names)})" for what, names in kinds.items() if names]
+        counted = [f"{len(names)} clips {what} ({name_some(names)})" for what, names in kinds.items() if names]
         if counted:
             # the same command cannot read them either
             mend = f'pack them again with glossfree prepare, or data.on_bad_clip = "skip"; then {self.remedy}'
             remedy = mend if kinds["could not be read"] else self.remedy
             raise CorpusError(" and ".join(counted), where=self.folder, remedy=remedy)
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
 
 
 def stamps(corpus: Path, clips: Sequence[PackedClip]) -> dict[str, str]:
@@ -165,7 +159,7 @@ def stamps(corpus: Path, clips: Sequence[PackedClip]) -> dict[str, str]:
     return marks
 
 
-class StoredFeatures(Dataset[ClipItem]):
+class StoredFeatures(FeatureClips):
     """The clips of one split as features (T, W) of level "backbone_features", read when asked for; no video is opened.
 
     Frames are sampled as `ClipDataset` samples them without augmentation. `store.check` comes first; with `on_bad_clip`
@@ -184,24 +178,16 @@ class StoredFeatures(Dataset[ClipItem]):
         on_bad_clip: OnBadClip = "stop",
     ) -> None:
         may_skip = on_bad_clip == "skip"
-        self._missing = [clip.id for clip in clips if may_skip and not store.path(clip).is_file()]
+        missing = [clip.id for clip in clips if may_skip and not store.path(clip).is_file()]
         self.store, self.folder = store, store.corpus
-        self.clips = tuple(clip for clip in clips if clip.id not in self._missing)
         self.stride, self.max_frames = stride, max_frames
-        self.lengths = [sampled_length(clip.num_frames, stride, max_frames) for clip in self.clips]
-        self.targets = Targets(self.clips, encode, gloss_targets)
+        super().__init__(clips, missing, level="backbone_features", encode=encode, gloss_targets=gloss_targets)
 
-    def __len__(self) -> int:
-        return len(self.clips)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Nothing is drawn here: every epoch is the same."""
-
-    def bad_clips(self) -> list[str]:
-        """The ids of the clips that have no features, in manifest order."""
-        return list(self._missing)
-
-    def __getitem__(self, index: int) -> ClipItem:
-        clip = self.clips[index]
+    def rows(self, clip: PackedClip) -> Tensor:
+        """The features (T, W) of a clip's sampled frames. Raises ClipError as `FeatureStore.read`."""
         indices = sample_frames(clip.num_frames, stride=self.stride, max_frames=self.max_frames)
-        return self.targets.item(clip, self.store.read(clip, indices), "backbone_features")
+        return self.store.read(clip, indices)
+
+    def num_rows(self, clip: PackedClip) -> int:
+        """T of a clip; no file is opened."""
+        return sampled_length(clip.num_frames, self.stride, self.max_frames)

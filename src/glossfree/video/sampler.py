@@ -25,8 +25,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from glossfree.errors import ClipError, CorpusError
 from glossfree.video.batch import ClipBatch
-from glossfree.video.dataset import ClipDataset, FeatureDataset, collate
-from glossfree.video.features import StoredFeatures
+from glossfree.video.dataset import ClipDataset, FeatureClips, collate
 
 # Batches whose clips are sorted by length together. On lengths like PHOENIX14T's (log-normal, median 110; batch 16)
 # a padded batch is 11 % padding, without sorting 49 %; two clips meet again in the next epoch in 1 % of the cases.
@@ -234,7 +233,7 @@ def dead_workers_explained(folder: Path) -> Iterator[None]:
 
 
 def make_loader(
-    dataset: ClipDataset | FeatureDataset | StoredFeatures, sampler: ClipSampler, *, num_workers: int = 0, seed: int = 0
+    dataset: ClipDataset | FeatureClips, sampler: ClipSampler, *, num_workers: int = 0, seed: int = 0
 ) -> ClipLoader:
     """A dataset and the plan of its batches -> a loader; any `num_workers` gives the same batches in the same order.
 

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from glossfree.corpora.manifest import SignSpan
+from glossfree.evaluation.diagnosis import Diagnosis
 from glossfree.evaluation.metrics import Scores
+from glossfree.evaluation.significance import Interval
 from glossfree.evaluation.spans import Pointing
 
 
@@ -44,6 +46,8 @@ class ReportData:
     """One run, ready to be shown.
 
     `scores`: {row: {split: Scores}}; the first row is this run, a second one is what it is compared with.
+    `intervals`: {split: {metric: Interval}}, `conventions`: {split: {convention: Scores}} and `diagnosis`:
+    {split: Diagnosis} are of this run.
     `curves`: {stage: records} as a run logs them: steps ({"step", "lr", loss terms}) and epochs
     ({"step", "train": {...}, "dev": {...}}), in any mixture. `pointing`: {split: Pointing}.
     `seconds`: {what: wall time}. `notes` say what the numbers do not show.
@@ -52,6 +56,9 @@ class ReportData:
     title: str
     subtitle: str = ""
     scores: Mapping[str, Mapping[str, Scores]] = field(default_factory=dict)
+    intervals: Mapping[str, Mapping[str, Interval]] = field(default_factory=dict)
+    conventions: Mapping[str, Mapping[str, Scores]] = field(default_factory=dict)
+    diagnosis: Mapping[str, Diagnosis] = field(default_factory=dict)
     clips: Sequence[ReportClip] = ()
     curves: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     pointing: Mapping[str, Pointing] = field(default_factory=dict)

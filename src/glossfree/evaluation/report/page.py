@@ -13,6 +13,7 @@ from glossfree.evaluation.metrics import Scores
 from glossfree.evaluation.report.charts import stage_charts
 from glossfree.evaluation.report.clips import clips_section, legend
 from glossfree.evaluation.report.data import ReportData
+from glossfree.evaluation.report.findings import conventions_section, diagnosis_section, intervals_section
 from glossfree.evaluation.report.markup import Html, join, tag
 from glossfree.evaluation.report.tables import (
     duration,
@@ -68,13 +69,16 @@ def _parts(data: ReportData) -> list[tuple[str, str, Html]]:
     scores = join(
         [
             scores_section(data.scores) if data.scores else nothing,
-            pointing_section(data.pointing) if data.pointing else nothing,
+            intervals_section(next(iter(data.scores.values()), {}), data.intervals),
         ]
     )
     curves = join([stage_charts(stage, records) for stage, records in data.curves.items()])
     controls = Html(_own("controls.html"))
     return [
         ("scores", "Scores", scores),
+        ("conventions", "Conventions", conventions_section(data.conventions)),
+        ("diagnosis", "Diagnosis", diagnosis_section(data.diagnosis)),
+        ("timelines", "Pseudo-glosses in time", pointing_section(data.pointing) if data.pointing else nothing),
         ("clips", "Clips", join([legend(data.clips), controls, clips_section(data.clips)]) if data.clips else nothing),
         ("training", "Training", join([Html(_own("curves.html")), curves]) if curves else nothing),
         ("settings", "Settings", settings_section(data.settings) if data.settings else nothing),

@@ -5,10 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from glossfree.evaluation.diagnosis_tables import percent
 from glossfree.evaluation.metrics import COLUMNS, Scores
+from glossfree.evaluation.report.findings import reading
 from glossfree.evaluation.report.markup import Html, hidden, join, tag
 from glossfree.evaluation.spans import Pointing
 
+HOW_TO_POINT = (
+    "Peak: how often the highest segment of a pseudo-gloss lies inside the sign that it names. mAP: segments are "
+    "ranked by their score, and those inside the sign should come first; 100 % means that all of them do, so it also "
+    "asks whether the whole sign is found. Chance is a segment, or a ranking, drawn blindly."
+)
+NOT_POINTED = (
+    "Signs whose name is no pseudo-gloss, pseudo-glosses that are not signed, and real signing: only drawn signs have "
+    "known times."
+)
 MORE_COLUMNS = (("exact", "exact %"), ("length_ratio", "length ratio"))
 
 
@@ -64,22 +75,28 @@ def _signatures(scores: Scores, names: Sequence[str]) -> Html:
 
 
 def pointing_section(pointing: Mapping[str, Pointing]) -> Html:
-    """{split: Pointing} -> a table of hit rates beside chance."""
+    """{split: Pointing} -> a table of hit rates and mean average precision, each beside chance."""
     tolerances = sorted({tolerance for result in pointing.values() for tolerance in result.hit_rate})
-    head = [tag("th", "split", scope="col"), tag("th", "signs", scope="col")]
+    ranked = any(result.mean_average_precision for result in pointing.values())
+    titles = ["split", "signs"]
     for tolerance in tolerances:
-        title = "peak inside the sign" if tolerance == 0 else f"within {tolerance} frames"
-        head += [tag("th", title, scope="col"), tag("th", "by chance", scope="col")]
+        titles += ["peak inside the sign" if tolerance == 0 else f"within {tolerance} frames", "by chance"]
+    for tolerance in tolerances if ranked else ():
+        titles += ["mAP" if tolerance == 0 else f"mAP within {tolerance} frames", "by chance"]
     body = []
     for split, result in pointing.items():
+        rates = [(result.hit_rate, result.chance)]
+        rates += [(result.mean_average_precision, result.chance_precision)] if ranked else []
         cells = [tag("td", f"{result.pairs:,}")]
-        for tolerance in tolerances:
-            cells.append(tag("td", tag("strong", f"{result.hit_rate[tolerance]:.1f} %")))
-            cells.append(tag("td", f"{result.chance[tolerance]:.1f} %"))
+        for found, chance in rates:
+            for tolerance in tolerances:
+                cells.append(tag("td", tag("strong", percent(found.get(tolerance)))))
+                cells.append(tag("td", percent(chance.get(tolerance))))
         body.append(tag("tr", tag("th", split, scope="row"), cells))
     caption = tag("caption", tag("b", "Does the timeline find the sign?"), " by the true times of the drawn signs")
-    table = tag("table", caption, tag("thead", tag("tr", head)), tag("tbody", body), class_="scores")
-    return tag("div", table, class_="wide")
+    head = tag("tr", [tag("th", title, scope="col") for title in titles])
+    table = tag("table", caption, tag("thead", head), tag("tbody", body), class_="scores")
+    return tag("div", table, reading(HOW_TO_POINT, NOT_POINTED), class_="wide")
 
 
 def settings_section(settings: Mapping[str, Any]) -> Html:

@@ -11,9 +11,11 @@ import pytest
 
 from glossfree.corpora.manifest import SignSpan
 from glossfree.errors import RunError
+from glossfree.evaluation.diagnosis import Diagnosis, diagnose
 from glossfree.evaluation.metrics import score
 from glossfree.evaluation.report import ReportClip, ReportData, write_report
 from glossfree.evaluation.report.page import render
+from glossfree.evaluation.significance import Interval
 from glossfree.evaluation.spans import Pointing
 
 NASTY = "<script>alert('x')</script> & \"regen\""
@@ -77,12 +79,21 @@ def clip(**changes: object) -> ReportClip:
     return replace(base, **changes)  # type: ignore[arg-type]
 
 
+def diagnosis(said: str, meant: str) -> Diagnosis:
+    names = frozenset({said, meant})
+    sides = {"a": said, "b": f"{meant} drei"}, {"a": meant, "b": f"{meant} vier"}
+    return diagnose(*sides, training=[said], content=lambda text: names, names=lambda text: names & {text})
+
+
 def full() -> ReportData:
     ours, theirs = score(["a b c d e"], ["a b c d e"]), score(["a b c d x"], ["a b c d e"])
     return ReportData(
         title="Demo",
         subtitle="all of it",
         scores={"with": {"dev": ours, "test": ours}, "without": {"test": theirs}},
+        intervals={"test": {"bleu4": Interval(61.25, 98.75), "length_ratio": Interval(0.75, 1.25)}},
+        conventions={"test": {"plain": ours, "others'": theirs}},
+        diagnosis={"test": diagnosis("im norden regen", "im süden regen")},
         clips=(clip(), clip(id="clip-b", hypothesis="im süden regen")),
         curves={"pretrain": [{"step": i, "lr": 1e-3, "loss": 3.0 - i} for i in range(3)]},
         pointing={"test": Pointing(7, 3, 2, {0: 57.0, 2: 71.0}, {0: 19.0, 2: 31.0})},
@@ -108,7 +119,21 @@ def test_every_part_is_there():
     page = render(full())
     for text in ("BLEU-4", "ROUGE-L", "chrF", "+33.1", "57.0 %", "19.0 %", "batch_size", "q, v", "tok:13a"):
         assert text in page
-    for anchor in ("scores", "clips", "training", "settings", "times", "environment", "limits"):
+    for text in ("61.25 to 98.75", "0.75 to 1.25", "others&#x27;", "Are rare words ever produced?"):
+        assert text in page
+    assert page.count("Not shown") == 9  # interval, conventions, six tables of the diagnosis, timelines
+    for anchor in (
+        "scores",
+        "conventions",
+        "diagnosis",
+        "timelines",
+        "clips",
+        "training",
+        "settings",
+        "times",
+        "environment",
+        "limits",
+    ):
         assert f'id="{anchor}"' in page and f'href="#{anchor}"' in page
 
 
@@ -131,6 +156,9 @@ def test_nobodys_text_is_markup():
             ),
             clip(frames=None, problem=NASTY),
         ],
+        intervals={"test": {"bleu4": Interval(1.0, 2.0)}},
+        conventions={NASTY: {NASTY: score(["a"], ["a"])}},
+        diagnosis={NASTY: diagnosis(NASTY, NASTY + " x")},
         curves={NASTY: [{"step": 0, NASTY: 1.0}]},
         pointing={NASTY: Pointing(1, 1, 1, {0: 50.0}, {0: 5.0})},
         settings={NASTY: {NASTY: NASTY}},

@@ -35,6 +35,16 @@ def test_splits_have_tables_of_their_own():
 def test_pointing_stands_beside_chance():
     found = text(pointing_section({"test": Pointing(1234, 5, 6, {0: 61.25, 2: 80.0}, {0: 11.0, 2: 20.5})}))
     assert "test 1,234 61.2 % 11.0 % 80.0 % 20.5 %" in found
+    assert "Not shown" in found and "mAP by chance" not in found  # not measured: no column
+
+
+def test_mean_average_precision_stands_beside_its_own_chance():
+    measured = Pointing(7, 5, 6, {0: 61.25, 2: 80.0}, {0: 11.0, 2: 20.5}, {0: 55.55, 2: 70.0}, {0: 14.25, 2: 24.0})
+    older = Pointing(3, 2, 2, {0: 50.0, 2: 60.0}, {0: 10.0, 2: 20.0})
+    found = text(pointing_section({"test": measured, "dev": older}))
+    assert "mAP by chance mAP within 2 frames by chance" in found
+    assert "test 7 61.2 % 11.0 % 80.0 % 20.5 % 55.5 % 14.2 % 70.0 % 24.0 %" in found
+    assert "dev 3 50.0 % 10.0 % 60.0 % 20.0 % - - - -" in found
 
 
 def test_nested_settings_are_flat_and_complete():
@@ -63,5 +73,5 @@ def test_rows_of_different_conventions_are_not_compared_and_both_are_explained()
     found = text(html)
     assert "How the scores of ours, again are computed" in found
     assert "How the scores of theirs are computed" in found
-    assert html.count("<details>") == 2 and html.count('|append:&quot; .&quot;') == 6
+    assert html.count("<details>") == 2 and html.count("|append:&quot; .&quot;") == 6
     assert text(scores_section({"ours": {"test": one}, "again": {"test": one}})).count("How these scores") == 1
