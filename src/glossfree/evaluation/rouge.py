@@ -65,7 +65,10 @@ def rouge_l_seq2seq(hypothesis: Sequence[str], reference: Sequence[str]) -> floa
 
 def rouge_l_of_sets(hypothesis: str, reference: str) -> float:
     """Two texts -> F in [0, 1] over the sets of their words, sentence by sentence."""
-    said, meant = ([part.split() for part in text.split(".") if part.strip()] for text in (hypothesis, reference))
+    # as in the package, a blank behind the last stop is a sentence of one empty word
+    said, meant = (
+        [" ".join(part.split()).split(" ") for part in text.split(".") if part] for text in (hypothesis, reference)
+    )
     words_said, words_meant = set(chain.from_iterable(said)), set(chain.from_iterable(meant))
     if not words_said or not words_meant:
         return 0.0

@@ -152,11 +152,11 @@ def _read_file(path: Path, side: str) -> Sentences:
     for line, row in rows:
         where = f"{path}, line {line}"
         id, sentence = row[_column(row, ID_COLUMNS, where)], row[_column(row, TEXT_COLUMNS[side], where)]
-        if isinstance(id, bool) or not isinstance(id, str | int) or id == "":
+        if isinstance(id, bool) or not isinstance(id, str | int) or not str(id).strip():
             raise CorpusError(f"{id!r} is no id", where=where, remedy="write the clip's id")
         if not isinstance(sentence, str):
             raise CorpusError(f"{sentence!r} is no sentence", where=where, remedy='write a text, "" for no words')
-        ids.append(str(id))
+        ids.append(str(id).strip())
         texts.append(sentence)
     return _checked(ids, texts, path)
 
@@ -230,11 +230,7 @@ def _with_header(lines: Iterator[tuple[int, list[str]]], path: Path) -> Iterator
             remedy = "put quotes around a field that holds the separator"
             raise CorpusError(problem, where=f"{path}, line {number}", remedy=remedy)
         else:
-            row = dict(zip(columns, values, strict=True))
-            for name in ID_COLUMNS:
-                if name in row:
-                    row[name] = row[name].strip()
-            yield number, row
+            yield number, dict(zip(columns, values, strict=True))
 
 
 def _json_rows(path: Path, text: str) -> Iterator[_Row]:

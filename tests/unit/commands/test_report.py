@@ -13,7 +13,8 @@ import torch
 from glossfree.commands.evaluate import corpus_of, recipe_of, translator_of
 from glossfree.commands.report import report, scores_of, seen_frames, stage_seconds, timelines_of
 from glossfree.corpora.manifest import Manifest
-from glossfree.errors import ClipError, RunError
+from glossfree.errors import CorpusError, RunError
+from glossfree.evaluation.conventions import PUBLISHED
 from glossfree.progress import Silent
 from glossfree.training.run import Run
 
@@ -35,6 +36,14 @@ def test_the_page_shows_scores_settings_and_clips(tiny: Any, copy: Path) -> None
     assert clips[0].text in text
 
 
+def test_the_first_run_is_diagnosed_and_scored_under_every_convention(copy: Path) -> None:
+    text = report([copy], console=Silent(), num_clips=0).read_text(encoding="utf-8")
+    for name in ("plain", *PUBLISHED):
+        assert f'<th scope="row">{name}</th>' in text
+    for part in ("95 % interval", "5 sentences of test, against 12 training sentences", "mAP", "Scores by signer"):
+        assert part in text
+
+
 def test_runs_stand_side_by_side(copy: Path, tmp_path: Path) -> None:
     shutil.copytree(copy, tmp_path / "another")
     page = report([copy, tmp_path / "another"], console=Silent(), num_clips=0, out=tmp_path / "page.html")
@@ -49,9 +58,9 @@ def test_a_clip_whose_file_is_gone_is_named(tiny: Any, copy: Path, tmp_path: Pat
     (copy / "run.json").write_text(json.dumps({**facts, "corpus": str(tmp_path / "corpus")}))
     gone = tmp_path / "corpus" / Manifest.load(tiny.corpus).split("test")[1].file
     gone.unlink()
-    with pytest.raises(ClipError) as caught:
+    with pytest.raises(CorpusError) as caught:
         report([copy], console=Silent())
-    assert str(gone) in str(caught.value)
+    assert gone.stem in str(caught.value) and str(tmp_path / "corpus") in str(caught.value)
 
 
 def test_without_predictions_the_page_names_the_command_that_makes_them(copy: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
@@ -29,9 +30,13 @@ SHOWN_SPLITS = ("test", "dev")  # the headline takes the first of these that was
 
 def write_report(path: str | Path, data: ReportData) -> Path:
     """Write the page, whole or not at all -> its path. Raises RunError where it cannot be written."""
+    return write_page(path, render(data))
+
+
+def write_page(path: str | Path, page: str) -> Path:
+    """Write a finished page, whole or not at all -> its path. Raises RunError where it cannot be written."""
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    page = render(data)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(page, encoding="utf-8")
@@ -45,15 +50,20 @@ def write_report(path: str | Path, data: ReportData) -> Path:
 
 def render(data: ReportData) -> str:
     """The page as text. Every text of `data` is escaped; styles and script are ours and stand inline."""
-    parts = [part for part in _parts(data) if part[2]]
+    subtitle = tag("p", data.subtitle, class_="subtitle") if data.subtitle else ""
+    return framed(data.title, join([tag("h1", data.title), subtitle, _headline(data)]), _parts(data))
+
+
+def framed(title: str, header: Html, parts: Sequence[tuple[str, str, Html]]) -> str:
+    """Title, header and parts (anchor, title, body) -> a page; parts with an empty body are left out."""
+    parts = [part for part in parts if part[2]]
     navigation = tag("ul", [tag("li", tag("a", title, href=f"#{anchor}")) for anchor, title, _ in parts])
     sections = [tag("section", tag("h2", title), body, id=anchor, class_="part") for anchor, title, body in parts]
-    subtitle = tag("p", data.subtitle, class_="subtitle") if data.subtitle else ""
     return Template(_own("report.html")).substitute(
-        title=join([data.title]),
+        title=join([title]),
         style=_own("report.css"),
         script=_own("report.js"),
-        header=join([tag("h1", data.title), subtitle, _headline(data)]),
+        header=header,
         navigation=navigation,
         sections=join(sections),
     )

@@ -1,0 +1,259 @@
+"""Learned metrics: sentences -> one score each by somebody's trained network, averaged and given on the scale 0-100.
+
+BLEURT (Sellam et al. 2020; Pu et al. 2021) and COMET (Rei et al. 2020), from folders that the user names; nothing is
+fetched, and no file can run anything (safetensors, or torch's format read with `weights_only=True`). What is not at
+hand is said in a note and has no score; a folder that is at hand but damaged is a ModelError.
+
+COMET's usual models read the source's text, and a video has none. To put the reference in its place would score a copy
+of it with itself, so such models are refused. What is left are those trained on hypothesis and reference alone as well
+(`unified_metric`, as UniTE). Their package, unbabel-comet (2.2.7), asks for transformers < 5 and numpy < 2, and so
+cannot be an extra here; put in beside with --no-deps, it works.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from inspect import signature as parameters_of
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import sentencepiece
+import torch
+import transformers
+from torch import Tensor, nn
+
+from glossfree.errors import ModelError
+from glossfree.models.weights import digest, load, read_weights, weight_files
+
+SENTENCES = 32  # of a forward pass
+LONGEST = 512  # tokens of a pair, as BLEURT was trained
+PIECES = ("spm.model", "sentencepiece.bpe.model")  # names of a sentencepiece vocabulary
+FETCH = "fetch the folder again, complete"
+HOW_TO_COMET = "pip install --no-deps unbabel-comet pytorch-lightning lightning-utilities torchmetrics==0.10.3 entmax"
+HOW_TO_COMET += " jsonargparse==3.13.1 pandas scipy 'setuptools<80'"
+
+
+@dataclass(frozen=True)
+class LearnedScore:
+    """A metric's mean over the sentences times 100, or None with a `note` that says why; what it was computed with."""
+
+    name: str
+    value: float | None
+    note: str
+    signature: str = ""
+
+
+def learned_scores(
+    hypotheses: Sequence[str],
+    references: Sequence[str],
+    *,
+    bleurt: Path | None = None,
+    comet: Path | None = None,
+    device: torch.device | None = None,
+) -> list[LearnedScore]:
+    """BLEURT and COMET of hypotheses against references. Raises ModelError for a folder that cannot be used, ValueError
+    if there is no sentence or their numbers differ."""
+    if len(hypotheses) != len(references) or not hypotheses:
+        raise ValueError(f"{len(hypotheses)} hypotheses for {len(references)} references")
+    place = device or torch.device("cpu")
+    found = []
+    for name, folder, score in (("BLEURT", bleurt, _bleurt), ("COMET", comet, _comet)):
+        if folder is None:
+            found.append(LearnedScore(name, None, f"not asked for: --{name.lower()} FOLDER"))
+        elif not folder.is_dir():
+            found.append(LearnedScore(name, None, f"no folder {folder}"))
+        else:
+            found.append(score(hypotheses, references, folder, place))
+    return found
+
+
+# --- BLEURT
+
+
+def _bleurt(hypotheses: Sequence[str], references: Sequence[str], folder: Path, place: torch.device) -> LearnedScore:
+    config = _json(folder / "config.json")
+    model = bleurt_model(folder, config).to(place).eval()
+    encode = pair_encoder(folder, config)
+
+    def score(batch: list[tuple[str, str]]) -> Tensor:
+        inputs = _padded([encode(reference, hypothesis) for hypothesis, reference in batch])
+        logits: Tensor = model(**{name: ids.to(place) for name, ids in inputs.items()}).logits
+        return logits[:, 0]
+
+    value = _mean(score, hypotheses, references)
+    mark = f"BLEURT|{_mark(weight_files(folder))}|transformers:{transformers.__version__}"
+    return LearnedScore("BLEURT", value, "mean over sentences, times 100", mark)
+
+
+def bleurt_model(folder: Path, config: dict[str, Any]) -> nn.Module:
+    """A folder with BLEURT as PyTorch -> a model with one logit, its weights strictly loaded.
+
+    Type "bleurt" is the layout of the package bleurt-pytorch, which transformers 5 cannot import: with `embedding_size`
+    (BLEURT-20) it is RemBERT, without (bleurt-base and -large) BERT, under other names. Any other type is a sequence
+    classifier of transformers. Raises ModelError.
+    """
+    tensors = read_weights(folder)
+    kind = config.get("model_type")
+    if kind == "bleurt":
+        sizes = {key: value for key, value in config.items() if key not in ("model_type", "architectures")}
+        if config.get("embedding_size") is None:
+            prefix, built = "bert.", transformers.BertConfig(**{**sizes, "num_labels": 1})
+        else:
+            sizes["input_embedding_size"] = sizes.pop("embedding_size")
+            sizes["classifier_dropout_prob"] = 0.0  # of training; RemBERT wants a number
+            prefix, built = "rembert.", transformers.RemBertConfig(**{**sizes, "num_labels": 1})
+        tensors = {
+            re.sub("^bleurt[.]", prefix, name).replace("embedding_projection", "embedding_hidden_mapping_in"): tensor
+            for name, tensor in tensors.items()
+        }
+    else:
+        try:
+            built = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        except (ValueError, OSError) as error:
+            raise ModelError(f"of a kind that transformers lacks ({kind})", where=folder, remedy=FETCH) from error
+    try:
+        model: nn.Module = transformers.AutoModelForSequenceClassification.from_config(built)
+    except ValueError as error:
+        raise ModelError(f"{kind} does not classify sequences", where=folder, remedy="name BLEURT's folder") from error
+    if built.num_labels != 1:
+        raise ModelError(f"says {built.num_labels} numbers of a pair, not one", where=folder, remedy="name BLEURT's")
+    places = [name for name in tensors if name.endswith("embeddings.position_ids")]  # 0, 1, 2 ...: no weights
+    load(model, tensors, where=str(folder), ignored=places)
+    return model
+
+
+def pair_encoder(folder: Path, config: dict[str, Any]) -> Callable[[str, str], tuple[list[int], int]]:
+    """A folder -> what turns (reference, hypothesis) into token ids, and how many of them are of the first segment.
+
+    [CLS] reference [SEP] hypothesis [SEP]; of what is too long, the longer of both loses its last token, again and
+    again, as BLEURT does it. Raises ModelError.
+    """
+    longest = min(LONGEST, int(config.get("max_position_embeddings", LONGEST)))
+    pieces = next((folder / name for name in PIECES if (folder / name).is_file()), None)
+    if pieces is None:
+        try:
+            # of the layout of bleurt-pytorch, transformers knows no tokenizer: it is BERT's
+            chosen = transformers.BertTokenizer if config.get("model_type") == "bleurt" else transformers.AutoTokenizer
+            words = chosen.from_pretrained(folder, local_files_only=True)
+        except (ValueError, OSError, KeyError) as error:
+            raise ModelError("its vocabulary cannot be read", where=folder, remedy=FETCH) from error
+        first, last = words.cls_token_id, words.sep_token_id
+    else:
+        try:
+            model = sentencepiece.SentencePieceProcessor(model_file=str(pieces))
+        except (RuntimeError, OSError) as error:
+            raise ModelError("its vocabulary cannot be read", where=pieces, remedy=FETCH) from error
+        first, last = model.piece_to_id("[CLS]"), model.piece_to_id("[SEP]")
+        if model.unk_id() in (first, last):
+            raise ModelError("has no [CLS] and [SEP]", where=pieces, remedy="name BLEURT's folder")
+
+    def ids_of(text: str) -> list[int]:
+        if pieces is not None:
+            return list(model.encode(text))
+        return list(words(text, add_special_tokens=False)["input_ids"])
+
+    def encode(reference: str, hypothesis: str) -> tuple[list[int], int]:
+        left, right = ids_of(reference), ids_of(hypothesis)
+        while len(left) + len(right) > longest - 3:
+            (left if len(left) > len(right) else right).pop()
+        return [first, *left, last, *right, last], len(left) + 2
+
+    return encode
+
+
+def _padded(pairs: Sequence[tuple[list[int], int]]) -> dict[str, Tensor]:
+    """Pairs as `pair_encoder` gives them -> (B, L) ids, mask and segments (0 = the reference's)."""
+    length = max(len(ids) for ids, _ in pairs)
+    names = ("input_ids", "attention_mask", "token_type_ids")
+    inputs = {name: torch.zeros(len(pairs), length, dtype=torch.int64) for name in names}
+    for row, (ids, first) in enumerate(pairs):
+        inputs["input_ids"][row, : len(ids)] = torch.tensor(ids)
+        inputs["attention_mask"][row, : len(ids)] = 1
+        inputs["token_type_ids"][row, first : len(ids)] = 1
+    return inputs
+
+
+# --- COMET
+
+
+def _comet(hypotheses: Sequence[str], references: Sequence[str], folder: Path, place: torch.device) -> LearnedScore:
+    settings, weights = folder / "hparams.yaml", folder / "checkpoints/model.ckpt"
+    for path in (settings, weights):
+        if not path.is_file():
+            raise ModelError("is missing", where=path, remedy="name a folder as COMET's are laid out")
+    match = re.search(r"^class_identifier:\s*(\w+)", settings.read_text(encoding="utf-8", errors="replace"), re.M)
+    kind = match[1] if match else "of no kind"
+    if kind != "unified_metric":
+        return LearnedScore("COMET", None, f"{folder} ({kind}) reads the source's text, and a video has none")
+    try:
+        from comet.models import str2model
+    except ImportError:
+        return LearnedScore("COMET", None, f"needs {HOW_TO_COMET}")
+    model = comet_model(folder, weights, str2model[kind]).to(place).eval()
+
+    def score(batch: list[tuple[str, str]]) -> Tensor:
+        sample = [{"mt": hypothesis, "ref": reference} for hypothesis, reference in batch]
+        (inputs,) = model.prepare_sample(sample, stage="predict")  # one: there is no source
+        found: Tensor = model(**{name: ids.to(place) for name, ids in inputs.items() if ids is not None}).score
+        return found
+
+    value = _mean(score, hypotheses, references)
+    mark = f"COMET|{_mark([weights])}|reference-only|unbabel-comet:{metadata.version('unbabel-comet')}"
+    return LearnedScore("COMET", value, "hypothesis and reference alone, no source; mean over sentences", mark)
+
+
+def comet_model(folder: Path, weights: Path, kind: Callable[..., Any]) -> Any:
+    """A COMET folder and its class -> the model. Sizes and tokenizer of its encoder are those of `FOLDER/encoder`, or
+    lie in the hub's cache. Raises ModelError."""
+    try:
+        checkpoint = torch.load(weights, map_location="cpu", weights_only=True)
+        given, tensors = dict(checkpoint["hyper_parameters"]), dict(checkpoint["state_dict"])
+    except (UnpicklingError, RuntimeError, EOFError, OSError, KeyError, TypeError, ValueError) as error:
+        raise ModelError("is no checkpoint of weights and plain settings", where=weights, remedy=FETCH) from error
+    if "ref" not in given.get("input_segments", ["mt", "src", "ref"]):
+        raise ModelError("reads no reference", where=folder, remedy="name a model that does, as UniTE")
+    if (folder / "encoder").is_dir():
+        given["pretrained_model"] = str(folder / "encoder")
+    given |= {"load_pretrained_weights": False, "local_files_only": True}
+    known = parameters_of(kind).parameters
+    try:
+        model = kind(**{name: value for name, value in given.items() if name in known})
+    except (OSError, ValueError, TypeError) as error:
+        remedy = f"put config and tokenizer of {given.get('pretrained_model')} into {folder / 'encoder'}"
+        raise ModelError("its encoder cannot be built", where=folder, remedy=remedy) from error
+    beside = ("encoder.model.pooler.", "encoder.model.embeddings.position_ids")  # of old files, nothing reads them
+    load(model, tensors, where=str(weights), ignored=beside)
+    return model
+
+
+# --- both
+
+
+def _mean(score: Callable[[list[tuple[str, str]]], Tensor], *texts: Sequence[str]) -> float:
+    """Hypotheses and references, scored batch by batch -> 100 times the mean, summed in float64."""
+    with torch.inference_mode():
+        found = torch.cat([score(batch).double().cpu() for batch in _batches(list(zip(*texts, strict=True)))])
+    return 100 * float(found.mean())
+
+
+def _batches(pairs: list[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
+    """Pairs of similar length together: padding costs as much as words."""
+    ordered = sorted(pairs, key=lambda pair: sum(map(len, pair)))
+    for start in range(0, len(ordered), SENTENCES):
+        yield ordered[start : start + SENTENCES]
+
+
+def _mark(files: Sequence[Path]) -> str:
+    return "weights:" + "+".join(digest(path)[:12] for path in files)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise ModelError("is missing, or no JSON", where=path, remedy=FETCH) from error
