@@ -23,6 +23,7 @@ from benchmarks import (
     full_size,
     loader,
     real_input,
+    scoring,
     step,
 )
 
@@ -38,6 +39,7 @@ BENCHMARKS: dict[str, tuple[Callable[[], str], str]] = {
     "decoding": (decoding.run, "docs/benchmarks.md"),
     "cached_features": (cached_features.run, "docs/benchmarks.md"),
     "engine": (engine.run, "docs/benchmarks.md"),
+    "scoring": (scoring.run, "docs/benchmarks.md"),
 }
 
 

@@ -15,6 +15,7 @@ VERBS = [
     *("prepare", "inspect", "glosses", "features", "vocabulary"),
     *("params", "pretrain", "finetune", "train", "sweep", "status"),
     *("evaluate", "export", "translate", "report", "demo"),
+    *("score", "compare"),
 ]
 
 

@@ -1,7 +1,7 @@
 """The command line: binds each verb to its function, draws progress, and is the only place that prints and exits.
 
 Results go to standard output, everything else to standard error. A user's mistake is one line and exit code 2.
-A verb is a function in `corpora`, `training` or `trained`, and a place in VERBS.
+A verb is a function in `corpora`, `training`, `trained` or `scoring`, and a place in VERBS.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from glossfree import __version__
-from glossfree.cli import corpora, trained, training
+from glossfree.cli import corpora, scoring, trained, training
 from glossfree.cli.shared import is_first_process, result
 from glossfree.errors import GlossfreeError, Interrupted
 
@@ -22,6 +22,7 @@ VERBS = (
     *(corpora.prepare, corpora.inspect, corpora.glosses, corpora.features, corpora.vocabulary),
     *(training.params, training.pretrain, training.finetune, training.train, training.sweep, training.status),
     *(trained.evaluate, trained.export, trained.translate, trained.report, trained.demo),
+    *(scoring.score, scoring.compare),
 )
 app = typer.Typer(
     help="Gloss-free sign language translation: video of signing in, sentence out.",

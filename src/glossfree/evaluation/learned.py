@@ -1,13 +1,13 @@
 """Learned metrics: sentences -> one score each by somebody's trained network, averaged and given on the scale 0-100.
 
-BLEURT (Sellam et al. 2020; Pu et al. 2021) and COMET (Rei et al. 2020), from folders that the user names; nothing is
-fetched, and no file can run anything (safetensors, or torch's format read with `weights_only=True`). What is not at
-hand is said in a note and has no score; a folder that is at hand but damaged is a ModelError.
+BLEURT (Sellam et al. 2020; Pu et al. 2021) comes from a folder that the user names; nothing is fetched, and no file can
+run anything (safetensors, or torch's format read with `weights_only=True`). What is not at hand is said in a note and
+has no score; a folder that is at hand but damaged is a ModelError.
 
-COMET's usual models read the source's text, and a video has none. To put the reference in its place would score a copy
-of it with itself, so such models are refused. What is left are those trained on hypothesis and reference alone as well
-(`unified_metric`, as UniTE). Their package, unbabel-comet (2.2.7), asks for transformers < 5 and numpy < 2, and so
-cannot be an extra here; put in beside with --no-deps, it works.
+COMET (Rei et al. 2020) is named and refused. Its usual models read the source's text, and a video has none: to put the
+reference in its place would score a copy of it with itself. Models that take hypothesis and reference alone
+(`unified_metric`, as UniTE) would do, but unbabel-comet 2.2.7 asks for transformers < 5 and numpy < 2 (installed in
+spite of that it fails, in `concat_sequences`), and unpickles its checkpoints unrestricted.
 """
 
 from __future__ import annotations
@@ -16,10 +16,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib import metadata
-from inspect import signature as parameters_of
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import sentencepiece
@@ -34,8 +31,7 @@ SENTENCES = 32  # of a forward pass
 LONGEST = 512  # tokens of a pair, as BLEURT was trained
 PIECES = ("spm.model", "sentencepiece.bpe.model")  # names of a sentencepiece vocabulary
 FETCH = "fetch the folder again, complete"
-HOW_TO_COMET = "pip install --no-deps unbabel-comet pytorch-lightning lightning-utilities torchmetrics==0.10.3 entmax"
-HOW_TO_COMET += " jsonargparse==3.13.1 pandas scipy 'setuptools<80'"
+REFERENCE_ONLY = "unified_metric"  # COMET's models that can do without a source
 
 
 @dataclass(frozen=True)
@@ -60,19 +56,19 @@ def learned_scores(
     if there is no sentence or their numbers differ."""
     if len(hypotheses) != len(references) or not hypotheses:
         raise ValueError(f"{len(hypotheses)} hypotheses for {len(references)} references")
-    place = device or torch.device("cpu")
+    scores: dict[str, tuple[Path | None, Callable[[Path], LearnedScore]]] = {
+        "BLEURT": (bleurt, lambda folder: _bleurt(hypotheses, references, folder, device or torch.device("cpu"))),
+        "COMET": (comet, _comet),
+    }
     found = []
-    for name, folder, score in (("BLEURT", bleurt, _bleurt), ("COMET", comet, _comet)):
+    for name, (folder, score) in scores.items():
         if folder is None:
             found.append(LearnedScore(name, None, f"not asked for: --{name.lower()} FOLDER"))
         elif not folder.is_dir():
             found.append(LearnedScore(name, None, f"no folder {folder}"))
         else:
-            found.append(score(hypotheses, references, folder, place))
+            found.append(score(folder))
     return found
-
-
-# --- BLEURT
 
 
 def _bleurt(hypotheses: Sequence[str], references: Sequence[str], folder: Path, place: torch.device) -> LearnedScore:
@@ -178,60 +174,18 @@ def _padded(pairs: Sequence[tuple[list[int], int]]) -> dict[str, Tensor]:
     return inputs
 
 
-# --- COMET
-
-
-def _comet(hypotheses: Sequence[str], references: Sequence[str], folder: Path, place: torch.device) -> LearnedScore:
-    settings, weights = folder / "hparams.yaml", folder / "checkpoints/model.ckpt"
-    for path in (settings, weights):
-        if not path.is_file():
-            raise ModelError("is missing", where=path, remedy="name a folder as COMET's are laid out")
+def _comet(folder: Path) -> LearnedScore:
+    """Why there is none, for the model that lies in the folder."""
+    settings = folder / "hparams.yaml"
+    if not settings.is_file():
+        raise ModelError("is missing", where=settings, remedy="name a folder as COMET's are laid out")
     match = re.search(r"^class_identifier:\s*(\w+)", settings.read_text(encoding="utf-8", errors="replace"), re.M)
     kind = match[1] if match else "of no kind"
-    if kind != "unified_metric":
-        return LearnedScore("COMET", None, f"{folder} ({kind}) reads the source's text, and a video has none")
-    try:
-        from comet.models import str2model
-    except ImportError:
-        return LearnedScore("COMET", None, f"needs {HOW_TO_COMET}")
-    model = comet_model(folder, weights, str2model[kind]).to(place).eval()
-
-    def score(batch: list[tuple[str, str]]) -> Tensor:
-        sample = [{"mt": hypothesis, "ref": reference} for hypothesis, reference in batch]
-        (inputs,) = model.prepare_sample(sample, stage="predict")  # one: there is no source
-        found: Tensor = model(**{name: ids.to(place) for name, ids in inputs.items() if ids is not None}).score
-        return found
-
-    value = _mean(score, hypotheses, references)
-    mark = f"COMET|{_mark([weights])}|reference-only|unbabel-comet:{metadata.version('unbabel-comet')}"
-    return LearnedScore("COMET", value, "hypothesis and reference alone, no source; mean over sentences", mark)
-
-
-def comet_model(folder: Path, weights: Path, kind: Callable[..., Any]) -> Any:
-    """A COMET folder and its class -> the model. Sizes and tokenizer of its encoder are those of `FOLDER/encoder`, or
-    lie in the hub's cache. Raises ModelError."""
-    try:
-        checkpoint = torch.load(weights, map_location="cpu", weights_only=True)
-        given, tensors = dict(checkpoint["hyper_parameters"]), dict(checkpoint["state_dict"])
-    except (UnpicklingError, RuntimeError, EOFError, OSError, KeyError, TypeError, ValueError) as error:
-        raise ModelError("is no checkpoint of weights and plain settings", where=weights, remedy=FETCH) from error
-    if "ref" not in given.get("input_segments", ["mt", "src", "ref"]):
-        raise ModelError("reads no reference", where=folder, remedy="name a model that does, as UniTE")
-    if (folder / "encoder").is_dir():
-        given["pretrained_model"] = str(folder / "encoder")
-    given |= {"load_pretrained_weights": False, "local_files_only": True}
-    known = parameters_of(kind).parameters
-    try:
-        model = kind(**{name: value for name, value in given.items() if name in known})
-    except (OSError, ValueError, TypeError) as error:
-        remedy = f"put config and tokenizer of {given.get('pretrained_model')} into {folder / 'encoder'}"
-        raise ModelError("its encoder cannot be built", where=folder, remedy=remedy) from error
-    beside = ("encoder.model.pooler.", "encoder.model.embeddings.position_ids")  # of old files, nothing reads them
-    load(model, tensors, where=str(weights), ignored=beside)
-    return model
-
-
-# --- both
+    if kind == REFERENCE_ONLY:
+        note = "unbabel-comet does not run beside transformers 5: score the sentences in an environment of its own"
+    else:
+        note = "reads the source's text, and a video has none"
+    return LearnedScore("COMET", None, f"{folder} ({kind}): {note}")
 
 
 def _mean(score: Callable[[list[tuple[str, str]]], Tensor], *texts: Sequence[str]) -> float:
