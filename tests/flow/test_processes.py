@@ -146,7 +146,7 @@ def test_one_of_two_processes_asked_to_stop_stops_both_and_they_go_on(tiny: Any,
     whole, run = tmp_path / "whole", tmp_path / "run"
     train(tiny, whole, 2, *LONG)
     port = free_port()
-    arguments = ("train", *tiny.options, "--run", run, *options)
+    arguments = ("train", *tiny.options, "--run", run, *options(*LONG))
     processes = [start(*arguments, rank=rank, size=2, port=port) for rank in (0, 1)]
     deadline = time.monotonic() + 120
     while not (run / "steps.jsonl").exists() or len(steps(run)) < 9:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from tests.flow.conftest import World
 
+from glossfree.corpora.manifest import Manifest
 from glossfree.evaluation.statistics import METRICS
 
 TEXTS = {
@@ -228,3 +229,22 @@ def test_chinese_is_scored_by_its_characters_and_a_wrong_language_is_told(call: 
     assert found["scores"]["bleu4"] == 0.0
     assert [note for note in found["notes"] if "no space" in note and "zh, ja, th" in note]
     assert [note for note in found["notes"] if "identical" in note]
+
+
+def test_a_diagnosis_is_printed_with_the_scores(everything: dict[str, Path], tmp_path: Path, call: Call) -> None:
+    training = plain(tmp_path / "training.txt", {"a": TEXTS["zwei"], "b": "es wird kalt"})
+    sides = ("--hypotheses", everything["csv"], "--references", everything["references"])
+    done = call("score", *sides, *FEW, "--diagnose", "--training", training)
+    assert done.code == 0, done.err
+    assert "4 sentences, against 2 training sentences" in done.out
+    found = scored(call, *sides, "--training", training)["diagnosis"]
+    assert (found["num_sentences"], found["num_training"]) == (4, 2)
+    assert scored(call, *sides)["diagnosis"] is None
+    assert scored(call, *sides, "--diagnose")["diagnosis"]["num_training"] == 0
+
+
+def test_the_diagnosis_of_a_run_knows_its_training_sentences(world: World, call: Call) -> None:
+    found = scored(call, "--hypotheses", world.run, "--diagnose")["diagnosis"]
+    manifest = Manifest.load(world.corpus)
+    assert found["num_training"] == len(manifest.split("train"))
+    assert found["num_sentences"] == len(manifest.split("test"))

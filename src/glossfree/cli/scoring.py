@@ -26,6 +26,12 @@ def score(
     split: Split = "test",
     language: Language = None,
     conventions: Annotated[bool, typer.Option("--conventions", help="Also score as each published code does.")] = False,
+    bleurt: Annotated[Path | None, typer.Option(help="Folder with BLEURT as PyTorch.")] = None,
+    comet: Annotated[Path | None, typer.Option(help="Folder with a COMET model.")] = None,
+    diagnose: Annotated[bool, typer.Option("--diagnose", help="Also what is right and wrong, and where.")] = False,
+    training: Annotated[
+        Path | None, typer.Option(help="Sentences of training, for --diagnose; the corpus's if left out.")
+    ] = None,
     samples: Samples = 1000,
     seed: Seed = 0,
     json_: Json = False,
@@ -40,6 +46,10 @@ def score(
         split=split,
         language=language,
         conventions=conventions,
+        bleurt=bleurt,
+        comet=comet,
+        diagnose=diagnose,
+        training=training,
         samples=samples,
         seed=seed,
     )

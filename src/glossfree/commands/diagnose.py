@@ -12,7 +12,7 @@ from glossfree.errors import RunError
 from glossfree.evaluation import diagnosis
 from glossfree.evaluation.conventions import Convention, convention_for
 from glossfree.evaluation.diagnosis import Diagnosis, words
-from glossfree.evaluation.metrics import check_ids
+from glossfree.evaluation.ids import check_ids
 from glossfree.text.pseudo_glosses import KEPT
 from glossfree.text.tagging import Token, tagger
 

@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from glossfree.corpora.manifest import MANIFEST
+from glossfree.corpora.manifest import MANIFEST, Manifest
 from glossfree.errors import CorpusError, RunError
 from glossfree.evaluation.conventions import CONVENTION_OF_LANGUAGE, Convention, convention_for, published_for
 from glossfree.evaluation.metrics import COLUMNS
@@ -17,6 +17,10 @@ from glossfree.evaluation.significance import LEVEL, SAMPLES, Interval, interval
 from glossfree.evaluation.statistics import Statistics
 from glossfree.progress import Console
 from glossfree.tables import aligned, text_table
+
+if TYPE_CHECKING:
+    from glossfree.evaluation.diagnosis import Diagnosis
+    from glossfree.evaluation.learned import LearnedScore
 
 LANGUAGE = "de"  # where neither the user nor a corpus says which
 TITLES = {**dict(COLUMNS), "chrf": "chrF2", "exact": "exact match", "length_ratio": "length ratio"}
@@ -53,6 +57,8 @@ class Scored:
     seed: int
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
+    learned: tuple[LearnedScore, ...] = ()  # those that were asked for
+    diagnosis: Diagnosis | None = None  # if it was asked for
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON: the default's scores at the top, every convention in a list."""
@@ -74,11 +80,18 @@ class Scored:
         )
         signed = [(TITLES[name], default.signatures.get(name) or MEANINGS[name]) for name in default.scores]
         parts = [text_table(("score", "value", "95 % interval"), lines), about, *self.notes, "", *aligned(signed, 2)]
+        for each in self.learned:
+            parts.append(f"{each.name}  {'-' if each.value is None else f'{each.value:.2f}'}  {each.note}")
+            parts += [f"  {each.signature}"] if each.signature else []
         if published:
             parts += ["", _side_by_side(self.rows), ""]
             for row in published:
                 parts.append(f"{row.convention.name}: {row.convention.source}")
                 parts += [f"  {TITLES[name]:<7}  {row.signatures[name]}" for name in ("bleu4", "rouge_l")]
+        if self.diagnosis is not None:
+            from glossfree.evaluation.diagnosis_tables import diagnosis_text
+
+            parts += ["", diagnosis_text(self.diagnosis)]
         return "\n".join(parts)
 
 
@@ -90,10 +103,16 @@ def score(
     split: str = "test",
     language: str | None = None,
     conventions: bool = False,
+    bleurt: Path | None = None,
+    comet: Path | None = None,
+    diagnose: bool = False,
+    training: Path | None = None,
     samples: int = SAMPLES,
     seed: int = 0,
 ) -> Scored:
     """Score a file or a run against references, or against its corpus; `conventions`: under all published ones too.
+
+    `diagnose` the sentences too, against those of `training` (a file or a prepared corpus), else of the corpus scored.
 
     Raises CorpusError, RunError: what cannot be read, ids that do not fit, a run whose corpus is gone.
     """
@@ -120,7 +139,34 @@ def score(
         seed=seed,
         rows=tuple(rows),
         notes=tuple(warnings([pairs.hypotheses], pairs, used[0])),
+        learned=_learned(pairs, bleurt, comet),
+        diagnosis=_diagnosis(pairs, meant, training, split, spoken) if diagnose or training else None,
     )
+
+
+def _diagnosis(pairs: Pairs, references: Sentences, training: Path | None, split: str, language: str) -> Diagnosis:
+    """With the training sentences that the user names, else those of the corpus that the references are from."""
+    from glossfree.commands.diagnose import TRAINING, diagnose_sentences  # only here: it loads a tagger
+
+    signers: dict[str, str] = {}
+    if references.source.is_dir():
+        training = training or references.source
+        signers = {clip.id: clip.signer for clip in Manifest.load(references.source).split(split)}
+    hypotheses, expected = (dict(zip(pairs.ids, texts, strict=True)) for texts in (pairs.hypotheses, pairs.references))
+    seen = read_references(training, split=TRAINING).texts if training else ()
+    return diagnose_sentences(hypotheses, expected, training=seen, language=language, signers=signers)
+
+
+def _learned(pairs: Pairs, bleurt: Path | None, comet: Path | None) -> tuple[LearnedScore, ...]:
+    """Scores of networks, where a folder is named: only then are the libraries loaded."""
+    asked = {"BLEURT": bleurt, "COMET": comet}
+    if not any(asked.values()):
+        return ()
+    from glossfree.device import best_device
+    from glossfree.evaluation.learned import learned_scores
+
+    found = learned_scores(pairs.hypotheses, pairs.references, bleurt=bleurt, comet=comet, device=best_device())
+    return tuple(each for each in found if asked[each.name] is not None)
 
 
 def references_of(hypotheses: Sentences, references: Path | None, *, split: str) -> Sentences:

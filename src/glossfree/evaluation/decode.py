@@ -16,7 +16,8 @@ from typing import Any
 from glossfree.corpora.manifest import PackedClip, write_atomic
 from glossfree.errors import CorpusError, RunError
 from glossfree.evaluation.conventions import Convention
-from glossfree.evaluation.metrics import Scores, check_ids, score
+from glossfree.evaluation.ids import check_ids
+from glossfree.evaluation.metrics import Scores, score
 from glossfree.video.batch import ClipBatch
 
 

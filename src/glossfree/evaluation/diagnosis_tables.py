@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from glossfree.evaluation.diagnosis import Diagnosis, Group, Habit
+from glossfree.tables import aligned
 
 WIDTH = 100  # characters of a line of text in the terminal
 NOTHING = "-"  # in place of a share of nothing
@@ -63,12 +64,7 @@ def diagnosis_text(found: Diagnosis) -> str:
 
 
 def _text(table: Table) -> str:
-    lines = [table.columns, *table.rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(table.columns))]
-    text = [table.title, "-" * len(table.title)]
-    for first, *others in lines:
-        cells = [first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True))]
-        text.append("  ".join(cells).rstrip())
+    text = [table.title, "-" * len(table.title), *aligned([table.columns, *table.rows])]
     for note in (table.reading, f"Not shown: {table.limits}"):
         text += textwrap.wrap(note, WIDTH)
     return "\n".join(text)

@@ -30,6 +30,11 @@ from glossfree.models.weights import digest, load, read_weights, weight_files
 SENTENCES = 32  # of a forward pass
 LONGEST = 512  # tokens of a pair, as BLEURT was trained
 PIECES = ("spm.model", "sentencepiece.bpe.model")  # names of a sentencepiece vocabulary
+VOCABULARIES = (
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+)  # of all others; without one, transformers makes up its own
 FETCH = "fetch the folder again, complete"
 REFERENCE_ONLY = "unified_metric"  # COMET's models that can do without a source
 
@@ -94,6 +99,7 @@ def bleurt_model(folder: Path, config: dict[str, Any]) -> nn.Module:
     classifier of transformers. Raises ModelError.
     """
     tensors = read_weights(folder)
+    built: Any
     kind = config.get("model_type")
     if kind == "bleurt":
         sizes = {key: value for key, value in config.items() if key not in ("model_type", "architectures")}
@@ -113,7 +119,8 @@ def bleurt_model(folder: Path, config: dict[str, Any]) -> nn.Module:
         except (ValueError, OSError) as error:
             raise ModelError(f"of a kind that transformers lacks ({kind})", where=folder, remedy=FETCH) from error
     try:
-        model: nn.Module = transformers.AutoModelForSequenceClassification.from_config(built)
+        build: Any = transformers.AutoModelForSequenceClassification.from_config
+        model: nn.Module = build(built)
     except ValueError as error:
         raise ModelError(f"{kind} does not classify sequences", where=folder, remedy="name BLEURT's folder") from error
     if built.num_labels != 1:
@@ -132,21 +139,26 @@ def pair_encoder(folder: Path, config: dict[str, Any]) -> Callable[[str, str], t
     longest = min(LONGEST, int(config.get("max_position_embeddings", LONGEST)))
     pieces = next((folder / name for name in PIECES if (folder / name).is_file()), None)
     if pieces is None:
+        if not any((folder / name).is_file() for name in VOCABULARIES):
+            raise ModelError(f"no {' or '.join((*PIECES, *VOCABULARIES))}", where=folder, remedy=FETCH)
         try:
             # of the layout of bleurt-pytorch, transformers knows no tokenizer: it is BERT's
             chosen = transformers.BertTokenizer if config.get("model_type") == "bleurt" else transformers.AutoTokenizer
             words = chosen.from_pretrained(folder, local_files_only=True)
         except (ValueError, OSError, KeyError) as error:
             raise ModelError("its vocabulary cannot be read", where=folder, remedy=FETCH) from error
-        first, last = words.cls_token_id, words.sep_token_id
+        first, last, size = words.cls_token_id, words.sep_token_id, len(words)
     else:
         try:
             model = sentencepiece.SentencePieceProcessor(model_file=str(pieces))
         except (RuntimeError, OSError) as error:
             raise ModelError("its vocabulary cannot be read", where=pieces, remedy=FETCH) from error
-        first, last = model.piece_to_id("[CLS]"), model.piece_to_id("[SEP]")
+        first, last, size = model.piece_to_id("[CLS]"), model.piece_to_id("[SEP]"), len(model)
         if model.unk_id() in (first, last):
             raise ModelError("has no [CLS] and [SEP]", where=pieces, remedy="name BLEURT's folder")
+    if size > config.get("vocab_size", size):
+        problem = f"{size} tokens, its network knows {config['vocab_size']}"
+        raise ModelError(problem, where=folder, remedy="weights and vocabulary must belong together")
 
     def ids_of(text: str) -> list[int]:
         if pieces is not None:

@@ -6,12 +6,10 @@ what is counted `statistics`'s.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from glossfree.corpora.manifest import PackedClip
-from glossfree.errors import CorpusError, name_some
 from glossfree.evaluation.conventions import Convention, convention_for
 from glossfree.evaluation.statistics import Statistics
 from glossfree.tables import text_table
@@ -63,33 +61,6 @@ def score(
         signatures=statistics.signatures,
         convention=asdict(convention),
     )
-
-
-def check_ids(predictions: Mapping[str, object] | Iterable[str], clips: Iterable[PackedClip]) -> None:
-    """Hold that every clip has exactly one prediction. Raises CorpusError naming missing, extra and duplicate ids."""
-    found, expected = list(predictions), [clip.id for clip in clips]
-    known, seen = set(expected), set(found)
-    problems = [
-        _named("without a prediction", [id for id in expected if id not in seen]),
-        _named("predicted but not in the split", [id for id in dict.fromkeys(found) if id not in known]),
-        _named("predicted twice", _duplicates(found)),
-        _named("twice in the split", _duplicates(expected)),
-    ]
-    if any(problems):
-        raise CorpusError(
-            "; ".join(problem for problem in problems if problem),
-            where="predictions",
-            remedy="predict every clip of the split once, under its id in the manifest",
-        )
-
-
-def _duplicates(ids: Sequence[str]) -> list[str]:
-    seen: set[str] = set()
-    return list(dict.fromkeys(id for id in ids if id in seen or seen.add(id)))  # type: ignore[func-returns-value]
-
-
-def _named(what: str, ids: Sequence[str]) -> str:
-    return f"{len(ids):,} {what}: {name_some(ids)}" if ids else ""
 
 
 COLUMNS = (

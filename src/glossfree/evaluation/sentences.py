@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from glossfree.corpora.manifest import MANIFEST, Manifest
-from glossfree.errors import CorpusError, RunError, name_some
+from glossfree.errors import CorpusError, RunError
+from glossfree.evaluation.ids import id_problems
 
 ID_COLUMNS = ("id", "name", "clip")
 # Which column holds the sentence, the first that is there: a file may hold both sides.
@@ -107,34 +108,6 @@ def pair(hypotheses: Sentences, references: Sentences) -> Pairs:
         raise CorpusError(problem, where=hypotheses.source, remedy=remedy)
     ids = hypotheses.ids if references.numbered else references.ids
     return Pairs(ids, hypotheses.texts, references.texts, by_line=True)
-
-
-def id_problems(found: Sequence[str], expected: Sequence[str], *, by_line: bool = False) -> list[str]:
-    """Ids of hypotheses and of references -> what is wrong, culprits by name; `by_line`: only ids that come twice."""
-    known, seen = set(expected), set(found)
-    missing = [] if by_line else [id for id in dict.fromkeys(expected) if id not in seen]
-    extra = [] if by_line else [id for id in dict.fromkeys(found) if id not in known]
-    problems = (
-        _named("without a hypothesis", missing),
-        _named("without a reference", extra),
-        _named("twice in the hypotheses", _twice(found)),
-        _named("twice in the references", _twice(expected)),
-    )
-    return [problem for problem in problems if problem]
-
-
-def _twice(ids: Sequence[str]) -> list[str]:
-    seen: set[str] = set()
-    twice: dict[str, None] = {}
-    for id in ids:
-        if id in seen:
-            twice[id] = None
-        seen.add(id)
-    return list(twice)
-
-
-def _named(what: str, ids: Sequence[str]) -> str:
-    return f"{len(ids):,} {what}: {name_some(ids)}" if ids else ""
 
 
 def _read_file(path: Path, side: str) -> Sentences:

@@ -72,7 +72,7 @@ def test_evaluate_writes_both_files(tmp_path):
 
 
 def test_evaluate_refuses_a_missing_clip_before_writing(tmp_path):
-    with pytest.raises(CorpusError, match="1 without a prediction: c"):
+    with pytest.raises(CorpusError, match="1 without a hypothesis: c"):
         evaluate(echo, [batch("a", "b")], CLIPS, split="dev", folder=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

@@ -143,6 +143,9 @@ def test_a_damaged_folder_is_a_mistake_to_mend(folder: Path) -> None:
     edit(folder, intermediate_size=24)
     refused("intermediate.dense.weight is")
     (folder / "config.json").write_text(good)
+    (folder / "vocab.txt").write_text("\n".join([*WORDS, "more"]) + "\n")
+    refused("14 tokens, its network knows 13")
+    (folder / "vocab.txt").write_text("\n".join(WORDS) + "\n")
     edit(folder, id2label={"0": "a", "1": "b", "2": "c"})
     refused("says 3 numbers of a pair, not one")
     (folder / "config.json").write_text("{")
@@ -166,3 +169,21 @@ def test_numbers_of_sentences_must_agree(folder: Path) -> None:
             learned_scores(hypotheses, references, bleurt=folder)
     (bleurt, _) = learned_scores(["morgen"], ["kalt"], bleurt=folder)
     assert bleurt.value is not None and math.isfinite(bleurt.value)
+
+
+def test_the_command_line_scores_with_them_and_goes_on_without(folder: Path, tmp_path: Path, call: Any) -> None:
+    files = [tmp_path / "h.txt", tmp_path / "r.txt"]
+    for path, texts in zip(files, (HYPOTHESES, REFERENCES), strict=True):
+        path.write_text("\n".join(texts) + "\n", encoding="utf-8")
+    command = ("score", "--hypotheses", files[0], "--references", files[1], "--samples", 11)
+    asked = ("--bleurt", folder, "--comet", tmp_path / "nowhere")
+    (expected, _) = learned_scores(HYPOTHESES, REFERENCES, bleurt=folder)
+    told = json.loads(call(*command, *asked, "--json").out)["learned"]
+    assert [each["name"] for each in told] == ["BLEURT", "COMET"]
+    assert told[0]["value"] == pytest.approx(expected.value) and told[1]["value"] is None
+    shown = call(*command, *asked)
+    assert shown.code == 0 and f"BLEURT  {expected.value:.2f}" in shown.out and "COMET  -  no folder" in shown.out
+    assert "BLEURT" not in call(*command).out
+    (folder / "vocab.txt").unlink()
+    refused = call(*command, "--bleurt", folder)
+    assert refused.code == 2 and refused.err.startswith(f"glossfree: {folder}: no spm.model or ")
