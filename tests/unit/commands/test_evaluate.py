@@ -101,7 +101,7 @@ def test_what_the_recipe_appends_is_scored_with_and_said(tiny: Any, copy: Path) 
     assert stopped.predictions == plain.predictions
     assert stopped.scores.bleu1 > plain.scores.bleu1
     kept = json.loads((copy / "scores.test.json").read_text())
-    assert kept["convention"]["append"] == " ." and kept["signatures"]["bleu1"].endswith("|append:.")
+    assert kept["convention"]["append"] == " ." and kept["signatures"]["bleu1"].endswith('|append:" ."')
 
 
 def test_a_chinese_corpus_is_scored_by_characters_with_the_same_stop(tiny: Any, copy: Path, tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_a_chinese_corpus_is_scored_by_characters_with_the_same_stop(tiny: Any, 
     recipe.write_text(recipe.read_text().replace('append = ""', 'append = "。"'))
     found = evaluate(copy, split="test", console=Silent(), corpus=tmp_path / "other").scores
     assert found.convention == {**found.convention, "name": "plain-chinese", "append": "。", "characters": True}
-    assert "tok:zh" in found.signatures["bleu4"] and found.signatures["rouge_l"].endswith("|append:。")
+    assert "tok:zh" in found.signatures["bleu4"] and found.signatures["rouge_l"].endswith('|append:"。"')
 
 
 def test_a_corpus_whose_inventory_was_made_anew_can_still_be_evaluated(tiny: Any, copy: Path, tmp_path: Path) -> None:
