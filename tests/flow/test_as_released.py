@@ -76,7 +76,7 @@ def test_all_released_behaviours_train_and_score(
     assert shown.out.splitlines()[3:] == ['fine: " ." behind every hypothesis and reference']
     scores = json.loads((second / "scores.test.json").read_text())
     assert scores["convention"]["append"] == " ."
-    assert all(signature.endswith("|append:.") for signature in scores["signatures"].values())
+    assert all(signature.endswith('|append:" ."') for signature in scores["signatures"].values())
     assert scores["bleu1"] > 0  # if nothing else, the full stop is right
     predictions = [json.loads(line) for line in (second / "predictions.test.jsonl").read_text().splitlines()]
     assert not any(line["reference"].endswith(".") for line in predictions)
