@@ -209,10 +209,10 @@ class ClipLoader(DataLoader[Any]):
         """Every planned batch, also those whose clips were all skipped."""
         for batch in super().__iter__():
             if isinstance(batch, ClipError):
-                try:
-                    raise batch
-                finally:  # no circle of error, traceback and this frame: in one, the queues to the workers are
-                    del batch  # closed before the workers are told to end, and each is waited for 10 s
+                # The workers end here and now. In a circle (of an error, its traceback and a frame) that the garbage
+                # collector finds later, the queues to them are closed first, and each is waited for 10 s.
+                self._iterator = None
+                raise batch
             yield batch
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import multiprocessing
 from pathlib import Path
 
@@ -108,24 +107,21 @@ def test_a_bad_clip_stops_in_one_line_or_is_skipped(corpus: tuple[Path, list[Pac
     assert loader.skipped() == skip.bad_clips() == ["clip-lost", "clip-lost"]
 
 
-def test_the_workers_of_a_loader_that_met_a_bad_clip_end_with_it(corpus: tuple[Path, list[PackedClip]]):
-    """Not in a circle that the garbage collector finds later: torch then waits for each worker for ten seconds."""
+def test_a_bad_clip_ends_the_workers_at_once(corpus: tuple[Path, list[PackedClip]]):
+    """Though error and loader are held: if the garbage collector finds them, torch waits 10 s for each worker."""
     folder, clips = corpus
     dataset = ClipDataset(folder, [*clips, PackedClip("clip-lost", "train", "wind", "lost.mp4", 5, 25.0)], View(25, 19))
-    gc.collect()
     before = set(multiprocessing.active_children())
-    gc.disable()
-    try:
-        loader = make_loader(dataset, ClipSampler(dataset.lengths, batch_size=3, shuffle=False, seed=0), num_workers=2)
-        try:
-            list(loader)
-        except ClipError:
-            workers = set(multiprocessing.active_children()) - before
-        assert len(workers) == 2
-        del loader
-        assert not any(worker.is_alive() for worker in workers)
-    finally:
-        gc.enable()
+    loader = make_loader(dataset, ClipSampler(dataset.lengths, batch_size=3, shuffle=False, seed=0), num_workers=2)
+    batches = iter(loader)
+    next(batches)
+    workers = set(multiprocessing.active_children()) - before
+    assert len(workers) == 2
+    with pytest.raises(ClipError) as caught:
+        list(batches)
+    assert not any(worker.is_alive() for worker in workers), caught
+    with pytest.raises(ClipError):
+        list(loader)
 
 
 def test_a_dead_worker_is_explained_and_nothing_else_is_touched(tmp_path: Path):
