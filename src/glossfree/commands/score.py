@@ -138,10 +138,21 @@ def score(
         samples=samples,
         seed=seed,
         rows=tuple(rows),
-        notes=tuple(warnings([pairs.hypotheses], pairs, used[0])),
+        notes=(*_appended(said, split), *warnings([pairs.hypotheses], pairs, used[0])),
         learned=_learned(pairs, bleurt, comet),
         diagnosis=_diagnosis(pairs, meant, training, split, spoken) if diagnose or training else None,
     )
+
+
+def _appended(hypotheses: Sentences, split: str) -> Iterator[str]:
+    """Of a run that `evaluate` scored with something behind every sentence: that these scores are others."""
+    if not hypotheses.source.is_dir():
+        return
+    from glossfree.evaluation.decode import read_scores, scores_path  # only here: it loads torch
+
+    path = scores_path(hypotheses.source, split)
+    if path.is_file() and (append := read_scores(path).convention.get("append")):
+        yield f'note: the run itself was scored with "{append}" behind every sentence (scores.append), here it is not'
 
 
 def _diagnosis(pairs: Pairs, references: Sentences, training: Path | None, split: str, language: str) -> Diagnosis:

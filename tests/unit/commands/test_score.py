@@ -14,8 +14,8 @@ from glossfree.commands.score import LANGUAGE, Scored, score
 from glossfree.corpora.manifest import Manifest, PackedClip
 from glossfree.errors import CorpusError, RunError
 from glossfree.evaluation import metrics
-from glossfree.evaluation.conventions import published_for
-from glossfree.evaluation.decode import Prediction, predictions_path, write_predictions
+from glossfree.evaluation.conventions import convention_for, published_for
+from glossfree.evaluation.decode import Prediction, predictions_path, scores_path, write_predictions
 from glossfree.evaluation.statistics import METRICS
 from glossfree.progress import Silent
 
@@ -175,3 +175,12 @@ def test_no_text_gives_nan(tmp_path: Path, hypotheses: list[str], references: li
     for row in found.rows:
         assert all(math.isfinite(value) for value in row.scores.values())
         assert all(math.isfinite(interval.low + interval.high) for interval in row.intervals.values())
+
+
+def test_a_run_that_was_scored_with_a_stop_is_told_that_here_it_is_not(run: Path) -> None:
+    assert not any("behind every sentence" in note for note in scored(run).notes)
+    for append, expected in (("", 0), (" .", 1)):
+        found = metrics.score(HYPOTHESES, REFERENCES, convention=convention_for("nl", append=append))
+        scores_path(run, "test").write_text(json.dumps(found.to_dict()), encoding="utf-8")
+        notes = scored(run).notes
+        assert sum('with " ." behind every sentence' in note for note in notes) == expected
