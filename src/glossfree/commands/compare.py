@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from glossfree.commands.score import TITLES, between, language_of, references_of, warnings
+from glossfree.commands.score import TITLES, between, how_paired, language_of, references_of, warnings
 from glossfree.errors import CorpusError
 from glossfree.evaluation.conventions import convention_for
 from glossfree.evaluation.report.compare_page import (
@@ -50,11 +51,8 @@ class Compared:
     def about(self) -> str:
         """How many sentences, how they were paired, and how chance was measured."""
         found = self.comparison
-        assumed = ", assumed (--language says another)" if self.language_from == "assumed" else ""
-        return (
-            f"{found.num_sentences:,} sentences, paired by {'line' if self.by_line else 'id'}; language "
-            f"{self.language}{assumed}; {found.samples:,} samples, seed {found.seed}"
-        )
+        paired = how_paired(found.num_sentences, self.by_line, self.language, self.language_from)
+        return f"{paired}; {found.samples:,} samples, seed {found.seed}"
 
     def to_text(self) -> str:
         """Both systems' scores, differences with interval and p; sentences won and lost; the largest changes."""
@@ -149,8 +147,8 @@ def compare(
 def _check_order(a: Sentences, b: Sentences) -> None:
     """References without ids belong to A by line and to B by line: then A and B must agree on the order."""
     if not a.numbered and not b.numbered and a.ids != b.ids:
-        place = next((n for n, (x, y) in enumerate(zip(a.ids, b.ids, strict=False)) if x != y), min(len(a), len(b)))
-        problem = f"its ids are not those of {a.source} in the same order (first at sentence {place + 1:,})"
+        place = next(n for n, (x, y) in enumerate(zip_longest(a.ids, b.ids), start=1) if x != y)
+        problem = f"its ids are not those of {a.source} in the same order (first at sentence {place:,})"
         remedy = "references without ids are paired by line: give references with ids"
         raise CorpusError(problem, where=b.source, remedy=remedy)
 

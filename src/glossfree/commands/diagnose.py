@@ -10,7 +10,7 @@ from pathlib import Path
 from glossfree.corpora.manifest import Manifest
 from glossfree.errors import RunError
 from glossfree.evaluation import diagnosis
-from glossfree.evaluation.conventions import Convention, convention_for
+from glossfree.evaluation.conventions import Convention
 from glossfree.evaluation.diagnosis import Diagnosis, words
 from glossfree.evaluation.ids import check_ids
 from glossfree.text.pseudo_glosses import KEPT
@@ -20,29 +20,6 @@ CONTENT_POS = KEPT - {"PRON"}  # a pronoun is kept as a pseudo-gloss, but says n
 NAME = "PROPN"
 NAME_SHARE = 0.75  # in lower-case text the tagger takes a word for a name here and there: most readings decide
 TRAINING = "train"
-
-
-def diagnose(run: Path, *, split: str, corpus: Path | None = None) -> Diagnosis:
-    """A run's predictions for one split -> Diagnosis. `corpus`: another prepared folder than the run was trained on.
-
-    Raises RunError where the split was not translated yet, CorpusError where clips and predictions do not match.
-    """
-    from glossfree.commands.evaluate import recipe_of  # only here: these load torch
-    from glossfree.training.run import Run
-
-    opened = Run(run)
-    recipe = recipe_of(opened)
-    trained_on = Path(opened.read_json("run.json")["corpus"])
-    manifest = Manifest.load(corpus or trained_on)
-    hypotheses, references = translations_of(opened.folder, manifest, split)
-    return diagnose_sentences(
-        hypotheses,
-        references,
-        training=[clip.text for clip in Manifest.load(trained_on).split(TRAINING)],
-        language=manifest.language,
-        signers={clip.id: clip.signer for clip in manifest.split(split)},
-        convention=convention_for(manifest.language, append=recipe.scores.append),
-    )
 
 
 def translations_of(run: Path, manifest: Manifest, split: str) -> tuple[dict[str, str], dict[str, str]]:
@@ -94,6 +71,30 @@ def diagnose_sentences(
         names=names if lemmas else None,
         signers=signers,
         language=language,
+        convention=convention,
+    )
+
+
+def diagnose_split(
+    hypotheses: Mapping[str, str],
+    references: Mapping[str, str],
+    manifest: Manifest,
+    split: str,
+    *,
+    training: Sequence[str] | None = None,
+    language: str | None = None,
+    convention: Convention | None = None,
+) -> Diagnosis:
+    """The same for a split of a corpus, which knows signers; training sentences and language too, if none are given.
+
+    Raises CorpusError where the corpus has no such split, or no training sentences and none are given.
+    """
+    return diagnose_sentences(
+        hypotheses,
+        references,
+        training=[clip.text for clip in manifest.split(TRAINING)] if training is None else training,
+        language=language or manifest.language,
+        signers={clip.id: clip.signer for clip in manifest.split(split)},
         convention=convention,
     )
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 
-from glossfree.commands.diagnose import diagnose, translations_of
+from glossfree.commands.diagnose import diagnose_split, translations_of
 from glossfree.commands.evaluate import corpus_of, recipe_of, translator_of
 from glossfree.corpora.manifest import PackedClip
 from glossfree.errors import ClipError
 from glossfree.evaluation.conventions import convention_for, published_for
 from glossfree.evaluation.decode import predictions_path, read_predictions, read_scores, scores_path
-from glossfree.evaluation.metrics import Scores, score
+from glossfree.evaluation.metrics import Scores
 from glossfree.evaluation.report import ReportClip, ReportData, write_report
 from glossfree.evaluation.significance import intervals
 from glossfree.evaluation.spans import Pointing, TimedClip, pointing
@@ -48,16 +48,15 @@ def report(
     language = material.manifest.language
     convention = convention_for(language, append=recipe.scores.append)
     sides = list(hypotheses.values()), list(references.values())
+    counted = [Statistics.of(*sides, how) for how in (convention, *published_for(language))]
     timelines = timelines_of(translator, material, split, console)
     data = ReportData(
         title=f"glossfree: {run.folder.name}",
         subtitle=f"recipe {recipe.name}, corpus {material.manifest.corpus.get('name', material.manifest.folder.name)}",
         scores={other.name: scores_of(other) for other in runs},
-        intervals={split: intervals(Statistics.of(*sides, convention))},
-        conventions={
-            split: {how.name: score(*sides, convention=how) for how in (convention, *published_for(language))}
-        },
-        diagnosis={split: diagnose(run.folder, split=split)},
+        intervals={split: intervals(counted[0])},
+        conventions={split: {each.convention.name: Scores.of(each) for each in counted}},
+        diagnosis={split: diagnose_split(hypotheses, references, material.manifest, split, convention=convention)},
         clips=_clips(run, recipe, material, timelines, translator.pseudo_glosses, split, num_clips),
         curves=_curves(run),
         pointing=_pointing(recipe, material, timelines, translator.pseudo_glosses, split),

@@ -72,11 +72,9 @@ class Scored:
         lines = [
             (TITLES[name], f"{default.scores[name]:.2f}", between(default.intervals[name])) for name in default.scores
         ]
-        assumed = ", assumed (--language says another)" if self.language_from == "assumed" else ""
         about = (
-            f"{self.num_sentences:,} sentences, paired by {'line' if self.by_line else 'id'}; language "
-            f"{self.language}{assumed}; convention {default.convention.name}; intervals from {self.samples:,} "
-            f"bootstrap samples, seed {self.seed}"
+            f"{how_paired(self.num_sentences, self.by_line, self.language, self.language_from)}; convention "
+            f"{default.convention.name}; intervals from {self.samples:,} bootstrap samples, seed {self.seed}"
         )
         signed = [(TITLES[name], default.signatures.get(name) or MEANINGS[name]) for name in default.scores]
         parts = [text_table(("score", "value", "95 % interval"), lines), about, *self.notes, "", *aligned(signed, 2)]
@@ -157,15 +155,18 @@ def _appended(hypotheses: Sentences, split: str) -> Iterator[str]:
 
 def _diagnosis(pairs: Pairs, references: Sentences, training: Path | None, split: str, language: str) -> Diagnosis:
     """With the training sentences that the user names, else those of the corpus that the references are from."""
-    from glossfree.commands.diagnose import TRAINING, diagnose_sentences  # only here: it loads a tagger
+    from glossfree.commands.diagnose import (  # only here: a tagger is loaded
+        TRAINING,
+        diagnose_sentences,
+        diagnose_split,
+    )
 
-    signers: dict[str, str] = {}
-    if references.source.is_dir():
-        training = training or references.source
-        signers = {clip.id: clip.signer for clip in Manifest.load(references.source).split(split)}
     hypotheses, expected = (dict(zip(pairs.ids, texts, strict=True)) for texts in (pairs.hypotheses, pairs.references))
-    seen = read_references(training, split=TRAINING).texts if training else ()
-    return diagnose_sentences(hypotheses, expected, training=seen, language=language, signers=signers)
+    seen = read_references(training, split=TRAINING).texts if training else None
+    if references.source.is_dir():
+        manifest = Manifest.load(references.source)
+        return diagnose_split(hypotheses, expected, manifest, split, training=seen, language=language)
+    return diagnose_sentences(hypotheses, expected, training=seen or (), language=language)
 
 
 def _learned(pairs: Pairs, bleurt: Path | None, comet: Path | None) -> tuple[LearnedScore, ...]:
@@ -228,6 +229,12 @@ def warnings(systems: Sequence[Sequence[str]], pairs: Pairs, convention: Convent
         odd = sum(text.strip() != "" and text != " ".join(text.split()) for text in texts)
         if odd and not convention.characters:
             yield f"note: {odd:,} {side} hold blanks at an end, several in a row, or tabs: ROUGE-L counts empty words"
+
+
+def how_paired(num_sentences: int, by_line: bool, language: str, language_from: str) -> str:
+    """What was scored, as a person reads it; `language_from` as in `language_of`."""
+    assumed = ", assumed (--language says another)" if language_from == "assumed" else ""
+    return f"{num_sentences:,} sentences, paired by {'line' if by_line else 'id'}; language {language}{assumed}"
 
 
 def between(interval: Interval) -> str:

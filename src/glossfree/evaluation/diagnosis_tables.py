@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from glossfree.evaluation.diagnosis import Diagnosis, Group, Habit
+from glossfree.evaluation.faults import share
 from glossfree.tables import aligned
 
 WIDTH = 100  # characters of a line of text in the terminal
@@ -73,10 +74,6 @@ def _text(table: Table) -> str:
 def percent(value: float | None) -> str:
     """A share (0-100) as people read it."""
     return NOTHING if value is None else f"{value:.1f} %"
-
-
-def _of(part: int, whole: int) -> str:
-    return percent(100 * part / whole if whole else None)
 
 
 def _groups(title: str, what: str, groups: Sequence[Group], reading: str, limits: str) -> Table:
@@ -168,9 +165,11 @@ def _listed(words: Sequence[tuple[str, int]]) -> str:
 def _numbers(found: Diagnosis) -> Table:
     n = found.numbers
     named = (("right", n.right), ("another number in its place", n.wrong), ("missed", n.missed))
-    rows = [(name, f"{count:,}", _of(count, n.in_references)) for name, count in named]
+    rows = [(name, f"{count:,}", percent(share(count, n.in_references))) for name, count in named]
     rows.append(("said without any in the reference", f"{n.invented:,}", NOTHING))
-    rows.append(("sentences with all numbers right", f"{n.sentences_right:,}", _of(n.sentences_right, n.sentences)))
+    rows.append(
+        ("sentences with all numbers right", f"{n.sentences_right:,}", percent(share(n.sentences_right, n.sentences)))
+    )
     return Table(
         "Numbers, in digits and in words",
         ("numbers of the references", "count", "share"),

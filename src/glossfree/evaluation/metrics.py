@@ -31,6 +31,16 @@ class Scores:
     signatures: dict[str, str] = field(default_factory=dict)
     convention: dict[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, statistics: Statistics) -> Scores:
+        """The scores of all sentences that were counted."""
+        return cls(
+            **statistics.scores(),
+            num_sentences=statistics.num_sentences,
+            signatures=statistics.signatures,
+            convention=asdict(statistics.convention),
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         return asdict(self)
@@ -54,13 +64,7 @@ def score(
     sentence or the two lists differ in length.
     """
     convention = convention or convention_for(language)
-    statistics = Statistics.of(hypotheses, references, convention)
-    return Scores(
-        **statistics.scores(),
-        num_sentences=statistics.num_sentences,
-        signatures=statistics.signatures,
-        convention=asdict(convention),
-    )
+    return Scores.of(Statistics.of(hypotheses, references, convention))
 
 
 COLUMNS = (

@@ -10,8 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from glossfree.evaluation.conventions import base_language
+from glossfree.evaluation.spans import fold
+
 WORD = re.compile(r"(?:(?<!\S)[-−])?\d+(?:[.,:]\d+)*|[^\W\d_]+")  # "-3" has a sign, the second number of "5-10" none
-FOLDING = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"})
 
 GERMAN_UNITS = ("ein", "zwei", "drei", "vier", "fuenf", "sechs", "sieben", "acht", "neun")
 GERMAN_TEENS = (
@@ -52,7 +54,7 @@ CHINESE_NUMBER = re.compile(
 
 def numbers(sentence: str, language: str) -> list[float]:
     """The numbers of a sentence, in order. `language`: ISO 639-1, "de_DE" and the like too."""
-    code = language.replace("-", "_").partition("_")[0].lower()
+    code = base_language(language)
     if code == "zh":
         return _chinese(sentence)
     words = WORD.findall(sentence.lower())
@@ -121,7 +123,7 @@ def _german(words: Sequence[str]) -> list[float]:
         after = words[position + 1] if position + 1 < len(words) else ""
         if word == "ein" and before != "minus" and after not in GERMAN_MEASURES:
             continue
-        value = _digits(word) if word[-1].isdigit() else _german_value(word.translate(FOLDING))
+        value = _digits(word) if word[-1].isdigit() else _german_value(fold(word))
         if value is not None:
             found.append(-float(value) if before == "minus" else float(value))
     return found

@@ -11,12 +11,12 @@ Paired approximate randomisation: of each sentence the two systems' hypotheses a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from glossfree.evaluation.statistics import METRICS, Statistics
+from glossfree.evaluation.statistics import METRICS, Statistics, Values, joined
 
 SAMPLES, LEVEL = 1000, 0.95
 NUM_CHANGES = 10  # so many sentences are shown in each direction
@@ -83,8 +83,8 @@ def intervals(
     """
     if not 0 < level < 1:
         raise ValueError(f"level {level} is not between 0 and 1")
-    parts = [statistics.resampled(draws) for draws in _draws(statistics.num_sentences, samples, seed)]
-    return {name: _interval(np.concatenate([part[name] for part in parts]), level) for name in METRICS}
+    drawn = joined([statistics.resampled(draws) for draws in _draws(statistics.num_sentences, samples, seed)])
+    return {name: _interval(values, level) for name, values in drawn.items()}
 
 
 def compare(a: Statistics, b: Statistics, *, samples: int = SAMPLES, seed: int = 0) -> Comparison:
@@ -95,8 +95,10 @@ def compare(a: Statistics, b: Statistics, *, samples: int = SAMPLES, seed: int =
     if (a.num_sentences, a.convention) != (b.num_sentences, b.convention):
         raise ValueError("two systems are compared on the same sentences, under one convention")
     scores_a, scores_b = a.scores(), b.scores()
-    drawn = _differences(a, b, samples, seed)
-    exchanged = _exchanged(a, b, samples, seed)
+    drawn = _differences((a.resampled(draws), b.resampled(draws)) for draws in _draws(a.num_sentences, samples, seed))
+    exchanged = _differences(
+        (a.swapped(b, coins), b.swapped(a, coins)) for coins in _coins(a.num_sentences, samples, seed)
+    )
     metrics = {}
     for name in METRICS:
         difference = scores_b[name] - scores_a[name]
@@ -149,22 +151,9 @@ def _chunks(num_sentences: int, samples: int) -> Iterator[int]:
         yield min(at_once, samples - first)
 
 
-def _differences(a: Statistics, b: Statistics, samples: int, seed: int) -> dict[str, np.ndarray]:
-    """{metric: (samples,)} B - A, both on the same draws."""
-    parts = []
-    for draws in _draws(a.num_sentences, samples, seed):
-        of_a, of_b = a.resampled(draws), b.resampled(draws)
-        parts.append({name: of_b[name] - of_a[name] for name in METRICS})
-    return {name: np.concatenate([part[name] for part in parts]) for name in METRICS}
-
-
-def _exchanged(a: Statistics, b: Statistics, samples: int, seed: int) -> dict[str, np.ndarray]:
-    """{metric: (samples,)} B - A after hypotheses were exchanged by coins."""
-    parts = []
-    for coins in _coins(a.num_sentences, samples, seed):
-        of_a, of_b = a.swapped(b, coins), b.swapped(a, coins)
-        parts.append({name: of_b[name] - of_a[name] for name in METRICS})
-    return {name: np.concatenate([part[name] for part in parts]) for name in METRICS}
+def _differences(scored: Iterable[tuple[Values, Values]]) -> Values:
+    """Scores of A and of B, some draws at a time -> {metric: (samples,)} B - A."""
+    return joined([{name: of_b[name] - of_a[name] for name in METRICS} for of_a, of_b in scored])
 
 
 def _interval(values: np.ndarray, level: float) -> Interval:

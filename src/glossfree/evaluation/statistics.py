@@ -69,16 +69,6 @@ class Statistics:
         """N."""
         return len(self.table)
 
-    @property
-    def rouge(self) -> np.ndarray:
-        """(N,) F of each sentence, in [0, 1]."""
-        return self.table[:, ROUGE]
-
-    @property
-    def exact(self) -> np.ndarray:
-        """(N,) 1 where hypothesis and reference are equal, else 0."""
-        return self.table[:, EXACT]
-
     def scores(self) -> dict[str, float]:
         """{metric: score of all sentences}: 0-100, except `length_ratio` (hypothesis words / reference words)."""
         return {name: float(value[0]) for name, value in self._each([self.table]).items()}
@@ -87,7 +77,7 @@ class Statistics:
         """{"bleu4", "rouge_l", "chrf"}: (N,), 0-100. BLEU of one sentence is smoothed "exp", of its effective order."""
         of_one = Convention("of one sentence", effective_order=True)
         bleu4 = bleu(self.table, MAX_ORDER, of_one)
-        return {"bleu4": bleu4, "rouge_l": 100 * self.rouge, "chrf": chrf(self.table)}
+        return {"bleu4": bleu4, "rouge_l": 100 * self.table[:, ROUGE], "chrf": chrf(self.table)}
 
     def select(self, indices: Sequence[int] | np.ndarray) -> Statistics:
         """Some of the sentences. Raises ValueError where there are none."""
@@ -128,7 +118,7 @@ class Statistics:
             self._metrics(start + weights(rows[first : first + CHUNK]).astype(np.float64) @ table)
             for first in range(0, len(rows), CHUNK)
         ]
-        return {name: np.concatenate([part[name] for part in parts]) for name in METRICS}
+        return joined(parts)
 
     def _each(self, tables: Iterable[np.ndarray]) -> Values:
         """{metric: (R,)} of R tables of sentences in their order, averaged as the convention says."""
@@ -160,6 +150,11 @@ class Statistics:
         values["exact"] = 100 * sums[..., EXACT] / sums[..., ONE]
         values["length_ratio"] = _ratio(sums[..., 0], sums[..., 1])
         return values
+
+
+def joined(parts: Sequence[Values]) -> Values:
+    """Some draws after others, {metric: (R,)} each -> {metric: (sum of R,)}."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in METRICS}
 
 
 def bleu(sums: np.ndarray, order: int, how: Convention) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from glossfree.commands.diagnose import diagnose, diagnose_sentences, names_in, translations_of
+from glossfree.commands.diagnose import diagnose_sentences, diagnose_split, names_in, translations_of
 from glossfree.corpora.manifest import Manifest
 from glossfree.errors import CorpusError, RunError
 from glossfree.evaluation.decode import read_predictions
@@ -61,11 +61,11 @@ def test_nothing_to_read_is_no_error(language: str) -> None:
 
 
 def test_a_run_is_diagnosed_from_its_own_files(tiny: Any, tiny_run: Path) -> None:
-    found = diagnose(tiny_run, split="test")
-    assert (found.num_sentences, found.num_training) == (5, 12)
-    assert sum(group.num_sentences for group in found.by_length) == 5
     manifest = Manifest.load(tiny.corpus)
     hypotheses, references = translations_of(tiny_run, manifest, "test")
+    found = diagnose_split(hypotheses, references, manifest, "test")
+    assert (found.num_sentences, found.num_training) == (5, 12)
+    assert sum(group.num_sentences for group in found.by_length) == 5
     clips = manifest.split("test")
     predictions = read_predictions(tiny_run / "predictions.test.jsonl")
     assert list(hypotheses.items()) == [(clip.id, predictions[clip.id].text) for clip in clips]
@@ -78,8 +78,9 @@ def test_ids_that_do_not_fit_are_named(tiny: Any, tiny_run: Path, tmp_path: Path
     path = run / "predictions.test.jsonl"
     others = path.read_text(encoding="utf-8").splitlines(keepends=True)[1:]
     path.write_text("".join(others), encoding="utf-8")
-    with pytest.raises(CorpusError, match=Manifest.load(tiny.corpus).split("test")[0].id):
-        diagnose(run, split="test")
+    manifest = Manifest.load(tiny.corpus)
+    with pytest.raises(CorpusError, match=manifest.split("test")[0].id):
+        translations_of(run, manifest, "test")
     path.unlink()
     with pytest.raises(RunError, match="glossfree evaluate"):
-        diagnose(run, split="test")
+        translations_of(run, manifest, "test")
