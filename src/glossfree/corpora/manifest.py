@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -33,17 +33,35 @@ class SignSpan:
 
 
 @dataclass(frozen=True)
+class Segment:
+    """Part of a video: what is shown from `start` until just before `end`, counted from the video's first frame.
+
+    `end` None: until the video ends. In seconds, or in frames: frame 0 is the first.
+    """
+
+    start: float = 0.0
+    end: float | None = None
+    unit: Literal["seconds", "frames"] = "seconds"
+
+    def __str__(self) -> str:
+        end = "end" if self.end is None else f"{self.end:g}"
+        return f"{self.start:g} to {end} {'s' if self.unit == 'seconds' else 'frames'}"
+
+
+@dataclass(frozen=True)
 class VideoFile:
-    """Frames in one video file."""
+    """Frames of one video file, all of them or those of one segment."""
 
     path: Path
+    segment: Segment | None = None
 
 
 @dataclass(frozen=True)
 class FrameFolder:
-    """Frames as image files of one folder, in the natural order of their names."""
+    """Image files of one folder, in the natural order of their names, all of them or those of one segment."""
 
     path: Path
+    segment: Segment | None = None
 
 
 class Drawing(Protocol):
@@ -76,7 +94,11 @@ class Clip:
 
 @dataclass(frozen=True)
 class PackedClip:
-    """One clip of a prepared folder: a line of `manifest.jsonl`. `file` is relative to that folder."""
+    """One clip of a prepared folder: a line of `manifest.jsonl`. `file` is relative to that folder.
+
+    `aspect` is width / height of the source's frames (0: unknown). `times` are the frames' times in seconds where the
+    rate varies, else empty: frame n is shown at n / fps.
+    """
 
     id: str
     split: str
@@ -86,16 +108,22 @@ class PackedClip:
     fps: float
     signer: str = ""
     spans: tuple[SignSpan, ...] = ()
+    aspect: float = 0.0
+    times: tuple[float, ...] = ()
 
     def to_json(self) -> str:
-        """One line of JSON, keys in the order of the fields."""
-        return json.dumps(asdict(self), ensure_ascii=False)
+        """One line of JSON, keys in the order of the fields; without `times` where the rate is constant."""
+        values = asdict(self)
+        if not self.times:
+            del values["times"]
+        return json.dumps(values, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, line: str) -> PackedClip:
         """Inverse of `to_json`. Raises KeyError/TypeError/ValueError on anything else."""
         values = json.loads(line)
         values["spans"] = tuple(SignSpan(**span) for span in values.get("spans", ()))
+        values["times"] = tuple(map(float, values.get("times", ())))
         return cls(**values)
 
 
