@@ -22,15 +22,18 @@ WEIGHTS = (
     ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors", "config.json"),
     ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*-of-*.bin", "config.json"),
 )
-TOKENIZER = (("sentencepiece.bpe.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),)
+TOKENIZER = (
+    ("sentencepiece.bpe.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),
+    ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),  # as transformers 5 saves it
+)
 
 
 def folder_of(source: str, alternatives: Sequence[Sequence[str]]) -> Path:
     """A folder or file as it is; for `hub:owner/name` the folder that its files were fetched into.
 
-    `alternatives` (WEIGHTS, TOKENIZER): names of the files to fetch, those of the first that a repository has; JSON
-    beside them does not count. Raises ModelError where there is no such repository, no such file in it or no network;
-    what was fetched before needs none.
+    `alternatives` (WEIGHTS, TOKENIZER): names of the files to fetch, those of the first that a repository has; it has
+    one if it has its first file, or another that is not JSON. Raises ModelError where there is no such repository, no
+    such file in it or no network; what was fetched before needs none.
     """
     if not source.startswith(PREFIX):
         return Path(source)
@@ -39,7 +42,8 @@ def folder_of(source: str, alternatives: Sequence[Sequence[str]]) -> Path:
         raise ModelError("not the name of a repository", where=source, remedy=f"write {PREFIX}owner/name")
     for patterns in alternatives:
         folder = _fetched(name, patterns)
-        if any(path.suffix != ".json" for pattern in patterns for path in folder.glob(pattern)):
+        others = (path for pattern in patterns for path in folder.glob(pattern) if path.suffix != ".json")
+        if (folder / patterns[0]).is_file() or any(others):
             return folder
     expected = " or ".join(patterns[0] for patterns in alternatives)
     raise ModelError(f"has no {expected}", where=source, remedy="name a repository that has")

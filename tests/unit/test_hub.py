@@ -64,8 +64,14 @@ def test_a_tokenizer_brings_its_json(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert {path.name for path in tmp_path.iterdir()} == {"sentencepiece.bpe.model", "tokenizer_config.json"}
 
 
+def test_a_tokenizer_json_alone_is_enough(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with_hub(monkeypatch, tmp_path, "tokenizer.json", "tokenizer_config.json", "model.safetensors")
+    assert folder_of("hub:a/b", TOKENIZER) == tmp_path
+    assert {path.name for path in tmp_path.iterdir()} == {"tokenizer.json", "tokenizer_config.json"}
+
+
 def test_a_repository_without_what_is_wanted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with_hub(monkeypatch, tmp_path, "config.json", "tokenizer.json")
+    with_hub(monkeypatch, tmp_path, "config.json", "tokenizer_config.json")
     with pytest.raises(ModelError, match=r"hub:a/b: has no model\.safetensors or pytorch_model\.bin"):
         folder_of("hub:a/b", WEIGHTS)
     with pytest.raises(ModelError, match=r"has no sentencepiece\.bpe\.model"):

@@ -22,30 +22,26 @@ from pathlib import Path
 from typing import Any
 
 import sentencepiece
-from google.protobuf.message import DecodeError
 from sentencepiece import sentencepiece_model_pb2
 
 from glossfree.corpora.manifest import write_atomic
 from glossfree.errors import CorpusError, ModelError
+from glossfree.text.unigram import (
+    CODES_25,
+    CODES_50,
+    FILE_SPECIALS,
+    MASK,
+    REMEDY,
+    SPECIALS,
+    from_json,
+    parse,
+    processor_of,
+    read_json,
+)
 
 MODEL_FILE, SETTINGS_FILE = "sentencepiece.bpe.model", "tokenizer.json"
 FORMAT = "glossfree-tokenizer-1"
-SPECIALS = ("<s>", "<pad>", "</s>", "<unk>")
-MASK = "<mask>"
-FILE_SPECIALS = ("<unk>", "<s>", "</s>")  # the first entries of a SentencePiece file
 OFFSET = len(SPECIALS) - len(FILE_SPECIALS)
-# fmt: off
-CODES_25 = (
-    "ar_AR", "cs_CZ", "de_DE", "en_XX", "es_XX", "et_EE", "fi_FI", "fr_XX", "gu_IN", "hi_IN", "it_IT", "ja_XX", "kk_KZ",
-    "ko_KR", "lt_LT", "lv_LV", "my_MM", "ne_NP", "nl_XX", "ro_RO", "ru_RU", "si_LK", "tr_TR", "vi_VN", "zh_CN",
-)
-CODES_50 = (  # mBART-large-50: 52 of them
-    *CODES_25,
-    "af_ZA", "az_AZ", "bn_IN", "fa_IR", "he_IL", "hr_HR", "id_ID", "ka_GE", "km_KH", "mk_MK", "ml_IN", "mn_MN", "mr_IN",
-    "pl_PL", "ps_AF", "pt_XX", "sv_SE", "sw_KE", "ta_IN", "te_IN", "th_TH", "tl_XX", "uk_UA", "ur_PK", "xh_ZA", "gl_ES",
-    "sl_SI",
-)
-# fmt: on
 
 
 class SentenceTokenizer:
@@ -60,10 +56,10 @@ class SentenceTokenizer:
         self._model = model
         self.language = language
         self.codes = tuple(codes)
-        proto = _parse(model, where)
+        proto = parse(model, where)
         if language not in self.codes:
             raise ModelError(f"no language {language!r}", where=where, remedy=f"one of {', '.join(self.codes)}")
-        self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+        self._processor = processor_of(model, where)
         pieces = [piece.piece for piece in proto.pieces[len(FILE_SPECIALS) :]]
         self.pieces: list[str] = [*SPECIALS, *pieces, *self.codes, MASK]  # position = id
         self._first_code = len(SPECIALS) + len(pieces)
@@ -141,7 +137,7 @@ class SentenceTokenizer:
         used -= set(range(len(FILE_SPECIALS)))
         if not used:
             raise CorpusError("no training sentence to trim the vocabulary to", remedy="name some with text in them")
-        proto = _parse(self._model, None)
+        proto = parse(self._model, None)
         keep = [*range(len(FILE_SPECIALS)), *sorted(used)]
         pieces = [proto.pieces[number] for number in keep]
         small = sentencepiece_model_pb2.ModelProto()  # type: ignore[attr-defined]
@@ -230,29 +226,30 @@ class SentenceTokenizer:
 
     @classmethod
     def load(cls, folder: str | Path, language: str | None = None) -> SentenceTokenizer:
-        """Read a saved tokenizer, or the SentencePiece file of any mBART folder (25 or 52 language codes).
+        """Read a saved tokenizer, or that of any mBART folder (25 or 52 language codes).
 
-        `language` None: what the folder says, else `de_DE`. Raises ModelError: missing or altered file.
+        Of others' folders the SentencePiece file is read, or `tokenizer.json` where it is alone, as transformers 5
+        saves it. `language` None: what the folder says, else `de_DE`. Raises ModelError: missing or altered file.
         """
         folder = Path(folder)
         path = folder / MODEL_FILE
+        settings = read_json(folder / SETTINGS_FILE)
+        is_ours = settings.get("format") == FORMAT
         if not path.is_file():
-            raise ModelError(f"no {MODEL_FILE}", where=folder, remedy="name a folder with an mBART tokenizer")
-        model = path.read_bytes()
-        settings = _read_json(folder / SETTINGS_FILE)
-        if settings.get("format") != FORMAT:  # a folder that others wrote
-            return cls(model, language or "de_DE", _codes_of(folder), where=path)
+            if is_ours or "model" not in settings:
+                raise ModelError(f"no {MODEL_FILE}", where=folder, remedy=REMEDY)
+            model, codes = from_json(settings, folder / SETTINGS_FILE)
+            return cls(model, language or "de_DE", codes, where=folder / SETTINGS_FILE)
         try:
-            saved = cls(model, settings["language"], settings["codes"], where=path)
-            altered = saved.sha256 != settings["sha256"]
-        except KeyError as error:
-            raise ModelError(
-                f"no {error} in it", where=folder / SETTINGS_FILE, remedy="copy the folder again"
-            ) from error
-        if altered:
-            raise ModelError(
-                f"does not match its hash in {SETTINGS_FILE}: altered", where=path, remedy="copy the folder again"
-            )
+            model = path.read_bytes()
+        except OSError as error:
+            raise ModelError(f"cannot be read ({error.strerror})", where=path, remedy="check its rights") from error
+        if not is_ours:
+            return cls(model, language or "de_DE", _codes_of(folder), where=path)
+        saved = cls(model, *_saved_language(settings, folder / SETTINGS_FILE), where=path)
+        if saved.sha256 != settings.get("sha256"):
+            problem = f"does not match its hash in {SETTINGS_FILE}: altered"
+            raise ModelError(problem, where=path, remedy="copy the folder again")
         return saved if language in (None, saved.language) else cls(model, str(language), saved.codes, where=folder)
 
 
@@ -261,37 +258,21 @@ def normalise(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", text).split())
 
 
-def _parse(model: bytes, where: Any) -> Any:
-    """Bytes -> the SentencePiece message, checked to be a unigram model in mBART's layout."""
-    proto = sentencepiece_model_pb2.ModelProto()  # type: ignore[attr-defined]
-    remedy = "a sentencepiece.bpe.model as mBART has it"
-    try:
-        proto.ParseFromString(model)
-    except DecodeError as error:
-        raise ModelError("not a SentencePiece model, or cut short", where=where, remedy=remedy) from error
-    first = tuple(piece.piece for piece in proto.pieces[: len(FILE_SPECIALS)])
-    if first != FILE_SPECIALS:
-        raise ModelError(f"starts with {first}, not with {FILE_SPECIALS}", where=where, remedy=remedy)
-    if proto.trainer_spec.model_type != sentencepiece_model_pb2.TrainerSpec.UNIGRAM:  # type: ignore[attr-defined]
-        raise ModelError("not a unigram model: its pieces cannot be trimmed", where=where, remedy=remedy)
-    return proto
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; {} where there is no such file. Raises ModelError if it is not JSON."""
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ModelError(f"not JSON ({error})", where=path, remedy="copy the folder again") from error
-    return content if isinstance(content, dict) else {}
+def _saved_language(settings: dict[str, Any], where: Path) -> tuple[str, list[str]]:
+    """Settings that `save` wrote -> language and codes. Raises ModelError unless they are texts, two codes or more."""
+    language, codes = settings.get("language"), settings.get("codes")
+    if not isinstance(language, str):
+        raise ModelError("no 'language' in it", where=where, remedy="copy the folder again")
+    codes = codes if isinstance(codes, list) and all(isinstance(code, str) for code in codes) else []
+    if len(set(codes)) < max(2, len(codes)):  # of fewer codes no numbers can be written, see `_spell`
+        raise ModelError("no list of 'codes' in it", where=where, remedy="copy the folder again")
+    return language, codes
 
 
 def _codes_of(folder: Path) -> tuple[str, ...]:
     """25 or 52 language codes, by what the folder's other files say of the tokenizer; 25 where they say nothing."""
     said = [
-        _read_json(folder / name).get(key)
+        read_json(folder / name).get(key)
         for name in ("special_tokens_map.json", "tokenizer_config.json")
         for key in ("additional_special_tokens", "extra_special_tokens", "tokenizer_class")
     ]

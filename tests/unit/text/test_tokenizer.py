@@ -271,6 +271,10 @@ def test_altered_files_are_refused(tokenizer: SentenceTokenizer, tmp_path: Path)
     (tmp_path / SETTINGS_FILE).write_text(json.dumps({"format": FORMAT}))
     with pytest.raises(ModelError, match="no 'language'"):
         SentenceTokenizer.load(tmp_path)
+    for change in ({"codes": 5}, {"codes": ["de_DE"]}, {"codes": ["de_DE", "de_DE"]}, {"codes": ["de_DE", 7]}):
+        (tmp_path / SETTINGS_FILE).write_text(json.dumps({**settings, **change}))
+        with pytest.raises(ModelError, match=r"tokenizer\.json: no list of 'codes'"):
+            SentenceTokenizer.load(tmp_path)
     (tmp_path / SETTINGS_FILE).write_text("{")
     with pytest.raises(ModelError, match="not JSON"):
         SentenceTokenizer.load(tmp_path)
