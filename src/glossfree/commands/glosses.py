@@ -98,7 +98,7 @@ def glosses(
     folder = _writable(out or corpus, sentences)
     language = (language or found_language).replace("-", "_").split("_")[0].lower()
     inventory_texts = [text for name in splits for text in by_split[name]]
-    chosen = tagger(language, inventory_texts, backend)
+    chosen = tagger(language, inventory_texts, backend, say)
     say(f"tagging with {chosen.name}")
     with console.progress("tagging sentences", sum(map(len, by_split.values()))) as advance:
         found = extract(by_split, chosen, splits, language=language, on_progress=lambda done, total: advance())

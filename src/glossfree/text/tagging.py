@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
@@ -238,19 +238,29 @@ class FrequencyTagger:
         return FUNCTION if word in self._function_words else CONTENT
 
 
-def tagger(language: str, sentences: Sequence[str] = (), backend: str | None = None) -> Tagger:
+def tagger(
+    language: str,
+    sentences: Sequence[str] = (),
+    backend: str | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Tagger:
     """Language ("de", "de_DE", ...) -> the best tagger at hand, or the one that `backend` names.
 
-    `sentences`: the training sentences, which only the frequency backend reads.
-    Raises CorpusError: unknown backend, or one that has no model for the language here.
+    `sentences`: the training sentences, which only the frequency backend reads. `say` gets a line for each tagger that
+    is installed and cannot be used. Raises CorpusError: unknown backend, one that has no model for the language here,
+    or a spaCy that is named and broken.
     """
     language = language.replace("-", "_").split("_")[0].lower()
     if backend not in (None, *BACKENDS):
         raise CorpusError("unknown tagging backend", where=backend, remedy=f"one of {', '.join(BACKENDS)}")
     if backend in (None, "spacy"):
-        model = _installed_spacy_model(language)
-        if model:
-            return SpacyTagger(model)
+        spacy_tagger, problems = _spacy_tagger(language)
+        if backend and problems and not spacy_tagger:
+            raise CorpusError(problems[0], remedy="mend spaCy, or use another backend")
+        for problem in problems:
+            say(f"{problem}; using another tagger")
+        if spacy_tagger:
+            return spacy_tagger
         if backend:
             wanted = " or ".join(SPACY_MODELS.get(language, ("a model",)))
             raise CorpusError(
@@ -263,13 +273,28 @@ def tagger(language: str, sentences: Sequence[str] = (), backend: str | None = N
     return FrequencyTagger(sentences)
 
 
-def _installed_spacy_model(language: str) -> str | None:
-    """The first of the models for a language that is installed, if spaCy is."""
+def _spacy_tagger(language: str) -> tuple[SpacyTagger | None, list[str]]:
+    """The first of a language's models that is installed and loads, and what is wrong with spaCy or with others."""
+    problems: list[str] = []
     if language not in SPACY_MODELS:
-        return None
+        return None, problems
     try:
         import spacy
-    except ImportError:
-        return None
-    installed: Any = spacy.util.get_installed_models()
-    return next((model for model in SPACY_MODELS[language] if model in installed), None)
+
+        installed: Any = spacy.util.get_installed_models()
+    except ModuleNotFoundError as error:
+        return None, [] if error.name == "spacy" else [_problem("spaCy cannot be imported", error)]
+    except Exception as error:  # noqa: BLE001 - another's package, whose import may raise anything
+        return None, [_problem("spaCy cannot be imported", error)]
+    for model in SPACY_MODELS[language]:
+        if model in installed:
+            try:
+                return SpacyTagger(model), problems
+            except Exception as error:  # noqa: BLE001 - as above: a pipeline imports what its parts need
+                problems.append(_problem(f"spaCy's {model} cannot be loaded", error))
+    return None, problems
+
+
+def _problem(what: str, error: Exception) -> str:
+    first_line = str(error).strip().partition("\n")[0]
+    return f"{what} ({type(error).__name__}: {first_line[:120]})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -203,3 +204,64 @@ def test_spacy_is_never_required(monkeypatch: pytest.MonkeyPatch) -> None:
     assert tagger("de").name == "hanta (morphmodel_ger)"
     with pytest.raises(CorpusError, match="install de_dep_news_trf or de_core_news_lg"):
         tagger("de", backend="spacy")
+
+
+class BrokenPackage(Exception):
+    """What nobody has thought of."""
+
+
+BROKEN = [
+    ImportError("cannot import name 'x' from 'thinc'"),
+    ModuleNotFoundError("No module named 'thinc'", name="thinc"),
+    ValueError("numpy.dtype size changed\nmore about it"),
+    OSError("libcublas.so.11: cannot open shared object file"),
+    RuntimeError("no validator found"),
+    AttributeError("no attribute 'x'"),
+    BrokenPackage("any"),
+]
+
+
+@pytest.mark.parametrize("error", BROKEN, ids=lambda error: type(error).__name__)
+def test_a_spacy_whose_import_fails_is_passed_over_with_a_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception
+) -> None:
+    """A real package that raises when it is imported."""
+    (tmp_path / "spacy").mkdir()
+    arguments = f"{error.args[0]!r}" + (", name='thinc'" if isinstance(error, ModuleNotFoundError) else "")
+    kind = type(error).__name__
+    start = "class BrokenPackage(Exception): pass\n" if kind == "BrokenPackage" else ""
+    (tmp_path / "spacy/__init__.py").write_text(f"{start}raise {kind}({arguments})\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "spacy", raising=False)
+    lines: list[str] = []
+    assert tagger("de", say=lines.append).name == "hanta (morphmodel_ger)"
+    assert len(lines) == 1 and "spaCy" in lines[0] and kind in lines[0] and "\n" not in lines[0]
+    with pytest.raises(CorpusError, match=f"spaCy cannot be imported .{kind}.* -> "):
+        tagger("de", backend="spacy")  # the error says all
+    assert tagger("fr", ["la pluie"], say=lines.append).name.startswith("frequency") and len(lines) == 1
+
+
+def test_a_model_that_cannot_be_loaded_leaves_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = fake_spacy(monkeypatch, ["de_core_news_lg", "de_dep_news_trf"])
+    works, lines = sys.modules["spacy"].load, []
+
+    def load(name: str, disable: list[str]) -> object:
+        if name == "de_dep_news_trf":
+            raise BrokenPackage("[E002] Can't find factory for 'transformer'")
+        return works(name, disable)
+
+    monkeypatch.setattr(sys.modules["spacy"], "load", load)
+    assert tagger("de", say=lines.append).name == "spacy (de_core_news_lg)"
+    assert loaded == ["de_core_news_lg"]
+    assert len(lines) == 1 and "de_dep_news_trf" in lines[0] and "factory" in lines[0]
+    fake_spacy(monkeypatch, ["de_dep_news_trf"])
+    monkeypatch.setattr(sys.modules["spacy"], "load", load)
+    assert tagger("de", say=lines.append).name == "hanta (morphmodel_ger)"
+    assert lines == 2 * lines[:1]
+
+
+def test_a_spacy_that_is_absent_is_no_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "spacy", None)
+    lines: list[str] = []
+    assert tagger("de", say=lines.append).name == "hanta (morphmodel_ger)"
+    assert lines == []
