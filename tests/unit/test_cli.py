@@ -12,6 +12,7 @@ from glossfree import __version__, cli
 from glossfree.errors import CorpusError
 
 VERBS = [
+    "doctor",
     *("prepare", "inspect", "glosses", "features", "vocabulary"),
     *("params", "pretrain", "finetune", "train", "sweep", "status"),
     *("evaluate", "export", "translate", "report", "demo"),

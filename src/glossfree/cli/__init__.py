@@ -6,6 +6,9 @@ A verb is a function in `corpora`, `training`, `trained` or `scoring`, and a pla
 
 from __future__ import annotations
 
+import codecs
+import io
+import json
 import os
 import sys
 from typing import Annotated
@@ -13,12 +16,13 @@ from typing import Annotated
 import typer
 
 from glossfree import __version__
-from glossfree.cli import corpora, scoring, trained, training
+from glossfree.cli import corpora, doctor, scoring, trained, training
 from glossfree.cli.shared import is_first_process, result
 from glossfree.errors import GlossfreeError, Interrupted
 
 INTERRUPTED = 130
 VERBS = (
+    doctor.doctor,
     *(corpora.prepare, corpora.inspect, corpora.glosses, corpora.features, corpora.vocabulary),
     *(training.params, training.pretrain, training.finetune, training.train, training.sweep, training.status),
     *(trained.evaluate, trained.export, trained.translate, trained.report, trained.demo),
@@ -42,11 +46,34 @@ def options(version: Annotated[bool, typer.Option("--version", help="Print the v
         raise typer.Exit
 
 
+def escaped(error: UnicodeError) -> tuple[bytes, int]:
+    """What a stream's encoding does not have -> JSON's escapes, so that `--json` stays JSON; a codec error handler.
+
+    A byte of a path that the locale could not decode is written as that byte, except where text must be UTF-8.
+    """
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    parts = []
+    for character in error.object[error.start : error.end]:
+        is_byte = 0xDC80 <= ord(character) <= 0xDCFF and error.encoding != "utf-8"
+        parts.append(os.fsencode(character) if is_byte else json.dumps(character)[1:-1].encode("ascii"))
+    return b"".join(parts), error.end
+
+
+def print_what_it_can() -> None:
+    """Let standard output and error escape what their encoding does not have, as in a C locale."""
+    codecs.register_error("escaped", escaped)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="escaped")
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run one verb. Exit codes: 0 done, 1 done in part, 2 the input cannot be used, 128 + n stopped by signal n."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    print_what_it_can()
     try:
         app([argument for argument in given if argument != "--debug"], prog_name="glossfree")
     except GlossfreeError as error:

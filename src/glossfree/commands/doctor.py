@@ -1,0 +1,33 @@
+"""`doctor`: will this work? The installation, a corpus before it is packed, or a model with clips -> a Diagnosis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from glossfree.commands.doctor_corpus import diagnose_corpus
+from glossfree.commands.doctor_installation import diagnose_installation
+from glossfree.commands.findings import Diagnosis
+from glossfree.errors import CorpusError
+from glossfree.progress import Console, Silent
+
+CARD = "model.json"  # what makes a folder a model
+
+
+def doctor(paths: Sequence[Path] = (), *, corpus: str | None = None, console: Console | None = None) -> Diagnosis:
+    """No path: the installation. A model's folder and clips: do they suit it? Else one corpus: ROOT or its table.
+
+    Raises GlossfreeError for paths that are none of these.
+    """
+    console = console or Silent()
+    if not paths:
+        return diagnose_installation()
+    first, *clips = paths
+    if corpus is None and (first / CARD).is_file():
+        from glossfree.commands.doctor_model import diagnose_model  # needs torch, which takes seconds to import
+
+        return diagnose_model(first, clips)
+    if clips:
+        remedy = "name the model first: glossfree doctor MODEL clip.mp4; corpora one at a time"
+        raise CorpusError("no model folder, and several paths", where=first, remedy=remedy)
+    return diagnose_corpus(first, corpus, console)

@@ -1,0 +1,159 @@
+"""A model's folder and clips -> findings: do the clips look like those that the model was trained on?
+
+A model says in its card what its training looked like: rates, aspects, lengths, light, the signer's size. Models that
+were exported before it did say nothing, and are told so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from glossfree.commands.doctor_clips import FEWEST_FRAMES, SAME_ASPECT
+from glossfree.commands.findings import Diagnosis, Finding
+from glossfree.config import load_recipe
+from glossfree.corpora.manifest import Clip, FrameFolder, Segment, VideoFile
+from glossfree.errors import ClipError, GlossfreeError
+from glossfree.sign_translator import RECIPE, verify
+from glossfree.video.decode import open_clip
+from glossfree.video.light import Light, light_of
+from glossfree.video.timeline import SAME_RATE
+
+SIZES = {"fps": 2, "aspect": 3, "seconds": 3, "light": 3}  # numbers of each range in the card
+LOOKED_AT = 5  # frames of a clip, evenly spread, for light and signer
+DARK, BRIGHT, FLAT = 40.0, 215.0, 12.0  # brightness and contrast (0-255) that no camera in good light gives
+LIGHT_SLACK = 0.2  # beyond the darkest and brightest clip of training
+
+
+@dataclass(frozen=True)
+class ClipLook:
+    """What a clip looks like: its header's figures, and a few frames (H, W, 3) uint8 RGB."""
+
+    fps: float
+    num_frames: int
+    seconds: float
+    aspect: float
+    light: Light
+    frames: tuple[np.ndarray, ...]
+
+
+def diagnose_model(folder: Path, clips: Sequence[Path]) -> Diagnosis:
+    """A folder made by `glossfree export`, and video files or folders of images -> Diagnosis."""
+    try:
+        card = verify(folder)
+        recipe = load_recipe(folder / RECIPE)
+    except GlossfreeError as error:
+        return Diagnosis(str(folder), (Finding("model", "problem", error.problem, error.remedy or ""),))
+    training = card.get("training")
+    training = training if isinstance(training, Mapping) else {}
+    findings = [
+        Finding("model", "ok", f"complete, of glossfree {card.get('glossfree', '?')}"),
+        *_model_findings(training),
+    ]
+    figures: dict[str, Any] = {"training": dict(training), "clips": {}}
+    for path in clips:
+        try:
+            look = look_at(path)
+        except ClipError as error:
+            findings.append(Finding(path.name, "problem", error.problem, error.remedy or ""))
+            continue
+        odd = list(clip_findings(path.name, look, training, str(training.get("fit", recipe.data.fit))))
+        findings += odd or [Finding(path.name, "ok", _described(look))]
+        figures["clips"][str(path)] = {
+            "fps": look.fps,
+            "num_frames": look.num_frames,
+            "seconds": look.seconds,
+            "aspect": look.aspect,
+            "light": asdict(look.light),
+        }
+    return Diagnosis(str(folder), tuple(findings), figures)
+
+
+def look_at(path: Path) -> ClipLook:
+    """A video file or a folder of images -> ClipLook. Raises ClipError if it cannot be read."""
+    source = FrameFolder(path) if path.is_dir() else VideoFile(path)
+    timeline = open_clip(Clip(path.stem, "", "", source), drawing_size=0).timeline
+    numbers = np.unique(np.linspace(0, len(timeline) - 1, LOOKED_AT + 2)[1:-1].round().astype(int))
+    frames: list[np.ndarray] = []
+    for number in map(int, numbers):  # each on its own: a long video is not decoded from its beginning to its end
+        part = type(source)(path, Segment(number, number + 1, "frames"))
+        frames += open_clip(Clip(path.stem, "", "", part), drawing_size=0).read([0])
+    height, width = frames[0].shape[:2]
+    return ClipLook(
+        fps=timeline.fps,
+        num_frames=len(timeline),
+        seconds=timeline.seconds,
+        aspect=width / height,
+        light=light_of(frames),
+        frames=tuple(frames),
+    )
+
+
+def clip_findings(name: str, look: ClipLook, training: Mapping[str, Any], fit: str) -> Iterator[Finding]:
+    """A clip, and what the card says of training -> what differs too much, each a warning, or a problem."""
+    if look.num_frames < FEWEST_FRAMES:
+        text = f"only {look.num_frames} frame{'' if look.num_frames == 1 else 's'}: no signing is that short"
+        yield Finding(name, "problem", text, "is it a picture? name a video, or a folder with all of its frames")
+        return
+    fps, aspect, seconds = (numbers(training, key) for key in ("fps", "aspect", "seconds"))
+    if fps and look.fps < fps[0] * (1 - SAME_RATE):
+        text = f"{look.fps:.4g} frames/s, training had {fps[0]:.4g}: movement in between is lost"
+        yield Finding(name, "warning", text, f"record at {fps[0]:.4g} frames/s or more")
+    if aspect and not aspect[0] * (1 - SAME_ASPECT) <= look.aspect <= aspect[-1] * (1 + SAME_ASPECT):
+        text = f"{look.aspect:.2f} wide to 1 high, training had {aspect[0]:.2f} to {aspect[-1]:.2f}"
+        crops = ": `translate` crops it around the signer" if fit == "stretch" else ""
+        yield Finding(name, "warning", text + crops, "better: crop it yourself, head to hips and both hands in it")
+    if seconds and look.seconds > seconds[-1]:
+        text = f"{look.seconds:.1f} s, training's longest clip had {seconds[-1]:.1f} s"
+        yield Finding(name, "warning", text, "cut it into sentences, or name its segments: translate --segments FILE")
+    elif seconds and look.seconds < seconds[0]:
+        text = f"{look.seconds:.1f} s, training's shortest clip had {seconds[0]:.1f} s"
+        yield Finding(name, "warning", text, "is the whole sentence in it?")
+    yield from _light_findings(name, look.light, numbers(training, "light"))
+
+
+def _light_findings(name: str, light: Light, trained: Sequence[float]) -> Iterator[Finding]:
+    darkest = trained[0] * (1 - LIGHT_SLACK) if trained else DARK
+    brightest = trained[-1] * (1 + LIGHT_SLACK) if trained else BRIGHT
+    if not darkest <= light.brightness <= brightest:
+        word = "dark" if light.brightness < darkest else "bright"
+        than = f", training had {trained[0]:.0f} to {trained[-1]:.0f}" if trained else ""
+        text = f"very {word}: brightness {light.brightness:.0f} of 255{than}"
+        yield Finding(name, "warning", text, "light from the front, no window behind the signer")
+    if light.contrast < FLAT:
+        text = f"hardly any contrast: {light.contrast:.0f} (brightness, standard deviation)"
+        yield Finding(name, "warning", text, "is there a signer in the picture?")
+
+
+def numbers(training: Mapping[str, Any], key: str) -> tuple[float, ...]:
+    """A range of the card -> its numbers, ascending; () where the card does not say or holds something else."""
+    values = training.get(key)
+    if not isinstance(values, list) or len(values) != SIZES[key]:
+        return ()
+    if not all(isinstance(value, int | float) and value >= 0 for value in values):
+        return ()
+    return tuple(sorted(map(float, values)))
+
+
+def _model_findings(training: Mapping[str, Any]) -> Iterator[Finding]:
+    """What training looked like, and what the card leaves out that matters."""
+    fps, aspect, seconds = (numbers(training, key) for key in ("fps", "aspect", "seconds"))
+    known = (
+        [f"{fps[0]:.4g} to {fps[1]:.4g} frames/s" if fps[:1] != fps[1:] else f"{fps[0]:.4g} frames/s"] if fps else []
+    )
+    known += [f"{aspect[1]:.2f} wide to 1 high"] if aspect else []
+    known += [f"clips of {seconds[0]:.1f} to {seconds[2]:.1f} s"] if seconds else []
+    if known:
+        yield Finding("training", "ok", ", ".join(known))
+    unsaid = [word for word, value in (("rate", fps), ("aspect", aspect), ("lengths", seconds)) if not value]
+    if unsaid:
+        text = f"the model does not say its {', '.join(unsaid)}: clips cannot be compared with it in this"
+        yield Finding("training", "warning", text, "export it again from its run, with this version of glossfree")
+
+
+def _described(look: ClipLook) -> str:
+    return f"like training: {look.fps:.4g} frames/s, {look.aspect:.2f} wide to 1 high, {look.seconds:.1f} s"

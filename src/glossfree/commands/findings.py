@@ -1,0 +1,90 @@
+"""What `doctor` reports: findings with a level and a remedy -> text for people, data for programs, an exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Level = Literal["ok", "warning", "problem"]
+EXIT_CODES: dict[Level, int] = {"ok": 0, "warning": 1, "problem": 2}
+_HEADINGS: dict[Level, str] = {"problem": "Problems", "warning": "Warnings", "ok": "As it is"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of a report: what it is about, how it stands, and what to do about it.
+
+    "problem": it cannot work like this; "warning": it works, with something to know; "ok": nothing to do.
+    """
+
+    topic: str
+    level: Level
+    text: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class BadClip:
+    """One of the worst clips of a corpus: its file, and what is odd about it, worst first."""
+
+    id: str
+    split: str
+    path: str
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """The answer to "will this work?". `figures` are plain values for programs."""
+
+    subject: str
+    findings: tuple[Finding, ...]
+    figures: dict[str, Any] = field(default_factory=dict)
+    worst: tuple[BadClip, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """0 all well, 1 something to know, 2 it cannot work."""
+        return max((EXIT_CODES[finding.level] for finding in self.findings), default=0)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self) | {"exit_code": self.exit_code}
+
+    def to_text(self) -> str:
+        """The verdict, then problems, warnings, the worst clips, and what is well; a remedy under its finding."""
+        blocks = [f"{self.subject}: {self._verdict()}"]
+        for level, heading in _HEADINGS.items():
+            if level == "ok" and self.worst:
+                blocks.append("\n".join(["Worst clips", *map(_bad_clip_line, self.worst)]))
+            lines = _lines(finding for finding in self.findings if finding.level == level)
+            if lines:
+                blocks.append("\n".join([heading, *lines]))
+        return "\n\n".join(blocks)
+
+    def _verdict(self) -> str:
+        problems, warnings = (
+            sum(finding.level == level for finding in self.findings) for level in ("problem", "warning")
+        )
+        if problems:
+            return f"cannot work like this ({_counted(problems, 'problem')})"
+        return f"works, with {_counted(warnings, 'warning')}" if warnings else "works"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _lines(findings: Iterable[Finding]) -> list[str]:
+    lines = []
+    for finding in findings:
+        lines.append(f"  {finding.topic}: {finding.text}")
+        if finding.remedy:
+            lines.append(f"    -> {finding.remedy}")
+    return lines
+
+
+def _bad_clip_line(clip: BadClip) -> str:
+    where = f" ({clip.path})" if clip.path else ""
+    return f"  {clip.split} {clip.id}{where}: {'; '.join(clip.reasons)}"
