@@ -49,6 +49,16 @@ def test_a_mistake_is_one_line_on_standard_error(monkeypatch: pytest.MonkeyPatch
         call("inspect", "x", "--debug")
 
 
+def test_a_name_that_the_locale_cannot_write_is_one_line(monkeypatch: pytest.MonkeyPatch, call: Any) -> None:
+    def unwritable(*_: object) -> None:
+        ("x" * 999 + "clips/grün.mp4").encode("ascii")
+
+    monkeypatch.setattr("glossfree.commands.inspect.inspect", unwritable)
+    shown = call("inspect", "x")
+    assert (shown.code, shown.out) == (2, "") and shown.err.count("\n") == 1
+    assert "clips/gr\\xfcn.mp4" in shown.err and " -> " in shown.err and len(shown.err) < 300
+
+
 def test_our_own_mistakes_are_not_hidden(monkeypatch: pytest.MonkeyPatch, call: Any) -> None:
     def broken(*_: object) -> None:
         raise ZeroDivisionError

@@ -21,6 +21,7 @@ from glossfree.cli.shared import is_first_process, result
 from glossfree.errors import GlossfreeError, Interrupted
 
 INTERRUPTED = 130
+NEAR = 40  # characters around one that cannot be written, which are shown
 VERBS = (
     doctor.doctor,
     *(corpora.prepare, corpora.inspect, corpora.glosses, corpora.features, corpora.vocabulary),
@@ -82,6 +83,13 @@ def main(arguments: list[str] | None = None) -> None:
         if is_first_process() or not isinstance(error, Interrupted):
             print(f"glossfree: {error}", file=sys.stderr)
         sys.exit(128 + error.signal if isinstance(error, Interrupted) else 2)
+    except UnicodeEncodeError as error:  # streams escape: this is the name or the content of a file
+        if debug:
+            raise
+        place = error.object[max(0, error.start - NEAR) : error.end + NEAR]
+        problem = f"{place!a}: not every character of it can be written in {error.encoding}"
+        print(f"glossfree: {problem} -> set LC_ALL=C.UTF-8, and give files names in UTF-8", file=sys.stderr)
+        sys.exit(2)
     except SystemExit as ended:
         if ended.code == INTERRUPTED:  # Typer makes this of Ctrl-C, and says nothing
             print("glossfree: interrupted; the same command goes on from here, training with --resume", file=sys.stderr)

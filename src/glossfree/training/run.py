@@ -66,9 +66,9 @@ class Run:
                 unfinished.unlink(missing_ok=True)
 
     def write(self, name: str, text: str) -> Path:
-        """A text file of the run, whole or not at all."""
+        """A text file of the run, whole or not at all; of a path that is no UTF-8, JSON's escapes are written."""
         path = self.folder / name
-        _whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+        _whole(path, lambda temporary: temporary.write_bytes(text.encode("utf-8", "backslashreplace")))
         return path
 
     def write_json(self, name: str, data: Any) -> Path:

@@ -29,6 +29,12 @@ def test_a_new_run_holds_recipe_facts_and_environment(tmp_path: Path) -> None:
     assert {name: facts[name] for name in environment()} == environment()
 
 
+def test_a_path_that_is_no_utf8_comes_back(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run")
+    run.start(RECIPE, {"corpus": "/there/k\udcfchl"}, resume=False)
+    assert run.read_json("run.json")["corpus"] == "/there/k\udcfchl"
+
+
 def test_a_run_is_resumed_only_on_purpose_and_keeps_what_it_began_with(tmp_path: Path) -> None:
     run = started(tmp_path)
     with pytest.raises(RunError, match="holds a run already"):
