@@ -61,8 +61,16 @@ def recipe_of(run: Run) -> Recipe:
 
 
 def corpus_of(run: Run, recipe: Recipe, tokenizer: SentenceTokenizer, corpus: Path | None = None) -> Material:
-    """The corpus that a run was trained on, or another one, as its recipe sees it."""
+    """The corpus that a run was trained on, or another one, as its recipe sees it.
+
+    Raises RunError if the run's own lies no longer where it lay.
+    """
     folder = corpus or Path(run.read_json("run.json")["corpus"])
+    if corpus is None and not folder.is_dir():
+        remedy = (
+            f'name its new place: evaluate --corpus FOLDER; for other verbs, change "corpus" in {run.folder}/run.json'
+        )
+        raise RunError(f"its corpus {folder} is no longer there", where=run.folder, remedy=remedy)
     return gather(recipe, folder, tokenizer=tokenizer, to_train=False)
 
 

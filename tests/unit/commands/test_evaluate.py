@@ -45,6 +45,16 @@ def test_another_corpus_of_the_same_size_may_be_named(tiny: Any, copy: Path, tmp
     assert evaluate(copy, split="test", console=Silent(), corpus=tmp_path / "other").scores.num_sentences == 4
 
 
+def test_a_corpus_that_was_moved_is_named_with_the_option(tiny: Any, copy: Path, tmp_path: Path) -> None:
+    path = copy / "run.json"
+    facts = json.loads(path.read_text())
+    path.write_text(json.dumps({**facts, "corpus": str(tmp_path / "moved")}))
+    with pytest.raises(RunError, match=r"moved.* -> .*--corpus") as caught:
+        evaluate(copy, split="dev", console=Silent())
+    assert str(path) in str(caught.value)
+    assert evaluate(copy, split="dev", console=Silent(), corpus=tiny.corpus).scores.num_sentences == 4
+
+
 def test_a_split_that_is_not_there_is_named(copy: Path) -> None:
     with pytest.raises(CorpusError, match="tset"):
         evaluate(copy, split="tset", console=Silent())
