@@ -7,20 +7,19 @@ were exported before it did say nothing, and are told so.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from glossfree.commands.doctor_clips import FEWEST_FRAMES, SAME_ASPECT
 from glossfree.commands.findings import Diagnosis, Finding
-from glossfree.config import load_recipe
 from glossfree.corpora.manifest import Clip, FrameFolder, Segment, VideoFile
 from glossfree.errors import ClipError, GlossfreeError
-from glossfree.sign_translator import RECIPE, verify
+from glossfree.sign_translator import verify
 from glossfree.video.decode import open_clip
-from glossfree.video.light import Light, light_of
+from glossfree.video.intake import FEWEST, LONGER, OTHER_ASPECT
+from glossfree.video.profile import grey
 from glossfree.video.timeline import SAME_RATE
 
 SIZES = {"fps": 2, "aspect": 3, "seconds": 3, "light": 3}  # numbers of each range in the card
@@ -31,13 +30,17 @@ LIGHT_SLACK = 0.2  # beyond the darkest and brightest clip of training
 
 @dataclass(frozen=True)
 class ClipLook:
-    """What a clip looks like: its header's figures, and a few frames (H, W, 3) uint8 RGB."""
+    """What a clip looks like, and a few of its frames (H, W, 3) uint8 RGB.
+
+    `brightness`: mean of these frames, 0 (black) to 255; `contrast`: its standard deviation within them.
+    """
 
     fps: float
     num_frames: int
     seconds: float
     aspect: float
-    light: Light
+    brightness: float
+    contrast: float
     frames: tuple[np.ndarray, ...]
 
 
@@ -45,7 +48,6 @@ def diagnose_model(folder: Path, clips: Sequence[Path]) -> Diagnosis:
     """A folder made by `glossfree export`, and video files or folders of images -> Diagnosis."""
     try:
         card = verify(folder)
-        recipe = load_recipe(folder / RECIPE)
     except GlossfreeError as error:
         return Diagnosis(str(folder), (Finding("model", "problem", error.problem, error.remedy or ""),))
     training = card.get("training")
@@ -61,14 +63,15 @@ def diagnose_model(folder: Path, clips: Sequence[Path]) -> Diagnosis:
         except ClipError as error:
             findings.append(Finding(path.name, "problem", error.problem, error.remedy or ""))
             continue
-        odd = list(clip_findings(path.name, look, training, str(training.get("fit", recipe.data.fit))))
+        odd = list(clip_findings(path.name, look, training))
         findings += odd or [Finding(path.name, "ok", _described(look))]
         figures["clips"][str(path)] = {
             "fps": look.fps,
             "num_frames": look.num_frames,
             "seconds": look.seconds,
             "aspect": look.aspect,
-            "light": asdict(look.light),
+            "brightness": look.brightness,
+            "contrast": look.contrast,
         }
     return Diagnosis(str(folder), tuple(findings), figures)
 
@@ -82,20 +85,21 @@ def look_at(path: Path) -> ClipLook:
     for number in map(int, numbers):  # each on its own: a long video is not decoded from its beginning to its end
         part = type(source)(path, Segment(number, number + 1, "frames"))
         frames += open_clip(Clip(path.stem, "", "", part), drawing_size=0).read([0])
-    height, width = frames[0].shape[:2]
+    (height, width), small = frames[0].shape[:2], grey(frames)
     return ClipLook(
         fps=timeline.fps,
         num_frames=len(timeline),
         seconds=timeline.seconds,
         aspect=width / height,
-        light=light_of(frames),
+        brightness=float(small.mean()),
+        contrast=float(small.std(axis=(1, 2)).mean()),
         frames=tuple(frames),
     )
 
 
-def clip_findings(name: str, look: ClipLook, training: Mapping[str, Any], fit: str) -> Iterator[Finding]:
+def clip_findings(name: str, look: ClipLook, training: Mapping[str, Any]) -> Iterator[Finding]:
     """A clip, and what the card says of training -> what differs too much, each a warning, or a problem."""
-    if look.num_frames < FEWEST_FRAMES:
+    if look.num_frames < FEWEST:
         text = f"only {look.num_frames} frame{'' if look.num_frames == 1 else 's'}: no signing is that short"
         yield Finding(name, "problem", text, "is it a picture? name a video, or a folder with all of its frames")
         return
@@ -103,29 +107,28 @@ def clip_findings(name: str, look: ClipLook, training: Mapping[str, Any], fit: s
     if fps and look.fps < fps[0] * (1 - SAME_RATE):
         text = f"{look.fps:.4g} frames/s, training had {fps[0]:.4g}: movement in between is lost"
         yield Finding(name, "warning", text, f"record at {fps[0]:.4g} frames/s or more")
-    if aspect and not aspect[0] * (1 - SAME_ASPECT) <= look.aspect <= aspect[-1] * (1 + SAME_ASPECT):
-        text = f"{look.aspect:.2f} wide to 1 high, training had {aspect[0]:.2f} to {aspect[-1]:.2f}"
-        crops = ": `translate` crops it around the signer" if fit == "stretch" else ""
-        yield Finding(name, "warning", text + crops, "better: crop it yourself, head to hips and both hands in it")
-    if seconds and look.seconds > seconds[-1]:
+    if aspect and max(look.aspect / aspect[1], aspect[1] / look.aspect) > OTHER_ASPECT:
+        text = f"{look.aspect:.2f} wide to 1 high, training had {aspect[1]:.2f}: translate crops it around the signer"
+        yield Finding(name, "warning", text, "better: crop it yourself, so that the signer is as large as in training")
+    if seconds and look.seconds > LONGER * seconds[-1]:
         text = f"{look.seconds:.1f} s, training's longest clip had {seconds[-1]:.1f} s"
         yield Finding(name, "warning", text, "cut it into sentences, or name its segments: translate --segments FILE")
     elif seconds and look.seconds < seconds[0]:
         text = f"{look.seconds:.1f} s, training's shortest clip had {seconds[0]:.1f} s"
         yield Finding(name, "warning", text, "is the whole sentence in it?")
-    yield from _light_findings(name, look.light, numbers(training, "light"))
+    yield from _light_findings(name, look, numbers(training, "light"))
 
 
-def _light_findings(name: str, light: Light, trained: Sequence[float]) -> Iterator[Finding]:
+def _light_findings(name: str, look: ClipLook, trained: Sequence[float]) -> Iterator[Finding]:
     darkest = trained[0] * (1 - LIGHT_SLACK) if trained else DARK
     brightest = trained[-1] * (1 + LIGHT_SLACK) if trained else BRIGHT
-    if not darkest <= light.brightness <= brightest:
-        word = "dark" if light.brightness < darkest else "bright"
+    if not darkest <= look.brightness <= brightest:
+        word = "dark" if look.brightness < darkest else "bright"
         than = f", training had {trained[0]:.0f} to {trained[-1]:.0f}" if trained else ""
-        text = f"very {word}: brightness {light.brightness:.0f} of 255{than}"
+        text = f"very {word}: brightness {look.brightness:.0f} of 255{than}"
         yield Finding(name, "warning", text, "light from the front, no window behind the signer")
-    if light.contrast < FLAT:
-        text = f"hardly any contrast: {light.contrast:.0f} (brightness, standard deviation)"
+    if look.contrast < FLAT:
+        text = f"hardly any contrast: {look.contrast:.0f} (brightness, standard deviation)"
         yield Finding(name, "warning", text, "is there a signer in the picture?")
 
 
@@ -134,7 +137,7 @@ def numbers(training: Mapping[str, Any], key: str) -> tuple[float, ...]:
     values = training.get(key)
     if not isinstance(values, list) or len(values) != SIZES[key]:
         return ()
-    if not all(isinstance(value, int | float) and value >= 0 for value in values):
+    if not all(isinstance(value, int | float) and value > 0 for value in values):
         return ()
     return tuple(sorted(map(float, values)))
 
