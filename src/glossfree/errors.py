@@ -6,10 +6,12 @@ code 2. Wrong arguments of pure functions are `ValueError`; broken invariants of
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 NAMED = 10  # culprits named one by one; the rest is a count
+LONGEST = 120  # characters of one name in a message
 
 
 class GlossfreeError(Exception):
@@ -33,9 +35,15 @@ def _rebuild(cls: type[GlossfreeError], problem: str, where: str | None, remedy:
     return cls(problem, where=where, remedy=remedy)
 
 
+def shortened(text: str, longest: int = LONGEST) -> str:
+    """Text of any length -> one line of at most `longest` characters: a message never shows a file's contents."""
+    line = re.sub(r"[\r\n\t]+", " ", text[: longest + 1])
+    return line if len(line) <= longest else f"{line[: longest - 3]}..."
+
+
 def name_some(names: Sequence[str], *, limit: int = NAMED) -> str:
-    """["a", "b", ..., "z"] -> "a, b, ... and 16 more": the first `limit` by name, then the count."""
-    shown = ", ".join(names[:limit])
+    """["a", "b", ..., "z"] -> "a, b, ... and 16 more": the first `limit` by name, each shortened, then the count."""
+    shown = ", ".join(map(shortened, names[:limit]))
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit:,} more"
 
 

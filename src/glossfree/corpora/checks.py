@@ -8,10 +8,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Protocol
 
-from glossfree.errors import CorpusError
+from glossfree.corpora.manifest import nfc
 
 _UNSAFE = re.compile(r"[^\w.+=@-]")  # \w is Unicode: letters with umlauts stay
 _LONGEST_ID = 150  # characters; with the pack's suffix and a temporary name still below the 255 bytes of common systems
@@ -46,10 +45,10 @@ def safe_id(name: str) -> str:
 
 
 def shared_sentences(clips: Iterable[HasText]) -> dict[str, tuple[str, ...]]:
-    """Sentences that occur in more than one split -> the splits, sorted; in order of first appearance."""
+    """Sentences (NFC) that occur in more than one split -> the splits, sorted; in order of first appearance."""
     splits: dict[str, set[str]] = {}
     for clip in clips:
-        splits.setdefault(clip.text, set()).add(clip.split)
+        splits.setdefault(nfc(clip.text), set()).add(clip.split)
     return {text: tuple(sorted(found)) for text, found in splits.items() if len(found) > 1}
 
 
@@ -58,16 +57,6 @@ def overlap_warning(clips: Sequence[HasText]) -> str | None:
     shared = shared_sentences(clips)
     if not shared:
         return None
-    concerned = sum(clip.text in shared for clip in clips)
+    concerned = sum(nfc(clip.text) in shared for clip in clips)
     noun = "sentence occurs" if len(shared) == 1 else "sentences occur"
     return f"{len(shared):,} {noun} in more than one split ({concerned:,} clips): scores on them show memory"
-
-
-def read_text(path: Path) -> str:
-    """A UTF-8 text file, with or without a byte order mark. Raises CorpusError: missing, not UTF-8, not readable."""
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise CorpusError(f"not UTF-8 (byte {error.start})", where=path, remedy="save the file as UTF-8") from error
-    except OSError as error:
-        raise CorpusError(f"cannot be read ({error.strerror})", where=path, remedy="check the path") from error

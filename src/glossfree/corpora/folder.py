@@ -1,209 +1,221 @@
-"""A folder of one's own videos and a file of sentences -> clips.
+"""A folder of one's own videos and a table of sentences -> clips.
 
 ROOT holds videos or image folders anywhere below it, and one `sentences.csv`, `.tsv` or `.jsonl` with the columns
 `text`, `split` (train, dev, test) and `path` (relative to ROOT) or `id` (a file's stem, or an image folder's name);
-`signer` is optional. Everything that is wrong with it is reported at once, with the lines.
+`signer` is optional, so are start and end of a segment (see `segments`), and `fps` of image folders. Everything that is
+wrong with the table is reported at once, with the lines. A row whose file is missing is a clip that cannot be packed.
 """
 
 from __future__ import annotations
 
-import csv
 import difflib
-import io
-import json
 import os
-import unicodedata
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from glossfree.corpora.checks import overlap_warning, read_text, safe_id
-from glossfree.corpora.manifest import CORPUS, MANIFEST, SPLITS, Clip, FrameFolder, VideoFile
-from glossfree.errors import CorpusError, name_some
+from glossfree.corpora.checks import overlap_warning, safe_id
+from glossfree.corpora.encoding import SPREADSHEETS, spreadsheet_error
+from glossfree.corpora.files import VIDEOS, Files
+from glossfree.corpora.manifest import SPLITS, Clip, FrameFolder, Segment, VideoFile
+from glossfree.corpora.segments import COLUMNS, SIGNAL_NOTE, decimal, segment_label, segment_of
+from glossfree.corpora.table_file import (
+    JSON_LINES,
+    SYNONYMS,
+    Row,
+    Table,
+    name_columns,
+    read_table,
+    rename_columns,
+    split_of,
+)
+from glossfree.errors import CorpusError, name_some, shortened
 
 SENTENCES = ("sentences.csv", "sentences.tsv", "sentences.jsonl")
-VIDEOS = frozenset({".mp4", ".mkv", ".webm", ".avi", ".mov"})
-IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
 _REMEDY = f"{' or '.join(SENTENCES)} with the columns text, split, and path or id"
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the sentence file: its number, and its fields by column, stripped."""
-
-    line: int
-    fields: dict[str, str]
 
 
 def sentence_file(root: Path) -> Path:
     """ROOT -> its one sentence file. Raises CorpusError: ROOT missing, no sentence file, more than one."""
     if not root.is_dir():
         raise CorpusError("no such folder", where=root, remedy="--root is the folder with the videos")
-    found = [root / name for name in SENTENCES if (root / name).is_file()]
-    if not found:
+    here = sorted(path for path in root.iterdir() if path.stem.lower() == "sentences" and path.is_file())
+    tables = [path for path in here if path.name.lower() in SENTENCES]
+    if not tables:
+        for path in here:
+            if path.suffix.lower() in SPREADSHEETS:
+                raise spreadsheet_error(path)
         raise CorpusError("no sentence file in it", where=root, remedy=f"write {_REMEDY}")
-    if len(found) > 1:
-        names = ", ".join(path.name for path in found)
+    if len(tables) > 1:
+        names = ", ".join(path.name for path in tables)
         raise CorpusError(f"more than one sentence file: {names}", where=root, remedy="keep one of them")
-    return found[0]
+    return tables[0]
 
 
-def read_rows(path: Path) -> list[Row]:
-    """A sentence file -> its rows; empty lines are skipped.
+def read_rows(path: Path) -> Table:
+    """A sentence file -> its table, columns under the names of SYNONYMS, fields stripped.
 
-    Raises CorpusError: not UTF-8, broken quoting or JSON, missing column (and which are there), wrong number of fields.
+    Raises CorpusError as `read_table` does, and for a missing column (and which are there), and for no row.
     """
-    text = read_text(path)
-    rows = _json_rows(path, text) if path.suffix == ".jsonl" else _table_rows(path, text)
-    if not rows:
+    table = rename_columns(read_table(path), SYNONYMS)
+    lines = path.suffix.lower() in JSON_LINES
+    if not lines and table.columns:
+        _check_columns(path, table.columns)
+    for row in table.rows if lines else ():
+        _check_columns(f"{path}, line {row.line}", row.fields)
+    if not table.rows:
         raise CorpusError("no sentences in it", where=path, remedy="one line per clip")
-    return rows
+    rows = (Row(row.line, {name: value.strip() for name, value in row.fields.items()}) for row in table.rows)
+    return replace(table, rows=tuple(rows))
 
 
-def _table_rows(path: Path, text: str) -> list[Row]:
-    header = text.split("\n", 1)[0]
-    semicolons = header.count(";") > header.count(",")  # what spreadsheets write where the comma is a decimal sign
-    delimiter = "\t" if path.suffix == ".tsv" else ";" if semicolons else ","
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    rows: list[Row] = []
-    columns: list[str] = []
-    try:
-        for values in reader:
-            if not any(values):
-                continue
-            if not columns:
-                columns = [value.strip() for value in values]
-                _need_columns(path, columns)
-            elif len(values) != len(columns):
-                raise CorpusError(
-                    f"{len(values)} fields, {len(columns)} expected",
-                    where=f"{path}, line {reader.line_num}",
-                    remedy="put quotes around a field that holds the separator",
-                )
-            else:
-                fields = (value.strip() for value in values)
-                rows.append(Row(reader.line_num, dict(zip(columns, fields, strict=True))))
-    except csv.Error as error:
-        where = f"{path}, line {reader.line_num}"
-        raise CorpusError(f"broken quoting ({error})", where=where, remedy="close the quotes") from error
-    return rows
-
-
-def _json_rows(path: Path, text: str) -> list[Row]:
-    rows = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            values = json.loads(line)
-        except ValueError as error:
-            where = f"{path}, line {number}"
-            raise CorpusError(f"not JSON ({error})", where=where, remedy="one JSON object per line") from error
-        if not isinstance(values, dict):
-            raise CorpusError("not an object", where=f"{path}, line {number}", remedy="one JSON object per line")
-        plain = {key: value for key, value in values.items() if not isinstance(value, dict | list)}
-        _need_columns(f"{path}, line {number}", list(plain))
-        rows.append(Row(number, {key: "" if value is None else str(value).strip() for key, value in plain.items()}))
-    return rows
-
-
-def _need_columns(where: str | Path, columns: list[str]) -> None:
+def _check_columns(where: str | Path, columns: Iterable[str]) -> None:
     missing = [column for column in ("text", "split") if column not in columns]
     if not {"path", "id"} & set(columns):
         missing.append("path (or id)")
     if missing:
-        problem = f"missing column {', '.join(missing)}; columns here: {', '.join(columns)}"
+        problem = f"missing column {', '.join(missing)}; columns here: {name_columns(columns)}"
         raise CorpusError(problem, where=where, remedy=_REMEDY)
 
 
-def find_sources(root: Path) -> dict[str, list[Path]]:
-    """Stem of a video or name of an image folder (NFC) -> where it lies below ROOT, sorted.
+@dataclass(frozen=True)
+class _Entry:
+    """A row that can be used: `name` is the id before it is made a file name, `place` the file, None if missing."""
 
-    Hidden names and prepared folders (they hold packed copies of the same clips) are passed over.
-    """
-    sources: dict[str, list[Path]] = {}
-    for place, folders, files in os.walk(root):
-        here = Path(place)
-        if here != root and {MANIFEST, CORPUS} & set(files):
-            folders.clear()
-            continue
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        visible = [Path(name) for name in sorted(files) if not name.startswith(".")]
-        for name in visible:
-            if name.suffix.lower() in VIDEOS:
-                sources.setdefault(_nfc(name.stem), []).append(here / name)
-        if here != root and any(name.suffix.lower() in IMAGES for name in visible):
-            sources.setdefault(_nfc(here.name), []).append(here)
-    return sources
+    row: Row
+    name: str
+    place: Path | None
+    segment: Segment | None
+
+    @property
+    def reference(self) -> str:
+        return self.row.fields.get("path") or self.row.fields["id"]
 
 
 def read_clips(root: Path) -> list[Clip]:
     """ROOT -> every clip of its sentence file, in order. Raises CorpusError with all problems, ten of them by name."""
+    return _read(root)[0]
+
+
+def _read(root: Path) -> tuple[list[Clip], list[str]]:
+    """ROOT -> its clips, and notes on how the sentence file was read."""
     path = sentence_file(root)
-    rows = read_rows(path)
-    sources = find_sources(root) if any(not row.fields.get("path") for row in rows) else {}
+    table = read_rows(path)
+    files = Files(root)
     problems: list[str] = []
-    missing: list[str] = []
-    found: dict[str, tuple[int, Clip]] = {}
-    for row in rows:
-        problems += [f"line {row.line}: {problem}" for problem in _row_problems(row)]
-        source, clip_id, problem = _locate(root, row, sources)
-        if problem:
-            problems.append(f"line {row.line}: {problem}")
-        elif source is None:
-            missing.append(row.fields.get("path") or row.fields["id"])
-        elif clip_id in found:
-            problems.append(f"line {row.line}: duplicate id {clip_id!r} (first in line {found[clip_id][0]})")
-        else:
-            found[clip_id] = row.line, _clip(row, clip_id, source)
-    if missing:
-        noun = "file is" if len(missing) == 1 else "files are"
-        problems.append(f"{len(missing):,} listed {noun} missing: {name_some(missing)}")
+    entries: list[_Entry] = []
+    for row in table.rows:
+        wrong = [*_row_problems(row)]
+        try:
+            entries.append(_entry(files, row))
+        except ValueError as error:
+            wrong.append(str(error))
+        problems += [f"line {row.line}: {problem}" for problem in wrong]
+    if entries and not problems and all(entry.place is None for entry in entries):
+        missing = name_some([entry.reference for entry in entries])
+        remedy = "paths are relative to --root, ids are names of videos or image folders below it"
+        raise CorpusError(
+            f"none of {len(entries):,} files of {path.name} is there: {missing}", where=root, remedy=remedy
+        )
+    named, note = _named_apart(entries)
+    lines: dict[str, int] = {}
+    clips = []
+    for entry in named:
+        clip = _clip(root, entry)
+        if clip.id in lines:
+            first = f"(first in line {lines[clip.id]})"
+            problems.append(f"line {entry.row.line}: duplicate id {shortened(clip.id)!r} {first}")
+        lines.setdefault(clip.id, entry.row.line)
+        clips.append(clip)
     if problems:
         several = f"{len(problems):,} problems: " if len(problems) > 1 else ""
         listed = "; ".join(problems[:10]) + (f"; and {len(problems) - 10:,} more" if len(problems) > 10 else "")
         raise CorpusError(several + listed, where=path, remedy="mend these lines")
-    return [clip for _, clip in found.values()]
+    return clips, [*table.notes, *note, *_notes(table, entries)]
 
 
 def _row_problems(row: Row) -> Iterator[str]:
     split = row.fields["split"]
-    if split not in SPLITS:
-        near = difflib.get_close_matches(split.lower(), SPLITS, n=1, cutoff=0.5)
-        yield f"split {split!r}, " + (f"did you mean {near[0]!r}?" if near else f"one of {', '.join(SPLITS)} expected")
+    if split_of(split) not in SPLITS:
+        near = difflib.get_close_matches(split[:40].lower(), SPLITS, n=1, cutoff=0.5)
+        expected = f"did you mean {near[0]!r}?" if near else f"one of {', '.join(SPLITS)} expected"
+        yield f"split {shortened(split, 40)!r}, {expected}"
     if not row.fields["text"]:
-        yield f"empty sentence of {row.fields.get('id') or row.fields.get('path')!r}"
+        yield f"empty sentence of {shortened(row.fields.get('id') or row.fields.get('path', ''))!r}"
+    if (fps := row.fields.get("fps")) and (decimal(fps) or 0) <= 0:
+        yield f"fps {shortened(fps, 40)!r} is no number of frames a second"
 
 
-def _locate(root: Path, row: Row, sources: dict[str, list[Path]]) -> tuple[Path | None, str, str]:
-    """A row -> (its file or folder, None if missing; clip id; what is wrong with the reference, "" if nothing)."""
-    given, clip_id = row.fields.get("path", "").replace("\\", "/"), row.fields.get("id", "")
-    if not given and not clip_id:
-        return None, "", "neither path nor id"
-    if given:
-        relative = PurePosixPath(given)
-        if relative.is_absolute() or ".." in relative.parts or given[1:2] == ":" or not relative.name:
-            return None, "", f"path {given!r} leads out of the folder: paths are relative to {root}"
-        bare = relative.with_suffix("") if relative.suffix.lower() in VIDEOS else relative
-        return _existing(root / relative), safe_id(clip_id or "__".join(bare.parts)), ""
-    places = sources.get(_nfc(clip_id), [])
+def _entry(files: Files, row: Row) -> _Entry:
+    """A row -> what it names. Raises ValueError: neither path nor id, a path out of ROOT, two files, a bad segment."""
+    reference, clip_id = row.fields.get("path", "").replace("\\", "/"), row.fields.get("id", "")
+    if not reference and not clip_id:
+        raise ValueError("neither path nor id")
+    if reference:
+        relative = PurePosixPath(reference)
+        if relative.is_absolute() or ".." in relative.parts or reference[1:2] == ":" or not relative.name:
+            problem = f"path {shortened(reference)!r} leads out of the folder: paths are relative to {files.root}"
+            raise ValueError(problem)
+        places = files.by_path(relative)
+    else:
+        relative = PurePosixPath(clip_id)
+        places = files.by_id(clip_id)
     if len(places) > 1:
-        listed = name_some([str(place.relative_to(root)) for place in places])
-        return None, "", f"id {clip_id!r} fits {len(places)} files: {listed}; name one in a column path"
-    return (places[0] if places else None), safe_id(clip_id), ""
+        listed = name_some([str(place.relative_to(files.root)) for place in places])
+        kind = "path" if reference else "id"
+        problem = f"{kind} {shortened(reference or clip_id)!r} fits {len(places)} files: {listed}"
+        raise ValueError(f"{problem}; name one in a column path")
+    bare = relative.with_suffix("") if relative.suffix.lower() in VIDEOS else relative
+    name = clip_id if reference and clip_id else "__".join(bare.parts) if reference else clip_id
+    return _Entry(row, name, places[0] if places else None, segment_of(row.fields))
 
 
-def _existing(path: Path) -> Path | None:
-    try:
-        return path if path.exists() else None
-    except OSError:  # a name that the file system refuses, as one that is too long
-        return None
+def _named_apart(entries: Sequence[_Entry]) -> tuple[list[_Entry], list[str]]:
+    """Entries of one video and one name -> names with their times, where these differ; and a note that says so."""
+    groups: dict[str, list[_Entry]] = {}
+    for entry in entries:
+        groups.setdefault(entry.name, []).append(entry)
+    shared = {
+        name
+        for name, group in groups.items()
+        if len({entry.place or entry.reference for entry in group}) == 1
+        and len({segment_label(entry.segment) for entry in group}) > 1
+    }
+    if not shared:
+        return list(entries), []
+    named = [
+        replace(entry, name=f"{entry.name}__{segment_label(entry.segment)}") if entry.name in shared else entry
+        for entry in entries
+    ]
+    changed = [entry.name for entry in named if entry not in groups.get(entry.name, ())]
+    return named, [f"{len(changed):,} rows share a video without an id of their own: called by time, as {changed[0]}"]
 
 
-def _clip(row: Row, clip_id: str, source: Path) -> Clip:
-    text = " ".join(row.fields["text"].split())  # a quoted field may hold line breaks
-    frames = FrameFolder(source) if source.is_dir() else VideoFile(source)
-    return Clip(clip_id, row.fields["split"], text, frames, signer=" ".join(row.fields.get("signer", "").split()))
+def _clip(root: Path, entry: _Entry) -> Clip:
+    fields, place = entry.row.fields, entry.place or root / entry.reference.replace("\\", "/")
+    text = " ".join(fields["text"].split())  # a quoted field may hold line breaks
+    signer = " ".join(fields.get("signer", "").split())
+    is_folder = entry.place is not None and place.is_dir()
+    source = FrameFolder(place, entry.segment) if is_folder else VideoFile(place, entry.segment)
+    fps = decimal(fields.get("fps", "")) if is_folder else None  # a video file has a rate of its own
+    return Clip(safe_id(entry.name), split_of(fields["split"]), text, source, signer=signer, fps=fps)
+
+
+def _notes(table: Table, entries: Sequence[_Entry]) -> Iterator[str]:
+    """How splits, times and rates were read, as lines for the user; files that are missing."""
+    splits = [row.fields["split"] for row in table.rows]
+    for name in dict.fromkeys(splits):
+        if split_of(name) != name:
+            yield f"split {name} is read as {split_of(name)} ({splits.count(name):,} rows)"
+    if any(row.fields.get(column) for row in table.rows for column in COLUMNS["signal"]):
+        yield SIGNAL_NOTE
+    rates = sum(bool(entry.row.fields.get("fps")) and bool(entry.place and entry.place.is_file()) for entry in entries)
+    if rates:
+        yield f"column fps counts for folders of images: {rates:,} video files keep their own rate"
+    missing = [entry.reference for entry in entries if entry.place is None]
+    if missing:
+        noun = "file is" if len(missing) == 1 else "files are"
+        yield f"{len(missing):,} listed {noun} missing: {name_some(missing)}"
 
 
 def clips(root: Path | None, split: str, *, limit: int | None = None) -> Iterator[Clip]:
@@ -214,22 +226,19 @@ def clips(root: Path | None, split: str, *, limit: int | None = None) -> Iterato
 
 
 def check(root: Path) -> list[str]:
-    """ROOT -> what is odd but does not end the work: empty splits, sentences in two splits, files without a sentence.
+    """ROOT -> what is odd but does not end the work: how the table was read where it is not plain, missing files,
+    empty splits, sentences in two splits, files without a sentence.
 
     Raises CorpusError, as `read_clips`, for what does.
     """
-    found = read_clips(root)
-    problems = [f"no clip in split {split}" for split in SPLITS if all(clip.split != split for clip in found)]
-    used = {clip.source.path for clip in found if isinstance(clip.source, VideoFile | FrameFolder)}
-    spare = [str(place.relative_to(root)) for places in find_sources(root).values() for place in places]
-    spare = sorted(name for name in spare if root / name not in used)
+    all_clips, problems = _read(root)
+    problems += [f"no clip in split {split}" for split in SPLITS if all(clip.split != split for clip in all_clips)]
+    sources = [clip.source.path for clip in all_clips if isinstance(clip.source, VideoFile | FrameFolder)]
+    used = {os.path.realpath(path) for path in sources}
+    places = [place for places in Files(root).sources.values() for place in places]
+    spare = sorted(str(place.relative_to(root)) for place in places if os.path.realpath(place) not in used)
     if spare:
         noun = "video or image folder has" if len(spare) == 1 else "videos or image folders have"
         problems.append(f"{len(spare):,} {noun} no sentence: {name_some(spare)}")
-    warning = overlap_warning(found)
+    warning = overlap_warning(all_clips)
     return [*problems, warning] if warning else problems
-
-
-def _nfc(name: str) -> str:
-    """One spelling of umlauts: some systems store them as two characters."""
-    return unicodedata.normalize("NFC", name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -44,8 +45,8 @@ class Segment:
     unit: Literal["seconds", "frames"] = "seconds"
 
     def __str__(self) -> str:
-        end = "end" if self.end is None else f"{self.end:g}"
-        return f"{self.start:g} to {end} {'s' if self.unit == 'seconds' else 'frames'}"
+        start, end = (f"{edge:.3f}".rstrip("0").rstrip(".") for edge in (self.start, self.end or 0))
+        return f"{start} to {'end' if self.end is None else end} {'s' if self.unit == 'seconds' else 'frames'}"
 
 
 @dataclass(frozen=True)
@@ -120,8 +121,9 @@ class PackedClip:
 
     @classmethod
     def from_json(cls, line: str) -> PackedClip:
-        """Inverse of `to_json`. Raises KeyError/TypeError/ValueError on anything else."""
+        """Inverse of `to_json`, id and sentence in NFC. Raises KeyError/TypeError/ValueError on anything else."""
         values = json.loads(line)
+        values["id"], values["text"] = nfc(values["id"]), nfc(values["text"])
         values["spans"] = tuple(SignSpan(**span) for span in values.get("spans", ()))
         values["times"] = tuple(map(float, values.get("times", ())))
         return cls(**values)
@@ -205,6 +207,14 @@ def write_atomic(path: Path, text: str) -> None:
         raise CorpusError(
             f"cannot be written ({error.strerror})", where=path, remedy="check space and rights"
         ) from error
+
+
+def nfc(text: str) -> str:
+    """Text in composed form, in which all sentences, ids, columns and file names are compared.
+
+    macOS and some editors write `ü` as two characters (NFD); the same word would be two words otherwise.
+    """
+    return unicodedata.normalize("NFC", text)
 
 
 def unique_texts(clips: Iterable[PackedClip]) -> list[str]:

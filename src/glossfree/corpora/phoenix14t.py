@@ -10,11 +10,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from glossfree.corpora.checks import is_safe_id, overlap_warning, read_text
-from glossfree.corpora.manifest import SPLITS, Clip, FrameFolder
-from glossfree.errors import CorpusError, name_some
+from glossfree.corpora.checks import is_safe_id, overlap_warning
+from glossfree.corpora.encoding import read_text, split_lines
+from glossfree.corpora.files import Files, is_companion
+from glossfree.corpora.manifest import SPLITS, Clip, FrameFolder, nfc
+from glossfree.corpora.table_file import form_notes, is_composed, name_columns
+from glossfree.errors import CorpusError, name_some, shortened
 
 COUNTS = {"train": 7096, "dev": 519, "test": 642}
 FPS = 25.0
@@ -52,19 +55,19 @@ def annotation_path(folder: Path, split: str) -> Path:
 
 
 def read_annotations(path: Path) -> list[Annotation]:
-    """One annotation file -> its lines, in order.
+    """One annotation file -> its lines, in order, in NFC.
 
     Raises CorpusError with the line: file or column missing, wrong number of fields, duplicate name, a name that is no
     file name, empty translation. Empty lines are passed over.
     """
     if not path.is_file():
         raise CorpusError("missing annotation file", where=path, remedy="unpack the release's annotations/ again")
-    header, *lines = read_text(path).split("\n")
-    columns = header.split("|")
+    header, *lines = split_lines(read_text(path)) or [""]
+    columns = nfc(header).split("|")
     absent = [column for column in _NEEDED if column not in columns]
     if absent:
         raise CorpusError(
-            f"missing column {', '.join(absent)}; columns here: {', '.join(columns)}",
+            f"missing column {', '.join(absent)}; columns here: {name_columns(columns)}",
             where=path,
             remedy="columns are name|video|start|end|speaker|orth|translation",
         )
@@ -72,7 +75,7 @@ def read_annotations(path: Path) -> list[Annotation]:
     for number, line in enumerate(lines, start=2):
         if not line.strip():
             continue
-        fields = line.split("|")
+        fields = nfc(line).split("|")
         where = f"{path}, line {number}"
         if len(fields) != len(columns):
             raise CorpusError(
@@ -89,7 +92,9 @@ def read_annotations(path: Path) -> list[Annotation]:
 def _annotation(row: dict[str, str], where: str) -> Annotation:
     name = row["name"].strip()
     if not is_safe_id(name):
-        raise CorpusError(f"name {name!r} is no file name", where=where, remedy="letters, digits, '-', '_' and '.'")
+        raise CorpusError(
+            f"name {shortened(name)!r} is no file name", where=where, remedy="letters, digits, '-', '_' and '.'"
+        )
     text = row["translation"].strip()
     if not text:
         raise CorpusError(f"empty translation of {name!r}", where=where, remedy="write the sentence, or drop the line")
@@ -104,8 +109,10 @@ def clips(root: Path | None, split: str, *, limit: int | None = None) -> Iterato
     if root is None:
         raise CorpusError("needs --root", where="phoenix14t", remedy="--root is the release's folder PHOENIX-2014-T")
     top = find_top(root)
+    files = Files(top / FRAMES / split)
     for annotation in read_annotations(annotation_path(top / ANNOTATIONS, split))[:limit]:
-        source = FrameFolder(top / FRAMES / split / annotation.name)
+        places = files.by_path(PurePosixPath(annotation.name)) or [files.root / annotation.name]
+        source = FrameFolder(places[0])
         yield Clip(annotation.name, split, annotation.text, source, signer=annotation.speaker, fps=FPS)
 
 
@@ -128,14 +135,22 @@ def check(root: Path) -> list[str]:
         if missing:
             noun = "frame folder" if len(missing) == 1 else "frame folders"
             problems.append(f"{split}: {len(missing):,} {noun} missing or empty: {name_some(missing)}")
+    problems += form_warnings(find_top(root) / ANNOTATIONS)
     warning = overlap_warning(found)
     return [*problems, warning] if warning else problems
 
 
+def form_warnings(folder: Path) -> list[str]:
+    """How many annotations of the files in a folder are not in composed Unicode form, for the user."""
+    paths = [annotation_path(folder, split) for split in SPLITS]
+    lines = [line for path in paths if path.is_file() for line in split_lines(read_text(path))[1:]]
+    return list(form_notes(sum(not is_composed(line) for line in lines), len(lines), "annotations"))
+
+
 def _is_empty(folder: Path) -> bool:
-    """Whether a folder is not there or holds nothing; looks at one entry only (there are 8,257 folders)."""
+    """Whether a folder is not there or holds nothing; looks at few entries only (there are 8,257 folders)."""
     try:
         with os.scandir(folder) as entries:
-            return next(entries, None) is None
+            return all(is_companion(entry.name) for entry in entries)
     except OSError:
         return True

@@ -57,6 +57,7 @@ def check(root: Path) -> list[str]:
         if still:
             noun = "clip without a gloss" if len(still) == 1 else "clips without a gloss"
             problems.append(f"{split}: {len(still):,} {noun}, the signer stands still: {name_some(still)}")
+    problems += phoenix14t.form_warnings(_find(root, "train").parent)
     warning = overlap_warning(found)
     return [*problems, warning] if warning else problems
 

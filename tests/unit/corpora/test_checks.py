@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from glossfree.corpora.checks import is_safe_id, overlap_warning, read_text, safe_id, shared_sentences
+from glossfree.corpora.checks import is_safe_id, overlap_warning, safe_id, shared_sentences
 from glossfree.corpora.manifest import Clip, VideoFile
-from glossfree.errors import CorpusError
 
 
 def clip(number: int, split: str, text: str) -> Clip:
@@ -49,18 +48,7 @@ def test_a_sentence_that_occurs_twice_in_one_split_is_no_problem() -> None:
     assert overlap_warning([clip(1, "train", "es regnet"), clip(2, "train", "es regnet")]) is None
 
 
-def test_a_byte_order_mark_and_carriage_returns_are_taken_away(tmp_path: Path) -> None:
-    path = tmp_path / "a.csv"
-    path.write_bytes("\ufeffname\r\nWärme\r\n".encode())
-    assert read_text(path) == "name\nWärme\n"
-
-
-def test_a_file_that_is_not_utf8_or_not_there_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "a.csv"
-    with pytest.raises(CorpusError, match="cannot be read") as caught:
-        read_text(path)
-    assert caught.value.where == str(path)
-    path.write_bytes("Wärme".encode("latin-1"))
-    with pytest.raises(CorpusError, match=r"not UTF-8 \(byte 1\).*save the file as UTF-8") as caught:
-        read_text(path)
-    assert caught.value.where == str(path)
+def test_one_sentence_in_two_unicode_forms_is_one_sentence() -> None:
+    clips = [clip(1, "train", "es wird ku\u0308hl"), clip(2, "dev", "es wird kühl"), clip(3, "test", "es taut")]
+    assert shared_sentences(clips) == {"es wird kühl": ("dev", "train")}
+    assert "(2 clips)" in (overlap_warning(clips) or "")

@@ -1,0 +1,111 @@
+"""Videos and image folders below ROOT, found by path or by name in whichever Unicode form the disk has them.
+
+Companions that operating systems leave beside the files, and prepared folders, are passed over. Linked folders are
+walked, each folder once, so that links in a circle end.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+from glossfree.corpora.manifest import CORPUS, MANIFEST, nfc
+
+VIDEOS = frozenset({".mp4", ".mkv", ".webm", ".avi", ".mov"})
+IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
+_COMPANIONS = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin"})
+
+_Names = dict[str, list[str]]
+
+
+def is_companion(name: str) -> bool:
+    """Whether a file or folder is hidden, as `._x` and `.DS_Store` are, or one that an operating system put there."""
+    return name.startswith(".") or name.lower() in _COMPANIONS
+
+
+def walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
+    """ROOT -> each folder below it and itself, with its files in order; companions and prepared folders left out."""
+    above = [parent.stat() for parent in root.resolve().parents]  # a link to one of them is a circle too
+    seen = {(status.st_dev, status.st_ino) for status in above}
+    for place, folders, files in os.walk(root, followlinks=True):
+        here = Path(place)
+        try:
+            status = here.stat()
+        except OSError:  # gone, or not to be entered
+            folders.clear()
+            continue
+        known = (status.st_dev, status.st_ino) in seen
+        if known or (here != root and {MANIFEST, CORPUS} & set(files)):
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        # Real folders first: one that is linked to as well is then known by its own path.
+        visible = [name for name in folders if not is_companion(name)]
+        folders[:] = sorted(visible, key=lambda name: ((here / name).is_symlink(), name))
+        yield here, sorted(name for name in files if not is_companion(name))
+
+
+class Files:
+    """What lies below ROOT. Every folder is listed at most once, so an instance serves one reading of a corpus."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._listings: dict[Path, tuple[_Names, _Names]] = {}
+
+    @cached_property
+    def sources(self) -> dict[str, list[Path]]:
+        """Stem of a video or name of an image folder (NFC) -> where it lies, in the order of the walk."""
+        sources: dict[str, list[Path]] = {}
+        for here, names in walk(self.root):
+            suffixes = [Path(name).suffix.lower() for name in names]
+            for name, suffix in zip(names, suffixes, strict=True):
+                if suffix in VIDEOS:
+                    sources.setdefault(nfc(Path(name).stem), []).append(here / name)
+            if here != self.root and not IMAGES.isdisjoint(suffixes):
+                sources.setdefault(nfc(here.name), []).append(here)
+        return sources
+
+    def by_id(self, name: str) -> list[Path]:
+        """A stem, a file's name or an image folder's -> all that are called so, anywhere below ROOT."""
+        name = nfc(name)
+        if name not in self.sources and PurePosixPath(name).suffix.lower() in VIDEOS:
+            return [path for path in self.sources.get(PurePosixPath(name).stem, []) if nfc(path.name) == name]
+        return self.sources.get(name, [])
+
+    def by_path(self, relative: PurePosixPath) -> list[Path]:
+        """A path relative to ROOT -> the file or folder there; without its ending, all videos that it may mean."""
+        if _exists(self.root / relative):
+            return [self.root / relative]
+        parents = [self.root]
+        for part in relative.parts[:-1]:
+            parents = [parent / name for parent in parents for name in self._names(parent)[0].get(nfc(part), [])]
+        last = nfc(relative.name)
+        exact = [parent / name for parent in parents for name in self._names(parent)[0].get(last, [])]
+        if exact or relative.suffix.lower() in VIDEOS:
+            return exact
+        return [parent / name for parent in parents for name in self._names(parent)[1].get(last, [])]
+
+    def _names(self, folder: Path) -> tuple[_Names, _Names]:
+        """The names in a folder, by themselves in NFC, and those of videos by their stems."""
+        if folder not in self._listings:
+            names: _Names = {}
+            stems: _Names = {}
+            try:
+                listed = sorted(path.name for path in folder.iterdir())
+            except OSError:
+                listed = []
+            for name in listed:
+                names.setdefault(nfc(name), []).append(name)
+                if Path(name).suffix.lower() in VIDEOS and not is_companion(name):
+                    stems.setdefault(nfc(Path(name).stem), []).append(name)
+            self._listings[folder] = names, stems
+        return self._listings[folder]
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that the file system refuses, as one that is too long
+        return False
