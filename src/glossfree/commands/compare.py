@@ -8,7 +8,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from glossfree.commands.score import TITLES, between, how_paired, language_of, references_of, warnings
+from glossfree.commands.score import TITLES, between, how_paired, how_read, language_of, references_of, warnings
 from glossfree.errors import CorpusError
 from glossfree.evaluation.conventions import convention_for
 from glossfree.evaluation.report.compare_page import (
@@ -109,7 +109,7 @@ def compare(
     convention = convention_for(spoken)
     of_a, of_b = (Statistics.of(each.hypotheses, each.references, convention) for each in pairs)
     comparison = compare_statistics(of_a, of_b, samples=samples, seed=seed)
-    notes = list(warnings([each.hypotheses for each in pairs], pairs[0], convention))
+    notes = [*how_read([*sides, meant]), *warnings([each.hypotheses for each in pairs], pairs[0], convention)]
     if pairs[0].hypotheses == pairs[1].hypotheses:
         notes.insert(0, "note: A and B are identical: was one file given as both?")
     ids = next((each.ids for each, side in zip(pairs, sides, strict=True) if not side.numbered), pairs[0].ids)

@@ -10,7 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from glossfree.corpora.manifest import Manifest
+from glossfree.corpora.encoding import read_text, split_lines
+from glossfree.corpora.manifest import Manifest, nfc
+from glossfree.corpora.table_file import (
+    JSON_LINES,
+    TABLES,
+    form_notes,
+    has_header,
+    name_columns,
+    read_table,
+    rename_columns,
+    split_of,
+)
 from glossfree.errors import CorpusError
 from glossfree.progress import Console, Silent
 from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses, extract
@@ -83,7 +94,7 @@ def glosses(
     say: Callable[[str], None] | None = None,
     console: Console | None = None,
 ) -> GlossReport:
-    """Extract from a prepared folder, or from a file with one sentence a line; write into `out` (else the folder).
+    """Extract from a prepared folder, or from a file (see `training_sentences`); write into `out` (else the folder).
 
     Inventory and trained vectors come from `splits` alone; dev is tagged too, as its loss needs targets. `vectors`
     names a fastText file; `language` defaults to the corpus's, else "de". Earlier files stay until both are ready.
@@ -93,7 +104,7 @@ def glosses(
     say = say or console.say
     if vectors is not None and not vectors.is_file():
         raise CorpusError("no such file of vectors", where=vectors, remedy="name fastText's .bin or .vec")
-    by_split, found_language = _sentences_by_split(corpus, sentences, tuple(splits))
+    by_split, found_language = _sentences_by_split(corpus, sentences, tuple(splits), say)
     splits = tuple(splits) if sentences is None else ("train",)
     folder = _writable(out or corpus, sentences)
     language = (language or found_language).replace("-", "_").split("_")[0].lower()
@@ -147,11 +158,11 @@ def _report(
 
 
 def _sentences_by_split(
-    corpus: Path | None, sentences: Path | None, splits: tuple[str, ...]
+    corpus: Path | None, sentences: Path | None, splits: tuple[str, ...], say: Callable[[str], None]
 ) -> tuple[dict[str, list[str]], str]:
     """The sentences to tag, and their language: all are training sentences where they come from a file."""
     if sentences is not None:
-        return {"train": training_sentences(corpus, sentences)}, "de"
+        return {"train": training_sentences(corpus, sentences, say)}, "de"
     manifest = _manifest(corpus, sentences)
     by_split = {name: [clip.text for clip in manifest.split(name)] for name in splits}
     for name in TUNED_ON:
@@ -161,20 +172,46 @@ def _sentences_by_split(
     return by_split, manifest.language
 
 
-def training_sentences(corpus: Path | None, sentences: Path | None) -> list[str]:
-    """Training sentences of a prepared folder, or those of a file. Raises CorpusError: both, neither, none in it."""
+def training_sentences(
+    corpus: Path | None, sentences: Path | None, say: Callable[[str], None] | None = None
+) -> list[str]:
+    """Training sentences of a prepared folder, or those of a file, in NFC; `say` is told how the file was read.
+
+    A table gives its column `text`, with a column `split` that of its training rows; any other file gives its lines.
+    Raises CorpusError: both or neither named, a file that cannot be read, none in it.
+    """
     manifest = _manifest(corpus, sentences)
     if sentences is None:
         return [clip.text for clip in manifest.split("train")]
-    try:
-        lines = sentences.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        problem = error.strerror if isinstance(error, OSError) else f"not UTF-8 ({error.reason})"
-        raise CorpusError(f"cannot be read: {problem}", where=sentences, remedy="one sentence a line") from error
-    found = [line.strip() for line in lines if line.strip()]
-    if not found:
-        raise CorpusError("no sentence in it", where=sentences, remedy="one sentence a line")
-    return found
+    text = read_text(sentences)
+    if sentences.suffix.lower() in TABLES | JSON_LINES or has_header(text):
+        texts, notes = _sentences_of_table(sentences, text)
+    else:
+        lines = split_lines(text)
+        texts = [nfc(line) for line in lines]
+        changed = sum(line != other for line, other in zip(lines, texts, strict=True))
+        notes = list(form_notes(changed, len(lines), "lines"))
+    if say is not None:
+        for note in notes:
+            say(f"note: {sentences.name}: {note}")
+    texts = [text.strip() for text in texts if text.strip()]
+    if not texts:
+        remedy = "one sentence a line, or a table with a column text"
+        raise CorpusError("no sentence in it", where=sentences, remedy=remedy)
+    return texts
+
+
+def _sentences_of_table(path: Path, text: str) -> tuple[list[str], list[str]]:
+    """A table -> the sentences of its training rows, of all rows if it has no column `split`; and notes."""
+    table = rename_columns(read_table(path, text), ("text", "split"))
+    if table.rows and "text" not in table.columns:
+        problem = f"no column text; columns here: {name_columns(table.columns)}"
+        raise CorpusError(problem, where=path, remedy="name the column of the sentences text")
+    rows = [row.fields for row in table.rows]
+    train = [row for row in rows if split_of(row.get("split", "train").strip()) == "train"]
+    others = len(rows) - len(train)
+    left = [f"{others:,} rows of other splits than train are left aside"] if others else []
+    return [" ".join(row.get("text", "").split()) for row in train], [*table.notes, *left]
 
 
 def _manifest(corpus: Path | None, sentences: Path | None) -> Manifest:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -136,10 +136,16 @@ def score(
         samples=samples,
         seed=seed,
         rows=tuple(rows),
-        notes=(*_appended(said, split), *warnings([pairs.hypotheses], pairs, used[0])),
+        notes=(*how_read([said, meant]), *_appended(said, split), *warnings([pairs.hypotheses], pairs, used[0])),
         learned=_learned(pairs, bleurt, comet),
         diagnosis=_diagnosis(pairs, meant, training, split, spoken) if diagnose or training else None,
     )
+
+
+def how_read(sides: Iterable[Sentences]) -> Iterator[str]:
+    """What is to be said of how files were read, each of them once."""
+    for side in {side.source: side for side in sides}.values():
+        yield from (f"note: {side.source.name}: {note}" for note in side.notes)
 
 
 def _appended(hypotheses: Sentences, split: str) -> Iterator[str]:

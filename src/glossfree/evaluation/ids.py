@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from glossfree.corpora.manifest import PackedClip
+from glossfree.corpora.manifest import PackedClip, nfc
 from glossfree.errors import CorpusError, name_some
 
 
@@ -20,7 +20,11 @@ def check_ids(predictions: Mapping[str, object] | Iterable[str], clips: Iterable
 
 
 def id_problems(found: Sequence[str], expected: Sequence[str], *, by_line: bool = False) -> list[str]:
-    """Ids of hypotheses and of references -> what is wrong, culprits by name; `by_line`: only ids that come twice."""
+    """Ids of hypotheses and of references -> what is wrong, culprits by name; `by_line`: only ids that come twice.
+
+    Ids are compared in composed Unicode form (NFC).
+    """
+    found, expected = [nfc(id) for id in found], [nfc(id) for id in expected]
     known, seen = set(expected), set(found)
     missing = [] if by_line else [id for id in dict.fromkeys(expected) if id not in seen]
     extra = [] if by_line else [id for id in dict.fromkeys(found) if id not in known]

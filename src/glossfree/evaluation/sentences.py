@@ -1,22 +1,22 @@
 """Files of anybody's system -> hypotheses or references, and both paired by id, or by line.
 
-Read are plain text (a sentence a line), CSV, TSV and PHOENIX's `name|...|translation`, JSONL and JSON by id, a run
-folder (the predictions of a split) and a prepared corpus (its references, from the manifest). A sentence is taken as it
-stands: not one blank is added or removed, because blanks count in some of the published scores.
+It reads plain text (a sentence a line), tables as `table_file` reads them, JSONL and JSON by id, a run folder (the
+predictions of a split) and a prepared corpus (its references, from the manifest). A sentence is brought into composed
+Unicode form (NFC) and otherwise taken as it stands: blanks count in some of the published scores.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from glossfree.corpora.manifest import MANIFEST, Manifest
-from glossfree.errors import CorpusError, RunError
+from glossfree.corpora.encoding import read_text, split_lines
+from glossfree.corpora.manifest import MANIFEST, Manifest, nfc
+from glossfree.corpora.table_file import JSON_LINES, SYNONYMS, TABLES, form_notes, has_header, name_columns, read_table
+from glossfree.errors import CorpusError, RunError, shortened
 from glossfree.evaluation.ids import id_problems
 
 ID_COLUMNS = ("id", "name", "clip")
@@ -33,6 +33,7 @@ class Sentences:
     """Sentences in the order of their source. `numbered`: the ids are line numbers, "1", "2", ..., and name no clip.
 
     `source` is what the user named, `language` the spoken language (ISO 639-1) where the source knows it, else "".
+    `notes` say how the source was read, where that is not plain.
     """
 
     ids: tuple[str, ...]
@@ -40,6 +41,7 @@ class Sentences:
     source: Path
     numbered: bool = False
     language: str = ""
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -100,8 +102,8 @@ def pair(hypotheses: Sentences, references: Sentences) -> Pairs:
         remedy = "one hypothesis for each reference, under the same id"
         raise CorpusError("; ".join(problems), where=hypotheses.source, remedy=remedy)
     if not by_line:
-        text_of = dict(zip(hypotheses.ids, hypotheses.texts, strict=True))
-        return Pairs(references.ids, tuple(text_of[id] for id in references.ids), references.texts)
+        text_of = dict(zip(map(nfc, hypotheses.ids), hypotheses.texts, strict=True))
+        return Pairs(references.ids, tuple(text_of[nfc(id)] for id in references.ids), references.texts)
     if len(hypotheses) != len(references):
         problem = f"{len(hypotheses):,} hypotheses for {len(references):,} references in {references.source}"
         remedy = "without ids on both sides, line belongs to line: give as many, an empty line for no hypothesis"
@@ -111,108 +113,96 @@ def pair(hypotheses: Sentences, references: Sentences) -> Pairs:
 
 
 def _read_file(path: Path, side: str) -> Sentences:
-    text = _text_of(path)
+    text = read_text(path)
     suffix = path.suffix.lower()
-    if suffix in (".csv", ".tsv"):
-        rows = _table_rows(path, text, tabs=suffix == ".tsv")
-    elif suffix in (".jsonl", ".json"):
+    notes: Sequence[str] = ()
+    if suffix in JSON_LINES or suffix == ".json":
         rows = _json_rows(path, text)
+    elif suffix in TABLES or has_header(text):
+        table = read_table(path, text)
+        notes = (*table.notes, *_used_synonyms(table.columns, side))
+        rows = ((row.line, row.fields) for row in table.rows)
     else:
-        lines = _lines(text)
+        lines = split_lines(text)
         numbers = [str(number) for number in range(1, len(lines) + 1)]
         return _checked(numbers, lines, path, numbered=True)
     ids, texts = [], []
     for line, row in rows:
         where = f"{path}, line {line}"
-        id, sentence = row[_column(row, ID_COLUMNS, where)], row[_column(row, TEXT_COLUMNS[side], where)]
+        id, sentence = row[_column(row, ID_COLUMNS, "id", where)], row[_column(row, TEXT_COLUMNS[side], "text", where)]
         if isinstance(id, bool) or not isinstance(id, str | int) or not str(id).strip():
-            raise CorpusError(f"{id!r} is no id", where=where, remedy="write the clip's id")
+            raise CorpusError(f"{_described(id)} is no id", where=where, remedy="write the clip's id")
         if not isinstance(sentence, str):
-            raise CorpusError(f"{sentence!r} is no sentence", where=where, remedy='write a text, "" for no words')
+            problem = f"{_described(sentence)} is no sentence"
+            raise CorpusError(problem, where=where, remedy='write a text, "" for no words')
         ids.append(str(id).strip())
         texts.append(sentence)
-    return _checked(ids, texts, path)
+    return _checked(ids, texts, path, notes=notes)
 
 
 def _checked(
-    ids: Sequence[str], texts: Sequence[str], source: Path, *, numbered: bool = False, language: str = ""
+    ids: Sequence[str],
+    texts: Sequence[str],
+    source: Path,
+    *,
+    numbered: bool = False,
+    language: str = "",
+    notes: Sequence[str] = (),
 ) -> Sentences:
-    """Hold that there are sentences, and that they are text: JSON can spell halves of a character."""
+    """Check that there are sentences, and that they are text (JSON can spell halves of a character); in NFC."""
     if not texts:
         raise CorpusError("no sentence in it", where=source, remedy="give at least one sentence")
     for id, text in zip(ids, texts, strict=True):
         try:
             (id + text).encode("utf-8")
         except UnicodeEncodeError as error:
-            problem = f"the sentence of {id!a} is no text ({error.reason})"
+            problem = f"the sentence of {shortened(ascii(id))} is no text ({error.reason})"
             raise CorpusError(problem, where=source, remedy="write whole characters") from error
-    return Sentences(tuple(ids), tuple(texts), source, numbered, language)
+    composed = tuple(map(nfc, texts))
+    changed = sum(text != other for text, other in zip(texts, composed, strict=True))
+    all_notes = (*notes, *form_notes(changed, len(texts), "sentences"))
+    return Sentences(tuple(map(nfc, ids)), composed, source, numbered, language, all_notes)
 
 
-def _text_of(path: Path) -> str:
-    """A UTF-8 file, with or without a byte order mark, line ends as they are."""
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        problem = f"not UTF-8 (byte {error.start:,})"
-        raise CorpusError(problem, where=path, remedy="save the file as UTF-8") from error
-    except OSError as error:
-        raise CorpusError(f"cannot be read ({error.strerror})", where=path, remedy="check the path") from error
+def _described(value: Any) -> str:
+    """A value as a message shows it: what kind it is, if it is a large one."""
+    if isinstance(value, _Object):
+        return f"an object with the keys {name_columns([key for key, _ in value])}"
+    return f"a list of {len(value):,}" if isinstance(value, list) else shortened(repr(value), 60)
 
 
-def _lines(text: str) -> list[str]:
-    """Text -> its lines, cut at \\n and \\r\\n alone (a sentence may hold U+2028), empty ones too."""
-    if not text:
-        return []
-    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
+def _used_synonyms(columns: Sequence[str], side: str) -> Iterator[str]:
+    """Which columns are read under a name that is none of ours, for the user."""
+    for meaning, names, synonyms in (
+        ("id", ID_COLUMNS, SYNONYMS["id"]),
+        (side, TEXT_COLUMNS[side], SYNONYMS["text"]),
+    ):
+        used = next((name for name in (*names, *synonyms) if name in columns), None)
+        if used and used not in names:
+            yield f"column {used} is read as {meaning}"
 
 
-def _column(row: Mapping[str, Any], names: Sequence[str], where: str) -> str:
-    for name in names:
+def _column(row: Mapping[str, Any], names: Sequence[str], meaning: str, where: str) -> str:
+    """The first of `names`, or else of the synonyms of a column, that a row has."""
+    for name in (*names, *SYNONYMS[meaning]):
         if name in row:
             return name
-    here = ", ".join(str(column) for column in row) or "none"
     remedy = f"name a column {' or '.join(names)}"
-    raise CorpusError(f"no column {' | '.join(names)}; columns here: {here}", where=where, remedy=remedy)
-
-
-def _table_rows(path: Path, text: str, *, tabs: bool) -> Iterator[_Row]:
-    """Lines below the header. '|' in the header: PHOENIX's way, without quotes; else tabs, ';' or ','."""
-    lines = _lines(text)
-    header = lines[0] if lines else ""
-    if "|" in header and not tabs:
-        split_lines = ((number, line.split("|")) for number, line in enumerate(lines, start=1) if line.strip())
-        yield from _with_header(split_lines, path)
-        return
-    delimiter = "\t" if tabs or "\t" in header else ";" if header.count(";") > header.count(",") else ","
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        yield from _with_header(((reader.line_num, values) for values in reader if values), path)
-    except csv.Error as error:
-        where = f"{path}, line {reader.line_num}"
-        raise CorpusError(f"broken quoting ({error})", where=where, remedy="close the quotes") from error
-
-
-def _with_header(lines: Iterator[tuple[int, list[str]]], path: Path) -> Iterator[_Row]:
-    columns: list[str] = []
-    for number, values in lines:
-        if not columns:
-            columns = [value.strip().lower() for value in values]
-        elif len(values) != len(columns):
-            problem = f"{len(values)} fields, {len(columns)} expected"
-            remedy = "put quotes around a field that holds the separator"
-            raise CorpusError(problem, where=f"{path}, line {number}", remedy=remedy)
-        else:
-            yield number, dict(zip(columns, values, strict=True))
+    problem = f"no column {' | '.join(names)}; columns here: {name_columns(map(str, row))}"
+    raise CorpusError(problem, where=where, remedy=remedy)
 
 
 def _json_rows(path: Path, text: str) -> Iterator[_Row]:
     """One object a line; a file that is one value as a whole: {id: sentence}, or a list of such objects."""
-    lines = [(number, line) for number, line in enumerate(_lines(text), start=1) if line.strip()]
+    lines = [(number, line) for number, line in enumerate(split_lines(text), start=1) if line.strip()]
     values = [(number, _json(line)) for number, line in lines]
     if any(value is _BROKEN for _, value in values) or (path.suffix.lower() == ".json" and len(values) == 1):
         whole = _json(text)
         if isinstance(whole, _Object) and not {*ID_COLUMNS} & {key for key, _ in whole}:
+            for id, sentence in whole:
+                if not isinstance(sentence, str):
+                    problem = f"unknown layout: {shortened(id, 40)!r} holds {_described(sentence)}, which is no sentence"
+                    raise CorpusError(problem, where=path, remedy='{"id": "sentence", ...} or one object per line')
             yield from ((1, {"id": id, "text": sentence, "reference": sentence}) for id, sentence in whole)
             return
         if isinstance(whole, list):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from glossfree.corpora.manifest import write_atomic
+from glossfree.corpora.manifest import nfc, write_atomic
 from glossfree.errors import CorpusError
 from glossfree.text.tagging import CONTENT, KEPT_POS, Tagger
 
@@ -47,6 +47,7 @@ class PseudoGlosses:
 
     def of_sentence(self, text: str) -> tuple[str, ...]:
         """Sentence -> its pseudo-glosses, in word order. Raises CorpusError if it was not among the tagged ones."""
+        text = nfc(text)
         if text not in self.sentences:
             raise CorpusError(
                 "sentence without pseudo-glosses", where=repr(text), remedy="run glossfree glosses on this corpus again"
@@ -106,12 +107,12 @@ def extract(
     language: str = "de",
     on_progress: Callable[[int, int], None] | None = None,
 ) -> PseudoGlosses:
-    """Sentences of each split -> PseudoGlosses, the inventory from `splits` alone.
+    """Sentences of each split -> PseudoGlosses, the inventory from `splits` alone; sentences are keys in NFC.
 
     Sentences of the other splits are tagged too (dev needs targets for its loss) and change nothing else.
     `on_progress(done, total)` in sentences. Raises CorpusError if `splits` hold no sentence or no content word.
     """
-    by_split = {name: list(texts) for name, texts in sentences_by_split.items()}
+    by_split = {name: [nfc(text) for text in texts] for name, texts in sentences_by_split.items()}
     if not any(by_split.get(name) for name in splits):
         raise CorpusError(
             f"no sentence in {' or '.join(splits) or 'no split'}", remedy=f"splits here: {sorted(by_split)}"

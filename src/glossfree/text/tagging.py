@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
 
+from glossfree.corpora.manifest import nfc
 from glossfree.errors import CorpusError
 
 KEPT_POS = ("NOUN", "NUM", "ADV", "PRON", "PROPN", "ADJ", "VERB")  # the paper's list
@@ -100,8 +101,8 @@ class Tagger(Protocol):
 
 
 def split_words(sentence: str) -> list[str]:
-    """Sentence -> words and punctuation marks; scripts without spaces give single characters."""
-    return WORD.findall(sentence)
+    """Sentence -> words and punctuation marks, in NFC; scripts without spaces give single characters."""
+    return WORD.findall(nfc(sentence))
 
 
 class HantaTagger:
@@ -205,7 +206,7 @@ class SpacyTagger:
         self.name = f"spacy ({model})"
 
     def tag(self, sentence: str) -> list[Token]:
-        return [Token(item.text, item.lemma_.lower(), item.pos_) for item in self._pipeline(sentence)]
+        return [Token(item.text, item.lemma_.lower(), item.pos_) for item in self._pipeline(nfc(sentence))]
 
 
 class FrequencyTagger:
