@@ -26,6 +26,8 @@ from glossfree.video.cache import FrameCache
 from glossfree.video.dataset import ClipDataset, FeatureClips, FeatureDataset
 from glossfree.video.features import FeatureStore, StoredFeatures
 from glossfree.video.sampler import ClipSampler, make_loader
+from glossfree.video.sampling import Sampling
+from glossfree.video.timeline import SAME_RATE
 
 
 @dataclass(frozen=True)
@@ -103,10 +105,10 @@ class Material:
         on_bad_clip = self.recipe.data.on_bad_clip if training or may_skip else "stop"
         data, targets = self.recipe.data, self._gloss_targets(clips) if split != "test" else None
         if self.store is not None:
-            sampled = {"stride": data.stride, "max_frames": data.max_frames}
             stored = StoredFeatures(
-                self.store, clips, **sampled, encode=self.encode, gloss_targets=targets, on_bad_clip=on_bad_clip
-            )
+                self.store, clips, sampling=sampling_of(self.recipe), encode=self.encode, gloss_targets=targets,
+                on_bad_clip=on_bad_clip,
+            )  # fmt: skip
             return self._loader(stored, stage, training)
         if on_bad_clip == "stop":
             self._check_files(clips)
@@ -114,8 +116,7 @@ class Material:
             self.manifest.folder,
             clips,
             view_of(self.recipe),
-            stride=data.stride,
-            max_frames=data.max_frames,
+            sampling=sampling_of(self.recipe),
             encode=self.encode,
             gloss_targets=targets,
             augment=training and stage.augment,
@@ -166,6 +167,11 @@ class Material:
         return make_loader(dataset, sampler, num_workers=workers, seed=self.recipe.seed)
 
 
+def sampling_of(recipe: Recipe) -> Sampling:
+    """The recipe's words on time -> Sampling."""
+    return Sampling(recipe.data.fps, recipe.data.stride, recipe.data.max_frames)
+
+
 def view_of(recipe: Recipe) -> View:
     """The recipe's words on frames -> View."""
     data = recipe.data
@@ -184,11 +190,14 @@ def gather(
 ) -> Material:
     """Recipe and prepared corpus -> Material. `tokenizer`: the one of the run that this one goes on from.
 
+    Where it is `to_train` on, the material's recipe says at which rate (see `with_rate`).
     Raises CorpusError if the corpus has no pseudo-glosses yet or, where it is `to_train` on, from other splits than
-    the recipe's; RecipeError if its frames have another size.
+    the recipe's, or clips of several rates; RecipeError if its frames have another size or fit.
     """
     manifest = Manifest.load(folder)
-    check_frame_size(recipe, manifest)
+    check_frames(recipe, manifest)
+    if to_train:
+        recipe = with_rate(recipe, manifest)
     glosses = glosses_of(folder)
     if to_train:
         _check_splits(recipe.pseudo_glosses.splits, glosses.splits, folder)
@@ -198,8 +207,15 @@ def gather(
     return Material(recipe, manifest, tokenizer, glosses, vectors)
 
 
-def check_frame_size(recipe: Recipe, manifest: Manifest) -> None:
-    """Raise RecipeError unless the corpus was packed at the recipe's frame size."""
+def check_frames(recipe: Recipe, manifest: Manifest) -> None:
+    """Raise RecipeError unless the frames of the corpus are as large as the recipe's, and became square as it says."""
+    fit = manifest.corpus.get("fit", "stretch")
+    if fit != recipe.data.fit:
+        raise RecipeError(
+            f"data.fit is {recipe.data.fit}, the corpus was packed with {fit}",
+            where=manifest.folder,
+            remedy=f"prepare it again with --fit {recipe.data.fit}, or --set data.fit={fit}",
+        )
     size = manifest.corpus.get("frame_size", recipe.data.frame_size)
     if size != recipe.data.frame_size:
         raise RecipeError(
@@ -207,6 +223,27 @@ def check_frame_size(recipe: Recipe, manifest: Manifest) -> None:
             where=manifest.folder,
             remedy=f"prepare it again with --frame-size {recipe.data.frame_size}, or --set data.frame_size={size}",
         )
+
+
+def with_rate(recipe: Recipe, manifest: Manifest) -> Recipe:
+    """The recipe with the rate that its model is to see: data.fps or, where that is 0, the rate of the corpus.
+
+    Raises CorpusError where the corpus has several: they would be mixed.
+    """
+    if recipe.data.fps:
+        return recipe
+    rates = sorted(clip.fps for clip in manifest.clips)
+    usual = rates[len(rates) // 2]
+    varying = sum(bool(clip.times) for clip in manifest.clips)
+    if varying or rates[-1] > rates[0] * (1 + SAME_RATE):
+        problem = f"clips of {rates[0]:g} to {rates[-1]:g} frames/s"
+        problem += f", {varying:,} of them of a varying rate" if varying else ""
+        raise CorpusError(
+            problem,
+            where=manifest.folder,
+            remedy=f"--set data.fps={usual:g} resamples them, or pack them with: glossfree prepare --fps {usual:g}",
+        )
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"fps": usual})})
 
 
 def _check_splits(wanted: Sequence[str], found: Sequence[str], folder: Path) -> None:

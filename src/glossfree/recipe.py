@@ -34,6 +34,11 @@ class DataConfig(Section):
 
     frame_size: int = value(256, "released", "pixels of a packed frame, height and width", ge=8)
     crop_size: int = value(224, "released", "pixels of a cropped frame: random in training, centre otherwise", ge=8)
+    fit: Literal["stretch", "pad", "crop"] = value(
+        "stretch", "stated", "how a packed frame became square: stretched, with its edges continued, or cut (prepare --fit)"
+    )
+    fps: float = value(0.0, "assumed", "frames per second that the model sees: clips of other rates are resampled by time; "
+                       "0: the corpus's own rate", ge=0, le=1000)  # fmt: skip
     stride: int = value(1, "released", "every stride-th frame is used (Sign2GPT: 2)", ge=1)
     max_frames: int = value(300, "released", "frames per clip; longer clips are sampled evenly", ge=1)
     augment_probability: float = value(

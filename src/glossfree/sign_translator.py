@@ -7,7 +7,7 @@ The folder holds `model.json` (what it is, and the SHA-256 of every other file),
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,10 @@ from torch import Tensor
 
 from glossfree.assemble import assemble
 from glossfree.config import load_recipe
-from glossfree.corpora.manifest import Clip, FrameFolder, VideoFile
+from glossfree.corpora.manifest import Segment
 from glossfree.device import best_device
-from glossfree.errors import ModelError
-from glossfree.material import view_of
+from glossfree.errors import ClipError, ModelError
+from glossfree.material import sampling_of, view_of
 from glossfree.models.prototypes import PseudoGlossHead
 from glossfree.models.translator import TranslationModel
 from glossfree.models.weights import digest, load
@@ -29,13 +29,12 @@ from glossfree.recipe import Recipe
 from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
 from glossfree.text.tokenizer import SentenceTokenizer
 from glossfree.training.run import load_tensors
-from glossfree.video.augment import apply, draw_affine
-from glossfree.video.decode import frames_of, video_info
-from glossfree.video.pack import packed_size, read_clip
-from glossfree.video.sampling import sample_frames
+from glossfree.video.intake import Intake, ModelClip
+from glossfree.video.signer import Crop
 
 CARD, WEIGHTS, RECIPE, TOKENIZER = "model.json", "model.safetensors", "recipe.toml", "tokenizer"
 FORMAT = 1
+BATCH_FRAMES = 900  # frames that are translated together at most: 135 MB of 224 x 224 pixels
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,9 @@ class PseudoGlossTrack:
 class Translation:
     """What a clip means: the best sentence, the n-best list, and the strongest pseudo-glosses over time.
 
-    `frames`: frames of the file that were used, of `num_frames`; segment s covers `frames_per_segment` of them.
+    `frames`: frames that the model saw, of the clip's `num_frames`; segment s covers `frames_per_segment` of them.
+    `fps` is the clip's rate (an average), `model_fps` the model's (0: it does not say), `start` and `end` the seconds of
+    the video that were read, all of it or a part. `trimmed`, `crop`, `notes`: see `video.intake.ModelClip`.
     """
 
     path: str
@@ -69,6 +70,13 @@ class Translation:
     num_frames: int
     frames: int
     fps: float
+    model_fps: float = 0.0
+    start: float = 0.0
+    end: float = 0.0
+    is_part: bool = False
+    trimmed: tuple[float, float] = (0.0, 0.0)
+    crop: Crop | None = None
+    notes: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -81,7 +89,25 @@ class Translation:
             "num_frames": self.num_frames,
             "frames": self.frames,
             "fps": self.fps,
+            "model_fps": self.model_fps,
+            "start": self.start,
+            "end": self.end,
+            "trimmed": list(self.trimmed),
+            "crop": None if self.crop is None else self.crop.as_dict(),
+            "notes": list(self.notes),
         }
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A clip that could not be translated, and why: one line with the path and the remedy."""
+
+    path: str
+    error: ClipError
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {"path": self.path, "error": str(self.error)}
 
 
 class SignTranslator:
@@ -94,61 +120,109 @@ class SignTranslator:
         model: TranslationModel,
         head: PseudoGlossHead | None = None,
         pseudo_glosses: Sequence[str] = (),
+        training: Mapping[str, Any] | None = None,
     ) -> None:
+        """`training`: what its clips looked like (see `video.profile`), where that is known."""
         self.recipe, self.tokenizer, self.pseudo_glosses = recipe, tokenizer, tuple(pseudo_glosses)
         self.device = best_device()
         self.model = model.to(self.device).eval()
         self.head = None if head is None else head.to(self.device).eval()
+        self.intake = Intake(view_of(recipe), sampling_of(recipe), recipe.data.fit, dict(training or {}))
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> SignTranslator:
         """A folder made by `glossfree export` -> SignTranslator. Raises ModelError: missing or altered file."""
         folder = Path(folder)
-        verify(folder)
+        card = verify(folder)
         recipe = load_recipe(folder / RECIPE)
         tokenizer = SentenceTokenizer.load(folder / TOKENIZER)
         tensors, _ = load_tensors(folder / WEIGHTS)
         glosses = PseudoGlosses.load(folder / PSEUDO_GLOSSES)
         model, head = restore(recipe, tokenizer, tensors, where=folder / WEIGHTS)
-        return cls(recipe, tokenizer, model, head, glosses.inventory)
+        return cls(recipe, tokenizer, model, head, glosses.inventory, card.get("training"))
 
-    def translate(self, path: str | Path) -> str:
-        """A video file or a folder of frames -> its sentence. Raises ClipError if it cannot be read."""
-        return self.explain(path, num_tracks=0).text
+    def translate(self, path: str | Path, segment: Segment | None = None) -> str:
+        """A video file or a folder of frames, or a segment of it -> its sentence. Raises ClipError: cannot be read."""
+        return self.explain(path, segment, num_tracks=0).text
 
-    def explain(self, path: str | Path, *, num_hypotheses: int = 1, num_tracks: int = 10) -> Translation:
+    def explain(
+        self, path: str | Path, segment: Segment | None = None, *, num_hypotheses: int = 1, num_tracks: int = 10
+    ) -> Translation:
         """A video file or a folder of frames -> Translation with an n-best list and a pseudo-gloss timeline."""
-        frames, num_frames, fps = self.read(Path(path))
-        lengths = torch.tensor([len(frames)], device=self.device)
-        with torch.no_grad():  # once, for sentence and timeline: nearly all of the time goes into it
-            segments = self.model.hierarchy.segments(frames.to(self.device), lengths)
-        rows, level = segments.pack(), "segment_features"
-        hypotheses = self.hypotheses(rows, segments.lengths, num_hypotheses, level)[0]
-        return Translation(
-            path=str(path),
-            text=hypotheses[0].text,
-            hypotheses=hypotheses,
-            tracks=self.tracks(rows, segments.lengths, num_tracks, level)[0],
-            num_frames=num_frames,
-            frames=len(frames),
-            fps=fps,
-        )
+        requests = [(Path(path), segment)]
+        (result,) = self.explain_all(requests, num_hypotheses=num_hypotheses, num_tracks=num_tracks)
+        if isinstance(result, Failure):
+            raise result.error
+        return result
 
-    def read(self, path: Path) -> tuple[Tensor, int, float]:
-        """A file or folder -> frames (T, 3, H, W) uint8 as in evaluation, the number it has, frames per second.
+    def explain_all(
+        self,
+        requests: Iterable[tuple[Path, Segment | None]],
+        *,
+        num_hypotheses: int = 1,
+        num_tracks: int = 10,
+        batch_size: int | None = None,
+    ) -> Iterator[Translation | Failure]:
+        """Videos, or segments of them -> a Translation each, or a Failure, in order.
 
-        A clip of a prepared corpus is read as training reads it, to the last bit; any other as `prepare` reads it.
+        At most `batch_size` clips (the recipe's for decoding, if left out) and BATCH_FRAMES frames are translated
+        together.
         """
-        data = self.recipe.data
-        if packed_size(path) == (data.frame_size, data.frame_size):
-            frames, fps = read_clip(path), video_info(path).fps
-        else:
-            source = FrameFolder(path) if path.is_dir() else VideoFile(path)
-            frames, fps = frames_of(Clip(id=path.stem, split="test", text="", source=source), data.frame_size)
-        chosen = sample_frames(len(frames), stride=data.stride, max_frames=data.max_frames)
-        view = view_of(self.recipe)
-        cropped = apply(frames[chosen], draw_affine(view), data.crop_size)
-        return to_tensor(cropped), len(frames), fps
+        limit = batch_size or self.recipe.decode.batch_size
+        waiting: list[tuple[Path, Segment | None, ModelClip | ClipError]] = []
+        frames = 0
+        for path, segment in requests:
+            try:
+                clip: ModelClip | ClipError = self.intake.read(path, segment)
+            except ClipError as error:
+                clip = error
+            count = 0 if isinstance(clip, ClipError) else len(clip.frames)
+            if waiting and (len(waiting) == limit or frames + count > BATCH_FRAMES):
+                yield from self._explain(waiting, num_hypotheses, num_tracks)
+                waiting, frames = [], 0
+            waiting.append((path, segment, clip))
+            frames += count
+        yield from self._explain(waiting, num_hypotheses, num_tracks)
+
+    def _explain(
+        self,
+        batch: Sequence[tuple[Path, Segment | None, ModelClip | ClipError]],
+        num_hypotheses: int,
+        num_tracks: int,
+    ) -> Iterator[Translation | Failure]:
+        clips = [clip for _, _, clip in batch if isinstance(clip, ModelClip)]
+        hypotheses: list[tuple[Hypothesis, ...]] = []
+        tracks: list[tuple[PseudoGlossTrack, ...]] = []
+        if clips:
+            frames = torch.from_numpy(np.concatenate([clip.frames for clip in clips])).to(self.device)
+            lengths = torch.tensor([len(clip.frames) for clip in clips], device=self.device)
+            with torch.no_grad():  # once, for sentence and timeline: nearly all of the time goes into it
+                segments = self.model.hierarchy.segments(frames, lengths)
+            rows, level = segments.pack(), "segment_features"
+            hypotheses = self.hypotheses(rows, segments.lengths, num_hypotheses, level)
+            tracks = self.tracks(rows, segments.lengths, num_tracks, level)
+        results = iter(zip(hypotheses, tracks, strict=True))
+        for path, segment, clip in batch:
+            if isinstance(clip, ClipError):
+                yield Failure(str(path), clip)
+                continue
+            best, strongest = next(results)
+            yield Translation(
+                path=str(path),
+                text=best[0].text,
+                hypotheses=best,
+                tracks=strongest,
+                num_frames=clip.num_frames,
+                frames=len(clip.frames),
+                fps=clip.fps,
+                model_fps=self.recipe.data.fps,
+                start=clip.start,
+                end=clip.start + clip.seconds,
+                is_part=segment is not None,
+                trimmed=clip.trimmed,
+                crop=clip.crop,
+                notes=clip.notes,
+            )
 
     @torch.no_grad()
     def hypotheses(
@@ -197,12 +271,6 @@ class SignTranslator:
                 )
             )
         return tracks
-
-
-def to_tensor(frames: np.ndarray) -> Tensor:
-    """(T, 3, H, W) or (T, H, W, 3) uint8 -> (T, 3, H, W) uint8 tensor."""
-    planar = frames if frames.shape[1] == 3 else frames.transpose(0, 3, 1, 2)
-    return torch.from_numpy(np.ascontiguousarray(planar))
 
 
 def restore(

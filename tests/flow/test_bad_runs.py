@@ -70,8 +70,10 @@ def no_such_clip(world: Any) -> Any:
     return ("translate", world.model, world.videos / "vier.mp4"), (world.videos / "vier.mp4",)
 
 
-def folder_without_images(world: Any) -> Any:
-    return ("translate", world.model, world.videos), (world.videos, "no images")
+def folder_without_images_or_videos(world: Any) -> Any:
+    empty = world.folder / "empty"
+    empty.mkdir()
+    return ("translate", world.model, empty), (empty, "no images")
 
 
 def resumed_with_another_recipe(world: Any) -> Any:
@@ -149,7 +151,7 @@ CASES = (
     model_with_altered_recipe,
     model_whose_recipe_does_not_fit,
     no_such_clip,
-    folder_without_images,
+    folder_without_images_or_videos,
     resumed_with_another_recipe,
     resumed_on_another_corpus,
     run_not_to_be_resumed,

@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from glossfree.assemble import assemble
-from glossfree.corpora.manifest import Manifest
+from glossfree.corpora.manifest import Manifest, Segment
 from glossfree.errors import ClipError, ModelError
-from glossfree.material import view_of
+from glossfree.material import sampling_of, view_of
 from glossfree.models.translator import Translations
-from glossfree.sign_translator import Hypothesis, SignTranslator, to_tensor, verify
+from glossfree.sign_translator import Failure, Hypothesis, SignTranslator, verify
 from glossfree.text.tokenizer import CODES_25, CODES_50, SentenceTokenizer
 from glossfree.video.dataset import ClipDataset
 from glossfree.video.decode import read_video
@@ -73,23 +73,24 @@ def test_a_card_of_a_later_format_is_refused(spoilt: Path) -> None:
 
 def test_a_packed_clip_gives_the_frames_of_evaluation(tiny: Any, translator: SignTranslator) -> None:
     clips = Manifest.load(tiny.corpus).split("test")
-    data = translator.recipe.data
-    view = view_of(translator.recipe)
-    dataset = ClipDataset(tiny.corpus, clips, view, stride=data.stride, max_frames=data.max_frames)
+    dataset = ClipDataset(tiny.corpus, clips, view_of(translator.recipe), sampling=sampling_of(translator.recipe))
     for index, clip in enumerate(clips):
-        frames, num_frames, fps = translator.read(tiny.corpus / clip.file)
-        item = dataset[index]
-        assert torch.equal(frames, item.frames)  # type: ignore[union-attr]
-        assert (num_frames, fps) == (clip.num_frames, clip.fps)
+        read = translator.intake.read(tiny.corpus / clip.file)
+        assert np.array_equal(read.frames, dataset[index].frames)  # type: ignore[union-attr]
+        assert (read.num_frames, read.fps, read.notes) == (clip.num_frames, clip.fps, ())
 
 
-def test_a_folder_of_images_is_read_as_prepare_reads_it(tiny: Any, translator: SignTranslator, tmp_path: Path) -> None:
+def test_a_folder_of_images_is_brought_to_the_models_rate(
+    tiny: Any, translator: SignTranslator, tmp_path: Path
+) -> None:
+    """Images count as 25 frames/s, the model sees every third of 8."""
     frames, _ = read_video(clips_of(tiny)[0])
-    for number, frame in enumerate(frames):
+    for number, frame in enumerate(np.repeat(frames, 3, axis=0)):
         cv2.imwrite(str(tmp_path / f"{number:03}.png"), cv2.cvtColor(np.repeat(frame, 2, axis=0), cv2.COLOR_RGB2BGR))
-    found, num_frames, fps = translator.read(tmp_path)
-    assert (found.shape[1:], num_frames, fps) == ((3, 24, 24), len(frames), 25.0)
-    assert len(found) == min(40, -(-len(frames) // 3))
+    read = translator.intake.read(tmp_path)
+    assert (read.frames.shape[1:], read.num_frames, read.fps) == ((3, 24, 24), 3 * len(frames), 25.0)
+    assert len(read.frames) == -(-round(3 * len(frames) / 25 * 8) // 3)
+    assert translator.explain(tmp_path).as_dict()["model_fps"] == 8
 
 
 def test_what_cannot_be_read_is_a_clip_error(translator: SignTranslator, tmp_path: Path) -> None:
@@ -119,7 +120,7 @@ def test_translating_twice_is_the_same(tiny: Any, translator: SignTranslator) ->
 
 
 def test_clips_together_are_clips_alone(tiny: Any, translator: SignTranslator) -> None:
-    frames = [translator.read(path)[0] for path in clips_of(tiny)[:3]]
+    frames = [torch.from_numpy(translator.intake.read(path).frames) for path in clips_of(tiny)[:3]]
     lengths = torch.tensor([len(part) for part in frames])
     together = translator.hypotheses(torch.cat(frames), lengths, 2)
     tracks = translator.tracks(torch.cat(frames), lengths, 3)
@@ -160,11 +161,22 @@ def test_without_a_head_there_is_no_timeline(tiny: Any, translator: SignTranslat
     assert plain.translate(path) == translator.translate(path)
 
 
-def test_frames_become_planes() -> None:
-    rows = np.arange(2 * 5 * 7 * 3, dtype=np.uint8).reshape(2, 5, 7, 3)
-    assert to_tensor(rows).shape == (2, 3, 5, 7)
-    assert to_tensor(rows)[1, 2, 3, 4] == rows[1, 3, 4, 2]
-    assert torch.equal(to_tensor(np.ascontiguousarray(rows.transpose(0, 3, 1, 2))), to_tensor(rows))
+def test_a_batch_gives_each_clip_its_own_sentence_and_passes_over_bad_ones(
+    tiny: Any, translator: SignTranslator, tmp_path: Path
+) -> None:
+    paths = [*clips_of(tiny)[:2], tmp_path / "none.mp4", *clips_of(tiny)[2:4]]
+    results = list(translator.explain_all([(path, None) for path in paths], batch_size=3))
+    assert [result.path if isinstance(result, Failure) else result.text for result in results] == [
+        str(path) if path.parent == tmp_path else translator.translate(path) for path in paths
+    ]
+
+
+def test_a_segment_is_a_part_of_the_video(tiny: Any, translator: SignTranslator) -> None:
+    path = clips_of(tiny)[0]
+    part = translator.explain(path, Segment(0.5, 1.25))
+    assert (part.num_frames, part.start, part.end) == (6, 0.5, 1.25)
+    with pytest.raises(ClipError, match="beyond the end"):
+        translator.translate(path, Segment(90.0))
 
 
 def test_a_hypothesis_is_text_and_score() -> None:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-import json
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from glossfree.cli.shared import Json, Overrides, Recipe, console, result, show_json
+
+
+class Format(StrEnum):
+    """How `translate` writes sentences."""
+
+    text = "text"
+    json = "json"
+    srt = "srt"
+    vtt = "vtt"
+    eaf = "eaf"
 
 
 def evaluate(
@@ -40,15 +50,31 @@ def export(
 
 def translate(
     model: Annotated[Path, typer.Argument(help="Folder made by `glossfree export`.")],
-    clips: Annotated[list[Path], typer.Argument(help="Video files, or folders of frames.")],
+    clips: Annotated[list[Path], typer.Argument(help="Video files, folders of videos, or folders of frames.")],
     hypotheses: Annotated[int, typer.Option(min=1, help="Length of the n-best list (with --json).")] = 1,
+    start: Annotated[float | None, typer.Option(min=0, help="Seconds: only what comes after.")] = None,
+    end: Annotated[float | None, typer.Option(min=0, help="Seconds: only what comes before.")] = None,
+    segments: Annotated[
+        Path | None,
+        typer.Option(help="Segments of one long video: .eaf, .vtt, .srt, .ass, or a table with start, end."),
+    ] = None,
+    tier: Annotated[str | None, typer.Option(help="Tier of the .eaf.")] = None,
+    window: Annotated[
+        float | None, typer.Option(min=0.5, help="Seconds: cut each video into pieces this long.")
+    ] = None,
+    format_: Annotated[Format, typer.Option("--format", help="How sentences are written.")] = Format.text,
+    out: Annotated[Path | None, typer.Option(help="File to write to; standard output if left out.")] = None,
     json_: Json = False,
 ) -> None:
     """Video of signing in, sentence out."""
+    from glossfree.commands.translate import present
     from glossfree.commands.translate import translate as run
+    from glossfree.corpora.manifest import Segment
 
-    for translation in run(model, clips, num_hypotheses=hypotheses):
-        result(json.dumps(translation.as_dict(), ensure_ascii=False) if json_ else translation.text)
+    segment = None if start is None and end is None else Segment(start or 0.0, end)
+    results = run(model, clips, segment=segment, segments=segments, tier=tier, window=window, num_hypotheses=hypotheses)
+    outcome = present(results, "json" if json_ else format_.value, console=console(), show=result, out=out)
+    raise typer.Exit(outcome.exit_code)
 
 
 def report(

@@ -41,6 +41,7 @@ def export(run: Path, folder: Path) -> Path:
             "glossfree": __version__,
             "files": {str(path.relative_to(temporary)): digest(path) for path in files},
             "scores": scores,
+            "training": {"fit": recipe.data.fit, **opened.read_json("run.json").get("profile", {})},
         }
         (temporary / CARD).write_text(json.dumps(card, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
         if folder.exists():

@@ -19,7 +19,7 @@ from glossfree.device import best_device
 from glossfree.encoders import RECIPE, backbone_tensors, encoder_files, is_ours, load_backbone
 from glossfree.errors import ClipError, RecipeError, RunError
 from glossfree.hub import WEIGHTS, folder_of
-from glossfree.material import Material, check_frame_size, view_of
+from glossfree.material import Material, check_frames, view_of
 from glossfree.models.vision import VisualEncoder
 from glossfree.models.weights import digest, fingerprint, state
 from glossfree.progress import Console
@@ -28,6 +28,7 @@ from glossfree.training.run import Run
 from glossfree.video.dataset import ClipDataset
 from glossfree.video.features import FeatureStore, features_key, stamps
 from glossfree.video.sampler import dead_workers_explained
+from glossfree.video.sampling import Sampling
 
 LIGHT = "hfa-phoenix14t-light"
 # what decides whether weights fit, and what they see
@@ -68,7 +69,7 @@ def features(
     source = folder_of(encoder, WEIGHTS)
     chosen = load_recipe(recipe or _usual_recipe(source), overrides)
     manifest = Manifest.load(corpus)
-    check_frame_size(chosen, manifest)
+    check_frames(chosen, manifest)
     visual = visual_encoder(chosen)
     load_backbone(visual.backbone, source)
     store = store_of(chosen, manifest.folder, visual, encoder)
@@ -103,7 +104,7 @@ def features(
 def _seen(recipe: Recipe, manifest: Manifest, clips: Sequence[PackedClip], visual: VisualEncoder) -> Any:
     """Each clip with its rows (T, W), or with the error that stands in the way; decoded beside, by loader processes."""
     device, longest = best_device(), max((clip.num_frames for clip in clips), default=1)
-    dataset = ClipDataset(manifest.folder, clips, view_of(recipe), max_frames=longest)
+    dataset = ClipDataset(manifest.folder, clips, view_of(recipe), sampling=Sampling(max_frames=longest))
     # one item a time, in order; errors come as items, and the collating default would not take them
     loader = torch.utils.data.DataLoader(
         dataset, batch_size=None, num_workers=recipe.data.num_workers, collate_fn=lambda item: item

@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from glossfree.corpora.checks import overlap_warning
-from glossfree.corpora.manifest import CORPUS, SPLITS, Clip, FrameFolder, VideoFile, write_atomic
+from glossfree.corpora.manifest import CORPUS, SPLITS, Clip, FrameFolder, Manifest, VideoFile, write_atomic
 from glossfree.corpora.registry import Corpus, find_corpus
 from glossfree.errors import CorpusError, name_some
 from glossfree.progress import Advance, Console, Silent
 from glossfree.video import prepare as video
+from glossfree.video.fit import Fit
 from glossfree.video.prepare import Progress
+from glossfree.video.timeline import FEWEST, SAME_RATE
 
 SMALLEST, LARGEST = 8, 2048  # pixels of a packed frame
 LISTED = 20  # clips that are named at the end if they could not be packed
@@ -64,6 +66,8 @@ def prepare(
     root: Path | None = None,
     limit: int | None = None,
     frame_size: int = 256,
+    fit: Fit = "stretch",
+    fps: float | None = None,
     workers: int | None = None,
     strict: bool = False,
     seed: int | None = None,
@@ -73,6 +77,7 @@ def prepare(
 ) -> Prepared:
     """Pack `corpus` into `out` at frame_size x frame_size pixels, the first `limit` clips of each split.
 
+    A frame becomes square as `fit` says. With `fps`, clips are resampled by time to that rate; else each keeps its own.
     `counts` (clips by split) and `seed` are for corpora that are made up, not read. `workers` None = one per core.
     A clip that cannot be read is listed in `failed`; with `strict` it ends the work. Packing goes on where an
     interrupted run stopped. Raises CorpusError: unknown corpus or option, unusable ROOT, `out` that is not writable
@@ -84,8 +89,8 @@ def prepare(
     options = {key: value for key, value in options.items() if value is not None}
     _check_arguments(chosen, root, out, limit, frame_size, options)
     spoken = _language(language or chosen.language)
-    identity = {"name": chosen.name, "language": spoken, "frame_size": frame_size}
-    settings = options | ({} if limit is None else {"limit": limit})
+    identity = {"name": chosen.name, "language": spoken, "frame_size": frame_size, "fit": fit}
+    settings = options | ({} if limit is None else {"limit": limit}) | ({} if fps is None else {"fps": fps})
     _check_earlier(out, identity, settings)
     if root:
         console.say(f"checking {root}")
@@ -98,13 +103,16 @@ def prepare(
             clips,
             out,
             frame_size=frame_size,
+            fit=fit,
+            fps=fps or 0.0,
             workers=workers or _cores(),
             strict=strict,
             language=spoken,
             on_progress=_reporter(advance),
             settings=settings,
         )
-    _say_all(console, _listed(result.failed, out))
+    odd = odd_clips(result.manifest)
+    _say_all(console, [f"warning: {warning}" for warning in odd] + _listed(result.failed, out))
     return Prepared(
         corpus=chosen.name,
         out=out,
@@ -112,10 +120,26 @@ def prepare(
         packed=result.packed,
         skipped=result.skipped,
         failed=result.failed,
-        warnings=tuple(warnings),
+        warnings=(*warnings, *odd),
         frames=result.frames,
         seconds=result.seconds,
     )
+
+
+def odd_clips(manifest: Manifest) -> list[str]:
+    """What of the packed clips a model would stumble over: several rates, hardly a frame."""
+    problems = []
+    rates, varying = [clip.fps for clip in manifest], [clip.id for clip in manifest if clip.times]
+    if max(rates) > min(rates) * (1 + SAME_RATE) or varying:
+        usual = sorted(rates)[len(rates) // 2]
+        problem = f"clips of {min(rates):g} to {max(rates):g} frames/s"
+        problem += f", {len(varying):,} of a varying rate ({name_some(varying, limit=3)})" if varying else ""
+        remedy = f"training resamples them to its data.fps; --fps {usual:g} packs them at one rate"
+        problems.append(f"{problem}: {remedy}")
+    if short := [clip.id for clip in manifest if clip.num_frames < FEWEST]:
+        noun = "clip has" if len(short) == 1 else "clips have"
+        problems.append(f"{len(short):,} {noun} fewer than {FEWEST} frames: {name_some(short)}")
+    return problems
 
 
 def _say_all(console: Console, lines: Sequence[str]) -> None:
@@ -174,10 +198,12 @@ def _check_earlier(out: Path, identity: dict[str, Any], settings: dict[str, Any]
         return
     try:
         earlier = json.loads(path.read_text(encoding="utf-8"))
-        found = {key: earlier[key] for key in identity} | {"seed": earlier["settings"].get("seed") or 0}
+        earlier = {"fit": "stretch", **earlier}  # not written before there was a choice
+        chosen = {key: earlier["settings"].get(key) or 0 for key in ("seed", "fps")}
+        found = {key: earlier[key] for key in identity} | chosen
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CorpusError("not made by prepare", where=path, remedy="choose another --out") from error
-    wanted = identity | {"seed": settings.get("seed") or 0}
+    wanted = identity | {key: settings.get(key) or 0 for key in ("seed", "fps")}
     differing = [f"{key} {found[key]!r}, not {wanted[key]!r}" for key in wanted if found[key] != wanted[key]]
     if differing:
         raise CorpusError(f"holds a corpus with {'; '.join(differing)}", where=out, remedy="choose another --out")

@@ -20,14 +20,14 @@ from glossfree.evaluation.report import ReportClip, ReportData, write_report
 from glossfree.evaluation.significance import intervals
 from glossfree.evaluation.spans import Pointing, TimedClip, pointing
 from glossfree.evaluation.statistics import Statistics
-from glossfree.material import Material
+from glossfree.material import Material, sampling_of
 from glossfree.progress import Console
 from glossfree.recipe import Recipe
 from glossfree.sign_translator import SignTranslator
 from glossfree.training.run import Run
 from glossfree.video.pack import read_clip
 from glossfree.video.sampler import dead_workers_explained
-from glossfree.video.sampling import sample_frames
+from glossfree.video.timeline import Timeline
 
 SPLITS = ("dev", "test")
 
@@ -101,7 +101,7 @@ def timelines_of(
 
 def seen_frames(recipe: Recipe, clip: PackedClip) -> Any:
     """Indices of the packed frames that the model saw of a clip."""
-    return sample_frames(clip.num_frames, stride=recipe.data.stride, max_frames=recipe.data.max_frames)
+    return sampling_of(recipe).indices(Timeline.of(clip))
 
 
 def _clips(

@@ -22,6 +22,7 @@ from glossfree.training.loop import precision_of
 from glossfree.training.processes import Processes
 from glossfree.training.run import Run
 from glossfree.training.trackers import check_trackers
+from glossfree.video.timeline import SAME_RATE
 from glossfree.workflow import Workflow, reopens, require, start_run
 
 
@@ -97,6 +98,7 @@ def run_stages(
     begun, group = time.perf_counter(), Processes.launched()
     tokenizer = None if start is None else SentenceTokenizer.load(start / "tokenizer")
     material = gather(recipe, corpus, tokenizer=tokenizer)
+    recipe = material.recipe
     begin = None if start is None else Run(start)
     finished = any(each.weights("pretrain").is_file() for each in (Run(run), begin) if each is not None)
     if "pretrain" in stages and recipe.pretrain.epochs and not finished:
@@ -105,6 +107,10 @@ def run_stages(
     if not earlier:
         taken_over = [name for name in STAGES[:2] if begin is not None and begin.weights(name).is_file()]
         to_train = [name for name in stages if name not in taken_over]
+        rates = [clip.fps for clip in material.manifest]
+        if max(rates) > recipe.data.fps * (1 + SAME_RATE) or min(rates) < recipe.data.fps * (1 - SAME_RATE):
+            seen = f"{min(rates):g} to {max(rates):g}" if min(rates) < max(rates) else f"{rates[0]:g}"
+            console.say(f"clips of {seen} frames/s are resampled to data.fps = {recipe.data.fps:g}")
         for line in advice(recipe, str(material.manifest.corpus.get("name", "")), to_train, precision_of()):
             console.say(f"warning: {line}")
     sources = weight_sources(recipe)
@@ -116,7 +122,11 @@ def run_stages(
     weights = load_sources(parts, sources, material.kept_ids, console)
     if recipe.vision.features == "cached":
         material = replace(material, store=stored_features(recipe, material, parts, begin))
-    facts: dict[str, object] = {"start": None if start is None else str(start.resolve()), "weights": weights}
+    facts: dict[str, object] = {
+        "start": None if start is None else str(start.resolve()),
+        "weights": weights,
+        "profile": material.manifest.corpus.get("profile", {}),
+    }
     group.wait()  # until all have seen what was there before
     opened = start_run(run, recipe, material, resume=resume, facts=facts) if group.is_main else Run(run)
     group.wait()

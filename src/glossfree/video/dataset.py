@@ -23,7 +23,8 @@ from glossfree.video.augment import View, apply, draw_affine
 from glossfree.video.batch import ClipBatch, Level
 from glossfree.video.cache import FrameCache
 from glossfree.video.pack import read_clip
-from glossfree.video.sampling import sample_frames, sampled_length
+from glossfree.video.sampling import ALL_FRAMES, Sampling
+from glossfree.video.timeline import Timeline
 
 Encode = Callable[[str], list[int]]
 OnBadClip = Literal["stop", "skip"]
@@ -93,8 +94,7 @@ class ClipDataset(Dataset[ClipItem | ClipError | None]):
         clips: Sequence[PackedClip],
         view: View,
         *,
-        stride: int = 1,
-        max_frames: int = 300,
+        sampling: Sampling = ALL_FRAMES,
         encode: Encode | None = None,
         gloss_targets: Mapping[str, np.ndarray] | None = None,
         augment: bool = False,
@@ -106,9 +106,9 @@ class ClipDataset(Dataset[ClipItem | ClipError | None]):
         if on_bad_clip not in get_args(OnBadClip):
             raise ValueError(f"on_bad_clip is one of {get_args(OnBadClip)}, got {on_bad_clip!r}")
         self.folder, self.clips, self.view = Path(folder), tuple(clips), view
-        self.stride, self.max_frames = stride, max_frames
+        self.sampling = sampling
         self.augment, self.seed, self.on_bad_clip, self.crop_later = augment, seed, on_bad_clip, crop_later
-        self.lengths = [sampled_length(clip.num_frames, stride, max_frames) for clip in self.clips]
+        self.lengths = [sampling.length(Timeline.of(clip)) for clip in self.clips]
         self.targets = Targets(self.clips, encode, gloss_targets)
         self.cache = FrameCache([clip.num_frames for clip in self.clips], view.frame_size, cache_bytes)
         # Shared tensors: workers that outlive an epoch must learn of the next, and tell of the clips they skip.
@@ -126,7 +126,7 @@ class ClipDataset(Dataset[ClipItem | ClipError | None]):
     def __getitem__(self, index: int) -> ClipItem | ClipError | None:
         clip = self.clips[index]
         rng = clip_rng(self.seed, int(self._epoch), clip.id) if self.augment else None
-        indices = sample_frames(clip.num_frames, stride=self.stride, max_frames=self.max_frames, rng=rng)
+        indices = self.sampling.indices(Timeline.of(clip), rng)
         matrix = draw_affine(self.view, rng)
         try:
             frames = self._frames(index, indices)

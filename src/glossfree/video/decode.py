@@ -1,49 +1,189 @@
-"""Video files and folders of images -> frames: (T, H, W, 3) uint8 RGB, and frames per second.
+"""Video files, folders of images and drawings -> their frames, upright RGB, one at a time, with the time of each.
 
-T frames, H x W pixels. What cannot be read in full raises `ClipError` with the clip's id, the path and the remedy:
-half a clip would train a model on half a sentence. Rotation that a phone wrote into the file is honoured.
+T frames, H x W pixels. A `Reader` knows when each frame is shown (`timeline`) before any is decoded, and decodes those
+that are asked for: memory does not grow with the length of a video. What cannot be read in full raises `ClipError` with
+the clip's id, the path and the remedy: half a clip would train a model on half a sentence.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import av
 import cv2
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from glossfree.corpora.manifest import Clip, FrameFolder, VideoFile
+from glossfree.corpora.manifest import Clip, Drawing, FrameFolder, Segment, VideoFile
 from glossfree.errors import ClipError
+from glossfree.video.container import AGAIN, FPS, opened, pixel_aspect, place, reason, scan
+from glossfree.video.fit import Fit, fit_frame
+from glossfree.video.timeline import Timeline
 
-FPS = 25.0  # where neither the clip nor its source says anything
 IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
-WHOLE = 0.9  # of the frames that the container announces: indices are often a few frames off, a cut file is not
-Shape = Callable[[np.ndarray], np.ndarray]
+READABLE = 0.9  # of the packets of a file must give a frame: decoders drop a damaged one here and there
+SEEK = 2.0  # seconds: to begin this much later it is worth looking for a key frame
 
 
-@dataclass(frozen=True)
-class VideoInfo:
-    """What a container says of its video without decoding it; `num_frames` 0 = it does not say."""
+class Reader(Protocol):
+    """The frames of one clip; `start`: seconds of its source before it."""
 
-    width: int
-    height: int
-    num_frames: int
-    fps: float
+    timeline: Timeline
+    start: float
+
+    def read(self, indices: Sequence[int] | np.ndarray) -> Iterator[np.ndarray]:
+        """Frames by their numbers, ascending, repeats allowed -> (H, W, 3) uint8 RGB each. Raises ClipError."""
 
 
-def read_video(path: str | Path, *, clip_id: str = "") -> tuple[np.ndarray, float]:
-    """A video file -> frames (T, H, W, 3) uint8 RGB and frames per second.
+def open_clip(clip: Clip, drawing_size: int) -> Reader:
+    """A clip -> its reader; drawings are drawn at `drawing_size` pixels. The clip's own rate wins over its source's.
+
+    Raises ClipError: missing, empty, truncated, damaged, no moving pictures, a segment beyond the end.
+    """
+    source = clip.source
+    if isinstance(source, VideoFile):
+        return VideoReader(source, clip)
+    if isinstance(source, FrameFolder):
+        return FolderReader(source, clip)
+    return DrawingReader(source, clip, drawing_size)
+
+
+def source_timeline(source: VideoFile | FrameFolder) -> Timeline:
+    """When the frames of a file or folder are shown; nothing is decoded. Raises ClipError as `open_clip`."""
+    return open_clip(Clip("", "", "", source), 0).timeline
+
+
+class VideoReader:
+    """Frames of a video file, or of one segment of it: decoding begins at the key frame before."""
+
+    def __init__(self, source: VideoFile, clip: Clip) -> None:
+        self.path, self.where = source.path, place(source.path, clip.id)
+        whole = scan(source.path, clip.id)
+        first, last = _part(whole.timeline, source.segment, self.where)
+        self._stamps = whole.stamps
+        self._whole, self._first = whole.timeline, first
+        self.timeline = _at_own_rate(whole.timeline.cut(first, last), clip.fps)
+        self.start = float(whole.timeline.times[first])
+
+    def read(self, indices: Sequence[int] | np.ndarray) -> Iterator[np.ndarray]:
+        """See `Reader`. A frame that the decoder leaves out is replaced by the one after it, or the last one."""
+        wanted = [int(index) + self._first for index in indices]
+        place, picture, sizes = 0, None, set()
+        decoded = 0
+        for number, picture in self._pictures(wanted[0] if wanted else 0):
+            decoded += 1
+            sizes.add(picture.shape)
+            if len(sizes) > 1:
+                check_one_size(sizes, self.where)
+            while place < len(wanted) and wanted[place] <= number:
+                yield picture
+                place += 1
+            if place == len(wanted):
+                return
+        distinct = len(set(wanted))
+        if picture is None or distinct - len(set(wanted[place:])) < math.floor(READABLE * distinct):
+            problem = f"damaged: {decoded} frames come out where the file holds {len(self._whole)}"
+            raise ClipError(problem, where=self.where, remedy=AGAIN)
+        for _ in wanted[place:]:
+            yield picture
+
+    def _pictures(self, first: int) -> Iterator[tuple[int, np.ndarray]]:
+        """(Number, frame) of a file's frames in order, from `first` or a little before."""
+        seeks = self._stamps is not None and self._whole.times[first] > SEEK if first < len(self._whole) else False
+        for attempt in (True, False) if seeks else (False,):
+            number = -1
+            for number, picture in self._decoded(first if attempt else 0):
+                if attempt and number > first:
+                    break  # the key frame that the file named lies behind: read it from the beginning
+                if number >= first:
+                    yield number, picture
+                    attempt = False
+            else:
+                return
+
+    def _decoded(self, first: int) -> Iterator[tuple[int, np.ndarray]]:
+        with opened(self.path) as (container, stream):
+            stream.codec_context.thread_count = 1  # clips are read in parallel processes, not threads
+            convert = VideoReformatter()  # one for all frames: building the colour tables costs more than a small frame
+            counter = -1
+            try:
+                if first and self._stamps is not None:
+                    container.seek(int(self._stamps[first]), stream=stream, backward=True)
+                for frame in container.decode(stream):
+                    counter += 1
+                    number = counter if self._stamps is None else self._number(frame.pts, counter)
+                    if number >= first:
+                        yield number, self._upright(convert, frame, pixel_aspect(stream))
+            except (av.FFmpegError, OSError, ValueError) as error:
+                problem = f"damaged or truncated: decoding fails after frame {counter + 1} ({reason(error)})"
+                raise ClipError(problem, where=self.where, remedy=AGAIN) from error
+
+    def _number(self, stamp: int | None, counter: int) -> int:
+        if stamp is None or self._stamps is None:
+            return counter
+        return int(np.searchsorted(self._stamps, stamp, side="right")) - 1
+
+    @staticmethod
+    def _upright(convert: VideoReformatter, frame: av.VideoFrame, pixel_width: float) -> np.ndarray:
+        picture = convert.reformat(frame, format="rgb24").to_ndarray()
+        if pixel_width != 1:
+            size = (round(picture.shape[1] * pixel_width), picture.shape[0])
+            picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+        turns = round(getattr(frame, "rotation", 0) / 90)
+        return np.rot90(picture, turns) if turns % 4 else picture
+
+
+class FolderReader:
+    """Image files of a folder in the natural order of their names, or those of one segment."""
+
+    def __init__(self, source: FrameFolder, clip: Clip) -> None:
+        self.folder, self.where = source.path, place(source.path, clip.id)
+        names = image_names(source.path, self.where)
+        whole = Timeline.constant(len(names), clip.fps or FPS)
+        first, last = _part(whole, source.segment, self.where)
+        self._names = names[first:last]
+        self.timeline, self.start = whole.cut(first, last), float(whole.times[first])
+
+    def read(self, indices: Sequence[int] | np.ndarray) -> Iterator[np.ndarray]:
+        """See `Reader`."""
+        sizes: set[tuple[int, ...]] = set()
+        picture, last = np.empty((0, 0, 3), np.uint8), -1
+        for index in map(int, indices):
+            if index != last:
+                image = cv2.imread(str(self.folder / self._names[index]), cv2.IMREAD_COLOR)
+                if image is None:
+                    problem = f"image {self._names[index]} cannot be read"
+                    raise ClipError(problem, where=self.where, remedy="copy or unpack it again")
+                sizes.add(image.shape)
+                check_one_size(sizes, self.where)
+                picture, last = np.asarray(image[..., ::-1], np.uint8), index
+            yield picture
+
+
+class DrawingReader:
+    """Frames that are computed, all at once."""
+
+    def __init__(self, drawing: Drawing, clip: Clip, size: int) -> None:
+        self._drawing, self._size, self.start = drawing, size, 0.0
+        self.timeline = Timeline.constant(drawing.num_frames, clip.fps or drawing.fps)
+
+    def read(self, indices: Sequence[int] | np.ndarray) -> Iterator[np.ndarray]:
+        """See `Reader`."""
+        frames = self._drawing.render(self._size)
+        return (frames[index] for index in indices)
+
+
+def read_video(path: str | Path, segment: Segment | None = None, *, clip_id: str = "") -> tuple[np.ndarray, float]:
+    """A video file, or a segment of it -> frames (T, H, W, 3) uint8 RGB and frames per second, on average.
 
     Raises ClipError: missing, empty, truncated, damaged, not a video, no picture in it, size changes on the way.
     """
-    frames, fps = _decode(Path(path), clip_id, np.ascontiguousarray)
-    return _stack(frames, _where(clip_id, path)), fps
+    reader = VideoReader(VideoFile(Path(path), segment), Clip(clip_id, "", "", VideoFile(Path(path))))
+    return np.stack(list(reader.read(range(len(reader.timeline))))), reader.timeline.fps
 
 
 def read_folder(path: str | Path, *, clip_id: str = "") -> np.ndarray:
@@ -51,45 +191,15 @@ def read_folder(path: str | Path, *, clip_id: str = "") -> np.ndarray:
 
     Raises ClipError: missing, without images, an image that cannot be read, images of different sizes.
     """
-    return _stack([_to_rgb(image) for image in _images(Path(path), clip_id)], _where(clip_id, path))
+    reader = FolderReader(FrameFolder(Path(path)), Clip(clip_id, "", "", FrameFolder(Path(path))))
+    return np.stack(list(reader.read(range(len(reader.timeline)))))
 
 
-def frames_of(clip: Clip, size: int) -> tuple[np.ndarray, float]:
-    """A clip -> frames (T, size, size, 3) uint8 RGB and frames per second, which the clip may overrule.
-
-    Frames are stretched, not letter-boxed (section 4.2: "resized to 256x256"), one by one: a long clip in high
-    resolution never lies in memory at its own size. Raises ClipError.
-    """
-    source = clip.source
-    if isinstance(source, VideoFile):
-        frames, fps = _decode(Path(source.path), clip.id, lambda frame: stretch(frame, size))
-    elif isinstance(source, FrameFolder):
-        sizes: set[tuple[int, ...]] = set()
-        frames, fps = [], FPS
-        for image in _images(Path(source.path), clip.id):
-            sizes.add(image.shape)
-            frames.append(_to_rgb(stretch(image, size)))
-        _check_one_size(sizes, _where(clip.id, source.path))
-    else:
-        return source.render(size), clip.fps or source.fps
-    return np.stack(frames), clip.fps or fps
-
-
-def stretch(frame: np.ndarray, size: int) -> np.ndarray:
-    """(H, W, 3) -> (size, size, 3): areas averaged where an axis shrinks, linear where it grows."""
-    height, width = frame.shape[:2]
-    if height > size or width > size:
-        frame = cv2.resize(frame, (min(width, size), min(height, size)), interpolation=cv2.INTER_AREA)
-    if frame.shape[:2] != (size, size):
-        frame = cv2.resize(frame, (size, size), interpolation=cv2.INTER_LINEAR)
-    return frame
-
-
-def video_info(path: str | Path, *, clip_id: str = "") -> VideoInfo:
-    """A video file -> its size, length and rate as the container states them. Raises ClipError."""
-    with _opened(Path(path), clip_id) as (container, stream):
-        context = stream.codec_context
-        return VideoInfo(context.width, context.height, _announced(container, stream), _rate(stream))
+def frames_of(clip: Clip, size: int, fit: Fit = "stretch") -> tuple[np.ndarray, float]:
+    """A clip -> all of its frames (T, size, size, 3) uint8 RGB, and frames per second. Raises ClipError."""
+    reader = open_clip(clip, size)
+    frames = [fit_frame(frame, size, fit) for frame in reader.read(range(len(reader.timeline)))]
+    return np.stack(frames), reader.timeline.fps
 
 
 def natural_order(names: list[str]) -> list[str]:
@@ -97,99 +207,32 @@ def natural_order(names: list[str]) -> list[str]:
     return sorted(names, key=lambda name: [(part.isdigit(), part.zfill(12)) for part in re.split(r"(\d+)", name)])
 
 
-def _decode(path: Path, clip_id: str, shape: Shape) -> tuple[list[np.ndarray], float]:
-    """Every frame of a video, upright RGB, each passed through `shape`, and the rate."""
-    where = _where(clip_id, path)
-    frames: list[np.ndarray] = []
-    with _opened(path, clip_id) as (container, stream):
-        stream.codec_context.thread_count = 1  # clips are read in parallel processes, not threads
-        announced, fps = _announced(container, stream), _rate(stream)
-        convert = VideoReformatter()  # one for all frames: building the colour tables costs more than a small frame
-        try:
-            for frame in container.decode(stream):
-                picture = convert.reformat(frame, format="rgb24").to_ndarray()
-                turns = round(getattr(frame, "rotation", 0) / 90)
-                frames.append(shape(np.rot90(picture, turns) if turns % 4 else picture))
-        except (av.FFmpegError, OSError, ValueError) as error:
-            problem = f"damaged or truncated: decoding fails after frame {len(frames)} ({_reason(error)})"
-            raise ClipError(problem, where=where, remedy="copy or download the file again") from error
-    if not frames:
-        raise ClipError("no frames in it", where=where, remedy="copy or download the file again, or drop the clip")
-    if len(frames) < math.floor(WHOLE * announced):
-        raise ClipError(
-            f"truncated: {len(frames)} frames where the file announces {announced}",
-            where=where,
-            remedy="copy or download the file again",
-        )
-    return frames, fps
-
-
-@contextmanager
-def _opened(path: Path, clip_id: str) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
-    where = _where(clip_id, path)
-    if not path.is_file():
-        raise ClipError("no such video file", where=where, remedy="mend the path in the sentence file")
-    if path.stat().st_size == 0:
-        raise ClipError("the file is empty (0 bytes)", where=where, remedy="copy or download it again")
-    try:
-        container = av.open(str(path), metadata_errors="ignore")  # one real file in thirty has broken metadata
-    except (av.FFmpegError, OSError) as error:
-        problem = f"not a video, or truncated ({_reason(error)})"
-        raise ClipError(problem, where=where, remedy="copy or download it again, or drop the clip") from error
-    with container:
-        pictures = [stream for stream in container.streams.video if stream.codec_context is not None]
-        if not pictures:
-            raise ClipError("no video stream in it", where=where, remedy="a file with pictures, or drop the clip")
-        yield container, pictures[0]
-
-
-def _announced(container: av.container.InputContainer, stream: av.VideoStream) -> int:
-    """Frames that should come out: the smaller of what index and duration say (edit lists hide frames); 0 = unknown."""
-    counts = [stream.frames] if stream.frames else []
-    if container.duration and stream.average_rate:
-        counts.append(round(container.duration / av.time_base * float(stream.average_rate)))
-    return min(counts, default=0)
-
-
-def _rate(stream: av.VideoStream) -> float:
-    """Frames per second: the average, else the guess, else 25."""
-    rate = float(stream.average_rate or stream.guessed_rate or 0)
-    return rate if 0 < rate < 1000 else FPS
-
-
-def _images(folder: Path, clip_id: str) -> Iterator[np.ndarray]:
-    """The images of a folder, BGR as OpenCV reads them."""
-    where = _where(clip_id, folder)
+def image_names(folder: Path, where: str) -> list[str]:
+    """The image files of a folder in natural order; hidden ones are none (macOS writes `._x.png` beside `x.png`)."""
     if not folder.is_dir():
         raise ClipError("no such frame folder", where=where, remedy="unpack it, or drop the clip")
-    names = natural_order([file.name for file in folder.iterdir() if file.suffix.lower() in IMAGES])
+    files = (file.name for file in folder.iterdir() if file.suffix.lower() in IMAGES)
+    names = natural_order([name for name in files if not name.startswith(".")])
     if not names:
-        raise ClipError("no images in the folder", where=where, remedy=f"needs one of {sorted(IMAGES)}")
-    for name in names:
-        image = cv2.imread(str(folder / name), cv2.IMREAD_COLOR)
-        if image is None:
-            raise ClipError(f"image {name} cannot be read", where=where, remedy="copy or unpack it again")
-        yield image
+        raise ClipError("no images in the folder", where=where, remedy=f"needs one of {', '.join(sorted(IMAGES))}")
+    return names
 
 
-def _to_rgb(image: np.ndarray) -> np.ndarray:
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-
-
-def _stack(frames: list[np.ndarray], where: str) -> np.ndarray:
-    _check_one_size({frame.shape for frame in frames}, where)
-    return np.stack(frames)
-
-
-def _check_one_size(shapes: set[tuple[int, ...]], where: str) -> None:
+def check_one_size(shapes: set[tuple[int, ...]], where: str) -> None:
+    """Raise ClipError unless all frames of a clip have one size."""
     if len(shapes) > 1:
         sizes = ", ".join(f"{width}x{height}" for height, width, _ in sorted(shapes))
         raise ClipError(f"frames of different sizes ({sizes})", where=where, remedy="one size for all frames of a clip")
 
 
-def _where(clip_id: str, path: str | Path) -> str:
-    return f"clip {clip_id} ({path})" if clip_id else str(path)
+def _part(timeline: Timeline, segment: Segment | None, where: str) -> tuple[int, int]:
+    if segment is None:
+        return 0, len(timeline)
+    try:
+        return timeline.part(segment)
+    except ValueError as error:
+        raise ClipError(str(error), where=where, remedy="correct its start and end") from error
 
 
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)
+def _at_own_rate(timeline: Timeline, fps: float | None) -> Timeline:
+    return timeline if fps is None else Timeline.constant(len(timeline), fps)

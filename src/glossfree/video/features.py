@@ -25,7 +25,8 @@ from glossfree.corpora.manifest import PackedClip, write_atomic
 from glossfree.errors import ClipError, CorpusError, name_some
 from glossfree.video.dataset import Encode, FeatureClips, OnBadClip
 from glossfree.video.journal import read_journal
-from glossfree.video.sampling import sample_frames, sampled_length
+from glossfree.video.sampling import Sampling
+from glossfree.video.timeline import Timeline
 
 FEATURES, ABOUT, ROWS, NOT_READ = "features", "features.json", "rows", "not_read"
 
@@ -171,23 +172,20 @@ class StoredFeatures(FeatureClips):
         store: FeatureStore,
         clips: Sequence[PackedClip],
         *,
-        stride: int,
-        max_frames: int,
+        sampling: Sampling,
         encode: Encode | None = None,
         gloss_targets: Mapping[str, np.ndarray] | None = None,
         on_bad_clip: OnBadClip = "stop",
     ) -> None:
         may_skip = on_bad_clip == "skip"
         missing = [clip.id for clip in clips if may_skip and not store.path(clip).is_file()]
-        self.store, self.folder = store, store.corpus
-        self.stride, self.max_frames = stride, max_frames
+        self.store, self.folder, self.sampling = store, store.corpus, sampling
         super().__init__(clips, missing, level="backbone_features", encode=encode, gloss_targets=gloss_targets)
 
     def rows(self, clip: PackedClip) -> Tensor:
         """The features (T, W) of a clip's sampled frames. Raises ClipError as `FeatureStore.read`."""
-        indices = sample_frames(clip.num_frames, stride=self.stride, max_frames=self.max_frames)
-        return self.store.read(clip, indices)
+        return self.store.read(clip, self.sampling.indices(Timeline.of(clip)))
 
     def num_rows(self, clip: PackedClip) -> int:
         """T of a clip; no file is opened."""
-        return sampled_length(clip.num_frames, self.stride, self.max_frames)
+        return self.sampling.length(Timeline.of(clip))

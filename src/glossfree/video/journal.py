@@ -15,6 +15,7 @@ from pathlib import Path
 
 from glossfree.corpora.manifest import Clip, FrameFolder, VideoFile, write_atomic
 from glossfree.errors import GlossfreeError
+from glossfree.video.fit import Fit
 from glossfree.video.pack import SETTINGS
 
 JOURNAL = "packed.jsonl"
@@ -22,7 +23,7 @@ JOURNAL = "packed.jsonl"
 
 @dataclass(frozen=True)
 class Record:
-    """A line of the journal: one packed file, and what it was made from."""
+    """A line of the journal: one packed file, and what it was made from; `aspect`, `times` as in `PackedClip`."""
 
     id: str
     file: str
@@ -30,6 +31,8 @@ class Record:
     num_frames: int
     fps: float
     num_bytes: int
+    aspect: float = 0.0
+    times: tuple[float, ...] = ()
 
 
 def read_journal(out: Path) -> dict[str, Record]:
@@ -38,15 +41,18 @@ def read_journal(out: Path) -> dict[str, Record]:
     records: dict[str, Record] = {}
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else ():
         try:
-            record = Record(**json.loads(line))
-        except (ValueError, TypeError):
+            values = json.loads(line)
+            record = Record(**{**values, "times": tuple(values.get("times", ()))})
+        except (ValueError, TypeError, AttributeError):
             continue
         records[record.id] = record
     return records
 
 
-def fingerprint(clip: Clip, frame_size: int) -> str:
+def fingerprint(clip: Clip, frame_size: int, fit: Fit = "stretch", fps: float = 0.0) -> str:
     """What a packed file depends on, as a hash: the source's identity, the rate, the size, how packing is done.
+
+    `fps`: the rate that it is resampled to, 0 for its own.
 
     A video file is known by path, size and time of change; a frame folder by path, time of change and number of files;
     a drawing by its `repr`. Empty where the source cannot be looked at: such a clip is never taken as packed.
@@ -63,7 +69,10 @@ def fingerprint(clip: Clip, frame_size: int) -> str:
             identity = [type(source).__qualname__, repr(source)]
     except OSError:
         return ""
-    return hashlib.sha256(json.dumps([SETTINGS, frame_size, clip.fps, identity]).encode()).hexdigest()[:32]
+    segment = getattr(source, "segment", None)
+    unusual = [] if (fit, fps, segment) == ("stretch", 0, None) else [fit, fps, str(segment)]
+    made_of = [SETTINGS, frame_size, clip.fps, identity, *unusual]
+    return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:32]
 
 
 @contextmanager

@@ -13,8 +13,10 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from glossfree.errors import ClipError, CorpusError
 
 SUFFIX = ".mp4"
 KEY_INTERVAL = 12
+TICK = Fraction(1, 90_000)  # seconds: to this the times of a varying rate are rounded
 QUALITY = 16  # x264's constant rate factor: brightness within 40 dB of the source even under camera noise
 OPTIONS = {
     "crf": str(QUALITY),
@@ -39,22 +42,25 @@ OPTIONS = {
 SETTINGS = f"h264-420-crf{QUALITY}-g{KEY_INTERVAL}"
 
 
-def write_clip(path: str | Path, frames: np.ndarray, fps: float) -> None:
-    """Write frames (T, H, W, 3) uint8 RGB at `fps` frames per second, the whole file or nothing.
+def write_clip(
+    path: str | Path, frames: Iterable[np.ndarray], fps: float, times: Sequence[float] | np.ndarray | None = None
+) -> None:
+    """Write frames (H, W, 3) uint8 RGB, one by one as they come, at `fps` frames per second: the whole file or nothing.
 
-    Raises ValueError on another shape or type, CorpusError if the file cannot be written.
+    `times`: seconds at which each is shown, where the rate varies. Raises ValueError on another shape or type or
+    without a frame, CorpusError if the file cannot be written, and whatever `frames` raises.
     """
     path = Path(path)
-    data = encode(frames, fps)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            temporary.write_bytes(data)
+            _encode_into(str(temporary), frames, fps, OPTIONS, times)
             temporary.replace(path)
         finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+    except (OSError, av.FFmpegError) as error:
         raise CorpusError(
             f"cannot be written ({error.strerror})", where=path, remedy="check space and rights, then run it again"
         ) from error
@@ -62,22 +68,41 @@ def write_clip(path: str | Path, frames: np.ndarray, fps: float) -> None:
 
 def encode(frames: np.ndarray, fps: float, *, options: dict[str, str] | None = None) -> bytes:
     """Frames (T, H, W, 3) uint8 RGB -> the bytes of a video file; `options` are x264's. Raises ValueError."""
-    if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8 or not frames.size:
-        raise ValueError(f"(T,H,W,3) uint8 frames expected, got {frames.shape} {frames.dtype}")
-    height, width = frames.shape[1:3]
-    even = np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     buffer = io.BytesIO()
-    with av.open(buffer, "w", format="mp4") as container:
+    _encode_into(buffer, frames, fps, options or OPTIONS)
+    return buffer.getvalue()
+
+
+def _encode_into(
+    target: io.BytesIO | str,
+    frames: Iterable[np.ndarray],
+    fps: float,
+    options: dict[str, str],
+    times: Sequence[float] | np.ndarray | None = None,
+) -> None:
+    """Frames, as they come, into a buffer or a file."""
+    arriving = iter(frames)
+    first = next(arriving, np.empty(0))
+    if first.ndim != 3 or first.shape[2] != 3 or first.dtype != np.uint8:
+        raise ValueError(f"(H,W,3) uint8 frames expected, got {first.shape} {first.dtype}")
+    height, width = first.shape[:2]
+    with av.open(target, "w", format="mp4") as container:
         rate = Fraction(fps).limit_denominator(1001)
-        stream = container.add_stream("libx264", rate=rate, options=options or OPTIONS)
-        stream.width, stream.height, stream.pix_fmt = even.shape[2], even.shape[1], "yuv420p"
+        stream = container.add_stream("libx264", rate=rate, options=options)
+        stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
         stream.codec_context.thread_count = 1
         stream.codec_context.colorspace = Colorspace.ITU601  # what read_clip undoes; players would guess by the size
+        if times is not None:
+            stream.time_base = stream.codec_context.time_base = TICK
         container.metadata["comment"] = f"size={width}x{height}"
-        for frame in even:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        for number, frame in enumerate(chain([first], arriving)):
+            if height % 2 or width % 2:
+                frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+            if times is not None:
+                picture.pts, picture.time_base = round(times[number] / TICK), TICK
+            container.mux(stream.encode(picture))
         container.mux(stream.encode())
-    return buffer.getvalue()
 
 
 def packed_size(path: str | Path) -> tuple[int, int] | None:

@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
@@ -23,12 +23,16 @@ from typing import Any
 from urllib.parse import quote
 
 import cv2
+import numpy as np
 
-from glossfree.corpora.manifest import FORMAT, MANIFEST, Clip, Manifest, PackedClip
+from glossfree.corpora.manifest import FORMAT, MANIFEST, Clip, Manifest, PackedClip, SignSpan
 from glossfree.errors import ClipError, CorpusError, GlossfreeError
-from glossfree.video.decode import frames_of
+from glossfree.video.decode import open_clip
+from glossfree.video.fit import Fit, fit_frame
 from glossfree.video.journal import Record, appending, fingerprint, read_journal
 from glossfree.video.pack import SETTINGS, SUFFIX, write_clip
+from glossfree.video.profile import profile_of
+from glossfree.video.timeline import Timeline
 
 CLIPS = "clips"
 IN_FLIGHT = 4  # clips per worker that wait in the queue
@@ -60,6 +64,8 @@ class Task:
     out: Path
     file: str
     frame_size: int
+    fit: Fit
+    fps: float  # resampled to; 0: the source's own
     fingerprint: str
 
 
@@ -69,6 +75,8 @@ def prepare(
     out: str | Path,
     *,
     frame_size: int = 256,
+    fit: Fit = "stretch",
+    fps: float = 0.0,
     workers: int = 1,
     strict: bool = False,
     language: str = "de",
@@ -77,13 +85,14 @@ def prepare(
 ) -> PrepareResult:
     """Pack every clip into `out` at frame_size x frame_size pixels and write its manifest, in the order of the corpus.
 
+    A frame becomes square as `fit` says. With `fps`, clips are resampled by time to that rate; else each keeps its own.
     `workers` processes; up to 1 means this process. `on_progress(clips done, clips in all, frames packed)`.
     A clip that cannot be read is listed in `failed` and in corpus.json; with `strict` its ClipError is raised.
     Raises CorpusError: no clips, an id twice, not one clip readable; GlossfreeError: `out` cannot be written, a worker
     died. After any of them, as after an interruption, the same call goes on where this one stopped.
     """
     out, started = Path(out), time.perf_counter()
-    tasks = _tasks(list(clips), out, frame_size)
+    tasks = _tasks(list(clips), out, frame_size, fit, fps)
     _clean(out)
     journal = read_journal(out)
     kept = {task.clip.id for task in tasks if _is_packed(task, journal)}
@@ -108,7 +117,8 @@ def prepare(
                 report(done, len(tasks), frames)
     finally:
         _clean(out)
-    manifest = _manifest(corpus, language, tasks, journal, failed, out, frame_size, settings or {})
+    manifest = _manifest(corpus, language, tasks, journal, failed, settings or {})
+    manifest.corpus["profile"] = profile_of(manifest)
     manifest.save()
     return PrepareResult(
         manifest=manifest,
@@ -120,13 +130,15 @@ def prepare(
     )
 
 
-def _tasks(clips: list[Clip], out: Path, frame_size: int) -> list[Task]:
+def _tasks(clips: list[Clip], out: Path, frame_size: int, fit: Fit, fps: float) -> list[Task]:
     if not clips:
         raise CorpusError("no clips to prepare", where=out, remedy="check --root, --limit and the sentence file")
     doubles = [clip_id for clip_id, count in Counter(clip.id for clip in clips).items() if count > 1]
     if doubles:
         raise CorpusError(f"clip id {doubles[0]!r} twice", where=out, remedy="give every clip an id of its own")
-    return [Task(clip, out, _file(clip), frame_size, fingerprint(clip, frame_size)) for clip in clips]
+    return [
+        Task(clip, out, _file(clip), frame_size, fit, fps, fingerprint(clip, frame_size, fit, fps)) for clip in clips
+    ]
 
 
 def _file(clip: Clip) -> str:
@@ -197,14 +209,34 @@ def _pack(task: Task) -> tuple[str, Record | ClipError]:
     """Decode or render one clip and write its file; what is wrong with the clip is a result, a full disk is raised."""
     clip, path = task.clip, task.out / task.file
     try:
-        frames, fps = frames_of(clip, task.frame_size)
+        reader = open_clip(clip, task.frame_size)
+        timeline, indices = reader.timeline, reader.timeline.at_rate(task.fps)
+        if indices is not None:
+            timeline = Timeline.constant(len(indices), task.fps)
+        aspect = 0.0
+
+        def frames() -> Iterator[np.ndarray]:
+            nonlocal aspect
+            for frame in reader.read(range(len(timeline)) if indices is None else indices):
+                aspect = aspect or frame.shape[1] / frame.shape[0]
+                yield fit_frame(frame, task.frame_size, task.fit)
+
+        times = () if timeline.is_constant else tuple(np.round(timeline.times, 6).tolist())
+        write_clip(path, frames(), timeline.fps, times or None)
     except ClipError as error:
         return clip.id, error
     except MemoryError:
         remedy = "cut it into shorter clips, or use fewer workers"
         return clip.id, ClipError("does not fit into memory", where=f"clip {clip.id}", remedy=remedy)
-    write_clip(path, frames, fps)
-    return clip.id, Record(clip.id, task.file, task.fingerprint, len(frames), fps, path.stat().st_size)
+    size = path.stat().st_size
+    record = Record(clip.id, task.file, task.fingerprint, len(timeline), timeline.fps, size, round(aspect, 4), times)
+    return clip.id, record
+
+
+def _spans_at(clip: Clip, fps: float) -> tuple[SignSpan, ...]:
+    """The spans of a clip in frames of the packed one, which may have another rate."""
+    ratio = fps / clip.fps if clip.spans and clip.fps else 1.0
+    return tuple(SignSpan(span.gloss, round(span.start * ratio), round(span.end * ratio)) for span in clip.spans)
 
 
 def _manifest(
@@ -213,24 +245,36 @@ def _manifest(
     tasks: list[Task],
     journal: dict[str, Record],
     failed: dict[str, str],
-    out: Path,
-    frame_size: int,
     settings: dict[str, Any],
 ) -> Manifest:
     """The manifest of everything that is packed. Raises CorpusError if that is nothing."""
-    good = [(task.clip, journal[task.clip.id]) for task in tasks if task.clip.id not in failed]
+    out, good = tasks[0].out, [(task.clip, journal[task.clip.id]) for task in tasks if task.clip.id not in failed]
     if not good:
         first = next(iter(failed.values()))
         raise CorpusError(f"none of {len(tasks)} clips can be read; the first: {first}", where=out)
     packed = tuple(
-        PackedClip(clip.id, clip.split, clip.text, record.file, record.num_frames, record.fps, clip.signer, clip.spans)
+        PackedClip(
+            id=clip.id,
+            split=clip.split,
+            text=clip.text,
+            file=record.file,
+            num_frames=record.num_frames,
+            fps=record.fps,
+            signer=clip.signer,
+            spans=_spans_at(clip, record.fps),
+            aspect=record.aspect,
+            times=record.times,
+        )
         for clip, record in good
     )
+    rates = [clip.fps for clip in packed]
     about = {
         "format": FORMAT,
         "name": corpus,
         "language": language,
-        "frame_size": frame_size,
+        "frame_size": tasks[0].frame_size,
+        "fit": tasks[0].fit,
+        "fps": [min(rates), max(rates)],
         "container": SETTINGS,
         "settings": settings,
         "splits": dict(Counter(clip.split for clip in packed)),

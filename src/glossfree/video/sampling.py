@@ -1,11 +1,40 @@
-"""A clip's length -> which of its frames are used.
+"""A clip's length and rate -> which of its frames are used.
 
-The number of frames depends on the length alone, never on the draw: batches can be planned from the manifest.
+The number of frames depends on the clip alone, never on the draw: batches can be planned from the manifest.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+
+from glossfree.video.timeline import Timeline
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """What of a clip the network sees: `fps` frames per second (0: all frames), of these every `stride`-th, and at most
+    `max_frames`."""
+
+    fps: float = 0.0
+    stride: int = 1
+    max_frames: int = 300
+
+    def length(self, timeline: Timeline) -> int:
+        """How many frames `indices` takes."""
+        at_rate = timeline.at_rate(self.fps)
+        return sampled_length(len(timeline) if at_rate is None else len(at_rate), self.stride, self.max_frames)
+
+    def indices(self, timeline: Timeline, rng: np.random.Generator | None = None) -> np.ndarray:
+        """The frames of a clip that are used, ascending; a clip of a lower rate repeats some. See `sample_frames`."""
+        at_rate = timeline.at_rate(self.fps)
+        count = len(timeline) if at_rate is None else len(at_rate)
+        indices = sample_frames(count, stride=self.stride, max_frames=self.max_frames, rng=rng)
+        return indices if at_rate is None else at_rate[indices]
+
+
+ALL_FRAMES = Sampling()
 
 
 def sampled_length(num_frames: int, stride: int, max_frames: int) -> int:

@@ -14,7 +14,7 @@ from glossfree.video.augment import View
 from glossfree.video.batch import ClipBatch
 from glossfree.video.dataset import ClipDataset, ClipItem, FeatureDataset, clip_rng, collate
 from glossfree.video.pack import read_clip, write_clip
-from glossfree.video.sampling import sample_frames
+from glossfree.video.sampling import Sampling, sample_frames
 
 LENGTHS = (5, 11, 2, 17, 8)
 SIZE, CROP = 30, 23
@@ -51,7 +51,7 @@ def item_of(dataset: ClipDataset | FeatureDataset, index: int) -> ClipItem:
 
 
 def test_without_augmentation_frames_are_the_centre_crop_of_the_sampled_frames(folder: Path, clips: list[PackedClip]):
-    dataset = ClipDataset(folder, clips, VIEW, stride=2, max_frames=7)
+    dataset = ClipDataset(folder, clips, VIEW, sampling=Sampling(stride=2, max_frames=7))
     assert dataset.lengths == [3, 6, 1, 7, 4]
     for index, clip in enumerate(clips):
         item = item_of(dataset, index)
@@ -65,7 +65,7 @@ def test_without_augmentation_frames_are_the_centre_crop_of_the_sampled_frames(f
 
 def test_chance_comes_from_seed_epoch_and_id_only(folder: Path, clips: list[PackedClip]):
     def frames(order: list[PackedClip], seed: int, epoch: int, index: int) -> torch.Tensor:
-        dataset = ClipDataset(folder, order, VIEW, stride=3, augment=True, seed=seed)
+        dataset = ClipDataset(folder, order, VIEW, sampling=Sampling(stride=3), augment=True, seed=seed)
         dataset.set_epoch(epoch)
         return item_of(dataset, index).frames
 
@@ -81,9 +81,9 @@ def test_chance_comes_from_seed_epoch_and_id_only(folder: Path, clips: list[Pack
 
 def test_the_cache_changes_no_pixel(folder: Path, clips: list[PackedClip]):
     everything = sum(LENGTHS) * SIZE * SIZE * 3
-    plain = ClipDataset(folder, clips, VIEW, stride=2, augment=True, seed=3)
+    plain = ClipDataset(folder, clips, VIEW, sampling=Sampling(stride=2), augment=True, seed=3)
     for limit, kept in ((everything, 5), (everything - 1, 4), (16 * SIZE * SIZE * 3, 2), (0, 0)):
-        cached = ClipDataset(folder, clips, VIEW, stride=2, augment=True, seed=3, cache_bytes=limit)
+        cached = ClipDataset(folder, clips, VIEW, sampling=Sampling(stride=2), augment=True, seed=3, cache_bytes=limit)
         assert cached.cache.kept == kept
         for epoch in (0, 1, 2):
             plain.set_epoch(epoch)
@@ -189,7 +189,9 @@ def test_a_clip_without_features_is_left_out_and_counted(clips: list[PackedClip]
 @pytest.mark.parametrize("augment", [True, False])
 def test_frames_cropped_later_are_those_cropped_now(folder: Path, clips: list[PackedClip], augment: bool):
     datasets = [
-        ClipDataset(folder, clips, VIEW, stride=2, augment=augment, seed=3, encode=encode, crop_later=later)
+        ClipDataset(
+            folder, clips, VIEW, sampling=Sampling(stride=2), augment=augment, seed=3, encode=encode, crop_later=later
+        )
         for later in (False, True)
     ]
     now, later = (collate([dataset[index] for index in range(len(clips))]) for dataset in datasets)

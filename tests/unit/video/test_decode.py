@@ -14,7 +14,9 @@ import pytest
 
 from glossfree.corpora.manifest import Clip, FrameFolder, VideoFile
 from glossfree.errors import ClipError
-from glossfree.video.decode import frames_of, natural_order, read_folder, read_video, stretch, video_info
+from glossfree.video.container import probe
+from glossfree.video.decode import frames_of, natural_order, read_folder, read_video
+from glossfree.video.fit import stretch
 
 
 def pattern(num_frames: int = 23, height: int = 36, width: int = 52) -> np.ndarray:
@@ -60,7 +62,7 @@ def test_rate_is_the_files_own(tmp_path: Path) -> None:
 
 
 def test_info_needs_no_decoding(tmp_path: Path) -> None:
-    info = video_info(write_video(tmp_path / "a.mp4", pattern()))
+    info = probe(write_video(tmp_path / "a.mp4", pattern()))
     assert (info.width, info.height, info.num_frames, info.fps) == (52, 36, 23, 25.0)
 
 

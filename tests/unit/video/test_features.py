@@ -12,7 +12,7 @@ from glossfree.corpora.manifest import PackedClip
 from glossfree.errors import ClipError, CorpusError
 from glossfree.video.dataset import ClipItem, collate
 from glossfree.video.features import FeatureStore, StoredFeatures, features_key, stamps
-from glossfree.video.sampling import sample_frames
+from glossfree.video.sampling import Sampling, sample_frames
 
 CLIPS = [PackedClip(f"c{n}", "train", f"satz {n}", f"clips/train/c{n}.mp4", length, 25.0) for n, length in
          enumerate((7, 3, 11))]  # fmt: skip
@@ -51,7 +51,9 @@ def test_what_was_written_comes_back(store: FeatureStore) -> None:
 
 def test_frames_are_sampled_as_those_of_a_video(store: FeatureStore) -> None:
     filled(store)
-    dataset = StoredFeatures(store, CLIPS, stride=2, max_frames=4, encode=lambda text: [len(text), 2])
+    dataset = StoredFeatures(
+        store, CLIPS, sampling=Sampling(stride=2, max_frames=4), encode=lambda text: [len(text), 2]
+    )
     assert dataset.lengths == [4, 2, 4] and len(dataset) == 3 and dataset.bad_clips() == []
     items = [dataset[index] for index in range(3)]
     assert all(isinstance(item, ClipItem) for item in items)
@@ -98,7 +100,7 @@ def test_a_clip_that_could_not_be_read_is_left_out_only_where_that_is_asked_for(
     with pytest.raises(CorpusError, match=told):
         store.check(CLIPS)
     store.check(CLIPS, "skip")
-    dataset = StoredFeatures(store, CLIPS, stride=1, max_frames=9, on_bad_clip="skip")
+    dataset = StoredFeatures(store, CLIPS, sampling=Sampling(stride=1, max_frames=9), on_bad_clip="skip")
     assert (dataset.lengths, dataset.bad_clips()) == ([7, 9], ["c1"])
     assert [dataset[index].id for index in range(len(dataset))] == ["c0", "c2"]
     (store.corpus / "clips/train").mkdir(parents=True)

@@ -16,6 +16,7 @@ from glossfree.video.batch import ClipBatch
 from glossfree.video.dataset import ClipDataset, FeatureDataset
 from glossfree.video.pack import write_clip
 from glossfree.video.sampler import ClipSampler, dead_workers_explained, make_loader
+from glossfree.video.sampling import Sampling
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,14 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[PackedC
 
 def epochs(folder: Path, clips: list[PackedClip], num_workers: int, **options: int) -> list[list[ClipBatch]]:
     dataset = ClipDataset(
-        folder, clips, View(25, 19, 1.0), stride=2, augment=True, seed=5, encode=lambda text: [len(text), 2], **options
+        folder,
+        clips,
+        View(25, 19, 1.0),
+        sampling=Sampling(stride=2),
+        augment=True,
+        seed=5,
+        encode=lambda text: [len(text), 2],
+        **options,
     )
     sampler = ClipSampler(dataset.lengths, batch_size=4, shuffle=True, seed=5)
     loader = make_loader(dataset, sampler, num_workers=num_workers, seed=5)

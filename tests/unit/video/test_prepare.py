@@ -184,7 +184,7 @@ def test_what_cannot_work_is_said_before_anything_is_written(tmp_path: Path) -> 
 def test_a_full_disk_ends_the_run_and_is_not_blamed_on_the_clip(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(path: Path, frames: np.ndarray, fps: float) -> None:
+    def full(path: Path, *arguments: object) -> None:
         raise GlossfreeError("cannot be written (No space left on device)", where=path)
 
     monkeypatch.setattr(module, "write_clip", full)

@@ -1,0 +1,107 @@
+"""When the frames of a clip are shown, and which of them make a segment of it, or the same clip at another rate.
+
+T frames; times in seconds. A video's frames carry their own times: phones and screen recorders vary the rate, cameras
+state a wrong one, cuts out of a recording begin at any time. Nothing here reads a file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from glossfree.corpora.manifest import PackedClip, Segment
+
+SAME_RATE = 0.02  # rates that differ by no more are one rate: 29.97 and 30 are, 24 and 25 are not
+FEWEST = 3  # frames of a clip that can be signing: they make two segments
+JITTER = 1.5  # frames by which a frame may lie off the even beat of a clip whose rate counts as constant
+TICK = 1e-3  # seconds: Matroska and WebM round times to it
+BEYOND = 0.25  # seconds by which a segment may end after its video: annotations are rounded
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """`times` (T,) float64: when each frame appears, ascending from 0; `seconds`: when the last one is gone."""
+
+    times: np.ndarray
+    seconds: float
+
+    @classmethod
+    def constant(cls, num_frames: int, fps: float) -> Timeline:
+        """T frames at one rate."""
+        return cls(np.arange(num_frames) / fps, num_frames / fps)
+
+    @classmethod
+    def of(cls, clip: PackedClip) -> Timeline:
+        """When the frames of a packed clip are shown."""
+        if not clip.times:
+            return cls.constant(clip.num_frames, clip.fps)
+        return cls(np.asarray(clip.times), clip.num_frames / clip.fps)
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    @property
+    def fps(self) -> float:
+        """Frames per second, on average."""
+        return round(len(self) / self.seconds, 6)
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether no frame lies more than JITTER frames off the beat of the average rate."""
+        beat = np.linspace(0, self.times[-1], len(self))
+        return bool(np.abs(self.times - beat).max() * self.fps <= JITTER)
+
+    def at_rate(self, fps: float) -> np.ndarray | None:
+        """Frames (int64, ascending, with repeats) of the same clip at `fps`: the one nearest to each beat n / fps.
+
+        None where the clip has this rate already. Half-way between two frames the earlier one is taken.
+        """
+        if not fps or (self.is_constant and abs(self.fps / fps - 1) <= SAME_RATE):
+            return None
+        beats = np.arange(max(1, round(self.seconds * fps))) / fps
+        later = np.clip(np.searchsorted(self.times, beats), 1, max(1, len(self) - 1))
+        if len(self) == 1:
+            return np.zeros(len(beats), dtype=np.int64)
+        closer = beats - self.times[later - 1] <= self.times[later] - beats + 1e-9
+        return np.where(closer, later - 1, later).astype(np.int64)
+
+    def part(self, segment: Segment) -> tuple[int, int]:
+        """The frames [first, last) that a segment shows. Raises ValueError: it lies beyond the end, holds no frame."""
+        if segment.unit == "frames":
+            first, last = round(segment.start), len(self) if segment.end is None else round(segment.end)
+            has, beyond = f"{len(self)} frames", last > len(self) + BEYOND * self.fps
+        else:
+            end = self.seconds if segment.end is None else segment.end
+            first, last = (int(edge) for edge in np.searchsorted(self.times, [segment.start - TICK, end - TICK]))
+            has, beyond = f"{self.seconds:.2f} s", end > self.seconds + max(BEYOND, 1 / self.fps)
+        if first >= len(self) or beyond:
+            raise ValueError(f"the segment {segment} reaches beyond the end of the video, which has {has}")
+        last = min(last, len(self))
+        if first < 0 or last <= first:
+            raise ValueError(f"no frame in the segment {segment}")
+        return first, last
+
+    def cut(self, first: int, last: int) -> Timeline:
+        """The frames [first, last) as a clip of their own, which begins at 0."""
+        end = self.times[last] if last < len(self) else self.seconds
+        return Timeline(self.times[first:last] - self.times[first], float(end - self.times[first]))
+
+
+def timeline_of_stamps(stamps: np.ndarray, stated_fps: float) -> Timeline:
+    """Times of frames as a file holds them (T,), ascending from anywhere, and the rate that it states -> Timeline.
+
+    The stated rate counts only where the times bear it out: then they are even, and the rounding of the file is gone.
+    Where the rate varies, the last frame is shown as long as the one before it.
+    """
+    times = stamps - stamps[0]
+    if len(times) == 1:
+        return Timeline.constant(1, stated_fps)
+    measured = (len(times) - 1) / times[-1]
+    beat = np.arange(len(times)) / stated_fps
+    if np.abs(times - beat).max() <= max(TICK, 0.25 / stated_fps):
+        return Timeline.constant(len(times), stated_fps)
+    even = Timeline(times, len(times) / measured)
+    if even.is_constant:
+        return even
+    return Timeline(times, float(2 * times[-1] - times[-2]))
