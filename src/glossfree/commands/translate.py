@@ -33,8 +33,9 @@ def translate(
     """A Translation for each clip, or for each segment of it, in order; a Failure for one that cannot be read.
 
     A folder that holds videos stands for them. `segment`: only this part of the one clip; `segments`: a file of
-    captions or annotations (`tier` of it) or a table, whose segments are translated one by one; `window`: seconds of the
-    pieces that each clip is cut into. Raises GlossfreeError, before the model is loaded, where these do not go together.
+    captions or annotations (`tier` of it) or a table, whose segments are translated one by one; `window`: seconds of
+    the pieces that each clip is cut into. Raises GlossfreeError, before the model is loaded, where these do not go
+    together.
     """
     videos = list(expanded(clips))
     requests = _requests(videos, segment, segments, tier, window)
@@ -42,7 +43,7 @@ def translate(
 
 
 def expanded(clips: Sequence[Path]) -> Iterator[Path]:
-    """Files and folders -> files and folders of images: videos in place of a folder that holds them, naturally ordered."""
+    """Paths as given -> files, and folders of images: a folder that holds videos becomes these, in natural order."""
     for path in clips:
         try:
             names = [file.name for file in path.iterdir()] if path.is_dir() else []

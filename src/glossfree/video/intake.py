@@ -55,7 +55,7 @@ class ModelClip:
 
 @dataclass(frozen=True)
 class Look:
-    """What a first pass over small frames shows: the frames [first, last) that are worth reading; crop; width / height."""
+    """What a first pass over small frames shows: the frames [first, last) that are kept; crop; width / height."""
 
     first: int
     last: int
@@ -65,7 +65,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Intake:
-    """How clips reach a model: what it sees of space and time, and the `profile` of what it was trained on ({}: unknown).
+    """How clips reach a model: what it sees of space and time, and the `profile` of its training clips ({}: unknown).
 
     `view` and `sampling` are the recipe's. Nothing is augmented.
     """

@@ -7,6 +7,7 @@ elsewhere can be compared with them, and brought to what the model knows. Plain 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import cv2
@@ -73,7 +74,7 @@ def rest(frames: np.ndarray, timeline: Timeline) -> tuple[float, float]:
     """
     if len(frames) < 4:
         return 0.0, 0.0
-    changes = np.array([np.percentile(np.abs(b - a), 99) for a, b in zip(frames[:-1], frames[1:], strict=True)])
+    changes = np.array([np.percentile(np.abs(b - a), 99) for a, b in pairwise(frames)])
     low, high = np.percentile(changes, [5, 75])
     moving = np.flatnonzero(changes > low + MOVES * (high - low))
     if not len(moving):

@@ -1,0 +1,108 @@
+"""Time: frames at another rate, segments, and rates as files really state them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from glossfree.corpora.manifest import PackedClip, Segment
+from glossfree.video.sampling import Sampling
+from glossfree.video.timeline import Timeline, timeline_of_stamps
+
+PHONE = Timeline(np.concatenate([np.arange(30) / 30, 1 + np.arange(20) / 5]), 5.0)  # 30/s for 1 s, then 5/s for 4 s
+
+
+@pytest.mark.parametrize("fps", [12.0, 24.0, 29.97, 59.94, 7.5])
+def test_resampling_shows_the_frame_nearest_to_each_beat(fps: float) -> None:
+    timeline = Timeline.constant(41, fps)
+    indices = timeline.at_rate(8.0)
+    assert indices is not None and len(indices) == round(41 / fps * 8)
+    for beat, index in enumerate(indices):
+        distances = np.abs(timeline.times - beat / 8)
+        assert distances[index] <= distances.min() + 1e-9
+
+
+def test_the_same_rate_changes_nothing() -> None:
+    assert Timeline.constant(41, 30.0).at_rate(29.97) is None
+    assert Timeline.constant(41, 24.0).at_rate(0.0) is None
+    assert Timeline.constant(41, 24.0).at_rate(25.0) is not None
+
+
+def test_frames_of_a_varying_rate_are_taken_at_their_own_times() -> None:
+    assert (PHONE.fps, PHONE.is_constant) == (10.0, False)
+    indices = PHONE.at_rate(10.0)
+    assert indices is not None and len(indices) == 50
+    assert indices[:11].tolist() == [0, 3, 6, 9, 12, 15, 18, 21, 24, 27, 30]
+    assert indices[10:16].tolist() == [30, 30, 31, 31, 32, 32]
+
+
+def test_one_lost_frame_in_a_long_clip_is_no_varying_rate() -> None:
+    times = np.delete(np.arange(120) / 25, 60)
+    assert Timeline(times, 120 / 25).is_constant
+
+
+def test_a_single_frame_can_be_repeated() -> None:
+    indices = Timeline.constant(1, 2.0).at_rate(8.0)
+    assert indices is not None and indices.tolist() == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("segment", "expected"),
+    [
+        (Segment(1.0, 2.0), (25, 50)),
+        (Segment(0.0, None), (0, 75)),
+        (Segment(2.98, 3.2), (75, 75)),
+        (Segment(1.001, 1.0405), (25, 26)),
+        (Segment(10, 13, "frames"), (10, 13)),
+        (Segment(70, None, "frames"), (70, 75)),
+        (Segment(70, 78, "frames"), (70, 75)),
+    ],
+)
+def test_a_segment_holds_the_frames_shown_in_it(segment: Segment, expected: tuple[int, int]) -> None:
+    timeline = Timeline.constant(75, 25.0)
+    if expected[0] == expected[1]:
+        with pytest.raises(ValueError, match="segment"):
+            timeline.part(segment)
+    else:
+        assert timeline.part(segment) == expected
+
+
+@pytest.mark.parametrize(
+    "segment", [Segment(3.5, 4), Segment(2, 9), Segment(80, 81, "frames"), Segment(60, 99, "frames")]
+)
+def test_what_lies_beyond_the_end_is_named(segment: Segment) -> None:
+    with pytest.raises(ValueError, match="beyond the end"):
+        Timeline.constant(75, 25.0).part(segment)
+
+
+def test_a_cut_begins_at_its_own_zero() -> None:
+    part = PHONE.cut(28, 34)
+    assert part.times.round(3).tolist() == [0.0, 0.033, 0.067, 0.267, 0.467, 0.667]
+    assert part.seconds == pytest.approx(2 / 30 + 4 / 5)
+    assert PHONE.cut(40, 50).seconds == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("true", [24.0, 25.0, 30000 / 1001, 50.0])
+@pytest.mark.parametrize("stated", [25.0, 1000.0, 8.0])
+def test_a_wrong_claim_of_rate_does_not_count(true: float, stated: float) -> None:
+    """Times as Matroska has them, whole milliseconds, from 5 s on."""
+    timeline = timeline_of_stamps(5 + np.round(np.arange(60) / true * 1000) / 1000, stated)
+    assert timeline.fps == pytest.approx(true, rel=1e-3)
+    assert timeline.is_constant and timeline.times[0] == 0
+
+
+def test_a_right_claim_is_taken_exactly() -> None:
+    timeline = timeline_of_stamps(np.round(np.arange(60) * 1001 / 30) / 1000, 30000 / 1001)
+    assert timeline.fps == round(30000 / 1001, 6)
+    assert np.array_equal(timeline.times, np.arange(60) / (30000 / 1001))
+
+
+def test_sampling_counts_after_resampling() -> None:
+    clip = PackedClip("a", "train", "x", "a.mp4", 48, 24.0)
+    sampling = Sampling(fps=8.0, stride=3, max_frames=5)
+    indices = sampling.indices(Timeline.of(clip))
+    assert sampling.length(Timeline.of(clip)) == len(indices) == 5
+    assert Sampling(8.0).indices(Timeline.of(clip)).tolist() == list(range(0, 48, 3))
+    varying = PackedClip("b", "train", "x", "b.mp4", 50, 10.0, times=tuple(PHONE.times))
+    assert Sampling(10.0).length(Timeline.of(varying)) == 50
+    assert Sampling(10.0).indices(Timeline.of(varying))[3] == 9
