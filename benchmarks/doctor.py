@@ -67,7 +67,9 @@ def check(root: Path, rows: int) -> Finished:
     return done
 
 
-def run(rows: int = ROWS, videos: int = NUM_VIDEOS, frames: int = FRAMES, size: tuple[int, int] = (WIDTH, HEIGHT)) -> str:
+def run(
+    rows: int = ROWS, videos: int = NUM_VIDEOS, frames: int = FRAMES, size: tuple[int, int] = (WIDTH, HEIGHT)
+) -> str:
     """All three -> a table in Markdown."""
     lines = []
     with tempfile.TemporaryDirectory() as name:

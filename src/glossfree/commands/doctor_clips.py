@@ -17,9 +17,8 @@ from glossfree.errors import name_some
 from glossfree.progress import duration
 from glossfree.text.tagging import split_words
 from glossfree.video.container import FPS
-from glossfree.video.timeline import BEYOND, SAME_RATE
+from glossfree.video.timeline import BEYOND, FEWEST, SAME_RATE
 
-FEWEST_FRAMES = 3
 LONGEST = 30.0  # seconds of one sentence; PHOENIX14T's longest clip is 19 s
 FASTEST, SLOWEST = 8.0, 0.2  # words a second: beyond them the sentence hardly belongs to the clip
 SAME_ASPECT = 0.1  # aspects that differ by no more are one aspect
@@ -89,7 +88,7 @@ UNREADABLE = Fault("unreadable", "files", 90, "cannot be read", "copy or downloa
 BEHIND = Fault("behind", "segments", 80, "begin behind the end of their video", "correct start, end or the video")
 BEYOND_END = Fault("beyond", "segments", 70, "end behind the end of their video", "correct the end, or the video")
 EMPTY = Fault("empty", "sentences", 65, "have an empty sentence", "write the sentence, or drop the row")
-SHORT = Fault("short", "lengths", 60, f"have fewer than {FEWEST_FRAMES} frames", "check start and end, or drop them")
+SHORT = Fault("short", "lengths", 60, f"have fewer than {FEWEST} frames", "check start and end, or drop them")
 FAST = Fault("fast", "sentences", 40, f"have more than {FASTEST:g} words a second", "does the sentence belong there?")
 SLOW = Fault("slow", "sentences", 35, f"have under {SLOWEST} words a second", "does the sentence belong there?")
 LONG = Fault(
@@ -144,7 +143,7 @@ def _length_complaints(clip: ClipFacts) -> Iterator[Complaint]:
         detail = f"ends at {clip.end:.1f} s of a video of {clip.video_seconds:.1f} s"
         yield Complaint(BEYOND_END, detail, 1 - clip.video_seconds / clip.end)
     frames = round(clip.seconds * clip.fps)
-    if clip.end and clip.fps and frames < FEWEST_FRAMES:
+    if clip.end and clip.fps and frames < FEWEST:
         yield Complaint(SHORT, f"{frames} frame{'' if frames == 1 else 's'}")
     elif clip.seconds > LONGEST:
         yield Complaint(LONG, f"{clip.seconds:.0f} s long", 1 - LONGEST / clip.seconds)
@@ -154,7 +153,8 @@ def _text_complaints(clip: ClipFacts) -> Iterator[Complaint]:
     if not clip.text.strip():
         yield Complaint(EMPTY, "empty sentence")
     elif clip.seconds and not clip.error:
-        rate, detail = clip.words / clip.seconds, f"{clip.words} words in {clip.seconds:.1f} s"
+        rate, noun = clip.words / clip.seconds, "word" if clip.words == 1 else "words"
+        detail = f"{clip.words} {noun} in {clip.seconds:.1f} s"
         if rate > FASTEST:
             yield Complaint(FAST, detail, 1 - FASTEST / rate)
         elif rate < SLOWEST:
@@ -171,33 +171,36 @@ def worst_clips(clips: Sequence[ClipFacts], odd: Sequence[Sequence[Complaint]], 
     )
 
 
-def fault_findings(ids: dict[str, list[str]], num_clips: int) -> Iterator[Finding]:
-    """{name of a fault: ids of its clips} -> a warning each; a problem if not one clip can be read."""
+def fault_findings(ids: dict[str, list[str]], num_clips: int, *, names_missing: bool = False) -> Iterator[Finding]:
+    """{name of a fault: ids of its clips} -> a warning each; a problem if not one clip can be read.
+
+    `names_missing`: some missing files are no finding, since others name them; all missing still is one.
+    """
     unreadable = len(ids.get(MISSING.name, [])) + len(ids.get(UNREADABLE.name, []))
     for fault in FAULTS:
         culprits = ids.get(fault.name, [])
-        if culprits:
-            is_all = fault in (MISSING, UNREADABLE) and unreadable == num_clips
+        is_all = fault in (MISSING, UNREADABLE) and unreadable == num_clips
+        if culprits and (is_all or not (names_missing and fault is MISSING)):
             text = f"{len(culprits):,} of {num_clips:,} clips {fault.clips}: {name_some(culprits, limit=NAMED)}"
             yield Finding(fault.topic, "problem" if is_all else "warning", text, fault.remedy)
 
 
 def rate_finding(rates: dict[float, int], remedy: str) -> Finding | None:
-    """{frames per second: clips} -> how the rates are distributed; several are a problem: `prepare` refuses to mix."""
+    """{frames per second: clips} -> how the rates are distributed; several are a warning, and `remedy` goes with it."""
     if not rates:
         return None
     if len(rates) == 1:
         return Finding("frame rate", "ok", f"{next(iter(rates)):g} frames/s in all clips")
-    text = ", ".join(f"{count:,} clips at {fps:g}/s" for fps, count in list(rates.items())[:NAMED])
+    text = ", ".join(f"{_counted(count)} at {fps:g}/s" for fps, count in list(rates.items())[:NAMED])
     more = f" and {len(rates) - NAMED} more rates" if len(rates) > NAMED else ""
-    return Finding("frame rate", "problem", f"mixed: {text}{more}", remedy)
+    return Finding("frame rate", "warning", f"mixed: {text}{more}", remedy)
 
 
 def aspect_finding(aspects: dict[float, int], fit: str = "stretch") -> Finding | None:
     """{width / height: clips} -> how the shapes are distributed, and what making them square does to them."""
     if not aspects:
         return None
-    shown = ", ".join(f"{count:,} clips {_shape(aspect)}" for aspect, count in list(aspects.items())[:NAMED])
+    shown = ", ".join(f"{_counted(count)} {_shape(aspect)}" for aspect, count in list(aspects.items())[:NAMED])
     more = f" and {len(aspects) - NAMED} more" if len(aspects) > NAMED else ""
     if len(aspects) == 1 or fit != "stretch":
         return Finding("aspect", "ok", f"{shown}{more}")
@@ -221,8 +224,12 @@ def length_finding(seconds: Sequence[float]) -> Finding | None:
         return Finding("lengths", "warning", "no file says how long it is") if seconds else None
     text = f"{min(known):.1f} s shortest, {median(known):.1f} s median, {max(known):.1f} s longest"
     unknown = len(seconds) - len(known)
-    rest = f"; {unknown:,} clips do not say" if unknown else ""
+    rest = f"; unknown of {_counted(unknown)}" if unknown else ""
     return Finding("lengths", "ok", f"{text}, {duration(sum(known))} in all{rest}")
+
+
+def _counted(count: int) -> str:
+    return f"{count:,} clip{'' if count == 1 else 's'}"
 
 
 def figures_of(clips: Sequence[ClipFacts], rates: dict[float, int], aspects: dict[float, int]) -> dict[str, Any]:

@@ -7,7 +7,6 @@ manifest.
 from __future__ import annotations
 
 import os
-import unicodedata
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -15,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from glossfree.commands.doctor_clips import (
-    NAMED,
     SAME_ASPECT,
     ClipFacts,
     aspect_finding,
@@ -31,9 +29,10 @@ from glossfree.commands.findings import Diagnosis, Finding
 from glossfree.commands.inspect import inspect
 from glossfree.corpora import folder, phoenix14t
 from glossfree.corpora.checks import overlap_warning
+from glossfree.corpora.files import is_companion
 from glossfree.corpora.manifest import MANIFEST, SPLITS, Clip, FrameFolder, Manifest, PackedClip, VideoFile
 from glossfree.corpora.registry import find_corpus
-from glossfree.errors import ClipError, CorpusError, name_some
+from glossfree.errors import ClipError, CorpusError
 from glossfree.progress import Console
 from glossfree.video.container import FPS, VideoInfo, probe
 from glossfree.video.decode import image_names
@@ -41,7 +40,6 @@ from glossfree.video.timeline import SAME_RATE
 
 THREADS = 8  # reading headers is mostly waiting for the disk
 Header = VideoInfo | ClipError
-COMPANIONS = {".DS_Store", "Thumbs.db", "desktop.ini"}  # and whatever begins with ._
 
 
 def diagnose_corpus(path: Path, corpus: str | None, console: Console) -> Diagnosis:
@@ -58,6 +56,9 @@ def diagnose_corpus(path: Path, corpus: str | None, console: Console) -> Diagnos
     if not chosen.needs_root:
         raise CorpusError("is built in: there is nothing to check", where=chosen.name, remedy="prepare it")
     subject = f"{path} ({chosen.name})"
+    if path.is_file() and chosen.name == "folder" and path.name.lower() not in folder.SENTENCES:
+        remedy = f"call it {' or '.join(folder.SENTENCES)}: prepare looks for these names"
+        raise CorpusError("is no sentence file of a corpus", where=path, remedy=remedy)
     try:
         notes = chosen.check(root) if chosen.check else []
         clips = [clip for split in SPLITS for clip in chosen.clips(root, split)]
@@ -69,7 +70,8 @@ def diagnose_corpus(path: Path, corpus: str | None, console: Console) -> Diagnos
     headers = read_headers(clips, console)
     facts = [_facts(clip, headers, root) for clip in clips]
     remedy = f"glossfree prepare {chosen.name} --root {root} --out OUT --fps {{fps}} resamples all clips by time"
-    diagnosis = _diagnosis(subject, facts, notes, remedy, {"corpus": chosen.name, "files": len(headers)})
+    about = {"corpus": chosen.name, "files": len(headers)}
+    diagnosis = _diagnosis(subject, facts, notes, remedy, about, names_missing=chosen.check is not None)
     if chosen.name != "folder":
         return diagnosis
     return replace(diagnosis, findings=(*diagnosis.findings, *_companion_findings(root)))
@@ -77,7 +79,7 @@ def diagnose_corpus(path: Path, corpus: str | None, console: Console) -> Diagnos
 
 def guess_corpus(root: Path) -> str:
     """ROOT -> the name of the corpus that has this layout. Raises CorpusError if none has."""
-    if any((root / name).is_file() for name in folder.SENTENCES):
+    if any(path.stem.lower() == "sentences" and path.is_file() for path in root.iterdir()):
         return "folder"
     if any(phoenix14t.annotation_path(root, split).is_file() for split in SPLITS):
         return "phoenix14t-avatar"
@@ -159,8 +161,12 @@ def _diagnosis(
     remedy: str,
     about: dict[str, Any],
     fit: str = "stretch",
+    names_missing: bool = False,
 ) -> Diagnosis:
-    """Facts of all clips, and what the corpus says of itself -> Diagnosis. `remedy`: what to do about mixed rates."""
+    """Facts of all clips, and what the corpus says of itself -> Diagnosis.
+
+    `remedy`: what to do about mixed rates. `names_missing`: whether `notes` tell of missing files already.
+    """
     rates, aspects = (
         groups((clip.fps for clip in facts), SAME_RATE),
         groups((clip.aspect for clip in facts), SAME_ASPECT),
@@ -175,9 +181,8 @@ def _diagnosis(
         _count_finding(facts, about["files"]),
         rate_finding(rates, remedy.format(fps=f"{fps:g}")),
         aspect_finding(aspects, fit),
-        length_finding([clip.seconds for clip in facts]),
-        *fault_findings(ids, len(facts)),
-        *_text_findings(facts),
+        length_finding([clip.seconds for clip in facts if not clip.error]),
+        *fault_findings(ids, len(facts), names_missing=names_missing),
         *(Finding("corpus", "warning", note) for note in notes),
     ]
     figures = about | figures_of(facts, rates, aspects) | {"faults": ids}
@@ -192,18 +197,8 @@ def _count_finding(facts: Sequence[ClipFacts], num_files: int) -> Finding:
     return Finding("clips", "ok", f"{shown}; {num_files:,} files" if num_files else shown)
 
 
-def _text_findings(facts: Sequence[ClipFacts]) -> Iterator[Finding]:
-    """Sentences in another Unicode form than others: the same word twice, for a program that compares them."""
-    decomposed = [clip.id for clip in facts if not unicodedata.is_normalized("NFC", clip.text)]
-    if decomposed:
-        text = (
-            f"{len(decomposed):,} of {len(facts):,} are in decomposed form (NFD): {name_some(decomposed, limit=NAMED)}"
-        )
-        yield Finding("sentences", "warning", text, "save them in composed form (NFC), as most editors do")
-
-
 def _companion_findings(root: Path) -> Iterator[Finding]:
     """Files that operating systems leave beside others, anywhere below ROOT."""
-    count = sum(name.startswith("._") or name in COMPANIONS for _, _, files in os.walk(root) for name in files)
+    count = sum(is_companion(name) for _, _, files in os.walk(root) for name in files)
     if count:
-        yield Finding("other files", "ok", f"{count:,} of operating systems (as ._x, .DS_Store), passed over")
+        yield Finding("other files", "ok", f"{count:,} of operating systems (as ._x, Thumbs.db) are passed over")

@@ -18,9 +18,10 @@ from glossfree.corpora.manifest import Clip, FrameFolder, Segment, VideoFile
 from glossfree.errors import ClipError, GlossfreeError
 from glossfree.sign_translator import verify
 from glossfree.video.decode import open_clip
-from glossfree.video.intake import FEWEST, LONGER, OTHER_ASPECT
+from glossfree.video.intake import LONGER, OTHER_ASPECT
+from glossfree.video.pack import packed_size
 from glossfree.video.profile import grey
-from glossfree.video.timeline import SAME_RATE
+from glossfree.video.timeline import FEWEST, SAME_RATE
 
 SIZES = {"fps": 2, "aspect": 3, "seconds": 3, "light": 3}  # numbers of each range in the card
 LOOKED_AT = 5  # frames of a clip, evenly spread, for light and signer
@@ -32,7 +33,7 @@ LIGHT_SLACK = 0.2  # beyond the darkest and brightest clip of training
 class ClipLook:
     """What a clip looks like, and a few of its frames (H, W, 3) uint8 RGB.
 
-    `brightness`: mean of these frames, 0 (black) to 255; `contrast`: its standard deviation within them.
+    `aspect` is 0 for a clip of a prepared folder: it was made square as training's were. `brightness`: mean of these frames, 0 (black) to 255; `contrast`: its standard deviation within them.
     """
 
     fps: float
@@ -86,11 +87,12 @@ def look_at(path: Path) -> ClipLook:
         part = type(source)(path, Segment(number, number + 1, "frames"))
         frames += open_clip(Clip(path.stem, "", "", part), drawing_size=0).read([0])
     (height, width), small = frames[0].shape[:2], grey(frames)
+    is_packed = height == width and packed_size(path) is not None
     return ClipLook(
         fps=timeline.fps,
         num_frames=len(timeline),
         seconds=timeline.seconds,
-        aspect=width / height,
+        aspect=0.0 if is_packed else width / height,
         brightness=float(small.mean()),
         contrast=float(small.std(axis=(1, 2)).mean()),
         frames=tuple(frames),
@@ -107,7 +109,7 @@ def clip_findings(name: str, look: ClipLook, training: Mapping[str, Any]) -> Ite
     if fps and look.fps < fps[0] * (1 - SAME_RATE):
         text = f"{look.fps:.4g} frames/s, training had {fps[0]:.4g}: movement in between is lost"
         yield Finding(name, "warning", text, f"record at {fps[0]:.4g} frames/s or more")
-    if aspect and max(look.aspect / aspect[1], aspect[1] / look.aspect) > OTHER_ASPECT:
+    if aspect and look.aspect and max(look.aspect / aspect[1], aspect[1] / look.aspect) > OTHER_ASPECT:
         text = f"{look.aspect:.2f} wide to 1 high, training had {aspect[1]:.2f}: translate crops it around the signer"
         yield Finding(name, "warning", text, "better: crop it yourself, so that the signer is as large as in training")
     if seconds and look.seconds > LONGER * seconds[-1]:
@@ -159,4 +161,5 @@ def _model_findings(training: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _described(look: ClipLook) -> str:
-    return f"like training: {look.fps:.4g} frames/s, {look.aspect:.2f} wide to 1 high, {look.seconds:.1f} s"
+    aspect = f"{look.aspect:.2f} wide to 1 high, " if look.aspect else ""
+    return f"like training: {look.fps:.4g} frames/s, {aspect}{look.seconds:.1f} s"
