@@ -1,0 +1,307 @@
+"""Segments with sentences: caption, subtitle and annotation files, or a table -> captions; captions -> such files.
+
+`.eaf` (ELAN), `.vtt` (WebVTT), `.srt` (SubRip), `.ass` and `.ssa` (SubStation), and tables with start and end. Each
+caption format has the library that reads it right: webvtt-py for WebVTT (pysubs2 takes its comments and identifiers for
+sentences), pysubs2 for the others (webvtt-py leaves captions without text out of a .srt). They are installed with
+`pip install "glossfree[captions]"`.
+
+A caption's text is one line: line breaks and control characters become blanks, markup is removed.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from glossfree.corpora import eaf
+from glossfree.corpora.encoding import read_text
+from glossfree.corpora.manifest import nfc, write_atomic
+from glossfree.corpora.segments import COLUMNS, segment_of
+from glossfree.corpora.table_file import JSON_LINES, TABLES, Row, read_table, rename_columns
+from glossfree.errors import CorpusError, name_some, shortened
+
+READ = (".eaf", ".vtt", ".srt", ".ass", ".ssa", *sorted(TABLES), *sorted(JSON_LINES))
+WRITTEN = ("srt", "vtt", "eaf")
+SENTENCES = "sentence"  # the name of the tier that the captions go to
+LARGEST = {".eaf": 50}  # MB; ELAN's XML is long
+LARGEST_TEXT = 10  # MB; an hour of captions has about 0.1
+
+_TIMED = re.compile(r"\s*-?\d+:[\d:.,]*\s*-+>")  # a line that means to be the times of a caption
+_TIMES = {
+    form: re.compile(rf"\s*{time}\s*-->\s*{time}(\s.*)?")
+    for form, time in (
+        ("srt", r"\d{1,2}:[0-5]?\d:[0-5]?\d[.,]\d{1,3}"),
+        ("vtt", r"(?:\d+:)?[0-5]\d:[0-5]\d\.\d{3}"),
+    )
+}
+_TAGS = re.compile(r"</?(?:[bisu]|font\b[^<>]*)>|\{\\[a-z][^{}]*\}", re.IGNORECASE)  # what players of .srt obey
+_OVERRIDES = re.compile(r"\{[^{}]*\}")  # SubStation's markup
+_DRAWING = re.compile(r"\{[^{}]*\\p[1-9]")  # a shape, not a text
+_JOINER = "\u2060"  # word joiner: seen by nobody, it parts what a .srt would take for its own signs
+_OWN_SIGNS = re.compile(r"(\\|<(?=[/a-zA-Z])|--(?=>)|:(?=\d{1,2}[.,]\d))")
+_BREAKS = re.compile("\r\n?")
+
+
+@dataclass(frozen=True)
+class Caption:
+    """One sentence in time: seconds since the start of the media; `tier` is its tier in an annotation file."""
+
+    start: float
+    end: float
+    text: str = ""
+    tier: str = ""
+
+
+def read_captions(path: Path, *, tier: str | None = None, media: Path | None = None) -> list[Caption]:
+    """A file of captions or annotations -> its captions by their starts; they may overlap, and be without text.
+
+    `tier` names one of an .eaf's tiers, needed where several have time-aligned annotations. `media` is the video that
+    the captions are for: an .eaf may link several with different origins.
+    Raises CorpusError: missing, too large, damaged, no captions, one that ends before it has begun, no such tier.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in READ:
+        problem = f"unknown kind of captions {shortened(suffix, 20)!r}"
+        raise CorpusError(problem, where=path, remedy=f"one of {', '.join(READ)}")
+    if tier is not None and suffix != ".eaf":
+        raise CorpusError(f"{suffix} has no tiers", where=path, remedy="leave out --tier")
+    _check_size(path)
+    if suffix in TABLES | JSON_LINES:
+        captions = _from_table(path, media)
+    elif suffix == ".eaf":
+        name, annotations = eaf.read_tier(path, tier, media=media)
+        captions = [Caption(start, end, _plain(text), name) for start, end, text in annotations]
+    else:
+        text = _BREAKS.sub("\n", read_text(path))
+        read = {".vtt": _from_vtt, ".srt": _from_srt}.get(suffix, _from_substation)
+        captions = read(path, text)
+    _check_times(path, captions)
+    return sorted(captions, key=lambda caption: (caption.start, caption.end))
+
+
+def _check_size(path: Path) -> None:
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise CorpusError(f"cannot be read ({error.strerror})", where=path, remedy="check the path") from error
+    most = LARGEST.get(path.suffix.lower(), LARGEST_TEXT)
+    if size > most * 1e6:
+        problem = f"{size / 1e6:,.0f} MB of captions, at most {most} are read"
+        raise CorpusError(problem, where=path, remedy="split the file")
+
+
+def _check_times(path: Path, captions: Sequence[Caption]) -> None:
+    if not captions:
+        raise CorpusError("no captions in it", where=path, remedy="check that the file is the right one")
+    wrong = [
+        f"number {number} ({caption.start:g} to {caption.end:g} s)"
+        for number, caption in enumerate(captions, start=1)
+        if not 0 <= caption.start < caption.end < math.inf
+    ]
+    if wrong:
+        problem = f"captions that end before they begin, last no time or begin before the video: {name_some(wrong)}"
+        raise CorpusError(problem, where=path, remedy="mend their times or remove them")
+
+
+def _plain(text: str) -> str:
+    """Text -> one line without control characters."""
+    return " ".join(eaf.without_controls(text).split())
+
+
+def _check_timed_lines(path: Path, text: str, form: str) -> int:
+    """The number of lines with a caption's times. Raises CorpusError with the first that are no times.
+
+    The libraries pass over such a line, and over its caption, without a word.
+    """
+    number = 0
+    for place, line in enumerate(text.split("\n"), start=1):
+        if _TIMED.match(line):
+            if not _TIMES[form].fullmatch(line):
+                example = "00:00:01,000 --> 00:00:02,500" if form == "srt" else "00:00:01.000 --> 00:00:02.500"
+                raise CorpusError("not a caption's times", where=f"{path}, line {place}", remedy=f"write {example}")
+            number += 1
+    return number
+
+
+def _check_number(path: Path, timed: int, read: int) -> None:
+    """Refuse a file in which the library saw more or fewer captions than lines with a caption's times."""
+    if timed != read:
+        problem = f"{timed:,} captions begin in it, {read:,} can be read"
+        raise CorpusError(problem, where=path, remedy="leave an empty line between two captions")
+
+
+def _from_vtt(path: Path, text: str) -> list[Caption]:
+    try:
+        import webvtt
+        from webvtt.errors import MalformedCaptionError, MalformedFileError
+    except ImportError as error:
+        raise _without_library(path, "webvtt-py") from error
+    number = _check_timed_lines(path, text, "vtt")
+    try:
+        cues = webvtt.from_string(text).captions
+    except (MalformedFileError, MalformedCaptionError, ValueError) as error:
+        raise CorpusError("not WebVTT", where=path, remedy="its first line is WEBVTT") from error
+    _check_number(path, number, len(cues))
+    return [
+        Caption(
+            cue.start_time.in_milliseconds() / 1000,
+            cue.end_time.in_milliseconds() / 1000,
+            _plain(html.unescape(cue.text)),
+        )
+        for cue in cues
+    ]
+
+
+def _from_srt(path: Path, text: str) -> list[Caption]:
+    number = _check_timed_lines(path, text, "srt")
+    # pysubs2 takes a last line that is a number for the number of the next caption: give it one. On thousands of empty
+    # lines it would spend hours.
+    subtitles = _subtitles(path, re.sub("\n{3,}", "\n\n", text) + "\n\n0\n", "srt")
+    _check_number(path, number, len(subtitles))
+    captions = []
+    for start, end, marked in subtitles:
+        sentence = _TAGS.sub("", marked.replace(r"\N", "\n"))
+        captions.append(Caption(start, end, _plain(re.sub(rf"(?<=[\\<:-]){_JOINER}", "", sentence))))
+    return captions
+
+
+def _from_substation(path: Path, text: str) -> list[Caption]:
+    for place, line in enumerate(text.split("\n"), start=1):
+        if line.startswith("Dialogue:") and line.count(",") < 9:  # pysubs2 would invent an end
+            raise CorpusError("a dialogue without its ten fields", where=f"{path}, line {place}", remedy="mend it")
+    subtitles = _subtitles(path, text, path.suffix.lower().removeprefix("."))
+    return [
+        Caption(start, end, _plain(re.sub(r"\\[nNh]", " ", _OVERRIDES.sub("", marked))))
+        for start, end, marked in subtitles
+        if not _DRAWING.search(marked)
+    ]
+
+
+def _from_table(path: Path, media: Path | None) -> list[Caption]:
+    """Rows with start and end -> captions; where the rows name several files, those of `media`."""
+    table = rename_columns(read_table(path), ("start", "end", "start_ms", "end_ms", "start_frame", "end_frame", "fps"))
+    table = rename_columns(table, ("path", "text"))
+    if not {column for columns in COLUMNS.values() for column in columns} & set(table.columns):
+        raise CorpusError("no columns start and end", where=path, remedy="write them, in seconds")
+    rows = list(table.rows)
+    files = {_stem(row) for row in rows}
+    if len(files) > 1:
+        rows = [row for row in rows if media is not None and _stem(row) == nfc(media.stem)]
+        if not rows:
+            name = "the video" if media is None else repr(shortened(media.stem))
+            problem = f"segments of {len(files):,} videos, none of them {name}"
+            raise CorpusError(problem, where=path, remedy="check the column path, or leave it out")
+    return [_row_caption(path, row) for row in rows]
+
+
+def _stem(row: Row) -> str:
+    return nfc(Path(row.fields.get("path", "").replace("\\", "/")).stem)
+
+
+def _row_caption(path: Path, row: Row) -> Caption:
+    where = f"{path}, line {row.line}"
+    try:
+        segment = segment_of({name: text.strip() for name, text in row.fields.items()})
+        if segment is None or segment.end is None:
+            raise ValueError("no end")
+        fps = float(row.fields.get("fps") or 0) if segment.unit == "frames" else 1.0
+        if not 0 < fps < math.inf:
+            raise ValueError("frames without a column fps, the frames of a second")
+    except ValueError as error:
+        raise CorpusError(shortened(str(error)), where=where, remedy="mend this line") from error
+    return Caption(segment.start / fps, segment.end / fps, _plain(row.fields.get("text", "")))
+
+
+def _subtitles(path: Path, text: str, form: str) -> list[tuple[float, float, str]]:
+    """Text in a format of pysubs2 -> start and end in seconds, and the text with its markup; no comments."""
+    try:
+        import pysubs2
+    except ImportError as error:
+        raise _without_library(path, "pysubs2") from error
+    options = {"keep_html_tags": True} if form == "srt" else {}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about styles and margins
+            events = pysubs2.SSAFile.from_string(text, format_=form, **options)
+    except (pysubs2.Pysubs2Error, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise CorpusError(f"damaged .{form} file", where=path, remedy="save it again in a subtitle editor") from error
+    return [(event.start / 1000, event.end / 1000, event.text) for event in events if not event.is_comment]
+
+
+def _without_library(where: Path | None, library: str) -> CorpusError:
+    return CorpusError(f"needs {library}", where=where, remedy='pip install "glossfree[captions]"')
+
+
+def write_captions(
+    path: Path | None,
+    captions: Sequence[Caption],
+    format: str,
+    *,
+    media: Path | None = None,
+    tracks: Mapping[str, Sequence[Caption]] = {},
+) -> str:
+    """Captions -> the text of a .srt, .vtt or .eaf file, by their starts; written atomically where a path is given.
+
+    Reading it again gives the same sentences. In an .eaf the captions are the tier "sentence" and `tracks` further
+    tiers; `media` is the video that it links. The other formats have one track and no link: both are left out.
+    Raises CorpusError: a library is missing, the file cannot be written; ValueError: unknown format, impossible times.
+    """
+    every = [*captions, *(caption for track in tracks.values() for caption in track)]
+    if any(not 0 <= caption.start < caption.end < math.inf for caption in every):
+        raise ValueError("a caption must begin at 0 or later and end after its start")
+    ordered = sorted(captions, key=lambda caption: (caption.start, caption.end))
+    try:
+        match format:
+            case "srt":
+                text = _to_srt(ordered)
+            case "vtt":
+                text = _to_vtt(ordered)
+            case "eaf":
+                tiers = {SENTENCES: ordered, **tracks}
+                annotations = {
+                    name: [(caption.start, caption.end, _plain(caption.text)) for caption in track]
+                    for name, track in tiers.items()
+                }
+                text = eaf.eaf_text(annotations, media=media, folder=path.parent if path else Path())
+            case _:
+                raise ValueError(f"format {format!r} is none of {', '.join(WRITTEN)}")
+    except ImportError as error:
+        raise _without_library(path, error.name or "a library") from error
+    if path is not None:
+        write_atomic(path, text)
+    return text
+
+
+def _in_ms(caption: Caption) -> tuple[int, int]:
+    start = round(caption.start * 1000)
+    return start, max(round(caption.end * 1000), start + 1)
+
+
+def _to_srt(captions: Sequence[Caption]) -> str:
+    from pysubs2 import SSAEvent, SSAFile
+
+    subtitles = SSAFile()
+    for caption in captions:
+        start, end = _in_ms(caption)
+        subtitles.append(SSAEvent(start, end, _OWN_SIGNS.sub(rf"\1{_JOINER}", _plain(caption.text))))
+    return str(subtitles.to_string("srt", keep_ssa_tags=True))
+
+
+def _to_vtt(captions: Sequence[Caption]) -> str:
+    import webvtt
+
+    document = webvtt.WebVTT()
+    for caption in captions:
+        start, end = (_timestamp(time) for time in _in_ms(caption))
+        document.captions.append(webvtt.Caption(start, end, html.escape(_plain(caption.text), quote=False)))
+    return str(document.content)
+
+
+def _timestamp(time: int) -> str:
+    """3723004 ms -> 01:02:03.004"""
+    return f"{time // 3_600_000:02d}:{time // 60_000 % 60:02d}:{time // 1000 % 60:02d}.{time % 1000:03d}"
