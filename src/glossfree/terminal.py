@@ -7,11 +7,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Column
+from rich.text import Text
 
 from glossfree.progress import Advance, duration
 
 INTERVAL = 5.0  # seconds between two lines where no bar can be drawn
+WIDE = 110  # columns of a terminal that has room for a long bar and for the time that has passed
 
 
 class Terminal:
@@ -33,13 +46,15 @@ class Terminal:
             yield self._lines(task, total)
 
     def _bar(self, task: str, total: int) -> Iterator[Advance]:
+        is_wide = self.console.width >= WIDE
         columns = (
             TextColumn("{task.description}"),
-            BarColumn(bar_width=30),
+            BarColumn(bar_width=30 if is_wide else 10),
+            TaskProgressColumn(),
             MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
+            *([TimeElapsedColumn()] if is_wide else []),
+            TimeRemainingColumn(compact=not is_wide),
+            Note(),
         )
         with Progress(*columns, console=self.console, transient=True) as bar:
             row = bar.add_task(task, total=total, note="")
@@ -62,3 +77,15 @@ class Terminal:
                 self.say(f"{task}: {done}/{total}  {duration(now - start)}{left}  {note}")
 
         return advance
+
+
+class Note(ProgressColumn):
+    """What stands behind the bar: cut where the terminal ends, so that it never pushes the bar out."""
+
+    def get_table_column(self) -> Column:
+        """The only column that may become narrower than its text."""
+        return Column(no_wrap=False)
+
+    def render(self, task: Task) -> Text:
+        """The note of the last step, in one line."""
+        return Text(task.fields["note"], no_wrap=True, overflow="ellipsis")

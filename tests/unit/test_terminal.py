@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
+from time import sleep
 
 import pytest
 from rich.console import Console
@@ -87,6 +89,33 @@ def test_on_a_terminal_a_bar_that_is_wiped_away_and_lines_above_it() -> None:
     text = shown.getvalue()
     assert "packing" in text and "a line" in text and "3/3" in text
     assert text.rstrip().endswith("\x1b[2K")
+
+
+NOTE = "epoch 12/100  loss 12.579  contrast 2.123  pseudo_gloss 1.456  lr 1.2e-05  140 frames/s  34 % waiting"
+
+
+def rendered(width: int, task: str, total: int, note: str) -> str:
+    """The last line that a terminal of so many columns shows after two fifths of the work."""
+    shown, watched = io.StringIO(), Terminal()
+    watched.console = Console(file=shown, force_terminal=True, width=width, soft_wrap=True)
+    with watched.progress(task, total) as advance:
+        for _ in range(2):
+            advance(total // 5, note=note)
+            sleep(0.1)  # rich measures a speed
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.getvalue()).replace("\r", "\n")
+    lines = [line for line in text.splitlines() if line.strip()]
+    assert max(map(len, lines)) <= width and all(line.startswith(task) for line in lines)  # never a second line
+    return lines[-1]
+
+
+@pytest.mark.parametrize("width", [80, 97, 110, 120, 193])
+@pytest.mark.parametrize(("task", "total"), [("finetune2", 123_455), ("pretrain", 35)])
+def test_bar_share_time_to_go_and_loss_are_seen_whatever_the_width(width: int, task: str, total: int) -> None:
+    line = rendered(width, task, total, NOTE)
+    assert line.count("━") >= 9 and " 40%" in line and "loss 12.579" in line
+    assert re.search(r"(\d+:)?\d\d:\d\d", line), line
+    assert f"{2 * total // 5}/{total}" in line
+    assert ("…" in line) == (width < 193)  # only the note is cut, and only where it must be
 
 
 def test_an_error_inside_the_work_comes_out_of_either_kind() -> None:
