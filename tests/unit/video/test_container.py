@@ -12,7 +12,7 @@ import pytest
 
 from glossfree.corpora.manifest import Clip, Segment, VideoFile
 from glossfree.errors import ClipError
-from glossfree.video.container import probe, scan
+from glossfree.video.container import _is_on_its_side, probe, scan
 from glossfree.video.decode import VideoReader, read_video
 
 RATE = 25
@@ -171,3 +171,39 @@ def test_pixels_that_are_not_square_are_widened(tmp_path: Path) -> None:
         container.mux(stream.encode())
     assert read_video(path)[0].shape == (5, 36, 64, 3)
     assert (probe(path).width, probe(path).height) == (64, 36)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+@pytest.mark.parametrize("flags", ["", "faststart", "frag_keyframe+empty_moov"])
+@pytest.mark.parametrize(("turn", "size"), [(0, (48, 36)), (90, (36, 48)), (-90, (36, 48)), (180, (48, 36))])
+def test_the_header_of_a_phones_video_says_how_it_was_held(
+    tmp_path: Path, suffix: str, flags: str, turn: int, size: tuple[int, int]
+) -> None:
+    path = tmp_path / f"phone{suffix}"
+    with av.open(str(path), "w", container_options={"movflags": flags} if flags else None) as container:
+        sound = container.add_stream("aac", rate=48000, layout="mono")  # the first track, and it is not turned
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 48, 36, "yuv420p"
+        stream.set_display_rotation(turn)
+        tone = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        tone.sample_rate, tone.pts = 48000, 0
+        container.mux(sound.encode(tone))
+        for frame in numbered(5, 36, 48):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+        container.mux(sound.encode())
+    info = probe(path)
+    assert (info.width, info.height) == size
+    assert read_video(path)[0].shape[1:3] == size[::-1]
+
+
+def test_sizes_of_boxes_that_cannot_be_are_passed_over(tmp_path: Path) -> None:
+    def turned(data: bytes) -> bool:
+        (tmp_path / "a.mp4").write_bytes(data)
+        return _is_on_its_side(tmp_path / "a.mp4")
+
+    header = (8).to_bytes(4, "big") + b"free" + (1).to_bytes(4, "big") + b"moov"
+    for size in (0, 3, 15, 16, 99, 2**62, 2**64 - 1):
+        assert not turned(header + size.to_bytes(8, "big"))
+        assert not turned((size % 2**32).to_bytes(4, "big") + b"moov" + b"\0\0\0\3trak" + bytes(9))
+    assert not turned(b"")

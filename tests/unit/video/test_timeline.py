@@ -13,12 +13,12 @@ PHONE = Timeline(np.concatenate([np.arange(30) / 30, 1 + np.arange(20) / 5]), 5.
 
 
 @pytest.mark.parametrize("fps", [12.0, 24.0, 29.97, 59.94, 7.5])
-def test_resampling_shows_the_frame_nearest_to_each_beat(fps: float) -> None:
+def test_resampling_takes_the_frame_whose_middle_is_nearest(fps: float) -> None:
     timeline = Timeline.constant(41, fps)
     indices = timeline.at_rate(8.0)
     assert indices is not None and len(indices) == round(41 / fps * 8)
-    for beat, index in enumerate(indices):
-        distances = np.abs(timeline.times - beat / 8)
+    for number, index in enumerate(indices):
+        distances = np.abs((np.arange(41) + 0.5) / fps - (number + 0.5) / 8)
         assert distances[index] <= distances.min() + 1e-9
 
 
@@ -32,7 +32,7 @@ def test_frames_of_a_varying_rate_are_taken_at_their_own_times() -> None:
     assert (PHONE.fps, PHONE.is_constant) == (10.0, False)
     indices = PHONE.at_rate(10.0)
     assert indices is not None and len(indices) == 50
-    assert indices[:11].tolist() == [0, 3, 6, 9, 12, 15, 18, 21, 24, 27, 30]
+    assert indices[:9].tolist() == [1, 4, 7, 10, 13, 16, 19, 22, 25]
     assert indices[10:16].tolist() == [30, 30, 31, 31, 32, 32]
 
 
@@ -102,7 +102,7 @@ def test_sampling_counts_after_resampling() -> None:
     sampling = Sampling(fps=8.0, stride=3, max_frames=5)
     indices = sampling.indices(Timeline.of(clip))
     assert sampling.length(Timeline.of(clip)) == len(indices) == 5
-    assert Sampling(8.0).indices(Timeline.of(clip)).tolist() == list(range(0, 48, 3))
+    assert Sampling(8.0).indices(Timeline.of(clip)).tolist() == list(range(1, 48, 3))
     varying = PackedClip("b", "train", "x", "b.mp4", 50, 10.0, times=tuple(PHONE.times))
     assert Sampling(10.0).length(Timeline.of(varying)) == 50
-    assert Sampling(10.0).indices(Timeline.of(varying))[3] == 9
+    assert Sampling(10.0).indices(Timeline.of(varying))[3] == 10
