@@ -6,7 +6,6 @@ code 2. Wrong arguments of pure functions are `ValueError`; broken invariants of
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,8 +35,8 @@ def _rebuild(cls: type[GlossfreeError], problem: str, where: str | None, remedy:
 
 
 def shortened(text: str, longest: int = LONGEST) -> str:
-    """Text of any length -> one line of at most `longest` characters: a message never shows a file's contents."""
-    line = re.sub(r"[\r\n\t]+", " ", text[: longest + 1])
+    """Text of any length -> one line of at most `longest` characters that can be printed, for a message."""
+    line = "".join(letter if letter.isprintable() else " " for letter in text[: longest + 1])
     return line if len(line) <= longest else f"{line[: longest - 3]}..."
 
 

@@ -89,6 +89,8 @@ def prepare(
     options = {key: value for key, value in options.items() if value is not None}
     _check_arguments(chosen, root, out, limit, frame_size, options)
     spoken = _language(language or chosen.language)
+    if language is None and chosen.language_assumed:
+        console.say(f"note: the sentences are taken to be in language {spoken}: --language says another")
     identity = {"name": chosen.name, "language": spoken, "frame_size": frame_size, "fit": fit}
     settings = options | ({} if limit is None else {"limit": limit}) | ({} if fps is None else {"fps": fps})
     _check_earlier(out, identity, settings)

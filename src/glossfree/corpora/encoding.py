@@ -34,6 +34,8 @@ def read_text(path: Path) -> str:
     if encoding == "utf-8" and (wide := _wide(data)):
         problem = f"not UTF-8: it looks like {wide} without a byte order mark"
         raise CorpusError(problem, where=path, remedy=_mend(path, wide))
+    if encoding == "utf-8" and b"\0" in data:
+        raise CorpusError("holds zero bytes: not a text file", where=path, remedy="check the path")
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
@@ -73,7 +75,7 @@ def _is_text(data: bytes, encoding: str) -> bool:
         text = data.decode(encoding)
     except UnicodeDecodeError:
         return False
-    return all(letter.isprintable() or letter in "\t\n\r\xa0" for letter in text)
+    return bool(text) and all(letter.isprintable() or letter in "\t\n\r\xa0" for letter in text)
 
 
 def _mend(path: Path, encoding: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -128,6 +129,7 @@ def _read(root: Path) -> tuple[list[Clip], list[str]]:
         lines.setdefault(clip.id, entry.row.line)
         clips.append(clip)
     if problems:
+        problems += _missing(entries)
         several = f"{len(problems):,} problems: " if len(problems) > 1 else ""
         listed = "; ".join(problems[:10]) + (f"; and {len(problems) - 10:,} more" if len(problems) > 10 else "")
         raise CorpusError(several + listed, where=path, remedy="mend these lines")
@@ -203,15 +205,21 @@ def _clip(root: Path, entry: _Entry) -> Clip:
 
 def _notes(table: Table, entries: Sequence[_Entry]) -> Iterator[str]:
     """How splits, times and rates were read, as lines for the user; files that are missing."""
-    splits = [row.fields["split"] for row in table.rows]
-    for name in dict.fromkeys(splits):
-        if split_of(name) != name:
-            yield f"split {name} is read as {split_of(name)} ({splits.count(name):,} rows)"
+    splits = Counter(row.fields["split"] for row in table.rows)
+    others = [
+        f"{name} as {split_of(name)} ({count:,} rows)" for name, count in splits.items() if split_of(name) != name
+    ]
+    if others:
+        yield f"splits are read under other names: {', '.join(others)}"
     if any(row.fields.get(column) for row in table.rows for column in COLUMNS["signal"]):
         yield SIGNAL_NOTE
     rates = sum(bool(entry.row.fields.get("fps")) and bool(entry.place and entry.place.is_file()) for entry in entries)
     if rates:
         yield f"column fps counts for folders of images: {rates:,} video files keep their own rate"
+    yield from _missing(entries)
+
+
+def _missing(entries: Sequence[_Entry]) -> Iterator[str]:
     missing = [entry.reference for entry in entries if entry.place is None]
     if missing:
         noun = "file is" if len(missing) == 1 else "files are"

@@ -22,12 +22,14 @@ class Corpus:
 
     `check(root)` lists what is odd or missing, by name, without reading a frame. `options` are the further keywords
     that `clips` takes ("counts": clips by split; "seed"); `fps` holds where neither clip nor file says another.
+    `language_assumed`: nothing says what language the sentences are in but the user.
     """
 
     name: str
     clips: Callable[..., Iterator[Clip]]
     needs_root: bool = True
     language: str = "de"
+    language_assumed: bool = False
     fps: float = 25.0
     check: Callable[[Path], list[str]] | None = None
     options: tuple[str, ...] = ()
@@ -45,7 +47,7 @@ CORPORA: dict[str, Corpus] = {
             options=("seed",),
         ),
         Corpus("phoenix14t", phoenix14t.clips, fps=phoenix14t.FPS, check=phoenix14t.check),
-        Corpus("folder", folder.clips, check=folder.check),
+        Corpus("folder", folder.clips, language_assumed=True, check=folder.check),
     )
 }
 

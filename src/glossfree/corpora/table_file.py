@@ -12,6 +12,7 @@ import io
 import json
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -86,7 +87,7 @@ def read_table(path: Path, text: str | None = None) -> Table:
 def rename_columns(table: Table, columns: Iterable[str]) -> Table:
     """The table with synonyms of `columns` under their own names, and a note on each that was used."""
     names: dict[str, str] = {}
-    notes = list(table.notes)
+    used = []
     for column in columns:
         present = [name for name in (column, *SYNONYMS[column]) if name in table.columns]
         if not present:
@@ -94,10 +95,11 @@ def rename_columns(table: Table, columns: Iterable[str]) -> Table:
         names[present[0]] = column
         if present != [column]:
             others = f", not {' or '.join(present[1:])}" if len(present) > 1 else ""
-            notes.append(f"column {column} is read from {present[0]}{others}")
+            used.append(f"{column} from {present[0]}{others}")
+    notes = (*table.notes, f"columns are read under other names: {'; '.join(used)}") if used else table.notes
     rows = (Row(row.line, {names.get(name, name): text for name, text in row.fields.items()}) for row in table.rows)
     renamed = tuple(names.get(name, name) for name in table.columns)
-    return replace(table, columns=renamed, rows=tuple(rows), notes=tuple(notes))
+    return replace(table, columns=renamed, rows=tuple(rows), notes=notes)
 
 
 def split_of(name: str) -> str:
@@ -170,7 +172,7 @@ def _delimited(path: Path, text: str) -> _Parts:
 
 
 def _check_unique(header: Sequence[str], where: str) -> None:
-    twice = next((name for name in header if name and header.count(name) > 1), None)
+    twice = next((name for name, count in Counter(header).items() if name and count > 1), None)
     if twice:
         remedy = "give every column a name of its own (capitals and blanks do not count)"
         raise CorpusError(f"column {shortened(twice, 40)!r} twice", where=where, remedy=remedy)
@@ -257,20 +259,23 @@ def _broken(path: Path, first: int, last: int, error: csv.Error) -> CorpusError:
 def _check_swallowed(lines: Sequence[str], separator: str, header: Sequence[str], first: int, where: str) -> None:
     """Raise CorpusError if a record of several lines looks like several rows, merged by a stray quotation mark.
 
-    Then its first line and one of the others are rows by themselves: all columns, a split that is one, and, as commas
-    have a blank behind them in prose but not in tables, no field that begins with a blank.
+    Then its first line and one of the others are rows by themselves: with a split that is one, in its place; or, without
+    a column of splits, with all columns and no field that begins with a blank, as prose has one behind its commas.
     """
-    edge = re.escape(separator) + "\r\n"
+    width, edge = len(header), re.escape(separator) + "\r\n"
+    split = next((header.index(name) for name in ("split", *SYNONYMS["split"]) if name in header), None)
     closed = re.compile(rf'(?<![^{edge}])"(?:[^"]|"")*"(?![^{edge}])')  # a quoted field that ends in its own line
 
     def is_row(line: str) -> bool:
-        fields = closed.sub("x", line).rstrip("\r\n").split(separator)
-        if len(fields) != len(header) or len(fields) == 1 or any(field.startswith(" ") for field in fields[1:]):
-            return False
-        return "split" not in header or fields[header.index("split")].strip(' "').lower() in _SPLITS
+        fields = [field.strip('"\r\n') for field in closed.sub("x", line).split(separator)]
+        if split is not None:
+            return len(fields) >= width and not _SPLITS.isdisjoint(
+                field.strip().lower() for field in (fields[split], fields[split - width])
+            )
+        return len(fields) == width > 1 and not any(field.startswith(" ") for field in fields[1:])
 
     if is_row(lines[0]) and any(map(is_row, lines[1:])):
-        problem = f"a quoted field that opens in line {first} and closes in line {first + len(lines) - 1} holds rows"
+        problem = f"a quoted field that opens in line {first} and closes in line {first + len(lines) - 1} swallows rows"
         remedy = f"close the quotes in line {first}, or write the sentence on one line"
         raise CorpusError(problem, where=where, remedy=remedy)
 

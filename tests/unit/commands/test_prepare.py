@@ -126,9 +126,43 @@ def test_progress_counts_every_clip_once(root: Path, tmp_path: Path) -> None:
 
     console = Watched()
     run(root, tmp_path / "out", limit=1)
-    run(root, tmp_path / "out", console=console)
+    run(root, tmp_path / "out", console=console, language="de")
     assert sum(steps) == 4
     assert console.lines == [f"checking {root}", "packing clips: 4"]
+
+
+@pytest.mark.parametrize(("language", "corpus"), [(None, "folder"), ("nl", "folder"), (None, "phoenix14t")])
+def test_a_language_that_is_only_assumed_is_said(tmp_path: Path, root: Path, language: str | None, corpus: str) -> None:
+    console = Silent()
+    top = root if corpus == "folder" else phoenix(tmp_path / "release")
+    run(top, tmp_path / "out", corpus, console=console, language=language)
+    assert any("--language" in line for line in console.lines) is (corpus == "folder" and language is None)
+
+
+def test_missing_files_are_failed_clips_unless_all_are_missing(root: Path, tmp_path: Path) -> None:
+    write_sentences(root, (*ROWS, ("fünf", "test", "es bleibt kühl")))
+    result = run(root, tmp_path / "out")
+    assert (result.packed, [clip_id for clip_id, _ in result.failed]) == (4, ["fünf"])
+    assert any("1 listed file is missing: fünf" in warning for warning in result.warnings)
+    with pytest.raises(CorpusError, match="1 of 5 clips have no frames: fünf"):
+        run(root, tmp_path / "strict", strict=True)
+    assert not (tmp_path / "strict").exists()
+    write_sentences(root, (("sechs", "train", "es taut"), ("fünf", "test", "es bleibt kühl")))
+    with pytest.raises(CorpusError, match="sechs, fünf") as caught:
+        run(root, tmp_path / "none")
+    assert caught.value.where == str(root)
+    assert not (tmp_path / "none").exists()
+
+
+def test_rows_of_one_video_are_clips_and_a_changed_time_is_packed_again(root: Path, tmp_path: Path) -> None:
+    lines = ["id,path,start_frame,end_frame,text,split", "a,drei.mp4,0,4,es taut,train", "b,drei.mp4,4,,es friert,dev"]
+    (root / "sentences.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert run(root, tmp_path / "out").packed == 2
+    assert [(clip.id, clip.num_frames) for clip in Manifest.load(tmp_path / "out")] == [("a", 4), ("b", 5)]
+    lines[1] = "a,drei.mp4,1,4,es taut,train"
+    (root / "sentences.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert run(root, tmp_path / "out").packed == 1
+    assert [(clip.id, clip.num_frames) for clip in Manifest.load(tmp_path / "out")] == [("a", 3), ("b", 5)]
 
 
 def test_one_bad_clip_is_listed_and_the_rest_is_packed(root: Path, tmp_path: Path) -> None:
@@ -156,7 +190,7 @@ def test_strict_stops_at_a_bad_clip(root: Path, tmp_path: Path) -> None:
 def test_a_sentence_in_two_splits_is_a_warning_that_is_said_and_returned(root: Path, tmp_path: Path) -> None:
     write_sentences(root, (*ROWS[:3], ("vier", "test", "es taut")))
     console = Silent()
-    result = run(root, tmp_path / "out", console=console, strict=True)
+    result = run(root, tmp_path / "out", console=console, strict=True, language="de")
     warning = "1 sentence occurs in more than one split (2 clips): scores on them show memory"
     assert result.warnings == (warning,)
     assert console.lines == [f"checking {root}", f"warning: {warning}"]

@@ -197,9 +197,10 @@ def test_all_problems_are_reported_at_once(root: Path) -> None:
     rows = ["eins,trian,", "zwei,train,es taut", "zwei,train,es taut", "neun,dev,es friert"]
     write(root, "\n".join(["id,split,text", *rows]) + "\n")
     message = problem(root)
-    assert "3 problems: line 2: split 'trian'" in message
+    assert "4 problems: line 2: split 'trian'" in message
     assert "line 2: empty sentence of 'eins'" in message
     assert "line 4: duplicate id 'zwei' (first in line 3)" in message
+    assert "1 listed file is missing: neun" in message
 
 
 def test_of_many_problems_ten_are_written_out(root: Path) -> None:
