@@ -80,7 +80,7 @@ def run(
     alone = finish("glossfree", "doctor")
     lines.append(["the installation", f"{alone.seconds:.1f}", "", f"{alone.peak_gigabytes:.2f}"])
     note = (
-        f"Videos of {size[0]} x {size[1]}, H.264 in MP4, in the system's memory; {os.cpu_count()} cores; the start of the "
-        f"process is included. {machine()}."
+        f"Videos of {size[0]} x {size[1]}, H.264 in MP4, in the system's memory; {os.cpu_count()} cores; the start of "
+        f"the process is included. {machine()}."
     )
     return f"{table(['`glossfree doctor`', 's', 'rows/s', 'peak memory, GB'], lines)}\n\n{note}"

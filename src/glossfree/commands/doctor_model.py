@@ -33,7 +33,8 @@ LIGHT_SLACK = 0.2  # beyond the darkest and brightest clip of training
 class ClipLook:
     """What a clip looks like, and a few of its frames (H, W, 3) uint8 RGB.
 
-    `aspect` is 0 for a clip of a prepared folder: it was made square as training's were. `brightness`: mean of these frames, 0 (black) to 255; `contrast`: its standard deviation within them.
+    `aspect` is 0 for a clip of a prepared folder: it was made square as training's were. `brightness`: mean of these
+    frames, 0 (black) to 255; `contrast`: its standard deviation within them.
     """
 
     fps: float
