@@ -143,9 +143,9 @@ def score(
 
 
 def how_read(sides: Iterable[Sentences]) -> Iterator[str]:
-    """What is to be said of how files were read, each of them once."""
-    for side in {side.source: side for side in sides}.values():
-        yield from (f"note: {side.source.name}: {note}" for note in side.notes)
+    """What is to be said of how files were read, each thing once of each file."""
+    for source, note in dict.fromkeys((side.source, note) for side in sides for note in side.notes):
+        yield f"note: {source.name}: {note}"
 
 
 def _appended(hypotheses: Sentences, split: str) -> Iterator[str]:

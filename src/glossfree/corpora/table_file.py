@@ -259,8 +259,8 @@ def _broken(path: Path, first: int, last: int, error: csv.Error) -> CorpusError:
 def _check_swallowed(lines: Sequence[str], separator: str, header: Sequence[str], first: int, where: str) -> None:
     """Raise CorpusError if a record of several lines looks like several rows, merged by a stray quotation mark.
 
-    Then its first line and one of the others are rows by themselves: with a split that is one, in its place; or, without
-    a column of splits, with all columns and no field that begins with a blank, as prose has one behind its commas.
+    Then its first line and one of the others are rows by themselves: with a split in its place; or, in a table without
+    splits, with all columns and no field that begins with a blank, as prose has one behind its commas.
     """
     width, edge = len(header), re.escape(separator) + "\r\n"
     split = next((header.index(name) for name in ("split", *SYNONYMS["split"]) if name in header), None)

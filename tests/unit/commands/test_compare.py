@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -125,3 +126,15 @@ def test_the_page_is_written_where_it_is_wanted(files: tuple[Path, Path, Path], 
 def test_no_draw_is_not_probability_zero() -> None:
     assert [probability(p, 1000) for p in (0.0, 0.001, 0.25, 1.0)] == ["< 0.001", "0.001", "0.250", "1.000"]
     assert probability(0.0, 10) == "< 0.1"
+
+
+def test_unicode_forms_do_not_matter_and_are_said_of_each_file(tmp_path: Path) -> None:
+    texts = {"gr\u00fcn": "es wird k\u00fchl", "b": "es taut"}
+    nfd = {unicodedata.normalize("NFD", id): unicodedata.normalize("NFD", text) for id, text in texts.items()}
+    a, b = by_id(tmp_path / "a.jsonl", texts), by_id(tmp_path / "b.jsonl", nfd)
+    found = compared(a, b, by_id(tmp_path / "r.jsonl", nfd))
+    assert found.comparison.ties == 2
+    assert [name for name in ("a.jsonl", "b.jsonl", "r.jsonl") if any(name in note for note in found.notes)] == [
+        "b.jsonl",
+        "r.jsonl",
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -159,3 +160,35 @@ def test_a_folder_without_rights(corpus: Path, vec: Path) -> None:
             glosses(corpus, vectors=vec)
     finally:
         corpus.chmod(0o700)
+
+
+@pytest.mark.parametrize(
+    ("name", "header"), [("a.csv", "path,text,split"), ("a.txt", "path,text,split"), ("a.tsv", "file,Sentence,Subset")]
+)
+def test_a_table_gives_the_sentences_of_its_training_rows(tmp_path: Path, vec: Path, name: str, header: str) -> None:
+    rows = [f"{n}.mp4,{text},training" for n, text in enumerate(SENTENCES["train"])]
+    (tmp_path / name).write_text("\n".join([header, *rows, "x.mp4,hagel in bremen,test"]), encoding="utf-8")
+    said: list[str] = []
+    report = glosses(sentences=tmp_path / name, out=tmp_path / "out", vectors=vec, say=said.append)
+    assert PseudoGlosses.load(tmp_path / "out" / PSEUDO_GLOSSES).inventory == INVENTORY
+    assert report.num_sentences == 3
+    assert any("1 rows" in line and name in line for line in said)
+    assert any("text from sentence" in line for line in said) is ("Sentence" in header)
+
+
+def test_a_table_without_sentences_is_named_with_its_columns(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("path,satz\na,es taut\n")
+    with pytest.raises(CorpusError, match="no column text; columns here: path, satz"):
+        glosses(sentences=tmp_path / "a.csv", out=tmp_path / "out")
+
+
+def test_decomposed_sentences_give_the_same_glosses_and_are_said(tmp_path: Path, vec: Path) -> None:
+    said: list[str] = []
+    for form in ("NFC", "NFD"):
+        text = unicodedata.normalize(form, "\n".join(SENTENCES["train"]))
+        (tmp_path / f"{form}.txt").write_text(text, encoding="utf-8")
+        glosses(sentences=tmp_path / f"{form}.txt", out=tmp_path / form, vectors=vec, say=said.append)
+    assert PseudoGlosses.load(tmp_path / "NFD" / PSEUDO_GLOSSES) == PseudoGlosses.load(
+        tmp_path / "NFC" / PSEUDO_GLOSSES
+    )
+    assert [line for line in said if "2 of 3" in line and "NFD.txt" in line] != []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -184,3 +185,20 @@ def test_a_run_that_was_scored_with_a_stop_is_told_that_here_it_is_not(run: Path
         scores_path(run, "test").write_text(json.dumps(found.to_dict()), encoding="utf-8")
         notes = scored(run).notes
         assert sum('with " ." behind every sentence' in note for note in notes) == expected
+
+
+def test_unicode_forms_do_not_change_the_scores_and_are_said(tmp_path: Path) -> None:
+    texts = ["über nacht wird es kühl", "schöne grüße aus köln"]
+    nfd = [unicodedata.normalize("NFD", text) for text in texts]
+    same = of_texts(tmp_path, texts, texts)
+    for sides in ((nfd, texts), (texts, nfd), (nfd, nfd)):
+        found = of_texts(tmp_path, *sides)
+        assert found.rows[0].scores == same.rows[0].scores
+        assert any("2 of 2" in note for note in found.notes)
+
+
+def test_how_a_table_was_read_is_a_note_for_each_file(tmp_path: Path) -> None:
+    path = lines(tmp_path / "h.csv", ["id;Sentence", "a;es taut", "b;es friert heute sehr"])
+    found = scored(path, path)
+    assert [note for note in found.notes if "sentence" in note.lower() and "h.csv" in note] == list(found.notes[:2])
+    assert all(note in found.to_text() for note in found.notes)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from glossfree.corpora.folder import check, clips, read_clips, read_rows, sentence_file
-from glossfree.corpora.manifest import Clip, FrameFolder, VideoFile
+from glossfree.corpora.manifest import Clip, FrameFolder, Segment, VideoFile
 from glossfree.errors import CorpusError
 
 FILES = ("a/eins.mp4", "a/zwei.MKV", "b/drei.webm", "vier.avi", "b/c/fünf.mov")
@@ -236,3 +236,141 @@ def test_the_check_is_silent_where_nothing_is_odd(root: Path) -> None:
     rows = [f"{name},{split},satz {name}" for name, split in names.items()]
     write(root, "\n".join(["id,split,text", *rows]) + "\n")
     assert check(root) == []
+
+
+def test_a_name_is_found_in_the_other_unicode_form(root: Path) -> None:
+    touch(root / "z/gru\u0308n.mp4")
+    for table in (
+        "path,text,split\nz/grün.mp4,es wird ku\u0308hl,train\n",
+        "id,text,split\ngru\u0308n,es wird kühl,train\n",
+    ):
+        write(root, table)
+        [clip] = read_clips(root)
+        assert clip.source == VideoFile(root / "z/gru\u0308n.mp4")
+        assert clip.text == "es wird kühl"
+        assert clip.id in ("z__grün", "grün")
+        assert any("1 of 1" in note for note in check(root))
+
+
+def test_one_id_in_two_unicode_forms_is_a_duplicate(root: Path) -> None:
+    write(root, "id,path,text,split\nü,a/eins.mp4,x,train\nu\u0308,a/zwei.MKV,y,train\n")
+    assert "line 3: duplicate id 'ü' (first in line 2)" in problem(root)
+
+
+def test_the_sentence_file_is_found_in_any_case_and_a_workbook_is_named(root: Path) -> None:
+    (root / "sentences.xlsx").write_bytes(b"PK\x03\x04")
+    (root / "._sentences.csv").write_bytes(b"\0")
+    with pytest.raises(CorpusError, match="CSV") as caught:
+        sentence_file(root)
+    assert caught.value.where == str(root / "sentences.xlsx")
+    write(root, "id,text,split\n", "Sentences.CSV")
+    assert sentence_file(root).name == "Sentences.CSV"
+
+
+def test_headers_and_splits_under_other_names_are_read_and_said(root: Path) -> None:
+    write(root, "Video;SENTENCE;Split\na/eins.mp4;es taut;Validation\nvier.avi;es friert;val\n")
+    assert [(clip.id, clip.split, clip.text) for clip in read_clips(root)] == [
+        ("a__eins", "dev", "es taut"),
+        ("vier", "dev", "es friert"),
+    ]
+    notes = check(root)
+    assert "path from video" in notes[0] and "text from sentence" in notes[0]
+    assert "Validation as dev" in notes[1]
+
+
+def test_how2signs_own_columns_with_the_ending_left_away(root: Path) -> None:
+    rows = ['eins\teins_0\t0.25\t1.5\tIt "thaws"\ttrain', "eins\teins_1\t1.5\t2.125\tIt freezes\ttrain"]
+    touch(root / "eins.mp4")
+    header = "VIDEO_NAME\tSENTENCE_NAME\tSTART_REALIGNED\tEND_REALIGNED\tSENTENCE\tsplit"
+    write(root, "\n".join([header, *rows]), "sentences.csv")
+    assert read_clips(root) == [
+        Clip("eins_0", "train", 'It "thaws"', VideoFile(root / "eins.mp4", Segment(0.25, 1.5))),
+        Clip("eins_1", "train", "It freezes", VideoFile(root / "eins.mp4", Segment(1.5, 2.125))),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "expected"),
+    [
+        ("path,start,end", ["vier.avi,,0.8", 'vier.avi,"0,8",'], ["vier__0-800", "vier__800-end"]),
+        ("id,start_ms,end_ms", ["vier,0,800", "vier,800,1200"], ["vier__0-800", "vier__800-1200"]),
+        ("id,start_frame,end_frame", ["vier,0,8", "vier,8,"], ["vier__f0-8", "vier__f8-end"]),
+        ("path,start,end", ["vier.avi,,", "vier.avi,0.5,1"], ["vier__whole", "vier__500-1000"]),
+        ("id,path,start,end", ["k,vier.avi,0,1", "k,vier.avi,1,2"], ["k__0-1000", "k__1000-2000"]),
+        ("id,path,start,end", ["k1,vier.avi,0,1", "k2,vier.avi,1,2"], ["k1", "k2"]),
+        ("path,start,end", ["vier.avi,0,1", "a/eins.mp4,1,2"], ["vier", "a__eins"]),
+    ],
+)
+def test_rows_of_one_video_are_clips_with_ids_of_their_own(
+    root: Path, header: str, rows: list[str], expected: list[str]
+) -> None:
+    write(root, "\n".join([f"{header},text,split", *(f"{row},satz {n},train" for n, row in enumerate(rows))]))
+    assert [clip.id for clip in read_clips(root)] == expected
+    named = any(expected[0] in note for note in check(root))
+    assert named is ("__" in expected[0] and expected[0] != "a__eins")
+
+
+def test_a_folder_of_images_has_segments_and_a_rate_of_its_own(root: Path) -> None:
+    write(root, "id,start_frame,end_frame,fps,text,split\nsechs,1,2,12.5,es taut,train\neins,,,30,es friert,dev\n")
+    assert read_clips(root) == [
+        Clip("sechs", "train", "es taut", FrameFolder(root / "b/sechs", Segment(1, 2, "frames")), fps=12.5),
+        Clip("eins", "dev", "es friert", VideoFile(root / "a/eins.mp4")),
+    ]
+    assert "fps" in check(root)[0]
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "words"),
+    [
+        ("start,end", "2,1", "line 2: end 1 is not behind start 2"),
+        ("start,end", "-1,1", "line 2: start '-1' is negative"),
+        ("start,end", "nan,1", "line 2: start 'nan'"),
+        ("start,end_ms", "1,2000", "line 2: two units"),
+        ("fps,signer", "0,x", "line 2: fps '0'"),
+        ("fps,signer", "x,x", "line 2: fps 'x'"),
+    ],
+)
+def test_bad_times_and_rates_are_named_with_their_line(root: Path, header: str, row: str, words: str) -> None:
+    write(root, f"id,{header},text,split\neins,{row},es taut,train\n")
+    assert words in problem(root)
+
+
+def test_the_same_part_of_a_video_twice_is_a_duplicate(root: Path) -> None:
+    rows = ["vier,1,2,a,train", "vier,2,3,b,train", "vier,1,2.0,c,train"]
+    write(root, "\n".join(["id,start,end,text,split", *rows]))
+    assert "line 4: duplicate id 'vier__1000-2000' (first in line 2)" in problem(root)
+
+
+def test_a_missing_file_is_a_clip_and_all_missing_are_an_error_with_the_root(root: Path) -> None:
+    write(root, "path,text,split\na/eins.mp4,es taut,train\na/neun.mp4,es friert,dev\n")
+    assert read_clips(root)[1] == Clip("a__neun", "dev", "es friert", VideoFile(root / "a/neun.mp4"))
+    write(root, "path,text,split\nx/eins.mp4,es taut,train\nx/neun.mp4,es friert,dev\n")
+    with pytest.raises(CorpusError, match=r"x/eins\.mp4, x/neun\.mp4") as caught:
+        read_clips(root)
+    assert caught.value.where == str(root)
+
+
+def test_linked_folders_are_found_by_id_and_are_not_spare(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    touch(elsewhere / "neun.mp4")
+    (root / "link").symlink_to(elsewhere, target_is_directory=True)
+    (root / "a" / "circle").symlink_to(root, target_is_directory=True)
+    write(root, "id,path,text,split\nneun,,es taut,train\nx,a/circle/a/eins.mp4,es friert,dev\n")
+    assert read_clips(root)[0].source == VideoFile(root / "link/neun.mp4")
+    [spare] = [note for note in check(root) if "no sentence" in note]
+    assert "neun" not in spare and "eins" not in spare
+
+
+def test_a_folder_of_companions_alone_is_no_image_folder(root: Path) -> None:
+    for name in ("._0001.png", ".DS_Store", "Thumbs.db", "desktop.ini"):
+        touch(root / "sieben" / name)
+        touch(root / "b/sechs" / name)
+    write(root, "id,text,split\nsieben,es taut,train\nsechs,es friert,dev\n")
+    assert "1 listed file is missing: sieben" in check(root)[0]
+    assert read_clips(root)[1].source == FrameFolder(root / "b/sechs")
+
+
+def test_messages_are_short_whatever_the_rows_hold(root: Path) -> None:
+    long = "x" * 20_000
+    write(root, "\n".join(["path,start,fps,text,split", *[f"../{long},{long},{long},,{long}"] * 3]))
+    assert len(problem(root)) < 3_000

@@ -152,3 +152,14 @@ def test_texts_are_unique_in_order_of_first_appearance() -> None:
     texts = ["b", "a", "b", "c", "a"]
     clips = [PackedClip(str(number), "train", text, "f", 1, 25.0) for number, text in enumerate(texts)]
     assert unique_texts(clips) == ["b", "a", "c"]
+
+
+def test_ids_and_sentences_are_loaded_in_nfc_and_files_keep_their_names(tmp_path: Path) -> None:
+    clip = PackedClip("gru\u0308n", "train", "es wird ku\u0308hl", "clips/train/gru\u0308n.mp4", 7, 25.0)
+    Manifest(tmp_path, (clip,)).save()
+    [loaded] = Manifest.load(tmp_path)
+    assert (loaded.id, loaded.text, loaded.file) == ("grün", "es wird kühl", clip.file)
+    lines = [clip.to_json(), PackedClip("grün", "dev", "es taut", "f", 7, 25.0).to_json()]
+    (tmp_path / MANIFEST).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with pytest.raises(CorpusError, match="twice"):
+        Manifest.load(tmp_path)

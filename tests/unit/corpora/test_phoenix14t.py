@@ -166,3 +166,21 @@ def test_the_real_annotations_have_the_sizes_of_the_paper(shared: Path) -> None:
     sizes = {split: read_annotations(annotation_path(shared / "phoenix14t", split)) for split in SIZES}
     assert {split: len(found) for split, found in sizes.items()} == {"train": 7096, "dev": 519, "test": 642}
     assert all(annotation.text for found in sizes.values() for annotation in found)
+
+
+def test_annotations_are_read_in_nfc_and_the_mixture_is_said(top: Path) -> None:
+    path = annotation_path(top / "annotations/manual", "dev")
+    name, folder = "dev_gru\u0308n", top / "features/fullFrame-210x260px/dev/dev_gru\u0308n"
+    write_csv(path, line(name, "es wird ku\u0308hl", orth="KU\u0308HL"), line("dev_tagesschau-0", "es bleibt kühl"))
+    folder.mkdir()
+    [first, _] = clips(top, "dev")
+    assert (first.id, first.text, first.source) == ("dev_grün", "es wird kühl", FrameFolder(folder))
+    assert read_annotations(path)[0].glosses == ("KÜHL",)
+    assert any("1 of 10 annotations" in problem for problem in check(top))
+
+
+def test_a_frame_folder_that_holds_companions_alone_is_empty(top: Path) -> None:
+    folder = top / "features/fullFrame-210x260px/dev/dev_tagesschau-1"
+    (folder / "images0001.png").rename(folder / "._images0001.png")
+    (folder / "Thumbs.db").touch()
+    assert "dev: 1 frame folder missing or empty: dev_tagesschau-1" in check(top)

@@ -35,3 +35,12 @@ def test_many_culprits_are_counted() -> None:
     (problem,) = id_problems([], [f"clip-{number}" for number in range(1234)])
     assert problem.startswith("1,234 without a hypothesis: clip-0, clip-1, clip-2, clip-3, clip-4")
     assert problem.endswith(" more") and len(problem) < 200
+
+
+def test_ids_are_compared_in_either_unicode_form() -> None:
+    assert id_problems(["gru\u0308n", "a"], ["a", "grün"]) == []
+    assert id_problems(["gru\u0308n", "grün"], ["grün"]) == ["1 twice in the hypotheses: grün"]
+
+
+def test_a_very_long_id_is_cut() -> None:
+    assert len(id_problems(["x" * 50_000], [])[0]) < 200

@@ -168,3 +168,80 @@ def test_ids_that_do_not_fit_are_named() -> None:
 def test_different_numbers_of_lines_are_both_said() -> None:
     with pytest.raises(CorpusError, match=r"3 hypotheses for 4 references in b\.txt"):
         pair(sentences("abc"), sentences("1234", numbered=True, name="b.txt"))
+
+
+def test_both_sides_are_in_nfc_and_what_was_not_is_said(write: Write) -> None:
+    nfd, plain = "es wird ku\u0308hl", "es taut"
+    for path in (
+        write("a.csv", f"id,text\ngru\u0308n,{nfd}\nb,{plain}\n"),
+        write("a.jsonl", json.dumps({"id": "gru\u0308n", "text": nfd}) + "\n" + json.dumps({"id": "b", "text": plain})),
+        write("a.txt", f"{nfd}\n{plain}\n"),
+    ):
+        found = read_hypotheses(path)
+        assert found.texts == ("es wird kühl", plain)
+        assert found.numbered or found.ids == ("grün", "b")
+        assert "1 of 2" in found.notes[0]
+    assert read_references(write("b.csv", f"id,text\ngrün,kühl\nb,{plain}\n")).notes == ()
+
+
+def test_pairs_are_made_over_unicode_forms() -> None:
+    hypotheses = Sentences(("gru\u0308n", "b"), ("x", "y"), Path("a.csv"))
+    assert pair(hypotheses, Sentences(("b", "grün"), ("r", "s"), Path("b.csv"))).hypotheses == ("y", "x")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.txt", "id\ttext\na\tes taut\nb\tes friert\n"),
+        ("a.tsv", "sep=;\nSentence Name;Sentence\na;es taut\nb;es friert\n"),
+        ("a.csv", "name\thypothesis\na\tes taut\nb\tes friert\n"),
+        ("a", "clip|prediction\na|es taut\nb|es friert\n"),
+    ],
+)
+def test_a_table_is_read_whatever_its_ending_and_separator(write: Write, name: str, text: str) -> None:
+    found = read_hypotheses(write(name, text))
+    assert dict(zip(found.ids, found.texts, strict=True)) == {"a": "es taut", "b": "es friert"}
+    assert [note for note in found.notes if "sentence" in note] == list(found.notes)
+    assert len(found.notes) == (2 if "Sentence" in text else 0)  # only names that are not ours are said
+
+
+def test_a_file_in_utf_16_and_one_in_windows_1252(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes("id\ttext\na\tes wird kühl\n".encode("utf-16"))
+    assert read_references(tmp_path / "a.csv").texts == ("es wird kühl",)
+    (tmp_path / "b.csv").write_bytes("id,text\na,es wird kühl\n".encode("cp1252"))
+    with pytest.raises(CorpusError, match="WINDOWS-1252"):
+        read_references(tmp_path / "b.csv")
+
+
+def test_a_quoted_field_that_swallows_a_row_is_refused(write: Write) -> None:
+    with pytest.raises(CorpusError, match="line 2 and closes in line 3"):
+        read_hypotheses(write("a.csv", 'id,text\na,"guten abend\nb,und herren"\n'))
+    found = read_hypotheses(write("a.tsv", 'id\ttext\na\t"guten abend\nb\tund herren"\n'))
+    assert found.texts == ('"guten abend', 'und herren"')
+
+
+SECRET = "geheim " * 5_000
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"results": [{"id": "a", "hyp": SECRET}]},
+        {"a": {"hyp": SECRET, "ref": SECRET}},
+        {"version": 3, "hypotheses": {"a": SECRET}},
+        [{"id": "a", "hyp": SECRET}],
+        [{"id": {SECRET: 1}, "text": SECRET}],
+        [{"id": "a", "text": [SECRET]}],
+        [SECRET, SECRET],
+        {"a": None, "b": SECRET},
+        {f"key{number}": [SECRET] for number in range(500)},
+        SECRET,
+    ],
+)
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
+def test_json_of_an_unknown_shape_is_described_and_never_printed(write: Write, value: object, name: str) -> None:
+    path = write(name, json.dumps(value))
+    with pytest.raises(CorpusError) as caught:
+        read_hypotheses(path)
+    assert str(caught.value).count("geheim") < 30
+    assert len(str(caught.value).replace(str(path), "")) < 600

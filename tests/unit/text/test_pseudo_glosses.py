@@ -121,3 +121,12 @@ def test_progress_counts_sentences() -> None:
 def test_german() -> None:
     found = extract({"train": ["morgen fallen im süden fünf liter regen", "es regnete gestern"]}, tagger("de"))
     assert found.inventory == ("es", "fallen", "fünf", "gestern", "liter", "morgen", "regen", "regnen", "süden")
+
+
+def test_a_decomposed_sentence_is_the_same_sentence() -> None:
+    nfd = "in mu\u0308nchen wird es ku\u0308hl"
+    one = extract({"train": ["in münchen wird es kühl"]}, tagger("de"))
+    two = extract({"train": [nfd]}, tagger("de"))
+    assert one == two
+    assert "münchen" in two.inventory
+    assert two.of_sentence(nfd) == one.of_sentence("in münchen wird es kühl")

@@ -147,6 +147,7 @@ def test_english() -> None:
 def test_splitting_words() -> None:
     assert split_words("Nord-Süd, -3,5 °C o'neil …") == ["Nord-Süd", ",", "-", "3,5", "°", "C", "o'neil", "…"]
     assert split_words("明天 Berlin下雨。") == ["明", "天", "Berlin", "下", "雨", "。"]
+    assert split_words("mu\u0308nchen") == ["münchen"]
     assert split_words(" \t") == []
 
 
