@@ -23,7 +23,13 @@ def doctor(paths: Sequence[Path] = (), *, corpus: str | None = None, console: Co
     if not paths:
         return diagnose_installation()
     first, *clips = paths
-    if corpus is None and (first / CARD).is_file():
+    try:
+        exists, is_model = first.exists(), corpus is None and (first / CARD).is_file()
+    except OSError as error:
+        raise CorpusError(f"cannot be read ({error.strerror})", where=first, remedy="check the path") from error
+    if not exists:
+        raise CorpusError("no such file or folder", where=first, remedy="check the path")
+    if is_model:
         from glossfree.commands.doctor_model import diagnose_model  # needs torch, which takes seconds to import
 
         return diagnose_model(first, clips)

@@ -29,7 +29,7 @@ from glossfree.commands.findings import Diagnosis, Finding
 from glossfree.commands.inspect import inspect
 from glossfree.corpora import folder, phoenix14t
 from glossfree.corpora.checks import overlap_warning
-from glossfree.corpora.files import is_companion
+from glossfree.corpora.files import VIDEOS, is_companion
 from glossfree.corpora.manifest import MANIFEST, SPLITS, Clip, FrameFolder, Manifest, PackedClip, VideoFile
 from glossfree.corpora.registry import find_corpus
 from glossfree.errors import ClipError, CorpusError
@@ -45,11 +45,12 @@ Header = VideoInfo | ClipError
 def diagnose_corpus(path: Path, corpus: str | None, console: Console) -> Diagnosis:
     """ROOT of a corpus, its sentence file, or a prepared folder -> Diagnosis; `corpus` None: known by its layout.
 
-    Raises CorpusError: no such path, no such corpus, a folder that looks like none of them.
+    Raises CorpusError: no such corpus, a folder that looks like none of them.
     """
+    if path.suffix.lower() in VIDEOS and path.is_file():
+        remedy = "compare it with a model: glossfree doctor MODEL clip.mp4"
+        raise CorpusError("is a video, not a corpus", where=path, remedy=remedy)
     root = path.parent if path.is_file() else path
-    if not path.exists():
-        raise CorpusError("no such file or folder", where=path, remedy="check the path")
     if corpus is None and (root / MANIFEST).is_file():
         return _diagnose_prepared(root)
     chosen = find_corpus(corpus or guess_corpus(root))
@@ -79,8 +80,11 @@ def diagnose_corpus(path: Path, corpus: str | None, console: Console) -> Diagnos
 
 def guess_corpus(root: Path) -> str:
     """ROOT -> the name of the corpus that has this layout. Raises CorpusError if none has."""
-    if any(path.stem.lower() == "sentences" and path.is_file() for path in root.iterdir()):
-        return "folder"
+    try:
+        if any(path.stem.lower() == "sentences" and path.is_file() for path in root.iterdir()):
+            return "folder"
+    except OSError as error:
+        raise CorpusError(f"cannot be read ({error.strerror})", where=root, remedy="check its rights") from error
     if any(phoenix14t.annotation_path(root, split).is_file() for split in SPLITS):
         return "phoenix14t-avatar"
     try:
@@ -179,7 +183,7 @@ def _diagnosis(
             ids.setdefault(complaint.fault.name, []).append(clip.id)
     findings = [
         _count_finding(facts, about["files"]),
-        rate_finding(rates, remedy.format(fps=f"{fps:g}")),
+        rate_finding(rates, remedy.replace("{fps}", f"{fps:g}")),
         aspect_finding(aspects, fit),
         length_finding([clip.seconds for clip in facts if not clip.error]),
         *fault_findings(ids, len(facts), names_missing=names_missing),

@@ -80,6 +80,9 @@ LIBRARIES = (
     Library("numpy", "numpy"),
     Library("HanTa", "HanTa", "from HanTa.HanoverTagger import HanoverTagger"),
     Library("spacy", "spacy", SPACY, extra="spacy"),
+    Library("pympi-ling", "pympi", extra="captions"),
+    Library("pysubs2", "pysubs2", extra="captions"),
+    Library("webvtt-py", "webvtt", extra="captions"),
     Library("submitit", "submitit", extra="slurm"),
     Library("tensorboard", "tensorboard", "import tensorboard.summary.writer.event_file_writer", "tensorboard"),
 )

@@ -140,7 +140,7 @@ def numbers(training: Mapping[str, Any], key: str) -> tuple[float, ...]:
     values = training.get(key)
     if not isinstance(values, list) or len(values) != SIZES[key]:
         return ()
-    if not all(isinstance(value, int | float) and value > 0 for value in values):
+    if not all(isinstance(value, int | float) and 0 < value < 1e6 for value in values):
         return ()
     return tuple(sorted(map(float, values)))
 

@@ -68,7 +68,7 @@ def test_the_sentence_file_stands_for_its_folder(tmp_path: Path) -> None:
 
 
 def test_mixed_rates_are_named_with_the_remedy(tmp_path: Path) -> None:
-    root = plain(tmp_path / "root")
+    root = plain(tmp_path / "root {0}")
     video(root / "b.mp4", frames=60, fps=20.0)
     video(root / "c.mp4", frames=30, fps=10.1)  # the same rate, nearly
     diagnosis = doctor([root])
@@ -169,10 +169,11 @@ def test_the_same_sentence_in_two_splits_and_companions_are_told(tmp_path: Path)
     assert texts(diagnosis, "other files", "ok")[0].startswith("2 ")
 
 
-def test_folders_of_images_count_their_frames(tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".webp"])
+def test_folders_of_images_count_their_frames(tmp_path: Path, suffix: str) -> None:
     root = tmp_path / "root"
     for number in range(50):
-        path = root / "clip" / f"images{number:04}.png"
+        path = root / "clip" / f"images{number:04}{suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(path), np.zeros((26, 21, 3), np.uint8))
     diagnosis = doctor([corpus(root, [f"clip,{SENTENCE},train"])])
@@ -230,7 +231,11 @@ def test_a_prepared_folder_is_judged_by_its_manifest(tmp_path: Path) -> None:
 def test_what_is_nothing_of_this_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="no such"):
         doctor([tmp_path / "gone"])
+    with pytest.raises(CorpusError, match="cannot be read"):
+        doctor([tmp_path / ("long" * 99)])
     with pytest.raises(CorpusError, match="built in"):
         doctor([tmp_path], corpus="wetter")
+    with pytest.raises(CorpusError, match="MODEL"):
+        doctor([video(tmp_path / "a.mp4")])
     with pytest.raises(CorpusError, match="MODEL"):
         doctor([plain(tmp_path / "root"), tmp_path / "root" / "a.mp4"])
