@@ -31,6 +31,18 @@ def not_utf8(world: Any) -> Any:
     return world.prepare(), (path, "UTF-8")
 
 
+def quotes_that_swallow_a_row(world: Any) -> Any:
+    eins, zwei, *rest = (",".join(row) for row in world.sentences)
+    path = world.table(world.videos, ())
+    path.write_text("\n".join(["id,split,text", eins.replace(",es", ',"es'), f'{zwei}"', *rest]) + "\n")
+    return world.prepare(), (path, "line 2", "line 3")
+
+
+def no_file_of_the_table_there(world: Any) -> Any:
+    world.table(world.videos, tuple((f"x{name}", split, text) for name, split, text in world.sentences))
+    return world.prepare(), (world.videos, "xeins", "none of")
+
+
 def no_such_root(world: Any) -> Any:
     root = world.folder / "nowhere"
     return ("prepare", "folder", "--root", root, "--out", world.folder / "out"), (root,)
@@ -134,6 +146,8 @@ CASES = (
     duplicate_id,
     empty_sentence,
     not_utf8,
+    quotes_that_swallow_a_row,
+    no_file_of_the_table_there,
     no_such_root,
     another_corpus_in_out,
     unwritable_out,

@@ -81,6 +81,17 @@ def test_of_very_many_bad_videos_the_first_are_named_and_all_are_kept(world: Any
     assert call("inspect", world.folder / "out").out.count("not packed: ") == 23
 
 
+def test_a_row_without_a_file_is_named_at_the_end_and_packed_around(world: Any, call: Any) -> None:
+    world.table(world.videos, (*world.sentences, ("gone", "dev", "es bleibt kühl")))
+    world.refused(call(*world.prepare("--strict")), "gone")
+    partly = call(*world.prepare())
+    assert partly.code == 1
+    assert partly.err.splitlines()[-1].startswith("not packed: ") and "clip gone" in partly.err.splitlines()[-1]
+    assert "Traceback" not in partly.err
+    found = json.loads(call("inspect", world.folder / "out", "--json").out)
+    assert found["total"]["clips"] == len(world.sentences)
+
+
 def test_a_missing_frame_folder_is_named_and_packed_around(world: Any, call: Any) -> None:
     command = world.phoenix()
     missing = world.folder / "phoenix/features/fullFrame-210x260px/train/train-b"

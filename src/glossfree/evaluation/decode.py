@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from glossfree.corpora.manifest import PackedClip, write_atomic
+from glossfree.corpora.manifest import PackedClip, nfc, write_atomic
 from glossfree.errors import CorpusError, RunError
 from glossfree.evaluation.conventions import Convention
 from glossfree.evaluation.ids import check_ids
@@ -148,7 +148,7 @@ def read_predictions(path: Path) -> dict[str, Prediction]:
             continue
         try:
             values = json.loads(line)
-            id = str(values["id"])
+            id = nfc(str(values["id"]))
             alternatives = tuple((str(text), float(value)) for text, value in values.get("alternatives", ()))
             prediction = Prediction(str(values["hypothesis"]), float(values["score"]), alternatives)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
