@@ -60,7 +60,7 @@ def read_rows(path: Path) -> Table:
     """
     table = rename_columns(read_table(path), SYNONYMS)
     lines = path.suffix.lower() in JSON_LINES
-    if not lines and table.columns:
+    if not lines and (table.columns or table.rows):
         _check_columns(path, table.columns)
     for row in table.rows if lines else ():
         _check_columns(f"{path}, line {row.line}", row.fields)

@@ -296,5 +296,10 @@ def _json_rows(path: Path, text: str) -> _Parts:
             raise CorpusError("not an object", where=where, remedy=remedy)
         plain = {column_name(key): value for key, value in values.items() if not isinstance(value, dict | list)}
         columns.update(dict.fromkeys(plain))
-        rows.append(Row(number, {key: "" if value is None else str(value) for key, value in plain.items()}))
+        fields = {key: "" if value is None else str(value) for key, value in plain.items()}
+        try:
+            "".join((*fields, *fields.values())).encode("utf-8")
+        except UnicodeEncodeError as error:  # JSON can spell halves of a character
+            raise CorpusError(f"no text ({error.reason})", where=where, remedy="write whole characters") from error
+        rows.append(Row(number, fields))
     return list(columns), rows, []

@@ -135,6 +135,7 @@ def test_no_sentence_file_and_more_than_one_are_named(root: Path) -> None:
         ("sentences.csv", "id,split,text\neins,train\n", ["line 2", "2 fields, 3 expected"]),
         ("sentences.csv", 'id,split,text\neins,train,"wolken\n', ["line 2", "broken quoting", "never closed"]),
         ("sentences.csv", "id,split,text\n", ["no sentences in it"]),
+        ("sentences.csv", ":,-\nx,y\n", ["missing column text, split", "columns here: none"]),
         ("sentences.csv", "", ["no sentences in it"]),
     ],
 )

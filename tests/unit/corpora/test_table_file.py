@@ -228,7 +228,7 @@ def test_json_lines_have_columns_too(write: Write) -> None:
         (1, {"id": "7", "text": "es taut"}),
         (3, {"id": "", "text": "kühl"}),
     ]
-    for bad in ("{", "[1]", "[" * 100_000):
+    for bad in ("{", "[1]", "[" * 100_000, '{"id": "\\ud800"}', '{"\\ud800": 1}'):
         assert "line 2" in error(write('{"id": 1}\n' + bad, "a.jsonl"))
 
 
