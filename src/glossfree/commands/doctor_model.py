@@ -18,20 +18,23 @@ from glossfree.corpora.manifest import Clip, FrameFolder, Segment, VideoFile
 from glossfree.errors import ClipError, GlossfreeError
 from glossfree.sign_translator import verify
 from glossfree.video.decode import open_clip
+from glossfree.video.fit import resize
 from glossfree.video.intake import LONGER, OTHER_ASPECT
 from glossfree.video.pack import packed_size
 from glossfree.video.profile import grey
+from glossfree.video.signer import find_signer
 from glossfree.video.timeline import FEWEST, SAME_RATE
 
 SIZES = {"fps": 2, "aspect": 3, "seconds": 3, "light": 3}  # numbers of each range in the card
-LOOKED_AT = 5  # frames of a clip, evenly spread, for light and signer
+LOOKED_AT, HEIGHT = 16, 240  # frames of a clip, evenly spread, and their pixels, for light and signer
 DARK, BRIGHT, FLAT = 40.0, 215.0, 12.0  # brightness and contrast (0-255) that no camera in good light gives
+SIGNER_SLACK = 0.3  # of the signer's size in training
 LIGHT_SLACK = 0.2  # beyond the darkest and brightest clip of training
 
 
 @dataclass(frozen=True)
 class ClipLook:
-    """What a clip looks like, and a few of its frames (H, W, 3) uint8 RGB.
+    """What a clip looks like, and a few of its frames (h, w, 3) uint8 RGB, at most HEIGHT high.
 
     `aspect` is 0 for a clip of a prepared folder: it was made square as training's were. `brightness`: mean of these
     frames, 0 (black) to 255; `contrast`: its standard deviation within them.
@@ -82,18 +85,21 @@ def look_at(path: Path) -> ClipLook:
     """A video file or a folder of images -> ClipLook. Raises ClipError if it cannot be read."""
     source = FrameFolder(path) if path.is_dir() else VideoFile(path)
     timeline = open_clip(Clip(path.stem, "", "", source), drawing_size=0).timeline
-    numbers = np.unique(np.linspace(0, len(timeline) - 1, LOOKED_AT + 2)[1:-1].round().astype(int))
+    shown = np.unique(np.linspace(0, len(timeline) - 1, LOOKED_AT + 2)[1:-1].round().astype(int))
     frames: list[np.ndarray] = []
-    for number in map(int, numbers):  # each on its own: a long video is not decoded from its beginning to its end
+    aspect = 0.0
+    for number in map(int, shown):  # each on its own: a long video is not decoded from its beginning to its end
         part = type(source)(path, Segment(number, number + 1, "frames"))
-        frames += open_clip(Clip(path.stem, "", "", part), drawing_size=0).read([0])
-    (height, width), small = frames[0].shape[:2], grey(frames)
-    is_packed = height == width and packed_size(path) is not None
+        (frame,) = open_clip(Clip(path.stem, "", "", part), drawing_size=0).read([0])
+        aspect = frame.shape[1] / frame.shape[0]
+        height = min(HEIGHT, frame.shape[0])
+        frames.append(resize(frame, max(1, round(height * aspect)), height))
+    small, is_packed = grey(frames), aspect == 1 and packed_size(path) is not None
     return ClipLook(
         fps=timeline.fps,
         num_frames=len(timeline),
         seconds=timeline.seconds,
-        aspect=0.0 if is_packed else width / height,
+        aspect=0.0 if is_packed else aspect,
         brightness=float(small.mean()),
         contrast=float(small.std(axis=(1, 2)).mean()),
         frames=tuple(frames),
@@ -113,6 +119,8 @@ def clip_findings(name: str, look: ClipLook, training: Mapping[str, Any]) -> Ite
     if aspect and look.aspect and max(look.aspect / aspect[1], aspect[1] / look.aspect) > OTHER_ASPECT:
         text = f"{look.aspect:.2f} wide to 1 high, training had {aspect[1]:.2f}: translate crops it around the signer"
         yield Finding(name, "warning", text, "better: crop it yourself, so that the signer is as large as in training")
+    elif aspect and look.aspect:
+        yield from _signer_findings(name, look, training.get("signer"), aspect[1])
     if seconds and look.seconds > LONGER * seconds[-1]:
         text = f"{look.seconds:.1f} s, training's longest clip had {seconds[-1]:.1f} s"
         yield Finding(name, "warning", text, "cut it into sentences, or name its segments: translate --segments FILE")
@@ -120,6 +128,19 @@ def clip_findings(name: str, look: ClipLook, training: Mapping[str, Any]) -> Ite
         text = f"{look.seconds:.1f} s, training's shortest clip had {seconds[0]:.1f} s"
         yield Finding(name, "warning", text, "is the whole sentence in it?")
     yield from _light_findings(name, look, numbers(training, "light"))
+
+
+def _signer_findings(name: str, look: ClipLook, profile: Any, aspect: float) -> Iterator[Finding]:
+    """The signer's size where nothing is cropped: the crop in which they are as large as in training tells it."""
+    if not isinstance(profile, dict):
+        return
+    try:
+        crop = find_signer(look.frames, profile, aspect)
+    except (KeyError, TypeError, ValueError):  # no profile of this version
+        return
+    if crop.how != "centre" and abs(crop.height - 1) > SIGNER_SLACK:
+        text = f"the signer is {100 * crop.height:.0f} % as large as in training"
+        yield Finding(name, "warning", text, "step closer to the camera, or farther away; or crop the video")
 
 
 def _light_findings(name: str, look: ClipLook, trained: Sequence[float]) -> Iterator[Finding]:

@@ -6,12 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
 from glossfree.commands.doctor import doctor
 from glossfree.commands.findings import Diagnosis
 from glossfree.video.pack import write_clip
+from glossfree.video.signer import signer_profile
 
 TRAINING = {
     "fit": "stretch",
@@ -113,3 +115,35 @@ def test_a_model_that_was_altered_cannot_work(tmp_path: Path) -> None:
     (folder / "model.json").write_text(json.dumps(card))
     diagnosis = doctor([folder])
     assert (diagnosis.exit_code, "recipe.toml" in diagnosis.findings[0].text) == (2, True)
+
+
+def figure(scale: float, seed: int, num_frames: int = 46) -> np.ndarray:
+    """A dark figure with two moving hands before a grey wall, standing on the lower edge -> (T, 96, 128, 3)."""
+    rng = np.random.default_rng(seed)
+    frames = np.full((num_frames, 96, 128, 3), 150, np.uint8)
+    speed, phase = rng.uniform(0.2, 0.5, 2), rng.uniform(0, 6, 2)
+    for t, frame in enumerate(frames):
+
+        def ellipse(x: float, y: float, wide: float, high: float, colour: int, frame: np.ndarray = frame) -> None:
+            place = round(64 + scale * x), round(96 - scale * y)
+            cv2.ellipse(frame, place, (round(scale * wide), round(scale * high)), 0, 0, 360, (colour,) * 3, -1)
+
+        ellipse(0, 0, 30, 48, 50)
+        ellipse(0, 64, 11, 15, 210)
+        for side, rate, start in ((-1, speed[0], phase[0]), (1, speed[1], phase[1])):
+            ellipse(side * (18 + 9 * np.sin(rate * t + start)), 32 + 14 * np.cos(rate * t + start), 7, 7, 220)
+    return frames
+
+
+@pytest.mark.parametrize(("scale", "is_odd"), [(1.0, False), (0.6, True)])
+def test_a_signer_of_another_size_is_told(tmp_path: Path, scale: float, is_odd: bool) -> None:
+    profile = signer_profile([figure(1.0, seed) for seed in range(7)], 128 / 96)
+    write_clip(tmp_path / "a.mp4", figure(scale, 13), 23.0)
+    [*texts] = warnings(doctor([model(tmp_path / "model", signer=profile), tmp_path / "a.mp4"]), "a.mp4")
+    assert [text for text in texts if "as large" in text] == texts
+    assert len(texts) == is_odd
+
+
+def test_a_profile_of_another_version_is_passed_over(tmp_path: Path) -> None:
+    folder = model(tmp_path / "model", signer={"face": [1], "outline": 7})
+    assert doctor([folder, clip(tmp_path / "a.mp4")]).exit_code == 0
