@@ -201,7 +201,7 @@ def _json_rows(path: Path, text: str) -> Iterator[_Row]:
         if isinstance(whole, _Object) and not {*ID_COLUMNS} & {key for key, _ in whole}:
             for id, sentence in whole:
                 if not isinstance(sentence, str):
-                    problem = f"unknown layout: {shortened(id, 40)!r} holds {_described(sentence)}, which is no sentence"
+                    problem = f"unknown layout: {_described(sentence)} is no sentence (key {shortened(id, 40)!r})"
                     raise CorpusError(problem, where=path, remedy='{"id": "sentence", ...} or one object per line')
             yield from ((1, {"id": id, "text": sentence, "reference": sentence}) for id, sentence in whole)
             return
