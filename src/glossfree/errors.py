@@ -6,7 +6,8 @@ code 2. Wrong arguments of pure functions are `ValueError`; broken invariants of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 NAMED = 10  # culprits named one by one; the rest is a count
@@ -38,6 +39,17 @@ def shortened(text: str, longest: int = LONGEST) -> str:
     """Text of any length -> one line of at most `longest` characters that can be printed, for a message."""
     line = "".join(letter if letter.isprintable() else " " for letter in text[: longest + 1])
     return line if len(line) <= longest else f"{line[: longest - 3]}..."
+
+
+@contextmanager
+def named(where: str | Path | None) -> Iterator[None]:
+    """Inside, an error that names no place gets this one."""
+    try:
+        yield
+    except GlossfreeError as error:
+        if error.where is not None:
+            raise
+        raise type(error)(error.problem, where=where, remedy=error.remedy) from error
 
 
 def name_some(names: Sequence[str], *, limit: int = NAMED) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from glossfree import errors
 from glossfree.corpora.phoenix14t import read_annotations
-from glossfree.errors import CorpusError, GlossfreeError
+from glossfree.errors import ClipError, CorpusError, GlossfreeError, named
 
 CHILDREN = [
     errors.GlossfreeError,
@@ -67,3 +67,11 @@ def test_ten_names_are_written_out_and_the_rest_is_counted() -> None:
     assert errors.name_some(names[:10]) == "n1, n2, n3, n4, n5, n6, n7, n8, n9, n10"
     assert errors.name_some(names) == "n1, n2, n3, n4, n5, n6, n7, n8, n9, n10 and 1,224 more"
     assert errors.name_some(names[:5], limit=3) == "n1, n2, n3 and 2 more"
+
+
+def test_an_error_that_names_no_place_gets_one() -> None:
+    with pytest.raises(ClipError) as caught, named("a/b"):
+        raise ClipError("is odd", remedy="mend it")
+    assert str(caught.value) == "a/b: is odd -> mend it"
+    with pytest.raises(ClipError, match=r"^c: is odd"), named("a/b"):
+        raise ClipError("is odd", where="c")

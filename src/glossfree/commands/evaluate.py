@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -65,7 +66,7 @@ def corpus_of(run: Run, recipe: Recipe, tokenizer: SentenceTokenizer, corpus: Pa
 
     Raises RunError if the run's own lies no longer where it lay.
     """
-    folder = corpus or Path(run.read_json("run.json")["corpus"])
+    folder = corpus or Path(str(_facts(run).get("corpus")))
     if corpus is None and not folder.is_dir():
         remedy = (
             f'name its new place: evaluate --corpus FOLDER; for other verbs, change "corpus" in {run.folder}/run.json'
@@ -99,12 +100,20 @@ def last_stage(run: Run) -> str:
 
 def head_tensors(run: Run) -> dict[str, Tensor]:
     """The pseudo-gloss head that pre-training left, in this run or the one it started from; {} if there was none."""
-    facts = run.read_json("run.json")
+    facts = _facts(run)
     for folder in (run.folder, facts.get("start")):
-        if folder and Run(folder).weights("pretrain").is_file():
+        if isinstance(folder, str | Path) and Run(folder).weights("pretrain").is_file():
             tensors, _ = load_tensors(Run(folder).weights("pretrain"))
             return {name: tensor for name, tensor in tensors.items() if name.startswith("head.")}
     return {}
+
+
+def _facts(run: Run) -> dict[str, Any]:
+    """What a run says of itself. Raises RunError if that is missing or no object."""
+    facts: Any = run.read_json("run.json")
+    if not isinstance(facts, dict):
+        raise RunError("not an object", where=run.folder / "run.json", remedy="restore it or run again")
+    return facts
 
 
 def _inventory(run: Run) -> tuple[str, ...]:

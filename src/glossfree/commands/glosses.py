@@ -22,7 +22,7 @@ from glossfree.corpora.table_file import (
     rename_columns,
     split_of,
 )
-from glossfree.errors import CorpusError
+from glossfree.errors import CorpusError, named
 from glossfree.progress import Console, Silent
 from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses, extract
 from glossfree.text.tagging import tagger
@@ -109,11 +109,12 @@ def glosses(
     folder = _writable(out or corpus, sentences)
     language = (language or found_language).replace("-", "_").split("_")[0].lower()
     inventory_texts = [text for name in splits for text in by_split[name]]
-    chosen = tagger(language, inventory_texts, backend, say)
-    say(f"tagging with {chosen.name}")
-    with console.progress("tagging sentences", sum(map(len, by_split.values()))) as advance:
-        found = extract(by_split, chosen, splits, language=language, on_progress=lambda done, total: advance())
-    prototypes, unknown = _prototypes(found.inventory, inventory_texts, vectors, say, console)
+    with named(sentences or corpus):
+        chosen = tagger(language, inventory_texts, backend, say)
+        say(f"tagging with {chosen.name}")
+        with console.progress("tagging sentences", sum(map(len, by_split.values()))) as advance:
+            found = extract(by_split, chosen, splits, language=language, on_progress=lambda done, total: advance())
+        prototypes, unknown = _prototypes(found.inventory, inventory_texts, vectors, say, console)
     save_vectors(folder / PROTOTYPES, prototypes, found.inventory)
     found.save(folder / PSEUDO_GLOSSES)
     return _report(folder, found, inventory_texts, unknown, vectors, prototypes.shape[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -97,7 +98,7 @@ def status(folder: Path) -> RunStatus:
     """Where the run in `folder` stands. Raises RunError if there is none, or none that says."""
     run, now = Run(folder), time.time()
     told = read_status(run)
-    records = list(run.records())
+    records = [record for record in run.records() if is_complete(record)]
     sign = max(told.written, run.steps.stat().st_mtime if run.steps.is_file() else 0.0)
     state = state_of(told, silence=now - sign)
     stage = told.stage or (records[-1]["stage"] if records else None)
@@ -151,6 +152,22 @@ def state_of(told: Status, *, silence: float) -> str:
     if alive is None:
         alive = silence < SILENCE
     return TRAINING if alive else GONE
+
+
+def is_complete(record: Any) -> bool:
+    """Whether a line of steps.jsonl holds what a run writes into it; one that was damaged may not."""
+    if not isinstance(record, dict) or not isinstance(record.get("stage"), str):
+        return False
+    names = ("step", "epoch", "seconds", *(("lr", "frames", "waited") if record.get("kind") == "step" else ()))
+    numbers = [record.get(name) for name in names]
+    if record.get("kind") == "epoch":
+        train, dev = record.get("train"), record.get("dev")
+        if not isinstance(train, dict) or not isinstance(dev, dict) or "loss" not in train:
+            return False
+        numbers += [*train.values(), *dev.values()]
+    else:
+        numbers += [value for name, value in record.items() if name not in NO_LOSS]
+    return all(isinstance(number, int | float) and math.isfinite(number) for number in numbers)
 
 
 def of_kind(records: Sequence[Record], kind: str) -> list[Record]:

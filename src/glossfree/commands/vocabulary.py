@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from glossfree.commands.glosses import training_sentences
-from glossfree.text.tokenizer import SPECIALS, SentenceTokenizer
+from glossfree.errors import named
+from glossfree.text.tokenizer import SentenceTokenizer
+from glossfree.text.unigram import SPECIALS
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ def vocabulary(
     """
     texts = training_sentences(corpus, sentences)
     original = SentenceTokenizer.load(tokenizer, language)
-    trimmed, _ = original.trimmed(texts)
+    with named(sentences or corpus):
+        trimmed, _ = original.trimmed(texts)
     return VocabularyReport(
         size=len(trimmed),
         pieces=trimmed.num_pieces,

@@ -35,15 +35,18 @@ def read_text(path: Path) -> str:
         problem = f"not UTF-8: it looks like {wide} without a byte order mark"
         raise CorpusError(problem, where=path, remedy=_mend(path, wide))
     if encoding == "utf-8" and b"\0" in data:
-        raise CorpusError("holds zero bytes: not a text file", where=path, remedy="check the path")
+        raise _with_zeros(path)
     try:
-        return data.decode(encoding)
+        text = data.decode(encoding)
     except UnicodeDecodeError as error:
         name = encoding.upper().removesuffix("-SIG")
         problem, remedy = f"not {name} (byte {error.start:,})", "save the file as UTF-8"
         if name == "UTF-8" and _is_text(data, "cp1252"):
             problem, remedy = f"{problem}: it reads as Windows-1252", _mend(path, "WINDOWS-1252")
         raise CorpusError(problem, where=path, remedy=remedy) from error
+    if "\0" in text:
+        raise _with_zeros(path)
+    return text
 
 
 def split_lines(text: str) -> list[str]:
@@ -51,6 +54,10 @@ def split_lines(text: str) -> list[str]:
     if not text:
         return []
     return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
+
+
+def _with_zeros(path: Path) -> CorpusError:
+    return CorpusError("holds zero bytes: not a text file", where=path, remedy="check the path")
 
 
 def spreadsheet_error(path: Path) -> CorpusError:

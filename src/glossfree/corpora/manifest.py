@@ -7,6 +7,7 @@ A corpus yields `Clip`s (where the frames come from); `prepare` packs them and w
 from __future__ import annotations
 
 import json
+import math
 import os
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -22,6 +23,8 @@ from glossfree.errors import CorpusError
 SPLITS = ("train", "dev", "test")
 MANIFEST, CORPUS = "manifest.jsonl", "corpus.json"
 FORMAT = 1
+MOST_FRAMES = 10_000_000  # of a clip: two days at 50 frames/s
+CORPUS_TYPES = {"name": str, "language": str, "frame_size": int, "fit": str, "problems": list}
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,21 @@ class PackedClip:
         values["id"], values["text"] = nfc(values["id"]), nfc(values["text"])
         values["spans"] = tuple(SignSpan(**span) for span in values.get("spans", ()))
         values["times"] = tuple(map(float, values.get("times", ())))
-        return cls(**values)
+        clip = cls(**values)
+        clip._check()
+        return clip
+
+    def _check(self) -> None:
+        """Raise ValueError unless all is text that should be, and numbers are such as a video can have."""
+        texts = (self.id, self.split, self.text, self.file, self.signer, *(span.gloss for span in self.spans))
+        if not all(isinstance(text, str) and "\0" not in text for text in texts):
+            raise ValueError("id, split, text, file, signer and glosses are texts")
+        counts = (self.num_frames, *(edge for span in self.spans for edge in (span.start, span.end)))
+        if not all(type(count) is int and 0 <= count <= MOST_FRAMES for count in counts):
+            raise ValueError(f"numbers of frames are whole, from 0 to {MOST_FRAMES:,}")
+        numbers = (self.fps, self.aspect, *self.times)
+        if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
+            raise ValueError("fps, aspect and times are finite numbers")
 
 
 @dataclass(frozen=True)
@@ -151,7 +168,7 @@ class Manifest:
         for number, line in enumerate(text.split("\n") if text else (), start=1):  # a sentence may hold U+2028
             try:
                 clip = PackedClip.from_json(line)
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
                 raise CorpusError(
                     f"line {number} is not a clip ({error})", where=path, remedy="run glossfree prepare again"
                 ) from error
@@ -161,8 +178,13 @@ class Manifest:
         corpus_path = folder / CORPUS
         try:
             corpus = json.loads(_read(corpus_path)) if corpus_path.is_file() else {}
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise CorpusError(f"not JSON ({error})", where=corpus_path, remedy="run glossfree prepare again") from error
+        is_object = isinstance(corpus, dict)
+        odd = [key for key, kind in CORPUS_TYPES.items() if is_object and type(corpus.get(key, kind())) is not kind]
+        if odd or not is_object:
+            problem = f"{odd[0]!r} is of another type" if odd else "not an object"
+            raise CorpusError(problem, where=corpus_path, remedy="run glossfree prepare again")
         return cls(folder, tuple(clips.values()), corpus)
 
     def save(self) -> None:

@@ -44,6 +44,7 @@ CGN = {
     "VNW": "PRON", "VZ": "ADP", "VG(neven": "CCONJ", "VG": "SCONJ", "TSW": "INTJ", "LET": "PUNCT",
 }  # fmt: skip
 HANTA_TAGS = {"de": STTS, "en": C5, "nl": CGN}
+LONGEST_WORD = 100  # letters; HanTa's time grows with their square, and a file without blanks is one word
 EMPTY_TAG, START_TAG, END_TAG, UNKNOWN_TAG = 0, 1, 2, 3  # HanTa's numbers
 
 # Where HanTa is wrong on German words that weather forecasts use all the time: found by reading its output on
@@ -131,12 +132,17 @@ class HantaTagger:
         cased = any(word[:1].isupper() for word in words[1:])
         found = []
         for word, tag in zip(words, self._best_tags(words, cased), strict=True):
+            if len(word) > LONGEST_WORD:
+                found.append(Token(word, word.lower(), "X"))
+                continue
             lemma, name = self._analyse(word, tag, taglevel=1)
             found.append(self._token(word, lemma, name))
         return found
 
     def _emissions_of(self, word: str, cased: bool) -> dict[int, float]:
         """Tag -> log p(word | tag), only for the tags that are likely; empty: nothing is known of the word."""
+        if len(word) > LONGEST_WORD:
+            return {}
         found = dict(self._hanta._tag_word(word, cutoff=5, casesensitive=cased, conditional=True))
         return {} if list(found) == [UNKNOWN_TAG] else found
 

@@ -82,7 +82,7 @@ class Run:
             return json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise RunError("missing", where=path, remedy="is this the folder of a run?") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise RunError(f"not JSON ({error})", where=path, remedy="restore it or run again") from error
 
     def log(self, record: dict[str, Any]) -> None:

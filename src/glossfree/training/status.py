@@ -6,12 +6,13 @@ A run that is killed writes nothing more; its process tells.
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import sys
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from glossfree.errors import RunError
 from glossfree.training.run import Run
 
 STATUS = "status.json"
+TYPES: dict[Any, Any] = {"str": str, "int": int, "list[Planned]": list, "str | None": str | None}
 TRAINING, STOPPED, FAILED, FINISHED = "training", "stopped", "failed", "finished"
 
 
@@ -68,9 +70,21 @@ def read_status(run: Run) -> Status:
         )
     found: Any = run.read_json(STATUS)
     try:
-        return Status(**{**found, "planned": [Planned(**each) for each in found["planned"]]})
+        status = Status(**{**found, "planned": [Planned(**each) for each in found["planned"]]})
+        _check_types(status, *status.planned)
     except (TypeError, KeyError) as error:
         raise RunError(f"not a status ({error})", where=path, remedy="was it written by another version?") from error
+    return status
+
+
+def _check_types(*values: Status | Planned) -> None:
+    """Raise TypeError unless each field holds what it is declared to; a number that is not finite is none."""
+    for value in values:
+        for each in fields(value):
+            content = getattr(value, each.name)
+            is_number = isinstance(content, int | float) and math.isfinite(content)
+            if not (is_number if each.type == "float" else isinstance(content, TYPES[each.type])):
+                raise TypeError(f"{each.name} is not {each.type}")
 
 
 def is_alive(status: Status) -> bool | None:

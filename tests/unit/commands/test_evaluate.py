@@ -129,3 +129,11 @@ def test_a_corpus_whose_inventory_was_made_anew_can_still_be_evaluated(tiny: Any
     shutil.copytree(tiny.corpus, tmp_path / "other")
     glosses(tmp_path / "other", splits=("train", "dev", "test"))
     assert evaluate(copy, split="dev", console=Silent(), corpus=tmp_path / "other").scores.num_sentences == 4
+
+
+@pytest.mark.parametrize("facts", [[], {}, {"corpus": 5}, {"corpus": "nowhere", "start": ["x"]}])
+def test_facts_of_a_run_that_were_damaged_are_named(copy: Path, facts: object) -> None:
+    (copy / "run.json").write_text(json.dumps(facts))
+    (copy / "weights/pretrain.safetensors").unlink()
+    with pytest.raises(RunError, match=r"run\.json"):
+        evaluate(copy, split="dev", console=Silent())

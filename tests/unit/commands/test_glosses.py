@@ -192,3 +192,11 @@ def test_decomposed_sentences_give_the_same_glosses_and_are_said(tmp_path: Path,
         tmp_path / "NFC" / PSEUDO_GLOSSES
     )
     assert [line for line in said if "2 of 3" in line and "NFD.txt" in line] != []
+
+
+def test_sentences_without_a_content_word_name_their_file(tmp_path: Path) -> None:
+    file = tmp_path / "words.txt"
+    file.write_text("und\nder die das\n", encoding="utf-8")
+    with pytest.raises(CorpusError, match="no content word") as caught:
+        glosses(sentences=file, out=tmp_path / "out")
+    assert caught.value.where == str(file)

@@ -201,3 +201,24 @@ def test_no_run_no_status(tmp_path: Path) -> None:
         status(tmp_path)
     with pytest.raises(RunError, match=r"no status\.json yet"):
         status(a_run(tmp_path, None).folder)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"stage": 7},
+        {"stage": ["pretrain"]},
+        {"seconds": float("nan")},
+        {"step": None},
+        {"loss": "low"},
+        {"kind": "epoch"},
+        {"kind": "epoch", "train": {}, "dev": {}},
+        {"kind": "epoch", "train": {"loss": 1.0}, "dev": []},
+    ],
+)
+def test_a_damaged_line_of_the_log_is_left_out(tmp_path: Path, damage: dict[str, Any]) -> None:
+    told = Status(planned=PLANNED, stage="denoise", epochs=3, steps=9, step=2)
+    good = [step("denoise", 0, 1), step("denoise", 0, 2, loss=0.5)]
+    run = a_run(tmp_path, told, *good, {**step("denoise", 0, 3), **damage})
+    shown = status(run.folder)
+    assert shown.losses == {"loss": 0.5} and shown.to_text()

@@ -80,3 +80,9 @@ def test_lines_end_at_line_feeds_alone() -> None:
     assert split_lines("") == []
     assert split_lines("\n") == [""]
     assert split_lines("eins\r\n\nein\u2028satz\x85\n") == ["eins", "", "ein\u2028satz\x85"]
+
+
+def test_zeros_in_a_wide_encoding_are_no_text_either(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes("id,text\n1,es\0taut\n".encode("utf-16"))
+    with pytest.raises(CorpusError, match="zero bytes"):
+        read_text(tmp_path / "a.csv")

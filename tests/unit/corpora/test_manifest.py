@@ -163,3 +163,38 @@ def test_ids_and_sentences_are_loaded_in_nfc_and_files_keep_their_names(tmp_path
     (tmp_path / MANIFEST).write_text("\n".join(lines) + "\n", encoding="utf-8")
     with pytest.raises(CorpusError, match="twice"):
         Manifest.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("file", ["a"]),
+        ("file", "clips/\0.mp4"),
+        ("signer", None),
+        ("num_frames", -1),
+        ("num_frames", 3.5),
+        ("num_frames", 10**9),
+        ("fps", float("nan")),
+        ("fps", "25"),
+        ("aspect", float("inf")),
+        ("times", [0.0, float("nan")]),
+        ("spans", [{"gloss": 7, "start": 0, "end": 1}]),
+        ("spans", [{"gloss": "A", "start": 0, "end": "1"}]),
+    ],
+)
+def test_a_value_that_no_clip_can_have_is_named_by_its_line(tmp_path: Path, key: str, value: object) -> None:
+    line = json.dumps({**json.loads(CLIPS[1].to_json()), key: value})
+    (tmp_path / MANIFEST).write_text(f"{CLIPS[0].to_json()}\n{line}\n", encoding="utf-8")
+    with pytest.raises(CorpusError, match="line 2 is not a clip"):
+        Manifest.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content", ["7", "[]", '"x"', '{"language": 5}', '{"frame_size": "28"}', '{"problems": 0.5}', "[" * 99_999]
+)
+def test_a_corpus_json_of_another_kind_is_named(tmp_path: Path, content: str) -> None:
+    Manifest(tmp_path, CLIPS, {"language": "fr"}).save()
+    (tmp_path / "corpus.json").write_text(content)
+    with pytest.raises(CorpusError) as caught:
+        Manifest.load(tmp_path)
+    assert caught.value.where == str(tmp_path / "corpus.json") and caught.value.remedy

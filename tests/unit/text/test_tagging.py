@@ -266,3 +266,11 @@ def test_a_spacy_that_is_absent_is_no_line(monkeypatch: pytest.MonkeyPatch) -> N
     lines: list[str] = []
     assert tagger("de", say=lines.append).name == "hanta (morphmodel_ger)"
     assert lines == []
+
+
+def test_a_file_without_blanks_takes_no_minutes(hanta: HantaTagger) -> None:
+    """HanTa alone would analyse this word for minutes."""
+    word = "regen" * 9000
+    tokens = hanta.tag(f"im {word} im norden")
+    assert [token.word for token in tokens] == ["im", word, "im", "norden"]
+    assert tokens[1] == Token(word, word, "X") and tokens[3].pos == "NOUN"

@@ -47,6 +47,10 @@ def test_a_run_goes_on_where_it_cannot_be_written(tmp_path: Path) -> None:
         ("{}", "not a status"),
         ('{"planned": [], "mood": "good"}', "mood"),
         ('{"planned": [{"name": "pretrain"}]}', "not a status"),
+        ('{"planned": [], "steps": "7"}', "steps is not int"),
+        ('{"planned": [], "started": NaN}', "started is not float"),
+        ('{"planned": [{"name": "pretrain", "epochs": [], "kind": "clips"}]}', "epochs is not int"),
+        ("[" * 99_999, "not JSON"),
     ],
 )
 def test_what_cannot_be_read_is_named(tmp_path: Path, text: str, words: str) -> None:
