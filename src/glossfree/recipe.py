@@ -35,7 +35,9 @@ class DataConfig(Section):
     frame_size: int = value(256, "released", "pixels of a packed frame, height and width", ge=8)
     crop_size: int = value(224, "released", "pixels of a cropped frame: random in training, centre otherwise", ge=8)
     fit: Literal["stretch", "pad", "crop"] = value(
-        "stretch", "stated", "how a packed frame became square: stretched, with its edges continued, or cut (prepare --fit)"
+        "stretch",
+        "stated",
+        "how a packed frame became square: stretched, with its edges continued, or cut (prepare --fit)",
     )
     fps: float = value(0.0, "assumed", "frames per second that the model sees: clips of other rates are resampled by time; "
                        "0: the corpus's own rate", ge=0, le=1000)  # fmt: skip
@@ -78,7 +80,7 @@ class VisionConfig(Section):
         "video", "assumed", "frames are seen anew in every epoch, or were seen once, by `glossfree features`"
     )
     hidden_size: int = value(384, "stated", "width of the ViT (ViT-S)", ge=1)
-    num_layers: int = value(12, "stated", "blocks (ViT-S)", ge=1)
+    num_layers: int = value(12, "stated", "blocks (ViT-S)", ge=1, le=200)
     num_heads: int = value(6, "stated", "attention heads (ViT-S)", ge=1)
     mlp_ratio: int = value(4, "stated", "MLP width over hidden_size", ge=1)
     patch_size: int = value(14, "stated", "pixels of a patch", ge=1)
@@ -94,7 +96,7 @@ class TemporalConfig(Section):
     """Segment level: local-attention transformer that halves time (section 3.1)."""
 
     hidden_size: int = value(512, "stated", "width D", ge=2)
-    num_layers: int = value(4, "stated", "layers", ge=1)
+    num_layers: int = value(4, "stated", "layers", ge=1, le=200)
     num_heads: int = value(8, "stated", "attention heads", ge=1)
     mlp_size: int = value(2048, "stated", "width of the MLP", ge=1)
     window_size: int = value(7, "stated", "frames that a position sees, itself included", ge=1)
@@ -109,7 +111,7 @@ class LanguageConfig(Section):
 
     weights: str = value("", "stated", "folder with pretrained mBART weights, or hub:owner/name; empty: random")
     hidden_size: int = value(1024, "stated", "width E", ge=2)
-    num_layers: int = value(12, "stated", "layers of encoder and of decoder", ge=1)
+    num_layers: int = value(12, "stated", "layers of encoder and of decoder", ge=1, le=200)
     num_heads: int = value(16, "stated", "attention heads", ge=1)
     mlp_size: int = value(4096, "stated", "width of the MLPs", ge=1)
     max_positions: int = value(1024, "derived", "positions (mBART's table has two more rows)", ge=8)
