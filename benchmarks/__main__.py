@@ -22,6 +22,7 @@ from benchmarks import (
     engine,
     formats,
     full_size,
+    fuzz,
     loader,
     real_input,
     scoring,
@@ -42,6 +43,7 @@ BENCHMARKS: dict[str, tuple[Callable[[], str], str]] = {
     "cached_features": (cached_features.run, "docs/benchmarks.md"),
     "engine": (engine.run, "docs/benchmarks.md"),
     "scoring": (scoring.run, "docs/benchmarks.md"),
+    "fuzz": (fuzz.run, "docs/benchmarks.md"),
 }
 
 
@@ -49,6 +51,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure, print, and update docs/.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; all by default")
     parser.add_argument("--no-write", action="store_true", help="print only")
+    parser.add_argument("--count", type=int, default=fuzz.COUNT, help="fuzz: cases")
+    parser.add_argument("--seed", type=int, default=fuzz.SEED, help="fuzz: of the cases")
+    parser.add_argument("--case", type=int, help="fuzz: only this one, alone; prints what it says")
     arguments = parser.parse_args()
     unknown = [name for name in arguments.names if name not in BENCHMARKS]
     if unknown:
@@ -56,9 +61,9 @@ def main() -> None:
     for name in arguments.names or BENCHMARKS:
         run, document = BENCHMARKS[name]
         start = time.perf_counter()
-        text = run()
+        text = fuzz.run(arguments.count, arguments.seed, arguments.case) if run is fuzz.run else run()
         print(f"## {name} ({(time.perf_counter() - start) / 60:.1f} minutes)\n\n{text}\n", flush=True)
-        if not arguments.no_write:
+        if not arguments.no_write and arguments.case is None:
             print(f"written to {put(ROOT / document, name, text)}\n", flush=True)
 
 
