@@ -26,6 +26,7 @@ from benchmarks import (
     loader,
     real_input,
     scoring,
+    signer,
     step,
 )
 
@@ -43,14 +44,19 @@ BENCHMARKS: dict[str, tuple[Callable[[], str], str]] = {
     "cached_features": (cached_features.run, "docs/benchmarks.md"),
     "engine": (engine.run, "docs/benchmarks.md"),
     "scoring": (scoring.run, "docs/benchmarks.md"),
+    "signer": (signer.run, "docs/data.md"),
     "fuzz": (fuzz.run, "docs/benchmarks.md"),
 }
+
+OF_A_DEMO = {"signer"}  # run only if they are named: they need a finished demo
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure, print, and update docs/.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; all by default")
     parser.add_argument("--no-write", action="store_true", help="print only")
+    parser.add_argument("--demo", type=Path, default=Path("runs/demo"), help="signer: folder of a finished demo")
+    parser.add_argument("--split", choices=["dev", "test"], default="test", help="signer: of the demo's clips")
     parser.add_argument("--count", type=int, default=fuzz.COUNT, help="fuzz: cases")
     parser.add_argument("--seed", type=int, default=fuzz.SEED, help="fuzz: of the cases")
     parser.add_argument("--case", type=int, help="fuzz: only this one, alone; prints what it says")
@@ -58,10 +64,15 @@ def main() -> None:
     unknown = [name for name in arguments.names if name not in BENCHMARKS]
     if unknown:
         parser.error(f"no benchmark {unknown[0]!r}: one of {', '.join(BENCHMARKS)}")
-    for name in arguments.names or BENCHMARKS:
+    for name in arguments.names or [name for name in BENCHMARKS if name not in OF_A_DEMO]:
         run, document = BENCHMARKS[name]
         start = time.perf_counter()
-        text = fuzz.run(arguments.count, arguments.seed, arguments.case) if run is fuzz.run else run()
+        if run is fuzz.run:
+            text = fuzz.run(arguments.count, arguments.seed, arguments.case)
+        elif run is signer.run:
+            text = signer.run(arguments.demo, arguments.split)
+        else:
+            text = run()
         print(f"## {name} ({(time.perf_counter() - start) / 60:.1f} minutes)\n\n{text}\n", flush=True)
         if not arguments.no_write and arguments.case is None:
             print(f"written to {put(ROOT / document, name, text)}\n", flush=True)
