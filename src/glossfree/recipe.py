@@ -20,6 +20,8 @@ def value(default: Any, standing: Standing, meaning: str, **limits: Any) -> Any:
     return Field(default, description=meaning, json_schema_extra={"standing": standing}, **limits)
 
 
+# Far beyond any model: a damaged number is refused and not built, which would take hours and all memory.
+DEEPEST, WIDEST, MOST_PIXELS, MOST_TOKENS = 200, 65_536, 4096, 10_000_000
 STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
@@ -32,8 +34,10 @@ class Section(BaseModel):
 class DataConfig(Section):
     """From packed clips to frames of one size (section 4.2)."""
 
-    frame_size: int = value(256, "released", "pixels of a packed frame, height and width", ge=8)
-    crop_size: int = value(224, "released", "pixels of a cropped frame: random in training, centre otherwise", ge=8)
+    frame_size: int = value(256, "released", "pixels of a packed frame, height and width", ge=8, le=MOST_PIXELS)
+    crop_size: int = value(
+        224, "released", "pixels of a cropped frame: random in training, centre otherwise", ge=8, le=MOST_PIXELS
+    )
     fit: Literal["stretch", "pad", "crop"] = value(
         "stretch",
         "stated",
@@ -64,8 +68,10 @@ class TextConfig(Section):
     language: str = value("de_DE", "stated", "mBART language code of the sentences")
     tokenizer: str = value("", "derived", "folder with sentencepiece.bpe.model, or hub:owner/name, trimmed to the "
                            "training sentences; empty: train pieces on them")  # fmt: skip
-    num_pieces: int = value(500, "assumed", "pieces when they are trained on the corpus", ge=32)
-    vocabulary_size: int = value(2172, "derived", "tokens where no corpus is at hand (parameter counts)", ge=8)
+    num_pieces: int = value(500, "assumed", "pieces when they are trained on the corpus", ge=32, le=MOST_TOKENS)
+    vocabulary_size: int = value(
+        2172, "derived", "tokens where no corpus is at hand (parameter counts)", ge=8, le=MOST_TOKENS
+    )
     max_tokens: int = value(128, "assumed", "tokens of a sentence, special ones included", ge=4)
 
 
@@ -79,15 +85,17 @@ class VisionConfig(Section):
     features: Literal["video", "cached"] = value(
         "video", "assumed", "frames are seen anew in every epoch, or were seen once, by `glossfree features`"
     )
-    hidden_size: int = value(384, "stated", "width of the ViT (ViT-S)", ge=1)
-    num_layers: int = value(12, "stated", "blocks (ViT-S)", ge=1, le=200)
-    num_heads: int = value(6, "stated", "attention heads (ViT-S)", ge=1)
+    hidden_size: int = value(384, "stated", "width of the ViT (ViT-S)", ge=1, le=WIDEST)
+    num_layers: int = value(12, "stated", "blocks (ViT-S)", ge=1, le=DEEPEST)
+    num_heads: int = value(6, "stated", "attention heads (ViT-S)", ge=1, le=WIDEST)
     mlp_ratio: int = value(4, "stated", "MLP width over hidden_size", ge=1)
-    patch_size: int = value(14, "stated", "pixels of a patch", ge=1)
-    image_size: int = value(518, "derived", "pixels that the position table was made for: 37 x 37 patches", ge=1)
+    patch_size: int = value(14, "stated", "pixels of a patch", ge=1, le=MOST_PIXELS)
+    image_size: int = value(
+        518, "derived", "pixels that the position table was made for: 37 x 37 patches", ge=1, le=MOST_PIXELS
+    )
     train: Trained = value("adapters", "stated", "what of the backbone trains: LoRA, everything, nothing")
     adapter_layers: int = value(3, "stated", "top blocks that carry LoRA", ge=0)
-    adapter_rank: int = value(4, "released", "LoRA rank", ge=1)
+    adapter_rank: int = value(4, "released", "LoRA rank", ge=1, le=WIDEST)
     adapter_alpha: float = value(4.0, "released", "LoRA scaling factor", gt=0)
     adapter_dropout: float = value(0.1, "released", "LoRA dropout", ge=0, lt=1)
 
@@ -95,11 +103,11 @@ class VisionConfig(Section):
 class TemporalConfig(Section):
     """Segment level: local-attention transformer that halves time (section 3.1)."""
 
-    hidden_size: int = value(512, "stated", "width D", ge=2)
-    num_layers: int = value(4, "stated", "layers", ge=1, le=200)
-    num_heads: int = value(8, "stated", "attention heads", ge=1)
-    mlp_size: int = value(2048, "stated", "width of the MLP", ge=1)
-    window_size: int = value(7, "stated", "frames that a position sees, itself included", ge=1)
+    hidden_size: int = value(512, "stated", "width D", ge=2, le=WIDEST)
+    num_layers: int = value(4, "stated", "layers", ge=1, le=DEEPEST)
+    num_heads: int = value(8, "stated", "attention heads", ge=1, le=WIDEST)
+    mlp_size: int = value(2048, "stated", "width of the MLP", ge=1, le=WIDEST)
+    window_size: int = value(7, "stated", "frames that a position sees, itself included", ge=1, le=WIDEST)
     downsample_after: int = value(2, "stated", "layers before time is halved", ge=1)
     dropout: float = value(0.1, "released", "dropout", ge=0, lt=1)
     drop_path: float = value(0.1, "released", "stochastic depth of the last layer, rising from 0", ge=0, lt=1)
@@ -110,14 +118,14 @@ class LanguageConfig(Section):
     """Video level and decoder: mBART-large-cc25 with LoRA on q and v (sections 3.1 and 4.2)."""
 
     weights: str = value("", "stated", "folder with pretrained mBART weights, or hub:owner/name; empty: random")
-    hidden_size: int = value(1024, "stated", "width E", ge=2)
-    num_layers: int = value(12, "stated", "layers of encoder and of decoder", ge=1, le=200)
-    num_heads: int = value(16, "stated", "attention heads", ge=1)
-    mlp_size: int = value(4096, "stated", "width of the MLPs", ge=1)
-    max_positions: int = value(1024, "derived", "positions (mBART's table has two more rows)", ge=8)
+    hidden_size: int = value(1024, "stated", "width E", ge=2, le=WIDEST)
+    num_layers: int = value(12, "stated", "layers of encoder and of decoder", ge=1, le=DEEPEST)
+    num_heads: int = value(16, "stated", "attention heads", ge=1, le=WIDEST)
+    mlp_size: int = value(4096, "stated", "width of the MLPs", ge=1, le=WIDEST)
+    max_positions: int = value(1024, "derived", "positions (mBART's table has two more rows)", ge=8, le=WIDEST)
     dropout: float = value(0.1, "assumed", "dropout of mBART", ge=0, lt=1)
     train: Trained = value("adapters", "stated", "what of mBART trains: LoRA, everything, nothing")
-    adapter_rank: int = value(16, "stated", "LoRA rank", ge=1)
+    adapter_rank: int = value(16, "stated", "LoRA rank", ge=1, le=WIDEST)
     adapter_alpha: float = value(32.0, "stated", "LoRA scaling factor", gt=0)
     adapter_dropout: float = value(0.1, "stated", "LoRA dropout", ge=0, lt=1)
 
@@ -125,10 +133,12 @@ class LanguageConfig(Section):
 class PseudoGlossConfig(Section):
     """Pseudo-glosses and the head that scores them (section 3.2)."""
 
-    num_pseudo_glosses: int = value(2322, "derived", "P where no corpus is at hand (parameter counts)", ge=1)
+    num_pseudo_glosses: int = value(
+        2322, "derived", "P where no corpus is at hand (parameter counts)", ge=1, le=MOST_TOKENS
+    )
     splits: tuple[Split, ...] = value(("train",), "assumed", "splits whose sentences make the inventory, in any order "
                                       "(released: all three)", min_length=1)  # fmt: skip
-    vector_size: int = value(300, "stated", "width of a prototype (fastText)", ge=1)
+    vector_size: int = value(300, "stated", "width of a prototype (fastText)", ge=1, le=WIDEST)
     dropout: float = value(0.2, "released", "dropout before the linear layer of the head", ge=0, lt=1)
     prototype_temperature: float = value(0.1, "stated", "start of tau_p", ge=0.01, le=1)
     time_temperature: float = value(0.1, "stated", "start of tau_t", ge=0.01, le=1)

@@ -222,3 +222,12 @@ def test_a_setting_of_a_stage_leaves_its_other_defaults_alone() -> None:
     for stage in stages:
         changed = load_recipe("hfa-phoenix14t", [f"{stage}.batch_size=9"])
         assert differences(plain, changed) == [f"{stage}.batch_size: 16, now 9"]
+
+
+@pytest.mark.parametrize(
+    "key", ["language.num_layers", "vision.adapter_rank", "temporal.mlp_size", "vision.image_size", "text.num_pieces"]
+)
+def test_a_number_far_beyond_any_model_is_refused_before_it_is_built(key: str) -> None:
+    section, name = key.split(".")
+    with pytest.raises(RecipeError, match=key):
+        parse_recipe({section: {name: 2**31}})

@@ -67,7 +67,7 @@ def corpus_of(run: Run, recipe: Recipe, tokenizer: SentenceTokenizer, corpus: Pa
     Raises RunError if the run's own lies no longer where it lay.
     """
     folder = corpus or Path(str(_facts(run).get("corpus")))
-    if corpus is None and not folder.is_dir():
+    if corpus is None and not _is_folder(folder):
         remedy = (
             f'name its new place: evaluate --corpus FOLDER; for other verbs, change "corpus" in {run.folder}/run.json'
         )
@@ -106,6 +106,13 @@ def head_tensors(run: Run) -> dict[str, Tensor]:
             tensors, _ = load_tensors(Run(folder).weights("pretrain"))
             return {name: tensor for name, tensor in tensors.items() if name.startswith("head.")}
     return {}
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # no name that a file can have
+        return False
 
 
 def _facts(run: Run) -> dict[str, Any]:

@@ -97,10 +97,10 @@ class Run:
         """What was logged; a last line cut off by a crash is left out."""
         if not self.steps.is_file():
             return
-        for line in self.steps.read_text(encoding="utf-8").splitlines():
+        for line in self.steps.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 yield json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
 
     def forget(self, stage: str, epoch: int, step: int) -> None:

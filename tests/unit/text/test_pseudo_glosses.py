@@ -130,3 +130,14 @@ def test_a_decomposed_sentence_is_the_same_sentence() -> None:
     assert one == two
     assert "münchen" in two.inventory
     assert two.of_sentence(nfd) == one.of_sentence("in münchen wird es kühl")
+
+
+def test_half_a_character_is_refused(found: PseudoGlosses, tmp_path: Path) -> None:
+    """JSON can spell one, UTF-8 cannot, and so it has no hash."""
+    path = tmp_path / "pseudo_glosses.json"
+    found.save(path)
+    content = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**content, "inventory": ["\ud800", *content["inventory"][1:]]}))
+    with pytest.raises(CorpusError) as caught:
+        PseudoGlosses.load(path)
+    assert caught.value.where == str(path) and len(str(caught.value)) < 300

@@ -150,3 +150,10 @@ def test_a_log_that_cannot_be_written_is_a_user_s_problem(tmp_path: Path) -> Non
     run.steps.mkdir()
     with pytest.raises(RunError, match="cannot be written"):
         run.log({"stage": "a", "epoch": 0})
+
+
+def test_a_line_with_other_bytes_is_left_out(tmp_path: Path) -> None:
+    run = started(tmp_path)
+    run.log({"stage": "denoise", "step": 1})
+    run.steps.write_bytes(run.steps.read_bytes() + b'{"stage": "den\xffoise\n' + b"[" * 99_999 + b"\n")
+    assert list(run.records()) == [{"stage": "denoise", "step": 1}]
