@@ -30,10 +30,12 @@ from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
 from glossfree.text.tokenizer import SentenceTokenizer
 from glossfree.training.run import load_tensors
 from glossfree.video.intake import Intake, ModelClip
+from glossfree.video.profile import checked_profile
 from glossfree.video.signer import Crop
 
 CARD, WEIGHTS, RECIPE, TOKENIZER = "model.json", "model.safetensors", "recipe.toml", "tokenizer"
 FORMAT = 1
+AGAIN = "make the folder again: glossfree export RUN FOLDER"
 BATCH_FRAMES = 900  # frames that are translated together at most: 135 MB of 224 x 224 pixels
 
 
@@ -59,8 +61,8 @@ class Translation:
     """What a clip means: the best sentence, the n-best list, and the strongest pseudo-glosses over time.
 
     `frames`: frames that the model saw, of the clip's `num_frames`; segment s covers `frames_per_segment` of them.
-    `fps` is the clip's rate (an average), `model_fps` the model's (0: it does not say), `start` and `end` the seconds of
-    the video that were read, all of it or a part. `trimmed`, `crop`, `notes`: see `video.intake.ModelClip`.
+    `fps` is the clip's rate (an average), `model_fps` the model's (0: it does not say), `start` and `end` the seconds
+    of the video that were read, all of it or a part. `trimmed`, `crop`, `notes`: see `video.intake.ModelClip`.
     """
 
     path: str
@@ -134,12 +136,16 @@ class SignTranslator:
         """A folder made by `glossfree export` -> SignTranslator. Raises ModelError: missing or altered file."""
         folder = Path(folder)
         card = verify(folder)
+        try:
+            training = checked_profile(card.get("training", {}))
+        except ValueError as error:
+            raise ModelError(f"{CARD} is damaged ({error})", where=folder, remedy=AGAIN) from error
         recipe = load_recipe(folder / RECIPE)
         tokenizer = SentenceTokenizer.load(folder / TOKENIZER)
         tensors, _ = load_tensors(folder / WEIGHTS)
         glosses = PseudoGlosses.load(folder / PSEUDO_GLOSSES)
         model, head = restore(recipe, tokenizer, tensors, where=folder / WEIGHTS)
-        return cls(recipe, tokenizer, model, head, glosses.inventory, card.get("training"))
+        return cls(recipe, tokenizer, model, head, glosses.inventory, training)
 
     def translate(self, path: str | Path, segment: Segment | None = None) -> str:
         """A video file or a folder of frames, or a segment of it -> its sentence. Raises ClipError: cannot be read."""
@@ -291,20 +297,19 @@ def restore(
 
 def verify(folder: Path) -> dict[str, Any]:
     """Check a model folder against its card -> the card. Raises ModelError naming the missing or altered file."""
-    remedy = "make the folder again: glossfree export RUN FOLDER"
     try:
         card: dict[str, Any] = json.loads((folder / CARD).read_text(encoding="utf-8"))
         files: dict[str, str] = dict(card["files"])
     except FileNotFoundError as error:
-        raise ModelError(f"no {CARD}: not a model folder", where=folder, remedy=remedy) from error
+        raise ModelError(f"no {CARD}: not a model folder", where=folder, remedy=AGAIN) from error
     except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{CARD} is damaged ({error})", where=folder, remedy=remedy) from error
+        raise ModelError(f"{CARD} is damaged ({error})", where=folder, remedy=AGAIN) from error
     if card.get("format") != FORMAT:
         raise ModelError(f"format {card.get('format')}, not {FORMAT}", where=folder, remedy="use a matching glossfree")
     for name, expected in files.items():
         path = folder / name
         if not path.is_file():
-            raise ModelError(f"{name} is missing", where=folder, remedy=remedy)
+            raise ModelError(f"{name} is missing", where=folder, remedy=AGAIN)
         if digest(path) != expected:
-            raise ModelError(f"{name} was altered: its SHA-256 is not the card's", where=folder, remedy=remedy)
+            raise ModelError(f"{name} was altered: its SHA-256 is not the card's", where=folder, remedy=AGAIN)
     return card

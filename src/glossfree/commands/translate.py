@@ -115,6 +115,7 @@ def present(
     """
     done: list[Translation] = []
     lines: list[str] = []
+    noted: set[str] = set()
     failed = 0
     emit = show if out is None else lines.append
     for each in results:
@@ -123,8 +124,10 @@ def present(
             console.say(f"glossfree: {each.error}")
         else:
             done.append(each)
-            for note in each.notes:
-                console.say(f"{each.path}: {note}")
+            notes = dict.fromkeys(f"{each.path}: {note}" for note in each.notes)
+            for note in notes.keys() - noted:  # once, however many segments a video has
+                console.say(note)
+            noted |= notes.keys()
         if form == "json":
             emit(json.dumps(each.as_dict(), ensure_ascii=False))
         elif form == "text" and isinstance(each, Translation):

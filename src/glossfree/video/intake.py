@@ -116,15 +116,19 @@ class Intake:
     def _look(self, reader: Reader, beats: np.ndarray, is_packed: bool) -> Look:
         seen = np.unique(np.linspace(0, len(beats) - 1, min(PREVIEW, len(beats))).round().astype(int))
         every = max(1, len(seen) // SIGNER_FRAMES)
-        small, larger, aspect = [], [], 0.0
+        # Filled in place: small arrays kept between large ones that come and go would leave holes in memory.
+        small, larger, aspect = np.empty((0, 0, 0), np.float32), [], 0.0
         for number, frame in enumerate(reader.read(beats[seen])):
             aspect = frame.shape[1] / frame.shape[0]
             height = min(PREVIEW_HEIGHT, frame.shape[0])
             preview = resize(frame, max(1, round(height * aspect)), height)
-            small.append(grey([preview])[0])
+            (grey_frame,) = grey([preview])
+            if not number:
+                small = np.empty((len(seen), *grey_frame.shape), np.float32)
+            small[number] = grey_frame
             if number % every == 0:
                 larger.append(preview)
-        first, last = self._trim(np.stack(small), reader.timeline, beats[seen], len(beats))
+        first, last = self._trim(small, reader.timeline, beats[seen], len(beats))
         usual = self.profile.get("aspect", (0, 0, 0))[1]
         if is_packed or not usual or max(aspect / usual, usual / aspect) <= OTHER_ASPECT:
             return Look(first, last, None, aspect)
@@ -155,7 +159,7 @@ class Intake:
         if look.crop is not None:
             yield (
                 f"the picture is {look.aspect:.2f} times as wide as high, training's {self.profile['aspect'][1]:.2f}: "
-                f"cropped around the signer (by {look.crop.how})"
+                f"cropped around the signer"
             )
         longest = self.profile.get("seconds", (0, 0, 0))[2]
         if longest and timeline.seconds > LONGER * longest:

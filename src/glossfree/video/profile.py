@@ -6,7 +6,7 @@ elsewhere can be compared with them, and brought to what the model knows. Plain 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -16,9 +16,11 @@ import numpy as np
 from glossfree.corpora.manifest import Manifest, PackedClip
 from glossfree.errors import ClipError
 from glossfree.video.pack import read_clip
+from glossfree.video.signer import SignerProfile, signer_profile
 from glossfree.video.timeline import Timeline
 
 LOOKED_AT = 48  # training clips whose frames are looked at, spread evenly over the split
+LONGEST = 600  # frames of a clip that is looked at: the memory for it stays small
 HEIGHT = 48  # pixels of the small grey frames that stillness and light are read from
 MOVES = 0.25  # of the way from the stillest to the liveliest frames: above it something moves
 
@@ -27,7 +29,8 @@ def profile_of(manifest: Manifest) -> dict[str, Any]:
     """A prepared corpus -> the profile of its training clips (of all clips where it has no training split).
 
     {"clips", "fps": [lowest, highest], "seconds": [shortest, median, longest], "aspect" and "light" (0 to 255):
-    [low, median, high], "rest": {"start" and "end": [median, longest]} in seconds}; what is not known is left out.
+    [low, median, high], "rest": {"start" and "end": [median, longest]} in seconds, "signer": see `video.signer`}; what
+    is not known is left out.
     """
     clips = [clip for clip in manifest.clips if clip.split == "train"] or list(manifest.clips)
     rates = [clip.fps for clip in clips]
@@ -40,22 +43,48 @@ def profile_of(manifest: Manifest) -> dict[str, Any]:
         profile["aspect"] = _spread(aspects, 5, 95)
     rests: list[tuple[float, float]] = []
     light: list[float] = []
-    for clip in evenly(clips, LOOKED_AT):
-        try:
-            frames = grey(list(read_clip(manifest.folder / clip.file)))
-        except ClipError:
-            continue
-        rests.append(rest(frames, Timeline.of(clip)))
-        light.append(float(frames.mean()))
-    if light:
-        profile["light"] = _spread(light, 5, 95)
+
+    def looked_at() -> Iterator[np.ndarray]:
+        for clip in evenly([clip for clip in clips if clip.num_frames <= LONGEST], LOOKED_AT):
+            try:
+                frames = read_clip(manifest.folder / clip.file)
+            except ClipError:
+                continue
+            small = grey(list(frames))
+            rests.append(rest(small, Timeline.of(clip)))
+            light.append(float(small.mean()))
+            yield frames
+
+    signer = signer_profile(looked_at(), profile.get("aspect", (0, 1, 0))[1])
+    if signer is not None:
         starts, ends = zip(*rests, strict=True)
+        profile["light"] = _spread(light, 5, 95)
         profile["rest"] = {"start": _spread(starts, 50, 100)[1:], "end": _spread(ends, 50, 100)[1:]}
+        profile["signer"] = signer
     return profile
+
+
+def checked_profile(values: Any) -> dict[str, Any]:
+    """A profile as a file holds it -> the same. Raises ValueError where it is none."""
+    try:
+        for name, size in {"fps": 2, "seconds": 3, "aspect": 3, "light": 3}.items():
+            if name in values and not (len(values[name]) == size and np.isfinite(values[name]).all()):
+                raise ValueError(f"{name} is {values[name]!r}")
+        for end in ("start", "end") if "rest" in values else ():
+            usual, longest = values["rest"][end]
+            if not 0 <= usual <= longest:
+                raise ValueError(f"rest is {values['rest']!r}")
+        if values.get("signer") is not None:
+            SignerProfile.from_dict(values["signer"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"no profile of training clips ({error})") from error
+    return dict(values)
 
 
 def evenly(clips: Sequence[PackedClip], count: int) -> list[PackedClip]:
     """At most `count` clips, spread evenly."""
+    if not clips:
+        return []
     return [clips[index] for index in np.unique(np.linspace(0, len(clips) - 1, min(count, len(clips))).astype(int))]
 
 

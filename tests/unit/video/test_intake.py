@@ -1,0 +1,95 @@
+"""Any clip is brought to what a model was trained on, and what was done is reported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from tests.unit.video.test_container import numbered, numbers, write
+from tests.unit.video.test_profile import signing
+
+from glossfree.corpora.manifest import Segment
+from glossfree.errors import ClipError
+from glossfree.video.augment import View
+from glossfree.video.intake import Intake
+from glossfree.video.pack import read_clip, write_clip
+from glossfree.video.sampling import Sampling
+
+PROFILE: dict[str, Any] = {
+    "aspect": [0.95, 1.0, 1.05],
+    "seconds": [1.0, 2.0, 3.0],
+    "rest": {"start": [0.1, 0.2], "end": [0.1, 0.3]},
+}
+
+
+def intake(fps: float = 8.0, profile: dict[str, Any] | None = None, **sampling: int) -> Intake:
+    return Intake(View(40, 40), Sampling(fps, **sampling), profile=profile or {})
+
+
+def planes(frames: np.ndarray) -> list[int]:
+    return numbers(frames.transpose(0, 2, 3, 1))
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm"])
+def test_a_clip_of_another_rate_is_resampled_before_stride_and_limit(tmp_path: Path, suffix: str) -> None:
+    path = write(tmp_path / f"a{suffix}", numbered(48), rate=24)
+    read = intake().read(path)
+    assert (read.num_frames, read.seconds) == (48, 2.0) and read.fps == pytest.approx(24)
+    assert planes(read.frames) == list(range(1, 48, 3)) and read.notes == ()
+    assert planes(intake(stride=3).read(path).frames) == list(range(1, 48, 9))
+    assert planes(intake(max_frames=4).read(path).frames) == [4, 16, 28, 40]
+
+
+def test_a_low_rate_and_an_unknown_one_are_said(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mp4", numbered(12), rate=6)
+    (note,) = intake(12.0).read(path).notes
+    assert "repeated" in note and len(intake(12.0).read(path).frames) == 24
+    (note,) = intake(0.0).read(path).notes
+    assert "does not say" in note and len(intake(0.0).read(path).frames) == 12
+
+
+@pytest.mark.parametrize(("before", "after"), [(0, 0), (8, 0), (0, 12), (10, 10)])
+def test_stillness_that_training_did_not_have_is_cut_off(tmp_path: Path, before: int, after: int) -> None:
+    path = write(tmp_path / "a.mp4", signing(30, before, after), rate=10)
+    read = intake(10.0, PROFILE).read(path)
+    expected = [max(0, frames / 10 - 0.1) for frames in (before, after)]
+    assert read.trimmed == pytest.approx(expected, abs=0.11)
+    assert len(read.frames) == pytest.approx(30 + bool(before) + bool(after), abs=2)
+    assert any("stillness" in note for note in read.notes) == bool(before or after)
+    assert intake(10.0).read(path).trimmed == (0, 0)
+
+
+def test_a_packed_clip_is_read_as_training_reads_it(tmp_path: Path) -> None:
+    frames = np.stack([cv2.resize(frame, (40, 40)) for frame in signing(25)])
+    write_clip(tmp_path / "a.mp4", frames, 8)
+    read = intake(8.0, PROFILE).read(tmp_path / "a.mp4")
+    assert np.array_equal(read.frames, read_clip(tmp_path / "a.mp4").transpose(0, 3, 1, 2))
+    assert (read.crop, read.notes) == (None, ())
+
+
+def test_another_aspect_is_cropped_to_that_of_training(tmp_path: Path) -> None:
+    """And only beyond the bound; without a profile the picture is stretched."""
+    wide = np.concatenate([np.full((25, 50, 40, 3), 90, np.uint8), signing(25)], axis=2)
+    path = write(tmp_path / "wide.mp4", wide, rate=8)
+    read = intake(8.0, PROFILE).read(path)
+    assert read.crop is not None and read.aspect == pytest.approx(1.8) and any("crop" in note for note in read.notes)
+    assert intake(8.0).read(path).crop is None
+    nearly = write(tmp_path / "nearly.mp4", wide[:, :, 34:], rate=8)
+    assert intake(8.0, PROFILE).read(nearly).crop is None
+
+
+def test_a_clip_longer_than_a_sentence_is_said(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mp4", signing(60), rate=10)
+    assert any("more than one sentence" in note for note in intake(10.0, PROFILE).read(path).notes)
+    part = intake(10.0, PROFILE).read(path, Segment(1.0, 3.0))
+    assert not any("more than one sentence" in note for note in part.notes)
+    assert (part.start, part.seconds, part.num_frames) == (1.0, 2.0, 20)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_hardly_a_frame_is_no_signing(tmp_path: Path, count: int) -> None:
+    with pytest.raises(ClipError, match="too short"):
+        intake().read(write(tmp_path / "a.mp4", numbered(count)))
