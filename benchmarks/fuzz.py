@@ -171,8 +171,10 @@ def call(command: Sequence[str]) -> tuple[int, str, BaseException | None]:
     return 0, err.getvalue(), None
 
 
-def judge(number: int, kind: str, path: Path, result: tuple[int, str, BaseException | None]) -> Outcome:
-    """What a call came to -> Outcome."""
+def judge(
+    number: int, kind: str, path: Path, command: Sequence[str], result: tuple[int, str, BaseException | None]
+) -> Outcome:
+    """What a call of `command` came to, where `path` is damaged -> Outcome. A refusal names that, or another input."""
     code, printed, error = result
     if error is not None:
         places = [frame for frame in traceback.extract_tb(error.__traceback__) if "glossfree" in frame.filename]
@@ -185,7 +187,7 @@ def judge(number: int, kind: str, path: Path, result: tuple[int, str, BaseExcept
         last = (printed.splitlines() or [""])[-1]
         if not last.startswith("glossfree: "):
             return Outcome(number, kind, FINDING, "refused without a line", printed)
-        if path.name not in last and str(path.parent) not in last:
+        if not any(name in last for name in (path.name, str(path.parent), *(word for word in command if "/" in word))):
             words = " ".join(last.split()[:9])
             return Outcome(number, kind, FINDING, f"refused without a name: {words}", printed)
     return Outcome(number, kind, REFUSED if code == 2 else ACCEPTED, printed=printed)
@@ -195,7 +197,7 @@ def run_case(number: int, seed: int, seeds: Path, folder: Path) -> Outcome:
     """One case in this process, with its files in `folder`."""
     kind, command, path = prepare_case(number, seed, seeds, folder)
     _reset_peak()
-    outcome = judge(number, kind, path, call(command))
+    outcome = judge(number, kind, path, command, call(command))
     peak = _peak()
     if peak > MEMORY and outcome.ended != FINDING:
         return Outcome(number, kind, FINDING, f"{peak / 2**30:.1f} GB of memory", outcome.printed)
@@ -340,6 +342,6 @@ def run(count: int = COUNT, seed: int = SEED, case: int | None = None) -> str:
     folder = Path(tempfile.mkdtemp(prefix=f"fuzz-{seed}-{case}-"))
     seeds = fuzz_seeds.make(folder / "seeds")
     (folder / "case").mkdir()
-    _, command, path = prepare_case(case, seed, seeds, folder / "case")
-    outcome = judge(case, list(KINDS)[case % len(KINDS)], path, call(command))
+    kind, command, path = prepare_case(case, seed, seeds, folder / "case")
+    outcome = judge(case, kind, path, command, call(command))
     return f"{' '.join(command)}\n\n{outcome.printed}\n{outcome.kind}: {outcome.ended} {outcome.problem}\n{path}"

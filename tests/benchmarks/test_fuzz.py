@@ -66,6 +66,7 @@ def test_a_damaged_model_is_signed_anew(seeds: Path, tmp_path: Path) -> None:
         ((1, "", None), fuzz.ACCEPTED, ""),
         ((2, "glossfree: /x/clip.mp4: is odd -> mend it\n", None), fuzz.REFUSED, ""),
         ((2, "a line\nglossfree: /x: has no clip -> mend it\n", None), fuzz.REFUSED, ""),
+        ((2, "glossfree: /y/model: is odd -> mend it\n", None), fuzz.REFUSED, ""),
         ((2, "glossfree: is odd -> mend it\n", None), fuzz.FINDING, "without a name"),
         ((2, "Usage: glossfree\n", None), fuzz.FINDING, "without a line"),
         ((139, "", None), fuzz.FINDING, "exit code 139"),
@@ -74,7 +75,7 @@ def test_a_damaged_model_is_signed_anew(seeds: Path, tmp_path: Path) -> None:
     ],
 )
 def test_what_a_finding_is(result: tuple[int, str, BaseException | None], ended: str, word: str) -> None:
-    outcome = fuzz.judge(7, "mp4", Path("/x/clip.mp4"), result)
+    outcome = fuzz.judge(7, "mp4", Path("/x/clip.mp4"), ["translate", "/y/model", "/x/clip.mp4"], result)
     assert outcome.ended == ended and word in outcome.problem
 
 

@@ -49,6 +49,14 @@ def test_a_mistake_is_one_line_on_standard_error(monkeypatch: pytest.MonkeyPatch
         call("inspect", "x", "--debug")
 
 
+def test_a_message_is_one_line_whatever_a_file_put_into_it(monkeypatch: pytest.MonkeyPatch, call: Any) -> None:
+    def mistaken(*_: object) -> None:
+        raise CorpusError("no column a\u2028b\r\n\x1b[2Jc", where="kühl\udcff")
+
+    monkeypatch.setattr("glossfree.commands.inspect.inspect", mistaken)
+    assert call("inspect", "x").err == "glossfree: kühl\udcff: no column a\\u2028b\\r\\n\\x1b[2Jc\n"
+
+
 def test_a_name_that_the_locale_cannot_write_is_one_line(monkeypatch: pytest.MonkeyPatch, call: Any) -> None:
     def unwritable(*_: object) -> None:
         ("x" * 999 + "clips/grün.mp4").encode("ascii")

@@ -11,6 +11,7 @@ import io
 import json
 import os
 import sys
+import unicodedata
 from typing import Annotated
 
 import typer
@@ -69,6 +70,12 @@ def print_what_it_can() -> None:
             stream.reconfigure(errors="escaped")
 
 
+def one_line(text: str) -> str:
+    """A message without what a file may have put into it: line breaks and codes that a terminal obeys, as escapes."""
+    surrogate = "Cs"  # a byte of a path: the stream knows what to do with it
+    return "".join(c if c.isprintable() or unicodedata.category(c) == surrogate else repr(c)[1:-1] for c in text)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Run one verb. Exit codes: 0 done, 1 done in part, 2 the input cannot be used, 128 + n stopped by signal n."""
     given = list(sys.argv[1:] if arguments is None else arguments)
@@ -81,7 +88,7 @@ def main(arguments: list[str] | None = None) -> None:
         if debug:
             raise
         if is_first_process() or not isinstance(error, Interrupted):
-            print(f"glossfree: {error}", file=sys.stderr)
+            print(f"glossfree: {one_line(str(error))}", file=sys.stderr)
         sys.exit(128 + error.signal if isinstance(error, Interrupted) else 2)
     except UnicodeEncodeError as error:  # streams escape: this is the name or the content of a file
         if debug:
