@@ -1,8 +1,8 @@
 """Long videos: memory of `prepare` and `translate` by the length of the video, and segments of an hour.
 
 A drawn signer at 25 frames/s, over and over, packed at 256 x 256 pixels; H.264 with a key frame every ten seconds. Each
-step is a process of its own, `prepare` with one worker. The demo's model translates (--demo names the folder of a finished
-`make demo`). About three minutes on two cores.
+step is a process of its own, `prepare` with one worker. The demo's model translates (--demo names the folder of a
+finished `make demo`). About three minutes on two cores.
 """
 
 from __future__ import annotations

@@ -43,8 +43,8 @@ class DataConfig(Section):
         "stated",
         "how a packed frame became square: stretched, with its edges continued, or cut (prepare --fit)",
     )
-    fps: float = value(0.0, "assumed", "frames per second that the model sees: clips of other rates are resampled by time; "
-                       "0: the corpus's own rate", ge=0, le=1000)  # fmt: skip
+    fps: float = value(0.0, "assumed", "frames per second that the model sees: clips of other rates are resampled by "
+                       "time; 0: the corpus's own rate", ge=0, le=1000)  # fmt: skip
     stride: int = value(1, "released", "every stride-th frame is used (Sign2GPT: 2)", ge=1)
     max_frames: int = value(300, "released", "frames per clip; longer clips are sampled evenly", ge=1)
     augment_probability: float = value(

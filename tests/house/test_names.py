@@ -11,7 +11,8 @@ import pytest
 MACHINE = re.compile(r"(?<![\w.)}])/(?:work|home|root|mnt|Users|workspace)/\w")
 SHARED = re.compile(r"(?<![\w-])(?:\.\./)?shared/\w")
 HOST = re.compile(r"https?://(?P<host>[\w.-]+)|\b(?:pypi\.org|pythonhosted\.org)\b")
-KNOWN_HOSTS = {"www.apache.org", "www.w3.org", "example.net", "127.0.0.1"}  # licence; SVG's name; no hosts
+# licence; names of SVG's and of ELAN's schema; no hosts
+KNOWN_HOSTS = {"www.apache.org", "www.w3.org", "www.mpi.nl", "example.net", "127.0.0.1"}
 TEXT = {".py", ".md", ".toml", ".txt", ".html", ".css", ".js", ".json", ".cfg", ".yml", ".yaml", ""}
 
 

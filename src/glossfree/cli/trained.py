@@ -69,10 +69,10 @@ def translate(
     """Video of signing in, sentence out."""
     from glossfree.commands.translate import present
     from glossfree.commands.translate import translate as run
-    from glossfree.corpora.manifest import Segment
 
-    segment = None if start is None and end is None else Segment(start or 0.0, end)
-    results = run(model, clips, segment=segment, segments=segments, tier=tier, window=window, num_hypotheses=hypotheses)
+    results = run(
+        model, clips, start=start, end=end, segments=segments, tier=tier, window=window, num_hypotheses=hypotheses
+    )
     outcome = present(results, "json" if json_ else format_.value, console=console(), show=result, out=out)
     raise typer.Exit(outcome.exit_code)
 

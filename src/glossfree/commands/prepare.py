@@ -21,7 +21,7 @@ from glossfree.errors import CorpusError, name_some
 from glossfree.progress import Advance, Console, Silent
 from glossfree.video import prepare as video
 from glossfree.video.fit import Fit
-from glossfree.video.prepare import Progress
+from glossfree.video.prepare import PrepareResult, Progress
 from glossfree.video.timeline import FEWEST, SAME_RATE
 
 SMALLEST, LARGEST = 8, 2048  # pixels of a packed frame
@@ -115,14 +115,18 @@ def prepare(
         )
     odd = odd_clips(result.manifest)
     _say_all(console, [f"warning: {warning}" for warning in odd] + _listed(result.failed, out))
+    return _summary(result, out, (*warnings, *odd))
+
+
+def _summary(result: PrepareResult, out: Path, warnings: tuple[str, ...]) -> Prepared:
     return Prepared(
-        corpus=chosen.name,
+        corpus=str(result.manifest.corpus["name"]),
         out=out,
         splits={split: sum(clip.split == split for clip in result.manifest) for split in SPLITS},
         packed=result.packed,
         skipped=result.skipped,
         failed=result.failed,
-        warnings=(*warnings, *odd),
+        warnings=warnings,
         frames=result.frames,
         seconds=result.seconds,
     )

@@ -24,7 +24,8 @@ def translate(
     model: Path,
     clips: Sequence[Path],
     *,
-    segment: Segment | None = None,
+    start: float | None = None,
+    end: float | None = None,
     segments: Path | None = None,
     tier: str | None = None,
     window: float | None = None,
@@ -32,12 +33,13 @@ def translate(
 ) -> Iterator[Translation | Failure]:
     """A Translation for each clip, or for each segment of it, in order; a Failure for one that cannot be read.
 
-    A folder that holds videos stands for them. `segment`: only this part of the one clip; `segments`: a file of
-    captions or annotations (`tier` of it) or a table, whose segments are translated one by one; `window`: seconds of
+    A folder that holds videos stands for them. `start`, `end`: only what lies between, in seconds; `segments`: a file
+    of captions or annotations (`tier` of it) or a table, whose segments are translated one by one; `window`: seconds of
     the pieces that each clip is cut into. Raises GlossfreeError, before the model is loaded, where these do not go
     together.
     """
     videos = list(expanded(clips))
+    segment = None if start is None and end is None else Segment(start or 0.0, end)
     requests = _requests(videos, segment, segments, tier, window)
     yield from SignTranslator.from_pretrained(model).explain_all(requests, num_hypotheses=num_hypotheses)
 

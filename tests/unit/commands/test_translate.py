@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from glossfree.commands.translate import translate
-from glossfree.corpora.manifest import Manifest, Segment
+from glossfree.corpora.manifest import Manifest
 from glossfree.errors import GlossfreeError, ModelError
 from glossfree.sign_translator import Failure, Translation
 from glossfree.video.pack import read_clip, write_clip
@@ -93,8 +93,8 @@ def test_translations_are_written_for_editors(
 @pytest.mark.parametrize(
     "options",
     [
-        {"segment": Segment(1, 2), "window": 3.0},
-        {"segment": Segment(2, 1)},
+        {"start": 1.0, "end": 2.0, "window": 3.0},
+        {"start": 2.0, "end": 1.0},
         {"segments": Path("none.srt"), "window": 1},
     ],
 )
@@ -104,7 +104,7 @@ def test_ways_of_cutting_that_do_not_go_together_are_refused(
     with pytest.raises(GlossfreeError):
         next(translate(tiny_model, [long_video], **options))
     with pytest.raises(GlossfreeError, match="one video"):
-        next(translate(tiny_model, [long_video, long_video], segment=Segment(1, 2)))
+        next(translate(tiny_model, [long_video, long_video], start=1.0))
 
 
 def test_one_frame_is_no_clip(tiny_model: Path, tmp_path: Path) -> None:
