@@ -17,6 +17,7 @@ from benchmarks import (
     ablation,
     attention,
     cached_features,
+    conditions,
     decoding,
     doctor,
     engine,
@@ -24,6 +25,7 @@ from benchmarks import (
     full_size,
     fuzz,
     loader,
+    long_video,
     real_input,
     scoring,
     signer,
@@ -44,19 +46,21 @@ BENCHMARKS: dict[str, tuple[Callable[[], str], str]] = {
     "cached_features": (cached_features.run, "docs/benchmarks.md"),
     "engine": (engine.run, "docs/benchmarks.md"),
     "scoring": (scoring.run, "docs/benchmarks.md"),
+    "conditions": (conditions.run, "docs/data.md"),
+    "long_video": (long_video.run, "docs/data.md"),
     "signer": (signer.run, "docs/data.md"),
     "fuzz": (fuzz.run, "docs/benchmarks.md"),
 }
 
-OF_A_DEMO = {"signer"}  # run only if they are named: they need a finished demo
+OF_A_DEMO = {"conditions", "long_video", "signer"}  # run only if they are named: they need a finished demo
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure, print, and update docs/.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; all by default")
     parser.add_argument("--no-write", action="store_true", help="print only")
-    parser.add_argument("--demo", type=Path, default=Path("runs/demo"), help="signer: folder of a finished demo")
-    parser.add_argument("--split", choices=["dev", "test"], default="test", help="signer: of the demo's clips")
+    parser.add_argument("--demo", type=Path, default=Path("runs/demo"), help="folder of a finished demo")
+    parser.add_argument("--split", choices=["dev", "test"], default="test", help="of the demo's clips")
     parser.add_argument("--count", type=int, default=fuzz.COUNT, help="fuzz: cases")
     parser.add_argument("--seed", type=int, default=fuzz.SEED, help="fuzz: of the cases")
     parser.add_argument("--case", type=int, help="fuzz: only this one, alone; prints what it says")
@@ -69,8 +73,10 @@ def main() -> None:
         start = time.perf_counter()
         if run is fuzz.run:
             text = fuzz.run(arguments.count, arguments.seed, arguments.case)
-        elif run is signer.run:
-            text = signer.run(arguments.demo, arguments.split)
+        elif name == "long_video":
+            text = long_video.run(arguments.demo)
+        elif name in OF_A_DEMO:
+            text = run(arguments.demo, arguments.split)  # type: ignore[call-arg]
         else:
             text = run()
         print(f"## {name} ({(time.perf_counter() - start) / 60:.1f} minutes)\n\n{text}\n", flush=True)

@@ -31,6 +31,7 @@ from glossfree.evaluation.statistics import Statistics
 from glossfree.sign_translator import SignTranslator, Translation
 from glossfree.video.intake import Intake
 
+CLIPS = 120  # of the split, the first ones
 SIZE = 128  # pixels that the signers are drawn at: as the demo's 64, but that they are not packed clips
 RATES = (12.0, 24.0, 30000 / 1001)  # frames per second
 Film = Callable[[SignedSentence], tuple[np.ndarray, float]]
@@ -96,7 +97,7 @@ CONDITIONS = (
 )
 
 
-def run(demo: Path = Path("runs/demo"), split: str = "test", limit: int | None = None) -> str:
+def run(demo: Path = Path("runs/demo"), split: str = "test", limit: int = CLIPS) -> str:
     """A finished demo -> BLEU-4 of its model under each condition, before and now."""
     manifest = Manifest.load(demo / "corpus")
     clips = {clip.id: clip for clip in wetter.clips(None, split, limit=limit)}

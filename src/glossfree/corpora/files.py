@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from glossfree.corpora.manifest import CORPUS, MANIFEST, nfc
 
-VIDEOS = frozenset({".mp4", ".mkv", ".webm", ".avi", ".mov"})
+VIDEOS = frozenset({".mp4", ".m4v", ".mov", ".3gp", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".mts", ".m2ts", ".ts"})
 IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
 _COMPANIONS = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin"})
 

@@ -26,6 +26,7 @@ from glossfree.video.timeline import Timeline
 
 IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
 READABLE = 0.9  # of the packets of a file must give a frame: decoders drop a damaged one here and there
+EARLIER = 12  # frames: pictures behind an open key frame need the group before it
 SEEK = 2.0  # seconds: to begin this much later it is worth looking for a key frame
 
 
@@ -112,7 +113,7 @@ class VideoReader:
             counter = -1
             try:
                 if first and self._stamps is not None:
-                    container.seek(int(self._stamps[first]), stream=stream, backward=True)
+                    container.seek(int(self._stamps[max(0, first - EARLIER)]), stream=stream, backward=True)
                 for frame in container.decode(stream):
                     counter += 1
                     number = counter if self._stamps is None else self._number(frame.pts, counter)
