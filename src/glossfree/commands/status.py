@@ -156,7 +156,7 @@ def state_of(told: Status, *, silence: float) -> str:
 
 def is_complete(record: Any) -> bool:
     """Whether a line of steps.jsonl holds what a run writes into it; one that was damaged may not."""
-    if not isinstance(record, dict) or not isinstance(record.get("stage"), str):
+    if not isinstance(record, dict) or not all(isinstance(record.get(name), str) for name in ("stage", "kind")):
         return False
     names = ("step", "epoch", "seconds", *(("lr", "frames", "waited") if record.get("kind") == "step" else ()))
     numbers = [record.get(name) for name in names]

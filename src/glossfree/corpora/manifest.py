@@ -138,6 +138,7 @@ class PackedClip:
         texts = (self.id, self.split, self.text, self.file, self.signer, *(span.gloss for span in self.spans))
         if not all(isinstance(text, str) and "\0" not in text for text in texts):
             raise ValueError("id, split, text, file, signer and glosses are texts")
+        "".join(texts).encode("utf-8")  # raises ValueError: JSON can spell halves of characters
         counts = (self.num_frames, *(edge for span in self.spans for edge in (span.start, span.end)))
         if not all(type(count) is int and 0 <= count <= MOST_FRAMES for count in counts):
             raise ValueError(f"numbers of frames are whole, from 0 to {MOST_FRAMES:,}")

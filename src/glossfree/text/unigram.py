@@ -132,6 +132,7 @@ def _tokens(content: Mapping[str, Any]) -> list[tuple[str, float]]:
         tokens.append((added[len(tokens)], 0.0))
     if not all(isinstance(token, str) for token, _ in tokens):
         raise TypeError("a piece is not text")
+    "".join(token for token, _ in tokens).encode("utf-8")  # raises ValueError: JSON can spell halves of characters
     return tokens
 
 

@@ -207,6 +207,7 @@ def test_no_run_no_status(tmp_path: Path) -> None:
     "damage",
     [
         {"stage": 7},
+        {"kind": None},
         {"stage": ["pretrain"]},
         {"seconds": float("nan")},
         {"step": None},

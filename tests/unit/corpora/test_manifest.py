@@ -170,6 +170,7 @@ def test_ids_and_sentences_are_loaded_in_nfc_and_files_keep_their_names(tmp_path
     [
         ("file", ["a"]),
         ("file", "clips/\0.mp4"),
+        ("text", "kalt \ud800"),
         ("signer", None),
         ("num_frames", -1),
         ("num_frames", 3.5),

@@ -165,6 +165,7 @@ def without(content: dict[str, Any], *keys: str) -> None:
         (lambda c: c["model"]["vocab"].__setitem__(11, [5, -1.0]), "not text"),
         (lambda c: c["model"]["vocab"].__setitem__(11, ["x", math.nan]), "score"),
         (lambda c: c["model"]["vocab"].__setitem__(11, ["", -1.0]), "empty"),
+        (lambda c: c["model"]["vocab"].__setitem__(11, ["\ud800", -1.0]), "surrogates"),
         (lambda c: c["model"]["vocab"].__setitem__(11, c["model"]["vocab"][8]), "more than once"),
         (lambda c: c.update(normalizer={"type": "Lowercase"}), "normalizer"),
         (lambda c: c.update(normalizer={"type": "Replace", "pattern": {"String": "ß"}, "content": " "}), "normalizer"),
