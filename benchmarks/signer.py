@@ -30,7 +30,7 @@ from glossfree.video.signer import FRAMES, apply_crop, find_signer, signer_profi
 
 TRAINING_CLIPS = 48
 HEIGHT = 360  # pixels of the wide pictures
-BATCH = 40  # clips
+BATCH = 16  # clips
 Reframe = Callable[[list[np.ndarray]], list[np.ndarray]]
 
 
