@@ -289,6 +289,8 @@ def restore(
     head_tensors = {name.removeprefix("head."): t for name, t in tensors.items() if name.startswith("head.")}
     head = None
     if head_tensors:
+        if "prototypes" not in head_tensors:
+            raise ModelError("a pseudo-gloss head without prototypes", where=where, remedy=AGAIN)
         head = parts.head(torch.ones_like(head_tensors["prototypes"]))
         load(head, head_tensors, where=str(where))
     load(model, {n: t for n, t in tensors.items() if not n.startswith("head.")}, where=str(where))

@@ -233,7 +233,7 @@ def _collect(
 
 
 def _is_missing(clip: Clip) -> bool:
-    return isinstance(clip.source, VideoFile | FrameFolder) and not clip.source.path.exists()
+    return isinstance(clip.source, VideoFile | FrameFolder) and not os.path.exists(clip.source.path)  # noqa: PTH110
 
 
 def _claim(out: Path, about: dict[str, Any]) -> None:

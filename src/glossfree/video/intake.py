@@ -74,6 +74,9 @@ class Intake:
     sampling: Sampling
     fit: Fit = "stretch"
     profile: dict[str, Any] = field(default_factory=dict)
+    _crops: dict[Path, Crop] = field(
+        default_factory=dict, repr=False, compare=False
+    )  # of each video, whatever its parts
 
     def read(self, path: Path, segment: Segment | None = None) -> ModelClip:
         """A video file or folder of images, or a segment of it -> ModelClip.
@@ -92,7 +95,7 @@ class Intake:
         beats = timeline.at_rate(self.sampling.fps)
         if beats is None:
             beats = np.arange(len(timeline))
-        look = self._look(reader, beats, is_packed)
+        look = self._look(path, reader, beats, is_packed)
         kept = beats[look.first : look.last]
         chosen = kept[sample_frames(len(kept), stride=self.sampling.stride, max_frames=self.sampling.max_frames)]
         if is_packed and segment is None:
@@ -113,7 +116,7 @@ class Intake:
             notes=tuple(self._notes(timeline, look, len(beats))),
         )
 
-    def _look(self, reader: Reader, beats: np.ndarray, is_packed: bool) -> Look:
+    def _look(self, path: Path, reader: Reader, beats: np.ndarray, is_packed: bool) -> Look:
         seen = np.unique(np.linspace(0, len(beats) - 1, min(PREVIEW, len(beats))).round().astype(int))
         every = max(1, len(seen) // SIGNER_FRAMES)
         # Filled in place: small arrays kept between large ones that come and go would leave holes in memory.
@@ -132,7 +135,9 @@ class Intake:
         usual = self.profile.get("aspect", (0, 0, 0))[1]
         if is_packed or not usual or max(aspect / usual, usual / aspect) <= OTHER_ASPECT:
             return Look(first, last, None, aspect)
-        return Look(first, last, find_signer(np.stack(larger), self.profile.get("signer"), usual), aspect)
+        if path not in self._crops:
+            self._crops[path] = find_signer(np.stack(larger), self.profile.get("signer"), usual)
+        return Look(first, last, self._crops[path], aspect)
 
     def _trim(self, small: np.ndarray, timeline: Timeline, seen: np.ndarray, count: int) -> tuple[int, int]:
         """The frames [first, last) of `count` that are left when stillness that training did not have is cut off."""
