@@ -68,71 +68,69 @@ class VideoReader:
         self._stamps = whole.stamps
         self._whole, self._first = whole.timeline, first
         self.timeline = _at_own_rate(whole.timeline.cut(first, last), clip.fps)
-        self.start = float(whole.timeline.times[first])
+        self.start, self._pixel_width = float(whole.timeline.times[first]), 1.0
 
     def read(self, indices: Sequence[int] | np.ndarray) -> Iterator[np.ndarray]:
         """See `Reader`. A frame that the decoder leaves out is replaced by the one after it, or the last one."""
         wanted = [int(index) + self._first for index in indices]
-        place, picture, sizes = 0, None, set()
-        decoded = 0
-        for number, picture in self._pictures(wanted[0] if wanted else 0):
+        place, decoded = 0, 0
+        frame = None
+        sizes: set[tuple[int, ...]] = set()
+        convert = VideoReformatter()  # one for all frames: building the colour tables costs more than a small frame
+        for number, frame in self._from(wanted[0] if wanted else 0):
             decoded += 1
-            sizes.add(picture.shape)
-            if len(sizes) > 1:
-                check_one_size(sizes, self.where)
-            while place < len(wanted) and wanted[place] <= number:
-                yield picture
-                place += 1
-            if place == len(wanted):
-                return
+            sizes.add((frame.height, frame.width, 3))
+            check_one_size(sizes, self.where)
+            if wanted[place] <= number:
+                picture = self._upright(convert, frame)
+                while place < len(wanted) and wanted[place] <= number:
+                    yield picture
+                    place += 1
+                if place == len(wanted):
+                    return
         distinct = len(set(wanted))
-        if picture is None or distinct - len(set(wanted[place:])) < math.floor(READABLE * distinct):
+        if frame is None or distinct - len(set(wanted[place:])) < math.floor(READABLE * distinct):
             problem = f"damaged: {decoded} frames come out where the file holds {len(self._whole)}"
             raise ClipError(problem, where=self.where, remedy=AGAIN)
-        for _ in wanted[place:]:
-            yield picture
+        yield from [self._upright(convert, frame)] * len(wanted[place:])
 
-    def _pictures(self, first: int) -> Iterator[tuple[int, np.ndarray]]:
-        """(Number, frame) of a file's frames in order, from `first` or a little before."""
-        seeks = self._stamps is not None and self._whole.times[first] > SEEK if first < len(self._whole) else False
-        for attempt in (True, False) if seeks else (False,):
-            number = -1
-            for number, picture in self._decoded(first if attempt else 0):
-                if attempt and number > first:
+    def _from(self, first: int) -> Iterator[tuple[int, av.VideoFrame]]:
+        """(Number, frame) of the file's frames in order, from `first` on."""
+        for seeks in (True, False) if self._stamps is not None and self._whole.times[first] > SEEK else (False,):
+            is_first = True
+            for number, frame in self._decoded(first if seeks else 0):
+                if number < first:
+                    continue
+                if seeks and is_first and number > first:
                     break  # the key frame that the file named lies behind: read it from the beginning
-                if number >= first:
-                    yield number, picture
-                    attempt = False
+                yield number, frame
+                is_first = False
             else:
                 return
 
-    def _decoded(self, first: int) -> Iterator[tuple[int, np.ndarray]]:
+    def _decoded(self, first: int) -> Iterator[tuple[int, av.VideoFrame]]:
+        """(Number, frame) from the key frame before `first` on."""
         with opened(self.path) as (container, stream):
             stream.codec_context.thread_count = 1  # clips are read in parallel processes, not threads
-            convert = VideoReformatter()  # one for all frames: building the colour tables costs more than a small frame
+            self._pixel_width = pixel_aspect(stream)
             counter = -1
             try:
                 if first and self._stamps is not None:
                     container.seek(int(self._stamps[max(0, first - EARLIER)]), stream=stream, backward=True)
-                for frame in container.decode(stream):
-                    counter += 1
-                    number = counter if self._stamps is None else self._number(frame.pts, counter)
-                    if number >= first:
-                        yield number, self._upright(convert, frame, pixel_aspect(stream))
+                for counter, frame in enumerate(container.decode(stream)):
+                    if self._stamps is None or frame.pts is None:
+                        yield counter, frame
+                    else:
+                        yield int(np.searchsorted(self._stamps, frame.pts, side="right")) - 1, frame
             except (av.FFmpegError, OSError, ValueError) as error:
                 problem = f"damaged or truncated: decoding fails after frame {counter + 1} ({reason(error)})"
                 raise ClipError(problem, where=self.where, remedy=AGAIN) from error
 
-    def _number(self, stamp: int | None, counter: int) -> int:
-        if stamp is None or self._stamps is None:
-            return counter
-        return int(np.searchsorted(self._stamps, stamp, side="right")) - 1
-
-    @staticmethod
-    def _upright(convert: VideoReformatter, frame: av.VideoFrame, pixel_width: float) -> np.ndarray:
+    def _upright(self, convert: VideoReformatter, frame: av.VideoFrame) -> np.ndarray:
+        """RGB as it is to be shown: turned as a phone was held, with square pixels."""
         picture = convert.reformat(frame, format="rgb24").to_ndarray()
-        if pixel_width != 1:
-            size = (round(picture.shape[1] * pixel_width), picture.shape[0])
+        if self._pixel_width != 1:
+            size = (round(frame.width * self._pixel_width), frame.height)
             picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR), np.uint8)
         turns = round(getattr(frame, "rotation", 0) / 90)
         return np.rot90(picture, turns) if turns % 4 else picture
