@@ -89,7 +89,7 @@ def test_features_are_those_of_the_frames_without_augmentation(
     manifest = Manifest.load(corpus)
     clips = manifest.split("dev")
     data = recipe.data
-    frames = ClipDataset(corpus, clips, view_of(recipe), stride=data.stride, max_frames=data.max_frames)
+    frames = ClipDataset(corpus, clips, view_of(recipe), sampling=sampling_of(recipe))
     batch = collate([frames[index] for index in range(len(clips))])
     rows = torch.cat(
         [load_file(store(corpus) / f"dev/{clip.id}.safetensors")["rows"][:: data.stride] for clip in clips]
