@@ -13,6 +13,7 @@ import pytest
 from safetensors.torch import load_file
 
 from glossfree.config import fields, load_recipe
+from glossfree.recipe import Recipe
 
 
 def value_of(recipe: Recipe, key: str) -> object:

@@ -17,7 +17,7 @@ from glossfree.assemble import assemble
 from glossfree.config import load_recipe
 from glossfree.corpora.manifest import Manifest
 from glossfree.encoders import load_backbone
-from glossfree.material import gather, view_of
+from glossfree.material import gather, sampling_of, view_of
 from glossfree.video.dataset import ClipDataset, collate
 from glossfree.video.pack import read_clip, write_clip
 
