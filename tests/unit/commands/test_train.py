@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,8 @@ import pytest
 
 from glossfree.commands import train as commands
 from glossfree.config import load_recipe
-from glossfree.errors import RecipeError, RunError
+from glossfree.corpora.manifest import Manifest
+from glossfree.errors import CorpusError, RecipeError, RunError
 from glossfree.progress import Silent
 
 
@@ -64,4 +67,19 @@ def test_a_recipe_is_read_before_anything_else(tiny: Any, tmp_path: Path) -> Non
 def test_a_run_tells_where_it_came_from(tiny: Any, tiny_run: Path) -> None:
     facts = json.loads((tiny_run / "run.json").read_text())
     assert (facts["corpus"], facts["start"]) == (str(tiny.corpus.resolve()), None)
-    assert load_recipe(tiny_run / "recipe.toml") == load_recipe(tiny.recipe)
+    assert facts["profile"]["fps"] == [8.0, 8.0]
+    assert load_recipe(tiny_run / "recipe.toml") == load_recipe(tiny.recipe, ["data.fps=8"])  # the corpus's rate
+
+
+def test_clips_of_another_rate_are_resampled_and_those_of_several_refused(tiny: Any, tmp_path: Path) -> None:
+    console = Silent()
+    overrides = ["data.fps=16", "pretrain.epochs=0", "denoise.epochs=0", "finetune2.epochs=0"]
+    commands.train(tiny.recipe, corpus=tiny.corpus, run=tmp_path / "run", console=console, overrides=overrides)
+    assert any("resampled to data.fps = 16" in line for line in console.lines)
+    manifest = Manifest.load(tiny.corpus)
+    clips = [replace(clip, fps=12.0) if number % 2 else clip for number, clip in enumerate(manifest.clips)]
+    shutil.copytree(tiny.corpus, tmp_path / "mixed")
+    replace(manifest, folder=tmp_path / "mixed", clips=tuple(clips)).save()
+    with pytest.raises(CorpusError, match=r"8 to 12 frames/s.*--fps"):
+        commands.train(tiny.recipe, corpus=tmp_path / "mixed", run=tmp_path / "refused", console=Silent())
+    assert not (tmp_path / "refused").exists()
