@@ -25,8 +25,8 @@ STAGES = ("denoise", "pretrain", "finetune1", "finetune2")
 
 
 def workflow(tiny: Any, run: Path, *overrides: str, start: Path | None = None) -> tuple[Workflow, Silent]:
-    recipe, console = load_recipe(tiny.recipe, overrides), Silent()
-    material = gather(recipe, tiny.corpus)
+    material, console = gather(load_recipe(tiny.recipe, overrides), tiny.corpus), Silent()
+    recipe = material.recipe
     opened = start_run(run, recipe, material, resume=True, facts={})
     parts = assemble(recipe, len(material.tokenizer))
     return Workflow(recipe, material, parts, opened, console, None if start is None else Run(start)), console
