@@ -203,7 +203,8 @@ def frames_of(clip: Clip, size: int, fit: Fit = "stretch") -> tuple[np.ndarray, 
 
 def natural_order(names: list[str]) -> list[str]:
     """Names sorted as people count: images9.png before images10.png."""
-    return sorted(names, key=lambda name: [(part.isdigit(), part.zfill(12)) for part in re.split(r"(\d+)", name)])
+    parts = {name: re.split(r"(\d+)", name) for name in names}
+    return sorted(names, key=lambda name: [part.zfill(12) if part.isdigit() else part for part in parts[name]])
 
 
 def image_names(folder: Path, where: str) -> list[str]:

@@ -158,6 +158,9 @@ def test_folder_is_read_as_people_count(tmp_path: Path, suffix: str) -> None:
 
 def test_natural_order() -> None:
     assert natural_order(["f10.png", "f9.png", "e2", "f009b.png"]) == ["e2", "f9.png", "f009b.png", "f10.png"]
+    assert natural_order(["song.mp4", "a.mp4", "offset5s.mkv", "zu.mp4", "7.mp4"]) == [
+        *("7.mp4", "a.mp4", "offset5s.mkv", "song.mp4", "zu.mp4")
+    ]
 
 
 def test_broken_folders_name_clip_path_and_remedy(tmp_path: Path) -> None:
