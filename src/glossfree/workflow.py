@@ -13,7 +13,7 @@ from glossfree.assemble import Parts
 from glossfree.config import differences, dump_recipe, flat, load_recipe
 from glossfree.device import best_device
 from glossfree.errors import RunError
-from glossfree.material import Material
+from glossfree.material import Material, with_rate
 from glossfree.models.hierarchy import HierarchicalEncoder
 from glossfree.models.translator import TranslationModel
 from glossfree.models.weights import load
@@ -249,7 +249,8 @@ def reopens(run: Run, recipe: Recipe, material: Material, *, resume: bool) -> bo
     """
     if not run.reopens(resume=resume):
         return False
-    changed = differences(load_recipe(run.recipe), recipe, apart_from=MAY_CHANGE)
+    earlier = with_rate(load_recipe(run.recipe), material.manifest)  # runs of 0.1.0 do not say their rate
+    changed = differences(earlier, recipe, apart_from=MAY_CHANGE)
     if changed:
         problem = f"was started with another recipe ({'; '.join(changed)})"
         raise RunError(problem, where=run.recipe, remedy="resume without --set, or start anew")
