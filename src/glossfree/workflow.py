@@ -249,8 +249,9 @@ def reopens(run: Run, recipe: Recipe, material: Material, *, resume: bool) -> bo
     """
     if not run.reopens(resume=resume):
         return False
-    earlier = with_rate(load_recipe(run.recipe), material.manifest)  # runs of 0.1.0 do not say their rate
-    changed = differences(earlier, recipe, apart_from=MAY_CHANGE)
+    # runs of 0.1.0 do not say their rate
+    earlier, now = (with_rate(each, material.manifest) for each in (load_recipe(run.recipe), recipe))
+    changed = differences(earlier, now, apart_from=MAY_CHANGE)
     if changed:
         problem = f"was started with another recipe ({'; '.join(changed)})"
         raise RunError(problem, where=run.recipe, remedy="resume without --set, or start anew")
