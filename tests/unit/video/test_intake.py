@@ -77,7 +77,7 @@ def test_another_aspect_is_cropped_to_that_of_training(tmp_path: Path) -> None:
     read = intake(8.0, PROFILE).read(path)
     assert read.crop is not None and read.aspect == pytest.approx(1.8) and any("crop" in note for note in read.notes)
     assert intake(8.0).read(path).crop is None
-    nearly = write(tmp_path / "nearly.mp4", wide[:, :, 34:], rate=8)
+    nearly = write(tmp_path / "nearly.mp4", wide[:, :, 38:], rate=8)
     assert intake(8.0, PROFILE).read(nearly).crop is None
 
 
