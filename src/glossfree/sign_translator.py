@@ -177,7 +177,7 @@ class SignTranslator:
         limit = batch_size or self.recipe.decode.batch_size
         waiting: list[tuple[Path, Segment | None, ModelClip | ClipError]] = []
         frames = 0
-        for path, segment in requests:
+        for path, segment in ((Path(path), segment) for path, segment in requests):
             try:
                 clip: ModelClip | ClipError = self.intake.read(path, segment)
             except ClipError as error:

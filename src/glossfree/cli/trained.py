@@ -50,7 +50,9 @@ def export(
 
 def translate(
     model: Annotated[Path, typer.Argument(help="Folder made by `glossfree export`.")],
-    clips: Annotated[list[Path], typer.Argument(help="Video files, folders of videos, or folders of frames.")],
+    clips: Annotated[
+        list[Path], typer.Argument(help="Video files, folders of videos, or folders of frames.", readable=False)
+    ],
     hypotheses: Annotated[int, typer.Option(min=1, help="Length of the n-best list (with --json).")] = 1,
     start: Annotated[float | None, typer.Option(min=0, help="Seconds: only what comes after.")] = None,
     end: Annotated[float | None, typer.Option(min=0, help="Seconds: only what comes before.")] = None,

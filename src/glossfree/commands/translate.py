@@ -118,7 +118,7 @@ def present(
     done: list[Translation] = []
     lines: list[str] = []
     noted: set[str] = set()
-    failed = 0
+    failed = blank = 0
     emit = show if out is None else lines.append
     for each in results:
         if isinstance(each, Failure):
@@ -132,8 +132,16 @@ def present(
             noted |= notes.keys()
         if form == "json":
             emit(json.dumps(each.as_dict(), ensure_ascii=False))
-        elif form == "text" and isinstance(each, Translation):
+        elif isinstance(each, Failure):
+            blank += 1
+        elif form == "text":
+            for _ in range(blank):  # a line for each clip, so that lines and clips can be paired
+                emit("")
+            blank = 0
             emit(f"{each.start:.2f}\t{each.end:.2f}\t{each.text}" if each.is_part else each.text)
+    if form == "text" and done:
+        for _ in range(blank):
+            emit("")
     if form in WRITTEN and done:
         if len({each.path for each in done}) > 1:
             remedy = "translate one video at a time, or use --format json"

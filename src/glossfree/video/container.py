@@ -85,6 +85,8 @@ def opened(
             options={"skip_frame": "all"} if header_only else None,
             container_options={"probesize": GLANCE} if header_only else None,
         )
+    except PermissionError as error:
+        raise ClipError(f"cannot be read ({reason(error)})", where=where, remedy="check its rights") from error
     except (av.FFmpegError, OSError, ValueError) as error:
         problem = f"not a video, or truncated ({reason(error)})"
         raise ClipError(problem, where=where, remedy=f"{AGAIN}, or drop the clip") from error

@@ -211,7 +211,10 @@ def image_names(folder: Path, where: str) -> list[str]:
     """The image files of a folder in natural order; hidden ones are none (macOS writes `._x.png` beside `x.png`)."""
     if not folder.is_dir():
         raise ClipError("no such frame folder", where=where, remedy="unpack it, or drop the clip")
-    files = (file.name for file in folder.iterdir() if file.suffix.lower() in IMAGES)
+    try:
+        files = [file.name for file in folder.iterdir() if file.suffix.lower() in IMAGES]
+    except OSError as error:
+        raise ClipError(f"cannot be read ({reason(error)})", where=where, remedy="check its rights") from error
     names = natural_order([name for name in files if not name.startswith(".")])
     if not names:
         raise ClipError("no images in the folder", where=where, remedy=f"needs one of {', '.join(sorted(IMAGES))}")
