@@ -27,7 +27,7 @@ from glossfree.video.dataset import ClipDataset, FeatureClips, FeatureDataset
 from glossfree.video.features import FeatureStore, StoredFeatures
 from glossfree.video.sampler import ClipSampler, make_loader
 from glossfree.video.sampling import Sampling
-from glossfree.video.timeline import SAME_RATE
+from glossfree.video.timeline import mixed_rates, usual_rate
 
 
 @dataclass(frozen=True)
@@ -232,12 +232,8 @@ def with_rate(recipe: Recipe, manifest: Manifest) -> Recipe:
     """
     if recipe.data.fps:
         return recipe
-    rates = sorted(clip.fps for clip in manifest.clips)
-    usual = rates[len(rates) // 2]
-    varying = sum(bool(clip.times) for clip in manifest.clips)
-    if varying or rates[-1] > rates[0] * (1 + SAME_RATE):
-        problem = f"clips of {rates[0]:g} to {rates[-1]:g} frames/s"
-        problem += f", {varying:,} of them of a varying rate" if varying else ""
+    usual = usual_rate(manifest.clips)
+    if problem := mixed_rates(manifest.clips):
         raise CorpusError(
             problem,
             where=manifest.folder,

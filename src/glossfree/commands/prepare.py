@@ -22,7 +22,7 @@ from glossfree.progress import Advance, Console, Silent
 from glossfree.video import prepare as video
 from glossfree.video.fit import Fit
 from glossfree.video.prepare import PrepareResult, Progress
-from glossfree.video.timeline import FEWEST, SAME_RATE
+from glossfree.video.timeline import FEWEST, mixed_rates, usual_rate
 
 SMALLEST, LARGEST = 8, 2048  # pixels of a packed frame
 LISTED = 20  # clips that are named at the end if they could not be packed
@@ -135,13 +135,9 @@ def _summary(result: PrepareResult, out: Path, warnings: tuple[str, ...]) -> Pre
 def odd_clips(manifest: Manifest) -> list[str]:
     """What of the packed clips a model would stumble over: several rates, hardly a frame."""
     problems = []
-    rates, varying = [clip.fps for clip in manifest], [clip.id for clip in manifest if clip.times]
-    if max(rates) > min(rates) * (1 + SAME_RATE) or varying:
-        usual = sorted(rates)[len(rates) // 2]
-        problem = f"clips of {min(rates):g} to {max(rates):g} frames/s"
-        problem += f", {len(varying):,} of a varying rate ({name_some(varying, limit=3)})" if varying else ""
-        remedy = f"training resamples them to its data.fps; --fps {usual:g} packs them at one rate"
-        problems.append(f"{problem}: {remedy}")
+    if problem := mixed_rates(manifest.clips):
+        remedy = f"--fps {usual_rate(manifest.clips):g} packs them at one rate"
+        problems.append(f"{problem}: training resamples them to its data.fps; {remedy}")
     if short := [clip.id for clip in manifest if clip.num_frames < FEWEST]:
         noun = "clip has" if len(short) == 1 else "clips have"
         problems.append(f"{len(short):,} {noun} fewer than {FEWEST} frames: {name_some(short)}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from glossfree.corpora.captions import WRITTEN, Caption, read_captions, write_captions
-from glossfree.corpora.files import VIDEOS
+from glossfree.corpora.files import VIDEOS, is_companion
 from glossfree.corpora.manifest import FrameFolder, Segment, VideoFile, write_atomic
 from glossfree.errors import ClipError, CorpusError, GlossfreeError
 from glossfree.progress import Console
@@ -51,7 +51,7 @@ def expanded(clips: Sequence[Path]) -> Iterator[Path]:
             names = [file.name for file in path.iterdir()] if path.is_dir() else []
         except OSError:
             names = []
-        videos = [name for name in names if Path(name).suffix.lower() in VIDEOS and not name.startswith(".")]
+        videos = [name for name in names if Path(name).suffix.lower() in VIDEOS and not is_companion(name)]
         yield from (path / name for name in natural_order(videos)) if videos else (path,)
 
 
@@ -118,7 +118,8 @@ def present(
     done: list[Translation] = []
     lines: list[str] = []
     noted: set[str] = set()
-    failed = blank = 0
+    pending: list[str] = []  # empty lines of failed clips, so that lines and clips can be paired
+    failed = 0
     emit = show if out is None else lines.append
     for each in results:
         if isinstance(each, Failure):
@@ -126,22 +127,16 @@ def present(
             console.say(f"glossfree: {each.error}")
         else:
             done.append(each)
-            notes = dict.fromkeys(f"{each.path}: {note}" for note in each.notes)
-            for note in notes.keys() - noted:  # once, however many segments a video has
-                console.say(note)
-            noted |= notes.keys()
+            for note in (f"{each.path}: {note}" for note in each.notes):
+                if note not in noted:  # once, however many segments a video has
+                    noted.add(note)
+                    console.say(note)
         if form == "json":
             emit(json.dumps(each.as_dict(), ensure_ascii=False))
-        elif isinstance(each, Failure):
-            blank += 1
         elif form == "text":
-            for _ in range(blank):  # a line for each clip, so that lines and clips can be paired
-                emit("")
-            blank = 0
-            emit(f"{each.start:.2f}\t{each.end:.2f}\t{each.text}" if each.is_part else each.text)
-    if form == "text" and done:
-        for _ in range(blank):
-            emit("")
+            pending.append("" if isinstance(each, Failure) else _line(each))
+            while done and pending:  # without a sentence there is no output
+                emit(pending.pop(0))
     if form in WRITTEN and done:
         if len({each.path for each in done}) > 1:
             remedy = "translate one video at a time, or use --format json"
@@ -152,6 +147,12 @@ def present(
     elif out is not None and lines:
         write_atomic(out, "\n".join(lines) + "\n")
     return Outcome(len(done), failed)
+
+
+def _line(translation: Translation) -> str:
+    if not translation.is_part:
+        return translation.text
+    return f"{translation.start:.2f}\t{translation.end:.2f}\t{translation.text}"
 
 
 def as_captions(translations: Sequence[Translation], form: str, *, path: Path | None = None) -> str:

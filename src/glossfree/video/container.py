@@ -132,11 +132,13 @@ def scan(path: Path, clip_id: str = "") -> Scan:
     Raises ClipError: as `opened`, and where it is damaged or truncated, or holds no frame.
     The times of the last KEPT files are remembered: reading all packets of an hour takes seconds.
     """
-    with opened(path, clip_id):  # its errors name this clip
-        pass
     try:
         status = path.stat()
-        return _scan(path, status.st_size, status.st_mtime_ns)
+        size, changed = status.st_size, status.st_mtime_ns
+    except OSError:
+        size = changed = 0  # opening it says what is wrong
+    try:
+        return _scan(path, size, changed)
     except ClipError as error:
         raise ClipError(error.problem, where=place(path, clip_id), remedy=error.remedy) from error
 

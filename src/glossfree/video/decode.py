@@ -47,27 +47,28 @@ def open_clip(clip: Clip, drawing_size: int) -> Reader:
     """
     source = clip.source
     if isinstance(source, VideoFile):
-        return VideoReader(source, clip)
+        return VideoReader(source, clip.id, clip.fps)
     if isinstance(source, FrameFolder):
-        return FolderReader(source, clip)
-    return DrawingReader(source, clip, drawing_size)
+        return FolderReader(source, clip.id, clip.fps)
+    return DrawingReader(source, drawing_size, clip.fps)
 
 
 def source_timeline(source: VideoFile | FrameFolder) -> Timeline:
     """When the frames of a file or folder are shown; nothing is decoded. Raises ClipError as `open_clip`."""
-    return open_clip(Clip("", "", "", source), 0).timeline
+    return (VideoReader(source) if isinstance(source, VideoFile) else FolderReader(source)).timeline
 
 
 class VideoReader:
     """Frames of a video file, or of one segment of it: decoding begins at the key frame before."""
 
-    def __init__(self, source: VideoFile, clip: Clip) -> None:
-        self.path, self.where = source.path, place(source.path, clip.id)
-        whole = scan(source.path, clip.id)
+    def __init__(self, source: VideoFile, clip_id: str = "", fps: float | None = None) -> None:
+        self.path, self.where = source.path, place(source.path, clip_id)
+        whole = scan(source.path, clip_id)
         first, last = _part(whole.timeline, source.segment, self.where)
         self._stamps = whole.stamps
         self._whole, self._first = whole.timeline, first
-        self.timeline = _at_own_rate(whole.timeline.cut(first, last), clip.fps)
+        own = whole.timeline.cut(first, last)
+        self.timeline = own if fps is None else Timeline.constant(len(own), fps)
         self.start, self._pixel_width = float(whole.timeline.times[first]), 1.0
 
     def read(self, indices: Sequence[int] | np.ndarray) -> Iterator[np.ndarray]:
@@ -139,10 +140,10 @@ class VideoReader:
 class FolderReader:
     """Image files of a folder in the natural order of their names, or those of one segment."""
 
-    def __init__(self, source: FrameFolder, clip: Clip) -> None:
-        self.folder, self.where = source.path, place(source.path, clip.id)
+    def __init__(self, source: FrameFolder, clip_id: str = "", fps: float | None = None) -> None:
+        self.folder, self.where = source.path, place(source.path, clip_id)
         names = image_names(source.path, self.where)
-        whole = Timeline.constant(len(names), clip.fps or FPS)
+        whole = Timeline.constant(len(names), fps or FPS)
         first, last = _part(whole, source.segment, self.where)
         self._names = names[first:last]
         self.timeline, self.start = whole.cut(first, last), float(whole.times[first])
@@ -166,9 +167,9 @@ class FolderReader:
 class DrawingReader:
     """Frames that are computed, all at once."""
 
-    def __init__(self, drawing: Drawing, clip: Clip, size: int) -> None:
+    def __init__(self, drawing: Drawing, size: int, fps: float | None = None) -> None:
         self._drawing, self._size, self.start = drawing, size, 0.0
-        self.timeline = Timeline.constant(drawing.num_frames, clip.fps or drawing.fps)
+        self.timeline = Timeline.constant(drawing.num_frames, fps or drawing.fps)
 
     def read(self, indices: Sequence[int] | np.ndarray) -> Iterator[np.ndarray]:
         """See `Reader`."""
@@ -181,7 +182,7 @@ def read_video(path: str | Path, segment: Segment | None = None, *, clip_id: str
 
     Raises ClipError: missing, empty, truncated, damaged, not a video, no picture in it, size changes on the way.
     """
-    reader = VideoReader(VideoFile(Path(path), segment), Clip(clip_id, "", "", VideoFile(Path(path))))
+    reader = VideoReader(VideoFile(Path(path), segment), clip_id)
     return np.stack(list(reader.read(range(len(reader.timeline))))), reader.timeline.fps
 
 
@@ -190,7 +191,7 @@ def read_folder(path: str | Path, *, clip_id: str = "") -> np.ndarray:
 
     Raises ClipError: missing, without images, an image that cannot be read, images of different sizes.
     """
-    reader = FolderReader(FrameFolder(Path(path)), Clip(clip_id, "", "", FrameFolder(Path(path))))
+    reader = FolderReader(FrameFolder(Path(path)), clip_id)
     return np.stack(list(reader.read(range(len(reader.timeline)))))
 
 
@@ -235,7 +236,3 @@ def _part(timeline: Timeline, segment: Segment | None, where: str) -> tuple[int,
         return timeline.part(segment)
     except ValueError as error:
         raise ClipError(str(error), where=where, remedy="correct its start and end") from error
-
-
-def _at_own_rate(timeline: Timeline, fps: float | None) -> Timeline:
-    return timeline if fps is None else Timeline.constant(len(timeline), fps)

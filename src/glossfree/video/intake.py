@@ -37,9 +37,8 @@ class ModelClip:
     """Frames (T, 3, size, size) uint8 RGB as the model sees them, T as in training, and where they come from.
 
     `num_frames`, `fps`, `seconds`, `aspect` are the clip's own; `fps` is an average, `start` counts from the video's
-    first frame. `trimmed`: seconds of stillness cut
-    off at the start and at the end. `crop`: the part of the picture that was used, None for all of it. `notes`: a line
-    each on what a reader of the translation should know.
+    first frame. `trimmed`: seconds of stillness cut off at the start and at the end. `crop`: the part of the picture
+    that was used, None for all of it. `notes`: a line each on what a reader of the translation should know.
     """
 
     frames: np.ndarray
@@ -67,16 +66,15 @@ class Look:
 class Intake:
     """How clips reach a model: what it sees of space and time, and the `profile` of its training clips ({}: unknown).
 
-    `view` and `sampling` are the recipe's. Nothing is augmented.
+    `view` and `sampling` are the recipe's. Nothing is augmented. The signer of a video is looked for once (`_crops`),
+    however many segments of it are read.
     """
 
     view: View
     sampling: Sampling
     fit: Fit = "stretch"
     profile: dict[str, Any] = field(default_factory=dict)
-    _crops: dict[Path, Crop] = field(
-        default_factory=dict, repr=False, compare=False
-    )  # of each video, whatever its parts
+    _crops: dict[Path, Crop] = field(default_factory=dict, repr=False, compare=False)
 
     def read(self, path: Path, segment: Segment | None = None) -> ModelClip:
         """A video file or folder of images, or a segment of it -> ModelClip.
@@ -117,7 +115,8 @@ class Intake:
         )
 
     def _look(self, path: Path, reader: Reader, beats: np.ndarray, is_packed: bool) -> Look:
-        seen = np.unique(np.linspace(0, len(beats) - 1, min(PREVIEW, len(beats))).round().astype(int))
+        count = min(PREVIEW, len(beats)) if self.profile else 1  # nothing to compare with: one frame tells the aspect
+        seen = np.unique(np.linspace(0, len(beats) - 1, count).round().astype(int))
         every = max(1, len(seen) // SIGNER_FRAMES)
         # Filled in place: small arrays kept between large ones that come and go would leave holes in memory.
         small, larger, aspect = np.empty((0, 0, 0), np.float32), [], 0.0
@@ -164,7 +163,7 @@ class Intake:
         if look.crop is not None:
             yield (
                 f"the picture is {look.aspect:.2f} times as wide as high, training's {self.profile['aspect'][1]:.2f}: "
-                f"cropped around the signer"
+                "cropped around the signer"
             )
         longest = self.profile.get("seconds", (0, 0, 0))[2]
         if longest and timeline.seconds > LONGER * longest:

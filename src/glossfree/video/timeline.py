@@ -6,17 +6,33 @@ state a wrong one, cuts out of a recording begin at any time. Nothing here reads
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from glossfree.corpora.manifest import PackedClip, Segment
+from glossfree.errors import name_some
 
 SAME_RATE = 0.02  # rates that differ by no more are one rate: 29.97 and 30 are, 24 and 25 are not
 FEWEST = 3  # frames of a clip that can be signing: they make two segments
 JITTER = 1.5  # frames by which a frame may lie off the even beat of a clip whose rate counts as constant
 TICK = 1e-3  # seconds: Matroska and WebM round times to it
 BEYOND = 0.25  # seconds by which a segment may end after its video: annotations are rounded
+
+
+def usual_rate(clips: Sequence[PackedClip]) -> float:
+    """Frames per second of the clip in the middle."""
+    return sorted(clip.fps for clip in clips)[len(clips) // 2]
+
+
+def mixed_rates(clips: Sequence[PackedClip]) -> str:
+    """What the rates of some clips are, where they are not one rate, else ""."""
+    rates, varying = [clip.fps for clip in clips], [clip.id for clip in clips if clip.times]
+    if max(rates) <= min(rates) * (1 + SAME_RATE) and not varying:
+        return ""
+    which = f", {len(varying):,} of a varying rate ({name_some(varying, limit=3)})" if varying else ""
+    return f"clips of {min(rates):g} to {max(rates):g} frames/s{which}"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import av
 import numpy as np
 import pytest
 
-from glossfree.corpora.manifest import Clip, Segment, VideoFile
+from glossfree.corpora.manifest import Segment, VideoFile
 from glossfree.errors import ClipError
 from glossfree.video.container import _is_on_its_side, probe, scan
 from glossfree.video.decode import VideoReader, read_video
@@ -128,7 +128,7 @@ def test_a_segment_of_a_long_video_decodes_little_more_than_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(tmp_path / "a.mp4", numbered(1500), options={"g": "50"})
-    reader = VideoReader(VideoFile(path, Segment(50, 52)), Clip("a", "test", "", VideoFile(path)))
+    reader = VideoReader(VideoFile(path, Segment(50, 52)), "a")
     decoded: list[int] = []
     decode = VideoReader._decoded
 
