@@ -1,0 +1,83 @@
+"""The losses of HFA, step by step, on the real command line: what a change of the code must leave as it is.
+
+`python tests/paper/losses.py RECORD.json` makes the record anew; that is right only where the numbers are meant to
+change, and the commit then says why. Equal to the last bit only on the same kind of processor, with the same torch and
+one thread: the record says which.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+STAGES = ("denoise", "pretrain", "finetune1", "finetune2")
+# 20 steps of every stage: 160 clips in batches of 8 or, for an epoch of four, of 32
+DEMO = ["pretrain.epochs=1", "finetune2.epochs=1"]
+# 2 steps of every stage of the paper, of 2 clips of 6 frames
+FULL = ["data.num_workers=0", "data.max_frames=6", "text.num_pieces=100"]
+FULL += [f"{stage}.{setting}" for stage in STAGES[1:] for setting in ("epochs=1", "batch_size=2")]
+
+
+def losses(folder: Path, recipe: str, clips: dict[str, int], overrides: list[str], frame_size: int) -> dict[str, Any]:
+    """Train a recipe on drawn clips -> {stage: {"steps": losses of each step, "dev": of each epoch}}."""
+    counts = [word for split, count in clips.items() for word in (f"--{split}", str(count))]
+    _glossfree("prepare", "wetter", *counts, "--frame-size", str(frame_size), "--workers", "1", "--out", folder / "corpus")
+    _glossfree("glosses", folder / "corpus")
+    settings = [word for override in overrides for word in ("--set", override)]
+    _glossfree("train", "--recipe", recipe, "--corpus", folder / "corpus", "--run", folder / "run", *settings)
+    recorded: dict[str, Any] = {}
+    for line in map(json.loads, (folder / "run" / "steps.jsonl").read_text(encoding="utf-8").splitlines()):
+        stage = recorded.setdefault(line["stage"], {"steps": [], "dev": []})
+        if line["kind"] == "epoch":
+            stage["dev"].append(line["dev"])
+        else:
+            stage["steps"].append({name: line[name] for name in ("loss", "pseudo_gloss", "contrastive") if name in line})
+    return recorded
+
+
+def at_the_demos_sizes(folder: Path, overrides: list[str] = DEMO) -> dict[str, Any]:
+    """20 steps of each stage of the demo."""
+    return losses(folder, "demo", {"train": 160, "dev": 16, "test": 1}, overrides, 64)
+
+
+def at_full_size(folder: Path, overrides: list[str] = FULL) -> dict[str, Any]:
+    """2 steps of each stage of the paper."""
+    return losses(folder, "hfa-phoenix14t", {"train": 4, "dev": 2, "test": 1}, overrides, 256)
+
+
+def machine() -> dict[str, str]:
+    """What the last bits of a number depend on."""
+    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    return {
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "processor": names[0].partition(":")[2].strip() if names else platform.processor(),
+        "vectors": torch.backends.cpu.get_cpu_capability(),
+    }
+
+
+def _glossfree(*arguments: object) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "glossfree", *map(str, arguments)]
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+
+
+def main(record: Path) -> None:
+    """Write the record."""
+    made: dict[str, Any] = {"machine": machine()}
+    for name, make in (("demo", at_the_demos_sizes), ("full", at_full_size)):
+        with tempfile.TemporaryDirectory() as folder:
+            made[name] = make(Path(folder))
+    record.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
