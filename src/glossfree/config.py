@@ -1,4 +1,4 @@
-"""Recipes as files: TOML that holds only differences from the paper, overrides, checks, and the whole written out.
+"""Recipes as files: TOML that inherits and holds only differences, overrides, checks, and the whole written out.
 
 What a recipe holds, with meaning and standing of every value, is in `glossfree.recipe`. Loading reports all problems
 at once, before anything is built.
@@ -6,17 +6,50 @@ at once, before anything is built.
 
 from __future__ import annotations
 
+import copy
 import difflib
 import json
+import re
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from glossfree.errors import RecipeError
-from glossfree.recipe import Recipe
+from glossfree.models.backbones import BACKBONES
+from glossfree.models.decoders import DECODERS
+from glossfree.models.language import LANGUAGE
+from glossfree.models.temporal import TEMPORAL
+from glossfree.objectives import OBJECTIVES
+from glossfree.recipe import Recipe, StageConfig, tables
+
+# what can be chosen by its `kind`: the entries, and the one that is meant where none is named
+CHOICES: dict[str, tuple[Mapping[str, type[BaseModel]], str]] = {
+    "vision": (BACKBONES, "dinov2"),
+    "temporal": (TEMPORAL, "local_attention"),
+    "language": (LANGUAGE, "mbart"),
+    "decoder": (DECODERS, "mbart"),
+}
+OWN = ("base", "name", "summary")  # keys of a file that are not inherited
+STANDING = re.compile(r"#\s*((?:stated|released|derived|assumed)(?:, (?:stated|released|derived|assumed))*): ")
+ASSIGNMENT = re.compile(r"([\w.]+)\s*=")
+
+
+@dataclass(frozen=True)
+class RecipeFile:
+    """One file: its own tables, and the standing that a comment above a key gives its value."""
+
+    path: Path
+    tables: dict[str, Any]
+    standings: dict[str, str]
+
+    @property
+    def name(self) -> str:
+        """What it calls itself; else its file's name."""
+        return str(self.tables.get("name", self.path.stem))
 
 
 def recipes_folder() -> Path:
@@ -25,145 +58,292 @@ def recipes_folder() -> Path:
     return packaged if packaged.is_dir() else Path(__file__).parents[2] / "recipes"
 
 
+def shipped_recipes() -> list[Path]:
+    """The files of the shipped recipes."""
+    return sorted(recipes_folder().glob("*.toml"))
+
+
 def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """A path to a TOML file, or the name of a shipped recipe, with `section.key=value` overrides -> Recipe.
+    """A path to a TOML file, or the name of a shipped recipe, with `table.key=value` overrides -> Recipe.
 
     Raises RecipeError listing every problem at once; unknown keys come with the nearest spelling.
     """
-    path = Path(source)
-    if not path.is_file():
-        path = recipes_folder() / f"{source}.toml"
-    if not path.is_file():
-        shipped = sorted(file.stem for file in recipes_folder().glob("*.toml"))
-        raise RecipeError("no such recipe", where=str(source), remedy=f"a TOML file, or one of {shipped}")
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"not TOML ({error})", where=path, remedy="mend that line") from error
+    files = recipe_files(source)
+    content = inherited(files)
     for override in overrides:
-        _apply(tables, override)
-    return parse_recipe(tables, where=str(path))
+        _apply(content, override)
+    return parse_recipe(content, where=str(files[0].path))
 
 
-def parse_recipe(tables: dict[str, Any], where: str = "recipe") -> Recipe:
+def recipe_files(source: str | Path) -> list[RecipeFile]:
+    """A recipe -> its file, the one that it is based on, and so on. Raises RecipeError: missing, no TOML, a circle."""
+    files = [_read(_find(source))]
+    while "base" in files[-1].tables:
+        base, below = files[-1].tables["base"], files[-1].path
+        path = _find(base, beside=below)
+        if path.resolve() in {file.path.resolve() for file in files}:
+            names = " -> ".join([*(file.name for file in files), str(base)])
+            raise RecipeError(f"its bases go in a circle: {names}", where=below, remedy="base it on another recipe")
+        files.append(_read(path))
+    return files
+
+
+def inherited(files: Sequence[RecipeFile]) -> dict[str, Any]:
+    """A recipe's files, itself first -> its tables: what each file says, over what its base says."""
+    content: dict[str, Any] = {}
+    for file in reversed(files):
+        for key in OWN:
+            content.pop(key, None)
+        own = copy.deepcopy({key: item for key, item in file.tables.items() if key != "base"})
+        if isinstance(own.get("stages"), list):  # a stage that is not named any more goes with its table
+            for dropped in set(content.get("stages", ())) - set(own["stages"]):
+                content.pop(dropped, None)
+        _merge(content, own)
+        content["name"] = file.name
+    return content
+
+
+def parse_recipe(content: Mapping[str, Any], where: str = "recipe") -> Recipe:
     """Nested tables -> Recipe. Raises RecipeError with all problems."""
-    try:
-        recipe = Recipe.model_validate(tables)
-    except ValidationError as error:
-        problems = [_explain(item["loc"], item["type"], item["msg"]) for item in error.errors()]
-        raise RecipeError("; ".join(problems), where=where, remedy="see docs/paper.md for every key") from error
-    problems = list(_contradictions(recipe))
+    problems: list[str] = []
+    content = dict(content)
+    values: dict[str, Any] = {}
+    for section, (registry, default) in CHOICES.items():
+        values[section] = _chosen(section, registry, {"kind": default, **_table(content.pop(section, {}))}, problems)
+    names = content.pop("stages", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        problems.append("stages: a list of names expected")
+        names = []
+    taken = {*Recipe.model_fields, *OWN}
+    problems += [f"stages: {name!r} is the name of a table already" for name in names if name in taken]
+    problems += [f"stages: {name!r} comes twice" for name in dict.fromkeys(names) if names.count(name) > 1]
+    names = [name for name in dict.fromkeys(names) if name not in taken]
+    values["stages"] = [_stage(name, _table(content.pop(name, {})), problems) for name in names]
+    for key in [key for key in content if key not in Recipe.model_fields]:
+        problems.append(_unknown(key, [*Recipe.model_fields, *names]))
+        del content[key]
+    sections = {key: item for key, item in content.items() if isinstance(item, dict)}
+    for key in sections:
+        values[key] = _validated(Recipe.model_fields[key].default.__class__, content.pop(key), key, problems)
+    complete = {key: item for key, item in values.items() if item is not None}
+    if all(stage is not None for stage in values["stages"]):
+        complete["stages"] = tuple(values["stages"])
+    else:
+        del complete["stages"]
+    recipe = _validated(Recipe, {**content, **complete}, "", problems)
+    if isinstance(recipe, Recipe) and not problems:
+        problems += recipe.problems()
     if problems:
-        raise RecipeError("; ".join(problems), where=where, remedy="change one of the two")
+        remedy = "glossfree recipe NAME prints every key of a recipe; docs/paper.md says what each means"
+        raise RecipeError("; ".join(problems), where=where, remedy=remedy)
+    assert isinstance(recipe, Recipe)
     return recipe
 
 
-def _apply(tables: dict[str, Any], override: str) -> None:
-    """One `section.key=value`, the value read as TOML where it is TOML, else as a string."""
+def differences(old: Recipe, new: Recipe, *, apart_from: Sequence[str] = ()) -> dict[str, tuple[Any, Any]]:
+    """Each key that two recipes differ in -> its values, None where a recipe has no such key."""
+    before, after = flat(old), flat(new)
+    return {
+        key: (before.get(key), after.get(key))
+        for key in {**before, **after}
+        if before.get(key) != after.get(key) and key not in apart_from
+    }
+
+
+def in_words(changes: Mapping[str, tuple[Any, Any]]) -> str:
+    """Differences -> "table.key: old, now new; ..."."""
+    return "; ".join(f"{key}: {as_toml(before)}, now {as_toml(after)}" for key, (before, after) in changes.items())
+
+
+def flat(recipe: Recipe) -> dict[str, Any]:
+    """Every value of a recipe by its dotted key."""
+    return dict(_leaves(tables(recipe)))
+
+
+def dump_recipe(recipe: Recipe, comments: Mapping[str, str] | None = None) -> str:
+    """The whole recipe as TOML, every value written out: itself runnable. `comments`: behind values, by dotted key."""
+    groups: dict[str, list[str]] = {}
+    for key, item in _leaves(tables(recipe)):
+        if item is None or item == {}:
+            continue
+        table, _, name = key.rpartition(".")
+        line = f"{name} = {as_toml(item)}"
+        comment = (comments or {}).get(key)
+        groups.setdefault(table, []).append(f"{line:44}  # {comment}" if comment else line)
+    return "\n\n".join("\n".join(([f"[{table}]"] if table else []) + lines) for table, lines in groups.items()) + "\n"
+
+
+def as_toml(item: Any) -> str:
+    """A value as TOML writes it; "nothing" for none."""
+    if item is None:
+        return "nothing"
+    if isinstance(item, bool):
+        return "true" if item else "false"
+    if isinstance(item, str):
+        return json.dumps(item, ensure_ascii=False)  # its escapes are all TOML's
+    if isinstance(item, tuple | list):
+        return f"[{', '.join(map(as_toml, item))}]"
+    return repr(item)
+
+
+def declarations(recipe: Recipe) -> dict[str, tuple[Any, str, str]]:
+    """Every key of a recipe -> the default of its field, that default's standing, and what the value means."""
+    return dict(_declared(recipe, ""))
+
+
+def standing_of(
+    key: str, content: Any, declared: Mapping[str, tuple[Any, str, str]], files: Iterable[RecipeFile]
+) -> str:
+    """How well a value is known: what a comment in the nearest file that sets it says, else what its field says."""
+    for file in files:
+        if key in file.standings:
+            return file.standings[key]
+        if key in dict(_leaves(file.tables)):
+            break
+    default, standing, _ = declared.get(key, (None, "assumed", ""))
+    return standing if content == default else "assumed"
+
+
+def _find(source: str | Path, beside: Path | None = None) -> Path:
+    """The file of a recipe: a path (of a base, from its own folder), or the name of a shipped one."""
+    folders = [] if beside is None else [beside.parent]
+    for path in (*(folder / source for folder in folders), Path(source), recipes_folder() / f"{source}.toml"):
+        if path.is_file():
+            return path
+    shipped = ", ".join(file.stem for file in shipped_recipes())
+    where = str(source) if beside is None else f"base {source!r} of {beside}"
+    raise RecipeError("no such recipe", where=where, remedy=f"a TOML file, or one of {shipped}")
+
+
+def _read(path: Path) -> RecipeFile:
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"not TOML ({error})", where=path, remedy="mend that line") from error
+    if not isinstance(content.get("base", ""), str):
+        raise RecipeError("base: the name or path of a recipe expected", where=path, remedy='base = "hfa-phoenix14t"')
+    return RecipeFile(path, content, dict(_standings(text)))
+
+
+def _standings(text: str) -> Iterator[tuple[str, str]]:
+    """A recipe's text -> (dotted key, standing) of each value above which a comment names one: "# released: ..."."""
+    table, standing = "", ""
+    for line in map(str.strip, text.splitlines()):
+        if comment := STANDING.match(line):
+            standing = comment[1]
+        elif line.startswith("["):
+            table, standing = line.strip("[] ") + ".", ""
+        elif (assignment := ASSIGNMENT.match(line)) and standing:
+            yield table + assignment[1], standing
+            standing = ""
+
+
+def _merge(content: dict[str, Any], own: Mapping[str, Any]) -> None:
+    """Put tables over others, in place. A table of another `kind` takes the other's place as a whole."""
+    for key, item in own.items():
+        below = content.get(key)
+        same_kind = isinstance(below, dict) and isinstance(item, dict) and item.get("kind") in (None, below.get("kind"))
+        if isinstance(below, dict) and isinstance(item, dict) and same_kind:
+            _merge(below, item)
+        else:
+            content[key] = item
+
+
+def _apply(content: dict[str, Any], override: str) -> None:
+    """One `table.key=value`, the value read as TOML where it is TOML, else as a string."""
     key, separator, text = override.partition("=")
     if not separator:
-        raise RecipeError("no '=' in it", where=f"--set {override}", remedy="write section.key=value")
+        raise RecipeError("no '=' in it", where=f"--set {override}", remedy="write table.key=value")
     try:
         parsed = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         parsed = text
     *sections, last = key.strip().split(".")
-    table = tables
+    item: Any = {last: parsed}
+    table: Any = content
     for section in sections:
-        table = table.setdefault(section, {})
+        table = table.get(section, {}) if isinstance(table, dict) else None
         if not isinstance(table, dict):
             raise RecipeError(f"{section!r} is not a table", where=f"--set {override}", remedy="see docs/paper.md")
-    table[last] = parsed
+    for section in reversed(sections):
+        item = {section: item}
+    _merge(content, item)
 
 
-def _explain(location: tuple[int | str, ...], kind: str, message: str) -> str:
-    key = ".".join(map(str, location))
-    if kind != "extra_forbidden":
-        return f"{key}: {message}"
-    near = difflib.get_close_matches(key, list(fields()), n=1, cutoff=0.5)
+def _table(item: Any) -> dict[str, Any]:
+    return item if isinstance(item, dict) else {"": item}
+
+
+def _chosen(
+    section: str, registry: Mapping[str, type[BaseModel]], table: dict[str, Any], problems: list[str]
+) -> BaseModel | None:
+    """A table that says its `kind` -> the options of that entry; None with a problem."""
+    kind = table["kind"]
+    if kind not in registry:
+        near = difflib.get_close_matches(str(kind), registry, n=1)
+        hint = f", did you mean {near[0]!r}?" if near else ""
+        problems.append(f"{section}.kind: no {kind!r}, one of {', '.join(registry)}{hint}")
+        return None
+    return _validated(registry[kind], table, section, problems)
+
+
+def _stage(name: str, table: dict[str, Any], problems: list[str]) -> StageConfig | None:
+    objectives, complete = {}, True
+    for objective, options in _table(table.get("objectives", {})).items():
+        where = f"{name}.objectives.{objective}"
+        if objective not in OBJECTIVES:
+            problems.append(_unknown(where, [f"{name}.objectives.{known}" for known in OBJECTIVES]))
+            complete = False
+            continue
+        objectives[objective] = _validated(OBJECTIVES[objective], _table(options), where, problems)
+        complete = complete and objectives[objective] is not None
+    stage = _validated(
+        StageConfig, {**table, "objectives": objectives if complete else {}, "name": name}, name, problems
+    )
+    return stage if complete and isinstance(stage, StageConfig) else None
+
+
+def _validated(model: type[BaseModel], table: Mapping[str, Any], where: str, problems: list[str]) -> BaseModel | None:
+    try:
+        return model.model_validate(table)
+    except ValidationError as error:
+        for item in error.errors():
+            key = ".".join(map(str, (*([where] if where else []), *item["loc"]))).removesuffix(".")
+            if item["type"] == "extra_forbidden":
+                problems.append(_unknown(key, [f"{where}.{name}" for name in model.model_fields]))
+            else:
+                problems.append(f"{key}: {item['msg']}")
+        return None
+
+
+def _unknown(key: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     return f"unknown key {key!r}" + (f", did you mean {near[0]!r}?" if near else "")
 
 
-def fields(model: type[BaseModel] = Recipe, prefix: str = "") -> Iterator[str]:
-    """Every key of a recipe, dotted."""
-    for name, info in model.model_fields.items():
-        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
-            yield from fields(info.annotation, f"{prefix}{name}.")
+def _leaves(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested tables -> (dotted key, value) of every value."""
+    for key, item in content.items():
+        if isinstance(item, dict) and item:
+            yield from _leaves(item, f"{prefix}{key}.")
         else:
-            yield prefix + name
+            yield prefix + key, item
 
 
-def _contradictions(recipe: Recipe) -> Iterator[str]:
-    """What is wrong between fields that are fine alone."""
-    for name in ("vision", "temporal", "language"):
-        section = getattr(recipe, name)
-        if section.hidden_size % section.num_heads:
-            yield f"{name}.hidden_size {section.hidden_size} is not a multiple of {name}.num_heads {section.num_heads}"
-    if recipe.data.crop_size > recipe.data.frame_size:
-        yield f"data.crop_size {recipe.data.crop_size} exceeds data.frame_size {recipe.data.frame_size}"
-    if recipe.data.crop_size % recipe.vision.patch_size:
-        yield f"data.crop_size {recipe.data.crop_size} is no multiple of vision.patch_size {recipe.vision.patch_size}"
-    if recipe.vision.adapter_layers > recipe.vision.num_layers:
-        yield "vision.adapter_layers exceeds vision.num_layers"
-    if recipe.temporal.window_size % 2 == 0:
-        yield "temporal.window_size must be odd: as many neighbours on either side"
-    if recipe.temporal.downsample_after > recipe.temporal.num_layers:
-        yield "temporal.downsample_after exceeds temporal.num_layers"
-    if recipe.vision.features == "cached":
-        if recipe.vision.train != "none":
-            yield f'vision.features "cached" needs vision.train = "none", not "{recipe.vision.train}"'
-        for name in ("pretrain", "finetune1", "finetune2"):
-            stage = getattr(recipe, name)
-            if stage.epochs and stage.augment:
-                yield f'vision.features "cached" needs {name}.augment = false: frames were seen once'
-    if recipe.language.weights and not recipe.text.tokenizer:
-        yield "language.weights needs text.tokenizer: each row of its token table belongs to a piece"
-    if recipe.pretrain.epochs and recipe.pretrain.batch_size == 1:
-        yield "pretrain.batch_size 1 has no negatives: eq 4 would be 0"
-    for name in ("pretrain", "finetune2"):
-        if getattr(recipe, name).cache_features:
-            yield f"{name}.cache_features: the visual encoder trains in that stage, nothing can be cached"
-    if recipe.finetune1.cache_features and recipe.finetune1.augment:
-        yield "finetune1.cache_features needs finetune1.augment = false: cached frames cannot change between epochs"
-
-
-def differences(old: Recipe, new: Recipe, *, apart_from: Sequence[str] = ()) -> list[str]:
-    """Each key that two recipes differ in, as "section.key: old, now new"."""
-    found = []
-    for key in fields():
-        *sections, name = key.split(".")
-        before, after = (getattr(getattr(recipe, sections[0]) if sections else recipe, name) for recipe in (old, new))
-        if before != after and key not in apart_from:
-            found.append(f"{key}: {_toml(before)}, now {_toml(after)}")
-    return found
-
-
-def flat(recipe: Recipe) -> dict[str, Any]:
-    """Every value of a recipe by its dotted key."""
-    found: dict[str, Any] = {}
-    for name, section in recipe.model_dump().items():
-        values = section if isinstance(section, dict) else {"": section}
-        found |= {f"{name}.{key}".rstrip("."): item for key, item in values.items()}
-    return found
-
-
-def dump_recipe(recipe: Recipe) -> str:
-    """The whole recipe as TOML, every value written out: itself runnable."""
-    top: list[str] = []
-    tables: list[str] = []
-    for name, section in recipe.model_dump().items():
-        if isinstance(section, dict):
-            tables.append("\n".join([f"[{name}]", *(f"{key} = {_toml(item)}" for key, item in section.items())]))
-        else:
-            top.append(f"{name} = {_toml(section)}")
-    return "\n".join(top) + "\n\n" + "\n\n".join(tables) + "\n"
-
-
-def _toml(item: Any) -> str:
-    if isinstance(item, bool):
-        return "true" if item else "false"
-    if isinstance(item, str):
-        return json.dumps(item, ensure_ascii=False)  # its escapes are all TOML's
-    if isinstance(item, tuple):
-        return f"[{', '.join(map(_toml, item))}]"
-    return repr(item)
+def _declared(section: BaseModel, prefix: str) -> Iterator[tuple[str, tuple[Any, str, str]]]:
+    for name, field in type(section).model_fields.items():
+        content = getattr(section, name)
+        if name == "stages":
+            yield "stages", ((), "stated", field.description or "")
+            for stage in content:
+                yield from _declared(stage, f"{stage.name}.")
+        elif name == "objectives":
+            for objective, options in content.items():
+                yield from _declared(options, f"{prefix}objectives.{objective}.")
+        elif isinstance(content, BaseModel):
+            yield from _declared(content, f"{prefix}{name}.")
+        elif not field.exclude:
+            extra = field.json_schema_extra
+            standing = str(extra["standing"]) if isinstance(extra, dict) else "assumed"
+            yield prefix + name, (field.default, standing, field.description or "")

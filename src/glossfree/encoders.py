@@ -11,15 +11,13 @@ from torch import Tensor, nn
 
 from glossfree.assemble import adapt_vision, visual_encoder
 from glossfree.config import load_recipe
-from glossfree.errors import ModelError, RecipeError
+from glossfree.errors import ModelError
 from glossfree.models.adapters import merge_lora
-from glossfree.models.pretrained import load_dinov2
-from glossfree.models.vision import Dinov2ClassToken
+from glossfree.models.choices import Backbone
 from glossfree.models.weights import Census, load, state, weight_files
 from glossfree.training.run import Run, load_tensors
 
 RECIPE, MODEL = "recipe.toml", "model.safetensors"
-STAGES = ("finetune2", "finetune1", "pretrain")  # the last that is finished counts
 PREFIX = "hierarchy.visual.backbone."
 
 
@@ -32,26 +30,22 @@ def encoder_files(source: Path) -> list[Path]:
     """The files that hold a backbone's weights. Raises ModelError where there are none."""
     if not is_ours(source):
         return weight_files(source)
-    for path in (*(Run(source).weights(stage) for stage in STAGES), source / MODEL):
+    # the last stage that is finished counts, of those that see video
+    seeing = [stage.name for stage in reversed(load_recipe(source / RECIPE).planned) if stage.batches != "sentences"]
+    for path in (*(Run(source).weights(stage) for stage in seeing), source / MODEL):
         if path.is_file():
             return [path]
     raise ModelError("no stage has finished that sees video", where=source, remedy="train it, or name other weights")
 
 
-def load_backbone(backbone: nn.Module, source: Path) -> Census:
+def load_backbone(backbone: nn.Module, options: Backbone, source: Path) -> Census:
     """Weights of a backbone, into a plain one of the same kind and sizes, in place.
 
-    Raises ModelError: missing, damaged, another backbone; RecipeError: files of DINOv2 for a backbone that is none.
+    Raises ModelError: missing, damaged, another backbone; RecipeError: foreign files for a backbone that reads none.
     """
     if is_ours(source):
         return load(backbone, _trained(source), where=str(source))
-    if not isinstance(backbone, Dinov2ClassToken):
-        raise RecipeError(
-            "these are no weights for this backbone",
-            where=source,
-            remedy="name a run of ours, or vision.backbone=dinov2",
-        )
-    return load_dinov2(backbone, source)
+    return options.load(backbone, source)
 
 
 def backbone_tensors(path: Path) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from glossfree.denoising import DenoisingLoader
 from glossfree.device import best_device
 from glossfree.errors import CorpusError, RecipeError, name_some
 from glossfree.hub import TOKENIZER, folder_of
+from glossfree.objectives.pseudo_gloss import PSEUDO_GLOSSES as NEEDED_GLOSSES
+from glossfree.objectives.pseudo_gloss import PseudoGloss
 from glossfree.recipe import Recipe, StageConfig
 from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
 from glossfree.text.tokenizer import SentenceTokenizer
@@ -32,13 +34,13 @@ from glossfree.video.timeline import mixed_rates, usual_rate
 
 @dataclass(frozen=True)
 class Material:
-    """A corpus as a recipe sees it."""
+    """A corpus as a recipe sees it. `glosses` and their `vectors` (P, 300) only where an objective needs them."""
 
     recipe: Recipe
     manifest: Manifest
     tokenizer: SentenceTokenizer
-    glosses: PseudoGlosses
-    vectors: Tensor  # (P, 300)
+    glosses: PseudoGlosses | None = None
+    vectors: Tensor | None = None
     store: FeatureStore | None = None  # features to train from in place of video
     caches: dict[str, FrameCache] = field(default_factory=dict, repr=False, compare=False)
 
@@ -56,26 +58,49 @@ class Material:
         limit = self.recipe.text.max_tokens
         return ids if len(ids) <= limit else [*ids[: limit - 2], *ids[-2:]]
 
+    def document_frequencies(self) -> Tensor | None:
+        """(P,) the share of the training sentences, each counted once, that hold each pseudo-gloss; None without."""
+        if self.glosses is None:
+            return None
+        sentences = unique_texts(self.clips("train"))
+        counts = np.sum([self.glosses.targets(text) for text in sentences], axis=0)
+        return torch.from_numpy(counts / len(sentences))
+
     def clips(self, split: str) -> tuple[PackedClip, ...]:
         """The clips of a split; none for a corpus without a dev split, which is allowed."""
         if split == "dev" and not any(clip.split == "dev" for clip in self.manifest.clips):
             return ()
         return self.manifest.split(split)
 
-    def check_pairs(self) -> None:
-        """Raise CorpusError if a split has a single clip: pre-training compares each clip with others (eq 4)."""
+    def check_pairs(self, stage: str) -> None:
+        """Raise CorpusError if a split has a single clip: the stage compares each clip with others (eq 4)."""
         for split in ("train", "dev"):
             clips = self.clips(split)
             if len(clips) == 1:
                 raise CorpusError(
-                    f"{clips[0].id} is the only clip of {split}: pre-training compares each clip with others",
+                    f"{clips[0].id} is the only clip of {split}: {stage} compares each clip with others",
                     where=self.manifest.folder,
-                    remedy="give it more clips, or pretrain.epochs = 0" + (", or no dev split" * (split == "dev")),
+                    remedy=f"give it more clips, or {stage}.epochs = 0" + (", or no dev split" * (split == "dev")),
                 )
 
-    def text_loader(self, split: str) -> Loader | None:
+    def loader(self, split: str, stage: StageConfig) -> Loader | None:
+        """What a stage reads of a split, "train" shuffled and augmented, "dev" neither; None without clips.
+
+        For segment features see `feature_loader`.
+        """
+        if stage.batches == "sentences":
+            return self._text_loader(split, stage)
+        return self.clip_loader(
+            split,
+            stage.batch_size,
+            training=split == "train",
+            augment=split == "train" and stage.augment,
+            min_clips=_min_clips(stage),
+            needs=stage.needs,
+        )
+
+    def _text_loader(self, split: str, stage: StageConfig) -> Loader | None:
         """Noised sentences of a split."""
-        stage = self.recipe.denoise
         sentences = unique_texts(self.clips(split))
         if not sentences:
             return None
@@ -92,9 +117,17 @@ class Material:
         )
 
     def clip_loader(
-        self, split: str, stage: StageConfig, *, training: bool = False, may_skip: bool = False
+        self,
+        split: str,
+        batch_size: int,
+        *,
+        training: bool = False,
+        augment: bool = False,
+        may_skip: bool = False,
+        min_clips: int = 1,
+        needs: Collection[str] = (),
     ) -> Loader | None:
-        """Clips of a split from video: augmented and shuffled in training, else neither.
+        """Clips of a split from video, shuffled in training; `needs`: what objectives ask for (`objectives.base.Need`).
 
         A clip that cannot be read is what `data.on_bad_clip` says in training, and where it `may_skip`; else an error.
         Raises CorpusError where files are missing that may not be: now, not hours later when one is to be read.
@@ -103,13 +136,17 @@ class Material:
         if not clips:
             return None
         on_bad_clip = self.recipe.data.on_bad_clip if training or may_skip else "stop"
-        data, targets = self.recipe.data, self._gloss_targets(clips) if split != "test" else None
+        targets = self._targets(clips, needs)
         if self.store is not None:
             stored = StoredFeatures(
-                self.store, clips, sampling=sampling_of(self.recipe), encode=self.encode, gloss_targets=targets,
+                self.store,
+                clips,
+                sampling=sampling_of(self.recipe),
+                encode=self.encode,
+                targets=targets,
                 on_bad_clip=on_bad_clip,
-            )  # fmt: skip
-            return self._loader(stored, stage, training)
+            )
+            return self._loader(stored, batch_size, min_clips, training)
         if on_bad_clip == "stop":
             self._check_files(clips)
         dataset = ClipDataset(
@@ -118,27 +155,32 @@ class Material:
             view_of(self.recipe),
             sampling=sampling_of(self.recipe),
             encode=self.encode,
-            gloss_targets=targets,
-            augment=training and stage.augment,
+            targets=targets,
+            augment=augment,
             seed=self.recipe.seed,
-            cache_bytes=data.cache_megabytes * 1_000_000,
+            cache_bytes=self.recipe.data.cache_megabytes * 1_000_000,
             crop_later=best_device().type != "cpu",
             on_bad_clip=on_bad_clip,
         )
         # every stage reads the same frames: those that one has decoded, the next finds in memory
         dataset.cache = self.caches.setdefault(split, dataset.cache)
-        return self._loader(dataset, stage, training)
+        return self._loader(dataset, batch_size, min_clips, training)
 
-    def feature_loader(self, split: str, stage: StageConfig, features: dict[str, Tensor], *, training: bool) -> Loader:
+    def feature_loader(self, split: str, stage: StageConfig, features: dict[str, Tensor]) -> Loader:
         """Clips of a split from segment features (S, E) that were computed before.
 
         A training clip that has none is left out where `data.on_bad_clip` says so.
         """
-        may_skip = self.recipe.data.on_bad_clip if training else "stop"
+        training, clips = split == "train", self.clips(split)
         dataset = FeatureDataset(
-            features, self.clips(split), level="segment_features", encode=self.encode, on_bad_clip=may_skip
+            features,
+            clips,
+            level="segment_features",
+            encode=self.encode,
+            targets=self._targets(clips, stage.needs),
+            on_bad_clip=self.recipe.data.on_bad_clip if training else "stop",
         )
-        return self._loader(dataset, stage, training)
+        return self._loader(dataset, stage.batch_size, _min_clips(stage), training)
 
     def _check_files(self, clips: Sequence[PackedClip]) -> None:
         missing = [clip.id for clip in clips if not (self.manifest.folder / clip.file).is_file()]
@@ -149,22 +191,33 @@ class Material:
                 remedy="copy the folder whole, or pack them again with glossfree prepare",
             )
 
-    def _gloss_targets(self, clips: Sequence[PackedClip]) -> dict[str, np.ndarray]:
-        return {clip.id: self.glosses.targets(clip.text) for clip in clips}
+    def _targets(self, clips: Sequence[PackedClip], needs: Collection[str]) -> dict[str, dict[str, np.ndarray]]:
+        """What a batch holds besides frames and labels, by name, for each clip."""
+        if NEEDED_GLOSSES not in needs:
+            return {}
+        assert self.glosses is not None
+        return {NEEDED_GLOSSES: {clip.id: self.glosses.targets(clip.text) for clip in clips}}
 
-    def _loader(self, dataset: ClipDataset | FeatureClips, stage: StageConfig, training: bool) -> Loader:
+    def _loader(self, dataset: ClipDataset | FeatureClips, batch_size: int, min_clips: int, training: bool) -> Loader:
+        data = self.recipe.data
         sampler = ClipSampler(
             dataset.lengths,
-            batch_size=stage.batch_size,
+            batch_size=batch_size,
             shuffle=training,
             seed=self.recipe.seed,
-            max_frames_per_batch=self.recipe.data.max_frames_per_batch,
-            min_clips=2 if stage is self.recipe.pretrain else 1,  # a clip alone has no negatives (eq 4)
+            max_frames_per_batch=data.max_frames_per_batch,
+            bucket_width=data.bucket_width,
+            min_clips=min_clips,
             rank=Processes.here().rank,
             world_size=Processes.here().size,
         )
-        workers = self.recipe.data.num_workers if isinstance(dataset, ClipDataset) else 0
+        workers = data.num_workers if isinstance(dataset, ClipDataset) else 0
         return make_loader(dataset, sampler, num_workers=workers, seed=self.recipe.seed)
+
+
+def _min_clips(stage: StageConfig) -> int:
+    """Clips of a step at least: a single one has nothing to be compared with (eq 4)."""
+    return 2 if stage.compares_clips else 1
 
 
 def sampling_of(recipe: Recipe) -> Sampling:
@@ -190,18 +243,21 @@ def gather(
 ) -> Material:
     """Recipe and prepared corpus -> Material. `tokenizer`: the one of the run that this one goes on from.
 
-    Where it is `to_train` on, the material's recipe says at which rate (see `with_rate`).
-    Raises CorpusError if the corpus has no pseudo-glosses yet or, where it is `to_train` on, from other splits than
-    the recipe's, or clips of several rates; RecipeError if its frames have another size or fit.
+    Where it is `to_train` on, the material's recipe says at which rate (see `with_rate`). Raises CorpusError if the
+    recipe needs pseudo-glosses and the corpus has none yet or, where it is `to_train` on, from other splits than the
+    recipe's, or clips of several rates; RecipeError if its frames have another size or fit.
     """
     manifest = Manifest.load(folder)
     check_frames(recipe, manifest)
     if to_train:
         recipe = with_rate(recipe, manifest)
-    glosses = glosses_of(folder)
-    if to_train:
-        _check_splits(recipe.pseudo_glosses.splits, glosses.splits, folder)
-    vectors = torch.as_tensor(load_vectors(_made(folder, PROTOTYPES), glosses.inventory))
+    glosses = vectors = None
+    options = recipe.objective(PseudoGloss)
+    if isinstance(options, PseudoGloss):
+        glosses = glosses_of(folder)
+        if to_train:
+            _check_splits(options.splits, glosses.splits, folder)
+        vectors = torch.as_tensor(load_vectors(_made(folder, PROTOTYPES), glosses.inventory))
     if tokenizer is None:
         tokenizer = tokenizer_of(recipe, manifest)
     return Material(recipe, manifest, tokenizer, glosses, vectors)
@@ -246,7 +302,7 @@ def _check_splits(wanted: Sequence[str], found: Sequence[str], folder: Path) -> 
     """Raise CorpusError unless the inventory was made from the splits that the recipe names, in whatever order."""
     if set(wanted) != set(found):
         raise CorpusError(
-            f"made from {', '.join(found)}; pseudo_glosses.splits says {', '.join(wanted)}",
+            f"made from {', '.join(found)}; the recipe's objective pseudo_gloss says splits = {', '.join(wanted)}",
             where=folder / PSEUDO_GLOSSES,
             remedy=f"make it again: glossfree glosses {folder} --splits {','.join(wanted)}",
         )

@@ -1,34 +1,26 @@
-"""What a recipe holds: section 4.2 of the paper as typed, frozen values; the defaults are the paper.
+"""What a recipe holds: section 4.2 of the paper, and any other method, as typed, frozen values.
 
-Every field says what it means, its unit, and how well it is known: *stated* (in the paper), *released* (read off the
-authors' training code), *derived* (follows from Table 3), *assumed* (ours). `glossfree.config` reads and writes them.
+Every field says what it means, its unit, and how well it is known. The values of a part that can be chosen (a backbone,
+a decoder, an objective) are declared in its own file. `glossfree.config` reads and writes recipes.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from collections.abc import Iterator, Mapping
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, SerializeAsAny
 
-Standing = Literal["stated", "released", "derived", "assumed"]
-Trained = Literal["adapters", "all", "none"]
-Split = Literal["train", "dev", "test"]
+from glossfree.models.backbones.dinov2 import Dinov2
+from glossfree.models.choices import Backbone, Decoding, Language, Temporal
+from glossfree.models.decoders.mbart import MBartDecoding
+from glossfree.models.language.mbart import MBart
+from glossfree.models.temporal.local_attention import LocalAttention
+from glossfree.objectives.base import Need, Objective
+from glossfree.settings import MOST_PIXELS, MOST_TOKENS, Adapters, Section, value
 
-
-def value(default: Any, standing: Standing, meaning: str, **limits: Any) -> Any:
-    """A field: its default, its standing and what it means (with the unit)."""
-    return Field(default, description=meaning, json_schema_extra={"standing": standing}, **limits)
-
-
-# Far beyond any model: a damaged number is refused and not built, which would take hours and all memory.
-DEEPEST, WIDEST, MOST_PIXELS, MOST_TOKENS = 200, 65_536, 4096, 10_000_000
-STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Section(BaseModel):
-    """One table of a recipe."""
-
-    model_config = STRICT
+Batches = Literal["clips", "sentences", "segments"]
+Part = Literal["vision", "temporal", "language", "mapper", "decoder"]
 
 
 class DataConfig(Section):
@@ -57,6 +49,8 @@ class DataConfig(Section):
     on_bad_clip: Literal["stop", "skip"] = value(
         "stop", "assumed", "a clip that cannot be read in training stops it, or is left out, counted and named"
     )
+    bucket_width: int = value(16, "assumed", "steps whose clips are sorted by length together: less padding, negatives "
+                              "of similar length. 0: clips as they come", ge=0)  # fmt: skip
     cache_megabytes: int = value(0, "assumed", "memory for decoded frames; 0 = decode them every epoch", ge=0)
     max_frames_per_batch: int = value(0, "assumed", "frames in one forward pass; a step of more is computed in several "
                                       "and their gradients add up; 0 = no limit", ge=0)  # fmt: skip
@@ -75,133 +69,93 @@ class TextConfig(Section):
     max_tokens: int = value(128, "assumed", "tokens of a sentence, special ones included", ge=4)
 
 
-class VisionConfig(Section):
-    """Frame level: DINOv2 ViT-S/14 with LoRA on its top blocks, then linear and BatchNorm (section 3.1)."""
+class StageConfig(Section):
+    """A stage of training: what is minimised, what trains, and how (section 4.2)."""
 
-    backbone: str = value("dinov2", "stated", "name in VISION")
-    weights: str = value(
-        "", "stated", "folder or .pth with pretrained weights, hub:owner/name, or a run of ours; empty: random"
+    name: str = Field("", exclude=True)
+    batches: Batches = value(
+        "clips",
+        "stated",
+        "what it reads: clips; noised sentences; or segment features of clips, computed once: nothing below trains",
     )
-    features: Literal["video", "cached"] = value(
-        "video", "assumed", "frames are seen anew in every epoch, or were seen once, by `glossfree features`"
+    start: str = value("", "assumed", 'the stage whose weights it begins with; empty: the one before it; "none": the '
+                       "pretrained weights")  # fmt: skip
+    objectives: dict[str, SerializeAsAny[Objective]] = value({}, "stated", "losses by name, each with its options")
+    train: tuple[Part, ...] = value(
+        ("vision", "temporal", "language", "mapper", "decoder"), "stated", "parts of the model that train", min_length=1
     )
-    hidden_size: int = value(384, "stated", "width of the ViT (ViT-S)", ge=1, le=WIDEST)
-    num_layers: int = value(12, "stated", "blocks (ViT-S)", ge=1, le=DEEPEST)
-    num_heads: int = value(6, "stated", "attention heads (ViT-S)", ge=1, le=WIDEST)
-    mlp_ratio: int = value(4, "stated", "MLP width over hidden_size", ge=1)
-    patch_size: int = value(14, "stated", "pixels of a patch", ge=1, le=MOST_PIXELS)
-    image_size: int = value(
-        518, "derived", "pixels that the position table was made for: 37 x 37 patches", ge=1, le=MOST_PIXELS
+    adapters: bool = value(
+        True, "stated", "adapters are in, and beside them all is frozen; false: parts train as a whole"
     )
-    train: Trained = value("adapters", "stated", "what of the backbone trains: LoRA, everything, nothing")
-    adapter_layers: int = value(3, "stated", "top blocks that carry LoRA", ge=0)
-    adapter_rank: int = value(4, "released", "LoRA rank", ge=1, le=WIDEST)
-    adapter_alpha: float = value(4.0, "released", "LoRA scaling factor", gt=0)
-    adapter_dropout: float = value(0.1, "released", "LoRA dropout", ge=0, lt=1)
-
-
-class TemporalConfig(Section):
-    """Segment level: local-attention transformer that halves time (section 3.1)."""
-
-    hidden_size: int = value(512, "stated", "width D", ge=2, le=WIDEST)
-    num_layers: int = value(4, "stated", "layers", ge=1, le=DEEPEST)
-    num_heads: int = value(8, "stated", "attention heads", ge=1, le=WIDEST)
-    mlp_size: int = value(2048, "stated", "width of the MLP", ge=1, le=WIDEST)
-    window_size: int = value(7, "stated", "frames that a position sees, itself included", ge=1, le=WIDEST)
-    downsample_after: int = value(2, "stated", "layers before time is halved", ge=1)
-    dropout: float = value(0.1, "released", "dropout", ge=0, lt=1)
-    drop_path: float = value(0.1, "released", "stochastic depth of the last layer, rising from 0", ge=0, lt=1)
-    layer_scale: float = value(1e-5, "released", "start of LayerScale on the attention branch", gt=0)
-
-
-class LanguageConfig(Section):
-    """Video level and decoder: mBART-large-cc25 with LoRA on q and v (sections 3.1 and 4.2)."""
-
-    weights: str = value("", "stated", "folder with pretrained mBART weights, or hub:owner/name; empty: random")
-    hidden_size: int = value(1024, "stated", "width E", ge=2, le=WIDEST)
-    num_layers: int = value(12, "stated", "layers of encoder and of decoder", ge=1, le=DEEPEST)
-    num_heads: int = value(16, "stated", "attention heads", ge=1, le=WIDEST)
-    mlp_size: int = value(4096, "stated", "width of the MLPs", ge=1, le=WIDEST)
-    max_positions: int = value(1024, "derived", "positions (mBART's table has two more rows)", ge=8, le=WIDEST)
-    dropout: float = value(0.1, "assumed", "dropout of mBART", ge=0, lt=1)
-    train: Trained = value("adapters", "stated", "what of mBART trains: LoRA, everything, nothing")
-    adapter_rank: int = value(16, "stated", "LoRA rank", ge=1, le=WIDEST)
-    adapter_alpha: float = value(32.0, "stated", "LoRA scaling factor", gt=0)
-    adapter_dropout: float = value(0.1, "stated", "LoRA dropout", ge=0, lt=1)
-
-
-class PseudoGlossConfig(Section):
-    """Pseudo-glosses and the head that scores them (section 3.2)."""
-
-    num_pseudo_glosses: int = value(
-        2322, "derived", "P where no corpus is at hand (parameter counts)", ge=1, le=MOST_TOKENS
-    )
-    splits: tuple[Split, ...] = value(("train",), "assumed", "splits whose sentences make the inventory, in any order "
-                                      "(released: all three)", min_length=1)  # fmt: skip
-    vector_size: int = value(300, "stated", "width of a prototype (fastText)", ge=1, le=WIDEST)
-    dropout: float = value(0.2, "released", "dropout before the linear layer of the head", ge=0, lt=1)
-    prototype_temperature: float = value(0.1, "stated", "start of tau_p", ge=0.01, le=1)
-    time_temperature: float = value(0.1, "stated", "start of tau_t", ge=0.01, le=1)
-    learn_temperatures: bool = value(True, "stated", "whether both are learnt (fixed in the released code)")
-    train_prototypes: bool = value(True, "derived", "whether the prototypes are learnt (Table 3 counts them)")
-
-    @field_validator("splits")
-    @classmethod
-    def _in_one_order(cls, splits: tuple[Split, ...]) -> tuple[Split, ...]:
-        return tuple(name for name in get_args(Split) if name in splits)
-
-
-class StageConfig(BaseModel):
-    """Optimisation of one stage (section 4.2)."""
-
-    model_config = STRICT
-
+    mapper: bool = value(False, "stated", "the mapper is in, before the language encoder")
     epochs: int = value(100, "stated", "epochs; 0 skips the stage", ge=0)
     batch_size: int = value(16, "stated", "clips (or sentences) per optimiser step", ge=1)
-    learning_rate: float = value(6e-4, "released", "peak of the one-cycle schedule", gt=0)
-    weight_decay: float = value(0.01, "released", "of AdamW", ge=0)
-    warmup: float = value(0.05, "stated", "fraction of all steps: five of 100 epochs", ge=0, lt=1)
+    optimizer: Literal["adamw", "adam", "sgd"] = value("adamw", "stated", "what moves the weights")
+    momentum: float = value(0.9, "assumed", "of sgd", ge=0, lt=1)
+    learning_rate: float = value(6e-4, "released", "peak of the schedule", gt=0)
+    learning_rate_factors: dict[str, float] = value(
+        {},
+        "assumed",
+        "factors of the learning rate by part of the model, or by objective; 1 for those that are not named",
+    )
+    schedule: Literal["one_cycle", "cosine", "constant"] = value(
+        "one_cycle", "stated", "the learning rate after its warm-up: down to almost 0 along a cosine, or as it is; "
+        "one_cycle rises along a cosine, the others along a line")  # fmt: skip
+    warmup: float = value(5.0, "stated", "epochs in which the learning rate rises, at most half of all", ge=0)
+    weight_decay: float = value(0.01, "released", "of the optimiser", ge=0)
     max_grad_norm: float = value(1.0, "stated", "gradient norm is clipped here", gt=0)
-    label_smoothing: float = value(0.2, "released", "of eq 6", ge=0, lt=1)
-    keep: Literal["best", "last"] = value(
-        "best", "stated", "weights a stage leaves: lowest validation loss, or last epoch"
-    )
+    keep: Literal["loss", "bleu4", "rouge_l", "chrf", "last"] = value(
+        "loss", "stated", "weights that it leaves: of the epoch with the lowest dev loss, the best dev score by beam "
+        "search, or of the last")  # fmt: skip
     augment: bool = value(True, "stated", "random crop, rotation, resize, translation")
-    cache_features: bool = value(False, "assumed", "compute what is frozen once per clip, not once per epoch; "
-                                 "only where nothing below it trains, and without augmentation")  # fmt: skip
-
-
-class LastStageConfig(StageConfig):
-    """The second stage of fine-tuning."""
-
-    epochs: int = value(200, "stated", "epochs; 0 skips the stage", ge=0)
-
-
-class TextStageConfig(StageConfig):
-    """mBART's denoising on the training sentences, where no pretrained mBART is at hand."""
-
-    epochs: int = value(0, "assumed", "epochs; 0 where pretrained weights are named", ge=0)
-    mask_ratio: float = value(0.35, "assumed", "share of words masked in spans (mBART's published value)", ge=0, lt=1)
-    mean_span: float = value(3.5, "assumed", "words per masked span, Poisson (mBART's published value)", gt=0)
-
-
-class PretrainConfig(StageConfig):
-    """Hierarchical pre-training: eqs 1-5."""
-
-    pseudo_gloss_weight: float = value(10.0, "assumed", "lambda of eq 5 (Table 2: more was better)", ge=0)
-    contrastive_weight: float = value(1.0, "stated", "weight of eq 4", ge=0)
-    logit_scale: float = value(1 / 0.07, "assumed", "start of 1/tau in eq 4 (CLIP's)", gt=0)
-    pseudo_gloss_loss: Literal["cross_entropy", "sigmoid_cross_entropy"] = value(
-        "cross_entropy", "stated", "eq 3's scores against their targets, as they are or (released) behind a sigmoid"
+    mask_ratio: float = value(
+        0.35, "assumed", "share of words masked in spans, in batches of sentences (mBART's)", ge=0, lt=1
     )
-    contrastive_loss: Literal["cross_entropy", "divergence"] = value(
-        "cross_entropy", "stated", "eq 4: CLIP's, or (released) the divergence from a softened identity"
-    )
-    identity_sharpness: float = value(
-        10.0, "assumed", "s of the divergence's targets, softmax(s x identity) along rows (GFSLT-VLP's)", gt=0
-    )
-    average_padding: bool = value(False, "assumed", "whether eq 4's averages run over padding, too (released), and so "
-                                  "depend on the clips of a forward pass")  # fmt: skip
+    mean_span: float = value(3.5, "assumed", "words per masked span, Poisson (mBART's)", gt=0)
+
+    @property
+    def used_objectives(self) -> dict[str, Objective]:
+        """Those that have a weight."""
+        return {name: each for name, each in self.objectives.items() if each.weight}
+
+    @property
+    def compares_clips(self) -> bool:
+        """Whether clips are compared with each other."""
+        return any(each.compares_clips for each in self.used_objectives.values())
+
+    @property
+    def needs(self) -> set[Need]:
+        """What its objectives need besides clips and their sentences."""
+        return {need for each in self.used_objectives.values() for need in each.needs}
+
+    @property
+    def writes_sentences(self) -> bool:
+        """Whether clips are translated in it."""
+        return self.batches != "sentences" and any(each.level == "logits" for each in self.used_objectives.values())
+
+    def problems(self) -> Iterator[str]:
+        """What is wrong within the stage."""
+        levels = {name: each.level for name, each in self.used_objectives.items()}
+        for name, objective in self.objectives.items():
+            yield from (f"objectives.{name}.{problem}" for problem in objective.problems())
+        if not self.epochs:
+            return
+        if not levels:
+            yield "objectives: none has a weight, so there is nothing to minimise"
+        if self.compares_clips and self.batch_size == 1:
+            yield "batch_size 1 has no negatives: losses that compare clips would be 0"
+        if self.batches == "segments":
+            below = [part for part in ("vision", "temporal") if part in self.train]
+            if below:
+                yield f'batches "segments" needs {" and ".join(below)} left out of train: nothing below them may change'
+            if self.augment:
+                yield 'batches "segments" needs augment = false: cached frames cannot change between epochs'
+        apart = [name for name, level in levels.items() if level == "frame" and self.batches != "clips"]
+        apart += [name for name, level in levels.items() if level != "logits" and self.batches == "sentences"]
+        for name in dict.fromkeys(apart):
+            yield f'objectives.{name} looks at {levels[name]} features, batches "{self.batches}" have none'
+        if self.keep not in ("loss", "last") and not self.writes_sentences:
+            yield f'keep "{self.keep}" needs an objective on logits: this stage does not learn to translate'
 
 
 class TrainingConfig(Section):
@@ -232,18 +186,101 @@ class ScoresConfig(Section):
 class Recipe(Section):
     """Everything that makes a run what it is."""
 
-    name: str = value("hfa-phoenix14t", "assumed", "name of the recipe")
+    name: str = value("", "assumed", "name of the recipe")
+    summary: str = value("", "assumed", "what it is, in one line")
     seed: int = value(0, "assumed", "of weights, order of clips, augmentation and dropout", ge=0)
     data: DataConfig = DataConfig()
     text: TextConfig = TextConfig()
-    vision: VisionConfig = VisionConfig()
-    temporal: TemporalConfig = TemporalConfig()
-    language: LanguageConfig = LanguageConfig()
-    pseudo_glosses: PseudoGlossConfig = PseudoGlossConfig()
-    denoise: TextStageConfig = TextStageConfig()
-    pretrain: PretrainConfig = PretrainConfig()
-    finetune1: StageConfig = StageConfig()
-    finetune2: LastStageConfig = LastStageConfig()
+    vision: SerializeAsAny[Backbone] = Dinov2()
+    temporal: SerializeAsAny[Temporal] = LocalAttention()
+    language: SerializeAsAny[Language] = MBart()
+    decoder: SerializeAsAny[Decoding] = MBartDecoding()
+    stages: tuple[StageConfig, ...] = value((), "stated", "the stages in their order, each with a table of its name")
     training: TrainingConfig = TrainingConfig()
     decode: DecodeConfig = DecodeConfig()
     scores: ScoresConfig = ScoresConfig()
+
+    def stage(self, name: str) -> StageConfig:
+        """A stage by its name. Raises KeyError."""
+        return {stage.name: stage for stage in self.stages}[name]
+
+    @property
+    def planned(self) -> tuple[StageConfig, ...]:
+        """The stages that have epochs."""
+        return tuple(stage for stage in self.stages if stage.epochs)
+
+    @property
+    def needs(self) -> set[Need]:
+        """What the objectives of the planned stages need."""
+        return {need for stage in self.planned for need in stage.needs}
+
+    def objective(self, kind: type[Objective]) -> Objective | None:
+        """The last planned use of a kind of objective, None if it is not used."""
+        uses = [each for stage in self.planned for each in stage.used_objectives.values() if isinstance(each, kind)]
+        return uses[-1] if uses else None
+
+    def parents(self, name: str) -> tuple[str, ...]:
+        """The planned stages that a stage builds on, the first one first: weights are those of each in turn."""
+        planned = {stage.name: stage for stage in self.planned}
+        order = list(planned)
+        chain: list[str] = []
+        while True:
+            start = planned[name].start
+            before = order[: order.index(name)]
+            name = start or (before[-1] if before else "none")
+            if name == "none" or name not in before:
+                return tuple(reversed(chain))
+            chain.append(name)
+
+    def problems(self) -> Iterator[str]:
+        """What is wrong between values that are fine alone."""
+        for name in ("vision", "temporal", "language", "decoder"):
+            yield from (f"{name}.{problem}" for problem in getattr(self, name).problems())
+        for name in ("vision", "language", "decoder"):
+            part = getattr(self, name)
+            if part.train == "adapters" and not isinstance(part, Adapters):
+                yield f'{name}.train "adapters": {part.kind} has no layers for them, only "all" and "none"'
+        yield from self.decoder.problems_with(self.language)
+        data = self.data
+        if data.crop_size > data.frame_size:
+            yield f"data.crop_size {data.crop_size} exceeds data.frame_size {data.frame_size}"
+        if data.crop_size % self.vision.patch_size:
+            yield f"data.crop_size {data.crop_size} is no multiple of vision.patch_size {self.vision.patch_size}"
+        if self.vision.features == "cached" and self.vision.train != "none":
+            yield f'vision.features "cached" needs vision.train = "none", not "{self.vision.train}"'
+        if self.language.weights and not self.text.tokenizer:
+            yield "language.weights needs text.tokenizer: each row of its token table belongs to a piece"
+        adapted = mapped = False
+        names: list[str] = []
+        for stage in self.stages:
+            yield from (f"{stage.name}.{problem}" for problem in stage.problems())
+            if not stage.epochs:
+                continue
+            yield from self._problems_of(stage, names)
+            if adapted and not stage.adapters:
+                yield f"{stage.name}.adapters = false after a stage that has put them in: they stay"
+            if mapped and not stage.mapper:
+                yield f"{stage.name}.mapper = false after a stage that has put it in: it stays"
+            adapted, mapped = adapted or stage.adapters, mapped or stage.mapper
+            names.append(stage.name)
+
+    def _problems_of(self, stage: StageConfig, before: list[str]) -> Iterator[str]:
+        if stage.start not in ("", "none", *before):
+            yield f"{stage.name}.start {stage.start!r} is no planned stage before it"
+        if self.vision.features == "cached" and stage.augment and stage.batches != "sentences":
+            yield f'vision.features "cached" needs {stage.name}.augment = false: frames were seen once'
+        reads_text = stage.batches == "sentences" or stage.needs & {"text_features", "text_tokens", "text_encoder"}
+        if reads_text and not self.language.reads_text:
+            yield f'{stage.name} needs an encoder that reads sentences; language.kind "{self.language.kind}" does not'
+        known = {*Part.__args__, *stage.objectives}  # type: ignore[attr-defined]
+        for name in stage.learning_rate_factors:
+            if name not in known:
+                yield f"{stage.name}.learning_rate_factors: {name!r} is neither a part nor an objective of it"
+
+
+def tables(recipe: Recipe) -> Mapping[str, object]:
+    """A recipe as the nested tables of its file: each stage under its own name."""
+    content = recipe.model_dump()
+    stages = content.pop("stages")
+    named = {stage.name: table for stage, table in zip(recipe.stages, stages, strict=True)}
+    return {**content, "stages": [*named], **named}

@@ -1,7 +1,8 @@
 """A trained model in one folder, and a video file in: a sentence out. Needs no corpus and no training code.
 
 The folder holds `model.json` (what it is, and the SHA-256 of every other file), `recipe.toml`, `model.safetensors`,
-`tokenizer/` and, for the timeline, `pseudo_glosses.json`. No file of it is ever executed or unpickled.
+`tokenizer/` and, of a model that scored pseudo-glosses, `pseudo_glosses.json`: one trained without them translates,
+but has no timeline, and its card says so. No file of it is ever executed or unpickled.
 """
 
 from __future__ import annotations
@@ -16,15 +17,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from glossfree.assemble import assemble
+from glossfree.assemble import restored
 from glossfree.config import load_recipe
 from glossfree.corpora.manifest import Segment
 from glossfree.device import best_device
 from glossfree.errors import ClipError, ModelError
 from glossfree.material import sampling_of, view_of
-from glossfree.models.prototypes import PseudoGlossHead
+from glossfree.models.choices import Beams
 from glossfree.models.translator import TranslationModel
 from glossfree.models.weights import digest, load
+from glossfree.objectives.pseudo_gloss import PseudoGloss, PseudoGlossHead
 from glossfree.recipe import Recipe
 from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
 from glossfree.text.tokenizer import SentenceTokenizer
@@ -34,7 +36,7 @@ from glossfree.video.profile import checked_profile
 from glossfree.video.signer import Crop
 
 CARD, WEIGHTS, RECIPE, TOKENIZER = "model.json", "model.safetensors", "recipe.toml", "tokenizer"
-FORMAT = 1
+FORMAT = 2  # 1: recipes without stages
 AGAIN = "make the folder again: glossfree export RUN FOLDER"
 BATCH_FRAMES = 900  # frames that are translated together at most: 135 MB of 224 x 224 pixels
 
@@ -143,9 +145,14 @@ class SignTranslator:
         recipe = load_recipe(folder / RECIPE)
         tokenizer = SentenceTokenizer.load(folder / TOKENIZER)
         tensors, _ = load_tensors(folder / WEIGHTS)
-        glosses = PseudoGlosses.load(folder / PSEUDO_GLOSSES)
         model, head = restore(recipe, tokenizer, tensors, where=folder / WEIGHTS)
-        return cls(recipe, tokenizer, model, head, glosses.inventory, training)
+        inventory = () if head is None else PseudoGlosses.load(folder / PSEUDO_GLOSSES).inventory
+        return cls(recipe, tokenizer, model, head, inventory, training)
+
+    @property
+    def frames_per_segment(self) -> int:
+        """Frames that the model saw, for each segment of a timeline."""
+        return self.model.hierarchy.temporal.frames_per_segment
 
     def translate(self, path: str | Path, segment: Segment | None = None) -> str:
         """A video file or a folder of frames, or a segment of it -> its sentence. Raises ClipError: cannot be read."""
@@ -236,15 +243,13 @@ class SignTranslator:
     ) -> list[tuple[Hypothesis, ...]]:
         """Packed frames and lengths (B,) -> for each clip its best sentences, best first."""
         decode = self.recipe.decode
-        found = self.model.translate(
+        num_beams = max(decode.num_beams, num_hypotheses)
+        translations = self.model.translate(
             frames,
             lengths,
             level,
+            beams=Beams(num_beams, decode.max_new_tokens, decode.length_penalty, num_hypotheses),
             language_id=self.tokenizer.language_id,
-            num_beams=max(decode.num_beams, num_hypotheses),
-            max_new_tokens=decode.max_new_tokens,
-            length_penalty=decode.length_penalty,
-            num_return_sequences=num_hypotheses,
             suppressed=self.tokenizer.never_written,
         )
         return [
@@ -252,7 +257,7 @@ class SignTranslator:
                 Hypothesis(self.tokenizer.decode(ids), float(score))
                 for ids, score in zip(sequences.tolist(), scores.tolist(), strict=True)
             )
-            for sequences, scores in zip(found.sequences, found.scores, strict=True)
+            for sequences, scores in zip(translations.sequences, translations.scores, strict=True)
         ]
 
     @torch.no_grad()
@@ -283,15 +288,16 @@ def restore(
     recipe: Recipe, tokenizer: SentenceTokenizer, tensors: dict[str, Tensor], *, where: str | Path
 ) -> tuple[TranslationModel, PseudoGlossHead | None]:
     """Recipe, tokenizer and tensors ("head." in front of the head's) -> modules. Raises ModelError if they differ."""
-    parts = assemble(recipe, len(tokenizer), to_be_loaded=True)
-    parts.adapt()
-    model = parts.translation()
+    model = restored(recipe, len(tokenizer))
     head_tensors = {name.removeprefix("head."): t for name, t in tensors.items() if name.startswith("head.")}
     head = None
     if head_tensors:
         if "prototypes" not in head_tensors:
             raise ModelError("a pseudo-gloss head without prototypes", where=where, remedy=AGAIN)
-        head = parts.head(torch.ones_like(head_tensors["prototypes"]))
+        options = recipe.objective(PseudoGloss)
+        if not isinstance(options, PseudoGloss):
+            raise ModelError("a pseudo-gloss head, and a recipe without", where=where, remedy=AGAIN)
+        head = options.head(recipe.language.hidden_size, torch.ones_like(head_tensors["prototypes"]))
         load(head, head_tensors, where=str(where))
     load(model, {n: t for n, t in tensors.items() if not n.startswith("head.")}, where=str(where))
     return model, head

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from glossfree.assemble import Parts
 from glossfree.encoders import encoder_files, load_backbone
 from glossfree.errors import RunError
 from glossfree.hub import WEIGHTS, folder_of
-from glossfree.models.pretrained import load_mbart
+from glossfree.models.translator import TranslationModel
 from glossfree.models.weights import Census, digest, weight_files
 from glossfree.progress import Console
 from glossfree.recipe import Recipe
@@ -34,15 +33,19 @@ def weight_sources(recipe: Recipe) -> tuple[Source, ...]:
 
 
 def load_sources(
-    parts: Parts, sources: Sequence[Source], kept_ids: Callable[[], Sequence[int]], console: Console
+    model: TranslationModel,
+    recipe: Recipe,
+    sources: Sequence[Source],
+    kept_ids: Callable[[], Sequence[int]],
+    console: Console,
 ) -> dict[str, dict[str, Any]]:
-    """Load the sources into the parts, in place, say each census, and return what a run keeps of it, by role.
+    """Load the sources into the model, in place, say each census, and return what a run keeps of it, by role.
 
     Must come before the adapters. `kept_ids`: the rows of the token table to keep, none for all. Raises ModelError.
     """
     load: dict[str, Callable[[Path], Census]] = {
-        "vision": lambda path: load_backbone(parts.visual.backbone, path),
-        "language": lambda path: load_mbart(parts.mbart, path, kept_ids() or None),
+        "vision": lambda path: load_backbone(model.hierarchy.visual.backbone, recipe.vision, path),
+        "language": lambda path: recipe.language.load(model.hierarchy.language, path, kept_ids() or None),
     }
     record = {}
     with console.progress("pretrained weights", len(sources)) as advance:
@@ -54,7 +57,7 @@ def load_sources(
     return record
 
 
-def refuse_others(sources: Sequence[Source], recorded: Mapping[str, Any], *, where: Path) -> None:
+def check_same_sources(sources: Sequence[Source], recorded: Mapping[str, Any], *, where: Path) -> None:
     """Raise RunError for a source whose files have not the hashes that a run, at `where`, recorded for its role."""
     for source in sources:
         files: dict[str, str] = recorded.get(source.role, {}).get("files", source.files)

@@ -1,185 +1,152 @@
-"""The stages of training: each a model, its named losses, and what of it trains.
+"""A stage under training: the model, the objectives that it minimises, and what of both trains.
 
-denoise    mBART's own objective on the training sentences, where no pretrained mBART is at hand
-pretrain   segments with pseudo-glosses, videos with sentences           (section 3.2, eqs 1-5)
-finetune1  mapper and decoder learn to write the sentence                (sections 3.3 and 4.2)
-finetune2  everything that is trainable                                  (section 4.2)
+Which stages there are, and what each does, stands in the recipe.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
-import torch
 from torch import Tensor, nn
-from transformers import MBartForConditionalGeneration
 
-from glossfree.denoising import TextBatch
-from glossfree.losses import (
-    contrastive_divergence,
-    contrastive_loss,
-    pretraining_loss,
-    pseudo_gloss_loss,
-    sigmoid_pseudo_gloss_loss,
-    translation_loss,
-)
-from glossfree.models.language import IGNORED, shift_right
-from glossfree.models.pretraining import PretrainingModel
-from glossfree.models.translator import TranslationModel
+from glossfree.models.hierarchy import Levels
+from glossfree.models.translator import PREFIXES, TranslationModel
 from glossfree.models.weights import state
-from glossfree.recipe import PretrainConfig
-from glossfree.video.batch import ClipBatch
+from glossfree.objectives.base import JointLoss, Level, SeparableLoss
+from glossfree.padded import Padded
 
-STAGES = ("denoise", "pretrain", "finetune1", "finetune2")
-PseudoGlossLoss = Callable[[Tensor, Tensor], Tensor]  # scores, targets
-ContrastiveLoss = Callable[[Tensor, Tensor, Tensor], Tensor]  # pooled video and text features, 1 / tau
-
-
-def objectives(pretrain: PretrainConfig) -> tuple[PseudoGlossLoss, ContrastiveLoss]:
-    """What a recipe takes for L_PG and for L_VLA: the paper's (eqs 3 and 4), or what its released code computes."""
-    gloss = {"cross_entropy": pseudo_gloss_loss, "sigmoid_cross_entropy": sigmoid_pseudo_gloss_loss}
-    contrast: dict[str, ContrastiveLoss] = {
-        "cross_entropy": contrastive_loss,
-        "divergence": partial(contrastive_divergence, sharpness=pretrain.identity_sharpness),
-    }
-    return gloss[pretrain.pseudo_gloss_loss], contrast[pretrain.contrastive_loss]
+LEVELS: tuple[Level, ...] = ("frame", "segment", "video", "logits")
+Features = tuple[Tensor | Padded, ...]
 
 
-class BaseStage(nn.Module):
-    """What all stages share: one model, some of whose parts stay frozen as a whole."""
+class TrainingStage(nn.Module):
+    """Batches -> named losses; their weighted sum, "loss", is minimised.
 
-    def __init__(self, name: str, model: nn.Module, frozen: Iterable[nn.Module] = ()) -> None:
-        super().__init__()
-        self.name = name
-        self.model = model
-        self.frozen_parts = tuple(frozen)  # a tuple, so that they are not registered twice
-        for part in self.frozen_parts:
-            part.requires_grad_(False)
-
-    def set_training(self) -> None:
-        """Training mode; frozen parts evaluate: their dropout is off and their running statistics stay."""
-        self.train()
-        for part in self.frozen_parts:
-            part.eval()
-
-    def weight(self, batch: ClipBatch | TextBatch) -> float:
-        """How much a batch counts in a step of several: what its losses are means over, here its clips."""
-        return float(len(batch))
-
-    def trained(self) -> dict[str, nn.Parameter]:
-        """Exactly the parameters that this stage changes."""
-        return {name: p for name, p in self.model.named_parameters() if p.requires_grad}
-
-    def saved(self) -> dict[str, Tensor]:
-        """Trained parameters and running statistics."""
-        parameters = dict(self.model.named_parameters(remove_duplicate=False))
-        statistics = {name: tensor for name, tensor in state(self.model).items() if name not in parameters}
-        return {**self.trained(), **statistics}
-
-    def left_behind(self) -> dict[str, Tensor]:
-        """What a finished stage leaves: the whole model."""
-        return state(self.model)
-
-
-class DenoisingStage(BaseStage):
-    """Noised sentence in, sentence out: gives encoder and decoder something to know before they see a video."""
-
-    def __init__(self, mbart: MBartForConditionalGeneration, pad_id: int, label_smoothing: float) -> None:
-        super().__init__("denoise", mbart)
-        self.pad_id, self.label_smoothing = pad_id, label_smoothing
-
-    def forward(self, batch: TextBatch) -> dict[str, Tensor]:
-        logits = self.model(
-            input_ids=batch.input_ids,
-            attention_mask=(batch.input_ids != self.pad_id).long(),
-            decoder_input_ids=shift_right(batch.labels, self.pad_id),
-        ).logits
-        return {"loss": translation_loss(logits, batch.labels, self.label_smoothing)}
-
-    def weight(self, batch: ClipBatch | TextBatch) -> float:
-        """The tokens of a batch (eq 6 is a mean over them)."""
-        return float(tokens_in(batch))
-
-
-class PretrainingStage(BaseStage):
-    """Eqs 1-5: pseudo-glosses at the segment level, contrast with the sentence at the video level.
-
-    `text_features` maps each sentence to its pooled features (E,): the text encoder is frozen, so that it runs once
-    per distinct sentence, before this stage begins. Where the model has a text encoder, that reads each batch instead.
-    `pseudo_gloss` and `contrastive` compute eqs 3 and 4, as `pseudo_gloss_loss` and `contrastive_loss` do.
+    `objectives`: the loss modules by name, with their `weights`, and `level`, the highest that any of them looks at.
+    `trains`: the parts of the model (see `TranslationModel.parts`) that are to be trained; the others are frozen and
+    stay in evaluation mode. What trains of a part (all of it, its adapters) the model knows.
     """
-
-    model: PretrainingModel
 
     def __init__(
         self,
-        model: PretrainingModel,
-        text_features: dict[str, Tensor],
-        pseudo_gloss_weight: float,
-        contrastive_weight: float,
-        pseudo_gloss: PseudoGlossLoss = pseudo_gloss_loss,
-        contrastive: ContrastiveLoss = contrastive_loss,
+        name: str,
+        model: TranslationModel,
+        objectives: Mapping[str, SeparableLoss | JointLoss],
+        weights: Mapping[str, float],
+        *,
+        level: Level,
+        trains: Sequence[str],
+        reads: str = "clips",
     ) -> None:
-        super().__init__("pretrain", model)
-        self.text_features, self.pseudo_gloss, self.contrastive = text_features, pseudo_gloss, contrastive
-        self.pseudo_gloss_weight, self.contrastive_weight = pseudo_gloss_weight, contrastive_weight
+        super().__init__()
+        self.name, self.model = name, model
+        self.objectives, self.weights = nn.ModuleDict(objectives), dict(weights)
+        self.level, self.trains, self.reads = level, tuple(trains), reads
+        model.train_only(self.trains)
 
-    def forward(self, batch: ClipBatch) -> dict[str, Tensor]:
+    @property
+    def compares_clips(self) -> bool:
+        """Whether an objective compares the clips of a step with each other."""
+        return bool(self._joint())
+
+    def parts(self) -> dict[str, nn.Module]:
+        """The parts of the model that this stage goes through."""
+        if self.reads == "sentences":
+            used: tuple[str, ...] = ("language", "decoder")
+        else:
+            highest = LEVELS.index(self.level)
+            used = ("vision", "temporal", *(("mapper", "language") if highest > 1 else ()))
+            used += ("decoder",) if self.level == "logits" else ()
+        return {name: part for name, part in self.model.parts().items() if name in used}
+
+    def set_training(self) -> None:
+        """Training mode; but parts that do not train evaluate: their dropout is off, their running statistics stay."""
+        self.train()
+        for part, module in self.model.modules_of():
+            if part not in self.trains:
+                module.training = False
+
+    def forward(self, batch: Any) -> dict[str, Tensor]:
+        """A batch that is a whole step -> its losses."""
         losses, compared = self.separable(batch)
-        losses |= self.joint(*compared)
+        losses |= self.joint(compared)
         return {"loss": self.total(losses), **losses}
 
-    def separable(self, batch: ClipBatch) -> tuple[dict[str, Tensor], tuple[Tensor, Tensor]]:
-        """A batch -> L_PG, a mean over its clips, and pooled video and text features (B, E), which eq 4 compares."""
-        assert batch.gloss_targets is not None
-        output = self.model(batch.frames, batch.lengths, batch.labels, level=batch.level)
-        text = output.text
-        if text is None:
-            text = torch.stack([self.text_features[sentence] for sentence in batch.texts]).to(output.video.device)
-        return {"pseudo_gloss": self.pseudo_gloss(output.gloss.scores, batch.gloss_targets)}, (output.video, text)
+    def separable(self, batch: Any) -> tuple[dict[str, Tensor], dict[str, Features]]:
+        """A batch -> the losses that are means over its clips, and what of each clip each joint loss compares."""
+        levels = self._levels(batch)
+        losses = {name: objective(levels, batch) for name, objective in self._separable().items()}
+        return losses, {name: objective.features(levels, batch) for name, objective in self._joint().items()}
 
-    def joint(self, video: Tensor, text: Tensor) -> dict[str, Tensor]:
-        """Pooled features of all clips of a step -> L_VLA: each clip against all others, in whatever batches."""
-        return {"contrastive": self.contrastive(video, text, self.model.scale())}
+    def joint(self, compared: Mapping[str, Features]) -> dict[str, Tensor]:
+        """What is compared, of all clips of a step -> the losses that need them all."""
+        return {name: objective(*compared[name]) for name, objective in self._joint().items()}
 
-    def total(self, losses: dict[str, Tensor]) -> Tensor:
-        """L_PG and L_VLA -> L_pre (eq 5)."""
-        return pretraining_loss(
-            losses["contrastive"],
-            losses["pseudo_gloss"],
-            contrastive_weight=self.contrastive_weight,
-            pseudo_gloss_weight=self.pseudo_gloss_weight,
-        )
+    def total(self, losses: Mapping[str, Tensor]) -> Tensor:
+        """Named losses -> their weighted sum (eq 5); linear in each of them."""
+        terms = [self.weights[name] * loss for name, loss in losses.items()]
+        total = terms[0]
+        for term in terms[1:]:
+            total = total + term
+        return total
 
-    def left_behind(self) -> dict[str, Tensor]:
-        """All but the text encoder: it is mBART's as it was, and nothing reads it again."""
-        return {name: tensor for name, tensor in super().left_behind().items() if not name.startswith("text_encoder.")}
+    def units(self, batch: Any) -> dict[str, float]:
+        """How much a batch counts in a step of several, for each separable loss: what that is a mean over."""
+        return {name: objective.units(batch) for name, objective in self._separable().items()}
+
+    def trained(self) -> dict[str, nn.Parameter]:
+        """Exactly the parameters that this stage changes: those of joint losses, of the model, of separable losses."""
+        used = set(map(id, (parameter for part in self.parts().values() for parameter in part.parameters())))
+        model = ((f"model.{name}", p) for _, name, p in self.model.parameters_of() if id(p) in used)
+        named = [*_parameters(self._joint()), *model, *_parameters(self._separable())]
+        return {name: parameter for name, parameter in named if parameter.requires_grad}
+
+    def part_of(self, name: str) -> str:
+        """The part of the model that a trained parameter belongs to; the objective's name for those of an objective."""
+        if name.startswith("objectives."):
+            return name.split(".")[1]
+        owners = {f"model.{own}": part for part, own, _ in self.model.parameters_of()}
+        return owners[name]
+
+    def saved(self) -> dict[str, Tensor]:
+        """Trained parameters and running statistics."""
+        parameters = dict(self.named_parameters(remove_duplicate=False))
+        statistics = {name: tensor for name, tensor in state(self).items() if name not in parameters}
+        return {**self.trained(), **statistics}
+
+    def result(self) -> dict[str, Tensor]:
+        """What a finished stage leaves: the parts of the model that it went through, and its objectives."""
+        prefixes = [f"model.{PREFIXES[part]}" for part in self.parts()]
+        return {
+            name.removeprefix("model."): tensor
+            for name, tensor in state(self).items()
+            if name.startswith((*prefixes, "objectives."))
+        }
+
+    def _levels(self, batch: Any) -> Levels:
+        """What the model makes of a batch, as high as an objective looks."""
+        model = self.model
+        if self.reads == "sentences":
+            levels = Levels(video=model.hierarchy.language.read(batch.input_ids))
+        else:
+            prefixes = [each.prefix for each in self._joint().values() if each.prefix is not None]
+            up_to = "video" if LEVELS.index(self.level) > 1 else "segment"
+            prefix = prefixes[0] if prefixes else None
+            levels = model.hierarchy(batch.frames, batch.lengths, batch.level, prefix=prefix, up_to=up_to)
+        if self.level == "logits":
+            assert levels.video is not None
+            levels = replace(levels, logits=model.decoder(levels.video, batch.labels))
+        return levels
+
+    def _separable(self) -> dict[str, SeparableLoss]:
+        return {name: each for name, each in self.objectives.items() if isinstance(each, SeparableLoss)}
+
+    def _joint(self) -> dict[str, JointLoss]:
+        return {name: each for name, each in self.objectives.items() if isinstance(each, JointLoss)}
 
 
-class TranslationStage(BaseStage):
-    """Eq 6. With `only_mapper_and_decoder` (stage 1) everything below the mapper and the language encoder is frozen."""
-
-    model: TranslationModel
-
-    def __init__(
-        self, name: str, model: TranslationModel, label_smoothing: float, only_mapper_and_decoder: bool
-    ) -> None:
-        levels = model.hierarchy
-        frozen = (levels.visual, levels.temporal, levels.language) if only_mapper_and_decoder else ()
-        super().__init__(name, model, frozen)
-        self.label_smoothing = label_smoothing
-
-    def forward(self, batch: ClipBatch) -> dict[str, Tensor]:
-        assert batch.labels is not None
-        logits = self.model(batch.frames, batch.lengths, batch.labels, level=batch.level)
-        return {"loss": translation_loss(logits, batch.labels, self.label_smoothing)}
-
-    def weight(self, batch: ClipBatch | TextBatch) -> float:
-        """The tokens of a batch (eq 6 is a mean over them)."""
-        return float(tokens_in(batch))
-
-
-def tokens_in(batch: ClipBatch | TextBatch) -> int:
-    """Tokens that a batch's sentences are learnt from."""
-    return 0 if batch.labels is None else int((batch.labels != IGNORED).sum())
+def _parameters(objectives: Mapping[str, nn.Module]) -> Iterator[tuple[str, nn.Parameter]]:
+    for name, objective in objectives.items():
+        yield from objective.named_parameters(prefix=f"objectives.{name}")

@@ -1,120 +1,205 @@
-"""The stages one after another: build, restore what is finished, train what is not, keep what each leaves behind."""
+"""The stages one after another: build, restore what is finished, train what is not, keep what each leaves."""
 
 from __future__ import annotations
 
+import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from glossfree.assemble import Parts
-from glossfree.config import differences, dump_recipe, flat, load_recipe
+from glossfree.assemble import prepare, training_stage
+from glossfree.config import differences, dump_recipe, flat, in_words, load_recipe
 from glossfree.device import best_device
 from glossfree.errors import RunError
+from glossfree.evaluation.conventions import convention_for
+from glossfree.evaluation.decode import Prediction, decode_split, joined, score_split
 from glossfree.material import Material, with_rate
+from glossfree.models.choices import Beams, LanguageEncoder
 from glossfree.models.hierarchy import HierarchicalEncoder
-from glossfree.models.translator import TranslationModel
+from glossfree.models.translator import PREFIXES, TranslationModel
 from glossfree.models.weights import load
+from glossfree.objectives.base import Inputs
 from glossfree.progress import Console
 from glossfree.recipe import Recipe, StageConfig
-from glossfree.stages import STAGES, BaseStage, DenoisingStage, PretrainingStage, TranslationStage, objectives
+from glossfree.stages import TrainingStage
 from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
 from glossfree.text.tokenizer import SentenceTokenizer
-from glossfree.text_features import TEXT_FEATURES, text_features_of
+from glossfree.text_features import TEXT_FEATURES, FrozenTextEncoder, text_features_of
 from glossfree.training.loop import Plan, precision_of, train
 from glossfree.training.processes import Processes
-from glossfree.training.run import Run, load_tensors, save_tensors
+from glossfree.training.run import Run, load_facts, load_tensors, save_tensors
 from glossfree.training.stage import Loader
 from glossfree.training.status import Planned
 from glossfree.training.trackers import Trackers
 from glossfree.training.watch import Watch
+from glossfree.video.batch import ClipBatch
 from glossfree.video.sampler import dead_workers_explained
 
 TOKENIZER = "tokenizer"
 SKIPPED = "skipped_clips.json"  # {stage: {clip id: file}}
 SHOWN = 20  # of them on the console
 # what a run may be resumed with: no number depends on it
-MAY_CHANGE = ("data.num_workers", "data.cache_megabytes", "training.checkpoint_minutes")
+MAY_CHANGE = ("name", "summary", "data.num_workers", "data.cache_megabytes", "training.checkpoint_minutes")
 
 
 class Workflow:
-    """A recipe on a corpus in a run folder. Weights of finished stages come from `run`, else from `start`.
+    """A recipe on a corpus in a run folder.
 
-    `parts`: for this many tokens, with the pretrained weights that the recipe names. `track`: trackers by name.
+    `build`: makes the model with the pretrained weights that the recipe names, without adapters, anew at each call.
+    `start`: a run that has finished the stages `taken`, whose weights are taken from there. `track`: trackers by name.
     """
 
     def __init__(
         self,
         recipe: Recipe,
         material: Material,
-        parts: Parts,
+        build: Callable[[], TranslationModel],
         run: Run,
         console: Console,
         start: Run | None = None,
+        taken: Sequence[str] = (),
         track: Sequence[str] = (),
     ) -> None:
-        self.recipe, self.material, self.run, self.console, self.start = recipe, material, run, console, start
-        self.parts, self.track = parts, track
+        self.recipe, self.material, self.run, self.console = recipe, material, run, console
+        self.build, self.track = build, track
+        self.origins = {name: start for name in taken if start is not None}
         self.device = best_device()
         self.group = Processes.here()
-        self.translation: TranslationModel | None = None
 
-    def train(self, stages: Sequence[str] = STAGES) -> None:
-        """Run the stages in order; those with 0 epochs are left out, finished ones are loaded, not trained again."""
+    def train(self, stages: Sequence[StageConfig]) -> None:
+        """Run these stages of the recipe in order; finished ones are loaded, not trained again."""
         if self.group.is_main:
             self.run.clear()
         with self._watch(stages) as watch:
-            self._train(stages, watch)
+            model = self.build()
+            inputs: Inputs | None = None
+            before: tuple[str, ...] = ()
+            for stage in stages:
+                parents = self.recipe.parents(stage.name)
+                if parents != before:  # it does not go on from the stage before it
+                    model, inputs = self._rebuilt(parents)
+                inputs = self._train(stage, model, inputs, watch)
+                before = (*parents, stage.name)
 
-    def _watch(self, stages: Sequence[str]) -> Watch:
+    def _watch(self, stages: Sequence[StageConfig]) -> Watch:
         """What tells how the run goes; trackers have the resolved recipe beside their curves."""
-        planned = [Planned(name, getattr(self.recipe, name).epochs, self._kind(name)) for name in stages]
         trackers = None
         if self.track and self.group.is_main:
             precision = precision_of(self.recipe.training.precision)
             trackers = Trackers.start(self.track, self.run, flat(self.recipe), self.console, precision)
-        told = [stage for stage in planned if stage.epochs]
-        return Watch(self.run, self.console, planned=told, group=self.group, trackers=trackers)
+        planned = [Planned(stage.name, stage.epochs, stage.batches) for stage in stages]
+        return Watch(self.run, self.console, planned=planned, group=self.group, trackers=trackers)
 
-    def _kind(self, name: str) -> str:
-        """What the batches of a stage are: an epoch of one kind tells how long another's may take."""
-        if name == "denoise":
-            return "sentences"
-        return "segments" if getattr(self.recipe, name).cache_features else "clips"
+    def _rebuilt(self, parents: Sequence[str]) -> tuple[TranslationModel, Inputs | None]:
+        """The model as the last of `parents` has left it, each of which is finished."""
+        model = self.build()
+        inputs: Inputs | None = None
+        for name in parents:
+            stage = self.recipe.stage(name)
+            inputs = self._prepare(stage, model, inputs)
+            self._load(stage, model)
+        return model, inputs
 
-    def _train(self, stages: Sequence[str], watch: Watch) -> None:
-        features: dict[str, Tensor] = {}
-        for name in stages:
-            # new modules start the same whether the stages before were trained just now or loaded from files
-            torch.manual_seed(zlib.crc32(f"{self.recipe.seed}/{name}".encode()))
-            if name == "pretrain" and self._planned(name) and self._finished(name) is None:
-                nn.Module.to(self.parts.mbart, self.device)
-                if self.recipe.pretrain.average_padding:  # a sentence's features then depend on its batch
-                    self.parts.keep_text_encoder()
-                else:
-                    features = text_features_of(self.parts, self.material, self.run, self.console)
-            if name != "denoise" and not self.parts.trainable:
-                self.parts.adapt()
-            if not self._planned(name):
-                continue
-            settings: StageConfig = getattr(self.recipe, name)
-            stage = self._build(name, features).to(self.device)
-            if self._restore(name, stage):
-                continue
-            counts = f"{sum(p.numel() for p in stage.trained().values()):,} of {_count(stage):,} parameters train"
-            precision = precision_of(self.recipe.training.precision).replace("no", "fp32")
-            begins = f"{name}: {settings.epochs} epochs, batches of {settings.batch_size}, {precision}"
-            self.console.say(f"{begins}, {counts}")
-            with dead_workers_explained(self.material.manifest.folder):
-                train_loader, dev_loader = self._loaders(name, settings)
-                done = train(stage, train_loader, dev_loader, self._plan(settings), self.run, self.console, watch)
-            if self.group.is_main:
-                self._name_skipped(name, done.skipped)
-                save_tensors(self.run.weights(name), stage.left_behind(), {"stage": name})
-                self._tidy(name)
-            self.group.wait()
+    def _prepare(self, stage: StageConfig, model: TranslationModel, inputs: Inputs | None) -> Inputs | None:
+        """Put into the model what the stage adds, and make what objectives need while the model is still plain: before
+        the first stage that needs anything, or that puts in adapters."""
+        # new modules start the same whether the stages before were trained just now or loaded from files
+        torch.manual_seed(zlib.crc32(f"{self.recipe.seed}/{stage.name}".encode()))
+        adapted = any(self.recipe.stage(name).adapters for name in self.recipe.parents(stage.name))
+        if inputs is None and (stage.needs or (stage.adapters and not adapted)):
+            inputs = self._inputs(model)
+        prepare(model, self.recipe, stage, adapted=adapted)
+        return inputs
+
+    def _inputs(self, model: TranslationModel) -> Inputs:
+        """What the objectives of the stages that are still to be trained need; the text encoder is the plain one."""
+        due = [stage for stage in self.recipe.planned if self._epochs_done(stage.name)[0] < stage.epochs]
+        needs = {need for stage in due for need in stage.needs}
+        language = model.hierarchy.language
+        if needs & {"text_features", "text_tokens", "text_encoder"}:
+            language.to(self.device)
+        return Inputs(
+            vectors=self.material.vectors,
+            document_frequencies=self.material.document_frequencies(),
+            text_features=self._text(language, pooled=True) if "text_features" in needs else None,
+            text_tokens=self._text(language, pooled=False) if "text_tokens" in needs else None,
+            text_encoder=FrozenTextEncoder(language) if "text_encoder" in needs else None,
+        )
+
+    def _text(self, language: LanguageEncoder, *, pooled: bool) -> Mapping[str, Tensor]:
+        return text_features_of(language, self.material, self.run, self.console, pooled=pooled)
+
+    def _train(
+        self, config: StageConfig, model: TranslationModel, inputs: Inputs | None, watch: Watch
+    ) -> Inputs | None:
+        """Train one stage, or load it where it is finished."""
+        name = config.name
+        inputs = self._prepare(config, model, inputs)
+        done, best = self._epochs_done(name)
+        if done:
+            self._load(config, model)
+            if done >= config.epochs or name in self.origins:
+                self.console.say(f"{name}: finished before, weights from {self._finished(name)}")
+                if self.group.is_main:
+                    self._tidy(name)  # a run that was killed just behind its weights has not come to it
+                return inputs
+            self.console.say(
+                f"{name}: {done} epochs before, goes on to {config.epochs} with a new schedule and a new optimiser"
+            )
+        stage = training_stage(model, self.recipe, config, inputs or Inputs()).to(self.device)
+        if done:  # the objectives' own parameters, too
+            path = self.run.weights(name)
+            own = {n: tensor for n, tensor in load_tensors(path)[0].items() if n.startswith("objectives.")}
+            load(stage.objectives, {n.removeprefix("objectives."): t for n, t in own.items()}, where=str(path))
+        counts = f"{sum(p.numel() for p in stage.trained().values()):,} of {_count(stage):,} parameters train"
+        precision = precision_of(self.recipe.training.precision).replace("no", "fp32")
+        begins = f"{name}: {config.epochs - done} epochs, batches of {config.batch_size}, {precision}"
+        self.console.say(f"{begins}, {counts}")
+        with dead_workers_explained(self.material.manifest.folder):
+            train_loader, dev_loader = self._loaders(config, model)
+            measure = None if dev_loader is None else (lambda: self._dev_scores(model, dev_loader))
+            plan = replace(self._plan(config), begin=done, best=best)
+            progress = train(stage, train_loader, dev_loader, plan, self.run, self.console, watch, measure)
+        if done and config.keep != "last" and not progress.best_epoch:
+            self.console.say(f"{name}: no epoch was better than those before, whose weights are kept")
+            self._load(config, model)
+        elif self.group.is_main:
+            facts = {"stage": name, "epochs": config.epochs, "best": progress.best_loss}
+            save_tensors(self.run.weights(name), stage.result(), facts)
+        if self.group.is_main:
+            self._name_skipped(name, progress.skipped)
+            self._tidy(name)
+        self.group.wait()
+        return inputs
+
+    def _dev_scores(self, model: TranslationModel, loader: Loader) -> dict[str, float]:
+        """Translate the dev split as it is now -> its scores, 0-100."""
+        recipe, tokenizer = self.recipe, self.material.tokenizer
+        decode = recipe.decode
+        beams = Beams(decode.num_beams, decode.max_new_tokens, decode.length_penalty)
+        model.eval()
+
+        def translate(batch: ClipBatch) -> list[Prediction]:
+            batch = batch.to(self.device)
+            translations = model.translate(
+                batch.frames,
+                batch.lengths,
+                batch.level,
+                beams=beams,
+                language_id=tokenizer.language_id,
+                suppressed=tokenizer.never_written,
+            )
+            return [Prediction(tokenizer.decode(ids[0]), 0.0) for ids in translations.sequences.tolist()]
+
+        loader.set_epoch(0)
+        decoded = joined(self.group.objects(decode_split(translate, loader)))
+        convention = convention_for(self.material.manifest.language, append=recipe.scores.append)
+        scores = score_split(decoded, self.material.clips("dev"), convention=convention)
+        return {"bleu4": scores.bleu4, "rouge_l": scores.rouge_l, "chrf": scores.chrf}
 
     def _name_skipped(self, name: str, clips: Sequence[str]) -> None:
         """Say which training clips a stage has left out, and keep it in the run."""
@@ -129,85 +214,75 @@ class Workflow:
         self.console.say(f"{name}: {counted}: {first} (all of them in {path})")
 
     def _tidy(self, name: str) -> None:
-        """Remove what a finished stage only needed on the way."""
+        """Remove what a finished stage only needed on the way; text features when no stage behind it needs them."""
         leftovers = [self.run.checkpoint(name, kind) for kind in ("last", "best")]
-        for leftover in (*leftovers, *([] if name == "denoise" else [self.run.folder / TEXT_FEATURES])):
+        due = [stage for stage in self.recipe.planned if self._finished(stage.name) is None]
+        for pooled, need in ((True, "text_features"), (False, "text_tokens")):
+            if not any(need in stage.needs for stage in due):
+                leftovers.append(self.run.folder / TEXT_FEATURES[pooled])
+        for leftover in leftovers:
             leftover.unlink(missing_ok=True)
 
-    def _planned(self, name: str) -> bool:
-        return bool(getattr(self.recipe, name).epochs)
-
-    def _plan(self, settings: StageConfig) -> Plan:
+    def _plan(self, config: StageConfig) -> Plan:
         return Plan(
-            epochs=settings.epochs,
-            learning_rate=settings.learning_rate,
-            weight_decay=settings.weight_decay,
-            warmup=settings.warmup,
-            max_grad_norm=settings.max_grad_norm,
+            epochs=config.epochs,
+            learning_rate=config.learning_rate,
+            weight_decay=config.weight_decay,
+            warmup=config.warmup,
+            max_grad_norm=config.max_grad_norm,
             seed=self.recipe.seed,
-            keep=settings.keep,
+            keep=config.keep,
+            optimizer=config.optimizer,
+            momentum=config.momentum,
+            schedule=config.schedule,
+            factors=config.learning_rate_factors,
             precision=self.recipe.training.precision,
             checkpoint_minutes=self.recipe.training.checkpoint_minutes,
         )
 
-    def _build(self, name: str, features: dict[str, Tensor]) -> BaseStage:
-        """The module of a stage, around the shared parts."""
-        material, parts = self.material, self.parts
-        if name == "denoise":
-            return DenoisingStage(parts.mbart, material.tokenizer.pad_id, self.recipe.denoise.label_smoothing)
-        if name == "pretrain":
-            pretrain, model = self.recipe.pretrain, parts.pretraining(material.vectors)
-            weights = pretrain.pseudo_gloss_weight, pretrain.contrastive_weight
-            return PretrainingStage(model, features, *weights, *objectives(pretrain))
-        if self.translation is None:
-            self.translation = parts.translation()
-        parts.thaw()
-        settings: StageConfig = getattr(self.recipe, name)
-        return TranslationStage(name, self.translation, settings.label_smoothing, name == "finetune1")
-
-    def _loaders(self, name: str, settings: StageConfig) -> tuple[Loader, Loader | None]:
-        """Batches of train and dev of a stage."""
-        if name == "denoise":
-            train_loader, dev_loader = self.material.text_loader("train"), self.material.text_loader("dev")
-        else:
-            train_loader, dev_loader = self._clip_loaders(settings)
-        assert train_loader is not None  # gather has seen training clips
-        return train_loader, dev_loader
-
-    def _clip_loaders(self, settings: StageConfig) -> tuple[Loader | None, Loader | None]:
-        """Batches of train and dev: from video, or from segment features where the stage lets them be kept."""
-        if not settings.cache_features:
-            return (
-                self.material.clip_loader("train", settings, training=True),
-                self.material.clip_loader("dev", settings),
-            )
-        assert self.translation is not None
+    def _loaders(self, config: StageConfig, model: TranslationModel) -> tuple[Loader, Loader | None]:
+        """Batches of train and dev of a stage; of segment features, computed now."""
         loaders: list[Loader | None] = []
         for split in ("train", "dev"):
-            video = self.material.clip_loader(split, settings, may_skip=split == "train")
+            if config.batches != "segments":
+                loaders.append(self.material.loader(split, config))
+                continue
+            video = self.material.clip_loader(split, config.batch_size, may_skip=split == "train")
             if video is None:
                 loaders.append(None)
                 continue
-            features = segment_features(self.translation.hierarchy, video, self.device, self.console, split)
-            loaders.append(self.material.feature_loader(split, settings, features, training=split == "train"))
-        return loaders[0], loaders[1]
+            features = segment_features(model.hierarchy, video, self.device, self.console, split)
+            loaders.append(self.material.feature_loader(split, config, features))
+        train_loader, dev_loader = loaders
+        assert train_loader is not None  # gather has seen training clips
+        return train_loader, dev_loader
 
-    def _restore(self, name: str, stage: BaseStage) -> bool:
-        """Load the weights of a stage that is finished."""
+    def _load(self, config: StageConfig, model: TranslationModel) -> None:
+        """The weights that a finished stage has left, into the parts of the model that it went through."""
+        run = self._finished(config.name)
+        assert run is not None
+        path = run.weights(config.name)
+        load_model(model, load_tensors(path)[0], where=str(path))
+
+    def _epochs_done(self, name: str) -> tuple[int, float]:
+        """Epochs that a finished stage has had, 0 where it has not finished, and the loss (or -score) of the best."""
         run = self._finished(name)
         if run is None:
-            return False
-        tensors, _ = load_tensors(run.weights(name))
-        load(stage.model, tensors, where=str(run.weights(name)))
-        self.console.say(f"{name}: finished before, weights from {run.weights(name)}")
-        if self.group.is_main:
-            self._tidy(name)  # a run that was killed just behind its weights has not come to it
-        return True
+            return 0, math.inf
+        facts = load_facts(run.weights(name))
+        return int(facts["epochs"]), float(facts["best"])
 
     def _finished(self, name: str) -> Run | None:
-        """The run that has finished a stage: this one or, before fine-tuning, the one that it starts from."""
-        runs = (self.run, self.start if name in ("denoise", "pretrain") else None)
+        """The run that has finished a stage: this one, or the one that it starts from."""
+        runs = (self.run, self.origins.get(name))
         return next((run for run in runs if run is not None and run.weights(name).is_file()), None)
+
+
+def load_model(model: TranslationModel, tensors: Mapping[str, Tensor], *, where: str) -> None:
+    """What a stage has left -> the parts of the model that it went through; other parts stay. Raises ModelError."""
+    own = {name: tensor for name, tensor in tensors.items() if not name.startswith("objectives.")}
+    others = [prefix for prefix in PREFIXES.values() if not any(name.startswith(prefix) for name in own)]
+    load(model, own, where=where, new=others)
 
 
 @torch.no_grad()
@@ -231,12 +306,16 @@ def segment_features(
 def start_run(folder: Path, recipe: Recipe, material: Material, *, resume: bool, facts: dict[str, object]) -> Run:
     """Make (or reopen) a run folder that holds all that its model needs: recipe, tokenizer, pseudo-glosses.
 
-    Raises RunError as `reopens` does.
+    A run that goes on with more epochs or stages has the longer recipe from here on. Raises RunError as `reopens`.
     """
     run = Run(folder)
-    if not reopens(run, recipe, material, resume=resume):
+    if reopens(run, recipe, material, resume=resume):
+        if flat(load_recipe(run.recipe)) != flat(recipe):
+            run.write("recipe.toml", dump_recipe(recipe))
+    else:
         material.tokenizer.save(folder / TOKENIZER)
-        material.glosses.save(folder / PSEUDO_GLOSSES)
+        if material.glosses is not None:
+            material.glosses.save(folder / PSEUDO_GLOSSES)
         # the recipe is written last: where one is, all the rest is
         run.start(dump_recipe(recipe), {"corpus": str(material.manifest.folder.resolve()), **facts}, resume=resume)
     return run
@@ -245,28 +324,39 @@ def start_run(folder: Path, recipe: Recipe, material: Material, *, resume: bool,
 def reopens(run: Run, recipe: Recipe, material: Material, *, resume: bool) -> bool:
     """Whether there is a run already, to go on with; nothing is written.
 
-    Raises RunError if there is one that is not to be resumed, or one of another recipe or other sentences.
+    Raises RunError if there is one that is not to be resumed, or one of another recipe or other sentences. The last
+    stage may have more epochs than it had, and stages may come behind it.
     """
     if not run.reopens(resume=resume):
         return False
-    # runs of 0.1.0 do not say their rate
     earlier, now = (with_rate(each, material.manifest) for each in (load_recipe(run.recipe), recipe))
-    changed = differences(earlier, now, apart_from=MAY_CHANGE)
-    if changed:
-        problem = f"was started with another recipe ({'; '.join(changed)})"
-        raise RunError(problem, where=run.recipe, remedy="resume without --set, or start anew")
-    mine = SentenceTokenizer.load(run.folder / TOKENIZER), PseudoGlosses.load(run.folder / PSEUDO_GLOSSES)
-    if [each.sha256 for each in mine] != [material.tokenizer.sha256, material.glosses.sha256]:
+    changes = differences(earlier, now, apart_from=MAY_CHANGE)
+    for key in _continued(earlier, now):
+        changes.pop(key, None)
+    if changes:
+        problem = f"was started with another recipe ({in_words(changes)})"
+        remedy = "resume without --set, or start anew; the last stage alone may have more epochs, or another behind it"
+        raise RunError(problem, where=run.recipe, remedy=remedy)
+    same = SentenceTokenizer.load(run.folder / TOKENIZER).sha256 == material.tokenizer.sha256
+    if material.glosses is not None:
+        same = same and PseudoGlosses.load(run.folder / PSEUDO_GLOSSES).sha256 == material.glosses.sha256
+    if not same:
         problem = f"was started with other sentences or pseudo-glosses, from {run.read_json('run.json')['corpus']}"
         raise RunError(problem, where=run.folder, remedy="resume with that corpus as it was, or name another --run")
     return True
 
 
-def _count(stage: BaseStage) -> int:
-    return sum(p.numel() for p in stage.model.parameters())
+def _continued(earlier: Recipe, now: Recipe) -> list[str]:
+    """The keys that may differ because the run goes on: more epochs of its last stage, stages behind it."""
+    old, new = ([stage.name for stage in recipe.stages] for recipe in (earlier, now))
+    if not earlier.planned or new[: len(old)] != old:
+        return []
+    last = earlier.planned[-1]
+    behind = [stage.name for stage in now.stages[earlier.stages.index(last) + 1 :]]
+    more = [f"{last.name}.epochs"] if now.stage(last.name).epochs > last.epochs else []
+    return ["stages", *more, *(key for key in flat(now) if key.partition(".")[0] in behind)]
 
 
-def require(run: Run, stage: str) -> None:
-    """Raise RunError unless `stage` of `run` has finished."""
-    if not run.weights(stage).is_file():
-        raise RunError(f"stage {stage} has not finished", where=run.folder, remedy="resume it: --resume")
+def _count(stage: TrainingStage) -> int:
+    parts = [*stage.parts().values(), stage.objectives]
+    return sum(p.numel() for p in {id(p): p for part in parts for p in part.parameters()}.values())

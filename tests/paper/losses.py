@@ -19,11 +19,13 @@ from typing import Any
 import torch
 
 STAGES = ("denoise", "pretrain", "finetune1", "finetune2")
+# what was otherwise when the record was made: equal sentences were negatives, the learning rate rose for 5 % of all steps
+THEN = ["pretrain.objectives.contrastive.equal_sentences=negatives"]
 # 20 steps of every stage: 160 clips in batches of 8 or, for an epoch of four, of 32
-DEMO = ["pretrain.epochs=1", "finetune2.epochs=1"]
+DEMO = [*THEN, "pretrain.epochs=1", "finetune2.epochs=1", "pretrain.warmup=0.05", "finetune2.warmup=0.05"]
 # 2 steps of every stage of the paper, of 2 clips of 6 frames
-FULL = ["data.num_workers=0", "data.max_frames=6", "text.num_pieces=100"]
-FULL += [f"{stage}.{setting}" for stage in STAGES[1:] for setting in ("epochs=1", "batch_size=2")]
+FULL = [*THEN, "data.num_workers=0", "data.max_frames=6", "text.num_pieces=100"]
+FULL += [f"{stage}.{setting}" for stage in STAGES[1:] for setting in ("epochs=1", "batch_size=2", "warmup=0.05")]
 
 
 def losses(folder: Path, recipe: str, clips: dict[str, int], overrides: list[str], frame_size: int) -> dict[str, Any]:
@@ -37,10 +39,14 @@ def losses(folder: Path, recipe: str, clips: dict[str, int], overrides: list[str
     for line in map(json.loads, (folder / "run" / "steps.jsonl").read_text(encoding="utf-8").splitlines()):
         stage = recorded.setdefault(line["stage"], {"steps": [], "dev": []})
         if line["kind"] == "epoch":
-            stage["dev"].append(line["dev"])
+            stage["dev"].append(_recorded(line["dev"]))
         else:
-            stage["steps"].append({name: line[name] for name in ("loss", "pseudo_gloss", "contrastive") if name in line})
+            stage["steps"].append(_recorded(line))
     return recorded
+
+
+def _recorded(line: dict[str, Any]) -> dict[str, float]:
+    return {name: line[name] for name in ("loss", "pseudo_gloss", "contrastive") if name in line}
 
 
 def at_the_demos_sizes(folder: Path, overrides: list[str] = DEMO) -> dict[str, Any]:

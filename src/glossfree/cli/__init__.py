@@ -26,7 +26,7 @@ NEAR = 40  # characters around one that cannot be written, which are shown
 VERBS = (
     doctor.doctor,
     *(corpora.prepare, corpora.inspect, corpora.glosses, corpora.features, corpora.vocabulary),
-    *(training.params, training.pretrain, training.finetune, training.train, training.sweep, training.status),
+    *(training.recipe, training.params, training.train, training.sweep, training.status),
     *(trained.evaluate, trained.export, trained.translate, trained.report, trained.demo),
     *(scoring.score, scoring.compare),
 )

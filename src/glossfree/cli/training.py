@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from glossfree.cli.shared import Corpus, Json, Overrides, Recipe, Resume, RunFolder, Track, console, result, show_json
-from glossfree.errors import RunError
+from glossfree.errors import RecipeError, RunError
 
 
 def params(
@@ -28,38 +27,22 @@ def params(
         result(counts.to_text())
 
 
-def _begin(work: Callable[..., Any], recipe: str, **options: Any) -> None:
-    """Train, and print the folder of the run."""
-    result(str(work(recipe, console=console(), **options).folder))
-
-
-def pretrain(
-    recipe: Recipe,
-    corpus: Corpus,
-    run: RunFolder,
+def recipe(
     overrides: Overrides,
-    track: Track,
-    resume: Resume = False,
+    name: Annotated[str | None, typer.Argument(help="A TOML file, or the name of a shipped recipe.")] = None,
+    list_: Annotated[bool, typer.Option("--list", help="All shipped recipes, a line each.")] = False,
+    json_: Json = False,
 ) -> None:
-    """Hierarchical pre-training: pseudo-glosses and video-language alignment."""
-    from glossfree.commands.train import pretrain as start
+    """A recipe with every value written out: how well each is known, and what differs from its base."""
+    from glossfree.commands.recipe import describe, shipped
 
-    _begin(start, recipe, corpus=corpus, run=run, overrides=overrides, resume=resume, track=track)
-
-
-def finetune(
-    recipe: Recipe,
-    corpus: Corpus,
-    run: RunFolder,
-    overrides: Overrides,
-    track: Track,
-    from_: Annotated[Path | None, typer.Option("--from", help="Run whose pre-training to go on from.")] = None,
-    resume: Resume = False,
-) -> None:
-    """Translation in two stages, with or without a pre-trained start."""
-    from glossfree.commands.train import finetune as start
-
-    _begin(start, recipe, corpus=corpus, run=run, start=from_, overrides=overrides, resume=resume, track=track)
+    if (name is None) != list_:
+        raise RecipeError("a recipe or --list expected", where="glossfree recipe", remedy="glossfree recipe --list")
+    described = shipped() if name is None else describe(name, overrides)
+    if json_:
+        show_json(described.as_dict())
+    else:
+        result(described.to_text())
 
 
 def train(
@@ -68,12 +51,33 @@ def train(
     run: RunFolder,
     overrides: Overrides,
     track: Track,
+    until: Annotated[str | None, typer.Option(metavar="STAGE", help="The last stage to train.")] = None,
+    from_: Annotated[
+        Path | None, typer.Option("--from", metavar="RUN", help="Take the stages that this run has finished.")
+    ] = None,
+    after: Annotated[
+        str | None, typer.Option(metavar="STAGE", help="With --from: take RUN's stages up to this one, as they are.")
+    ] = None,
     resume: Resume = False,
 ) -> None:
-    """All stages of a recipe, one after another."""
+    """The stages of a recipe, one after another."""
     from glossfree.commands.train import train as start
 
-    _begin(start, recipe, corpus=corpus, run=run, overrides=overrides, resume=resume, track=track)
+    if after is not None and from_ is None:
+        raise RunError("without --from", where=f"--after {after}", remedy="name the run to go on from")
+    trained = start(
+        recipe,
+        corpus=corpus,
+        run=run,
+        console=console(),
+        overrides=overrides,
+        until=until,
+        start=from_,
+        after=after,
+        resume=resume,
+        track=track,
+    )
+    result(str(trained.folder))
 
 
 def sweep(

@@ -25,7 +25,6 @@ from glossfree.config import dump_recipe, load_recipe
 from glossfree.errors import Interrupted, RunError
 from glossfree.evaluation.decode import read_scores, scores_path
 from glossfree.recipe import Recipe
-from glossfree.stages import STAGES
 from glossfree.training.run import Run
 
 WANTED, OUTCOME, LOG = "cell.toml", "cell.json", "log.txt"
@@ -96,7 +95,7 @@ class CellRun:
         recipe, corpus = str(self.folder / WANTED), ["--corpus", str(self.corpus)]
         train = ["train", "--recipe", recipe, *corpus, "--run", str(self.folder), "--resume"]
         train += [word for name in self.track for word in ("--track", name)]
-        last = next(stage for stage in reversed(STAGES) if getattr(load_recipe(recipe), stage).epochs)
+        last = load_recipe(recipe).planned[-1].name
         trained = Run(self.folder).weights(last).is_file()
         evaluate = [["evaluate", str(self.folder), "--split", split, *corpus] for split in self.splits]
         return evaluate if trained else [train, *evaluate]

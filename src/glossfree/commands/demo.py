@@ -13,14 +13,13 @@ from glossfree.commands.export import export
 from glossfree.commands.glosses import glosses
 from glossfree.commands.prepare import prepare
 from glossfree.commands.report import report, scores_of
-from glossfree.commands.train import run_stages
+from glossfree.commands.train import train
 from glossfree.config import load_recipe
 from glossfree.corpora.manifest import Manifest
 from glossfree.evaluation.decode import predictions_path, read_predictions
 from glossfree.evaluation.metrics import Scores, scores_table
 from glossfree.progress import Console
 from glossfree.recipe import Recipe
-from glossfree.stages import STAGES
 from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES
 from glossfree.training.run import Run
 
@@ -63,7 +62,7 @@ def demo(
         if not (corpus / PSEUDO_GLOSSES).is_file():
             glosses(corpus, console=console)
     with clock("training"):
-        run_stages(chosen, STAGES, corpus=corpus, run=run, console=console, resume=True)
+        train(chosen, corpus=corpus, run=run, console=console, resume=True)
     with clock("translating"):
         _evaluate(run, console)
     runs = [run]
@@ -83,9 +82,14 @@ def demo(
 
 def _without_pretraining(recipe: Recipe, corpus: Path, out: Path, console: Console) -> Path:
     """The same text model and the same fine-tuning steps, but no hierarchical pre-training."""
-    plain = recipe.model_copy(update={"pretrain": recipe.pretrain.model_copy(update={"epochs": 0})})
+    # the stages whose objectives compare segments or whole videos with the sentence, and which do not write it
+    stages = [
+        stage if stage.batches == "sentences" or stage.writes_sentences else stage.model_copy(update={"epochs": 0})
+        for stage in recipe.stages
+    ]
+    plain = recipe.model_copy(update={"stages": tuple(stages)})
     start = out / WITH
-    run = run_stages(plain, STAGES, corpus=corpus, run=out / WITHOUT, console=console, start=start, resume=True)
+    run = train(plain, corpus=corpus, run=out / WITHOUT, console=console, start=start, resume=True)
     _evaluate(run.folder, console)
     return run.folder
 

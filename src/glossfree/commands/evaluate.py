@@ -13,6 +13,7 @@ from glossfree.evaluation.conventions import convention_for
 from glossfree.evaluation.decode import Evaluation, Prediction
 from glossfree.evaluation.decode import evaluate as evaluate_split
 from glossfree.material import Material, gather
+from glossfree.objectives.pseudo_gloss import PseudoGloss
 from glossfree.progress import Console
 from glossfree.recipe import Recipe
 from glossfree.sign_translator import SignTranslator, restore
@@ -31,7 +32,7 @@ def evaluate(run: Path, *, split: str, console: Console, corpus: Path | None = N
     translator = translator_of(opened, recipe)
     material = corpus_of(opened, recipe, translator.tokenizer, corpus)
     clips = material.manifest.split(split)
-    loader = material.clip_loader(split, recipe.finetune2.model_copy(update={"batch_size": recipe.decode.batch_size}))
+    loader = material.clip_loader(split, recipe.decode.batch_size)
     assert loader is not None  # split() has found clips
     told = console.progress(f"translate {split}", len(clips))
     with dead_workers_explained(material.manifest.folder), told as advance:
@@ -76,35 +77,46 @@ def corpus_of(run: Run, recipe: Recipe, tokenizer: SentenceTokenizer, corpus: Pa
 
 
 def translator_of(run: Run, recipe: Recipe) -> SignTranslator:
-    """The model that a run's last finished fine-tuning stage left, with the head of its pre-training if it has one."""
-    stage = last_stage(run)
+    """The model that the last finished stage that translates left, with the pseudo-gloss head if there is one."""
     tokenizer = SentenceTokenizer.load(run.folder / "tokenizer")
-    tensors, _ = load_tensors(run.weights(stage))
-    head = head_tensors(run) if recipe.pretrain.epochs else {}
-    model, restored = restore(recipe, tokenizer, {**tensors, **head}, where=run.weights(stage))
-    inventory = [] if restored is None else _inventory(run)
-    return SignTranslator(recipe, tokenizer, model, restored, inventory)
+    tensors, path = model_tensors(run, recipe)
+    model, head = restore(recipe, tokenizer, tensors, where=path)
+    inventory = [] if head is None else _inventory(run)
+    return SignTranslator(recipe, tokenizer, model, head, inventory)
 
 
-def last_stage(run: Run) -> str:
-    """The last fine-tuning stage that has finished. Raises RunError if none has."""
-    for stage in ("finetune2", "finetune1"):
+def model_tensors(run: Run, recipe: Recipe) -> tuple[dict[str, Tensor], Path]:
+    """What a translator is made of, its pseudo-gloss head under "head.", and the file that most of it comes from."""
+    path = run.weights(last_stage(run, recipe))
+    tensors = {name: t for name, t in load_tensors(path)[0].items() if not name.startswith("objectives.")}
+    return {**tensors, **head_tensors(run, recipe)}, path
+
+
+def last_stage(run: Run, recipe: Recipe) -> str:
+    """The last stage that translates and has finished. Raises RunError if none has."""
+    writing = [stage.name for stage in recipe.planned if stage.writes_sentences]
+    for stage in reversed(writing):
         if run.weights(stage).is_file():
             return stage
+    names = ", ".join(writing) or "this recipe has none"
     raise RunError(
-        "no fine-tuning stage has finished, and only those translate",
+        f"no stage that learns to translate has finished ({names})",
         where=run.folder,
-        remedy="glossfree finetune --from this run, or resume it",
+        remedy="resume it, or glossfree train --from this run with a recipe that has one",
     )
 
 
-def head_tensors(run: Run) -> dict[str, Tensor]:
-    """The pseudo-gloss head that pre-training left, in this run or the one it started from; {} if there was none."""
-    facts = _facts(run)
-    for folder in (run.folder, facts.get("start")):
-        if isinstance(folder, str | Path) and Run(folder).weights("pretrain").is_file():
-            tensors, _ = load_tensors(Run(folder).weights("pretrain"))
-            return {name: tensor for name, tensor in tensors.items() if name.startswith("head.")}
+def head_tensors(run: Run, recipe: Recipe) -> dict[str, Tensor]:
+    """The pseudo-gloss head of the last stage that trained one, here or in the run it started from; {} without."""
+    for stage in reversed(recipe.planned):
+        for name, objective in stage.used_objectives.items():
+            if not isinstance(objective, PseudoGloss):
+                continue
+            prefix = f"objectives.{name}.head."
+            for folder in (run.folder, _facts(run).get("start")):
+                if isinstance(folder, str | Path) and Run(folder).weights(stage.name).is_file():
+                    tensors, _ = load_tensors(Run(folder).weights(stage.name))
+                    return {f"head.{n.removeprefix(prefix)}": t for n, t in tensors.items() if n.startswith(prefix)}
     return {}
 
 

@@ -7,12 +7,12 @@ import shutil
 from pathlib import Path
 
 from glossfree import __version__
-from glossfree.commands.evaluate import head_tensors, last_stage, recipe_of
+from glossfree.commands.evaluate import model_tensors, recipe_of
 from glossfree.errors import ModelError
 from glossfree.models.weights import digest
 from glossfree.sign_translator import CARD, FORMAT, RECIPE, TOKENIZER, WEIGHTS
 from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
-from glossfree.training.run import Run, load_tensors, save_tensors
+from glossfree.training.run import Run, save_tensors
 
 
 def export(run: Path, folder: Path) -> Path:
@@ -25,15 +25,16 @@ def export(run: Path, folder: Path) -> Path:
         raise ModelError(problem, where=folder, remedy="name a new folder, or remove this one first")
     opened = Run(run)
     recipe = recipe_of(opened)
-    tensors, _ = load_tensors(opened.weights(last_stage(opened)))
-    head = head_tensors(opened) if recipe.pretrain.epochs else {}
+    tensors, _ = model_tensors(opened, recipe)
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
-        save_tensors(temporary / WEIGHTS, {**tensors, **head})
+        save_tensors(temporary / WEIGHTS, tensors)
         shutil.copytree(run / TOKENIZER, temporary / TOKENIZER)
         shutil.copyfile(opened.recipe, temporary / RECIPE)
-        PseudoGlosses.load(run / PSEUDO_GLOSSES).without_sentences().save(temporary / PSEUDO_GLOSSES)
+        has_timeline = any(name.startswith("head.") for name in tensors)
+        if has_timeline:
+            PseudoGlosses.load(run / PSEUDO_GLOSSES).without_sentences().save(temporary / PSEUDO_GLOSSES)
         scores = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(run.glob("scores.*.json"))}
         files = sorted(path for path in temporary.rglob("*") if path.is_file())
         card = {
@@ -41,6 +42,7 @@ def export(run: Path, folder: Path) -> Path:
             "glossfree": __version__,
             "files": {str(path.relative_to(temporary)): digest(path) for path in files},
             "scores": scores,
+            "timeline": has_timeline,
             "training": {"fit": recipe.data.fit, **opened.read_json("run.json").get("profile", {})},
         }
         (temporary / CARD).write_text(json.dumps(card, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

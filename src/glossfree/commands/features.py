@@ -12,14 +12,15 @@ from typing import Any
 import torch
 
 from glossfree import __version__
-from glossfree.assemble import Parts, visual_encoder
-from glossfree.config import flat, load_recipe
+from glossfree.assemble import visual_encoder
+from glossfree.config import load_recipe
 from glossfree.corpora.manifest import Manifest, PackedClip
 from glossfree.device import best_device
 from glossfree.encoders import RECIPE, backbone_tensors, encoder_files, is_ours, load_backbone
 from glossfree.errors import ClipError, RecipeError, RunError
 from glossfree.hub import WEIGHTS, folder_of
 from glossfree.material import Material, check_frames, view_of
+from glossfree.models.translator import TranslationModel
 from glossfree.models.vision import VisualEncoder
 from glossfree.models.weights import digest, fingerprint, state
 from glossfree.progress import Console
@@ -31,9 +32,6 @@ from glossfree.video.sampler import dead_workers_explained
 from glossfree.video.sampling import Sampling
 
 LIGHT = "hfa-phoenix14t-light"
-# what decides whether weights fit, and what they see
-SIZES = ("backbone", "hidden_size", "num_layers", "num_heads", "mlp_ratio", "patch_size", "image_size")
-KEYS = ("data.frame_size", "data.crop_size", *(f"vision.{name}" for name in SIZES))
 
 
 @dataclass(frozen=True)
@@ -71,14 +69,14 @@ def features(
     manifest = Manifest.load(corpus)
     check_frames(chosen, manifest)
     visual = visual_encoder(chosen)
-    load_backbone(visual.backbone, source)
+    load_backbone(visual.backbone, chosen.vision, source)
     store = store_of(chosen, manifest.folder, visual, encoder)
     about = {
         "encoder": encoder,
         "files": {file.name: digest(file) for file in encoder_files(source)},
         "weights": fingerprint(state(visual.backbone)),
         "width": store.width,
-        **{key.partition(".")[2]: value for key, value in flat(chosen).items() if key in KEYS},
+        **{key.partition(".")[2]: content for key, content in _decides(chosen).items()},
         "glossfree": __version__,
     }
     store.begin(about)
@@ -129,10 +127,17 @@ def store_of(recipe: Recipe, corpus: Path, visual: VisualEncoder, encoder: str) 
     """Where the features of these weights and this preprocessing lie."""
     weights = fingerprint(state(visual.backbone))
     key = features_key(weights, recipe.data.frame_size, recipe.data.crop_size)
-    usual, wanted = flat(load_recipe(_usual_recipe(Path(encoder)))), flat(recipe)
-    changes = [f"--set {name}={wanted[name]}" for name in KEYS if wanted[name] != usual[name]]
+    usual = _decides(load_recipe(_usual_recipe(Path(encoder))))
+    changes = [f"--set {name}={content}" for name, content in _decides(recipe).items() if content != usual.get(name)]
     command = ["glossfree features", shlex.quote(str(corpus)), "--encoder", shlex.quote(encoder), *changes]
     return FeatureStore(corpus, key, recipe.vision.hidden_size, f"make them: {' '.join(command)}")
+
+
+def _decides(recipe: Recipe) -> dict[str, object]:
+    """What decides whether weights fit, and what they see, by key."""
+    data = recipe.data
+    sizes = {f"vision.{name}": content for name, content in recipe.vision.sizes().items()}
+    return {"data.frame_size": data.frame_size, "data.crop_size": data.crop_size, **sizes}
 
 
 def _usual_recipe(source: Path) -> str | Path:
@@ -150,17 +155,20 @@ def check_weights_named(recipe: Recipe) -> None:
         )
 
 
-def stored_features(recipe: Recipe, material: Material, parts: Parts, start: Run | None = None) -> FeatureStore:
-    """The store that a recipe with cached features trains from, as `parts` have their backbone.
+def stored_features(
+    recipe: Recipe, material: Material, model: TranslationModel, start: Run | None = None, taken: Sequence[str] = ()
+) -> FeatureStore:
+    """The store that a recipe with cached features trains from, as the model has its backbone.
 
-    Raises CorpusError: features of a clip that are missing, or older than the clip; RunError: `start` is a run whose
-    pre-training saw with another backbone, which its weights would put in the place of this one.
+    Raises CorpusError: features of a clip that are missing, or older than the clip; RunError: the stages `taken` of
+    the run `start` saw with another backbone, which their weights would put in the place of this one.
     """
-    folder, encoder = material.manifest.folder, recipe.vision.weights
-    store = store_of(recipe, folder, parts.visual, encoder)
-    if start is not None and start.weights("pretrain").is_file():
-        path = start.weights("pretrain")
-        if fingerprint(backbone_tensors(path)) != fingerprint(state(parts.visual.backbone)):
+    folder, encoder, visual = material.manifest.folder, recipe.vision.weights, model.hierarchy.visual
+    store = store_of(recipe, folder, visual, encoder)
+    seen = [name for name in taken if recipe.stage(name).batches != "sentences"]
+    if start is not None and seen:
+        path = start.weights(seen[-1])
+        if fingerprint(backbone_tensors(path)) != fingerprint(state(visual.backbone)):
             raise RunError(
                 f"its backbone is not that of {encoder}, which the features were made with",
                 where=path,

@@ -57,9 +57,9 @@ def report(
         intervals={split: intervals(counted[0])},
         conventions={split: {each.convention.name: Scores.of(each) for each in counted}},
         diagnosis={split: diagnose_split(hypotheses, references, material.manifest, split, convention=convention)},
-        clips=_clips(run, recipe, material, timelines, translator.pseudo_glosses, split, num_clips),
+        clips=_clips(run, recipe, material, timelines, translator, split, num_clips),
         curves=_curves(run),
-        pointing=_pointing(recipe, material, timelines, translator.pseudo_glosses, split),
+        pointing=_pointing(recipe, material, timelines, translator, split),
         settings=recipe.model_dump(),
         environment={key: value for key, value in run.read_json("run.json").items() if key != "libraries"},
         seconds=stage_seconds(run),
@@ -84,7 +84,7 @@ def timelines_of(
     translator: SignTranslator, material: Material, split: str, console: Console
 ) -> dict[str, torch.Tensor]:
     """Every clip of a split -> {id: pseudo-gloss timeline (S, P)}; {} for a model without a pseudo-gloss head."""
-    loader = material.clip_loader(split, material.recipe.finetune2)
+    loader = material.clip_loader(split, material.recipe.decode.batch_size)
     if translator.head is None or loader is None:
         return {}
     timelines: dict[str, torch.Tensor] = {}
@@ -109,7 +109,7 @@ def _clips(
     recipe: Recipe,
     material: Material,
     timelines: dict[str, torch.Tensor],
-    names: Sequence[str],
+    translator: SignTranslator,
     split: str,
     count: int,
 ) -> list[ReportClip]:
@@ -135,8 +135,9 @@ def _clips(
                 frames=frames,
                 problem=problem,
                 timeline=None if timeline is None else timeline.numpy(),
-                names=names,
+                names=translator.pseudo_glosses,
                 seen=seen_frames(recipe, clip),
+                frames_per_segment=translator.frames_per_segment,
                 expected=_expected(material, clip),
                 spans=clip.spans,
                 signer=clip.signer,
@@ -147,18 +148,25 @@ def _clips(
 
 def _expected(material: Material, clip: PackedClip) -> tuple[str, ...]:
     """The pseudo-glosses of the reference, where its sentence was tagged (test sentences are not)."""
-    return material.glosses.sentences.get(clip.text, ())
+    return () if material.glosses is None else material.glosses.sentences.get(clip.text, ())
 
 
 def _pointing(
-    recipe: Recipe, material: Material, timelines: dict[str, torch.Tensor], names: Sequence[str], split: str
+    recipe: Recipe, material: Material, timelines: dict[str, torch.Tensor], translator: SignTranslator, split: str
 ) -> dict[str, Pointing]:
     clips = [
-        TimedClip(clip.id, timelines[clip.id].numpy(), clip.spans, clip.num_frames, seen_frames(recipe, clip))
+        TimedClip(
+            clip.id,
+            timelines[clip.id].numpy(),
+            clip.spans,
+            clip.num_frames,
+            seen_frames(recipe, clip),
+            translator.frames_per_segment,
+        )
         for clip in material.manifest.split(split)
         if clip.spans and clip.id in timelines
     ]
-    found = pointing(clips, names) if clips else None
+    found = pointing(clips, translator.pseudo_glosses) if clips else None
     return {} if found is None else {split: found}
 
 

@@ -119,8 +119,9 @@ def sweep(
     for split in ("train", *splits):
         manifest.split(split)
     for cell in cells:
-        if not (cell.recipe.finetune1.epochs or cell.recipe.finetune2.epochs):
-            raise RecipeError("no fine-tuning, and so nothing to score", where=cell.name, remedy="set finetune2.epochs")
+        if not any(stage.writes_sentences for stage in cell.recipe.planned):
+            remedy = "give a stage with the objective translation its epochs"
+            raise RecipeError("no stage learns to translate: nothing to score", where=cell.name, remedy=remedy)
     facts = {
         "recipe": cells[0].recipe.name,
         "corpus": str(corpus.resolve()),

@@ -19,7 +19,6 @@ import numpy as np
 
 from glossfree.corpora.manifest import SignSpan
 
-FRAMES_PER_SEGMENT = 2  # the temporal encoder halves: segment s averages the frames 2s-1, 2s and 2s+1
 TOLERANCES = (0, 2)  # frames
 RATES = ("hit_rate", "chance", "mean_average_precision", "chance_precision")  # the fields by tolerance
 FOLDING = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"})
@@ -30,7 +29,8 @@ class TimedClip:
     """One clip with a known timeline: `timeline` (S, P), the true `spans`, and the frame that each segment looks at.
 
     `frames` (T,) are the indices of the packed clip's frames that the model saw (None: every one, T = `num_frames`).
-    `targets` limits the count to the pseudo-glosses of the clip's own sentence (None: any that was signed).
+    `frames_per_segment` of those make a segment. `targets` limits the count to the pseudo-glosses of the clip's own
+    sentence (None: any that was signed).
     """
 
     id: str
@@ -38,6 +38,7 @@ class TimedClip:
     spans: tuple[SignSpan, ...]
     num_frames: int
     frames: np.ndarray | None = None
+    frames_per_segment: int = 2  # the paper's: segment s averages the frames 2s-1, 2s and 2s+1
     targets: frozenset[str] | None = None
 
 
@@ -80,15 +81,17 @@ def fold(name: str) -> str:
     return name.lower().translate(FOLDING)
 
 
-def segment_frames(num_segments: int, num_frames: int, frames: np.ndarray | None = None) -> np.ndarray:
+def segment_frames(
+    num_segments: int, num_frames: int, frames: np.ndarray | None = None, frames_per_segment: int = 2
+) -> np.ndarray:
     """(S,) the packed clip's frame in the middle of each segment; `frames` (T,) as in TimedClip.
 
-    Raises ValueError where S is not ceil(T / 2).
+    Raises ValueError where S is not ceil(T / frames_per_segment).
     """
     seen = np.arange(num_frames) if frames is None else np.asarray(frames)
-    if num_segments != -(-len(seen) // FRAMES_PER_SEGMENT):
+    if num_segments != -(-len(seen) // frames_per_segment):
         raise ValueError(f"{num_segments} segments do not come from {len(seen)} frames")
-    middles: np.ndarray = seen[::FRAMES_PER_SEGMENT]
+    middles: np.ndarray = seen[::frames_per_segment]
     return middles
 
 
@@ -106,7 +109,7 @@ def pointing(
     seen_clips: set[str] = set()
     seen_names: set[str] = set()
     for clip in clips:
-        middles = segment_frames(len(clip.timeline), clip.num_frames, clip.frames)
+        middles = segment_frames(len(clip.timeline), clip.num_frames, clip.frames, clip.frames_per_segment)
         wanted = None if clip.targets is None else {fold(name) for name in clip.targets}
         for name, spans in _spans_by_name(clip.spans).items():
             if name not in columns or (wanted is not None and name not in wanted):

@@ -1,6 +1,6 @@
 """Frames -> frame, segment and video features: the hierarchy of Figure 1.
 
-B clips, N packed frames, T frames, S = ceil(T / 2) segments, D temporal width, E language width.
+B clips, N packed frames, T frames, S segments, D temporal width, E language width.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from glossfree.models.language import LanguageEncoder
-from glossfree.models.temporal import TemporalEncoder
+from glossfree.models.choices import LanguageEncoder, TemporalModule
 from glossfree.models.vision import VisualEncoder
 from glossfree.padded import Padded
 
@@ -20,14 +19,16 @@ LEVELS = ("frames", "backbone_features", "frame_features", "segment_features")
 
 @dataclass(frozen=True)
 class Levels:
-    """The three levels: `frame` (B, T, D), None where the input lay above it; `segment` (B, S, E); `video` (B, S, E).
+    """What a forward pass computed of each clip, for objectives to look at.
 
-    With a prefix, `video` is one step longer than `segment`.
+    `frame` (B, T, D), None where the input lay above it; `segment` (B, S, E); `video` (B, S, E), one step longer with a
+    prefix; `logits` (B, L, V). What no objective looks at is not computed: None.
     """
 
-    frame: Padded | None
-    segment: Padded
-    video: Padded
+    frame: Padded | None = None
+    segment: Padded | None = None
+    video: Padded | None = None
+    logits: Tensor | None = None
 
 
 class HierarchicalEncoder(nn.Module):
@@ -36,7 +37,7 @@ class HierarchicalEncoder(nn.Module):
     def __init__(
         self,
         visual: VisualEncoder,
-        temporal: TemporalEncoder,
+        temporal: TemporalModule,
         language: LanguageEncoder,
         mapper: nn.Module | None = None,
     ) -> None:
@@ -58,13 +59,26 @@ class HierarchicalEncoder(nn.Module):
         """
         return self._below(frames, lengths, level)[1]
 
-    def forward(self, frames: Tensor, lengths: Tensor, level: str = "frames", prefix: Tensor | None = None) -> Levels:
-        """Rows of all clips at `level` -> Levels. `prefix` (1, E) stands in front of every clip's segments."""
+    def forward(
+        self, frames: Tensor, lengths: Tensor, level: str = "frames", prefix: Tensor | None = None, up_to: str = "video"
+    ) -> Levels:
+        """Rows of all clips at `level` -> Levels. `prefix` (1, E) stands in front of every clip's segments.
+
+        `up_to`: "segment" leaves the language encoder out.
+        """
         frame, segment = self._below(frames, lengths, level)
+        if up_to == "segment":
+            return Levels(frame, segment)
         fed = segment if self.mapper is None else segment.with_values(self.mapper(segment.values))
         if prefix is not None:
             fed = put_in_front(prefix, fed)
         return Levels(frame, segment, self.language(fed))
+
+    def video(self, frames: Tensor, lengths: Tensor, level: str = "frames") -> Padded:
+        """Rows of all clips at `level` -> video features Padded (B, S, E), as a decoder reads them."""
+        video = self(frames, lengths, level).video
+        assert isinstance(video, Padded)
+        return video
 
     def _below(self, frames: Tensor, lengths: Tensor, level: str) -> tuple[Padded | None, Padded]:
         """Frame features (None where the input is already above them) and segment features."""

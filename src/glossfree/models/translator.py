@@ -1,62 +1,68 @@
-"""Frames -> sentences: the hierarchy with mBART's decoder on top (section 3.3, eq 6).
+"""The whole model: frames -> three levels of features -> sentences (Figure 1, sections 3.1 and 3.3).
 
-B clips, S segments, L tokens, V vocabulary, n translations per clip.
+B clips, S segments, E language width, L tokens, V vocabulary.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Collection, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
-from transformers import GenerationConfig, MBartForConditionalGeneration
-from transformers.modeling_outputs import BaseModelOutput
 
+from glossfree.models.choices import Beams, Decoder, Translations
 from glossfree.models.hierarchy import HierarchicalEncoder
-from glossfree.models.language import BOS_ID, EOS_ID, PAD_ID, UNK_ID, shift_right
-from glossfree.padded import Padded
 
-CODES_AND_MASK = 26  # the last ids of mBART-cc25's layout: 25 language codes and <mask>
-
-
-@dataclass(frozen=True)
-class Translations:
-    """`sequences` (B, n, L) token ids without the start code, `</s>` and then padding at the end, best first.
-
-    `scores` (B, n): log-probability of a sequence over its length to the power of the length penalty.
-    """
-
-    sequences: Tensor
-    scores: Tensor
+# the parts that a stage can train or freeze, and where they are in the model
+PREFIXES = {
+    "vision": "hierarchy.visual.",
+    "temporal": "hierarchy.temporal.",
+    "language": "hierarchy.language.",
+    "mapper": "hierarchy.mapper.",
+    "decoder": "decoder.",
+}
 
 
 class TranslationModel(nn.Module):
-    """The hierarchy and mBART. The hierarchy's language encoder must be `mbart.model.encoder` itself."""
+    """The hierarchy and a decoder. A tensor that two parts share (mBART's token table) belongs to the first of them."""
 
-    def __init__(self, hierarchy: HierarchicalEncoder, mbart: MBartForConditionalGeneration) -> None:
+    def __init__(self, hierarchy: HierarchicalEncoder, decoder: Decoder, vocabulary_size: int) -> None:
         super().__init__()
-        if hierarchy.language.encoder is not mbart.model.encoder:
-            raise ValueError("the hierarchy's language encoder is not the one of this mBART")
+        self.vocabulary_size = vocabulary_size
         self.hierarchy = hierarchy
-        self.mbart = mbart
-        self.pad_id: int = mbart.config.pad_token_id or PAD_ID
+        self.decoder = decoder
+        self.note_trainable()
 
-    def forward(self, frames: Tensor, lengths: Tensor, labels: Tensor, level: str = "frames") -> Tensor:
-        """Rows of all clips at `level`, labels (B, L) "pieces </s> code" -> logits (B, L, V)."""
-        return self.decode(self.hierarchy(frames, lengths, level).video, labels)
+    def parts(self) -> dict[str, nn.Module]:
+        """The parts by name; a mapper only if there is one."""
+        levels = self.hierarchy
+        parts = (levels.visual, levels.temporal, levels.language, levels.mapper, self.decoder)
+        return {name: part for name, part in zip(PREFIXES, parts, strict=True) if part is not None}
 
-    def decode(self, video: Padded, labels: Tensor) -> Tensor:
-        """Video features Padded (B, S, E) and labels (B, L) -> logits (B, L, V), each token given those before it."""
-        output = self.mbart(
-            encoder_outputs=BaseModelOutput(last_hidden_state=video.values),
-            attention_mask=video.mask.long(),
-            decoder_input_ids=shift_right(labels, self.pad_id),
-            use_cache=False,
-        )
-        logits: Tensor = output.logits
-        return logits
+    def parameters_of(self) -> Iterator[tuple[str, str, nn.Parameter]]:
+        """(part, name in the model, parameter) of every parameter, each once, in the order of the model."""
+        owner = {id(p): name for name, part in reversed(self.parts().items()) for p in part.parameters()}
+        for name, parameter in self.named_parameters():
+            yield owner[id(parameter)], name, parameter
+
+    def modules_of(self) -> Iterator[tuple[str, nn.Module]]:
+        """(part, module) of every module of the parts, each once."""
+        owner = {id(m): (name, m) for name, part in reversed(self.parts().items()) for m in part.modules()}
+        yield from owner.values()
+
+    def note_trainable(self) -> None:
+        """From now on, what requires a gradient now is what may train; to be called when adapters are put in."""
+        self._trainable = {id(parameter) for parameter in self.parameters() if parameter.requires_grad}
+
+    def train_only(self, parts: Collection[str]) -> None:
+        """Let train what may train of these parts, and freeze everything else."""
+        for part, _, parameter in self.parameters_of():
+            parameter.requires_grad_(part in parts and id(parameter) in self._trainable)
+
+    def put_mapper(self, mapper: nn.Module) -> None:
+        """Put a mapper before the language encoder."""
+        self.hierarchy.mapper = mapper
+        self._trainable |= {id(parameter) for parameter in mapper.parameters()}
 
     @torch.no_grad()
     def translate(
@@ -65,55 +71,9 @@ class TranslationModel(nn.Module):
         lengths: Tensor,
         level: str = "frames",
         *,
+        beams: Beams,
         language_id: int,
-        num_beams: int = 4,
-        max_new_tokens: int = 100,
-        length_penalty: float = 1.0,
-        num_return_sequences: int = 1,
         suppressed: Sequence[int] | None = None,
     ) -> Translations:
-        """Rows of all clips at `level` -> Translations by beam search, the encoder run once.
-
-        `language_id`: the code that the decoder starts from. `suppressed`: ids that are never produced; by default
-        <s>, <pad>, <unk> and the last CODES_AND_MASK ids of the vocabulary. The result does not depend on
-        the other clips of the batch. The caller sets the module to evaluation mode.
-        """
-        video = self.hierarchy(frames, lengths, level).video
-        vocabulary_size = self.mbart.config.vocab_size
-        if suppressed is None:
-            suppressed = (BOS_ID, self.pad_id, UNK_ID, *range(vocabulary_size - CODES_AND_MASK, vocabulary_size))
-        # generate() is typed for every kind of model and output at once
-        output: Any = self.mbart.generate(  # type: ignore[misc]
-            encoder_outputs=BaseModelOutput(last_hidden_state=video.values),
-            attention_mask=video.mask.long(),
-            generation_config=GenerationConfig(  # type: ignore[no-untyped-call]
-                decoder_start_token_id=language_id,
-                bos_token_id=BOS_ID,
-                eos_token_id=EOS_ID,
-                pad_token_id=self.pad_id,
-                num_beams=num_beams,
-                num_return_sequences=num_return_sequences,
-                max_new_tokens=max_new_tokens,
-                length_penalty=length_penalty,
-                suppress_tokens=list(suppressed),
-                do_sample=False,
-                use_cache=True,
-                return_dict_in_generate=True,
-                output_scores=True,
-                output_logits=num_beams == 1,
-            ),
-        )
-        sequences = output.sequences[:, 1:]
-        scores = output.sequences_scores if num_beams > 1 else _greedy_scores(output.logits, sequences, length_penalty)
-        return Translations(
-            sequences.view(len(lengths), num_return_sequences, -1), scores.view(len(lengths), num_return_sequences)
-        )
-
-
-def _greedy_scores(step_logits: Sequence[Tensor], sequences: Tensor, length_penalty: float) -> Tensor:
-    """Logits of each step (B, V) and the ids chosen (B, L) -> scores (B,) as beam search gives them."""
-    log_probabilities = torch.stack(list(step_logits), dim=1).float().log_softmax(dim=-1)
-    chosen = log_probabilities.gather(-1, sequences[..., None]).squeeze(-1)
-    finished = (sequences == EOS_ID).cumsum(dim=1)
-    real = (finished == 0) | ((finished == 1) & (sequences == EOS_ID))
-    return (chosen * real).masked_fill(~real, 0.0).sum(dim=1) / real.sum(dim=1) ** length_penalty
+        """Rows of all clips at `level` (see ClipBatch) -> Translations (see `Decoder.generate`)."""
+        return self.decoder.generate(self.hierarchy.video(frames, lengths, level), beams, language_id, suppressed)

@@ -21,7 +21,7 @@ from glossfree.training.stage import Stage
 from glossfree.training.step import ALONE, random_state, set_random_state
 
 WEIGHTS, OPTIMIZER, CHANCE = "weights.", "optimizer.", "chance."
-ADAM_STATE = ("step", "exp_avg", "exp_avg_sq")
+OPTIMIZER_STATE = ("step", "exp_avg", "exp_avg_sq", "momentum_buffer")  # of Adam, AdamW and SGD
 
 
 @dataclass
@@ -81,7 +81,7 @@ def save(
         return
     tensors = {WEIGHTS + name: tensor for name, tensor in stage.saved().items()}
     for name, parameter in stage.trained().items():
-        tensors |= {f"{OPTIMIZER}{key}.{name}": value for key, value in optimizer.state.get(parameter, {}).items()}
+        tensors |= {f"{OPTIMIZER}{key}.{name}": value for key, value in state_of(optimizer, parameter).items()}
     for rank, states in enumerate(chances):
         tensors |= {f"{CHANCE}{rank}.{number}": state for number, state in enumerate(states)}
     facts: dict[str, Any] = asdict(progress)
@@ -100,7 +100,7 @@ def restore(
     tensors, facts = load_tensors(path)
     load_into(stage, {n.removeprefix(WEIGHTS): t for n, t in tensors.items() if n.startswith(WEIGHTS)})
     for name, parameter in stage.trained().items():
-        found = {key: tensors.get(f"{OPTIMIZER}{key}.{name}") for key in ADAM_STATE}
+        found = {key: tensors.get(f"{OPTIMIZER}{key}.{name}") for key in OPTIMIZER_STATE}
         kept = {key: value.to(parameter.device) for key, value in found.items() if value is not None}
         if kept:  # a parameter that never had a gradient has no state
             optimizer.state[parameter] = kept
@@ -111,6 +111,11 @@ def restore(
     if scaler is not None and scale is not None:
         scaler.load_state_dict(scale)
     return Progress(**facts)
+
+
+def state_of(optimizer: torch.optim.Optimizer, parameter: Tensor) -> dict[str, Tensor]:
+    """What an optimiser remembers of a parameter: nothing before its first gradient."""
+    return {key: content for key, content in optimizer.state.get(parameter, {}).items() if content is not None}
 
 
 def load_into(stage: Stage, tensors: Mapping[str, Tensor]) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 import torch
@@ -20,15 +20,22 @@ from glossfree.training.checkpoint import Progress, load_into, restore, save
 from glossfree.training.interrupt import Request, stop_requests
 from glossfree.training.processes import Processes
 from glossfree.training.run import Run, load_tensors, save_tensors
-from glossfree.training.schedule import one_cycle
+from glossfree.training.schedule import learning_rate
 from glossfree.training.stage import Loader, Stage, frames_in
 from glossfree.training.step import ALONE, backward, losses_of
 from glossfree.training.watch import Spent, Watch
 
+Measure = Callable[[], dict[str, float]]
+
 
 @dataclass(frozen=True)
 class Plan:
-    """How a stage is optimised; a StageConfig without what is not the loop's business."""
+    """How a stage is optimised.
+
+    `warmup` in epochs, at most half of all. `factors` of the learning rate, by part of the model or objective.
+    `keep`: which epoch's weights the stage leaves: "loss" (lowest of dev), "last", or the name of a dev score.
+    `begin`: epochs that the stage had before, when it goes on with more: the schedule is that of the others.
+    """
 
     epochs: int
     learning_rate: float
@@ -36,9 +43,35 @@ class Plan:
     warmup: float
     max_grad_norm: float
     seed: int
-    keep: str = "best"  # or "last": which epoch's weights the stage leaves behind
+    keep: str = "loss"
+    optimizer: str = "adamw"
+    momentum: float = 0.9
+    schedule: str = "one_cycle"
+    factors: Mapping[str, float] = field(default_factory=dict)
+    begin: int = 0
+    best: float = math.inf  # what a later epoch must be below to be kept
     precision: str = "auto"  # or fp32, bf16, fp16
     checkpoint_minutes: float = 10.0  # between two checkpoints within an epoch; each epoch ends with one
+
+    def rate(self, step: int, steps: int) -> float:
+        """The learning rate of a step, of so many `steps` in all epochs, before factors."""
+        share = min(0.5, self.warmup / (self.epochs - self.begin))
+        first = steps * self.begin // self.epochs
+        return learning_rate(self.schedule, step - first, steps - first, self.learning_rate, share)
+
+    def optimizer_of(self, stage: Stage) -> torch.optim.Optimizer:
+        """The optimiser of what a stage trains, a group for each factor of the learning rate."""
+        groups: dict[float, list[nn.Parameter]] = {}
+        for name, parameter in stage.trained().items():
+            factor = self.factors.get(stage.part_of(name), 1.0) if self.factors else 1.0
+            groups.setdefault(factor, []).append(parameter)
+        named = [{"params": parameters, "factor": factor} for factor, parameters in groups.items()]
+        if self.optimizer == "sgd":
+            return torch.optim.SGD(
+                named, lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay, fused=True
+            )
+        kind: type[torch.optim.Adam] = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[self.optimizer]
+        return kind(named, lr=self.learning_rate, weight_decay=self.weight_decay, fused=True)
 
 
 def train(
@@ -49,8 +82,11 @@ def train(
     run: Run,
     console: Console,
     watch: Watch | None = None,
+    measure: Measure | None = None,
 ) -> Progress:
     """Train a stage for `plan.epochs` epochs and leave its chosen weights in the stage itself.
+
+    `measure`: scores of the dev split by name, higher is better; needed where `plan.keep` names one.
 
     Goes on where the last checkpoint in `run` stands: weights, losses and order of clips are those of the uninterrupted
     run. Raises RunError on a loss that is not finite, naming the clips, and Interrupted when asked to stop, once the
@@ -58,7 +94,7 @@ def train(
     """
     with stop_requests() as request:
         watch = watch or Watch(run, console)
-        return _Training(stage, train_loader, dev_loader, plan, run, console, request, watch).run_all()
+        return _Training(stage, train_loader, dev_loader, plan, run, console, request, watch, measure).run_all()
 
 
 class _Training:
@@ -74,16 +110,19 @@ class _Training:
         console: Console,
         request: Request,
         watch: Watch,
+        measure: Measure | None,
     ) -> None:
         self.stage, self.train_loader, self.dev_loader = stage, train_loader, dev_loader
         self.plan, self.run, self.console, self.request, self.watch = plan, run, console, request, watch
+        self.measure = measure
         self.accelerator = Accelerator(mixed_precision=precision_of(plan.precision))
         self.group = Processes.here()
         self.trained = stage.trained()
-        self.optimizer = torch.optim.AdamW(
-            self.trained.values(), lr=plan.learning_rate, weight_decay=plan.weight_decay, fused=True
-        )
+        self.optimizer = plan.optimizer_of(stage)
         self.progress = restore(run, stage, self.optimizer, self.group, self.accelerator.scaler)
+        if plan.begin and not self.progress.step:
+            self.progress.epoch, self.progress.step = plan.begin, train_loader.num_steps(plan.begin)
+            self.progress.best_loss = plan.best
         self.group.wait()
         if self.group.is_main:
             run.forget(stage.name, self.progress.epoch, self.progress.step)
@@ -101,7 +140,7 @@ class _Training:
                 self._finish_epoch(self._validate())
                 self._save_if_due()
         self.group.wait()  # until what is read here is written
-        if plan.keep == "best" and self.dev_loader is not None and progress.best_epoch:
+        if plan.keep != "last" and self.dev_loader is not None and progress.best_epoch:
             load_into(self.stage, load_tensors(self.run.checkpoint(name, "best"))[0])
         self.group.wait()  # until it is read: the first process removes it next
         return progress
@@ -115,7 +154,7 @@ class _Training:
         stage.set_training()
         begun = time.perf_counter()
         for batches, waited in timed(self.train_loader.steps()):
-            lr = one_cycle(progress.step, self.steps, plan.learning_rate, plan.warmup)
+            lr = plan.rate(progress.step, self.steps)
             if not batches and self.group.size > 1:
                 self._refuse("one of several processes could read no clip of a step", self.train_loader.skipped())
             losses = self._step(batches, lr) if batches else {}
@@ -150,7 +189,7 @@ class _Training:
         moves then, so that the last checkpoint is a good one."""
         accelerator, optimizer = self.accelerator, self.optimizer
         for group in optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group["factor"]
         found = backward(self.stage, [batch.to(accelerator.device) for batch in batches], accelerator, self.group)
         losses = {name: float(value.detach()) for name, value in found.items()}
         self._must_be_finite("loss is", losses["loss"], batches)
@@ -203,6 +242,9 @@ class _Training:
         begun = time.perf_counter()
         self.dev_loader.set_epoch(0)
         losses = evaluate(self.stage, self.dev_loader, self.accelerator, self.group)
+        if self.plan.keep not in ("loss", "last"):
+            assert self.measure is not None
+            losses |= self.measure()
         self.progress.seconds += time.perf_counter() - begun
         return losses
 
@@ -210,7 +252,8 @@ class _Training:
         """Log, and save: best first, then last, so that a crash between the two repeats the validation at most."""
         stage, progress, plan = self.stage, self.progress, self.plan
         losses, epoch = progress.means(), progress.epoch
-        watched = dev.get("loss", losses["loss"])
+        scored = plan.keep not in ("loss", "last") and plan.keep in dev
+        watched = -dev[plan.keep] if scored else dev.get("loss", losses["loss"])  # the lowest is kept
         if watched < progress.best_loss:
             progress.best_loss, progress.best_epoch = watched, epoch + 1
             if self.group.is_main:

@@ -143,12 +143,20 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any] |
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Inverse of `save_tensors`. Raises RunError if the file is missing or damaged."""
+    return _opened(path, lambda file: {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 (no dict)
+
+
+def load_facts(path: Path) -> dict[str, Any]:
+    """The facts beside the tensors of a file, which are not read. Raises RunError as `load_tensors`."""
+    return _opened(path, lambda file: {})[1]
+
+
+def _opened(path: Path, read: Callable[[Any], dict[str, Tensor]]) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not path.is_file():
         raise RunError("missing", where=path, remedy="has that stage finished? glossfree train --resume goes on")
     try:
         with safe_open(path, framework="pt") as file:
-            facts = json.loads((file.metadata() or {}).get("facts", "{}"))
-            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 (not a dict)
+            return read(file), json.loads((file.metadata() or {}).get("facts", "{}"))
     except (SafetensorError, ValueError) as error:
         raise RunError(f"damaged ({error})", where=path, remedy="restore the file or train that stage again") from error
 

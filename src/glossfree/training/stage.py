@@ -7,22 +7,34 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
+from glossfree.padded import Padded
+
 Losses = dict[str, Tensor]
 
 
 class Stage(Protocol):
-    """A module that maps a batch to named losses, and says what of it trains.
-
-    Written as a protocol over nn.Module, so that a new objective is one class and the loop never changes.
-    """
+    """A module that maps a batch to named losses, and says what of it trains."""
 
     name: str
+
+    @property
+    def compares_clips(self) -> bool:
+        """Whether a loss of it compares the clips of a step, in whatever batches they come."""
 
     def __call__(self, batch: Any) -> Losses:
         """Named scalar losses of a step that is one batch; the one that is minimised is called "loss"."""
 
-    def weight(self, batch: Any) -> float:
-        """How much a batch counts in a step of several: what its losses are means over (clips, or tokens)."""
+    def separable(self, batch: Any) -> tuple[Losses, dict[str, tuple[Tensor | Padded, ...]]]:
+        """A batch -> the losses that are means over its clips, and what of each clip each joint loss compares."""
+
+    def joint(self, compared: dict[str, tuple[Tensor | Padded, ...]]) -> Losses:
+        """What is compared, of all clips of the step -> the losses that need them all."""
+
+    def total(self, losses: Losses) -> Tensor:
+        """Both kinds of losses -> the one that is minimised; linear in each of them."""
+
+    def units(self, batch: Any) -> dict[str, float]:
+        """How much a batch counts in a step of several, for each separable loss: what that is a mean over."""
 
     def set_training(self) -> None:
         """Training mode for what trains, evaluation mode for what is frozen as a whole."""
@@ -30,22 +42,11 @@ class Stage(Protocol):
     def trained(self) -> dict[str, nn.Parameter]:
         """Exactly the parameters that this stage changes, by name."""
 
+    def part_of(self, name: str) -> str:
+        """The part of the model that a trained parameter belongs to; the name of an objective for those of its own."""
+
     def saved(self) -> dict[str, Tensor]:
         """What a checkpoint of this stage must hold: trained parameters and running statistics, by name."""
-
-
-@runtime_checkable
-class JointStage(Protocol):
-    """What a Stage has besides, if a loss of it compares the clips of a step, in whatever batches they come."""
-
-    def separable(self, batch: Any) -> tuple[Losses, tuple[Tensor, ...]]:
-        """A batch -> the losses that are means over its clips, and what of each clip is compared, (B, any width)."""
-
-    def joint(self, *compared: Tensor) -> Losses:
-        """What is compared, of all clips of the step -> the losses that need them all."""
-
-    def total(self, losses: Losses) -> Tensor:
-        """Both kinds of losses -> the one that is minimised; linear in each of them."""
 
 
 def frames_in(batch: Any) -> int:

@@ -1,16 +1,17 @@
 """A step's batches -> its losses and gradients, as if they had been one batch.
 
 A step of more frames than fit into memory comes in several batches, and several processes share it. Losses that are
-means (over clips, or over tokens: `Stage.weight`) are averaged by what they are means over. A loss that compares clips
-with each other (eq 4) cannot be put together from batches: a `JointStage` names it. What is compared is gathered first,
-from all batches of all processes; the joint loss of the whole step then gives its gradient, and each batch carries its
-own part on to the weights. Of several batches no graph can be kept, so they go through the model twice, with the same
+means (over clips, or over tokens: `Stage.units`) are averaged by what they are means over. A loss that compares clips
+with each other (eq 4) cannot be put together from batches. What is compared is gathered first, from all batches of all
+processes; the joint losses of the whole step then give its gradient, and each batch carries its own part on to the
+weights. Of several batches no graph can be kept, so they go through the model twice, with the same
 dropout (GradCache, Gao et al. 2021). Only BatchNorm knows the difference: in training its statistics are those of the
 batches that are computed at the same time.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any, Protocol
@@ -20,10 +21,12 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from glossfree.errors import RunError
+from glossfree.padded import Padded
 from glossfree.training.processes import Processes
-from glossfree.training.stage import JointStage, Losses, Stage
+from glossfree.training.stage import Losses, Stage
 
 ALONE = Processes()
+Shares = dict[str, float]  # of a batch in its step, for each separable loss
 
 
 class Precision(Protocol):
@@ -37,16 +40,17 @@ class Precision(Protocol):
 
 
 def losses_of(stage: Stage, batches: Sequence[Any]) -> Losses:
-    """Named losses of a step that one process has alone. `batches`: at least one. Raises RunError as `backward`."""
+    """Named losses of a step in a single process. `batches`: at least one. Raises RunError as `backward`."""
     _refuse_one_clip(stage, batches)
     if len(batches) == 1:
         return stage(batches[0])
-    shares = shares_of(stage, batches)
-    if not isinstance(stage, JointStage):
-        return weighted([stage(batch) for batch in batches], shares)
-    seen = [stage.separable(batch) for batch in batches]
-    losses = weighted([losses for losses, _ in seen], shares)
-    losses |= stage.joint(*(torch.cat(parts) for parts in zip(*(compared for _, compared in seen), strict=True)))
+    outputs = [stage.separable(batch) for batch in batches]
+    losses = weighted([losses for losses, _ in outputs], shares_of(stage, batches))
+    compared = {
+        name: tuple(joined(parts) for parts in zip(*(features[name] for _, features in outputs), strict=True))
+        for name in outputs[0][1]
+    }
+    losses |= stage.joint(compared)
     return {"loss": stage.total(losses), **losses}
 
 
@@ -54,7 +58,7 @@ def backward(stage: Stage, batches: Sequence[Any], precision: Precision, group: 
     """Named losses of a step that all processes of `group` share; its gradients are added to those of the parameters,
     to be summed over the processes. `batches`: at least one in each process, equally many in all.
 
-    Raises RunError if the stage compares clips and the step has one only, which it names."""
+    Raises RunError if the stage compares clips and the step has a single one, which it names."""
     if group.size == 1:  # of several processes each has a clip
         _refuse_one_clip(stage, batches)
     if group.size == len(batches) == 1:
@@ -63,99 +67,132 @@ def backward(stage: Stage, batches: Sequence[Any], precision: Precision, group: 
         precision.backward(losses["loss"])
         return losses
     shares = shares_of(stage, batches, group)
-    if isinstance(stage, JointStage):
+    if stage.compares_clips:
         return _joint_step(stage, batches, shares, precision, group)
-    found = []
+    outputs = []
     for batch, share in zip(batches, shares, strict=True):
         with precision.autocast():
-            losses = stage(batch)
-        precision.backward(losses["loss"] * share)
-        found.append({name: value.detach() for name, value in losses.items()})
-    return summed(weighted(found, shares), group)
+            losses, _ = stage.separable(batch)
+        precision.backward(stage.total(scaled(losses, share)))
+        outputs.append({name: value.detach() for name, value in losses.items()})
+    losses = summed(weighted(outputs, shares), group)
+    return {"loss": stage.total(losses), **losses}
 
 
 def _joint_step(
-    stage: JointStage, batches: Sequence[Any], shares: Sequence[float], precision: Precision, group: Processes
+    stage: Stage, batches: Sequence[Any], shares: Sequence[Shares], precision: Precision, group: Processes
 ) -> Losses:
     assert isinstance(stage, nn.Module)
     twice = len(batches) > 1
-    chances, seen = [], []
+    random_states, outputs = [], []
     with ExitStack() as first_pass:
         if twice:  # else its graph is kept, and there is no second pass
             first_pass.enter_context(torch.no_grad())
             first_pass.enter_context(statistics_held(stage))
         first_pass.enter_context(precision.autocast())
         for batch in batches:
-            chances.append(random_state())
-            seen.append(stage.separable(batch))
-    separable = weighted([{name: value.detach() for name, value in losses.items()} for losses, _ in seen], shares)
+            random_states.append(random_state())
+            outputs.append(stage.separable(batch))
+    separable = weighted([{name: value.detach() for name, value in losses.items()} for losses, _ in outputs], shares)
     separable = summed(separable, group)
-    compared = [Compared([parts[number].detach() for _, parts in seen], group) for number in range(len(seen[0][1]))]
-    joint = stage.joint(*(each.rows for each in compared))
+    compared = {
+        name: [Compared(parts, group) for parts in zip(*(features[name] for _, features in outputs), strict=True)]
+        for name in outputs[0][1]
+    }
+    joint = stage.joint({name: tuple(each.features for each in parts) for name, parts in compared.items()})
     total = stage.total({**separable, **joint})
-    # to what is compared, and to what the joint loss itself trains (tau), here as in every other process
+    # to what is compared, and to what the joint losses themselves train (tau), here as in every other process
     precision.backward(total / group.size)
-    nothing = {name: torch.zeros_like(value) for name, value in joint.items()}
     scale = (precision.scaler.get_scale() if precision.scaler is not None else 1.0) / group.size
     for number, (batch, share) in enumerate(zip(batches, shares, strict=True)):
-        losses, parts = seen[number]
+        losses, features = outputs[number]
         if twice:
-            set_random_state(chances[number])
+            set_random_state(random_states[number])
             with precision.autocast():
-                losses, parts = stage.separable(batch)
+                losses, features = stage.separable(batch)
         pulled = [
-            (part * (each.gradients()[number] / scale)).sum()
-            for part, each in zip(parts, compared, strict=True)
-            if part.requires_grad
+            (rows_of(part) * (gradient / scale)).sum()
+            for name, parts in compared.items()
+            for part, each in zip(features[name], parts, strict=True)
+            if rows_of(part).requires_grad and (gradient := each.gradient(number)) is not None
         ]
-        precision.backward(torch.stack([stage.total({**losses, **nothing}) * share, *pulled]).sum())
+        own = [stage.total(scaled(losses, share))] if losses else []
+        precision.backward(torch.stack([*own, *pulled]).sum())
     return {"loss": total.detach(), **separable, **{name: value.detach() for name, value in joint.items()}}
 
 
 class Compared:
-    """What is compared of each clip: `rows` of all batches of all processes, and the gradient of those of this one."""
+    """What is compared of each clip: `features` of all batches of all processes, and the gradient of each batch here.
 
-    def __init__(self, parts: Sequence[Tensor], group: Processes) -> None:
-        self.sizes = [len(part) for part in parts]
-        rows, self.start = group.rows(torch.cat(list(parts)))
-        self.rows = rows.detach().requires_grad_()
+    A ragged part, Padded (B, L, D), is gathered as its real rows (sum of L, D).
+    """
 
-    def gradients(self) -> tuple[Tensor, ...]:
-        """The gradient of each batch of this process."""
-        assert self.rows.grad is not None
-        return torch.split(self.rows.grad[self.start : self.start + sum(self.sizes)], self.sizes)
+    def __init__(self, parts: Sequence[Tensor | Padded], group: Processes) -> None:
+        own = [rows_of(part).detach() for part in parts]
+        self.sizes = [len(rows) for rows in own]
+        rows, self.start = group.rows(torch.cat(own))
+        self.rows = rows.detach().requires_grad_(rows.is_floating_point())
+        self.features: Tensor | Padded = self.rows
+        lengths = [part.lengths for part in parts if isinstance(part, Padded)]
+        if lengths:
+            self.features = Padded.unpack(self.rows, group.rows(torch.cat(lengths))[0])
+
+    def gradient(self, number: int) -> Tensor | None:
+        """The gradient of a batch of this process; None where the loss does not depend on it."""
+        if self.rows.grad is None:
+            return None
+        return torch.split(self.rows.grad[self.start : self.start + sum(self.sizes)], self.sizes)[number]
+
+
+def rows_of(part: Tensor | Padded) -> Tensor:
+    """A compared part of a batch -> its rows, one clip after another."""
+    return part.pack() if isinstance(part, Padded) else part
+
+
+def joined(parts: Sequence[Tensor | Padded]) -> Tensor | Padded:
+    """A compared part of each batch -> of their step."""
+    rows = torch.cat([rows_of(part) for part in parts])
+    lengths = [part.lengths for part in parts if isinstance(part, Padded)]
+    return Padded.unpack(rows, torch.cat(lengths)) if lengths else rows
 
 
 def _refuse_one_clip(stage: Stage, batches: Sequence[Any]) -> None:
-    if sum(map(len, batches)) == 1 and isinstance(stage, JointStage):
+    if stage.compares_clips and sum(map(len, batches)) == 1:
         clip = next(clip for batch in batches for clip in batch.ids)
         raise RunError(
-            f"clip {clip} is alone in its step, with no other to compare it with (eq 4)",
+            f"clip {clip} is the only one of its step, with no other to compare it with (eq 4)",
             where=stage.name,
             remedy="drop from manifest.jsonl the clips that cannot be read, or train with larger steps, in a new run",
         )
 
 
-def shares_of(stage: Stage, batches: Sequence[Any], group: Processes = ALONE) -> list[float]:
-    """The part of each batch in its step; together, over all processes, 1."""
-    weights = [stage.weight(batch) for batch in batches]
-    total = float(group.sum(torch.tensor(sum(weights), dtype=torch.float64, device=batches[0].lengths.device)))
-    return [weight / total for weight in weights]
+def shares_of(stage: Stage, batches: Sequence[Any], group: Processes = ALONE) -> list[Shares]:
+    """The part of each batch in its step, for each separable loss; together, over all processes, 1."""
+    units = [stage.units(batch) for batch in batches]
+    if not units[0]:
+        return [{} for _ in batches]
+    own = [math.fsum(each[name] for each in units) for name in units[0]]
+    totals = group.sum(torch.tensor(own, dtype=torch.float64, device=batches[0].lengths.device)).tolist()
+    # a loss over nothing (no token in the whole step) has no share to divide
+    return [{name: each[name] / (total or 1.0) for name, total in zip(each, totals, strict=True)} for each in units]
 
 
 def summed(losses: Losses, group: Processes) -> Losses:
     """Named scalars of each process -> their sums."""
-    if group.size == 1:
+    if group.size == 1 or not losses:
         return losses
     return dict(zip(losses, group.sum(torch.stack(list(losses.values()))), strict=True))
 
 
-def weighted(losses: Sequence[Losses], shares: Sequence[float]) -> Losses:
+def scaled(losses: Losses, share: Shares) -> Losses:
+    """Named losses of a batch -> each times its share of the step."""
+    return {name: loss * share[name] for name, loss in losses.items()}
+
+
+def weighted(losses: Sequence[Losses], shares: Sequence[Shares]) -> Losses:
     """Named losses of batches -> of their step."""
-    return {
-        name: torch.stack([each[name] * share for each, share in zip(losses, shares, strict=True)]).sum()
-        for name in losses[0]
-    }
+    parts = [scaled(each, share) for each, share in zip(losses, shares, strict=True)]
+    return {name: torch.stack([part[name] for part in parts]).sum() for name in losses[0]}
 
 
 def random_state() -> list[Tensor]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -21,7 +22,7 @@ class ClipBatch:
     (N, 3, H, W) uint8 RGB at level "frames"; (N, any width) float at the levels "backbone_features" (before the
     linear layer and BatchNorm), "frame_features" and "segment_features", which were computed before (what is frozen
     runs once, not once per epoch).
-    `labels` (B, L) int64, -100 = ignored; `gloss_targets` (B, P) float multi-hot. Both are None where not needed.
+    `labels` (B, L) int64, -100 = ignored, or None. `targets`: what else objectives need, by name, (B, ...).
     With `views` (B, 2, 3) the frames are as they were decoded, (N, H, W, 3): `to` crops them to `crop_size` pixels on
     the device that they go to, each clip by its own affine map (see `resample`).
     """
@@ -31,10 +32,10 @@ class ClipBatch:
     lengths: Tensor
     texts: tuple[str, ...]
     labels: Tensor | None = None
-    gloss_targets: Tensor | None = None
     level: Level = "frames"
     views: Tensor | None = None
     crop_size: int = 0
+    targets: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.frames.shape[0] != int(self.lengths.sum()):
@@ -49,14 +50,11 @@ class ClipBatch:
             self,
             frames=self.frames.pin_memory(),
             labels=None if self.labels is None else self.labels.pin_memory(),
-            gloss_targets=None if self.gloss_targets is None else self.gloss_targets.pin_memory(),
+            targets={name: target.pin_memory() for name, target in self.targets.items()},
         )
 
     def to(self, device: torch.device | str) -> ClipBatch:
         """The same batch on another device (without blocking where memory is pinned), cropped if it was not."""
-
-        def move(tensor: Tensor | None) -> Tensor | None:
-            return None if tensor is None else tensor.to(device, non_blocking=True)
 
         frames = self.frames.to(device, non_blocking=True)
         if self.views is not None:
@@ -66,6 +64,6 @@ class ClipBatch:
             views=None,
             frames=frames,
             lengths=self.lengths.to(device, non_blocking=True),
-            labels=move(self.labels),
-            gloss_targets=move(self.gloss_targets),
+            labels=None if self.labels is None else self.labels.to(device, non_blocking=True),
+            targets={name: target.to(device, non_blocking=True) for name, target in self.targets.items()},
         )

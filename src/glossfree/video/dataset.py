@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -28,7 +28,9 @@ from glossfree.video.timeline import Timeline
 
 Encode = Callable[[str], list[int]]
 OnBadClip = Literal["stop", "skip"]
+NamedTargets = Mapping[str, Mapping[str, np.ndarray]]  # {name: {clip id: array}}
 IGNORED = -100  # a label that no loss counts
+NO_TARGETS: NamedTargets = {}
 
 
 @dataclass(frozen=True)
@@ -42,40 +44,38 @@ class ClipItem:
     text: str
     frames: Tensor
     labels: Tensor | None  # (L,) int64
-    gloss_targets: Tensor | None  # (P,) float32
     level: Level = "frames"
     view: Tensor | None = None
     crop_size: int = 0
+    targets: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 class Targets:
-    """What a clip is to be turned into: token ids of its sentence and the multi-hot set of its pseudo-glosses.
+    """What a clip is compared with: token ids of its sentence, and anything else by name.
 
-    `encode`: sentence -> ids; `gloss_targets`: clip id -> (P,). Each distinct sentence is encoded once.
-    Raises ValueError if a clip has no entry in `gloss_targets`.
+    `encode`: sentence -> ids; `others`: {name: {clip id: array}}, float32 or int64. Each distinct sentence is encoded
+    once. Raises ValueError if a clip has no entry.
     """
 
-    def __init__(
-        self, clips: Sequence[PackedClip], encode: Encode | None, gloss_targets: Mapping[str, np.ndarray] | None
-    ) -> None:
+    def __init__(self, clips: Sequence[PackedClip], encode: Encode | None, others: NamedTargets) -> None:
         self.labels: dict[str, Tensor] | None = None
-        self.glosses: dict[str, Tensor] | None = None
         if encode is not None:
             texts = dict.fromkeys(clip.text for clip in clips)
             self.labels = {text: torch.tensor(encode(text), dtype=torch.int64) for text in texts}
-        if gloss_targets is not None:
-            missing = [clip.id for clip in clips if clip.id not in gloss_targets]
+        for name, arrays in others.items():
+            missing = [clip.id for clip in clips if clip.id not in arrays]
             if missing:
-                raise ValueError(f"gloss_targets lacks {len(missing)} clips, the first is {missing[0]!r}")
-            self.glosses = {
-                clip.id: torch.from_numpy(np.asarray(gloss_targets[clip.id], dtype=np.float32)) for clip in clips
-            }
+                raise ValueError(f"{name} lack {len(missing)} clips, the first is {missing[0]!r}")
+        self.others = {
+            name: {clip.id: torch.from_numpy(np.asarray(arrays[clip.id])) for clip in clips}
+            for name, arrays in others.items()
+        }
 
     def item(self, clip: PackedClip, frames: Tensor, level: Level) -> ClipItem:
         """A clip and its frames, with all that belongs to them."""
         labels = None if self.labels is None else self.labels[clip.text]
-        glosses = None if self.glosses is None else self.glosses[clip.id]
-        return ClipItem(clip.id, clip.text, frames, labels, glosses, level)
+        others = {name: arrays[clip.id] for name, arrays in self.others.items()}
+        return ClipItem(clip.id, clip.text, frames, labels, level, targets=others)
 
 
 class ClipDataset(Dataset[ClipItem | ClipError | None]):
@@ -96,7 +96,7 @@ class ClipDataset(Dataset[ClipItem | ClipError | None]):
         *,
         sampling: Sampling = ALL_FRAMES,
         encode: Encode | None = None,
-        gloss_targets: Mapping[str, np.ndarray] | None = None,
+        targets: NamedTargets = NO_TARGETS,
         augment: bool = False,
         seed: int = 0,
         on_bad_clip: OnBadClip = "stop",
@@ -109,7 +109,7 @@ class ClipDataset(Dataset[ClipItem | ClipError | None]):
         self.sampling = sampling
         self.augment, self.seed, self.on_bad_clip, self.crop_later = augment, seed, on_bad_clip, crop_later
         self.lengths = [sampling.length(Timeline.of(clip)) for clip in self.clips]
-        self.targets = Targets(self.clips, encode, gloss_targets)
+        self.targets = Targets(self.clips, encode, targets)
         self.cache = FrameCache([clip.num_frames for clip in self.clips], view.frame_size, cache_bytes)
         # Shared tensors: workers that outlive an epoch must learn of the next, and tell of the clips they skip.
         self._epoch, self._bad = torch.zeros(1, dtype=torch.int64), torch.zeros(len(self.clips), dtype=torch.bool)
@@ -188,13 +188,13 @@ class FeatureClips(Dataset[ClipItem]):
         *,
         level: Level,
         encode: Encode | None,
-        gloss_targets: Mapping[str, np.ndarray] | None,
+        targets: NamedTargets,
     ) -> None:
         absent = set(missing)
         self._missing, self.level = tuple(missing), level
         self.clips = tuple(clip for clip in clips if clip.id not in absent)
         self.lengths = [self.num_rows(clip) for clip in self.clips]
-        self.targets = Targets(self.clips, encode, gloss_targets)
+        self.targets = Targets(self.clips, encode, targets)
 
     def rows(self, clip: PackedClip) -> Tensor:
         """The features (T, D) of a clip."""
@@ -232,14 +232,14 @@ class FeatureDataset(FeatureClips):
         *,
         level: Level,
         encode: Encode | None = None,
-        gloss_targets: Mapping[str, np.ndarray] | None = None,
+        targets: NamedTargets = NO_TARGETS,
         on_bad_clip: OnBadClip = "stop",
     ) -> None:
         missing = [clip.id for clip in clips if clip.id not in features]
         if missing and on_bad_clip == "stop":
             raise ValueError(f"{len(missing)} clips have no features, the first is {missing[0]!r}")
         self.features = features
-        super().__init__(clips, missing, level=level, encode=encode, gloss_targets=gloss_targets)
+        super().__init__(clips, missing, level=level, encode=encode, targets=targets)
 
     def rows(self, clip: PackedClip) -> Tensor:
         """The features (T, D) of a clip."""
@@ -268,7 +268,6 @@ def collate(items: Sequence[ClipItem | ClipError | None]) -> ClipBatch | ClipErr
     if not clips:
         return ClipBatch((), torch.empty(0, 3, 0, 0, dtype=torch.uint8), torch.empty(0, dtype=torch.int64), ())
     labels = [item.labels for item in clips if item.labels is not None]
-    glosses = [item.gloss_targets for item in clips if item.gloss_targets is not None]
     views = [item.view for item in clips if item.view is not None]
     return ClipBatch(
         ids=tuple(item.id for item in clips),
@@ -276,10 +275,10 @@ def collate(items: Sequence[ClipItem | ClipError | None]) -> ClipBatch | ClipErr
         lengths=torch.tensor([len(item.frames) for item in clips]),
         texts=tuple(item.text for item in clips),
         labels=torch.nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=IGNORED) if labels else None,
-        gloss_targets=torch.stack(glosses) if glosses else None,
         level=clips[0].level,
         views=torch.stack(views) if views else None,
         crop_size=clips[0].crop_size,
+        targets={name: torch.stack([item.targets[name] for item in clips]) for name in clips[0].targets},
     )
 
 

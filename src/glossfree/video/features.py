@@ -23,7 +23,7 @@ from torch import Tensor, from_numpy
 
 from glossfree.corpora.manifest import PackedClip, write_atomic
 from glossfree.errors import ClipError, CorpusError, name_some
-from glossfree.video.dataset import Encode, FeatureClips, OnBadClip
+from glossfree.video.dataset import NO_TARGETS, Encode, FeatureClips, NamedTargets, OnBadClip
 from glossfree.video.journal import read_journal
 from glossfree.video.sampling import Sampling
 from glossfree.video.timeline import Timeline
@@ -174,13 +174,13 @@ class StoredFeatures(FeatureClips):
         *,
         sampling: Sampling,
         encode: Encode | None = None,
-        gloss_targets: Mapping[str, np.ndarray] | None = None,
+        targets: NamedTargets = NO_TARGETS,
         on_bad_clip: OnBadClip = "stop",
     ) -> None:
         may_skip = on_bad_clip == "skip"
         missing = [clip.id for clip in clips if may_skip and not store.path(clip).is_file()]
         self.store, self.folder, self.sampling = store, store.corpus, sampling
-        super().__init__(clips, missing, level="backbone_features", encode=encode, gloss_targets=gloss_targets)
+        super().__init__(clips, missing, level="backbone_features", encode=encode, targets=targets)
 
     def rows(self, clip: PackedClip) -> Tensor:
         """The features (T, W) of a clip's sampled frames. Raises ClipError as `FeatureStore.read`."""

@@ -27,19 +27,19 @@ from glossfree.errors import ClipError, CorpusError
 from glossfree.video.batch import ClipBatch
 from glossfree.video.dataset import ClipDataset, FeatureClips, collate
 
-# Batches whose clips are sorted by length together. On lengths like PHOENIX14T's (log-normal, median 110; batch 16)
+# Steps whose clips are sorted by length together. On lengths like PHOENIX14T's (log-normal, median 110; batch 16)
 # a padded batch is 11 % padding, without sorting 49 %; two clips meet again in the next epoch in 1 % of the cases.
-POOL = 16
+BUCKET_WIDTH = 16
 
 
 class ClipSampler(Sampler[list[int]]):
     """Every clip once per epoch, in steps of `batch_size` clips, each in batches of `max_frames_per_batch` (0 = any).
 
-    A clip longer than that limit has a batch to itself. `bucket` puts clips of similar length together: with `shuffle`
-    inside pools of 16 steps drawn anew each epoch, without it over the whole split (longest first, so that memory
-    runs out at once or never). `drop_last` leaves out a last step that is not full; one of fewer than `min_clips`
-    (contrastive stages need 2: a clip alone has no negatives), or of fewer than there are processes, joins the step
-    before it. The plan depends on (seed, epoch) and the lengths only.
+    A clip longer than that limit has a batch to itself. `bucket_width` puts clips of similar length together: with
+    `shuffle` those of so many steps, drawn anew each epoch, without it those of the whole split (longest first, so that
+    memory runs out at once or never); 0 leaves clips as they come. A last step of fewer than `min_clips` (losses that
+    compare clips need 2: a single clip has no negatives), or of fewer than there are processes, joins the step before
+    it. The plan depends on (seed, epoch) and the lengths only.
 
     With `world_size` processes all follow one plan. With `shuffle` each takes its share of every step (`rank` 0 ..
     world_size-1), so that a step has the same clips on any number of processes; without it, its share of the steps.
@@ -53,8 +53,7 @@ class ClipSampler(Sampler[list[int]]):
         shuffle: bool,
         seed: int,
         max_frames_per_batch: int = 0,
-        bucket: bool = True,
-        drop_last: bool = False,
+        bucket_width: int = BUCKET_WIDTH,
         min_clips: int = 1,
         rank: int = 0,
         world_size: int = 1,
@@ -66,7 +65,7 @@ class ClipSampler(Sampler[list[int]]):
         self.lengths = np.asarray(lengths, dtype=np.int64)
         self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
         self.max_frames_per_batch = max_frames_per_batch or int(self.lengths.sum())
-        self.bucket, self.drop_last = bucket, drop_last
+        self.bucket_width = bucket_width
         self.rank, self.world_size = rank, world_size
         self.min_clips = max(min_clips, world_size) if shuffle else min_clips
         self.set_epoch(0)
@@ -109,13 +108,11 @@ class ClipSampler(Sampler[list[int]]):
         """The steps of an epoch for all processes together, as lists of clip indices."""
         rng = np.random.default_rng([self.seed, epoch])
         order = rng.permutation(len(self.lengths)) if self.shuffle else np.arange(len(self.lengths))
-        pool_size = POOL * self.batch_size if self.shuffle else max(1, len(order))
+        pool_size = max(1, self.bucket_width) * self.batch_size if self.shuffle else max(1, len(order))
         steps = []
         for start in range(0, len(order), pool_size):
             pool = self._sorted(order[start : start + pool_size], rng)
             steps += [pool[first : first + self.batch_size] for first in range(0, len(pool), self.batch_size)]
-        if steps and self.drop_last and len(steps[-1]) < self.batch_size:
-            steps.pop()
         if len(steps) > 1 and len(steps[-1]) < self.min_clips:
             steps[-2:] = [[*steps[-2], *steps[-1]]]
         return [steps[index] for index in rng.permutation(len(steps))] if self.shuffle else steps
@@ -162,7 +159,7 @@ class ClipSampler(Sampler[list[int]]):
         return batches
 
     def _sorted(self, pool: np.ndarray, rng: np.random.Generator) -> list[int]:
-        if not self.bucket:
+        if not self.bucket_width:
             return [int(index) for index in pool]
         keys = self.lengths[pool].astype(np.float64)
         if self.shuffle:  # a small corpus is one pool: without noise its steps would be the same in every epoch

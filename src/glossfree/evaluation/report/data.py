@@ -21,7 +21,8 @@ class ReportClip:
 
     `frames` (T, H, W, 3) uint8 RGB, any size; None where they could not be read, and `problem` says why.
     `timeline` (S, P) over `names` (P): score of each pseudo-gloss at each segment, the sum over S is its gloss score.
-    `seen` are the indices of the frames that the model saw (None: every one). `expected` are the pseudo-glosses of
+    `seen` are the indices of the frames that the model saw (None: every one), `frames_per_segment` of which make a
+    segment. `expected` are the pseudo-glosses of
     the reference. `score` is the hypothesis's mean log-probability.
     """
 
@@ -34,6 +35,7 @@ class ReportClip:
     timeline: np.ndarray | None = None
     names: Sequence[str] = ()
     seen: np.ndarray | None = None
+    frames_per_segment: int = 2
     expected: Sequence[str] = ()
     spans: Sequence[SignSpan] = ()
     alternatives: Sequence[tuple[str, float]] = ()

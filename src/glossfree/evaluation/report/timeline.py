@@ -98,7 +98,7 @@ def _bars(spans: Sequence[SignSpan], num_frames: int) -> list[Html]:
 
 
 def _heat_rows(clip: ReportClip, timeline: np.ndarray, num_frames: int) -> list[Html]:
-    edges = cell_edges(segment_frames(len(timeline), num_frames, clip.seen), num_frames)
+    edges = cell_edges(segment_frames(len(timeline), num_frames, clip.seen, clip.frames_per_segment), num_frames)
     columns = choose_rows(timeline, clip.names, clip.expected)
     highest = max(float(timeline[:, columns].max()), 1e-9)
     rows = []

@@ -6,16 +6,49 @@ position: a clip's segment features are the same alone and in a batch.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from glossfree.models.attention import local_attention, rotary
+from glossfree.models.choices import Temporal, TemporalModule
 from glossfree.padded import Padded
+from glossfree.settings import DEEPEST, WIDEST, heads_fit, value
 
 
-class TemporalEncoder(nn.Module):
+class LocalAttention(Temporal):
+    """Sizes of the transformer."""
+
+    kind: Literal["local_attention"] = "local_attention"
+    num_layers: int = value(4, "stated", "layers", ge=1, le=DEEPEST)
+    num_heads: int = value(8, "stated", "attention heads", ge=1, le=WIDEST)
+    mlp_size: int = value(2048, "stated", "width of the MLP", ge=1, le=WIDEST)
+    window_size: int = value(7, "stated", "frames that a position sees, itself included", ge=1, le=WIDEST)
+    downsample_after: int = value(2, "stated", "layers before time is halved", ge=1)
+    dropout: float = value(0.1, "released", "dropout", ge=0, lt=1)
+    drop_path: float = value(0.1, "released", "stochastic depth of the last layer, rising from 0", ge=0, lt=1)
+    layer_scale: float = value(1e-5, "released", "start of LayerScale on the attention branch", gt=0)
+
+    def problems(self) -> Iterator[str]:
+        """Sizes that do not fit each other."""
+        yield from heads_fit(self.hidden_size, self.num_heads)
+        if self.window_size % 2 == 0:
+            yield "window_size must be odd: as many neighbours on either side"
+        if self.downsample_after > self.num_layers:
+            yield "downsample_after exceeds num_layers"
+
+    def build(self, output_size: int) -> TemporalEncoder:
+        """The transformer, with random weights."""
+        return TemporalEncoder(output_size=output_size, **self.model_dump(exclude={"kind"}))
+
+
+class TemporalEncoder(TemporalModule):
     """Padded (B, T, D) -> Padded (B, S, E), S = ceil(T / 2)."""
+
+    frames_per_segment = 2
 
     def __init__(
         self,
@@ -48,10 +81,6 @@ class TemporalEncoder(nn.Module):
             if number == self.downsample_after:
                 sequence = halve(sequence)
         return sequence.with_values(self.output(sequence.values))
-
-    def out_lengths(self, lengths: Tensor) -> Tensor:
-        """Frames of each clip -> its segments: ceil(length / 2)."""
-        return (lengths + 1) // 2
 
 
 class TemporalLayer(nn.Module):

@@ -7,12 +7,29 @@ a ViT of the same width with 8-pixel patches makes 190, and it finds hands after
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from glossfree.models.choices import Backbone
 from glossfree.models.norm import FrameNorm
+from glossfree.settings import DEEPEST, MOST_PIXELS, value
+
+
+class SmallConvNet(Backbone):
+    """Sizes of the net."""
+
+    kind: Literal["convnet"] = "convnet"
+    num_layers: int = value(2, "assumed", "halving convolutions behind the patches", ge=1, le=DEEPEST)
+    image_size: int = value(56, "assumed", "pixels of the images whose grid it flattens", ge=1, le=MOST_PIXELS)
+
+    sees_frames_together: ClassVar[bool] = True  # its BatchNorm
+
+    def build(self) -> ConvNet:
+        """The net, with random weights."""
+        return ConvNet(self.hidden_size, self.num_layers, self.patch_size, self.image_size)
 
 
 class ConvNet(nn.Module):
@@ -40,10 +57,3 @@ class ConvNet(nn.Module):
             maps = functional.adaptive_avg_pool2d(maps, self.grid)
         row: Tensor = self.row(maps.flatten(1))
         return row
-
-
-def convnet(
-    hidden_size: int, num_layers: int, num_heads: int, mlp_ratio: int, patch_size: int, image_size: int
-) -> ConvNet:
-    """Sizes -> a ConvNet with random weights; it has neither heads nor MLPs."""
-    return ConvNet(hidden_size, num_layers, patch_size, image_size)

@@ -1,0 +1,141 @@
+"""Beam search over any decoder that can say how likely each next token is.
+
+B clips, K beams (`num_beams`), R = B x K rows, clip by clip, V vocabulary, L tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from glossfree.models.choices import Beams, Translations
+from glossfree.models.tokens import EOS_ID, PAD_ID
+
+State = tuple[Tensor, ...]
+Step = Callable[[Tensor, State], tuple[Tensor, State]]
+
+IMPOSSIBLE = float("-inf")
+
+
+@torch.no_grad()
+def beam_search(step: Step, state: State, start_id: int, beams: Beams, suppressed: Sequence[int] = ()) -> Translations:
+    """A step function and its first state -> the best sentences of each clip.
+
+    `step`: the last token of each row (R,) and the state -> log-probabilities of the next token (R, V), all <= 0, and
+    the next state. `state`: what a decoder remembers of each row, as tensors of B rows each, at least one; the search
+    repeats and reorders the rows. What belongs to a clip and not to a beam may stay in `step`: row r belongs to clip
+    r // K. `suppressed`: ids that are never produced; the probabilities of the others stay as they are.
+
+    In each step the K best continuations of a clip without `</s>` go on. One with `</s>` is finished if it is among
+    the K best of all; in the last step each of the K best is. The score of a finished sentence is its log-probability
+    over length ** length_penalty, `</s>` counted. A clip ends when no unfinished beam can reach the score of its
+    `num_return_sequences` best any more; with one beam, at its first `</s>`: greedy search. transformers searches the
+    same way with early_stopping="never".
+
+    Raises ValueError for counts below 1, for more sentences than beams, and if fewer sentences exist than asked for.
+    """
+    _check(beams)
+    num_beams, longest = beams.num_beams, beams.max_new_tokens
+    num_clips, device = len(state[0]), state[0].device
+    banned = torch.tensor(list(suppressed), dtype=torch.long, device=device)
+    first_rows = torch.arange(num_clips, device=device)[:, None] * num_beams
+    state = tuple(each.repeat_interleave(num_beams, dim=0) for each in state)
+    tokens = torch.full((num_clips * num_beams,), start_id, device=device)
+    live = _none_yet(num_clips, num_beams, longest, device)
+    live.scores[:, 0] = 0.0  # the beams of a clip are still equal: only one of them may go on
+    finished = _none_yet(num_clips, beams.num_return_sequences, longest, device)
+    done = torch.zeros(num_clips, dtype=torch.bool, device=device)
+    for length in range(1, longest + 1):
+        log_probabilities, state = step(tokens, state)
+        candidates, parents = _continuations(live, log_probabilities.index_fill(-1, banned, IMPOSSIBLE), length)
+        ends = candidates.sequences[:, :, length - 1] == EOS_ID
+        finishes = (ends | (length == longest)) & ~done[:, None]
+        scores = (candidates.scores / length**beams.length_penalty).masked_fill(~finishes, IMPOSSIBLE)
+        finished = _best(finished, _Hypotheses(candidates.sequences[:, :num_beams], scores[:, :num_beams]))
+
+        order = ends.long().sort(dim=1, stable=True).indices[:, :num_beams]  # unfinished ones first, still best first
+        live = candidates.pick(order)
+        done = done | _is_decided(live, finished, length, beams)
+        if length == longest or bool(done.all()):
+            break
+        rows = (first_rows + parents.gather(1, order)).flatten()
+        state = tuple(each[rows] for each in state)
+        tokens = live.sequences[:, :, length - 1].flatten()
+    if bool((finished.scores == IMPOSSIBLE).any()):
+        raise ValueError(f"there are no {beams.num_return_sequences} different sentences of {longest} tokens at most")
+    return Translations(_without_surplus(finished.sequences), finished.scores)
+
+
+@dataclass(frozen=True)
+class _Hypotheses:
+    """`sequences` (B, K, longest), padded, and `scores` (B, K), best first; -inf: there is no such hypothesis."""
+
+    sequences: Tensor
+    scores: Tensor
+
+    def pick(self, order: Tensor) -> _Hypotheses:
+        """The hypotheses at `order` (B, K')."""
+        rows = order[:, :, None].expand(-1, -1, self.sequences.shape[2])
+        return _Hypotheses(self.sequences.gather(1, rows), self.scores.gather(1, order))
+
+
+def _none_yet(num_clips: int, count: int, longest: int, device: torch.device) -> _Hypotheses:
+    """Room for `count` hypotheses of each clip."""
+    return _Hypotheses(
+        torch.full((num_clips, count, longest), PAD_ID, device=device),
+        torch.full((num_clips, count), IMPOSSIBLE, device=device),
+    )
+
+
+def _continuations(live: _Hypotheses, log_probabilities: Tensor, length: int) -> tuple[_Hypotheses, Tensor]:
+    """Beams and log-probabilities (R, V) -> the 2K best continuations of each clip and the beams (B, 2K) they extend.
+
+    2K are enough: at most K of them, one of each beam, end in `</s>`.
+    """
+    num_clips, num_beams = live.scores.shape
+    vocabulary_size = log_probabilities.shape[-1]
+    totals = live.scores[:, :, None] + log_probabilities.view(num_clips, num_beams, vocabulary_size)
+    scores, positions = totals.flatten(1).topk(min(2, vocabulary_size) * num_beams)
+    parents = positions // vocabulary_size
+    candidates = _Hypotheses(live.sequences, live.scores).pick(parents)
+    candidates.sequences[:, :, length - 1] = positions % vocabulary_size
+    return _Hypotheses(candidates.sequences, scores), parents
+
+
+def _best(finished: _Hypotheses, others: _Hypotheses) -> _Hypotheses:
+    """As many as there were, the best of both; the earlier of two equal scores."""
+    sequences = torch.cat((finished.sequences, others.sequences), dim=1)
+    scores = torch.cat((finished.scores, others.scores), dim=1)
+    order = scores.sort(dim=1, descending=True, stable=True).indices[:, : finished.scores.shape[1]]
+    return _Hypotheses(sequences, scores).pick(order)
+
+
+def _is_decided(live: _Hypotheses, finished: _Hypotheses, length: int, beams: Beams) -> Tensor:
+    """Clips (B,) whose result is certain: what the best unfinished beam can reach is not above the worst finished one.
+
+    Log-probabilities only fall. So a beam reaches at most its own, over the power of a length that is the longest with
+    a positive penalty (which then lifts the score most), the next one otherwise.
+    """
+    if beams.num_beams == 1:
+        return finished.scores[:, 0] > IMPOSSIBLE
+    reached_at = beams.max_new_tokens if beams.length_penalty > 0 else length + 1
+    reachable: Tensor = live.scores[:, 0] / reached_at**beams.length_penalty
+    return reachable <= finished.scores[:, -1]
+
+
+def _without_surplus(sequences: Tensor) -> Tensor:
+    """(B, n, longest) -> (B, n, L): cut behind the longest. One without `</s>` was cut off by the limit."""
+    ends = sequences == EOS_ID
+    lengths = torch.where(ends.any(dim=-1), ends.long().argmax(dim=-1) + 1, sequences.shape[-1])
+    return sequences[:, :, : int(lengths.max())]
+
+
+def _check(beams: Beams) -> None:
+    """Raises ValueError for counts that no search has."""
+    if min(beams.num_beams, beams.max_new_tokens, beams.num_return_sequences) < 1:
+        raise ValueError(f"num_beams, max_new_tokens and num_return_sequences must be at least 1, got {beams}")
+    if beams.num_return_sequences > beams.num_beams:
+        raise ValueError(f"num_return_sequences = {beams.num_return_sequences} exceeds num_beams = {beams.num_beams}")

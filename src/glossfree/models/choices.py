@@ -1,0 +1,210 @@
+"""What can be chosen in a model: the options of a backbone, a temporal module, a language encoder, a decoder.
+
+Each entry is a subclass of one of these classes in a file of its own: its values with their meaning, `build`, where
+adapters go, and what reads foreign weights. The registry of its folder names it: that is all an entry needs.
+
+B clips, N packed frames, T frames, S segments, W backbone width, D temporal width, E language width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import copy
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel
+from torch import Tensor, nn
+
+from glossfree.errors import RecipeError
+from glossfree.models.weights import Census
+from glossfree.padded import Padded
+from glossfree.settings import STRICT, WIDEST, Trained, value
+
+NO_WEIGHTS = 'leave the weights out: weights = ""'
+
+
+class Backbone(BaseModel):
+    """A visual backbone: normalised images (N, 3, H, W) float -> (N, W), W = `hidden_size` (section 3.1)."""
+
+    model_config = STRICT
+
+    kind: str
+    weights: str = value(
+        "", "stated", "folder or .pth with pretrained weights, hub:owner/name, or a run of ours; empty: random"
+    )
+    features: Literal["video", "cached"] = value(
+        "video", "assumed", "frames are seen anew in every epoch, or were seen once, by `glossfree features`"
+    )
+    hidden_size: int = value(384, "stated", "width of the backbone's rows", ge=1, le=WIDEST)
+    patch_size: int = value(14, "stated", "pixels of a patch", ge=1, le=4096)
+
+    train: Trained = value("all", "assumed", "what of the backbone trains: LoRA, everything, nothing")
+
+    sees_frames_together: ClassVar[bool] = False  # statistics over frames: all of a batch must pass at once
+
+    def problems(self) -> Iterator[str]:
+        """What is wrong between values that are fine alone, each as "key ...", without the table's name."""
+        yield from ()
+
+    @abstractmethod
+    def build(self) -> nn.Module:
+        """The module, with random weights."""
+
+    def adapter_layers_of(self) -> Sequence[int]:
+        """The blocks that carry adapters, where there are any."""
+        return ()
+
+    def load(self, module: nn.Module, source: Path) -> Census:
+        """Foreign weights into the module, in place. Raises ModelError; RecipeError where none can be read."""
+        raise RecipeError(
+            "these are no weights for this backbone", where=source, remedy='name a run of ours, or vision.kind="dinov2"'
+        )
+
+    def sizes(self) -> dict[str, object]:
+        """The values that decide whether weights fit, and what they see."""
+        apart = {"weights", "features", "train"}
+        return {
+            name: content
+            for name, content in self.model_dump().items()
+            if name not in apart and not name.startswith("adapter_")
+        }
+
+
+class TemporalModule(nn.Module):
+    """Frame features -> segment features. Padding never reaches a real position."""
+
+    frames_per_segment: int
+
+    def out_lengths(self, lengths: Tensor) -> Tensor:
+        """Frames of each clip -> its segments: ceil(length / frames_per_segment)."""
+        return (lengths + self.frames_per_segment - 1) // self.frames_per_segment
+
+
+class Temporal(BaseModel):
+    """A temporal module: frame features Padded (B, T, D) -> segment features Padded (B, S, E)."""
+
+    model_config = STRICT
+
+    kind: str
+    hidden_size: int = value(512, "stated", "width D of frame features", ge=2, le=WIDEST)
+
+    def problems(self) -> Iterator[str]:
+        """What is wrong between values that are fine alone, each as "key ...", without the table's name."""
+        yield from ()
+
+    @abstractmethod
+    def build(self, output_size: int) -> TemporalModule:
+        """The module with random weights, whose segments are `output_size` = E wide."""
+
+
+class LanguageEncoder(nn.Module):
+    """Segment features Padded (B, S, E) -> video features Padded (B, S, E)."""
+
+    @property
+    def adapted(self) -> nn.Module:
+        """What carries adapters, and is frozen beside them."""
+        return self
+
+    def copied(self) -> LanguageEncoder:
+        """A copy that later training does not change."""
+        return copy.deepcopy(self)
+
+    def read(self, input_ids: Tensor) -> Padded:
+        """Token ids (B, L), padded on the right with -100 or <pad> -> token features Padded (B, L, E).
+
+        Only of an encoder that `reads_text`."""
+        raise NotImplementedError
+
+
+class Language(BaseModel):
+    """A language encoder, which builds video features, and which may also read sentences."""
+
+    model_config = STRICT
+
+    kind: str
+    weights: str = value("", "stated", "folder with pretrained weights, or hub:owner/name; empty: random")
+    hidden_size: int = value(1024, "stated", "width E of segment and video features", ge=2, le=WIDEST)
+
+    train: Trained = value("all", "assumed", "what of the encoder trains: LoRA, everything, nothing")
+
+    reads_text: ClassVar[bool] = False
+
+    def problems(self) -> Iterator[str]:
+        """What is wrong between values that are fine alone, each as "key ...", without the table's name."""
+        yield from ()
+
+    @abstractmethod
+    def build(self, vocabulary_size: int) -> LanguageEncoder:
+        """The module, with random weights."""
+
+    def load(self, module: LanguageEncoder, source: Path, kept_ids: Sequence[int] | None) -> Census:
+        """Foreign weights into the module, in place; row i of a token table is row kept_ids[i]. Raises ModelError."""
+        raise RecipeError("this language encoder has no weights to load", where=source, remedy=NO_WEIGHTS)
+
+
+class Decoding(BaseModel):
+    """A decoder: video features and a sentence -> logits, and sentences by beam search."""
+
+    model_config = STRICT
+
+    kind: str
+    train: Trained = value("all", "assumed", "what of the decoder trains: LoRA, everything, nothing")
+
+    def problems(self) -> Iterator[str]:
+        """What is wrong between values that are fine alone, each as "key ...", without the table's name."""
+        yield from ()
+
+    @abstractmethod
+    def build(self, language: LanguageEncoder, width: int, vocabulary_size: int) -> Decoder:
+        """The module, with random weights, on video features `width` = E wide. `language`: the encoder below it."""
+
+    def problems_with(self, language: Language) -> Iterator[str]:
+        """What keeps it from working on this language encoder."""
+        yield from ()
+
+
+@dataclass(frozen=True)
+class Beams:
+    """How sentences are searched for: `num_return_sequences` = n best of `num_beams`, of `max_new_tokens` at most."""
+
+    num_beams: int = 4
+    max_new_tokens: int = 100
+    length_penalty: float = 1.0
+    num_return_sequences: int = 1
+
+
+@dataclass(frozen=True)
+class Translations:
+    """`sequences` (B, n, L) token ids without the start code, `</s>` and then padding at the end, best first.
+
+    `scores` (B, n): log-probability of a sequence over its length to the power of the length penalty.
+    """
+
+    sequences: Tensor
+    scores: Tensor
+
+
+class Decoder(nn.Module):
+    """What every decoder can do. Token ids are in mBART's layout (see `models.tokens`)."""
+
+    @property
+    def adapted(self) -> nn.Module:
+        """What carries adapters, and is frozen beside them."""
+        return self
+
+    def forward(self, video: Padded, labels: Tensor) -> Tensor:
+        """Video features Padded (B, S, E), labels (B, L) "pieces </s> code", -100 = ignored -> logits (B, L, V)."""
+        raise NotImplementedError
+
+    def generate(
+        self, video: Padded, beams: Beams, language_id: int, suppressed: Sequence[int] | None = None
+    ) -> Translations:
+        """Video features Padded (B, S, E) -> Translations. A clip's result does not depend on its batch.
+
+        `language_id`: the code that the decoder starts from. `suppressed`: ids that are never produced; by default
+        those of `models.tokens.never_written`. The caller sets the module to evaluation mode.
+        """
+        raise NotImplementedError

@@ -1,0 +1,227 @@
+"""A recurrent encoder and decoder with attention on video features: NSLT (Camgoz et al., CVPR 2018).
+
+What the paper leaves open is as in its released code (TensorFlow's AttentionWrapper): residual connections around every
+layer but the first, dropout on what enters a layer, linear layers without bias, Glorot initialisation, gates that start
+at bias 1. It departs in the GRU, which is torch's: the reset gate acts on the product with the state (as in cuDNN), and
+not on the state. A sentence starts with its language code, and its tokens are pieces, where NSLT has <s> and words.
+
+B clips, K beams, R = B x K rows, S segments, L tokens, E width of video features, D hidden size, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from glossfree.models.beam_search import State, beam_search
+from glossfree.models.choices import Beams, Decoder, Decoding, LanguageEncoder, Translations
+from glossfree.models.tokens import never_written, shift_right
+from glossfree.padded import Padded
+from glossfree.settings import DEEPEST, WIDEST, value
+
+
+class RecurrentDecoding(Decoding):
+    """NSLT's sizes. With language.kind = "none" it reads the segment features as they are, as NSLT does."""
+
+    kind: Literal["gru"] = "gru"
+    train: Literal["all", "none"] = value("all", "stated", "what of the decoder trains: everything, nothing")
+    hidden_size: int = value(1000, "stated", "width of encoder, decoder and token table", ge=1, le=WIDEST)
+    num_layers: int = value(4, "stated", "GRU layers of the encoder, and of the decoder", ge=1, le=DEEPEST)
+    dropout: float = value(0.2, "released", "dropout", ge=0, lt=1)
+    attention: Literal["none", "luong", "bahdanau"] = value(
+        "bahdanau", "stated", "attention of the decoder; the best of the paper's three, the released command has luong"
+    )
+    reverse: bool = value(True, "released", "the encoder reads a clip from its end")
+
+    def build(self, language: LanguageEncoder, width: int, vocabulary_size: int) -> RecurrentDecoder:
+        """Encoder and decoder, with random weights."""
+        return RecurrentDecoder(width, vocabulary_size, **self.model_dump(exclude={"kind", "train"}))
+
+
+class RecurrentDecoder(Decoder):
+    """Video features Padded (B, S, E) and the tokens so far -> logits of the next token."""
+
+    def __init__(
+        self,
+        width: int,
+        vocabulary_size: int,
+        hidden_size: int,
+        num_layers: int,
+        dropout: float,
+        attention: Literal["none", "luong", "bahdanau"],
+        reverse: bool,
+    ) -> None:
+        super().__init__()
+        self.reverse = reverse
+        self.encoder = ResidualGRU(width, hidden_size, num_layers, dropout)
+        self.embedding = nn.Embedding(vocabulary_size, hidden_size)
+        self.attention = None if attention == "none" else ATTENTIONS[attention](hidden_size)
+        # input feeding: the last attention vector stands beside the token
+        fed = hidden_size if self.attention is None else 2 * hidden_size
+        self.decoder = ResidualGRU(fed, hidden_size, num_layers, dropout)
+        self.output = nn.Linear(hidden_size, vocabulary_size, bias=False)
+        for parameter in self.parameters():
+            if parameter.ndim > 1:
+                nn.init.xavier_normal_(parameter)
+
+    def forward(self, video: Padded, labels: Tensor) -> Tensor:
+        """Video features Padded (B, S, E) and labels (B, L) -> logits (B, L, V), each token given those before it."""
+        memory, state = self.encode(video)
+        outputs, _ = self.decode(shift_right(labels), memory, state)
+        logits: Tensor = self.output(outputs)
+        return logits
+
+    @torch.no_grad()
+    def generate(
+        self, video: Padded, beams: Beams, language_id: int, suppressed: Sequence[int] | None = None
+    ) -> Translations:
+        """Video features Padded (B, S, E) -> Translations by beam search (`suppressed`: by default `never_written`)."""
+        if suppressed is None:
+            suppressed = never_written(self.output.out_features)
+        memory, first_state = self.encode(video)
+
+        def step(tokens: Tensor, state: State) -> tuple[Tensor, State]:
+            outputs, state = self.decode(tokens[:, None], memory, state)
+            logits: Tensor = self.output(outputs[:, 0])
+            return logits.float().log_softmax(dim=-1), state
+
+        return beam_search(step, first_state, language_id, beams, suppressed)
+
+    def encode(self, video: Padded) -> tuple[Memory, State]:
+        """Video features Padded (B, S, E) -> what attention looks at, and the decoder's first state.
+
+        A state is (R, D) of each layer, first the encoder's last, and with attention the last attention vector (R, D),
+        first 0.
+        """
+        sequence = reverse_time(video) if self.reverse else video
+        # what stands behind a clip's end may be nan, which no weight of 0 removes
+        values = sequence.values.masked_fill(~sequence.mask[..., None], 0.0)
+        outputs, state = self.encoder(values, lengths=video.lengths)
+        if self.attention is None:
+            return Memory(outputs, outputs, video.mask), state
+        return Memory(outputs, self.attention.keys(outputs), video.mask), (*state, torch.zeros_like(state[-1]))
+
+    def decode(self, token_ids: Tensor, memory: Memory, state: State) -> tuple[Tensor, State]:
+        """Token ids (R, L) of B clips, row r of clip r // K -> what the output layer reads (R, L, D), next state."""
+        embedded = self.embedding(token_ids)
+        if self.attention is None:
+            outputs, state = self.decoder(embedded, state)
+            return outputs, state
+        vectors = []
+        *layers, vector = state
+        for token in embedded.unbind(dim=1):
+            outputs, layers = self.decoder(torch.cat((token, vector), dim=-1)[:, None], layers)
+            vector = self.attention(outputs[:, 0], memory)
+            vectors.append(vector)
+        return torch.stack(vectors, dim=1), (*layers, vector)
+
+
+class ResidualGRU(nn.Module):
+    """GRU layers from early to late: x_1 = GRU_1(x_0); x_l = x_{l-1} + GRU_l(x_{l-1}) above the first layer.
+
+    Dropout acts on what enters a GRU, not on what passes it by.
+    """
+
+    def __init__(self, input_size: int, hidden_size: int, num_layers: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = dropout
+        sizes = [input_size] + [hidden_size] * (num_layers - 1)
+        self.layers = nn.ModuleList(_gru(size, hidden_size) for size in sizes)
+
+    def forward(
+        self, values: Tensor, state: Sequence[Tensor] | None = None, lengths: Tensor | None = None
+    ) -> tuple[Tensor, State]:
+        """(R, T, W) and the state (R, D) of each layer, None = 0 -> (R, T, D) and the state of each layer at the end.
+
+        The end is step `lengths` (R,), else T. Steps behind it depend on real ones, and never the other way around.
+        """
+        states = []
+        rows = torch.arange(len(values), device=values.device)
+        for number, layer in enumerate(self.layers):
+            fed = functional.dropout(values, self.dropout, self.training)
+            hidden, last = layer(fed, None if state is None else state[number][None])
+            states.append(last[0] if lengths is None else hidden[rows, lengths - 1])
+            values = hidden if number == 0 else values + hidden
+        return values, tuple(states)
+
+
+def _gru(input_size: int, hidden_size: int) -> nn.GRU:
+    """One layer, whose reset and update gates (in torch rows 0 to 2D of a bias) start at bias 1, as in TensorFlow."""
+    layer = nn.GRU(input_size, hidden_size, batch_first=True)
+    weights = dict(layer.named_parameters())
+    nn.init.zeros_(weights["bias_ih_l0"])
+    nn.init.zeros_(weights["bias_hh_l0"])
+    nn.init.ones_(weights["bias_ih_l0"][: 2 * hidden_size])
+    return layer
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What attention looks at: the encoder's outputs (B, S, D), their keys (B, S, D), mask (B, S), True = real."""
+
+    values: Tensor
+    keys: Tensor
+    mask: Tensor
+
+
+class Attention(nn.Module):
+    """Outputs d (R, D) of the decoder's top layer -> attention vectors (R, D).
+
+    alpha_i = softmax of e(d, h_i) over the real steps of the clip; attention vector = W_c [sum_i alpha_i h_i; d],
+    linear, as in AttentionWrapper (Luong et al. 2015 have a tanh around it).
+    """
+
+    def __init__(self, hidden_size: int) -> None:
+        super().__init__()
+        self.keys = nn.Linear(hidden_size, hidden_size, bias=False)
+        self.combine = nn.Linear(2 * hidden_size, hidden_size, bias=False)
+
+    def forward(self, outputs: Tensor, memory: Memory) -> Tensor:
+        """(R, D) of B clips, row r of clip r // K -> (R, D)."""
+        queries = outputs.view(len(memory.keys), -1, outputs.shape[-1])
+        energies = self.energies(queries, memory.keys).masked_fill(~memory.mask[:, None], float("-inf"))
+        context = energies.softmax(dim=-1).to(memory.values.dtype) @ memory.values
+        vectors: Tensor = self.combine(torch.cat((context.flatten(0, 1), outputs), dim=-1))
+        return vectors
+
+    def energies(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """Queries d (B, K, D), keys (B, S, D) -> e (B, K, S)."""
+        raise NotImplementedError
+
+
+class LuongAttention(Attention):
+    """e(d, h) = d^T W h ("general", Luong et al. 2015); keys are W h."""
+
+    def energies(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """Queries d (B, K, D), keys (B, S, D) -> e (B, K, S)."""
+        return queries @ keys.transpose(1, 2)
+
+
+class BahdanauAttention(Attention):
+    """e(d, h) = u^T tanh(W_1 d + W_2 h) (Bahdanau et al. 2015); keys are W_2 h."""
+
+    def __init__(self, hidden_size: int) -> None:
+        super().__init__(hidden_size)
+        self.query = nn.Linear(hidden_size, hidden_size, bias=False)
+        self.energy = nn.Linear(hidden_size, 1, bias=False)
+
+    def energies(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """Queries d (B, K, D), keys (B, S, D) -> e (B, K, S)."""
+        energies: Tensor = self.energy(torch.tanh(self.query(queries)[:, :, None] + keys[:, None]))
+        return energies.squeeze(-1)
+
+
+ATTENTIONS: dict[str, type[Attention]] = {"luong": LuongAttention, "bahdanau": BahdanauAttention}
+
+
+def reverse_time(sequence: Padded) -> Padded:
+    """Padded (B, T, W) -> the same, with the real steps of each clip in reverse order; padding stays behind them."""
+    batch, steps, _ = sequence.values.shape
+    forward = torch.arange(steps, device=sequence.values.device).expand(batch, -1)
+    order = torch.where(sequence.mask, sequence.lengths[:, None] - 1 - forward, forward)
+    return sequence.with_values(sequence.values.gather(1, order[..., None].expand_as(sequence.values)))

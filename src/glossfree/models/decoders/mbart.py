@@ -1,0 +1,110 @@
+"""mBART's decoder on video features, with beam search from transformers (section 3.3, eq 6).
+
+B clips, S segments, L tokens, E language width, V vocabulary, n translations per clip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+from transformers import GenerationConfig, MBartForConditionalGeneration
+from transformers.modeling_outputs import BaseModelOutput
+
+from glossfree.models.choices import Beams, Decoder, Decoding, Language, LanguageEncoder, Translations
+from glossfree.models.language.mbart import MBart, MBartEncoder
+from glossfree.models.tokens import BOS_ID, EOS_ID, PAD_ID, never_written, shift_right
+from glossfree.padded import Padded
+from glossfree.settings import Adapters, Trained, value
+
+
+class MBartDecoding(Adapters, Decoding):
+    """The decoder of the mBART that [language] describes: its sizes are given there, its adapters here."""
+
+    kind: Literal["mbart"] = "mbart"
+    train: Trained = value("adapters", "stated", "what of the decoder trains: LoRA, everything, nothing")
+
+    # stated: query and value, of self- and of cross-attention
+    adapter_targets: ClassVar[tuple[str, ...]] = ("q_proj", "v_proj")
+
+    def build(self, language: LanguageEncoder, width: int, vocabulary_size: int) -> MBartDecoder:
+        """The decoder that belongs to this encoder."""
+        assert isinstance(language, MBartEncoder)
+        return MBartDecoder(language.mbart)
+
+    def problems_with(self, language: Language) -> Iterator[str]:
+        """An mBART has to be there."""
+        if not isinstance(language, MBart):
+            yield f'decoder.kind "mbart" needs language.kind = "mbart", not "{language.kind}"'
+
+
+class MBartDecoder(Decoder):
+    """Decoder, token table and output layer of an mBART, whose encoder is the model's language encoder."""
+
+    def __init__(self, mbart: MBartForConditionalGeneration) -> None:
+        super().__init__()
+        self.mbart = mbart
+
+    @property
+    def adapted(self) -> torch.nn.Module:
+        """What carries adapters, and is frozen beside them."""
+        decoder: torch.nn.Module = self.mbart.model.decoder
+        return decoder
+
+    def forward(self, video: Padded, labels: Tensor) -> Tensor:
+        """Video features Padded (B, S, E) and labels (B, L) -> logits (B, L, V), each token given those before it."""
+        output = self.mbart(
+            encoder_outputs=BaseModelOutput(last_hidden_state=video.values),
+            attention_mask=video.mask.long(),
+            decoder_input_ids=shift_right(labels),
+            use_cache=False,
+        )
+        logits: Tensor = output.logits
+        return logits
+
+    @torch.no_grad()
+    def generate(
+        self, video: Padded, beams: Beams, language_id: int, suppressed: Sequence[int] | None = None
+    ) -> Translations:
+        """Video features Padded (B, S, E) -> Translations by beam search (`suppressed`: by default `never_written`)."""
+        if suppressed is None:
+            suppressed = never_written(self.mbart.config.vocab_size)
+        # generate() is typed for every kind of model and output at once
+        output: Any = self.mbart.generate(  # type: ignore[misc]
+            encoder_outputs=BaseModelOutput(last_hidden_state=video.values),
+            attention_mask=video.mask.long(),
+            generation_config=GenerationConfig(  # type: ignore[no-untyped-call]
+                decoder_start_token_id=language_id,
+                bos_token_id=BOS_ID,
+                eos_token_id=EOS_ID,
+                pad_token_id=PAD_ID,
+                num_beams=beams.num_beams,
+                num_return_sequences=beams.num_return_sequences,
+                max_new_tokens=beams.max_new_tokens,
+                length_penalty=beams.length_penalty,
+                suppress_tokens=list(suppressed),
+                do_sample=False,
+                use_cache=True,
+                return_dict_in_generate=True,
+                output_scores=True,
+                output_logits=beams.num_beams == 1,
+            ),
+        )
+        sequences = output.sequences[:, 1:]
+        if beams.num_beams > 1:
+            scores = output.sequences_scores
+        else:
+            scores = _greedy_scores(output.logits, sequences, beams.length_penalty)
+        shape = len(video.lengths), beams.num_return_sequences
+        return Translations(sequences.view(*shape, -1), scores.view(*shape))
+
+
+def _greedy_scores(step_logits: Sequence[Tensor], sequences: Tensor, length_penalty: float) -> Tensor:
+    """Logits of each step (B, V) and the ids chosen (B, L) -> scores (B,) as beam search gives them."""
+    log_probabilities = torch.stack(list(step_logits), dim=1).float().log_softmax(dim=-1)
+    chosen = log_probabilities.gather(-1, sequences[..., None]).squeeze(-1)
+    finished = (sequences == EOS_ID).cumsum(dim=1)
+    real = (finished == 0) | ((finished == 1) & (sequences == EOS_ID))
+    return (chosen * real).masked_fill(~real, 0.0).sum(dim=1) / real.sum(dim=1) ** length_penalty

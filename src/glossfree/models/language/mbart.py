@@ -1,0 +1,175 @@
+"""mBART-large-cc25's encoder: segments -> video features, and sentences -> text features (sections 3.1-3.3, 4.2).
+
+B clips, S segments, L tokens, E language width, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from transformers import MBartConfig, MBartForConditionalGeneration
+from transformers.models.mbart.modeling_mbart import MBartEncoder as TransformersEncoder
+
+from glossfree.errors import ModelError
+from glossfree.models.choices import Language, LanguageEncoder
+from glossfree.models.tokens import BOS_ID, EOS_ID, IGNORED, PAD_ID
+from glossfree.models.weights import Census, load, read_weights
+from glossfree.padded import Padded
+from glossfree.settings import DEEPEST, WIDEST, Adapters, Trained, heads_fit, value
+
+# the one token table of mBART, under all the names that files give it
+MBART_TABLE = "model.shared.weight"
+MBART_TABLE_COPIES = ("model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight", "lm_head.weight")
+MBART_BIAS = "final_logits_bias"
+MBART_IGNORED = ("model.encoder.version", "model.decoder.version")  # markers of early conversions, not weights
+
+
+class MBart(Adapters, Language):
+    """Sizes of mBART, whose decoder `decoder.kind = "mbart"` takes, and the adapters of its encoder."""
+
+    kind: Literal["mbart"] = "mbart"
+    num_layers: int = value(12, "stated", "layers of encoder and of decoder", ge=1, le=DEEPEST)
+    num_heads: int = value(16, "stated", "attention heads", ge=1, le=WIDEST)
+    mlp_size: int = value(4096, "stated", "width of the MLPs", ge=1, le=WIDEST)
+    max_positions: int = value(1024, "derived", "positions (mBART's table has two more rows)", ge=8, le=WIDEST)
+    dropout: float = value(0.1, "assumed", "dropout of mBART", ge=0, lt=1)
+    train: Trained = value("adapters", "stated", "what of the encoder trains: LoRA, everything, nothing")
+
+    adapter_targets: ClassVar[tuple[str, ...]] = ("q_proj", "v_proj")  # stated: query and value
+    reads_text: ClassVar[bool] = True
+
+    def problems(self) -> Iterator[str]:
+        """Sizes that do not fit each other."""
+        yield from heads_fit(self.hidden_size, self.num_heads)
+
+    def build(self, vocabulary_size: int) -> MBartEncoder:
+        """A whole mBART with random weights -> its encoder, which keeps hold of the rest for the decoder."""
+        whole = mbart(
+            vocabulary_size=vocabulary_size,
+            hidden_size=self.hidden_size,
+            num_layers=self.num_layers,
+            num_heads=self.num_heads,
+            mlp_size=self.mlp_size,
+            max_positions=self.max_positions,
+            dropout=self.dropout,
+        )
+        return MBartEncoder(whole.model.encoder, whole)
+
+    def load(self, module: LanguageEncoder, source: Path, kept_ids: Sequence[int] | None) -> Census:
+        """mBART's own files, encoder and decoder, in place. Raises ModelError."""
+        assert isinstance(module, MBartEncoder)
+        return load_mbart(module.mbart, source, kept_ids)
+
+
+class MBartEncoder(LanguageEncoder):
+    """mBART's encoder, fed by embeddings (segments) or by tokens."""
+
+    def __init__(self, encoder: TransformersEncoder, whole: MBartForConditionalGeneration | None = None) -> None:
+        """`whole`: the mBART that it is the encoder of, for a decoder to take."""
+        super().__init__()
+        self.encoder = encoder
+        self._whole = (whole,)  # in a tuple: its decoder is another part of the model, and not to be registered here
+
+    @property
+    def mbart(self) -> MBartForConditionalGeneration:
+        """The whole mBART that this is the encoder of."""
+        (whole,) = self._whole
+        assert whole is not None
+        return whole
+
+    def copied(self) -> MBartEncoder:
+        """A copy of the encoder, without the rest of its mBART."""
+        return MBartEncoder(copy.deepcopy(self.encoder))
+
+    @property
+    def adapted(self) -> nn.Module:
+        """What carries adapters, and is frozen beside them."""
+        encoder: nn.Module = self.encoder
+        return encoder
+
+    def forward(self, segments: Padded) -> Padded:
+        """Padded (B, S, E) -> Padded (B, S, E). Raises ValueError where S exceeds mBART's positions."""
+        if segments.values.shape[1] > self.encoder.max_source_positions:
+            raise ValueError(f"{segments.values.shape[1]} segments, {self.encoder.max_source_positions} positions")
+        output = self.encoder(inputs_embeds=segments.values, attention_mask=segments.mask.long())
+        return segments.with_values(output.last_hidden_state)
+
+    def read(self, input_ids: Tensor) -> Padded:
+        """Token ids (B, L), padded with -100 or <pad> -> token features Padded (B, L, E)."""
+        tokens = input_ids.masked_fill(input_ids == IGNORED, PAD_ID)
+        real = tokens != PAD_ID
+        output = self.encoder(input_ids=tokens, attention_mask=real.long())
+        return Padded(output.last_hidden_state, real.sum(dim=1))
+
+
+def mbart(
+    vocabulary_size: int,
+    hidden_size: int,
+    num_layers: int,
+    num_heads: int,
+    mlp_size: int,
+    max_positions: int,
+    dropout: float,
+    pad_id: int = PAD_ID,
+) -> MBartForConditionalGeneration:
+    """Sizes -> an mBART with random weights: one token table for encoder, decoder and output, scaled by sqrt(E)."""
+    config = MBartConfig(  # type: ignore[call-arg]
+        vocab_size=vocabulary_size,
+        d_model=hidden_size,
+        encoder_layers=num_layers,
+        decoder_layers=num_layers,
+        encoder_attention_heads=num_heads,
+        decoder_attention_heads=num_heads,
+        encoder_ffn_dim=mlp_size,
+        decoder_ffn_dim=mlp_size,
+        max_position_embeddings=max_positions,
+        dropout=dropout,
+        attention_dropout=0.0,
+        activation_dropout=0.0,
+        scale_embedding=True,
+        pad_token_id=pad_id,
+        bos_token_id=BOS_ID,
+        eos_token_id=EOS_ID,
+        forced_eos_token_id=None,  # a sentence cut at the token limit must not look finished
+        attn_implementation="sdpa",
+    )
+    model = MBartForConditionalGeneration(config)
+    model.tie_weights()  # its constructor leaves that out where it is told to draw no weights
+    return model
+
+
+def load_mbart(model: MBartForConditionalGeneration, source: Path, kept_ids: Sequence[int] | None = None) -> Census:
+    """mBART (cc25, or large-50) from a Hugging Face folder, in place. Row i of the token table is row kept_ids[i].
+
+    `kept_ids` come with the trimmed tokenizer; None keeps all rows. The last id of every mBART vocabulary is <mask>:
+    if the last kept id is not the table's last row, tokenizer and weights do not belong together. Raises ModelError.
+    """
+    tensors = read_weights(source)
+    if not any(name.startswith("model.") for name in tensors):
+        tensors = {f"model.{name}": tensor for name, tensor in tensors.items()}
+    tables = [name for name in (MBART_TABLE, *MBART_TABLE_COPIES) if name in tensors]
+    if not tables:
+        raise ModelError("no token table in it", where=source, remedy="name the folder of an mBART")
+    table = tensors[tables[0]]
+    for name in tables:
+        if not torch.equal(tensors.pop(name), table):
+            raise ModelError(f"{name} differs from {tables[0]}", where=source, remedy="mBART has one table, shared")
+    bias = tensors.pop(MBART_BIAS, table.new_zeros(1, len(table)))
+    if kept_ids is not None:
+        if kept_ids[-1] != len(table) - 1:
+            problem = f"its table has {len(table)} rows, the tokenizer it was trimmed from {kept_ids[-1] + 1} ids"
+            raise ModelError(problem, where=source, remedy="take the tokenizer that belongs to these weights")
+        rows = torch.as_tensor(kept_ids)
+        table, bias = table[rows], bias[:, rows]
+    tensors |= {MBART_TABLE: table, MBART_BIAS: bias}
+    census = load(model, tensors, where=str(source), ignored=MBART_IGNORED)
+    if kept_ids is None:
+        return census
+    trimmed = (MBART_TABLE, MBART_BIAS)
+    return replace(census, loaded=tuple(name for name in census.loaded if name not in trimmed), trimmed=trimmed)

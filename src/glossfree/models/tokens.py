@@ -1,0 +1,28 @@
+"""Token ids as every language part has them: mBART's fairseq layout.
+
+<s> 0, <pad> 1, </s> 2, <unk> 3, the pieces, the language codes, <mask> last. B sentences, L tokens.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+BOS_ID, PAD_ID, EOS_ID, UNK_ID = 0, 1, 2, 3
+IGNORED = -100  # a label that no loss counts
+CODES_AND_MASK = 26  # the last ids of mBART-cc25's layout: 25 language codes and <mask>
+
+
+def shift_right(labels: Tensor, pad_id: int = PAD_ID) -> Tensor:
+    """Labels (B, L) "pieces </s> code" -> decoder input (B, L) "code pieces </s>": the last real token goes in front.
+
+    -100 counts as padding. Each row needs at least one token.
+    """
+    tokens = labels.masked_fill(labels == IGNORED, pad_id)
+    last = (tokens != pad_id).sum(dim=1, keepdim=True) - 1
+    return torch.cat((tokens.gather(1, last), tokens[:, :-1]), dim=1)
+
+
+def never_written(vocabulary_size: int) -> tuple[int, ...]:
+    """V -> the ids that no translation holds: <s>, <pad>, <unk>, the language codes and <mask>."""
+    return (BOS_ID, PAD_ID, UNK_ID, *range(vocabulary_size - CODES_AND_MASK, vocabulary_size))

@@ -1,0 +1,14 @@
+"""Objectives that a stage of a recipe can name, `[STAGE.objectives.NAME]`: one file each."""
+
+from glossfree.objectives.base import Objective
+from glossfree.objectives.contrastive import Contrastive
+from glossfree.objectives.pseudo_gloss import PseudoGloss
+from glossfree.objectives.sign_contrast import SignContrast
+from glossfree.objectives.translation import Translation
+
+OBJECTIVES: dict[str, type[Objective]] = {
+    "pseudo_gloss": PseudoGloss,
+    "contrastive": Contrastive,
+    "translation": Translation,
+    "sign_contrast": SignContrast,
+}

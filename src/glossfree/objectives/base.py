@@ -1,0 +1,103 @@
+"""What an objective is: options in a recipe, and a module that turns features into a loss.
+
+An entry is one file: a subclass of `Objective` (its options, with `build`), and the module that it builds, of one of
+two kinds. A separable loss is a mean over what each clip gives alone; a joint one compares the clips of a step. The
+registry in `glossfree.objectives` names the entry: that is all it needs.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel
+from torch import Tensor, nn
+
+from glossfree.models.hierarchy import Levels
+from glossfree.padded import Padded
+from glossfree.settings import STRICT, value
+
+Level = Literal["frame", "segment", "video", "logits"]
+Need = Literal["pseudo_glosses", "text_features", "text_tokens", "text_encoder"]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Widths of frame features (D) and of segment and video features (E), and the vocabulary (V)."""
+
+    frame: int
+    segment: int
+    vocabulary: int
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What objectives may need of a corpus besides its clips; each is there only if an objective `needs` it.
+
+    pseudo_glosses  `vectors` (P, 300) and `document_frequencies` (P,), the share of training sentences with each
+    text_features   the frozen text encoder's average over the tokens of each sentence, (E,)
+    text_tokens     the same before the average, (L, E)
+    text_encoder    the frozen encoder itself: labels (B, L) -> Padded (B, L, E)
+    """
+
+    vectors: Tensor | None = None
+    document_frequencies: Tensor | None = None
+    text_features: Mapping[str, Tensor] | None = None
+    text_tokens: Mapping[str, Tensor] | None = None
+    text_encoder: Callable[[Tensor], Padded] | None = None
+
+
+class SeparableLoss(nn.Module):
+    """A loss that is a mean over a batch's clips, or over parts of them."""
+
+    def forward(self, levels: Levels, batch: Any) -> Tensor:
+        """What the model computed of a batch, and the batch -> the loss, a scalar."""
+        raise NotImplementedError
+
+    def units(self, batch: Any) -> float:
+        """How many values the loss of this batch is a mean over: clips, unless a subclass says otherwise."""
+        return float(len(batch))
+
+
+class JointLoss(nn.Module):
+    """A loss that compares clips with each other: all clips of a step, in whatever batches and processes they are."""
+
+    prefix: nn.Parameter | None  # (1, E): stands in front of every clip's segments, if the loss wants one
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_parameter("prefix", None)
+
+    def features(self, levels: Levels, batch: Any) -> tuple[Tensor | Padded, ...]:
+        """What is compared of each clip of a batch: tensors (B, ...), or ragged sequences Padded (B, L, any)."""
+        raise NotImplementedError
+
+    def forward(self, *features: Any) -> Tensor:
+        """The features of all clips of the step -> the loss, a scalar."""
+        raise NotImplementedError
+
+
+class Objective(BaseModel):
+    """Options of an objective, and its weight in the loss of a stage. Of weight 0 nothing is built or required."""
+
+    model_config = STRICT
+
+    weight: float = value(1.0, "assumed", "factor of this loss in the sum that the stage minimises", ge=0)
+
+    level: ClassVar[Level] = "video"  # the highest level that it looks at: what lies above need not be computed
+    compares_clips: ClassVar[bool] = False  # whether it builds a JointLoss
+
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        """What of `Inputs` it needs; "pseudo_glosses" are also in every batch's `targets`."""
+        return ()
+
+    def problems(self) -> Iterator[str]:
+        """What is wrong between values that are fine alone, each as "key ...", without the table's name."""
+        yield from ()
+
+    @abstractmethod
+    def build(self, sizes: Sizes, inputs: Inputs) -> SeparableLoss | JointLoss:
+        """The module, whose own parameters (a head, a temperature) train with the stage."""

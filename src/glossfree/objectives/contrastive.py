@@ -1,0 +1,165 @@
+"""Videos against their sentences: contrast of pooled features with a frozen text encoder's (section 3.2, eq 4).
+
+B clips, S segments, E language width.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from glossfree.models.hierarchy import Levels
+from glossfree.objectives.base import Inputs, JointLoss, Need, Objective, Sizes
+from glossfree.padded import Padded
+from glossfree.settings import value
+
+MAX_LOGIT_SCALE = 100.0  # CLIP's bound: beyond it training becomes unstable
+EXCLUDED = -1e4  # a logit whose share of a softmax is exactly 0 in float32, and which has no gradient
+
+
+class Contrastive(Objective):
+    """How videos and sentences are pooled and compared."""
+
+    weight: float = value(1.0, "stated", "weight of eq 4 in eq 5", ge=0)
+    loss: Literal["cross_entropy", "divergence"] = value(
+        "cross_entropy", "stated", "eq 4: CLIP's, or (released) the divergence from a softened identity"
+    )
+    identity_sharpness: float = value(
+        10.0, "assumed", "s of the divergence's targets, softmax(s x identity) along rows (GFSLT-VLP's)", gt=0
+    )
+    logit_scale: float = value(1 / 0.07, "assumed", "start of 1/tau in eq 4 (CLIP's)", gt=0)
+    token: bool = value(True, "stated", "a learned token stands in front of the segments")
+    pooling: Literal["mean", "first"] = value(
+        "mean", "stated", "a video's features: the average over its segments and the token, or the token's row alone"
+    )
+    average_padding: bool = value(False, "assumed", "whether eq 4's averages run over padding, too (released), and so "
+                                  "depend on the clips of a forward pass")  # fmt: skip
+    equal_sentences: Literal["left_out", "negatives"] = value(
+        "left_out", "assumed", "clips of a step with the same sentence: not compared with each other, or (released) "
+        "pushed apart")  # fmt: skip
+
+    compares_clips: ClassVar[bool] = True
+
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        """Features of each sentence; where they depend on the batch, the encoder itself."""
+        return ("text_encoder",) if self.average_padding else ("text_features",)
+
+    def problems(self) -> Iterator[str]:
+        """A row that is not there."""
+        if self.pooling == "first" and not self.token:
+            yield 'pooling "first" needs token = true: that is the first row'
+
+    def build(self, sizes: Sizes, inputs: Inputs) -> ContrastiveLoss:
+        """Token and logit scale, around the features of the sentences."""
+        return ContrastiveLoss(self, sizes.segment, inputs)
+
+
+class ContrastiveLoss(JointLoss):
+    """Pooled videos and sentences of a step -> L_VLA (eq 4)."""
+
+    def __init__(self, options: Contrastive, width: int, inputs: Inputs) -> None:
+        super().__init__()
+        self.options, self.text_features, self.text_encoder = options, inputs.text_features, inputs.text_encoder
+        if options.token:
+            self.prefix = nn.Parameter(torch.randn(1, width) * 0.02)
+        self.logit_scale = nn.Parameter(torch.tensor(math.log(options.logit_scale)))
+        divergence = partial(contrastive_divergence, sharpness=options.identity_sharpness)
+        self.loss = contrastive_loss if options.loss == "cross_entropy" else divergence
+
+    def features(self, levels: Levels, batch: Any) -> tuple[Tensor | Padded, ...]:
+        """A batch -> pooled video and text features (B, E), and a number for each sentence (B,), equal for equal ones.
+
+        The average of a video runs over the token's row, too."""
+        assert levels.video is not None
+        if self.options.pooling == "first":
+            video = levels.video.values[:, 0]
+        else:
+            video = levels.video.mean(padding=self.options.average_padding)
+        if self.text_encoder is not None:
+            text = self.text_encoder(batch.labels).mean(padding=self.options.average_padding)
+        else:
+            assert self.text_features is not None
+            text = torch.stack([self.text_features[sentence] for sentence in batch.texts]).to(video.device)
+        return video, text, torch.tensor([number_of(text) for text in batch.texts], device=video.device)
+
+    def forward(self, video: Tensor, text: Tensor, sentences: Tensor) -> Tensor:
+        """Features of all clips of the step -> the loss."""
+        excluded = None
+        if self.options.equal_sentences == "left_out":
+            excluded = sentences[:, None] == sentences
+            excluded.fill_diagonal_(False)
+        return self.loss(video, text, self.scale(), excluded)
+
+    def scale(self) -> Tensor:
+        """1 / tau of eq 4, a scalar, kept at most MAX_LOGIT_SCALE."""
+        self.logit_scale.data.clamp_(max=math.log(MAX_LOGIT_SCALE))
+        return self.logit_scale.exp()
+
+
+def number_of(sentence: str) -> int:
+    """A sentence -> a number of 63 bits, the same in every process."""
+    return int.from_bytes(hashlib.sha256(sentence.encode()).digest()[:8], "big") >> 1
+
+
+def contrastive_loss(
+    video: Tensor, text: Tensor, logit_scale: Tensor | float, excluded: Tensor | None = None
+) -> Tensor:
+    """Pooled video and text features (B, E) -> L_VLA: symmetric cross-entropy over cosines (eq 4).
+
+    Row i of `video` belongs to row i of `text`; all other rows are negatives, but those `excluded` (B, B).
+    `logit_scale` = 1 / tau. The mean of both directions, as in CLIP; ln B is chance.
+    """
+    logits = contrastive_logits(video, text, logit_scale)
+    if excluded is not None:
+        logits = logits.masked_fill(excluded, EXCLUDED)
+    pairs = torch.arange(len(logits), device=logits.device)
+    return (functional.cross_entropy(logits, pairs) + functional.cross_entropy(logits.T, pairs)) / 2
+
+
+def contrastive_divergence(
+    video: Tensor,
+    text: Tensor,
+    logit_scale: Tensor | float,
+    excluded: Tensor | None = None,
+    sharpness: float = 10.0,
+) -> Tensor:
+    """Pooled video and text features (B, E) -> what the released code takes for L_VLA: a softened identity as target.
+
+    With q = softmax(sharpness * I) and p = softmax(logits), both along rows: KL(q || p), summed over a row, averaged
+    over rows, for logits (B, B) and for their transpose; the mean of both. 0 where each logit of a pair is `sharpness`
+    above those of its negatives; further apart is not better.
+    """
+    logits = contrastive_logits(video, text, logit_scale)
+    wanted = sharpness * torch.eye(len(logits), device=logits.device)
+    if excluded is not None:
+        logits, wanted = logits.masked_fill(excluded, EXCLUDED), wanted.masked_fill(excluded, EXCLUDED)
+    wanted = wanted.log_softmax(dim=-1)
+    directions = [
+        functional.kl_div(each.log_softmax(dim=-1), wanted, reduction="batchmean", log_target=True)
+        for each in (logits, logits.T)
+    ]
+    return (directions[0] + directions[1]) / 2
+
+
+def contrastive_logits(video: Tensor, text: Tensor, logit_scale: Tensor | float) -> Tensor:
+    """Pooled video and text features (B, E) -> cosines of each video with each text, times `logit_scale`: (B, B).
+
+    Raises ValueError for a clip alone: it has no negatives, and eq 4 would be 0 whatever it is.
+    """
+    if len(video) < 2:
+        raise ValueError(f"{len(video)} clip cannot be compared with others")
+    if video.shape != text.shape:
+        raise ValueError(f"video {tuple(video.shape)} and text {tuple(text.shape)} differ in shape")
+    with torch.autocast(
+        video.device.type, enabled=False
+    ):  # a product would be rounded to 8 bits, then multiplied by 1 / tau
+        cosines = functional.normalize(video.float(), dim=-1) @ functional.normalize(text.float(), dim=-1).T
+        return cosines * logit_scale

@@ -1,0 +1,196 @@
+"""Segment features -> pseudo-gloss scores, and their loss (section 3.2, eqs 1-3).
+
+B clips, S segments, P pseudo-glosses, E width of the features. scores[b, p] = sum_s A[b, s, p] * Z[b, s, p] with
+A = softmax over prototypes of sim / tau_p and Z = softmax over real segments of sim / tau_t. The last prototype is the
+zero vector ("no sign"): it takes part in A and is dropped from the result. Padding never takes part in Z.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, get_args
+
+import torch
+from pydantic import field_validator
+from torch import Tensor, nn
+from torch.nn import functional
+
+from glossfree.models.hierarchy import Levels
+from glossfree.objectives.base import Inputs, Level, Need, Objective, SeparableLoss, Sizes
+from glossfree.padded import Padded
+from glossfree.settings import MOST_TOKENS, WIDEST, value
+
+PSEUDO_GLOSSES: Need = "pseudo_glosses"
+TEMPERATURE_RANGE = (0.01, 1.0)
+# float32 resolves 1 - 1e-6; a score of exactly 0 or 1 then costs 13.8 nats instead of infinity
+SCORE_MARGIN = 1e-6
+
+Split = Literal["train", "dev", "test"]
+
+
+class PseudoGloss(Objective):
+    """Pseudo-glosses, the head that scores them, and the loss of the scores."""
+
+    weight: float = value(10.0, "assumed", "lambda of eq 5 (Table 2: more was better)", ge=0)
+    loss: Literal["cross_entropy", "sigmoid_cross_entropy"] = value(
+        "cross_entropy", "stated", "eq 3's scores against their targets, as they are or (released) behind a sigmoid"
+    )
+    num_pseudo_glosses: int = value(
+        2322, "derived", "P where no corpus is at hand (parameter counts)", ge=1, le=MOST_TOKENS
+    )
+    splits: tuple[Split, ...] = value(("train",), "assumed", "splits whose sentences make the inventory, in any order "
+                                      "(released: all three)", min_length=1)  # fmt: skip
+    max_document_frequency: float = value(
+        1.0, "assumed", "pseudo-glosses in more than this share of the training sentences are no targets (Sign2GPT: "
+        "0.4); 1: all are", gt=0, le=1)  # fmt: skip
+    vector_size: int = value(300, "stated", "width of a prototype (fastText)", ge=1, le=WIDEST)
+    dropout: float = value(0.2, "released", "dropout before the linear layer of the head", ge=0, lt=1)
+    prototype_temperature: float = value(0.1, "stated", "start of tau_p", ge=0.01, le=1)
+    time_temperature: float = value(0.1, "stated", "start of tau_t", ge=0.01, le=1)
+    learn_temperatures: bool = value(True, "stated", "whether both are learnt (fixed in the released code)")
+    train_prototypes: bool = value(True, "derived", "whether the prototypes are learnt (Table 3 counts them)")
+
+    level: ClassVar[Level] = "segment"
+
+    @field_validator("splits")
+    @classmethod
+    def _in_one_order(cls, splits: tuple[Split, ...]) -> tuple[Split, ...]:
+        return tuple(name for name in get_args(Split) if name in splits)
+
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        """Targets and vectors."""
+        return (PSEUDO_GLOSSES,)
+
+    def build(self, sizes: Sizes, inputs: Inputs) -> PseudoGlossLoss:
+        """The head on segments E wide, and the loss of its scores."""
+        assert inputs.vectors is not None
+        frequencies = inputs.document_frequencies
+        rare = None if frequencies is None else frequencies <= self.max_document_frequency
+        return PseudoGlossLoss(self.head(sizes.segment, inputs.vectors), self.loss, rare)
+
+    def head(self, width: int, vectors: Tensor) -> PseudoGlossHead:
+        """Width E and vectors (P, 300) -> the head alone, as a translator uses it for its timeline."""
+        return PseudoGlossHead(
+            width,
+            vectors,
+            dropout=self.dropout,
+            prototype_temperature=self.prototype_temperature,
+            time_temperature=self.time_temperature,
+            learn_temperatures=self.learn_temperatures,
+            train_prototypes=self.train_prototypes,
+        )
+
+
+class PseudoGlossLoss(SeparableLoss):
+    """Segments -> L_PG (eqs 1-3). `rare` (P,) bool: the pseudo-glosses that may be targets; None: all."""
+
+    rare: Tensor | None
+
+    def __init__(self, head: PseudoGlossHead, loss: str = "cross_entropy", rare: Tensor | None = None) -> None:
+        super().__init__()
+        self.head = head
+        self.loss = {"cross_entropy": pseudo_gloss_loss, "sigmoid_cross_entropy": sigmoid_pseudo_gloss_loss}[loss]
+        self.register_buffer("rare", rare if rare is not None and not rare.all() else None, persistent=False)
+
+    def forward(self, levels: Levels, batch: Any) -> Tensor:
+        """The loss of a batch, a mean over its clips and the P pseudo-glosses."""
+        assert levels.segment is not None
+        targets = batch.targets[PSEUDO_GLOSSES]
+        if self.rare is not None:
+            targets = targets * self.rare
+        return self.loss(self.head(levels.segment).scores, targets)
+
+
+@dataclass(frozen=True)
+class GlossScores:
+    """`scores` (B, P) in [0, 1]; `timeline` (B, S, P), what each segment adds to them; `lengths` (B,) in segments."""
+
+    scores: Tensor
+    timeline: Tensor
+    lengths: Tensor
+
+
+def similarity(features: Tensor, prototypes: Tensor) -> Tensor:
+    """Features (B, S, W) and prototypes (P, W) -> cosines (B, S, P + 1), the last column 0: the zero vector (eq 1)."""
+    cosines = functional.normalize(features, dim=-1) @ functional.normalize(prototypes, dim=-1).T
+    return functional.pad(cosines, (0, 1))
+
+
+def localise(similarities: Tensor, mask: Tensor, prototype_temperature: Tensor, time_temperature: Tensor) -> Tensor:
+    """Similarities (B, S, P + 1) and mask (B, S) -> A * Z without the zero vector's column (B, S, P) (eq 2)."""
+    over_prototypes = (similarities / prototype_temperature).softmax(dim=-1)[..., :-1]
+    over_time = (similarities[..., :-1] / time_temperature).masked_fill(~mask[..., None], float("-inf")).softmax(dim=1)
+    return over_prototypes * over_time
+
+
+def gloss_scores(timeline: Tensor) -> Tensor:
+    """A * Z (B, S, P) -> scores (B, P), the sum over time (eq 3)."""
+    return timeline.sum(dim=1)
+
+
+class PseudoGlossHead(nn.Module):
+    """Padded (B, S, E) -> GlossScores: dropout, a linear layer to the prototypes' width, eqs 1-3."""
+
+    def __init__(
+        self,
+        width: int,
+        vectors: Tensor,
+        dropout: float,
+        prototype_temperature: float,
+        time_temperature: float,
+        learn_temperatures: bool,
+        train_prototypes: bool,
+    ) -> None:
+        """`vectors` (P, 300) start the prototypes. Raises ValueError for a zero vector among them: it is "no sign"."""
+        super().__init__()
+        if not vectors.is_meta and not bool(vectors.any(dim=1).all()):
+            empty = (~vectors.any(dim=1)).nonzero().flatten().tolist()
+            raise ValueError(f"prototypes {empty[:10]} are zero vectors, and so mean 'no sign'")
+        self.dropout = nn.Dropout(dropout)
+        self.projection = nn.Linear(width, vectors.shape[1])
+        self.prototypes = nn.Parameter(vectors.detach().clone(), requires_grad=train_prototypes)
+        # as logarithms, as CLIP keeps its own: a step of Adam is as large as the learning rate, and 150 of them at the
+        # paper's 6e-4 would take a temperature from 0.1 to its bound, wherever the loss would have it
+        self.log_prototype_temperature = nn.Parameter(torch.tensor(prototype_temperature).log(), learn_temperatures)
+        self.log_time_temperature = nn.Parameter(torch.tensor(time_temperature).log(), learn_temperatures)
+
+    @property
+    def temperatures(self) -> tuple[Tensor, Tensor]:
+        """tau_p and tau_t (eq 2), scalars in TEMPERATURE_RANGE."""
+        lowest, highest = map(math.log, TEMPERATURE_RANGE)
+        for logarithm in (self.log_prototype_temperature, self.log_time_temperature):
+            # the value is put back, not its use clamped: a clamp has no gradient outside, the value could never return
+            logarithm.data.clamp_(lowest, highest)
+        return self.log_prototype_temperature.exp(), self.log_time_temperature.exp()
+
+    def forward(self, segments: Padded) -> GlossScores:
+        """Padded (B, S, E) -> GlossScores."""
+        features = self.projection(self.dropout(segments.values))
+        with torch.autocast(features.device.type, enabled=False):  # an error of a cosine is divided by tau >= 0.01
+            similarities = similarity(features.float(), self.prototypes.float())
+        timeline = localise(similarities, segments.mask, *self.temperatures)
+        return GlossScores(gloss_scores(timeline), timeline, segments.lengths)
+
+
+def pseudo_gloss_loss(scores: Tensor, targets: Tensor) -> Tensor:
+    """Scores and multi-hot targets (B, P) -> L_PG: binary cross-entropy, averaged over B and P (eq 3).
+
+    Scores already lie in [0, 1], so no sigmoid stands between (`sigmoid_pseudo_gloss_loss` has one). They are kept
+    SCORE_MARGIN away from 0 and 1, and so is the gradient finite.
+    """
+    if scores.shape != targets.shape:
+        raise ValueError(f"scores {tuple(scores.shape)} and targets {tuple(targets.shape)} differ in shape")
+    certain = scores.float().clamp(SCORE_MARGIN, 1 - SCORE_MARGIN)
+    wanted = targets.float()
+    return -(wanted * certain.log() + (1 - wanted) * (1 - certain).log()).mean()
+
+
+def sigmoid_pseudo_gloss_loss(scores: Tensor, targets: Tensor) -> Tensor:
+    """Scores and multi-hot targets (B, P) -> what the released code takes for L_PG: a sigmoid stands between.
+
+    A score in [0, 1] becomes a probability in [0.50, 0.73]: a wanted pseudo-gloss costs 0.31 at best, an unwanted one
+    ln 2, and as nearly all are unwanted, so does the average.
+    """
+    return pseudo_gloss_loss(scores.float().sigmoid(), targets)

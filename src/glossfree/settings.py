@@ -1,0 +1,54 @@
+"""How the values of a recipe are declared: typed, frozen, each with its meaning, its unit and its standing.
+
+A part of the model that can be chosen (a backbone, a temporal module, a language encoder, a decoder) or added (an
+objective) declares its own values in its own file; `glossfree.recipe` puts them together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Standing = Literal["stated", "released", "derived", "assumed"]
+Trained = Literal["adapters", "all", "none"]
+
+# Far beyond any model: a damaged number is refused and not built, which would take hours and all memory.
+DEEPEST, WIDEST, MOST_PIXELS, MOST_TOKENS = 200, 65_536, 4096, 10_000_000
+
+
+def value(default: Any, standing: Standing, meaning: str, **limits: Any) -> Any:
+    """A field: its default, its standing and what it means (with the unit).
+
+    *stated* in the paper, *released* (read off the authors' training code), *derived* (follows from Table 3), *assumed*
+    (ours).
+    """
+    return Field(default, description=meaning, json_schema_extra={"standing": standing}, **limits)
+
+
+STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Section(BaseModel):
+    """One table of a recipe."""
+
+    model_config = STRICT
+
+
+class Adapters(BaseModel):
+    """LoRA beside some linear layers of a part (sections 3.1 and 4.2)."""
+
+    model_config = STRICT
+
+    adapter_rank: int = value(16, "stated", "LoRA rank", ge=1, le=WIDEST)
+    adapter_alpha: float = value(32.0, "stated", "LoRA scaling factor", gt=0)
+    adapter_dropout: float = value(0.1, "stated", "LoRA dropout", ge=0, lt=1)
+
+    adapter_targets: ClassVar[tuple[str, ...]] = ()  # names of the linear layers that carry them
+
+
+def heads_fit(width: int, heads: int) -> Iterator[str]:
+    """The problem of a width that its attention heads do not divide."""
+    if width % heads:
+        yield f"hidden_size {width} is not a multiple of num_heads {heads}"
