@@ -1,8 +1,9 @@
 """Who may import whom, read off the source: no upward import, no circle, nothing imported by string or by star.
 
 The order, from the ground up; a room may import what its line of MAY_IMPORT names and nothing else of the package:
-errors, padded, progress, tables, device < recipe, config, corpora, video, text, models, losses
-  < hub, assemble, sources, denoising, material, stages, training, evaluation, text_features, workflow, sign_translator
+errors, padded, settings, progress, tables, device < corpora, video, text, models < objectives < recipe < config
+  < hub, stages, assemble, encoders, sources, denoising, material, training, evaluation, text_features, workflow,
+    sign_translator
   < commands < cli
 """
 
@@ -29,38 +30,39 @@ MAY_IMPORT: dict[str, set[str]] = {
     "progress": set(),
     "tables": set(),
     "device": set(),
-    "losses": set(),
-    "recipe": set(),
-    "config": {"errors", "recipe"},
+    "settings": set(),
+    "recipe": {"settings", "models", "objectives"},
+    "config": {"errors", "models", "objectives", "recipe"},
     "hub": {"errors"},
     "corpora": {"errors"},
     "video": {"errors", CORPUS_VALUE},
     "text": {"errors", CORPUS_VALUE},
-    "models": {"errors", "padded"},
-    "training": {"", *GROUND},
+    "models": {"errors", "padded", "settings"},
+    "objectives": {"padded", "settings", "models"},
+    "training": {"", *GROUND, "padded"},
     "evaluation": {"errors", CORPUS_VALUE, *TABLE_FILES, "video", "tables", "models.weights"},
-    "assemble": {"errors", "device", "recipe", "models"},
-    "sources": {*GROUND, "recipe", "hub", "models", "assemble", "encoders"},
+    "stages": {"padded", "models", "objectives"},
+    "assemble": {"device", "settings", "recipe", "models", "objectives", "stages"},
+    "encoders": {"errors", "recipe", "config", "assemble", "models", "training"},
+    "sources": {*GROUND, "recipe", "hub", "models", "encoders"},
     "denoising": {"text"},
-    "material": {*GROUND, "device", "recipe", "hub", CORPUS_VALUE, "text", "video", "denoising", "training"},
-    "stages": {"recipe", "losses", "models", "denoising", "video.batch"},
+    "material": {
+        *(*GROUND, "device", "recipe", "hub", CORPUS_VALUE, "text", "video", "objectives", "denoising", "training"),
+    },
     "sign_translator": {
-        *(*GROUND, "device", "recipe", "config", CORPUS_VALUE, "text", "video", "models", "assemble"),
+        *(*GROUND, "device", "recipe", "config", CORPUS_VALUE, "text", "video", "models", "objectives", "assemble"),
         *("material", "training.run"),
     },
-    "encoders": {"errors", "recipe", "config", "assemble", "models", "training"},
     "advice": {"recipe", "config"},
-    "text_features": {
-        *("errors", "progress", CORPUS_VALUE, "models.weights", "assemble", "material", "training"),
-    },
+    "text_features": {*("errors", "padded", "progress", CORPUS_VALUE, "models", "material", "training")},
     "workflow": {
-        *(*GROUND, "device", "recipe", "config", CORPUS_VALUE, "text", "video", "models", "losses"),
+        *(*GROUND, "device", "recipe", "config", CORPUS_VALUE, "text", "video", "models", "objectives", "evaluation"),
         *("assemble", "material", "denoising", "stages", "text_features", "training"),
     },
     "commands": {
-        *("", *GROUND, "tables", "device", "hub", "recipe", "config", "corpora", "video", "text", "models", "losses"),
-        *("evaluation", "training", "advice", "assemble", "encoders", "sources", "material", "denoising", "stages"),
-        *("workflow", "sign_translator"),
+        *("", *GROUND, "tables", "device", "hub", "recipe", "config", "corpora", "video", "text", "models"),
+        *("objectives", "evaluation", "training", "advice", "assemble", "encoders", "sources", "material", "denoising"),
+        *("stages", "workflow", "sign_translator"),
     },
     "terminal": {"progress"},
     "cli": {"", *GROUND, "commands", "terminal", "evaluation.metrics"},
@@ -72,9 +74,9 @@ ONLY_IN = {
     "rich": {"terminal"},
     "accelerate": {"training"},
     "peft": {"models"},
-    "transformers": {"models", "assemble", "stages", "evaluation.learned"},
+    "transformers": {"models", "assemble", "evaluation.learned"},
     "huggingface_hub": {"hub"},
-    "pydantic": {"recipe", "config"},
+    "pydantic": {"settings", "models.choices", "objectives", "recipe", "config"},
     "sacrebleu": {"evaluation"},
     "rouge_score": {"evaluation.rouge"},
     "sentencepiece": {"text", "evaluation.learned"},
@@ -88,7 +90,7 @@ ONLY_IN = {
     "pysubs2": {"corpora.captions"},
     "webvtt": {"corpora.captions"},
 }
-WITHOUT_TORCH = ("errors", "progress", "recipe", "config", "corpora", "text", "terminal", "cli")
+WITHOUT_TORCH = ("errors", "progress", "settings", "corpora", "text", "terminal", "cli")
 BY_STRING = {"import_module", "__import__"}
 
 

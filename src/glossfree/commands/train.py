@@ -16,7 +16,7 @@ from glossfree.errors import RunError
 from glossfree.material import Material, gather
 from glossfree.models.translator import TranslationModel
 from glossfree.progress import Console, Silent
-from glossfree.recipe import Recipe
+from glossfree.recipe import Recipe, StageConfig
 from glossfree.sources import check_same_sources, load_sources, weight_sources
 from glossfree.text.tokenizer import SentenceTokenizer
 from glossfree.training.loop import precision_of
@@ -50,64 +50,96 @@ def train(
     chosen = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides)
     check_weights_named(chosen)
     begun, group = time.perf_counter(), Processes.launched()
-    _named(chosen, until, after)
+    _check_names(chosen, until, after)
     if start is None and resume and Run(run).recipe.is_file():
-        before = Run(run).read_json("run.json")
-        start, after = before.get("start") and Path(before["start"]), (before.get("taken") or [after])[-1]
+        start, after = _started_from(Run(run), after)
     origin = None if start is None else Run(start)
     taken = () if origin is None else _taken(chosen, origin, after, console)
-    stages = [stage for stage in chosen.planned if until is None or _place(chosen, stage.name) <= _place(chosen, until)]
-    if not stages or all(stage.name in taken for stage in stages):
-        remedy = "set epochs in the recipe" if not taken else "name a later --until, or change a stage with --set"
-        raise RunError("nothing to train", where=chosen.name, remedy=remedy)
+    stages = _until(chosen, until, taken)
     tokenizer = None if origin is None else SentenceTokenizer.load(origin.folder / TOKENIZER)
     material = gather(chosen, corpus, tokenizer=tokenizer)
     chosen = material.recipe
-    due = [stage for stage in stages if stage.name not in taken and not Run(run).weights(stage.name).is_file()]
-    for stage in due:
-        if stage.compares_clips:
+    for stage in stages:
+        if stage.compares_clips and stage.name not in taken and not Run(run).weights(stage.name).is_file():
             material.check_pairs(stage.name)
     earlier = [Run(run)] if reopens(Run(run), chosen, material, resume=resume) else []
     if not earlier:
-        own = [stage.name for stage in chosen.stages if stage.name not in taken]
-        _say_what_to_expect(chosen, material, own, console)
-    sources = weight_sources(chosen)
-    for other in [*earlier, *([] if origin is None else [origin])] if sources else []:
-        check_same_sources(sources, other.read_json("run.json").get("weights", {}), where=other.folder)
-    record: dict[str, Any] = {}
-
-    def build() -> TranslationModel:
-        """The model with its pretrained weights. Its census is said once."""
-        model = assemble(chosen, len(material.tokenizer))
-        record.update(load_sources(model, chosen, sources, material.kept_ids, Silent() if record else console))
-        return model
-
-    # before the run folder is made: what cannot be loaded leaves none behind
-    built = [build()]
+        _say_what_to_expect(chosen, material, taken, console)
+    builder = _Builder(chosen, material, console)
+    builder.check_same_sources([*earlier, *([] if origin is None else [origin])])
+    builder.build_first()  # before the run folder is made: what cannot be loaded leaves none behind
     if chosen.vision.features == "cached":
-        material = replace(material, store=stored_features(chosen, material, built[0], origin, taken))
+        material = replace(material, store=stored_features(chosen, material, builder.first, origin, taken))
     facts: dict[str, object] = {
         "start": None if start is None else str(start.resolve()),
         "taken": list(taken),
-        "weights": record,
+        "weights": builder.record,
         "profile": material.manifest.corpus.get("profile", {}),
     }
     group.wait()  # until all have seen what was there before
     opened = start_run(run, chosen, material, resume=resume, facts=facts) if group.is_main else Run(run)
     group.wait()
-    Workflow(chosen, material, lambda: built.pop() if built else build(), opened, console, origin, taken, track).train(
-        stages
-    )
+    Workflow(chosen, material, builder, opened, console, origin, taken, track).train(stages)
     names = ", ".join(stage.name for stage in stages)
     console.say(f"{names} in {time.perf_counter() - begun:.0f} s: {opened.folder}")
     return opened
+
+
+class _Builder:
+    """Makes the model with the pretrained weights that a recipe names. `record`: what a run keeps of them."""
+
+    def __init__(self, recipe: Recipe, material: Material, console: Console) -> None:
+        self.recipe, self.material, self.console = recipe, material, console
+        self.sources = weight_sources(recipe)
+        self.record: dict[str, Any] = {}
+        self._built: list[TranslationModel] = []
+
+    def check_same_sources(self, runs: Sequence[Run]) -> None:
+        """Raise RunError for weights that are not those that these runs were trained from."""
+        for run in runs if self.sources else []:
+            check_same_sources(self.sources, run.read_json("run.json").get("weights", {}), where=run.folder)
+
+    def build_first(self) -> None:
+        """Build a model and keep it for the first call."""
+        self._built.append(self())
+
+    @property
+    def first(self) -> TranslationModel:
+        """The model that the first call returns."""
+        return self._built[0]
+
+    def __call__(self) -> TranslationModel:
+        """A model without adapters. What was loaded into it is said once."""
+        if self._built:
+            return self._built.pop()
+        model = assemble(self.recipe, len(self.material.tokenizer))
+        console = Silent() if self.record else self.console
+        self.record |= load_sources(model, self.recipe, self.sources, self.material.kept_ids, console)
+        return model
+
+
+def _started_from(run: Run, after: str | None) -> tuple[Path | None, str | None]:
+    """A run that goes on -> the run that it was started from, and the last stage that it took from there."""
+    facts = run.read_json("run.json")
+    start, taken = facts.get("start"), facts.get("taken") or [after]
+    return (None, after) if start is None else (Path(start), taken[-1])
+
+
+def _until(recipe: Recipe, until: str | None, taken: Sequence[str]) -> list[StageConfig]:
+    """The planned stages up to and with one of them. Raises RunError if none of them is to be trained."""
+    last = len(recipe.stages) if until is None else _place(recipe, until)
+    stages = [stage for stage in recipe.planned if _place(recipe, stage.name) <= last]
+    if all(stage.name in taken for stage in stages):
+        remedy = "name a later --until, or change a stage with --set" if stages else "set epochs in the recipe"
+        raise RunError("nothing to train", where=recipe.name, remedy=remedy)
+    return stages
 
 
 def _place(recipe: Recipe, name: str) -> int:
     return [stage.name for stage in recipe.stages].index(name)
 
 
-def _named(recipe: Recipe, until: str | None, after: str | None) -> None:
+def _check_names(recipe: Recipe, until: str | None, after: str | None) -> None:
     """Raise RunError for a stage that the recipe has not."""
     names = [stage.name for stage in recipe.stages]
     for option, name in (("--until", until), ("--after", after)):
@@ -147,12 +179,13 @@ def _taken(recipe: Recipe, origin: Run, after: str | None, console: Console) -> 
     return tuple(taken)
 
 
-def _say_what_to_expect(recipe: Recipe, material: Material, stages: Sequence[str], console: Console) -> None:
+def _say_what_to_expect(recipe: Recipe, material: Material, taken: Sequence[str], console: Console) -> None:
     """What a new run does to its clips, and what it does otherwise than the recipe that it is named after."""
     rates = [clip.fps for clip in material.manifest]
     if max(rates) > recipe.data.fps * (1 + SAME_RATE) or min(rates) < recipe.data.fps * (1 - SAME_RATE):
         seen = f"{min(rates):g} to {max(rates):g}" if min(rates) < max(rates) else f"{rates[0]:g}"
         console.say(f"clips of {seen} frames/s are resampled to data.fps = {recipe.data.fps:g}")
     corpus = str(material.manifest.corpus.get("name", ""))
-    for line in advice(recipe, corpus, stages, precision_of()):
+    own = [stage.name for stage in recipe.stages if stage.name not in taken]
+    for line in advice(recipe, corpus, own, precision_of()):
         console.say(f"warning: {line}")

@@ -1,4 +1,4 @@
-"""Beam search over any decoder that can say how likely each next token is.
+"""Beam search for any decoder that can compute the log-probabilities of the next token.
 
 B clips, K beams (`num_beams`), R = B x K rows, clip by clip, V vocabulary, L tokens.
 """
@@ -25,15 +25,14 @@ def beam_search(step: Step, state: State, start_id: int, beams: Beams, suppresse
     """A step function and its first state -> the best sentences of each clip.
 
     `step`: the last token of each row (R,) and the state -> log-probabilities of the next token (R, V), all <= 0, and
-    the next state. `state`: what a decoder remembers of each row, as tensors of B rows each, at least one; the search
-    repeats and reorders the rows. What belongs to a clip and not to a beam may stay in `step`: row r belongs to clip
-    r // K. `suppressed`: ids that are never produced; the probabilities of the others stay as they are.
+    the next state. `state`: at least one tensor, each with B rows; the search repeats the rows for the beams and
+    reorders them. Row r belongs to clip r // K, so `step` can look up what all beams of a clip share. `suppressed`:
+    ids that are never produced; the probabilities of the others stay as they are.
 
-    In each step the K best continuations of a clip without `</s>` go on. One with `</s>` is finished if it is among
-    the K best of all; in the last step each of the K best is. The score of a finished sentence is its log-probability
-    over length ** length_penalty, `</s>` counted. A clip ends when no unfinished beam can reach the score of its
-    `num_return_sequences` best any more; with one beam, at its first `</s>`: greedy search. transformers searches the
-    same way with early_stopping="never".
+    The K best continuations without `</s>` stay in the search. One with `</s>` is finished if it is among the K best
+    of all; after the last step each of the K best is finished. Score: log-probability / length ** length_penalty,
+    `</s>` counted. The search of a clip ends when no unfinished beam can beat its `num_return_sequences` best; with
+    one beam, at the first `</s>` (greedy search). transformers has the same search as early_stopping="never".
 
     Raises ValueError for counts below 1, for more sentences than beams, and if fewer sentences exist than asked for.
     """
@@ -45,7 +44,7 @@ def beam_search(step: Step, state: State, start_id: int, beams: Beams, suppresse
     state = tuple(each.repeat_interleave(num_beams, dim=0) for each in state)
     tokens = torch.full((num_clips * num_beams,), start_id, device=device)
     live = _none_yet(num_clips, num_beams, longest, device)
-    live.scores[:, 0] = 0.0  # the beams of a clip are still equal: only one of them may go on
+    live.scores[:, 0] = 0.0  # the beams of a clip start equal: only the first one counts
     finished = _none_yet(num_clips, beams.num_return_sequences, longest, device)
     done = torch.zeros(num_clips, dtype=torch.bool, device=device)
     for length in range(1, longest + 1):
@@ -56,7 +55,7 @@ def beam_search(step: Step, state: State, start_id: int, beams: Beams, suppresse
         scores = (candidates.scores / length**beams.length_penalty).masked_fill(~finishes, IMPOSSIBLE)
         finished = _best(finished, _Hypotheses(candidates.sequences[:, :num_beams], scores[:, :num_beams]))
 
-        order = ends.long().sort(dim=1, stable=True).indices[:, :num_beams]  # unfinished ones first, still best first
+        order = ends.long().sort(dim=1, stable=True).indices[:, :num_beams]  # without </s> first; stable: best first
         live = candidates.pick(order)
         done = done | _is_decided(live, finished, length, beams)
         if length == longest or bool(done.all()):
@@ -106,7 +105,7 @@ def _continuations(live: _Hypotheses, log_probabilities: Tensor, length: int) ->
 
 
 def _best(finished: _Hypotheses, others: _Hypotheses) -> _Hypotheses:
-    """As many as there were, the best of both; the earlier of two equal scores."""
+    """The best of both, as many as `finished` holds; of two equal scores the earlier one."""
     sequences = torch.cat((finished.sequences, others.sequences), dim=1)
     scores = torch.cat((finished.scores, others.scores), dim=1)
     order = scores.sort(dim=1, descending=True, stable=True).indices[:, : finished.scores.shape[1]]
@@ -114,10 +113,10 @@ def _best(finished: _Hypotheses, others: _Hypotheses) -> _Hypotheses:
 
 
 def _is_decided(live: _Hypotheses, finished: _Hypotheses, length: int, beams: Beams) -> Tensor:
-    """Clips (B,) whose result is certain: what the best unfinished beam can reach is not above the worst finished one.
+    """Is the result of a clip certain? (B,): no unfinished beam can still beat the worst of the finished ones.
 
-    Log-probabilities only fall. So a beam reaches at most its own, over the power of a length that is the longest with
-    a positive penalty (which then lifts the score most), the next one otherwise.
+    A log-probability can only fall, so the best that a beam can reach is its present one with the length that suits it
+    best: the longest if the penalty is positive, else the next one.
     """
     if beams.num_beams == 1:
         return finished.scores[:, 0] > IMPOSSIBLE
@@ -127,7 +126,7 @@ def _is_decided(live: _Hypotheses, finished: _Hypotheses, length: int, beams: Be
 
 
 def _without_surplus(sequences: Tensor) -> Tensor:
-    """(B, n, longest) -> (B, n, L): cut behind the longest. One without `</s>` was cut off by the limit."""
+    """(B, n, longest) -> (B, n, L), L tokens of the longest sentence; one without `</s>` fills all positions."""
     ends = sequences == EOS_ID
     lengths = torch.where(ends.any(dim=-1), ends.long().argmax(dim=-1) + 1, sequences.shape[-1])
     return sequences[:, :, : int(lengths.max())]

@@ -42,8 +42,13 @@ class PseudoGloss(Objective):
     splits: tuple[Split, ...] = value(("train",), "assumed", "splits whose sentences make the inventory, in any order "
                                       "(released: all three)", min_length=1)  # fmt: skip
     max_document_frequency: float = value(
-        1.0, "assumed", "pseudo-glosses in more than this share of the training sentences are no targets (Sign2GPT: "
-        "0.4); 1: all are", gt=0, le=1)  # fmt: skip
+        1.0,
+        "assumed",
+        "pseudo-glosses in so large a share of the training sentences, or a larger, are no targets (Sign2GPT: 0.4); "
+        "1: all are",
+        gt=0,
+        le=1,
+    )
     vector_size: int = value(300, "stated", "width of a prototype (fastText)", ge=1, le=WIDEST)
     dropout: float = value(0.2, "released", "dropout before the linear layer of the head", ge=0, lt=1)
     prototype_temperature: float = value(0.1, "stated", "start of tau_p", ge=0.01, le=1)
@@ -66,8 +71,8 @@ class PseudoGloss(Objective):
     def build(self, sizes: Sizes, inputs: Inputs) -> PseudoGlossLoss:
         """The head on segments E wide, and the loss of its scores."""
         assert inputs.vectors is not None
-        frequencies = inputs.document_frequencies
-        rare = None if frequencies is None else frequencies <= self.max_document_frequency
+        frequencies, highest = inputs.document_frequencies, self.max_document_frequency
+        rare = None if frequencies is None or highest == 1 else frequencies < highest
         return PseudoGlossLoss(self.head(sizes.segment, inputs.vectors), self.loss, rare)
 
     def head(self, width: int, vectors: Tensor) -> PseudoGlossHead:
@@ -92,7 +97,7 @@ class PseudoGlossLoss(SeparableLoss):
         super().__init__()
         self.head = head
         self.loss = {"cross_entropy": pseudo_gloss_loss, "sigmoid_cross_entropy": sigmoid_pseudo_gloss_loss}[loss]
-        self.register_buffer("rare", rare if rare is not None and not rare.all() else None, persistent=False)
+        self.register_buffer("rare", rare, persistent=False)
 
     def forward(self, levels: Levels, batch: Any) -> Tensor:
         """The loss of a batch, a mean over its clips and the P pseudo-glosses."""

@@ -1,9 +1,9 @@
 """A recurrent encoder and decoder with attention on video features: NSLT (Camgoz et al., CVPR 2018).
 
-What the paper leaves open is as in its released code (TensorFlow's AttentionWrapper): residual connections around every
-layer but the first, dropout on what enters a layer, linear layers without bias, Glorot initialisation, gates that start
-at bias 1. It departs in the GRU, which is torch's: the reset gate acts on the product with the state (as in cuDNN), and
-not on the state. A sentence starts with its language code, and its tokens are pieces, where NSLT has <s> and words.
+The details follow the released code, which uses TensorFlow's AttentionWrapper: residual connections around every layer
+but the first, dropout on the input of each layer, linear layers without bias, Glorot initialisation, gate biases of 1.
+Two departures: torch's GRU applies the reset gate after the product with the state (as cuDNN does), TensorFlow's before
+it; and a sentence is its language code and pieces, where NSLT has <s> and words.
 
 B clips, K beams, R = B x K rows, S segments, L tokens, E width of video features, D hidden size, V vocabulary.
 """
@@ -26,7 +26,7 @@ from glossfree.settings import DEEPEST, WIDEST, value
 
 
 class RecurrentDecoding(Decoding):
-    """NSLT's sizes. With language.kind = "none" it reads the segment features as they are, as NSLT does."""
+    """NSLT's sizes. NSLT has no language encoder: language.kind = "none"."""
 
     kind: Literal["gru"] = "gru"
     train: Literal["all", "none"] = value("all", "stated", "what of the decoder trains: everything, nothing")
@@ -34,7 +34,7 @@ class RecurrentDecoding(Decoding):
     num_layers: int = value(4, "stated", "GRU layers of the encoder, and of the decoder", ge=1, le=DEEPEST)
     dropout: float = value(0.2, "released", "dropout", ge=0, lt=1)
     attention: Literal["none", "luong", "bahdanau"] = value(
-        "bahdanau", "stated", "attention of the decoder; the best of the paper's three, the released command has luong"
+        "bahdanau", "stated", "attention of the decoder: the best of the paper's three; the released command uses luong"
     )
     reverse: bool = value(True, "released", "the encoder reads a clip from its end")
 
@@ -95,11 +95,11 @@ class RecurrentDecoder(Decoder):
     def encode(self, video: Padded) -> tuple[Memory, State]:
         """Video features Padded (B, S, E) -> what attention looks at, and the decoder's first state.
 
-        A state is (R, D) of each layer, first the encoder's last, and with attention the last attention vector (R, D),
-        first 0.
+        A state holds one (R, D) for each layer, which starts as the encoder's last state of that layer. With attention,
+        the last attention vector (R, D) follows, which starts as 0.
         """
         sequence = reverse_time(video) if self.reverse else video
-        # what stands behind a clip's end may be nan, which no weight of 0 removes
+        # padding may hold nan, and 0 x nan is nan
         values = sequence.values.masked_fill(~sequence.mask[..., None], 0.0)
         outputs, state = self.encoder(values, lengths=video.lengths)
         if self.attention is None:
@@ -107,7 +107,7 @@ class RecurrentDecoder(Decoder):
         return Memory(outputs, self.attention.keys(outputs), video.mask), (*state, torch.zeros_like(state[-1]))
 
     def decode(self, token_ids: Tensor, memory: Memory, state: State) -> tuple[Tensor, State]:
-        """Token ids (R, L) of B clips, row r of clip r // K -> what the output layer reads (R, L, D), next state."""
+        """Token ids (R, L), row r of clip r // K -> what the output layer reads (R, L, D), and the next state."""
         embedded = self.embedding(token_ids)
         if self.attention is None:
             outputs, state = self.decoder(embedded, state)
@@ -122,9 +122,9 @@ class RecurrentDecoder(Decoder):
 
 
 class ResidualGRU(nn.Module):
-    """GRU layers from early to late: x_1 = GRU_1(x_0); x_l = x_{l-1} + GRU_l(x_{l-1}) above the first layer.
+    """Unidirectional GRU layers: x_1 = GRU_1(x_0), and x_l = x_{l-1} + GRU_l(x_{l-1}) from the second layer on.
 
-    Dropout acts on what enters a GRU, not on what passes it by.
+    Dropout acts on the input of a GRU, not on the residual connection.
     """
 
     def __init__(self, input_size: int, hidden_size: int, num_layers: int, dropout: float) -> None:
@@ -138,7 +138,7 @@ class ResidualGRU(nn.Module):
     ) -> tuple[Tensor, State]:
         """(R, T, W) and the state (R, D) of each layer, None = 0 -> (R, T, D) and the state of each layer at the end.
 
-        The end is step `lengths` (R,), else T. Steps behind it depend on real ones, and never the other way around.
+        The end is step `lengths` (R,), else T. No real step depends on the padding behind it: packing is not needed.
         """
         states = []
         rows = torch.arange(len(values), device=values.device)
@@ -151,7 +151,7 @@ class ResidualGRU(nn.Module):
 
 
 def _gru(input_size: int, hidden_size: int) -> nn.GRU:
-    """One layer, whose reset and update gates (in torch rows 0 to 2D of a bias) start at bias 1, as in TensorFlow."""
+    """One layer. The reset and update gates, rows 0 to 2D of a bias in torch, start at bias 1, as in TensorFlow."""
     layer = nn.GRU(input_size, hidden_size, batch_first=True)
     weights = dict(layer.named_parameters())
     nn.init.zeros_(weights["bias_ih_l0"])
@@ -173,7 +173,7 @@ class Attention(nn.Module):
     """Outputs d (R, D) of the decoder's top layer -> attention vectors (R, D).
 
     alpha_i = softmax of e(d, h_i) over the real steps of the clip; attention vector = W_c [sum_i alpha_i h_i; d],
-    linear, as in AttentionWrapper (Luong et al. 2015 have a tanh around it).
+    linear as in AttentionWrapper (Luong et al. 2015 apply a tanh).
     """
 
     def __init__(self, hidden_size: int) -> None:
@@ -182,7 +182,7 @@ class Attention(nn.Module):
         self.combine = nn.Linear(2 * hidden_size, hidden_size, bias=False)
 
     def forward(self, outputs: Tensor, memory: Memory) -> Tensor:
-        """(R, D) of B clips, row r of clip r // K -> (R, D)."""
+        """Outputs (R, D), row r of clip r // K -> attention vectors (R, D)."""
         queries = outputs.view(len(memory.keys), -1, outputs.shape[-1])
         energies = self.energies(queries, memory.keys).masked_fill(~memory.mask[:, None], float("-inf"))
         context = energies.softmax(dim=-1).to(memory.values.dtype) @ memory.values
