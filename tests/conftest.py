@@ -1,4 +1,4 @@
-"""Fixtures that every room of the tests may use."""
+"""Fixtures that all tests share."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def shared() -> Path:
 
 @dataclass(frozen=True)
 class Called:
-    """What a command left behind: exit code, standard output, standard error."""
+    """What a command returned: exit code, standard output, standard error."""
 
     code: int
     out: str
@@ -69,17 +69,28 @@ class Tiny:
         return "--recipe", self.recipe, "--corpus", self.corpus
 
 
-TINY = """name = "tiny"
-data = { frame_size = 28, crop_size = 24, num_workers = 0, max_frames = 40, stride = 3, rotation = 5, translation = 1 }
+TINY = """base = "hfa-phoenix14t"
+name = "tiny"
 text = { num_pieces = 90 }
 vision = { hidden_size = 24, num_layers = 2, num_heads = 2, patch_size = 8, image_size = 24, adapter_layers = 1 }
 temporal = { hidden_size = 36, num_layers = 2, num_heads = 2, mlp_size = 40, downsample_after = 1, layer_scale = 0.1 }
 language = { hidden_size = 32, num_layers = 1, num_heads = 2, mlp_size = 48, max_positions = 128, train = "all" }
+decoder = { train = "all" }
 denoise = { epochs = 1, batch_size = 5, learning_rate = 3e-3 }
 pretrain = { epochs = 1, batch_size = 5, learning_rate = 3e-3 }
-finetune1 = { epochs = 1, batch_size = 5, learning_rate = 3e-3, augment = false, cache_features = true }
+finetune1 = { epochs = 1, batch_size = 5, learning_rate = 3e-3, augment = false, batches = "segments" }
 finetune2 = { epochs = 1, batch_size = 5, learning_rate = 3e-3 }
 decode = { num_beams = 2, max_new_tokens = 9, batch_size = 3 }
+
+[data]
+fps = 0.0
+frame_size = 28
+crop_size = 24
+num_workers = 0
+max_frames = 40
+stride = 3
+rotation = 5.0
+translation = 1.0
 """
 
 
