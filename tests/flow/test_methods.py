@@ -1,0 +1,90 @@
+"""Each method beside HFA, from its shipped recipe, at tiny sizes: prepared, trained for two epochs, scored, translated.
+
+Methods without pseudo-glosses get a corpus that never had any.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from glossfree.config import load_recipe, recipes_folder
+from glossfree.objectives.pseudo_gloss import PseudoGloss
+
+# the shipped recipes that are methods of their own, and the losses that each of their stages logs
+LOSSES = {
+    "pgp-phoenix14t": {"pretrain": {"pseudo_gloss"}, "finetune1": {"translation"}, "finetune2": {"translation"}},
+    "gfslt-vlp-phoenix14t": {"pretrain": {"contrastive"}, "finetune1": {"translation"}, "finetune2": {"translation"}},
+    "signcl-phoenix14t": {
+        "pretrain": {"contrastive", "sign_contrast"},
+        "finetune1": {"translation"},
+        "finetune2": {"translation", "sign_contrast"},
+    },
+    "nslt-phoenix14t": {"translate": {"translation"}},
+    "nslt-bahdanau-phoenix14t": {"translate": {"translation"}},
+}
+FAMILY = {"demo", "hfa-phoenix14t", "hfa-phoenix14t-as-released", "hfa-phoenix14t-light"}
+COMMON = """
+text = { num_pieces = 90 }
+vision = { hidden_size = 24, num_layers = 2, num_heads = 2, patch_size = 8, image_size = 24, adapter_layers = 1 }
+data = { fps = 0.0, frame_size = 28, crop_size = 24, num_workers = 0, max_frames = 60 }
+decode = { num_beams = 2, max_new_tokens = 9, batch_size = 3 }
+"""
+TRANSFORMER = """
+temporal = { hidden_size = 36, num_layers = 2, num_heads = 2, mlp_size = 40, downsample_after = 1 }
+language = { hidden_size = 32, num_layers = 1, num_heads = 2, mlp_size = 48, max_positions = 128 }
+pretrain = { epochs = 2, batch_size = 5 }
+finetune1 = { epochs = 2, batch_size = 5 }
+finetune2 = { epochs = 2, batch_size = 5 }
+"""
+RECURRENT = """
+temporal = { hidden_size = 36 }
+language = { hidden_size = 36 }
+decoder = { hidden_size = 20, num_layers = 2 }
+translate = { epochs = 2, batch_size = 5 }
+"""
+
+
+@pytest.fixture(scope="module")
+def without_glosses(tmp_path_factory: pytest.TempPathFactory, call: Any) -> Path:
+    """A corpus for which `glossfree glosses` was never called."""
+    corpus = tmp_path_factory.mktemp("methods") / "corpus"
+    counts = ("--train", 12, "--dev", 4, "--test", 5, "--frame-size", 28, "--workers", 1)
+    assert call("prepare", "wetter", *counts, "--out", corpus).code == 0
+    return corpus
+
+
+def test_every_method_is_tried() -> None:
+    assert {path.stem for path in recipes_folder().glob("*.toml")} == FAMILY | set(LOSSES)
+
+
+@pytest.mark.parametrize("method", LOSSES)
+def test_a_method_trains_and_translates(
+    method: str, tiny: Any, without_glosses: Path, call: Any, tmp_path: Path
+) -> None:
+    recipe, run, model = tmp_path / "small.toml", tmp_path / "run", tmp_path / "model"
+    sizes = RECURRENT if load_recipe(method).decoder.kind == "gru" else TRANSFORMER
+    recipe.write_text(f'base = "{method}"\n{COMMON}{sizes}', encoding="utf-8")
+    scores_glosses = load_recipe(recipe).objective(PseudoGloss) is not None
+    corpus = tiny.corpus if scores_glosses else without_glosses
+    trained = call("train", "--recipe", recipe, "--corpus", corpus, "--run", run)
+    assert trained.code == 0, trained.err
+
+    records = [json.loads(line) for line in (run / "steps.jsonl").read_text(encoding="utf-8").splitlines()]
+    epochs = [record for record in records if record["kind"] == "epoch"]
+    logged = {record["stage"]: set(record["dev"]) - {"loss"} for record in epochs}
+    assert logged == LOSSES[method]
+    assert [record["epoch"] for record in epochs] == [0, 1] * len(logged)
+    assert all(record["dev"]["loss"] > 0 for record in epochs)
+
+    assert call("evaluate", run, "--split", "dev").code == 0
+    assert call("export", run, model).code == 0
+    card = json.loads((model / "model.json").read_text(encoding="utf-8"))
+    assert card["timeline"] == scores_glosses == (model / "pseudo_glosses.json").is_file()
+    clip = sorted((corpus / "clips/test").iterdir())[0]
+    translation = json.loads(call("translate", model, clip, "--json").out)
+    assert bool(translation["pseudo_glosses"]) == scores_glosses
+    assert call("report", run, "--split", "dev", "--clips", 1).code == 0
