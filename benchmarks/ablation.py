@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
@@ -18,67 +18,78 @@ from torch import Tensor, nn
 
 from benchmarks import batching
 from benchmarks.attention import dense_attention
-from benchmarks.full_size import RECIPE, assembled, fixed_batch
+from benchmarks.full_size import RECIPE, assembled, fixed_batch, inputs_of, stage_of
 from benchmarks.processes import Worker, in_turns, peak_gigabytes, serve
-from benchmarks.step import LENGTHS, Stepper, stage_of
+from benchmarks.step import LENGTHS, Stepper
 from benchmarks.timing import machine, table
-from glossfree.assemble import Parts
 from glossfree.config import load_recipe
-from glossfree.models import temporal
-from glossfree.models.vision import Dinov2ClassToken
+from glossfree.models.backbones.dinov2 import Dinov2ClassToken
+from glossfree.models.temporal import local_attention
+from glossfree.models.translator import TranslationModel
+from glossfree.objectives.base import Inputs
 from glossfree.recipe import Recipe
+from glossfree.text_features import FrozenTextEncoder
 from glossfree.video.batch import ClipBatch
 
 ROUNDS, WARM_UP = 3, 1
 FEWER = (20, 20)  # frames of the clips of a second step, which tells what a frame takes of memory
 
 
+Switch = Callable[[TranslationModel, Inputs], Inputs]
+
+
 @dataclass(frozen=True)
 class Saving:
-    """What is done instead of it, in words, and how that is brought about in modules that have no adapters yet."""
+    """`instead`: what is done in its place, in words. `switch_off`: changes a model that has no adapters yet, in place,
+    and returns what its objectives are given."""
 
     instead: str
-    switch_off: Callable[[Parts], object]
+    switch_off: Switch
 
 
-def all_at_once(parts: Parts) -> None:
+def all_at_once(model: TranslationModel, inputs: Inputs) -> Inputs:
     """The ViT takes all frames of a batch at once."""
-    parts.visual.frames_per_pass = 0
+    model.hierarchy.visual.frames_per_pass = 0
+    return inputs
 
 
-def text_encoder_in_the_step(parts: Parts) -> None:
+def text_encoder_in_the_step(model: TranslationModel, inputs: Inputs) -> Inputs:
     """The text encoder reads the sentences of every batch."""
-    parts.keep_text_encoder()
+    return replace(inputs, text_features=None, text_encoder=FrozenTextEncoder(model.hierarchy.language))
 
 
-def gradients_through_all_blocks(parts: Parts) -> None:
-    """What comes out of the ViT's embeddings wants a gradient, so that every block keeps its activations."""
-    parts.visual.backbone.get_submodule("model.embeddings").register_forward_hook(_wants_gradient)
+def gradients_through_all_blocks(model: TranslationModel, inputs: Inputs) -> Inputs:
+    """The output of the ViT's embeddings requires a gradient, so that every block keeps its activations."""
+    embeddings = model.hierarchy.visual.backbone.get_submodule("model.embeddings")
+    embeddings.register_forward_hook(_requires_gradient)
+    return inputs
 
 
-def _wants_gradient(module: nn.Module, inputs: object, output: Tensor) -> Tensor:
+def _requires_gradient(module: nn.Module, inputs: object, output: Tensor) -> Tensor:
     return output.requires_grad_() if torch.is_grad_enabled() else output
 
 
-def all_rows_of_the_last_block(parts: Parts) -> None:
+def all_rows_of_the_last_block(model: TranslationModel, inputs: Inputs) -> Inputs:
     """The ViT's last block computes all patches, though the class token alone is read."""
-    backbone = parts.visual.backbone
+    backbone = model.hierarchy.visual.backbone
     assert isinstance(backbone, Dinov2ClassToken)
-    model = backbone.model
+    vit = backbone.model
 
     def forward(images: Tensor) -> Tensor:
-        tokens = model.embeddings(images)
-        for block in model.encoder.layer:
+        tokens = vit.embeddings(images)
+        for block in vit.encoder.layer:
             tokens = block(tokens)
-        class_token: Tensor = model.layernorm(tokens[:, 0])
+        class_token: Tensor = vit.layernorm(tokens[:, 0])
         return class_token
 
     backbone.forward = forward  # type: ignore[method-assign]
+    return inputs
 
 
-def dense_in_the_temporal_encoder(parts: Parts) -> None:
+def dense_in_the_temporal_encoder(model: TranslationModel, inputs: Inputs) -> Inputs:
     """Dense attention with a mask, for this process."""
-    temporal.local_attention = dense_attention  # type: ignore[attr-defined]
+    local_attention.local_attention = dense_attention  # type: ignore[attr-defined]
+    return inputs
 
 
 SAVINGS = {
@@ -92,10 +103,11 @@ SAVINGS = {
 
 def stepper(recipe: Recipe, batch: ClipBatch, without: str | None = None) -> Stepper:
     """Pre-training on a batch, with one of SAVINGS switched off or none."""
-    parts = assembled(recipe)
+    model = assembled(recipe)
+    inputs = inputs_of(recipe, model, batch)
     if without is not None:
-        SAVINGS[without].switch_off(parts)
-    return Stepper(stage_of("pretrain", parts, batch), batch, recipe)
+        inputs = SAVINGS[without].switch_off(model, inputs)
+    return Stepper(stage_of(recipe, "pretrain", model, inputs), batch, recipe)
 
 
 def run(lengths: Sequence[int] = LENGTHS, fewer: Sequence[int] = FEWER, rounds: int = ROUNDS) -> str:
@@ -141,11 +153,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ablation", description=main.__doc__)
     parser.add_argument("--lengths", default=",".join(map(str, LENGTHS)), help="frames of each clip")
     parser.add_argument("--without", choices=SAVINGS, help="the saving to switch off")
-    given = parser.parse_args()
+    options = parser.parse_args()
     recipe = load_recipe(RECIPE)
-    batch = fixed_batch(recipe, [int(word) for word in given.lengths.split(",")])
-    made = stepper(recipe, batch, given.without)
-    serve(lambda: {**made.step(), "peak": peak_gigabytes()})
+    batch = fixed_batch(recipe, [int(word) for word in options.lengths.split(",")])
+    measured = stepper(recipe, batch, options.without)
+    serve(lambda: {**measured.step(), "peak": peak_gigabytes()})
 
 
 if __name__ == "__main__":

@@ -20,13 +20,13 @@ from benchmarks.timing import in_turns, machine, table
 from glossfree.recipe import DataConfig, StageConfig
 from glossfree.video.augment import View, apply, draw_affine
 from glossfree.video.resample import resample
-from glossfree.video.sampler import ClipSampler
+from glossfree.video.sampler import BUCKET_WIDTH, ClipSampler
 
 FRAMES, ROUNDS = 58, 5
 CLIPS, MEDIAN, SPREAD = 7096, 110, 0.45  # like PHOENIX14T's training split: log-normal lengths
 BUDGETS = (0, 1000, 400)  # frames of one forward pass; 0 = none
 EPOCHS = 3
-BATCH = StageConfig().batch_size
+BATCH = StageConfig(name="pretrain").batch_size
 MAX_FRAMES = DataConfig().max_frames
 
 
@@ -43,8 +43,8 @@ def lengths_of_clips() -> tuple[np.ndarray, str]:
     if path.is_file():
         with path.open(encoding="utf-8", newline="") as file:
             rows = csv.DictReader(file, delimiter="\t")
-            found = [int(row["num_frames"]) for row in rows if row["split"] == "train"]
-        return np.minimum(found, MAX_FRAMES), "PHOENIX14T's own lengths"
+            lengths = [int(row["num_frames"]) for row in rows if row["split"] == "train"]
+        return np.minimum(lengths, MAX_FRAMES), "PHOENIX14T's own lengths"
     drawn = np.random.default_rng(0).lognormal(np.log(MEDIAN), SPREAD, CLIPS)
     return np.clip(drawn.round().astype(int), 1, MAX_FRAMES), f"log-normal lengths of median {MEDIAN}"
 
@@ -75,16 +75,17 @@ def resampling(frames: int = FRAMES, rounds: int = ROUNDS) -> str:
 
 def padding(lengths: Sequence[int] | np.ndarray) -> str:
     """Share of padding among the segments of a batch, with clips of similar length together and without: table."""
-    shares = {name: padded_share(lengths, bucket) for name, bucket in (("by length", True), ("by chance", False))}
+    widths = {"by length": BUCKET_WIDTH, "by chance": 0}
+    shares = {name: padded_share(lengths, width) for name, width in widths.items()}
     rows = [[f"batches {name}", f"{100 * share:.1f} %"] for name, share in shares.items()]
     text = "Frames are packed, so that the ViT and BatchNorm see no padding either way: it costs above them only."
     return f"{table(['padding', 'of the segments'], rows)}\n\n{text}"
 
 
-def padded_share(lengths: Sequence[int] | np.ndarray, bucket: bool, epochs: int = EPOCHS) -> float:
-    """The part of all segments in padded batches that is padding, 0 to 1."""
+def padded_share(lengths: Sequence[int] | np.ndarray, bucket_width: int, epochs: int = EPOCHS) -> float:
+    """The part of all segments in padded batches that is padding, 0 to 1. `bucket_width`: see `ClipSampler`."""
     real = padded = 0
-    for batch in _batches(lengths, bucket=bucket, epochs=epochs):
+    for batch in _batches(lengths, bucket_width=bucket_width, epochs=epochs):
         segments = (np.asarray(lengths)[batch] + 1) // 2
         real += int(segments.sum())
         padded += int(segments.max()) * len(batch)
@@ -106,17 +107,19 @@ def budgets(lengths: Sequence[int] | np.ndarray, gigabytes: Callable[[int], floa
 
 def largest(lengths: Sequence[int] | np.ndarray, budget: int, epochs: int = EPOCHS) -> int:
     """Frames of the largest forward pass that the plans of some epochs hold."""
-    passes = _batches(lengths, bucket=True, epochs=epochs, budget=budget)
+    passes = _batches(lengths, epochs=epochs, budget=budget)
     return max(int(np.asarray(lengths)[batch].sum()) for batch in passes)
 
 
-def _batches(lengths: Sequence[int] | np.ndarray, *, bucket: bool, epochs: int, budget: int = 0) -> list[list[int]]:
+def _batches(
+    lengths: Sequence[int] | np.ndarray, *, epochs: int, bucket_width: int = BUCKET_WIDTH, budget: int = 0
+) -> list[list[int]]:
     """The clips of each forward pass, over some epochs."""
     sampler = ClipSampler(
-        list(lengths), batch_size=BATCH, shuffle=True, seed=0, max_frames_per_batch=budget, bucket=bucket
+        list(lengths), batch_size=BATCH, shuffle=True, seed=0, max_frames_per_batch=budget, bucket_width=bucket_width
     )
-    found: list[list[int]] = []
+    batches: list[list[int]] = []
     for epoch in range(epochs):
         sampler.set_epoch(epoch)
-        found += list(sampler)
-    return found
+        batches += list(sampler)
+    return batches

@@ -14,17 +14,19 @@ import torch
 
 from benchmarks.full_size import plan_of
 from benchmarks.timing import machine, table
-from glossfree.assemble import assemble
+from glossfree.assemble import assemble, prepare, training_stage, visual_encoder
 from glossfree.commands.features import features, stored_features
 from glossfree.commands.glosses import glosses
-from glossfree.commands.prepare import prepare
+from glossfree.commands.prepare import prepare as prepare_corpus
 from glossfree.config import dump_recipe, load_recipe
-from glossfree.encoders import load_backbone
-from glossfree.material import Material, gather
+from glossfree.corpora.manifest import unique_texts
+from glossfree.encoders import PREFIX, load_backbone
+from glossfree.material import gather
 from glossfree.models.weights import state
+from glossfree.objectives.base import Inputs
 from glossfree.progress import Silent
 from glossfree.recipe import Recipe
-from glossfree.stages import PretrainingStage, objectives
+from glossfree.text_features import encode
 from glossfree.training.loop import train
 from glossfree.training.run import Run, save_tensors
 
@@ -43,10 +45,10 @@ def _measure(folder: Path) -> str:
     corpus, encoder = folder / "corpus", folder / "encoder"
     video = load_recipe("demo", FROZEN)
     counts = {"train": CLIPS, "dev": 20, "test": 20}
-    prepare("wetter", out=corpus, frame_size=video.data.frame_size, counts=counts, console=Silent())
+    prepare_corpus("wetter", out=corpus, frame_size=video.data.frame_size, counts=counts, console=Silent())
     glosses(corpus, console=Silent())
     _untrained_run(video, encoder)
-    made = features(corpus, str(encoder), console=Silent())
+    written = features(corpus, str(encoder), console=Silent())
     cached = load_recipe("demo", [*FROZEN, "vision.features=cached", f"vision.weights={encoder}"])
     seconds: dict[str, list[float]] = {"video": [], "cached": []}
     for number in range(ROUNDS + 1):
@@ -62,7 +64,7 @@ def _measure(folder: Path) -> str:
     ]
     text = table([f"pre-training, {CLIPS} clips at {video.data.frame_size} pixels", "seconds an epoch"], rows)
     note = f"Video over features: {ratio:.1f} times (median of {ROUNDS} pairs)."
-    speed = f"Writing them: {made.frames_per_second:,.0f} frames/s."
+    speed = f"Writing them: {written.frames_per_second:,.0f} frames/s."
     return f"{text}\n\n{note} {speed} The demo's small convolutional net; a ViT-S/14 costs much more. {machine()}."
 
 
@@ -70,25 +72,27 @@ def _untrained_run(recipe: Recipe, folder: Path) -> None:
     """A run folder with a backbone of random weights: how fast it is does not depend on what it knows."""
     run = Run(folder)
     run.start(dump_recipe(recipe), {}, resume=False)
-    parts = assemble(recipe, recipe.text.vocabulary_size)
-    names = {f"hierarchy.visual.backbone.{name}": tensor for name, tensor in state(parts.visual.backbone).items()}
-    save_tensors(run.weights("pretrain"), names)
+    backbone = visual_encoder(recipe).backbone
+    save_tensors(run.weights("pretrain"), {f"{PREFIX}{name}": tensor for name, tensor in state(backbone).items()})
 
 
 def _epoch(recipe: Recipe, corpus: Path, encoder: Path, folder: Path) -> float:
     """Seconds of the training steps of one epoch, without validation."""
-    material: Material = gather(recipe, corpus)
-    parts = assemble(recipe, len(material.tokenizer))
-    load_backbone(parts.visual.backbone, encoder)
+    material = gather(recipe, corpus)
+    model = assemble(recipe, len(material.tokenizer))
+    load_backbone(model.hierarchy.visual.backbone, recipe.vision, encoder)
     if recipe.vision.features == "cached":
-        material = replace(material, store=stored_features(recipe, material, parts))
-    sentences = [clip.text for clip in material.clips("train")]
-    texts = parts.text_features(sentences, material.token_ids(sentences))
-    parts.adapt()
-    pretrain = recipe.pretrain
-    weights = pretrain.pseudo_gloss_weight, pretrain.contrastive_weight
-    stage = PretrainingStage(parts.pretraining(material.vectors), texts, *weights, *objectives(pretrain))
-    loader = material.clip_loader("train", pretrain, training=True)
+        material = replace(material, store=stored_features(recipe, material, model))
+    sentences = unique_texts(material.clips("train"))
+    inputs = Inputs(
+        vectors=material.vectors,
+        document_frequencies=material.document_frequencies(),
+        text_features=encode(model.hierarchy.language, sentences, material.token_ids(sentences)),
+    )
+    pretrain = recipe.stage("pretrain")
+    prepare(model, recipe, pretrain, adapted=False)
+    stage = training_stage(model, recipe, pretrain, inputs)
+    loader = material.loader("train", pretrain)
     assert loader is not None
     plan = replace(plan_of(recipe, "pretrain"), epochs=EPOCHS)
     run = Run(folder)

@@ -20,20 +20,25 @@ from typing import Any
 import torch
 from sentencepiece import sentencepiece_model_pb2
 from torch import Tensor
+from transformers import MBartForConditionalGeneration
 
-from benchmarks.full_size import EOS, RECIPE, assembled
+from benchmarks.full_size import RECIPE, assembled, pseudo_gloss
 from benchmarks.loader import signer
 from benchmarks.processes import Finished, finish
 from benchmarks.timing import in_turns, machine, table, wall_seconds
-from glossfree.assemble import Parts
+from glossfree.assemble import adapt, put_mapper
 from glossfree.commands.export import export
 from glossfree.config import dump_recipe, load_recipe
-from glossfree.models.translator import CODES_AND_MASK, TranslationModel
+from glossfree.models.choices import Beams
+from glossfree.models.decoders.mbart import MBartDecoder
+from glossfree.models.tokens import CODES_AND_MASK, EOS_ID
+from glossfree.models.translator import TranslationModel
 from glossfree.models.weights import state
 from glossfree.recipe import Recipe
 from glossfree.sign_translator import TOKENIZER, SignTranslator
 from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
-from glossfree.text.tokenizer import CODES_25, FILE_SPECIALS, SPECIALS, SentenceTokenizer
+from glossfree.text.tokenizer import SentenceTokenizer
+from glossfree.text.unigram import CODES_25, FILE_SPECIALS, SPECIALS
 from glossfree.training.run import Run, save_tensors
 from glossfree.video.pack import write_clip
 
@@ -44,24 +49,30 @@ NEVER = -1e4  # a bias of the logits that nothing makes up for
 SYLLABLES = ("ba", "be", "bo", "da", "de", "do", "ga", "ge", "go", "la", "le", "lo", "ma", "me", "mo", "na", "ne", "no")
 
 
-def never_ending(parts: Parts) -> TranslationModel:
-    """Modules without adapters -> a model whose sentences end at the token limit only."""
-    parts.adapt()
-    model = parts.translation().eval()
-    bias = model.mbart.get_buffer("final_logits_bias")
-    bias[:, EOS] = NEVER
-    return model
+def never_ending(recipe: Recipe) -> TranslationModel:
+    """The recipe's model with adapters, mapper and random weights; its sentences end at the token limit only."""
+    model = assembled(recipe)
+    adapt(model, recipe)
+    put_mapper(model, recipe)
+    mbart_of(model).get_buffer("final_logits_bias")[:, EOS_ID] = NEVER
+    return model.eval()
+
+
+def mbart_of(model: TranslationModel) -> MBartForConditionalGeneration:
+    """The mBART whose decoder the model has."""
+    assert isinstance(model.decoder, MBartDecoder)
+    return model.decoder.mbart
 
 
 @contextmanager
 def without_cache(model: TranslationModel) -> Iterator[None]:
     """Meanwhile every new token costs a pass over all tokens before it."""
-    mbart: Any = model.mbart
+    mbart: Any = mbart_of(model)
     generate = mbart.generate
 
-    def slow(*, generation_config: Any, **given: Any) -> Any:
+    def slow(*, generation_config: Any, **inputs: Any) -> Any:
         generation_config.use_cache = False
-        return generate(generation_config=generation_config, **given)
+        return generate(generation_config=generation_config, **inputs)
 
     mbart.generate = slow
     try:
@@ -77,16 +88,15 @@ def both_ways(
 
     Raises AssertionError if the two do not write the same tokens.
     """
-    width = model.mbart.config.d_model
+    width = mbart_of(model).config.d_model
     rows, lengths = torch.randn(clips * segments, width), torch.tensor([segments] * clips)
-    language = model.mbart.config.vocab_size - CODES_AND_MASK + CODES_25.index("de_DE")
+    language = model.vocabulary_size - CODES_AND_MASK + CODES_25.index("de_DE")
+    beams = Beams(num_beams=BEAMS, max_new_tokens=tokens)
     written: dict[str, Tensor] = {}
 
     def translate(name: str) -> None:
-        found = model.translate(
-            rows, lengths, "segment_features", language_id=language, num_beams=BEAMS, max_new_tokens=tokens
-        )
-        written[name] = found.sequences
+        translations = model.translate(rows, lengths, "segment_features", beams=beams, language_id=language)
+        written[name] = translations.sequences
 
     def uncached() -> None:
         with without_cache(model):
@@ -118,16 +128,16 @@ def invented_tokenizer(recipe: Recipe) -> SentenceTokenizer:
 
 def write_run(folder: Path, recipe: Recipe) -> None:
     """A finished run with random weights, a tokenizer and pseudo-glosses of the recipe's sizes."""
-    inventory = invented_words(recipe.pseudo_glosses.num_pseudo_glosses)
-    parts, run = assembled(recipe), Run(folder)
-    model = never_ending(parts)
-    vectors = torch.randn(len(inventory), recipe.pseudo_glosses.vector_size)
-    head = {f"head.{name}": tensor for name, tensor in state(parts.head(vectors)).items()}
+    options, run = pseudo_gloss(recipe), Run(folder)
+    inventory = invented_words(options.num_pseudo_glosses)
+    model = never_ending(recipe)
+    head = options.head(recipe.language.hidden_size, torch.randn(len(inventory), options.vector_size))
+    of_head = {f"objectives.pseudo_gloss.head.{name}": tensor for name, tensor in state(head).items()}
     invented_tokenizer(recipe).save(folder / TOKENIZER)
     counts = dict.fromkeys(inventory, 1)
     PseudoGlosses(inventory, counts, {}, {}, {}, backend="none", language="de").save(folder / PSEUDO_GLOSSES)
     run.start(dump_recipe(recipe), {"corpus": ""}, resume=False)
-    save_tensors(run.weights("pretrain"), head)
+    save_tensors(run.weights("pretrain"), of_head)
     save_tensors(run.weights("finetune2"), state(model))
 
 
@@ -148,7 +158,7 @@ def end_to_end(work: Path, recipe: Recipe, frames: int, starts: int) -> tuple[li
 def run(batches: Sequence[int] = BATCHES, frames: int = FRAMES, rounds: int = ROUNDS, starts: int = STARTS) -> str:
     """Both measurements -> tables in Markdown."""
     recipe = load_recipe(RECIPE, [f"decode.num_beams={BEAMS}", f"decode.max_new_tokens={TOKENS}"])
-    model, rows = never_ending(assembled(recipe)), []
+    model, rows = never_ending(recipe), []
     for clips in batches:
         rates = both_ways(model, clips, rounds=rounds)
         cached, uncached = rates["cached"], rates["uncached"]

@@ -20,29 +20,29 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
 
-from benchmarks.full_size import RECIPE, FixedBatch, assembled, fixed_batch, plan_of, pretraining_stage
+from benchmarks.full_size import RECIPE, FixedBatch, fixed_batch, new_stage, plan_of
 from benchmarks.processes import Worker, in_turns, serve
-from benchmarks.step import STAGES, Stepper, stage_of
+from benchmarks.step import STAGES, Stepper
 from benchmarks.timing import in_turns as timed_in_turns
 from benchmarks.timing import machine, table
 from glossfree.config import load_recipe
-from glossfree.models.weights import load
 from glossfree.progress import Silent
 from glossfree.recipe import Recipe
-from glossfree.stages import BaseStage
+from glossfree.stages import TrainingStage
 from glossfree.training.checkpoint import Progress, restore, save
 from glossfree.training.loop import train
 from glossfree.training.processes import Processes
 from glossfree.training.run import Run, load_tensors, save_tensors
 from glossfree.training.watch import Watch
 from glossfree.video.batch import ClipBatch
+from glossfree.workflow import load_model
 
 SMALL = "demo"
 LENGTHS = (29, 24, 33, 21, 26, 31, 19, 27)  # frames of the demo's eight clips a step: as in `wetter` at 8 frames/s
@@ -63,7 +63,7 @@ class FileCost:
     seconds: Mapping[str, float]
 
 
-def checkpoint_cost(stage: BaseStage, folder: Path, times: int = TIMES) -> FileCost:
+def checkpoint_cost(stage: TrainingStage, folder: Path, times: int = TIMES) -> FileCost:
     """The last checkpoint of a stage whose optimiser has made a step."""
     run, weights = Run(folder), stage.trained().values()
     optimizer = torch.optim.AdamW(weights, lr=1e-4, fused=True)
@@ -82,12 +82,12 @@ def checkpoint_cost(stage: BaseStage, folder: Path, times: int = TIMES) -> FileC
     return _cost(run.checkpoint(stage.name, "last"), ways, times)
 
 
-def weights_cost(stage: BaseStage, folder: Path, times: int = TIMES) -> FileCost:
-    """What a stage leaves behind: the whole model."""
+def weights_cost(stage: TrainingStage, folder: Path, times: int = TIMES) -> FileCost:
+    """What a stage leaves: the parts of the model that it goes through, and its objectives."""
     path = Run(folder).weights(stage.name)
     ways = {
-        "write": lambda: save_tensors(path, stage.left_behind(), {"stage": stage.name}),
-        "restore": lambda: load(stage.model, load_tensors(path)[0], where=str(path)),
+        "write": lambda: save_tensors(path, stage.result(), {"stage": stage.name}),
+        "restore": lambda: load_model(stage.model, load_tensors(path)[0], where=str(path)),
     }
     return _cost(path, ways, times)
 
@@ -122,8 +122,8 @@ def loop_cost(
 
     "added" is the median difference of a pair over the median bare step, in %.
     """
-    twin = Stepper(pretraining_stage(assembled(recipe), batch), batch, recipe)
-    stage = pretraining_stage(assembled(recipe), batch)
+    twin = Stepper(new_stage(recipe, "pretrain", batch), batch, recipe)
+    stage = new_stage(recipe, "pretrain", batch)
     loader, run = Alternating(batch, warm_up + steps, twin.step), Run(folder)
     run.folder.mkdir(parents=True, exist_ok=True)
     with Watch(run, Silent()) as watch:
@@ -138,27 +138,21 @@ def small_batch(recipe: Recipe, lengths: Sequence[int] = LENGTHS) -> ClipBatch:
     size = recipe.data.crop_size
     larger = recipe.model_copy(update={"data": recipe.data.model_copy(update={"crop_size": -(-size // 16) * 16})})
     batch = fixed_batch(larger, lengths)
-    return ClipBatch(
-        batch.ids,
-        batch.frames[:, :, :size, :size].contiguous(),
-        batch.lengths,
-        batch.texts,
-        batch.labels,
-        batch.gloss_targets,
-    )
+    return replace(batch, frames=batch.frames[:, :, :size, :size].contiguous())
 
 
 def share_of(batch: ClipBatch, rank: int, size: int) -> ClipBatch:
     """The clips rank, rank + size ... of a batch."""
-    assert batch.labels is not None and batch.gloss_targets is not None
-    frames = batch.frames.split(batch.lengths.tolist())
-    return ClipBatch(
-        batch.ids[rank::size],
-        torch.cat(frames[rank::size]),
-        batch.lengths[rank::size],
-        batch.texts[rank::size],
-        batch.labels[rank::size],
-        batch.gloss_targets[rank::size],
+    assert batch.labels is not None
+    frames = torch.split(batch.frames, batch.lengths.tolist())
+    return replace(
+        batch,
+        ids=batch.ids[rank::size],
+        frames=torch.cat(frames[rank::size]),
+        lengths=batch.lengths[rank::size],
+        texts=batch.texts[rank::size],
+        labels=batch.labels[rank::size],
+        targets={name: rows[rank::size] for name, rows in batch.targets.items()},
     )
 
 
@@ -204,24 +198,29 @@ def main() -> None:
     for name, default in (("rank", 0), ("size", 1), ("threads", 1), ("port", 0), ("steps", ROUND_STEPS)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--folder", type=Path, required=True)
-    given = parser.parse_args()
-    torch.set_num_threads(given.threads)
-    if given.size > 1:
-        numbers = {"RANK": given.rank, "LOCAL_RANK": given.rank, "WORLD_SIZE": given.size, "MASTER_PORT": given.port}
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    if options.size > 1:
+        numbers = {
+            "RANK": options.rank,
+            "LOCAL_RANK": options.rank,
+            "WORLD_SIZE": options.size,
+            "MASTER_PORT": options.port,
+        }
         os.environ.update({name: str(number) for name, number in numbers.items()}, MASTER_ADDR="127.0.0.1")
     recipe = load_recipe(SMALL)
     whole = small_batch(recipe)
-    stage, share = pretraining_stage(assembled(recipe), whole), share_of(whole, given.rank, given.size)
+    stage, share = new_stage(recipe, "pretrain", whole), share_of(whole, options.rank, options.size)
     asked = iter(range(1000))
 
     def some_steps() -> dict[str, Any]:
         Processes.launched()  # not before both are there
-        torch.set_num_threads(given.threads)  # accelerate has its own idea of it
-        run = Run(given.folder / str(next(asked)))
+        torch.set_num_threads(options.threads)  # accelerate has its own idea of it
+        run = Run(options.folder / str(next(asked)))
         run.folder.mkdir(parents=True, exist_ok=True)
-        train(stage, FixedBatch(share, STEP_WARM_UP + given.steps), None, plan_of(recipe, "pretrain"), run, Silent())
+        train(stage, FixedBatch(share, STEP_WARM_UP + options.steps), None, plan_of(recipe, "pretrain"), run, Silent())
         seconds = [record["seconds"] for record in run.records() if record["kind"] == "step"][STEP_WARM_UP:]
-        return {"rate": len(seconds) / sum(seconds)} if given.rank == 0 else {}
+        return {"rate": len(seconds) / sum(seconds)} if options.rank == 0 else {}
 
     serve(some_steps)
 
@@ -236,7 +235,7 @@ def _checkpoints(recipe: Recipe) -> str:
     for name, label in STAGES.items():
         with tempfile.TemporaryDirectory() as folder:
             batch = fixed_batch(recipe, [8, 8])
-            stage = stage_of(name, assembled(recipe), batch)
+            stage = new_stage(recipe, name, batch)
             costs[f"checkpoint of {label}"] = checkpoint_cost(stage, Path(folder))
             if name == "finetune2":
                 costs["weights that it leaves"] = weights_cost(stage, Path(folder))

@@ -21,6 +21,11 @@ from typing import Any, TypeVar
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from glossfree.models.backbones.dinov2 import Dinov2
+from glossfree.models.decoders.mbart import MBartDecoding
+from glossfree.models.language.mbart import MBart
+from glossfree.models.temporal.local_attention import LocalAttention
+from glossfree.objectives.pseudo_gloss import PseudoGloss
 from glossfree.recipe import Recipe
 
 T = TypeVar("T")
@@ -69,10 +74,17 @@ def attention(queries: int, keys: int, width: int, learns: bool = True) -> Flops
     return Flops(once, 2 * once * learns)
 
 
+def options_of(options: object, kind: type[T]) -> T:
+    """A recipe's options of a part, if they are of the kind that is counted here. Raises ValueError."""
+    if not isinstance(options, kind):
+        raise ValueError(f"operations are counted for {kind.__name__}, not for {type(options).__name__}")
+    return options
+
+
 def vision_flops(recipe: Recipe, frames: int) -> Flops:
     """The ViT with adapters on its top blocks, for so many frames. Raises ValueError for another kind of training."""
-    vision = recipe.vision
-    if vision.backbone != "dinov2" or vision.train != "adapters" or not 0 < vision.adapter_layers <= vision.num_layers:
+    vision = options_of(recipe.vision, Dinov2)
+    if vision.train != "adapters" or not vision.adapter_layers:
         raise ValueError("counted for a ViT with adapters only")
     width, mlp, rank = vision.hidden_size, vision.hidden_size * vision.mlp_ratio, vision.adapter_rank
     patches = (recipe.data.crop_size // vision.patch_size) ** 2
@@ -94,7 +106,7 @@ def vision_flops(recipe: Recipe, frames: int) -> Flops:
 
 def temporal_flops(recipe: Recipe, lengths: Sequence[int]) -> Flops:
     """The temporal encoder and the linear layer in front of it, for clips of so many frames."""
-    temporal, width = recipe.temporal, recipe.temporal.hidden_size
+    temporal, width = options_of(recipe.temporal, LocalAttention), recipe.temporal.hidden_size
     frames, segments = sum(lengths), sum(map(segments_of, lengths))
     total = trained(frames, recipe.vision.hidden_size, width)
     for number in range(temporal.num_layers):
@@ -107,7 +119,7 @@ def temporal_flops(recipe: Recipe, lengths: Sequence[int]) -> Flops:
 
 def encoder_flops(recipe: Recipe, steps: Sequence[int]) -> Flops:
     """mBART's encoder with adapters on queries and values, on clips of so many segments (and tokens before them)."""
-    language, width, total = recipe.language, recipe.language.hidden_size, Flops()
+    language, width, total = options_of(recipe.language, MBart), recipe.language.hidden_size, Flops()
     for rows in steps:
         total += frozen(rows, width, width) * 4 + lora(rows, width, width, language.adapter_rank) * 2
         total += attention(rows, rows, width)
@@ -120,7 +132,8 @@ def decoder_flops(recipe: Recipe, steps: Sequence[int], tokens: int) -> Flops:
 
     The sentence enters the first layer, and nothing below that learns.
     """
-    language, width, rank, total = recipe.language, recipe.language.hidden_size, recipe.language.adapter_rank, Flops()
+    language, width, total = options_of(recipe.language, MBart), recipe.language.hidden_size, Flops()
+    rank = options_of(recipe.decoder, MBartDecoding).adapter_rank
     for number in range(language.num_layers):
         below = number > 0
         for rows in steps:
@@ -136,9 +149,9 @@ def decoder_flops(recipe: Recipe, steps: Sequence[int], tokens: int) -> Flops:
 
 def head_flops(recipe: Recipe, lengths: Sequence[int]) -> Flops:
     """The pseudo-gloss head: its linear layer, and the cosines of all segments with all prototypes."""
-    glosses, rows = recipe.pseudo_glosses, sum(map(segments_of, lengths))
-    project = trained(rows, recipe.language.hidden_size, glosses.vector_size)
-    return project + trained(rows, glosses.vector_size, glosses.num_pseudo_glosses)
+    head, rows = options_of(recipe.objective(PseudoGloss), PseudoGloss), sum(map(segments_of, lengths))
+    project = trained(rows, recipe.language.hidden_size, head.vector_size)
+    return project + trained(rows, head.vector_size, head.num_pseudo_glosses)
 
 
 def pretraining_flops(recipe: Recipe, lengths: Sequence[int]) -> dict[str, Flops]:

@@ -1,9 +1,9 @@
 """The paper's model at full size with random weights, on one fixed batch, through the project's own loop and files.
 
-`python -m benchmarks.full_size --lengths 58,58` trains all three stages one after another, notes what of the model each
-has changed, saves the last, loads it into new modules, compares, and prints what it saw as JSON. A test runs it on
-short clips (tests/paper/test_full_size.py); as a benchmark it takes 2 clips of 58 frames, 20 steps a stage and about 10
-minutes on two cores.
+`python -m benchmarks.full_size --lengths 58,58` trains the paper's three stages one after another, records what of the
+model each has changed, saves what the last leaves, loads it into another model, compares, and prints all of it as JSON.
+A test runs it on short clips (tests/paper/test_full_size.py); as a benchmark it takes 2 clips of 58 frames, 20 steps a
+stage and about 10 minutes on two cores.
 """
 
 from __future__ import annotations
@@ -23,23 +23,29 @@ from torch import Tensor, nn
 
 from benchmarks.processes import GIGA, finish, peak_gigabytes
 from benchmarks.timing import machine, table, wall_seconds
-from glossfree.assemble import Parts, assemble
+from glossfree.assemble import adapt, assemble, prepare, put_mapper, training_stage
 from glossfree.config import load_recipe
-from glossfree.models.translator import TranslationModel, Translations
-from glossfree.models.weights import fingerprint, load, state
+from glossfree.models.choices import Beams, Translations
+from glossfree.models.tokens import CODES_AND_MASK, EOS_ID
+from glossfree.models.translator import TranslationModel
+from glossfree.models.weights import fingerprint, state
+from glossfree.objectives.base import Inputs
+from glossfree.objectives.pseudo_gloss import PSEUDO_GLOSSES, PseudoGloss
 from glossfree.progress import Silent
-from glossfree.recipe import Recipe, StageConfig
-from glossfree.stages import BaseStage, PretrainingStage, TranslationStage
-from glossfree.text.tokenizer import CODES_25, SentenceTokenizer
+from glossfree.recipe import Recipe
+from glossfree.stages import TrainingStage
+from glossfree.text.unigram import CODES_25
+from glossfree.text_features import encode
 from glossfree.training.loop import Plan, train
 from glossfree.training.run import Run, load_tensors, save_tensors
 from glossfree.video.batch import ClipBatch
+from glossfree.workflow import load_model
 
 RECIPE = "hfa-phoenix14t"
 LENGTHS = "58,58"  # frames of the clips
 STEPS = {"pretrain": 20, "finetune1": 20, "finetune2": 20}
 LABELS = {"pretrain": "pre-training", "finetune1": "fine-tuning, stage 1", "finetune2": "fine-tuning, stage 2"}
-PIECE, EOS = 4, SentenceTokenizer.eos_id  # the first id of a piece; the end of a sentence
+PIECE = 4  # the first id of a piece
 SENTENCE, GLOSSES = 14, 9  # pieces of a sentence; its pseudo-glosses
 BLOCK = 16  # pixels of one colour: 14 x 14 coloured blocks a frame
 WRITTEN = 12  # tokens of a translation at most
@@ -76,10 +82,11 @@ class FixedBatch:
 
 @dataclass
 class Seen:
-    """What a stage did: losses and seconds of its steps; parameters that it trains, and in all; GB at the peak so far.
+    """What a stage did: losses and seconds of its steps; GB at the peak so far.
 
-    Tensors: how many it names, how many changed (running statistics among them), which changed though the stage does
-    not name them, and which did not though it does.
+    Parameters: those that it trains, and all of the parts of the model that it goes through and of its objectives.
+    Tensors of the whole model: how many the stage names as trained, how many changed (running statistics among them),
+    which changed though the stage does not name them, and which did not though it does.
     """
 
     losses: list[float]
@@ -96,73 +103,94 @@ class Seen:
 def fixed_batch(recipe: Recipe, lengths: Sequence[int], seed: int = 0) -> ClipBatch:
     """Clips of random coloured blocks, each with a random sentence and random pseudo-glosses of the recipe's sizes."""
     source = torch.Generator().manual_seed(seed)
-    codes, pixels = len(CODES_25) + 1, recipe.data.crop_size
-    vocabulary, language = recipe.text.vocabulary_size, CODES_25.index(recipe.text.language)
+    pixels, vocabulary = recipe.data.crop_size, recipe.text.vocabulary_size
+    language = vocabulary - CODES_AND_MASK + CODES_25.index(recipe.text.language)
     small = torch.randint(0, 256, (sum(lengths), 3, pixels // BLOCK, pixels // BLOCK), generator=source)
     frames = small.to(torch.uint8).repeat_interleave(BLOCK, 2).repeat_interleave(BLOCK, 3)
-    pieces = torch.randint(PIECE, vocabulary - codes, (len(lengths), SENTENCE), generator=source)
-    ends = torch.tensor([[EOS, vocabulary - codes + language]]).expand(len(lengths), -1)
-    targets = torch.zeros(len(lengths), recipe.pseudo_glosses.num_pseudo_glosses)
+    pieces = torch.randint(PIECE, vocabulary - CODES_AND_MASK, (len(lengths), SENTENCE), generator=source)
+    ends = torch.tensor([[EOS_ID, language]]).expand(len(lengths), -1)
+    targets = torch.zeros(len(lengths), pseudo_gloss(recipe).num_pseudo_glosses)
     for row in targets:
         row[torch.randperm(len(row), generator=source)[:GLOSSES]] = 1
     names = tuple(f"clip {number}" for number in range(len(lengths)))
     labels = torch.cat([pieces, ends], dim=1)
-    return ClipBatch(names, frames, torch.tensor(lengths), names, labels, targets)
+    return ClipBatch(names, frames, torch.tensor(lengths), names, labels, targets={PSEUDO_GLOSSES: targets})
 
 
-def assembled(recipe: Recipe) -> Parts:
-    """The recipe's modules for its own number of tokens, with random weights and without adapters."""
+def pseudo_gloss(recipe: Recipe) -> PseudoGloss:
+    """The recipe's options of eqs 1-3. Raises ValueError if it has none."""
+    options = recipe.objective(PseudoGloss)
+    if not isinstance(options, PseudoGloss):
+        raise ValueError(f"recipe {recipe.name} has no objective pseudo_gloss")
+    return options
+
+
+def assembled(recipe: Recipe) -> TranslationModel:
+    """The recipe's model for its own number of tokens, with random weights and without adapters."""
     return assemble(recipe, recipe.text.vocabulary_size)
 
 
-def pretraining_stage(parts: Parts, batch: ClipBatch) -> PretrainingStage:
-    """Eqs 1-5 on the batch: its sentences' features first, then the adapters, then the stage."""
-    recipe = parts.recipe
+def inputs_of(recipe: Recipe, model: TranslationModel, batch: ClipBatch) -> Inputs:
+    """A model without adapters -> what objectives need: features of the batch's sentences, random prototypes (P, 300).
+
+    There are no document frequencies: every pseudo-gloss may be a target.
+    """
     assert batch.labels is not None
-    features = parts.text_features(batch.texts, batch.labels)
-    parts.adapt()
-    sizes = recipe.pseudo_glosses.num_pseudo_glosses, recipe.pseudo_glosses.vector_size
-    vectors = torch.randn(sizes, generator=torch.Generator().manual_seed(recipe.seed))
-    weights = recipe.pretrain
-    return PretrainingStage(
-        parts.pretraining(vectors), features, weights.pseudo_gloss_weight, weights.contrastive_weight
-    )
+    options = pseudo_gloss(recipe)
+    source = torch.Generator().manual_seed(recipe.seed)
+    vectors = torch.randn(options.num_pseudo_glosses, options.vector_size, generator=source)
+    return Inputs(vectors=vectors, text_features=encode(model.hierarchy.language, batch.texts, batch.labels))
 
 
-def translation_stage(name: str, parts: Parts, model: TranslationModel) -> TranslationStage:
-    """Eq 6, `finetune1` (mapper and decoder) or `finetune2` (all that trains)."""
-    parts.thaw()
-    settings: StageConfig = getattr(parts.recipe, name)
-    return TranslationStage(name, model, settings.label_smoothing, name == "finetune1")
+def stage_of(
+    recipe: Recipe, name: str, model: TranslationModel, inputs: Inputs, *, adapted: bool = False
+) -> TrainingStage:
+    """A model, with adapters in (`adapted`) or still without -> one of the recipe's stages, ready to train."""
+    prepare(model, recipe, recipe.stage(name), adapted=adapted)
+    return training_stage(model, recipe, recipe.stage(name), inputs)
 
 
-def plan_of(recipe: Recipe, stage: str) -> Plan:
-    """One epoch of a stage as the recipe has it; its checkpoint comes after the last step."""
-    settings: StageConfig = getattr(recipe, stage)
+def new_stage(recipe: Recipe, name: str, batch: ClipBatch) -> TrainingStage:
+    """One of the recipe's stages around a model of its own, ready to train on this batch."""
+    model = assembled(recipe)
+    return stage_of(recipe, name, model, inputs_of(recipe, model, batch))
+
+
+def plan_of(recipe: Recipe, name: str) -> Plan:
+    """One epoch of a stage as the recipe has it; its checkpoint comes after the last step.
+
+    The learning rate rises in the same share of all steps as in the whole stage: 5 of 100 epochs are 0.05 of one.
+    """
+    settings = recipe.stage(name)
     return Plan(
         epochs=1,
         learning_rate=settings.learning_rate,
         weight_decay=settings.weight_decay,
-        warmup=settings.warmup,
+        warmup=settings.warmup / settings.epochs,
         max_grad_norm=settings.max_grad_norm,
         seed=recipe.seed,
+        optimizer=settings.optimizer,
+        momentum=settings.momentum,
+        schedule=settings.schedule,
+        factors=settings.learning_rate_factors,
     )
 
 
-def train_on(stage: BaseStage, batch: ClipBatch, steps: int, recipe: Recipe, run: Run) -> Seen:
-    """So many steps of the stage on one batch, with the recipe's optimiser -> what was seen."""
-    before = fingerprints(stage.model)
+def train_on(stage: TrainingStage, batch: ClipBatch, steps: int, recipe: Recipe, run: Run) -> Seen:
+    """So many steps of the stage on one batch, with the recipe's optimiser -> what it did."""
+    before = fingerprints(stage)
     train(stage, FixedBatch(batch, steps), None, plan_of(recipe, stage.name), run, Silent())
-    after = fingerprints(stage.model)
+    after = fingerprints(stage)
     records = [r for r in run.records() if (r["kind"], r["stage"]) == ("step", stage.name)]
     changed = {name for name, value in after.items() if value != before[name]}
     named = set(stage.trained())
     statistics = set(stage.saved()) - named
+    used = nn.ModuleList([*stage.parts().values(), stage.objectives])
     return Seen(
         losses=[record["loss"] for record in records],
         seconds=[record["seconds"] for record in records],
         trained=sum(p.numel() for p in stage.trained().values()),
-        total=sum(p.numel() for p in stage.model.parameters()),
+        total=sum(p.numel() for p in used.parameters()),
         named=len(named),
         changed=len(changed),
         peak_gigabytes=peak_gigabytes(),
@@ -181,32 +209,32 @@ def answers(model: TranslationModel, batch: ClipBatch) -> tuple[Tensor, Translat
     """Logits of the batch's own sentences; what the model translates its clips to, with four beams; seconds of that."""
     model.eval()
     assert batch.labels is not None
-    logits: Tensor = model(batch.frames, batch.lengths, batch.labels)
+    logits: Tensor = model.decoder(model.hierarchy.video(batch.frames, batch.lengths), batch.labels)
     language = int(batch.labels[0, -1])
     start = time.perf_counter()
-    found = model.translate(batch.frames, batch.lengths, language_id=language, max_new_tokens=WRITTEN)
-    return logits, found, time.perf_counter() - start
+    beams = Beams(max_new_tokens=WRITTEN)
+    translations = model.translate(batch.frames, batch.lengths, beams=beams, language_id=language)
+    return logits, translations, time.perf_counter() - start
 
 
 def rehearse(lengths: Sequence[int], steps: dict[str, int], folder: Path) -> dict[str, object]:
-    """All three stages on clips of so many frames, saved and loaded -> what was seen, as plain data."""
+    """All three stages on clips of so many frames, saved and loaded -> what they did, as plain data."""
     recipe = load_recipe(RECIPE)
-    kept, batch, parts = Run(folder), fixed_batch(recipe, lengths), assembled(recipe)
-    kept.folder.mkdir(parents=True, exist_ok=True)
-    stage: BaseStage = pretraining_stage(parts, batch)
-    seen = {"pretrain": asdict(train_on(stage, batch, steps["pretrain"], recipe, kept))}
-    model = parts.translation()
-    for name in ("finetune1", "finetune2"):
-        stage = translation_stage(name, parts, model)
-        seen[name] = asdict(train_on(stage, batch, steps[name], recipe, kept))
+    run, batch, model = Run(folder), fixed_batch(recipe, lengths), assembled(recipe)
+    run.folder.mkdir(parents=True, exist_ok=True)
+    inputs = inputs_of(recipe, model, batch)
+    seen: dict[str, dict[str, Any]] = {}
+    for name, count in steps.items():
+        stage = stage_of(recipe, name, model, inputs, adapted=bool(seen))
+        seen[name] = asdict(train_on(stage, batch, count, recipe, run))
     logits, translations, translating = answers(model, batch)
-    path = kept.weights("finetune2")
-    saving = wall_seconds(lambda: save_tensors(path, state(model)))
-    fresh = assembled(recipe.model_copy(update={"seed": recipe.seed + 1}))
-    fresh.adapt()
-    again = fresh.translation()
+    path = run.weights(stage.name)
+    saving = wall_seconds(lambda: save_tensors(path, stage.result()))
+    again = assembled(recipe.model_copy(update={"seed": recipe.seed + 1}))
+    adapt(again, recipe)
+    put_mapper(again, recipe)
     _, translations_unlike, _ = answers(again, batch)
-    loading = wall_seconds(lambda: load(again, load_tensors(path)[0], where=str(path)))
+    loading = wall_seconds(lambda: load_model(again, load_tensors(path)[0], where=str(path)))
     logits_again, translations_again, _ = answers(again, batch)
     return {
         "stages": seen,
@@ -216,7 +244,7 @@ def rehearse(lengths: Sequence[int], steps: dict[str, int], folder: Path) -> dic
         "translations_before_loading": translations_unlike.sequences[:, 0].tolist(),
         "translations_again": translations_again.sequences[:, 0].tolist(),
         "weights_gigabytes": path.stat().st_size / GIGA,
-        "checkpoint_gigabytes": kept.checkpoint("finetune2", "last").stat().st_size / GIGA,
+        "checkpoint_gigabytes": run.checkpoint(stage.name, "last").stat().st_size / GIGA,
         "seconds": {"save": saving, "load": loading, "translate": translating},
         "threads": torch.get_num_threads(),
         "peak_gigabytes": peak_gigabytes(),
@@ -259,8 +287,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.full_size", description=__doc__)
     parser.add_argument("--lengths", default=LENGTHS, help="frames of each clip")
     parser.add_argument("--steps", default=",".join(map(str, STEPS.values())), help=f"of {', '.join(STEPS)}")
-    given = parser.parse_args()
-    lengths, steps = ([int(word) for word in text.split(",")] for text in (given.lengths, given.steps))
+    options = parser.parse_args()
+    lengths, steps = ([int(word) for word in text.split(",")] for text in (options.lengths, options.steps))
     with tempfile.TemporaryDirectory() as folder:
         print(json.dumps(rehearse(lengths, dict(zip(STEPS, steps, strict=True)), Path(folder))))
 

@@ -52,12 +52,14 @@ CAPTIONS = {
 </ANNOTATION_DOCUMENT>
 """,
 }
-RECIPE = """name = "small"
-data = { frame_size = 28, crop_size = 24, num_workers = 0, max_frames = 40, stride = 3 }
+RECIPE = """base = "hfa-phoenix14t"
+name = "small"
+data = { fps = 0.0, frame_size = 28, crop_size = 24, num_workers = 0, max_frames = 40, stride = 3 }
 text = { num_pieces = 90 }
 vision = { hidden_size = 24, num_layers = 2, num_heads = 2, patch_size = 8, image_size = 24, adapter_layers = 1 }
 temporal = { hidden_size = 36, num_layers = 2, num_heads = 2, mlp_size = 40, downsample_after = 1, layer_scale = 0.1 }
 language = { hidden_size = 32, num_layers = 1, num_heads = 2, mlp_size = 48, max_positions = 128, train = "all" }
+decoder = { train = "all" }
 denoise = { epochs = 1, batch_size = 5 }
 pretrain = { epochs = 1, batch_size = 5 }
 finetune1 = { epochs = 1, batch_size = 5 }

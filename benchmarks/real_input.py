@@ -37,15 +37,17 @@ CONTAINERS = {  # suffix: encoder and its options
     "webm": ("libvpx-vp9", {"deadline": "realtime", "cpu-used": "8"}),
     "mkv": ("libx264", {"preset": "veryfast", "bf": "2"}),
 }
-RECIPE = """name = "real-input"
+RECIPE = """base = "hfa-phoenix14t"
+name = "real-input"
 data = {{ frame_size = {size}, crop_size = {crop}, stride = 2, num_workers = 0 }}
 text = {{ num_pieces = 120 }}
 vision = {{ hidden_size = 24, num_layers = 2, num_heads = 2, patch_size = 8, image_size = {crop}, adapter_layers = 1 }}
 temporal = {{ hidden_size = 36, num_layers = 2, num_heads = 2, mlp_size = 40, downsample_after = 1 }}
 language = {{ hidden_size = 32, num_layers = 1, num_heads = 2, mlp_size = 48, train = "all" }}
+decoder = {{ train = "all" }}
 denoise = {{ epochs = 2, batch_size = 5 }}
 pretrain = {{ epochs = 2, batch_size = 5 }}
-finetune1 = {{ epochs = 2, batch_size = 5, augment = false, cache_features = true }}
+finetune1 = {{ epochs = 2, batch_size = 5, augment = false, batches = "segments" }}
 finetune2 = {{ epochs = 2, batch_size = 5 }}
 decode = {{ num_beams = 2, max_new_tokens = 15 }}
 """

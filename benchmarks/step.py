@@ -18,14 +18,14 @@ from typing import Any
 import torch
 
 from benchmarks.flops import GIGA, Flops, counted, pretraining_flops, translation_flops
-from benchmarks.full_size import RECIPE, assembled, fixed_batch, pretraining_stage, translation_stage
+from benchmarks.full_size import RECIPE, fixed_batch, new_stage, plan_of
 from benchmarks.processes import Worker, peak_gigabytes, serve
 from benchmarks.timing import machine, table, wall_seconds
-from glossfree.assemble import Parts
 from glossfree.config import load_recipe
 from glossfree.device import best_device, frames_per_pass
-from glossfree.recipe import Recipe, StageConfig
-from glossfree.stages import BaseStage
+from glossfree.models.backbones.dinov2 import Dinov2
+from glossfree.recipe import Recipe
+from glossfree.stages import TrainingStage
 from glossfree.video.batch import ClipBatch
 
 LENGTHS = (58, 58)  # frames of the clips
@@ -40,13 +40,11 @@ PARTS = ("forward", "backward", "optimiser")
 class Stepper:
     """A stage, a batch that stays the same, and the recipe's optimiser."""
 
-    def __init__(self, stage: BaseStage, batch: ClipBatch, recipe: Recipe) -> None:
-        settings: StageConfig = getattr(recipe, stage.name)
-        self.stage, self.batch, self.max_grad_norm = stage, batch, settings.max_grad_norm
+    def __init__(self, stage: TrainingStage, batch: ClipBatch, recipe: Recipe) -> None:
+        plan = plan_of(recipe, stage.name)
+        self.stage, self.batch, self.max_grad_norm = stage, batch, plan.max_grad_norm
         self.weights = list(stage.trained().values())
-        self.optimizer = torch.optim.AdamW(
-            self.weights, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
-        )
+        self.optimizer = plan.optimizer_of(stage)
         stage.set_training()
 
     def step(self) -> dict[str, float]:
@@ -71,14 +69,6 @@ class Stepper:
         return Flops(forward, backward)
 
 
-def stage_of(name: str, parts: Parts, batch: ClipBatch) -> BaseStage:
-    """Modules without adapters -> one of STAGES, ready to train."""
-    if name == "pretrain":
-        return pretraining_stage(parts, batch)
-    parts.adapt()
-    return translation_stage(name, parts, parts.translation())
-
-
 def matrix_rates(shapes: Mapping[str, tuple[int, int, int]], repeats: int = 3) -> dict[str, float]:
     """{name: (n, i, o)} -> operations per second of (n, i) @ (i, o) in float32, the median of `repeats`."""
     rates = {}
@@ -98,6 +88,7 @@ def matrix_rates(shapes: Mapping[str, tuple[int, int, int]], repeats: int = 3) -
 def shapes_of(recipe: Recipe) -> dict[str, tuple[int, int, int]]:
     """The product that dominates a step (all tokens of one pass into the ViT's MLP), and a square one."""
     vision = recipe.vision
+    assert isinstance(vision, Dinov2)
     tokens = (recipe.data.crop_size // vision.patch_size) ** 2 + 1
     rows, width = frames_per_pass(best_device()) * tokens, vision.hidden_size
     mlp = width * vision.mlp_ratio
@@ -108,7 +99,7 @@ def shapes_of(recipe: Recipe) -> dict[str, tuple[int, int, int]]:
 
 
 @dataclass(frozen=True)
-class Found:
+class Measured:
     """A stage's steps, medians in seconds; operations by our count and by torch's; the rates of products by shape."""
 
     seconds: dict[str, float]
@@ -134,15 +125,15 @@ class Found:
         return self.seconds["seconds"] / self.floor
 
 
-def summary(answers: Sequence[Mapping[str, Any]], parts: dict[str, Flops]) -> Found:
-    """What a worker said of its measured steps -> Found."""
+def summary(answers: Sequence[Mapping[str, Any]], parts: dict[str, Flops]) -> Measured:
+    """A worker's answers, one for each measured step -> Measured."""
     seconds = {name: median(answer[name] for answer in answers) for name in (*PARTS, "seconds")}
     rates = {name: median(rate for answer in answers for rate in answer["rates"][name]) for name in answers[0]["rates"]}
     last = answers[-1]
-    return Found(seconds, parts, Flops(*last["counted"]), rates, last["peak"], last["threads"])
+    return Measured(seconds, parts, Flops(*last["counted"]), rates, last["peak"], last["threads"])
 
 
-def measure(name: str, lengths: Sequence[int] = LENGTHS, steps: int = STEPS) -> Found:
+def measure(name: str, lengths: Sequence[int] = LENGTHS, steps: int = STEPS) -> Measured:
     """So many steps of a stage in a process of its own."""
     with Worker("benchmarks.step", name, "--lengths", ",".join(map(str, lengths))) as worker:
         answers = [worker.once() for _ in range(WARM_UP + steps)][WARM_UP:]
@@ -155,7 +146,7 @@ def measure(name: str, lengths: Sequence[int] = LENGTHS, steps: int = STEPS) -> 
 
 def run(lengths: Sequence[int] = LENGTHS, steps: int = STEPS) -> str:
     """Both stages -> two tables in Markdown: seconds against the floor, and where the operations are."""
-    found = {label: measure(name, lengths, steps) for name, label in STAGES.items()}
+    stages = {label: measure(name, lengths, steps) for name, label in STAGES.items()}
     header = ["one step", "forward, s", "backward, s", "optimiser, s", "step, s", "GFLOP", "matrix rate, GFLOP/s"]
     rows = [
         [
@@ -167,14 +158,14 @@ def run(lengths: Sequence[int] = LENGTHS, steps: int = STEPS) -> str:
             f"**{stage.ratio:.2f}**",
             f"{stage.peak_gigabytes:.1f}",
         ]
-        for label, stage in found.items()
+        for label, stage in stages.items()
     ]
-    sections = [table([*header, "floor, s", "step / floor", "peak memory, GB"], rows), where(found)]
-    last = list(found.values())[-1]
+    sections = [table([*header, "floor, s", "step / floor", "peak memory, GB"], rows), where(stages)]
+    last = list(stages.values())[-1]
     rates = "; ".join(f"{name}: {rate / GIGA:,.0f}" for name, rate in last.rates.items())
     counts = "; ".join(
         f"{label} {stage.torch_counts.total / GIGA:,.0f} (ours {stage.flops / GIGA:,.0f})"
-        for label, stage in found.items()
+        for label, stage in stages.items()
     )
     text = (
         f"Batch {len(lengths)}, {' + '.join(map(str, lengths))} frames of 224 x 224, float32, {last.threads} threads, "
@@ -184,14 +175,14 @@ def run(lengths: Sequence[int] = LENGTHS, steps: int = STEPS) -> str:
     return "\n\n".join([*sections, text])
 
 
-def where(found: Mapping[str, Found]) -> str:
+def where(stages: Mapping[str, Measured]) -> str:
     """The operations of each part of the model, forward and backward."""
-    names = list(dict.fromkeys(part for stage in found.values() for part in stage.parts))
+    names = list(dict.fromkeys(part for stage in stages.values() for part in stage.parts))
     rows = []
     for part in names:
-        flops = [stage.parts.get(part, Flops()) for stage in found.values()]
+        flops = [stage.parts.get(part, Flops()) for stage in stages.values()]
         rows.append([part, *(f"{value / GIGA:,.1f}" for each in flops for value in (each.forward, each.backward))])
-    return table(["GFLOP", *(f"{label}, {way}" for label in found for way in ("forward", "backward"))], rows)
+    return table(["GFLOP", *(f"{label}, {way}" for label in stages for way in ("forward", "backward"))], rows)
 
 
 def main() -> None:
@@ -199,10 +190,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.step", description=main.__doc__)
     parser.add_argument("stage", choices=STAGES)
     parser.add_argument("--lengths", default=",".join(map(str, LENGTHS)), help="frames of each clip")
-    given = parser.parse_args()
+    options = parser.parse_args()
     recipe = load_recipe(RECIPE)
-    batch = fixed_batch(recipe, [int(word) for word in given.lengths.split(",")])
-    stepper = Stepper(stage_of(given.stage, assembled(recipe), batch), batch, recipe)
+    batch = fixed_batch(recipe, [int(word) for word in options.lengths.split(",")])
+    stepper = Stepper(new_stage(recipe, options.stage, batch), batch, recipe)
     by_torch, shapes = stepper.counted(), shapes_of(recipe)
     assert batch.labels is not None
     facts = {

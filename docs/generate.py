@@ -9,7 +9,8 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -21,87 +22,138 @@ from pydantic.fields import FieldInfo
 
 from glossfree.cli import app
 from glossfree.commands.params import params
+from glossfree.config import CHOICES
 from glossfree.corpora.avatar import wetter
 from glossfree.corpora.avatar.signing import SignedSentence
 from glossfree.corpora.manifest import Clip
+from glossfree.objectives import OBJECTIVES
 from glossfree.recipe import Recipe, StageConfig
 
 ROOT = Path(__file__).parents[1]
-SECTIONS = frozenset(Recipe.model_fields)
-STAGES = frozenset(
-    n
-    for n, info in Recipe.model_fields.items()
-    if isinstance(info.annotation, type) and issubclass(info.annotation, StageConfig)
-)
-ANY_STAGE = "a stage"  # what a variable stands for that may hold the settings of any stage
-NOT_A_READER = ("recipe.py", "config.py")  # where values are defined, written and checked against each other
-# Settings that every stage has and this one has no use for.
-WITHOUT_USE = {
-    "denoise.augment": "sentences have noise instead: mask_ratio and mean_span",
-    "denoise.cache_features": "a sentence's tokens are no features",
-    "pretrain.label_smoothing": "eqs 3 and 4 have no labels to smooth",
-}
+# functions and files that compare, check or write values: what nothing else reads has no effect
+CHECKS = {"problems", "problems_with", "_problems_of"}
+NOT_A_READER = {"advice.py", "config.py"}
 
 
-def leaves(model: type[BaseModel] = Recipe, section: str = "") -> Iterator[tuple[str, str, FieldInfo]]:
-    """(section, field, what it is) of every value; the section of `name` and `seed` is ""."""
-    for name, info in model.model_fields.items():
-        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
-            yield from leaves(info.annotation, name)
-        else:
-            yield section, name, info
+@dataclass(frozen=True)
+class Table:
+    """A table of recipes: what its keys begin with, which `kind` it describes, and the class that declares its values.
+
+    `variable`: what code calls a variable that holds it.
+    """
+
+    prefix: str
+    options: type[BaseModel]
+    variable: str
+    kind: str = ""
+
+    @property
+    def title(self) -> str:
+        """As TOML opens it."""
+        table = f"[{self.prefix}]" if self.prefix else "top level"
+        return f'{table} kind = "{self.kind}"' if self.kind else table
+
+    def fields(self) -> dict[str, FieldInfo]:
+        """The values that it holds: no tables within it, and not the `kind` that chooses it."""
+        return {
+            name: field
+            for name, field in self.options.model_fields.items()
+            if not isinstance(field.default, BaseModel) and name not in ("kind", "objectives") and not field.exclude
+        }
+
+    def names(self) -> set[str]:
+        """What an expression that stands for it may be called: the variable, its class, and the classes below."""
+        return {self.variable, *(each.__name__ for each in self.options.__mro__)} - {"BaseModel", "Section", "object"}
 
 
-def meaning(node: ast.expr | None, known: Mapping[str, str]) -> str:
-    """What section of a recipe an expression stands for: "" for the whole recipe or for nothing of it."""
-    if isinstance(node, ast.Name):
-        return known.get(node.id, "")
-    if isinstance(node, ast.Attribute):
-        return node.attr if node.attr in SECTIONS else ""
-    if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "getattr":
-        return ANY_STAGE
-    return ""
+def tables() -> list[Table]:
+    """All tables that a recipe may have; those of a stage once, under "STAGE"."""
+    result = [Table("", Recipe, "recipe")]
+    for section, field in Recipe.model_fields.items():
+        if section in CHOICES:
+            registry, _ = CHOICES[section]
+            result += [Table(section, options, section, kind) for kind, options in registry.items()]
+        elif section == "stages":
+            result.append(Table("STAGE", StageConfig, "stage"))
+            result += [Table(f"STAGE.objectives.{name}", each, "objective") for name, each in OBJECTIVES.items()]
+        elif isinstance(field.default, BaseModel):
+            result.append(Table(section, type(field.default), section))
+    return result
+
+
+def readers(trees: Mapping[str, ast.Module]) -> dict[tuple[str, str], list[str]]:
+    """{file: its syntax tree} -> {(title of a table, key): the files that read it}."""
+    reads = {name: reads_of(tree) for name, tree in trees.items() if name not in NOT_A_READER}
+    return {
+        (table.title, field): sorted(name for name, read in reads.items() if is_read(table, field, read))
+        for table in tables()
+        for field in table.fields()
+    }
+
+
+def is_read(table: Table, field: str, reads: Collection[tuple[str, str]]) -> bool:
+    """Whether a field is read by its name, or passed on with all others (see `reads_of`)."""
+    own = table.options.__name__
+    passed_on = (own, "**") in reads and (own, f"-{field}") not in reads
+    return passed_on or any((name, field) in reads for name in table.names())
 
 
 @cache
-def reads(tree: ast.Module) -> set[tuple[str, str]]:
-    """(section, field) that a module takes out of a recipe, followed through local names and annotated arguments."""
-    found: set[tuple[str, str]] = set()
-    for function in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)):
-        known = {name: name for name in SECTIONS}
-        arguments = [*function.args.args, *function.args.kwonlyargs]
-        known |= {a.arg: ANY_STAGE for a in arguments if getattr(a.annotation, "id", "") == "StageConfig"}
-        for node in ast.walk(function):
-            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-                known[node.target.id] = meaning(node.value, known)
-            elif isinstance(node, ast.Assign):
-                for name, value in assigned(node):
-                    known[name] = meaning(value, known)
-        attributes = (node for node in ast.walk(function) if isinstance(node, ast.Attribute))
-        found |= {(meaning(node.value, known), node.attr) for node in attributes}
-    return found
+def reads_of(tree: ast.Module) -> frozenset[tuple[str, str]]:
+    """A module -> (class or variable, attribute) of every attribute that a function reads, and does not call.
+
+    A variable goes by the classes that an annotation or an `isinstance` names, else by its own name; `self.x` and
+    `f.x()` go by x. `**self.model_dump(exclude={"a"})` is (class, "**") and (class, "-a").
+    """
+    return frozenset(read for owner, function in functions(tree) for read in reads_in(owner, function))
 
 
-def assigned(node: ast.Assign) -> Iterator[tuple[str, ast.expr]]:
-    """`a, b = x, y` -> (a, x), (b, y)."""
-    for target in node.targets:
-        pairs: list[tuple[ast.expr, ast.expr]] = [(target, node.value)]
-        if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple):
-            pairs = list(zip(target.elts, node.value.elts, strict=True))
-        yield from ((name.id, value) for name, value in pairs if isinstance(name, ast.Name))
+def reads_in(owner: ast.ClassDef | None, function: ast.FunctionDef) -> Iterator[tuple[str, str]]:
+    """The same for one function, or for a method of `owner`."""
+    known = classes(function)
+    if owner is not None:
+        constructor = [each for each in owner.body if getattr(each, "name", "") == "__init__"]
+        known = {**classes(*constructor), **known, "self": {owner.name}}
+    called = {node.func for node in ast.walk(function) if isinstance(node, ast.Call)}
+    for node in ast.walk(function):
+        if isinstance(node, ast.Attribute) and node not in called:
+            name = last_name(node.value)
+            is_variable = isinstance(node.value, ast.Name) or ast.unparse(node.value) == f"self.{name}"
+            yield from ((each, node.attr) for each in (known.get(name, {name}) if is_variable else {name}))
+        elif isinstance(node, ast.keyword) and ast.unparse(node).startswith("**self.model_dump(") and owner:
+            yield owner.name, "**"
+            left_out = (each for each in ast.walk(node) if isinstance(each, ast.Constant))
+            yield from ((owner.name, f"-{each.value!s}") for each in left_out)
 
 
-def readers(trees: Mapping[str, ast.Module]) -> dict[str, list[str]]:
-    """{file: its syntax tree} -> {dotted key: the files that read it}."""
-    found = {name: reads(tree) for name, tree in trees.items() if name not in NOT_A_READER}
-    result = {}
-    for section, field, _ in leaves():
-        key = f"{section}.{field}".removeprefix(".")
-        ways = {(section, field)}
-        if section in STAGES and key not in WITHOUT_USE:
-            ways.add((ANY_STAGE, field))
-        # "name" and "seed" are common words: only `recipe.name` and the like count
-        result[key] = sorted(name for name, read in found.items() if ways & read) if section else []
+def last_name(expression: ast.expr) -> str:
+    """The last name in `x`, `y.x`, `x()`, `y.x()`; "" for anything else."""
+    if isinstance(expression, ast.Call):
+        return last_name(expression.func)
+    return str(getattr(expression, "attr", getattr(expression, "id", "")))
+
+
+def functions(tree: ast.Module) -> Iterator[tuple[ast.ClassDef | None, ast.FunctionDef]]:
+    """(class, function) of every method and function of a module but those that only check values."""
+    places: list[tuple[ast.ClassDef | None, list[ast.stmt]]] = [(None, tree.body)]
+    places += [(node, node.body) for node in tree.body if isinstance(node, ast.ClassDef)]
+    for owner, body in places:
+        yield from ((owner, each) for each in body if isinstance(each, ast.FunctionDef) and each.name not in CHECKS)
+
+
+def classes(*functions: ast.AST) -> dict[str, set[str]]:
+    """Functions -> {variable: the classes that an annotation or an `isinstance` in them says it may be of}."""
+    result: dict[str, set[str]] = {}
+    for node in (node for function in functions for node in ast.walk(function)):
+        name, annotation = "", None
+        if isinstance(node, ast.arg):
+            name, annotation = node.arg, node.annotation
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            name, annotation = node.target.id, node.annotation
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "isinstance":
+            name, annotation = getattr(node.args[0], "id", ""), node.args[1]
+        if name and annotation is not None:
+            result.setdefault(name, set()).update(n.id for n in ast.walk(annotation) if isinstance(n, ast.Name))
     return result
 
 
@@ -125,20 +177,24 @@ def shown(value: object) -> str:
 
 
 def recipe_table() -> str:
-    """Every value of a recipe: key, default, standing, meaning, and the files that read it."""
-    paper = Recipe()
+    """Every value that a recipe may have, table by table: default, standing, meaning, and the files that read it."""
     read_in = readers(source_trees())
-    lines = ["| key | default | standing | meaning | read in |", "| --- | --- | --- | --- | --- |"]
-    for section, field, info in leaves():
-        key = f"{section}.{field}".removeprefix(".")
-        default = getattr(getattr(paper, section) if section else paper, field)
-        extra = info.json_schema_extra
-        standing = extra["standing"] if isinstance(extra, dict) else ""
-        files = ", ".join(f"`{name}`" for name in read_in[key]) if section else "everywhere"
-        if key in WITHOUT_USE:
-            files = f"nothing: {WITHOUT_USE[key]}"
-        lines.append(f"| `{key}` | {shown(default)} | {standing} | {info.description} | {files} |")
-    return "\n".join(lines)
+    parts = []
+    for table in tables():
+        lines = [
+            f"`{table.title}`",
+            "",
+            "| key | default | standing | meaning | read in |",
+            "| --- | --- | --- | --- | --- |",
+        ]
+        for name, field in table.fields().items():
+            extra = field.json_schema_extra
+            standing = extra["standing"] if isinstance(extra, dict) else ""
+            files = ", ".join(f"`{file}`" for file in read_in[table.title, name])
+            key = f"{table.prefix}.{name}".removeprefix(".")
+            lines.append(f"| `{key}` | {shown(field.default)} | {standing} | {field.description} | {files} |")
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
 
 
 def table_3() -> str:

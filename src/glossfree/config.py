@@ -11,7 +11,7 @@ import difflib
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from glossfree.models.language import LANGUAGE
 from glossfree.models.temporal import TEMPORAL
 from glossfree.objectives import OBJECTIVES
 from glossfree.recipe import Recipe, StageConfig, tables
+from glossfree.settings import Section
 
 # what can be chosen by its `kind`: the entries, and the one that is meant where none is named
 CHOICES: dict[str, tuple[Mapping[str, type[BaseModel]], str]] = {
@@ -34,8 +35,14 @@ CHOICES: dict[str, tuple[Mapping[str, type[BaseModel]], str]] = {
     "decoder": (DECODERS, "mbart"),
 }
 OWN = ("base", "name", "summary")  # keys of a file that are not inherited
-STANDING = re.compile(r"#\s*((?:stated|released|derived|assumed)(?:, (?:stated|released|derived|assumed))*): ")
+# tables and keys that recipes had up to version 0.1.0, which named no stages, and that none without stages has now
+EARLIER = {
+    *("pseudo_glosses", "backbone", "label_smoothing", "cache_features", "average_padding", "identity_sharpness"),
+    *("pseudo_gloss_weight", "pseudo_gloss_loss", "contrastive_weight", "contrastive_loss"),
+}
+STANDING = re.compile(r"#\s*((?:stated|released|derived|assumed)(?:, (?:stated|released|derived|assumed))*)(?:: |$)")
 ASSIGNMENT = re.compile(r"([\w.]+)\s*=")
+STAGE_NAME = re.compile(r"[\w-]+", re.ASCII)  # a bare key of TOML, and a part of a file's name
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,9 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """
     files = recipe_files(source)
     content = inherited(files)
+    if "stages" not in content and any(EARLIER.intersection(key.split(".")) for key, _ in _leaves(content)):
+        remedy = "start its run anew, with a recipe of this version (glossfree recipe --list)"
+        raise RecipeError("written by an earlier version of glossfree", where=files[0].path, remedy=remedy)
     for override in overrides:
         _apply(content, override)
     return parse_recipe(content, where=str(files[0].path))
@@ -90,17 +100,34 @@ def recipe_files(source: str | Path) -> list[RecipeFile]:
 
 def inherited(files: Sequence[RecipeFile]) -> dict[str, Any]:
     """A recipe's files, itself first -> its tables: what each file says, over what its base says."""
-    content: dict[str, Any] = {}
+    content: dict[str, Any] = {section: {"kind": default} for section, (_, default) in CHOICES.items()}
     for file in reversed(files):
         for key in OWN:
             content.pop(key, None)
-        own = copy.deepcopy({key: item for key, item in file.tables.items() if key != "base"})
-        if isinstance(own.get("stages"), list):  # a stage that is not named any more goes with its table
-            for dropped in set(content.get("stages", ())) - set(own["stages"]):
-                content.pop(dropped, None)
-        _merge(content, own)
+        _put_over(content, {key: item for key, item in file.tables.items() if key != "base"})
         content["name"] = file.name
     return content
+
+
+def commented(files: Sequence[RecipeFile]) -> dict[str, str]:
+    """A recipe's files, itself first -> the standing that a comment gives a value, by dotted key.
+
+    Of a value that several files set, the comment in the first one counts: without one there is none.
+    """
+    standings: dict[str, str] = {}
+    for first in reversed(range(len(files))):
+        file, own = files[first], dict(_leaves(files[first].tables))
+        keys = [key for key, _ in _leaves(inherited(files[first:]))]
+        standings = {key: (file.standings if key in own else standings).get(key, "") for key in keys}
+    return {key: standing for key, standing in standings.items() if standing}
+
+
+def overriding(overrides: Sequence[str]) -> RecipeFile:
+    """Overrides, as if a file in front of all others held them."""
+    content: dict[str, Any] = {}
+    for override in overrides:
+        _apply(content, override)
+    return RecipeFile(Path("--set"), content, {})
 
 
 def parse_recipe(content: Mapping[str, Any], where: str = "recipe") -> Recipe:
@@ -109,7 +136,7 @@ def parse_recipe(content: Mapping[str, Any], where: str = "recipe") -> Recipe:
     content = dict(content)
     values: dict[str, Any] = {}
     for section, (registry, default) in CHOICES.items():
-        values[section] = _chosen(section, registry, {"kind": default, **_table(content.pop(section, {}))}, problems)
+        values[section] = _chosen(section, registry, default, content.pop(section, {}), problems)
     names = content.pop("stages", [])
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         problems.append("stages: a list of names expected")
@@ -117,19 +144,19 @@ def parse_recipe(content: Mapping[str, Any], where: str = "recipe") -> Recipe:
     taken = {*Recipe.model_fields, *OWN}
     problems += [f"stages: {name!r} is the name of a table already" for name in names if name in taken]
     problems += [f"stages: {name!r} comes twice" for name in dict.fromkeys(names) if names.count(name) > 1]
-    names = [name for name in dict.fromkeys(names) if name not in taken]
-    values["stages"] = [_stage(name, _table(content.pop(name, {})), problems) for name in names]
+    odd = [name for name in names if not STAGE_NAME.fullmatch(name)]
+    problems += [f"stages: {name!r} is no name: letters, digits, _ and - expected" for name in odd]
+    names = [name for name in dict.fromkeys(names) if name not in (*taken, *odd)]
+    stages = tuple(_stage(name, content.pop(name, {}), problems) for name in names)
+    values["stages"] = None if None in stages else stages
     for key in [key for key in content if key not in Recipe.model_fields]:
         problems.append(_unknown(key, [*Recipe.model_fields, *names]))
         del content[key]
-    sections = {key: item for key, item in content.items() if isinstance(item, dict)}
-    for key in sections:
-        values[key] = _validated(Recipe.model_fields[key].default.__class__, content.pop(key), key, problems)
+    for key, field in Recipe.model_fields.items():
+        if key in content and isinstance(field.default, Section):
+            table = _table(content.pop(key), key, problems)
+            values[key] = None if table is None else _validated(type(field.default), table, key, problems)
     complete = {key: item for key, item in values.items() if item is not None}
-    if all(stage is not None for stage in values["stages"]):
-        complete["stages"] = tuple(values["stages"])
-    else:
-        del complete["stages"]
     recipe = _validated(Recipe, {**content, **complete}, "", problems)
     if isinstance(recipe, Recipe) and not problems:
         problems += recipe.problems()
@@ -192,16 +219,11 @@ def declarations(recipe: Recipe) -> dict[str, tuple[Any, str, str]]:
 
 
 def standing_of(
-    key: str, content: Any, declared: Mapping[str, tuple[Any, str, str]], files: Iterable[RecipeFile]
+    key: str, content: Any, declared: Mapping[str, tuple[Any, str, str]], comments: Mapping[str, str]
 ) -> str:
-    """How well a value is known: what a comment in the nearest file that sets it says, else what its field says."""
-    for file in files:
-        if key in file.standings:
-            return file.standings[key]
-        if key in dict(_leaves(file.tables)):
-            break
+    """How well a value is known: what a comment says (see `commented`), else what its field says of its default."""
     default, standing, _ = declared.get(key, (None, "assumed", ""))
-    return standing if content == default else "assumed"
+    return comments.get(key) or (standing if content == default else "assumed")
 
 
 def _find(source: str | Path, beside: Path | None = None) -> Path:
@@ -239,6 +261,15 @@ def _standings(text: str) -> Iterator[tuple[str, str]]:
             standing = ""
 
 
+def _put_over(content: dict[str, Any], own: Mapping[str, Any]) -> None:
+    """Put a file's tables, or an override, over others, in place. A stage that `stages` drops goes with its table."""
+    below, stages = content.get("stages"), own.get("stages")
+    if isinstance(below, list) and isinstance(stages, list):
+        for dropped in (name for name in below if isinstance(name, str) and name not in stages):
+            content.pop(dropped, None)
+    _merge(content, copy.deepcopy(own))
+
+
 def _merge(content: dict[str, Any], own: Mapping[str, Any]) -> None:
     """Put tables over others, in place. A table of another `kind` takes the other's place as a whole."""
     for key, item in own.items():
@@ -268,19 +299,25 @@ def _apply(content: dict[str, Any], override: str) -> None:
             raise RecipeError(f"{section!r} is not a table", where=f"--set {override}", remedy="see docs/paper.md")
     for section in reversed(sections):
         item = {section: item}
-    _merge(content, item)
+    _put_over(content, item)
 
 
-def _table(item: Any) -> dict[str, Any]:
-    return item if isinstance(item, dict) else {"": item}
+def _table(item: Any, where: str, problems: list[str]) -> dict[str, Any] | None:
+    if isinstance(item, dict):
+        return item
+    problems.append(f"{where}: a table expected, not {as_toml(item)}")
+    return None
 
 
 def _chosen(
-    section: str, registry: Mapping[str, type[BaseModel]], table: dict[str, Any], problems: list[str]
+    section: str, registry: Mapping[str, type[BaseModel]], default: str, item: Any, problems: list[str]
 ) -> BaseModel | None:
     """A table that says its `kind` -> the options of that entry; None with a problem."""
-    kind = table["kind"]
-    if kind not in registry:
+    table = _table(item, section, problems)
+    if table is None:
+        return None
+    kind = table.get("kind", default)
+    if not isinstance(kind, str) or kind not in registry:
         near = difflib.get_close_matches(str(kind), registry, n=1)
         hint = f", did you mean {near[0]!r}?" if near else ""
         problems.append(f"{section}.kind: no {kind!r}, one of {', '.join(registry)}{hint}")
@@ -288,20 +325,22 @@ def _chosen(
     return _validated(registry[kind], table, section, problems)
 
 
-def _stage(name: str, table: dict[str, Any], problems: list[str]) -> StageConfig | None:
-    objectives, complete = {}, True
-    for objective, options in _table(table.get("objectives", {})).items():
+def _stage(name: str, item: Any, problems: list[str]) -> StageConfig | None:
+    table = _table(item, name, problems)
+    if table is None:
+        return None
+    objectives = {}
+    for objective, options in (_table(table.get("objectives", {}), f"{name}.objectives", problems) or {}).items():
         where = f"{name}.objectives.{objective}"
         if objective not in OBJECTIVES:
             problems.append(_unknown(where, [f"{name}.objectives.{known}" for known in OBJECTIVES]))
-            complete = False
-            continue
-        objectives[objective] = _validated(OBJECTIVES[objective], _table(options), where, problems)
-        complete = complete and objectives[objective] is not None
-    stage = _validated(
-        StageConfig, {**table, "objectives": objectives if complete else {}, "name": name}, name, problems
-    )
-    return stage if complete and isinstance(stage, StageConfig) else None
+        elif _table(options, where, problems) is not None:
+            objectives[objective] = _validated(OBJECTIVES[objective], options, where, problems)
+    if "name" in table:
+        problems.append(f"unknown key '{name}.name': `stages` names it")
+    valid = {objective: options for objective, options in objectives.items() if options is not None}
+    stage = _validated(StageConfig, {**table, "objectives": valid, "name": name}, name, problems)
+    return stage if isinstance(stage, StageConfig) else None
 
 
 def _validated(model: type[BaseModel], table: Mapping[str, Any], where: str, problems: list[str]) -> BaseModel | None:
@@ -311,10 +350,15 @@ def _validated(model: type[BaseModel], table: Mapping[str, Any], where: str, pro
         for item in error.errors():
             key = ".".join(map(str, (*([where] if where else []), *item["loc"]))).removesuffix(".")
             if item["type"] == "extra_forbidden":
-                problems.append(_unknown(key, [f"{where}.{name}" for name in model.model_fields]))
+                problems.append(_unknown(key, _keys(model, where)))
             else:
                 problems.append(f"{key}: {item['msg']}")
         return None
+
+
+def _keys(model: type[BaseModel], where: str) -> list[str]:
+    """The keys of a table; those of the whole recipe under ""."""
+    return [f"{where}.{name}".removeprefix(".") for name, field in model.model_fields.items() if not field.exclude]
 
 
 def _unknown(key: str, known: Sequence[str]) -> str:
@@ -343,7 +387,11 @@ def _declared(section: BaseModel, prefix: str) -> Iterator[tuple[str, tuple[Any,
                 yield from _declared(options, f"{prefix}objectives.{objective}.")
         elif isinstance(content, BaseModel):
             yield from _declared(content, f"{prefix}{name}.")
+        elif name == "kind":
+            registry, default = CHOICES[prefix.removesuffix(".")]
+            yield prefix + name, (default, "stated", f"one of {', '.join(registry)}")
         elif not field.exclude:
             extra = field.json_schema_extra
             standing = str(extra["standing"]) if isinstance(extra, dict) else "assumed"
-            yield prefix + name, (field.default, standing, field.description or "")
+            keys = [f"{name}.{entry}" for entry in content] if isinstance(content, dict) and content else [name]
+            yield from ((prefix + key, (field.default, standing, field.description or "")) for key in keys)

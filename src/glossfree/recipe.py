@@ -221,11 +221,10 @@ class Recipe(Section):
 
     def parents(self, name: str) -> tuple[str, ...]:
         """The planned stages that a stage builds on, the first one first: weights are those of each in turn."""
-        planned = {stage.name: stage for stage in self.planned}
-        order = list(planned)
+        order = [stage.name for stage in self.planned]
         chain: list[str] = []
         while True:
-            start = planned[name].start
+            start = self.stage(name).start
             before = order[: order.index(name)]
             name = start or (before[-1] if before else "none")
             if name == "none" or name not in before:

@@ -62,10 +62,11 @@ class TrainingStage(nn.Module):
         return {name: part for name, part in self.model.parts().items() if name in used}
 
     def set_training(self) -> None:
-        """Training mode; but parts that do not train evaluate: their dropout is off, their running statistics stay."""
+        """Training mode; but parts of which nothing trains evaluate: no dropout, and their running statistics stay."""
         self.train()
+        training = {part for part, _, parameter in self.model.parameters_of() if parameter.requires_grad}
         for part, module in self.model.modules_of():
-            if part not in self.trains:
+            if part not in training:
                 module.training = False
 
     def forward(self, batch: Any) -> dict[str, Tensor]:

@@ -151,10 +151,8 @@ class Workflow:
                 f"{name}: {done} epochs before, goes on to {config.epochs} with a new schedule and a new optimiser"
             )
         stage = training_stage(model, self.recipe, config, inputs or Inputs()).to(self.device)
-        if done:  # the objectives' own parameters, too
-            path = self.run.weights(name)
-            own = {n: tensor for n, tensor in load_tensors(path)[0].items() if n.startswith("objectives.")}
-            load(stage.objectives, {n.removeprefix("objectives."): t for n, t in own.items()}, where=str(path))
+        if done:
+            self._load_objectives(stage)
         counts = f"{sum(p.numel() for p in stage.trained().values()):,} of {_count(stage):,} parameters train"
         precision = precision_of(self.recipe.training.precision).replace("no", "fp32")
         begins = f"{name}: {config.epochs - done} epochs, batches of {config.batch_size}, {precision}"
@@ -167,11 +165,12 @@ class Workflow:
         if done and config.keep != "last" and not progress.best_epoch:
             self.console.say(f"{name}: no epoch was better than those before, whose weights are kept")
             self._load(config, model)
-        elif self.group.is_main:
+            self._load_objectives(stage)
+        self.group.wait()  # until all have read what the first process writes anew
+        if self.group.is_main:
+            self._name_skipped(name, progress.skipped)  # first: a stage that has its weights is not trained again
             facts = {"stage": name, "epochs": config.epochs, "best": progress.best_loss}
             save_tensors(self.run.weights(name), stage.result(), facts)
-        if self.group.is_main:
-            self._name_skipped(name, progress.skipped)
             self._tidy(name)
         self.group.wait()
         return inputs
@@ -263,6 +262,12 @@ class Workflow:
         assert run is not None
         path = run.weights(config.name)
         load_model(model, load_tensors(path)[0], where=str(path))
+
+    def _load_objectives(self, stage: TrainingStage) -> None:
+        """The objectives' own parameters, as the stage has left them before."""
+        path = self.run.weights(stage.name)
+        own = {name: tensor for name, tensor in load_tensors(path)[0].items() if name.startswith("objectives.")}
+        load(stage.objectives, {name.removeprefix("objectives."): t for name, t in own.items()}, where=str(path))
 
     def _epochs_done(self, name: str) -> tuple[int, float]:
         """Epochs that a finished stage has had, 0 where it has not finished, and the loss (or -score) of the best."""

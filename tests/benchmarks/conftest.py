@@ -7,38 +7,24 @@ from pathlib import Path
 
 import pytest
 
-from glossfree.config import parse_recipe
+from glossfree.config import load_recipe
 from glossfree.recipe import Recipe
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+SIZES = (
+    "data={ frame_size = 56, crop_size = 48 }",
+    "text.vocabulary_size=71",
+    "vision={ hidden_size = 30, num_layers = 4, num_heads = 3, patch_size = 12, image_size = 60 }",
+    "vision={ adapter_layers = 2, adapter_rank = 5 }",
+    "temporal={ hidden_size = 28, num_layers = 3, num_heads = 2, mlp_size = 52, downsample_after = 1 }",
+    "language={ hidden_size = 44, num_layers = 2, num_heads = 4, mlp_size = 58, max_positions = 64, adapter_rank = 6 }",
+    "decoder.adapter_rank=7",
+    "pretrain.objectives.pseudo_gloss={ num_pseudo_glosses = 37, vector_size = 19 }",
+)
+
 
 @pytest.fixture(scope="session")
 def small() -> Recipe:
-    """The full-size recipe's shape at small, odd, different sizes: 16 patches, one block without adapters below two."""
-    return parse_recipe(
-        {
-            "name": "small",
-            "data": {"frame_size": 56, "crop_size": 48},
-            "text": {"vocabulary_size": 71},
-            "vision": {
-                "hidden_size": 30,
-                "num_layers": 4,
-                "num_heads": 3,
-                "patch_size": 12,
-                "image_size": 60,
-                "adapter_layers": 2,
-                "adapter_rank": 5,
-            },
-            "temporal": {"hidden_size": 28, "num_layers": 3, "num_heads": 2, "mlp_size": 52, "downsample_after": 1},
-            "language": {
-                "hidden_size": 44,
-                "num_layers": 2,
-                "num_heads": 4,
-                "mlp_size": 58,
-                "max_positions": 64,
-                "adapter_rank": 6,
-            },
-            "pseudo_glosses": {"num_pseudo_glosses": 37, "vector_size": 19},
-        }
-    )
+    """The paper's recipe at small, odd, different sizes: 16 patches, two blocks without adapters below two with."""
+    return load_recipe("hfa-phoenix14t", ["name=small", *SIZES])

@@ -5,40 +5,42 @@ from __future__ import annotations
 import pytest
 import torch
 from benchmarks.ablation import SAVINGS, stepper
+from benchmarks.attention import dense_attention
 from benchmarks.flops import Flops
 from benchmarks.full_size import fixed_batch
 from benchmarks.step import Stepper
 
-from glossfree.models import temporal
+from glossfree.models.temporal import local_attention
 from glossfree.recipe import Recipe
 
 LENGTHS = [9, 9]
+NAME = "local_attention"  # of the function in the temporal encoder's module
 
 
 @pytest.fixture(autouse=True)
 def attention(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one saving that is switched off for a whole process is put back."""
-    monkeypatch.setattr(temporal, "local_attention", temporal.local_attention)
+    monkeypatch.setattr(local_attention, NAME, vars(local_attention)[NAME])
 
 
-def seen(made: Stepper) -> tuple[float, dict[str, torch.Tensor], Flops]:
+def outcome(stepper: Stepper) -> tuple[float, dict[str, torch.Tensor], Flops]:
     """Loss and gradients without dropout, and the operations of a step; no adapter starts as nothing."""
     source = torch.Generator().manual_seed(3)
-    for name, weight in made.stage.trained().items():
+    for name, weight in stepper.stage.trained().items():
         if "lora_B" in name:
             weight.data.copy_(torch.randn(weight.shape, generator=source) / 10)
-    made.stage.eval()
-    loss = made.stage(made.batch)["loss"]
+    stepper.stage.eval()
+    loss = stepper.stage(stepper.batch)["loss"]
     loss.backward()
-    gradients = {name: p.grad.clone() for name, p in made.stage.trained().items() if p.grad is not None}
-    return float(loss.detach()), gradients, made.counted()
+    gradients = {name: p.grad.clone() for name, p in stepper.stage.trained().items() if p.grad is not None}
+    return float(loss.detach()), gradients, stepper.counted()
 
 
 @pytest.mark.parametrize("name", SAVINGS)
 def test_the_loss_and_its_gradients_stay(small: Recipe, name: str) -> None:
     batch = fixed_batch(small, LENGTHS)
-    usual_loss, usual, usual_flops = seen(stepper(small, batch))
-    loss, gradients, flops = seen(stepper(small, batch, name))
+    usual_loss, usual, usual_flops = outcome(stepper(small, batch))
+    loss, gradients, flops = outcome(stepper(small, batch, name))
     assert loss == pytest.approx(usual_loss, rel=1e-5)
     assert list(gradients) == list(usual)
     assert len(usual) > 40
@@ -59,6 +61,6 @@ def test_all_frames_go_through_the_vit_at_once_where_they_are_told_to(small: Rec
 
 
 def test_the_temporal_encoder_runs_dense_where_it_is_told_to(small: Recipe) -> None:
-    kept = temporal.local_attention
+    usual = vars(local_attention)[NAME]
     stepper(small, fixed_batch(small, LENGTHS), "window")
-    assert temporal.local_attention is not kept
+    assert vars(local_attention)[NAME] is dense_attention is not usual

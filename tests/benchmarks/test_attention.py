@@ -9,9 +9,9 @@ from glossfree.models.attention import local_attention
 
 
 def test_dense_attention_is_windowed_attention() -> None:
-    inputs = [torch.randn(2, 3, 71, 10, dtype=torch.float64) for _ in range(3)]
+    query, key, value = (torch.randn(2, 3, 71, 10, dtype=torch.float64) for _ in range(3))
     lengths = torch.tensor([71, 38])
-    dense, windowed = (attend(*inputs, lengths, 7) for attend in (attention.dense_attention, local_attention))
+    dense, windowed = (f(query, key, value, lengths, 7) for f in (attention.dense_attention, local_attention))
     for clip, length in enumerate(lengths.tolist()):
         torch.testing.assert_close(dense[clip, :, :length], windowed[clip, :, :length])
 

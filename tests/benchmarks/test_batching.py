@@ -11,26 +11,26 @@ from benchmarks import batching
 
 
 def test_clips_of_one_length_need_no_padding() -> None:
-    assert batching.padded_share([13] * 48, bucket=False) == 0
+    assert batching.padded_share([13] * 48, bucket_width=0) == 0
 
 
 def test_padding_is_counted_in_segments() -> None:
     """One batch of 16: segments 3 and 15 times 1, padded to 16 times 3."""
-    assert batching.padded_share([5] + [1] * 15, bucket=True, epochs=1) == pytest.approx(1 - 18 / 48)
+    assert batching.padded_share([5] + [1] * 15, bucket_width=16, epochs=1) == pytest.approx(1 - 18 / 48)
 
 
 def test_a_batch_that_is_not_full_is_padded_as_it_is() -> None:
     """Two batches: 16 clips of 2 segments, and 4 of 1."""
     lengths = [1] * 4 + [4] * 16
-    plan = batching._batches(lengths, bucket=True, epochs=1)
+    plan = batching._batches(lengths, bucket_width=16, epochs=1)
     assert sorted(map(len, plan)) == [4, 16]
     padded = sum(max((lengths[clip] + 1) // 2 for clip in batch) * len(batch) for batch in plan)
-    assert batching.padded_share(lengths, bucket=True, epochs=1) == pytest.approx(1 - 36 / padded)
+    assert batching.padded_share(lengths, bucket_width=16, epochs=1) == pytest.approx(1 - 36 / padded)
 
 
 def test_clips_of_similar_length_need_less() -> None:
     lengths = np.random.default_rng(0).integers(10, 300, 700)
-    assert batching.padded_share(lengths, True) < batching.padded_share(lengths, False) / 2
+    assert batching.padded_share(lengths, 16) < batching.padded_share(lengths, 0) / 2
 
 
 def test_a_budget_holds_but_for_a_clip_that_is_longer() -> None:

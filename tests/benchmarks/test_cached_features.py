@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from benchmarks import cached_features
+from glossfree.recipe import Recipe
 
 
 @pytest.mark.slow
 def test_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cached_features, "CLIPS", 12)
     monkeypatch.setattr(cached_features, "ROUNDS", 1)
-    found: list[tuple[str, float]] = []
+    epochs: list[tuple[str, float]] = []
     epoch = cached_features._epoch
 
-    def timed(recipe: object, *rest: object) -> float:
-        found.append((recipe.vision.features, epoch(recipe, *rest)))  # type: ignore[attr-defined,arg-type]
-        return found[-1][1]
+    def timed(recipe: Recipe, *rest: Path) -> float:
+        epochs.append((recipe.vision.features, epoch(recipe, *rest)))
+        return epochs[-1][1]
 
     monkeypatch.setattr(cached_features, "_epoch", timed)
     lines = cached_features.run().splitlines()
-    assert [kind for kind, _ in found] == ["video", "cached"] * 2
-    assert [line.split("|")[2].strip() for line in lines[2:4]] == [f"{seconds:.1f}" for _, seconds in found[2:]]
-    assert f"Video over features: {found[2][1] / found[3][1]:.1f} times" in lines[-1]
+    assert [kind for kind, _ in epochs] == ["video", "cached"] * 2
+    assert [line.split("|")[2].strip() for line in lines[2:4]] == [f"{seconds:.1f}" for _, seconds in epochs[2:]]
+    assert f"Video over features: {epochs[2][1] / epochs[3][1]:.1f} times" in lines[-1]

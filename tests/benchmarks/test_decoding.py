@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from benchmarks.full_size import assembled
+from torch import Tensor
 
 from benchmarks import decoding
+from glossfree.models.tokens import EOS_ID
 from glossfree.models.translator import TranslationModel
 from glossfree.models.weights import state
 from glossfree.recipe import Recipe
@@ -17,7 +18,7 @@ from glossfree.sign_translator import SignTranslator
 
 @pytest.fixture
 def model(small: Recipe) -> TranslationModel:
-    return decoding.never_ending(assembled(small))
+    return decoding.never_ending(small)
 
 
 def test_both_ways_write_the_same_and_no_sentence_ends(model: TranslationModel) -> None:
@@ -27,26 +28,26 @@ def test_both_ways_write_the_same_and_no_sentence_ends(model: TranslationModel) 
 
 def test_a_sentence_that_wants_to_end_does_not(small: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
     """Beams that could end would, at once: an end is worth more than any piece."""
-    parts = assembled(small)
     with monkeypatch.context() as patch:
         patch.setattr(decoding, "NEVER", 1e4)
         with pytest.raises(AssertionError):
-            decoding.both_ways(decoding.never_ending(parts), clips=2, segments=5, tokens=9, rounds=1)
-    model = decoding.never_ending(assembled(small))
+            decoding.both_ways(decoding.never_ending(small), clips=2, segments=5, tokens=9, rounds=1)
+    model = decoding.never_ending(small)
     decoding.both_ways(model, clips=2, segments=5, tokens=9, rounds=1)
-    assert float(state(model)["mbart.final_logits_bias"][0, decoding.EOS]) == decoding.NEVER  # and it is saved
+    bias = state(model)["decoder.mbart.final_logits_bias"]  # so it is saved
+    assert float(bias[0, EOS_ID]) == decoding.NEVER
 
 
 def test_the_cache_is_really_off(model: TranslationModel, monkeypatch: pytest.MonkeyPatch) -> None:
     lengths: list[int] = []
-    forward = model.mbart.model.decoder.forward
+    decoder = decoding.mbart_of(model).model.decoder
+    forward = decoder.forward
 
-    def seen(*args: object, **given: object) -> object:
-        ids = given["input_ids"]
-        lengths.append(ids.shape[1])  # type: ignore[attr-defined]
-        return forward(*args, **given)
+    def noted(*args: object, input_ids: Tensor, **options: object) -> object:
+        lengths.append(input_ids.shape[1])
+        return forward(*args, input_ids=input_ids, **options)
 
-    monkeypatch.setattr(model.mbart.model.decoder, "forward", seen)
+    monkeypatch.setattr(decoder, "forward", noted)
     decoding.both_ways(model, clips=1, segments=5, tokens=4, rounds=1)
     assert lengths == [1, 1, 1, 1, 1, 2, 3, 4]
 

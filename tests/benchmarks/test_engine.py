@@ -6,19 +6,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from benchmarks.full_size import assembled, fixed_batch, pretraining_stage
-from benchmarks.step import stage_of
+from benchmarks.full_size import fixed_batch, new_stage
+from benchmarks.step import STAGES
 
 from benchmarks import engine
 from glossfree.recipe import Recipe
 from glossfree.training.run import Run, load_tensors
 
 
-@pytest.mark.parametrize("name", engine.STAGES)
+@pytest.mark.parametrize("name", STAGES)
 def test_a_checkpoint_holds_what_trains_and_twice_that_of_the_optimiser(
     small: Recipe, tmp_path: Path, name: str
 ) -> None:
-    stage = stage_of(name, assembled(small), fixed_batch(small, [9, 7]))
+    stage = new_stage(small, name, fixed_batch(small, [9, 7]))
     cost = engine.checkpoint_cost(stage, tmp_path, times=1)
     held = sum(tensor.nbytes for tensor in stage.saved().values())
     optimizer = 2 * sum(tensor.nbytes for tensor in stage.trained().values())
@@ -26,7 +26,7 @@ def test_a_checkpoint_holds_what_trains_and_twice_that_of_the_optimiser(
     assert 0 < cost.megabytes * 1e6 - held - optimizer < 2 * names
     assert set(cost.seconds) == set(engine.WAYS) and all(second > 0 for second in cost.seconds.values())
     whole = engine.weights_cost(stage, tmp_path, times=1)
-    assert whole.megabytes * 1e6 > sum(tensor.nbytes for tensor in stage.left_behind().values())
+    assert whole.megabytes * 1e6 > sum(tensor.nbytes for tensor in stage.result().values())
 
 
 def test_the_loop_and_the_bare_step_take_turns_and_do_the_same(small: Recipe, tmp_path: Path) -> None:
@@ -50,17 +50,20 @@ def test_shares_of_a_batch_are_all_of_it(small: Recipe) -> None:
     shares = [engine.share_of(batch, rank, 2) for rank in (0, 1)]
     assert [share.ids for share in shares] == [("clip 0", "clip 2"), ("clip 1",)]
     assert [share.lengths.tolist() for share in shares] == [[5, 7], [9]]
-    frames = batch.frames.split([5, 9, 7])
+    frames = torch.split(batch.frames, [5, 9, 7])
     assert torch.equal(shares[0].frames, torch.cat([frames[0], frames[2]])) and torch.equal(shares[1].frames, frames[1])
     assert shares[1].labels is not None and batch.labels is not None
     assert torch.equal(shares[1].labels, batch.labels[1:2])
+    assert list(batch.targets) == ["pseudo_glosses"]
+    for share, rows in zip(shares, ([0, 2], [1]), strict=True):
+        assert torch.equal(share.targets["pseudo_glosses"], batch.targets["pseudo_glosses"][rows])
 
 
 def test_a_batch_of_frames_that_are_not_made_of_blocks(small: Recipe) -> None:
     odd = small.model_copy(update={"data": small.data.model_copy(update={"crop_size": 36})})
     batch = engine.small_batch(odd, [3, 4])
     assert batch.frames.shape == (7, 3, 36, 36) and batch.frames.float().std() > 10
-    assert pretraining_stage(assembled(odd), batch)(batch)["loss"].isfinite()
+    assert new_stage(odd, "pretrain", batch)(batch)["loss"].isfinite()
 
 
 @pytest.mark.slow

@@ -21,12 +21,16 @@ from benchmarks.flops import (
     translation_flops,
     vision_flops,
 )
-from benchmarks.full_size import assembled, fixed_batch
+from benchmarks.full_size import assembled, fixed_batch, pseudo_gloss
 from torch import Tensor
 
-from glossfree.assemble import Parts
+from glossfree.assemble import adapt, put_mapper
 from glossfree.config import load_recipe
-from glossfree.models.language import LanguageEncoder
+from glossfree.models.backbones.convnet import SmallConvNet
+from glossfree.models.decoders.gru import RecurrentDecoding
+from glossfree.models.language.none import NoEncoder
+from glossfree.models.temporal.linear import PerFrame
+from glossfree.models.translator import TranslationModel
 from glossfree.padded import Padded
 from glossfree.recipe import Recipe
 
@@ -34,10 +38,11 @@ CLIPS, FRAMES, SEGMENTS, TOKENS = 3, 9, 5, 7
 
 
 @pytest.fixture
-def parts(small: Recipe) -> Parts:
-    made = assembled(small)
-    made.adapt()
-    return made
+def model(small: Recipe) -> TranslationModel:
+    adapted = assembled(small)
+    adapt(adapted, small)
+    put_mapper(adapted, small)
+    return adapted
 
 
 def measured(run: Callable[[], Tensor]) -> Flops:
@@ -50,18 +55,20 @@ def sequence(steps: int, width: int, learns: bool = True) -> Padded:
     return Padded(torch.randn(CLIPS, steps, width, requires_grad=learns), torch.tensor([steps] * CLIPS))
 
 
-def test_vision(small: Recipe, parts: Parts) -> None:
+def test_vision(small: Recipe, model: TranslationModel) -> None:
     frames = fixed_batch(small, [5, 6]).frames
-    found = measured(lambda: parts.visual.look(frames))
+    found = measured(lambda: model.hierarchy.visual.look(frames))
     width, rank, patches = 30, 5, 16
     queries = Flops(2 * width * width, 2 * width * width) + Flops(2 * rank * width, 4 * rank * width)
     assert found == vision_flops(small, 11) + queries * patches * 11
 
 
-def test_temporal_encoder(small: Recipe, parts: Parts) -> None:
+def test_temporal_encoder(small: Recipe, model: TranslationModel) -> None:
     rows = torch.randn(CLIPS * FRAMES, 30, requires_grad=True)
     lengths = torch.tensor([FRAMES] * CLIPS)
-    found = measured(lambda: parts.temporal(Padded.unpack(parts.visual.project(rows), lengths)).values)
+    found = measured(
+        lambda: model.hierarchy.temporal(Padded.unpack(model.hierarchy.visual.project(rows), lengths)).values
+    )
     surplus = Flops()
     for steps, layers in ((FRAMES, 1), (SEGMENTS, 2)):
         queries = (CLIPS, 2, steps, 14)
@@ -70,21 +77,21 @@ def test_temporal_encoder(small: Recipe, parts: Parts) -> None:
     assert found == temporal_flops(small, [FRAMES] * CLIPS) + surplus
 
 
-def test_language_encoder(small: Recipe, parts: Parts) -> None:
+def test_language_encoder(small: Recipe, model: TranslationModel) -> None:
     segments = sequence(SEGMENTS, 44)
-    found = measured(lambda: LanguageEncoder(parts.mbart.model.encoder)(segments).values)
+    found = measured(lambda: model.hierarchy.language(segments).values)
     assert found == encoder_flops(small, [SEGMENTS] * CLIPS)
 
 
-def test_language_decoder(small: Recipe, parts: Parts) -> None:
+def test_language_decoder(small: Recipe, model: TranslationModel) -> None:
     video, labels = sequence(SEGMENTS, 44), torch.randint(4, 40, (CLIPS, TOKENS))
-    found = measured(lambda: parts.translation().decode(video, labels))
+    found = measured(lambda: model.decoder(video, labels))
     assert found == decoder_flops(small, [SEGMENTS] * CLIPS, TOKENS)
 
 
-def test_head(small: Recipe, parts: Parts) -> None:
+def test_head(small: Recipe) -> None:
     segments = sequence(SEGMENTS, 44)
-    head = parts.head(torch.randn(37, 19))
+    head = pseudo_gloss(small).head(44, torch.randn(37, 19))
     found = measured(lambda: head(segments).scores)
     assert found == head_flops(small, [FRAMES] * CLIPS)
 
@@ -102,6 +109,19 @@ def test_a_frozen_vit_costs_nothing_on_the_way_back(small: Recipe) -> None:
     assert one.forward < two.forward
     with pytest.raises(ValueError, match="adapters only"):
         vision_flops(small.model_copy(update={"vision": small.vision.model_copy(update={"train": "none"})}), 1)
+
+
+def test_other_choices_of_parts_are_refused(small: Recipe) -> None:
+    changed = {
+        "vision": SmallConvNet(),
+        "temporal": PerFrame(),
+        "language": NoEncoder(),
+        "decoder": RecurrentDecoding(),
+    }
+    for name, options in changed.items():
+        recipe = small.model_copy(update={name: options})
+        with pytest.raises(ValueError, match=f"not for {type(options).__name__}"):
+            translation_flops(recipe, [9], 7)
 
 
 def test_at_full_size_the_vit_is_nearly_all_of_it() -> None:

@@ -7,7 +7,7 @@ import re
 import pytest
 import torch
 from benchmarks.flops import Flops, pretraining_flops, translation_flops
-from benchmarks.full_size import assembled, fixed_batch
+from benchmarks.full_size import fixed_batch, new_stage
 
 from benchmarks import step
 from glossfree.recipe import Recipe
@@ -16,7 +16,7 @@ from glossfree.recipe import Recipe
 @pytest.mark.parametrize("name", step.STAGES)
 def test_a_step_learns_and_names_its_parts(small: Recipe, name: str) -> None:
     batch = fixed_batch(small, [9, 7])
-    stepper = step.Stepper(step.stage_of(name, assembled(small), batch), batch, small)
+    stepper = step.Stepper(new_stage(small, name, batch), batch, small)
     before = [weight.detach().clone() for weight in stepper.weights]
     found = [stepper.step() for _ in range(12)]
     assert found[-1]["loss"] < found[0]["loss"]
@@ -33,7 +33,7 @@ def test_a_counted_step_costs_what_the_formula_says_and_moves_nothing(small: Rec
         "finetune2": translation_flops(small, [9, 9], batch.labels.shape[1]),
     }
     for name, parts in formulas.items():
-        stepper = step.Stepper(step.stage_of(name, assembled(small), batch), batch, small)
+        stepper = step.Stepper(new_stage(small, name, batch), batch, small)
         before = [weight.detach().clone() for weight in stepper.weights]
         found = stepper.counted()
         assert found.forward == pytest.approx(sum(part.forward for part in parts.values()), rel=0.08)

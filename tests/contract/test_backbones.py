@@ -1,23 +1,34 @@
-"""What every backbone in VISION promises, whoever adds one."""
+"""What every backbone in BACKBONES promises, whoever adds one."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
+from tests.contract.choices import assert_finite_gradients, assert_same_shapes, copy_weights, differs, small, spread
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from glossfree.models.vision import VISION, VisualEncoder
-from glossfree.models.weights import load, state
+from glossfree.errors import GlossfreeError
+from glossfree.models.adapters import add_lora
+from glossfree.models.backbones import BACKBONES
+from glossfree.models.choices import Backbone
+from glossfree.models.vision import VisualEncoder
+from glossfree.settings import Adapters
 
 WIDTH, PIXELS = 24, 28
 
 
-@pytest.fixture(params=sorted(VISION))
-def backbone(request: pytest.FixtureRequest) -> nn.Module:
+@pytest.fixture(params=list(BACKBONES))
+def options(request: pytest.FixtureRequest) -> Backbone:
+    return small(BACKBONES[request.param])
+
+
+@pytest.fixture
+def backbone(options: Backbone) -> nn.Module:
     torch.manual_seed(0)
-    return VISION[request.param](
-        hidden_size=WIDTH, num_layers=3, num_heads=4, mlp_ratio=2, patch_size=7, image_size=PIXELS
-    ).eval()
+    return options.build().eval()
 
 
 def images(count: int, pixels: int = PIXELS) -> torch.Tensor:
@@ -38,6 +49,11 @@ def test_a_row_depends_on_its_image_only(backbone: nn.Module) -> None:
         torch.testing.assert_close(together[row], backbone(batch[row : row + 1])[0], rtol=0, atol=1e-5)
 
 
+def test_one_that_sees_frames_together_says_so(options: Backbone, backbone: nn.Module) -> None:
+    """Else its frames would go through it in several passes, each with statistics of its own."""
+    assert options.sees_frames_together == any(isinstance(module, _BatchNorm) for module in backbone.modules())
+
+
 def test_images_of_another_size_are_taken(backbone: nn.Module) -> None:
     assert backbone(images(2, pixels=42)).shape == (2, WIDTH)
 
@@ -48,31 +64,51 @@ def test_twice_the_same(backbone: nn.Module) -> None:
 
 def test_what_is_marked_trainable_gets_a_finite_gradient(backbone: nn.Module) -> None:
     backbone.train()(images(3)).pow(2).sum().backward()
-    for name, parameter in backbone.named_parameters():
-        assert (parameter.grad is not None) == parameter.requires_grad, name
-        assert parameter.grad is None or parameter.grad.isfinite().all(), name
+    assert_finite_gradients(backbone)
+    assert all(p.grad is None for p in backbone.parameters() if not p.requires_grad)
 
 
-def test_weights_move_to_another_one(backbone: nn.Module, request: pytest.FixtureRequest) -> None:
-    torch.manual_seed(9)
-    other = VISION[request.node.callspec.params["backbone"]](
-        hidden_size=WIDTH, num_layers=3, num_heads=4, mlp_ratio=2, patch_size=7, image_size=PIXELS
-    ).eval()
-    assert not torch.equal(other(images(2)), backbone(images(2)))
-    load(other, state(backbone))
+def test_weights_move_to_another_one(options: Backbone, backbone: nn.Module) -> None:
+    other = spread(options.build().eval())
+    assert differs(other(images(2)), backbone(images(2)))
+    copy_weights(backbone, other)
     assert torch.equal(other(images(2)), backbone(images(2)))
 
 
-def test_it_can_be_built_without_memory(request: pytest.FixtureRequest, backbone: nn.Module) -> None:
+def test_it_can_be_built_without_memory(options: Backbone, backbone: nn.Module) -> None:
     with torch.device("meta"):
-        other = VISION[request.node.callspec.params["backbone"]](
-            hidden_size=WIDTH, num_layers=3, num_heads=4, mlp_ratio=2, patch_size=7, image_size=PIXELS
-        )
+        other = options.build()
     assert all(tensor.is_meta for tensor in [*other.parameters(), *other.buffers()])
-    assert {name: t.shape for name, t in state(other).items()} == {n: t.shape for n, t in state(backbone).items()}
+    assert_same_shapes(other, backbone)
 
 
-def test_frames_become_frame_features(backbone: nn.Module) -> None:
-    encoder = VisualEncoder(backbone, WIDTH, 10).eval()
+def test_frames_become_frame_features(options: Backbone, backbone: nn.Module) -> None:
+    encoder = VisualEncoder(backbone, options.hidden_size, 10).eval()
     frames = torch.randint(0, 256, (4, 3, PIXELS, PIXELS), dtype=torch.uint8)
     assert encoder(frames).shape == (4, 10)
+
+
+def test_adapters_have_their_places(options: Backbone, backbone: nn.Module) -> None:
+    """Where there are any: they change nothing at first, and then they alone train."""
+    if not isinstance(options, Adapters):
+        assert list(options.model_copy(update={"train": "adapters"}).adapter_layers_of()) == []
+        return
+    before = backbone(images(3)).detach()
+    add_lora(backbone, options.adapter_targets, 2, 4.0, 0.0, layers=options.adapter_layers_of())
+    torch.testing.assert_close(backbone(images(3)), before)
+    trained = [name for name, p in backbone.named_parameters() if p.requires_grad]
+    assert trained and all("lora_" in name for name in trained)
+    backbone.train()(images(3)).pow(2).sum().backward()
+    assert_finite_gradients(backbone)
+
+
+def test_a_file_that_holds_no_such_weights_is_refused_by_its_path(
+    options: Backbone, backbone: nn.Module, tmp_path: Path
+) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save({"something.else": torch.ones(3)}, path)
+    before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
+    with pytest.raises(GlossfreeError) as caught:
+        options.load(backbone, path)
+    assert str(path) in str(caught.value)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in backbone.state_dict().items())

@@ -31,7 +31,12 @@ def options(*overrides: object) -> list[str]:
     return [word for override in overrides for word in ("--set", str(override))]
 
 
-EPOCHS = tuple(options(*(f"{stage}.epochs=2" for stage in STAGES)))
+# two epochs of each stage; one stage with another optimiser and schedule, one that keeps its epoch by a dev score
+SETTINGS = (
+    *options(*(f"{stage}.epochs=2" for stage in STAGES)),
+    *options("finetune1.optimizer=sgd", "finetune1.schedule=cosine", "finetune1.learning_rate=0.3"),
+    *options("finetune2.keep=bleu4"),
+)
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,7 @@ class Nursery:
 
 def train(tiny: Any, run: Path, *overrides: str) -> tuple[object, ...]:
     """The command that trains the tiny recipe, or goes on with it."""
-    return ("train", *tiny.options, *EPOCHS, *options(*overrides), "--run", run, "--resume")
+    return ("train", *tiny.options, *SETTINGS, *options(*overrides), "--run", run, "--resume")
 
 
 def outcome(run: Path, nursery: Nursery) -> dict[str, Any]:

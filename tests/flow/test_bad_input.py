@@ -64,7 +64,7 @@ def unwritable_glosses(world: Any) -> Any:
 
 def unwritable_run(world: Any) -> Any:
     out = world.below_a_file
-    return ("pretrain", *world.tiny.options, "--run", out), (out,)
+    return ("train", *world.tiny.options, "--run", out), (out,)
 
 
 def unknown_key(world: Any) -> Any:
@@ -84,7 +84,7 @@ def not_toml(world: Any) -> Any:
 
 
 def contradiction(world: Any) -> Any:
-    return world.train("--set", "vision.num_heads=5"), ("vision.num_heads 5",)
+    return world.train("--set", "vision.num_heads=5"), ("vision.hidden_size 24", "num_heads 5")
 
 
 def no_such_recipe(world: Any) -> Any:

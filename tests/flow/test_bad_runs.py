@@ -78,8 +78,8 @@ def folder_without_images_or_videos(world: Any) -> Any:
 
 def resumed_with_another_recipe(world: Any) -> Any:
     run = world.run
-    command = ("train", *world.tiny.options, "--run", run, "--resume", "--set", "finetune2.epochs=2")
-    return command, (run / "recipe.toml", "another recipe")
+    command = ("train", *world.tiny.options, "--run", run, "--resume", "--set", "finetune2.learning_rate=1e-3")
+    return command, (run / "recipe.toml", "another recipe", "finetune2.learning_rate: 0.003, now 0.001")
 
 
 def resumed_on_another_corpus(world: Any) -> Any:
@@ -96,13 +96,14 @@ def run_not_to_be_resumed(world: Any) -> Any:
 
 
 def start_of_other_sizes(world: Any) -> Any:
-    options = ("--from", world.run, "--run", world.folder / "new", "--set", "temporal.hidden_size=40")
-    return ("finetune", *world.tiny.options, *options), (world.run / "weights/pretrain.safetensors", "36", "40")
+    words = ("--from", world.run, "--after", "pretrain", "--run", world.folder / "new")
+    options = (*words, "--set", "temporal.hidden_size=40")
+    return ("train", *world.tiny.options, *options), (world.run / "weights/pretrain.safetensors", "36", "40")
 
 
 def start_that_is_no_run(world: Any) -> Any:
     start = world.folder / "nothing"
-    return ("finetune", *world.tiny.options, "--from", start, "--run", world.folder / "new"), (start, "pretrain")
+    return ("train", *world.tiny.options, "--from", start, "--run", world.folder / "new"), (start, "not a run")
 
 
 def run_with_damaged_weights(world: Any) -> Any:
@@ -123,7 +124,7 @@ def run_with_damaged_facts(world: Any) -> Any:
 def run_that_has_not_finished(world: Any) -> Any:
     for stage in ("finetune1", "finetune2"):
         (world.run / f"weights/{stage}.safetensors").unlink()
-    return ("export", world.run, world.folder / "new"), (world.run, "fine-tuning")
+    return ("export", world.run, world.folder / "new"), (world.run, "finetune1, finetune2")
 
 
 def run_that_was_not_evaluated(world: Any) -> Any:

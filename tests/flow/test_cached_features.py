@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from tests.flow.nursery import CACHED, options
 
-from glossfree.assemble import assemble
+from glossfree.assemble import adapt_vision, assemble, visual_encoder
 from glossfree.config import load_recipe
 from glossfree.corpora.manifest import Manifest
 from glossfree.encoders import load_backbone
@@ -83,9 +83,8 @@ def test_features_are_those_of_the_frames_without_augmentation(
     """Also of a run with adapters: they come merged. And so do all levels above, from rows as from frames."""
     assert call("features", corpus, "--encoder", tiny_run).code == 0
     recipe = load_recipe(tiny.recipe, [*CACHED, f"vision.weights={tiny_run}"])
-    parts = assemble(recipe, 60)
-    load_backbone(parts.visual.backbone, tiny_run)
-    hierarchy = parts.hierarchy().eval()
+    hierarchy = assemble(recipe, 60).hierarchy.eval()
+    load_backbone(hierarchy.visual.backbone, recipe.vision, tiny_run)
     manifest = Manifest.load(corpus)
     clips = manifest.split("dev")
     data = recipe.data
@@ -101,15 +100,16 @@ def test_features_are_those_of_the_frames_without_augmentation(
     for level in ("frame", "segment", "video"):
         a, b = getattr(seen, level), getattr(cached, level)
         torch.testing.assert_close(b.pack(), a.pack(), rtol=0, atol=1e-3)
-    whole = assemble(load_recipe(tiny_run / "recipe.toml"), 60)
-    whole.adapt()
+    trained = load_recipe(tiny_run / "recipe.toml")
+    visual = visual_encoder(trained)
+    adapt_vision(visual, trained)
     tensors = load_file(tiny_run / "weights/finetune2.safetensors")
     prefix = "hierarchy.visual.backbone."
-    whole.visual.backbone.load_state_dict(
+    visual.backbone.load_state_dict(
         {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
     )
     with torch.no_grad():
-        torch.testing.assert_close(rows, whole.visual.eval().look(batch.frames), rtol=0, atol=1e-3)
+        torch.testing.assert_close(rows, visual.eval().look(batch.frames), rtol=0, atol=1e-3)
 
 
 def spoil(corpus: Path, clip: Any, how: str) -> None:

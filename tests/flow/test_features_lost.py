@@ -6,6 +6,7 @@ import json
 import shlex
 import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,14 +115,14 @@ def test_a_start_with_another_backbone_is_refused(
 ) -> None:
     """Its weights would take the place of those that the features were made with."""
     start = tmp_path / "start"
-    made = call("pretrain", *tiny.options, "--run", start, *options("vision.train=all"))
+    made = call("train", *tiny.options, "--until", "pretrain", "--run", start, *options("vision.train=all"))
     assert made.code == 0, made.err
     for encoder in (tiny_run, start):
         assert call("features", corpus, "--encoder", encoder).code == 0
     for encoder, code in ((tiny_run, 2), (start, 0)):
         run = tmp_path / f"from {encoder.name}"
         _, *rest = command(tiny, corpus, run, encoder)
-        done = call("finetune", "--from", start, *rest)
+        done = call("train", "--from", start, "--after", "pretrain", *rest)
         assert done.code == code, done.err
         if code:
             assert f"its backbone is not that of {tiny_run}" in done.err and not run.exists()
@@ -132,13 +133,16 @@ def test_trained_from_features_as_from_video_to_the_same_sentences(
 ) -> None:
     """With BatchNorm in the backbone: frozen, it evaluates, whether its frames are seen now or were seen before."""
     encoder = tmp_path / "encoder"
-    convnet = "vision.backbone=convnet"
-    assert call("pretrain", *tiny.options, "--run", encoder, *options(convnet, "vision.train=all")).code == 0
+    recipe = tmp_path / "convnet.toml"
+    vision = 'vision = { kind = "convnet", hidden_size = 24, patch_size = 8, image_size = 24 }'
+    recipe.write_text(f'base = "{tiny.recipe}"\n{vision}\n', encoding="utf-8")
+    convnet = replace(tiny, recipe=recipe)
+    assert call("train", *convnet.options, "--until", "pretrain", "--run", encoder).code == 0
     assert call("features", corpus, "--encoder", encoder).code == 0
     written = {}
     for kind in ("video", "cached"):
         run = tmp_path / kind
-        trained = call(*command(tiny, corpus, run, encoder, convnet, f"vision.features={kind}"))
+        trained = call(*command(convnet, corpus, run, encoder, f"vision.features={kind}"))
         assert trained.code == 0, trained.err
         assert call("evaluate", run, "--split", "test").code == 0
         written[kind] = [json.loads(line)["hypothesis"] for line in (run / "predictions.test.jsonl").open()]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.flow.nursery import EPOCHS, STAGES, Moment, Nursery, different, lines_of, order_of, outcome, train
+from tests.flow.nursery import SETTINGS, STAGES, Moment, Nursery, different, lines_of, order_of, outcome, train
 
 KILLS = 5  # of each seed, one in each fifth of the run
 
@@ -61,10 +61,10 @@ def test_killed_in_a_random_step_of_each_stage_nothing_is_different(
 def test_a_finished_run_is_not_trained_again_and_not_overwritten(tiny: Any, undisturbed: Any, call: Any) -> None:
     run = undisturbed.run
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*.safetensors")}
-    again = call("train", *tiny.options, *EPOCHS, "--run", run, "--resume")
+    again = call("train", *tiny.options, *SETTINGS, "--run", run, "--resume")
     assert again.code == 0
     assert again.err.count("finished before") == 4
-    refused = call("train", *tiny.options, *EPOCHS, "--run", run)
+    refused = call("train", *tiny.options, *SETTINGS, "--run", run)
     assert (refused.code, refused.out) == (2, "")
     assert "--resume" in refused.err
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*.safetensors")} == before

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tests.flow.nursery import options
 from transformers import Dinov2Config, Dinov2Model, MBartConfig, MBartForConditionalGeneration
 
 from glossfree.text.tokenizer import SETTINGS_FILE, SentenceTokenizer
@@ -47,7 +48,7 @@ class Pretrained:
     @property
     def settings(self) -> tuple[object, ...]:
         named = {"vision.weights": self.vision, "language.weights": self.language, "text.tokenizer": self.language}
-        others = ("--set", "denoise.epochs=0", "--set", "language.train=adapters")
+        others = options("denoise.epochs=0", "language.train=adapters", "decoder.train=adapters")
         return (*others, *(word for key, path in named.items() for word in ("--set", f"{key}={path}")))
 
     def file(self, role: str) -> Path:
@@ -87,7 +88,7 @@ def test_pretrained_weights_go_in_and_are_recorded(
     tiny: Any, pretrained: Pretrained, call: Any, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    done = call("pretrain", *tiny.options, "--run", run, *pretrained.settings)
+    done = call("train", *tiny.options, "--until", "pretrain", "--run", run, *pretrained.settings)
     assert (done.code, done.out) == (0, f"{run}\n")
     counts = {"vision": (7 + 2 * 14, 0), "language": (21 + 31, 2)}  # encoder and decoder, without table and bias
     record = json.loads((run / "run.json").read_text())["weights"]
@@ -118,14 +119,14 @@ def test_a_run_goes_on_with_its_own_weights_only(
     tiny: Any, pretrained: Pretrained, call: Any, tmp_path: Path, role: str
 ) -> None:
     run = tmp_path / "run"
-    command = ("pretrain", *tiny.options, "--run", run, *pretrained.settings, "--resume")
+    command = ("train", *tiny.options, "--until", "pretrain", "--run", run, *pretrained.settings, "--resume")
     assert call(*command).code == 0
     assert "finished before" in call(*command).err
-    fine = ("finetune", *tiny.options, "--from", run, "--run", tmp_path / "fine", *pretrained.settings)
+    fine = ("train", *tiny.options, "--from", run, "--run", tmp_path / "fine", *pretrained.settings)
     assert call(*fine).code == 0  # trimmed once more, to the same rows
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
     other_weights(pretrained.file(role))
-    again = ("finetune", *tiny.options, "--from", run, "--run", tmp_path / "mixed", *pretrained.settings)
+    again = ("train", *tiny.options, "--from", run, "--run", tmp_path / "mixed", *pretrained.settings)
     for refused in (call(*command), call(*again)):
         assert (refused.code, refused.out) == (2, "")
         assert refused.err.splitlines()[-1].startswith(f"glossfree: {run}: {pretrained.file(role).parent} is not what")
@@ -138,7 +139,7 @@ def test_weights_that_do_not_fit_leave_no_run_behind(
     tiny: Any, pretrained: Pretrained, call: Any, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    command = ("pretrain", *tiny.options, "--run", run, *pretrained.settings)
+    command = ("train", *tiny.options, "--until", "pretrain", "--run", run, *pretrained.settings)
     whole = shutil.copyfile(pretrained.file("vision"), tmp_path / "whole")
     tensors = load_file(whole)
     save_file({"layernorm.weight": tensors.pop("layernorm.weight")}, pretrained.file("vision"))
@@ -175,7 +176,7 @@ def test_a_hub_that_cannot_be_reached_is_one_line_at_once(
 ) -> None:
     """Told to stay offline, or with nobody at the other end."""
     nobody = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": str(int(offline)), "HF_HOME": str(tmp_path)}
-    command = [sys.executable, "-m", "glossfree", "pretrain", *map(str, tiny.options), "--run", str(tmp_path / "run")]
+    command = [sys.executable, "-m", "glossfree", "train", *map(str, tiny.options), "--run", str(tmp_path / "run")]
     command += ["--set", f"{setting}=hub:glossfree-tests/none"]
     environment = {**os.environ, **nobody}
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)

@@ -22,14 +22,18 @@ from safetensors.torch import load_file
 from tests.flow.nursery import STAGES, options
 
 DROPOUTS = ("temporal.dropout", "temporal.drop_path", "language.dropout", "vision.adapter_dropout",
-            "language.adapter_dropout", "pseudo_glosses.dropout")  # fmt: skip
+            "language.adapter_dropout", "decoder.adapter_dropout",
+            "pretrain.objectives.pseudo_gloss.dropout")  # fmt: skip
+# a mean over clips, one over tokens, and one that compares all clips of a step
+SEVERAL = ("finetune2.objectives.pseudo_gloss={dropout = 0}", "finetune2.objectives.contrastive={weight = 0.5}")
+LOSSES = {"loss", "contrastive", "pseudo_gloss", "translation"}
 # a key's bias shifts all scores of a query alike; BatchNorm takes away the bias before it, and remembers it in its mean
 WITHOUT_EFFECT = ("k_proj.bias", "visual.projection.bias", "visual.norm.running_mean")
 # at least 20 steps of each stage: 12 clips in batches of 5 are 3 steps an epoch
 LONG = [f"{stage}.epochs=7" for stage in STAGES]
 # the paper's learning rate: at the tiny recipe's 3e-3 Adam makes more of rounding than of many a gradient
 RATE = [f"{stage}.learning_rate=6e-4" for stage in STAGES]
-WITHOUT_CHANCE = [*(f"{name}=0" for name in DROPOUTS), *LONG, *RATE]
+WITHOUT_CHANCE = [*(f"{name}=0" for name in DROPOUTS), *LONG, *RATE, *SEVERAL]
 
 
 def start(*arguments: object, rank: int = 0, size: int = 1, port: int = 0) -> subprocess.Popen[str]:
@@ -105,7 +109,8 @@ def test_two_processes_and_one_train_the_same(tiny: Any, alone: Path, tmp_path: 
     assert len(one) == len(two) >= 20
     for mine, theirs in zip(one, two, strict=True):
         assert (mine["step"], mine["frames"]) == (theirs["step"], theirs["frames"])
-        for name in mine.keys() & {"loss", "contrastive", "pseudo_gloss"}:
+        assert mine.keys() == theirs.keys()
+        for name in mine.keys() & LOSSES:
             assert theirs[name] == pytest.approx(mine[name], rel=1e-4), (mine, theirs)
     assert distance(alone, run, stage) < 1e-4
 

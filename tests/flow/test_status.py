@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.flow.nursery import Nursery, lines_of, records, train
+from tests.flow.nursery import STAGES, Nursery, lines_of, records, train
 
 LONG = ("pretrain.epochs=400", "training.checkpoint_minutes=0.005")  # of three steps each
 
@@ -85,7 +85,7 @@ def test_a_finished_run_says_so_and_told_its_needs_on_the_way(
     assert (done["stage_seconds_left"], done["checkpoint_seconds_ago"], done["problem"]) == (None, None, None)
     assert call("status", run).out.startswith(f"run         {run}\nstate       finished\n")
     assert "warning" not in nursery.err, "the tiny recipe is measured by none"
-    for stage in ("denoise", "pretrain", "finetune1", "finetune2"):
+    for stage in STAGES:
         assert " parameters " in line_behind(nursery, f"{stage}: memory: ")
         assert "validation not counted; memory peak " in line_behind(nursery, f"{stage}: about ")
     assert "a batch of at most 47 frames" in line_behind(nursery, "pretrain: memory: ")
@@ -111,13 +111,12 @@ def test_a_failed_run_says_why_even_where_the_disk_is_full(
 def test_a_recipe_that_differs_from_its_name_s_is_warned_of_once(tiny: Any, nursery: Nursery, tmp_path: Path) -> None:
     recipe = tmp_path / "mine.toml"
     recipe.write_text(tiny.recipe.read_text().replace('name = "tiny"', 'name = "hfa-phoenix14t"'))
-    command = ("pretrain", "--recipe", recipe, "--corpus", tiny.corpus, "--run", tmp_path / "run", "--resume")
+    named = ("--recipe", recipe, "--corpus", tiny.corpus, "--run", tmp_path / "run")
+    command = ("train", *named, "--until", "pretrain", "--resume")
     assert nursery.run(*command) == 0, nursery.err
     warned = [line for line in nursery.err.splitlines() if line.startswith("warning: ")]
-    assert [line.split()[1] for line in warned] == [
-        *("data.stride", "denoise.epochs", "denoise.batch_size"),
-        *("pretrain.epochs", "pretrain.batch_size"),
-    ]
+    stages = [f"{stage}.{key}" for stage in STAGES for key in ("epochs", "batch_size")]
+    assert [line.split()[1] for line in warned] == ["data.stride", *stages], "of those behind --until as well"
     assert nursery.err.index("warning: ") < nursery.err.index("parameters train"), "before anything starts"
     assert nursery.run(*command) == 0
     assert "warning: " not in nursery.err
@@ -172,7 +171,8 @@ def test_a_tracker_is_told_of_every_step_and_only_if_asked_for(
     logged = [(values, step) for kind, values, step in (line for line in told if line[0] == "log")]
     steps = [step for _, step in logged]
     assert steps == sorted(steps) and set(steps) == set(range(1, 25))
-    assert logged[-1][0].keys() == {"finetune2/dev/loss"}
+    dev = ("loss", "translation", "bleu4", "rouge_l", "chrf")
+    assert logged[-1][0].keys() == {f"finetune2/dev/{name}" for name in dev}
     found = [values[f"{record['stage']}/loss"] for (values, _), record in zip(
         [each for each in logged if "/dev/" not in "".join(each[0])],
         [each for each in records(run) if each["kind"] == "step"], strict=True)]  # fmt: skip

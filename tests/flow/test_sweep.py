@@ -18,7 +18,7 @@ import pytest
 from tests.flow.nursery import STAGES, Nursery, hashes, lines_of, records
 
 SHORT = ("denoise.epochs=0", "finetune1.epochs=0", "finetune2.epochs=4")  # 3 steps of pre-training, 12 of fine-tuning
-SWEPT = "pretrain.pseudo_gloss_weight"
+SWEPT = "pretrain.objectives.pseudo_gloss.weight"
 POINTS = [(weight, seed) for weight in (1, 10) for seed in (3, 42)]
 
 

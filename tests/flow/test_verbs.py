@@ -15,6 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from glossfree.config import load_recipe, shipped_recipes
 from glossfree.sign_translator import SignTranslator
 from glossfree.training.run import save_tensors
 
@@ -73,15 +74,16 @@ def test_inspect_counts_the_corpus(tiny: Any, call: Callable[..., Any]) -> None:
     assert {name: split["clips"] for name, split in found["splits"].items()} == {"train": 12, "dev": 4, "test": 5}
 
 
-def test_all_stages_at_once_are_pretrain_and_finetune_one_after_the_other(
+def test_all_stages_at_once_are_some_in_one_run_and_the_others_in_another(
     tiny: Any, tiny_run: Path, call: Callable[..., Any], tmp_path: Path
 ) -> None:
-    first, second = tmp_path / "pre", tmp_path / "fine"
-    done = call("pretrain", *tiny.options, "--run", first)
+    first, second = tmp_path / "first", tmp_path / "second"
+    done = call("train", *tiny.options, "--until", "pretrain", "--run", first)
     assert (done.code, done.out) == (0, f"{first}\n")
     assert sorted(path.stem for path in (first / "weights").iterdir()) == ["denoise", "pretrain"]
-    done = call("finetune", *tiny.options, "--from", first, "--run", second)
+    done = call("train", *tiny.options, "--from", first, "--run", second)
     assert (done.code, done.out) == (0, f"{second}\n")
+    assert sorted(path.stem for path in (second / "weights").iterdir()) == ["finetune1", "finetune2"]
     assert f"pretrain: finished before, weights from {first}" in done.err
     for stage in ("finetune1", "finetune2"):
         once, twice = (load_file(run / "weights" / f"{stage}.safetensors") for run in (tiny_run, second))
@@ -92,11 +94,41 @@ def test_all_stages_at_once_are_pretrain_and_finetune_one_after_the_other(
     assert "head.prototypes" in load_file(tmp_path / "model" / "model.safetensors")
 
 
-def test_finetune_without_a_start_leaves_hierarchical_pretraining_out(
+def test_until_and_then_all_of_it_is_all_at_once(
+    tiny: Any, tiny_run: Path, call: Callable[..., Any], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    assert call("train", *tiny.options, "--until", "finetune1", "--run", run).code == 0
+    assert not (run / "weights/finetune2.safetensors").exists()
+    assert call("train", *tiny.options, "--run", run, "--resume").code == 0
+    once, twice = (load_file(each / "weights/finetune2.safetensors") for each in (tiny_run, run))
+    assert once.keys() == twice.keys()
+    assert [name for name in once if not torch.equal(once[name], twice[name])] == []
+
+
+def test_a_stage_that_is_no_stage_is_refused(tiny: Any, call: Callable[..., Any], tmp_path: Path) -> None:
+    words = {"--until": ("--until", "pre"), "--after": ("--from", tmp_path, "--after", "pre")}
+    for option, given in words.items():
+        refused = call("train", *tiny.options, "--run", tmp_path / "run", *given)
+        assert (refused.code, refused.out) == (2, "")
+        assert f"{option} pre: no such stage -> one of {', '.join(STAGES)}" in refused.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_recipe_that_is_printed_is_the_recipe(tiny: Any, call: Callable[..., Any], tmp_path: Path) -> None:
+    shown = call("recipe", tiny.recipe)
+    assert (shown.code, shown.err) == (0, "")
+    (tmp_path / "printed.toml").write_text(shown.out, encoding="utf-8")
+    assert load_recipe(tmp_path / "printed.toml") == load_recipe(tiny.recipe)
+    listed = call("recipe", "--list")
+    assert [line.split()[0] for line in listed.out.splitlines()] == [path.stem for path in shipped_recipes()]
+
+
+def test_a_stage_of_no_epochs_is_left_out_of_the_run_the_model_and_the_report(
     tiny: Any, call: Callable[..., Any], tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
-    assert call("finetune", *tiny.options, "--run", run).code == 0
+    assert call("train", *tiny.options, "--set", "pretrain.epochs=0", "--run", run).code == 0
     assert sorted(path.stem for path in (run / "weights").iterdir()) == ["denoise", "finetune1", "finetune2"]
     assert call("evaluate", run).code == 0
     assert call("export", run, tmp_path / "model").code == 0
@@ -191,7 +223,7 @@ def test_report_is_one_file_that_names_every_clip_it_shows(
 
 def test_params_counts_what_training_says(tiny: Any, call: Callable[..., Any]) -> None:
     found = json.loads(call("params", "--recipe", tiny.recipe, "--json").out)
-    for stage in ("pretraining", "finetuning"):
+    for stage in STAGES:
         parts = found[stage]["parts"].values()
         assert found[stage]["trainable"] == sum(part["trainable"] for part in parts)
         assert found[stage]["total"] == sum(part["total"] for part in parts)

@@ -16,7 +16,8 @@ from glossfree.cli import app
 from glossfree.commands.cells import cells_of, seeds_of
 from glossfree.config import load_recipe
 from glossfree.corpora.registry import CORPORA
-from glossfree.models.vision import VISION
+from glossfree.models.backbones import BACKBONES
+from glossfree.objectives import OBJECTIVES
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -61,8 +62,9 @@ def check_command(words: list[str]) -> None:
         given = parse_verb(words).params
         if words[1] == "prepare":
             assert given["corpus"] in CORPORA, f"no corpus {given['corpus']!r}"
-        if given.get("recipe") and not str(given["recipe"]).endswith(".toml"):
-            load_recipe(given["recipe"], given["overrides"])
+        recipe = given.get("name") if words[1] == "recipe" else given.get("recipe")
+        if recipe and not str(recipe).endswith(".toml"):
+            load_recipe(recipe, given["overrides"])
         if words[1] == "sweep":
             cells_of(given["recipe"], given["overrides"], seeds_of(given["seeds"]), given["grid"])
     elif words[0] == "python":
@@ -198,8 +200,8 @@ def test_pictures_are_small() -> None:
 
 @pytest.fixture
 def registries() -> Iterator[None]:
-    """Corpora and backbones that a document adds are taken out again."""
-    kept = [(registry, dict(registry)) for registry in (CORPORA, VISION)]
+    """Corpora, backbones and objectives that a document adds are taken out again."""
+    kept = [(registry, dict(registry)) for registry in (CORPORA, BACKBONES, OBJECTIVES)]
     yield
     for registry, before in kept:
         registry.clear()
@@ -226,6 +228,7 @@ def test_python_blocks_run(
         ("glossfree prepare wetter --out runs/wetter --limit many", "integer"),
         ("glossfree params --recipe hfa-phoenix", "no such recipe"),
         ("glossfree params --recipe demo --set vision.colour=3", "unknown key"),
+        ("glossfree recipe hfa-phoenix", "no such recipe"),
         ("glossfree sweep --recipe demo --corpus c --runs r --seeds 0 --grid vision.colour=3", "unknown key"),
         ("torchrun --nproc-per-node 2 -m -- glossfree train --recipe demo --corpus c", "run"),
         ("make dinner", "no target"),
@@ -240,8 +243,8 @@ def test_a_command_that_does_not_exist_is_found(command: str, problem: str) -> N
 
 
 def test_a_mention_of_what_does_not_exist_is_found() -> None:
-    check_mention("glossfree finetune --from RUN")
-    for command in ("glossfree finetune --form RUN", "glossfree fine"):
+    check_mention("glossfree train --from RUN")
+    for command in ("glossfree train --form RUN", "glossfree finetune"):
         with pytest.raises(AssertionError):
             check_mention(command)
 

@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "device": set(),
     "settings": set(),
     "recipe": {"settings", "models", "objectives"},
-    "config": {"errors", "models", "objectives", "recipe"},
+    "config": {"errors", "settings", "models", "objectives", "recipe"},
     "hub": {"errors"},
     "corpora": {"errors"},
     "video": {"errors", CORPUS_VALUE},

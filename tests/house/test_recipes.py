@@ -3,29 +3,48 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 from types import ModuleType
+from typing import Any, Literal
 
 import pytest
 
 from glossfree.commands.params import params
-from glossfree.config import fields, load_recipe, recipes_folder
-from glossfree.recipe import Recipe
+from glossfree.config import declarations, differences, flat, load_recipe, recipe_files, shipped_recipes
+from glossfree.models.temporal import TEMPORAL
+from glossfree.models.temporal.local_attention import LocalAttention
+from glossfree.objectives import OBJECTIVES
+from glossfree.objectives.translation import Translation
+from glossfree.settings import value
 
-SHIPPED = sorted(recipes_folder().glob("*.toml"))
-# read everywhere, under names too common to follow
-COMMON = {"name", "seed"}
+PAPER, RELEASED = "hfa-phoenix14t", "hfa-phoenix14t-as-released"
+SHIPPED = shipped_recipes()
+STANDING = re.compile(r"#\s*(stated|released|derived|assumed)\b")
 
-
+# all that the paper's recipe says: the rest are defaults
+PAPERS = {
+    "data.fps": 25.0,
+    "denoise.batches": "sentences",
+    "denoise.train": ("language", "decoder"),
+    "denoise.adapters": False,
+    "denoise.epochs": 0,
+    "pretrain.train": ("vision", "temporal", "language"),
+    "finetune1.train": ("mapper", "decoder"),
+    "finetune1.mapper": True,
+    "finetune2.mapper": True,
+    "finetune2.epochs": 200,
+}
 # what the authors' public code does otherwise than the paper (or than its defaults here)
 AS_RELEASED = {
-    "name": "hfa-phoenix14t-as-released",
-    "pseudo_glosses.splits": ("train", "dev", "test"),
-    "pseudo_glosses.learn_temperatures": False,
-    "pretrain.pseudo_gloss_loss": "sigmoid_cross_entropy",
-    "pretrain.pseudo_gloss_weight": 1.0,
-    "pretrain.contrastive_loss": "divergence",
-    "pretrain.average_padding": True,
+    "pretrain.objectives.pseudo_gloss.splits": ("train", "dev", "test"),
+    "pretrain.objectives.pseudo_gloss.learn_temperatures": False,
+    "pretrain.objectives.pseudo_gloss.loss": "sigmoid_cross_entropy",
+    "pretrain.objectives.pseudo_gloss.weight": 1.0,
+    "pretrain.objectives.contrastive.loss": "divergence",
+    "pretrain.objectives.contrastive.average_padding": True,
+    "pretrain.objectives.contrastive.equal_sentences": "negatives",
+    "finetune2.warmup": 10.0,
     "scores.append": " .",
 }
 # and what it does as the paper says, or what the paper does not say: the defaults
@@ -36,80 +55,177 @@ RELEASED_DEFAULTS = {
     "data.rotation": 30.0,
     "data.resize": 0.2,
     "data.translation": 10.0,
-    "finetune1.label_smoothing": 0.2,
-    "finetune2.label_smoothing": 0.2,
+    "finetune1.objectives.translation.label_smoothing": 0.2,
+    "finetune2.objectives.translation.label_smoothing": 0.2,
     "decode.num_beams": 4,
-    "pseudo_glosses.num_pseudo_glosses": 2322,
-    "pseudo_glosses.train_prototypes": True,
+    "pretrain.objectives.pseudo_gloss.num_pseudo_glosses": 2322,
+    "pretrain.objectives.pseudo_gloss.train_prototypes": True,
     "vision.adapter_rank": 4,
     "vision.adapter_layers": 3,
+    "pretrain.warmup": 5.0,
+    "finetune1.warmup": 5.0,
 } | {
-    f"{stage}.{field}": value
+    f"{stage}.{field}": content
     for stage in ("pretrain", "finetune1", "finetune2")
-    for field, value in {"learning_rate": 6e-4, "weight_decay": 0.01, "warmup": 0.05, "max_grad_norm": 1.0}.items()
+    for field, content in {"learning_rate": 6e-4, "weight_decay": 0.01, "max_grad_norm": 1.0}.items()
 }
 
 
-def value_of(recipe: Recipe, key: str) -> object:
-    value: object = recipe
-    for part in key.split("."):
-        value = getattr(value, part)
-    return value
-
-
-def unread(generate: ModuleType, trees: dict[str, ast.Module]) -> set[str]:
-    """Dotted keys that none of the files reads."""
-    return {key for key, files in generate.readers(trees).items() if not files} - COMMON
-
-
-def test_every_value_is_read(generate: ModuleType) -> None:
-    assert set(generate.readers({})) == set(fields())
-    assert unread(generate, generate.source_trees()) == set(generate.WITHOUT_USE)
+def test_the_paper_s_recipe_says_these_values_and_leaves_all_others_to_their_defaults() -> None:
+    recipe = load_recipe(PAPER)
+    declared = declarations(recipe)
+    changed = {key: content for key, content in flat(recipe).items() if content != declared[key][0]}
+    assert {key: changed.pop(key) for key in ("name", "stages")} == {
+        "name": PAPER,
+        "stages": ["denoise", "pretrain", "finetune1", "finetune2"],
+    }
+    assert changed.pop("summary")
+    assert changed == PAPERS
+    objectives = {stage.name: [*stage.used_objectives] for stage in recipe.planned}
+    assert objectives == {
+        "pretrain": ["pseudo_gloss", "contrastive"],
+        "finetune1": ["translation"],
+        "finetune2": ["translation"],
+    }
 
 
 def test_the_released_recipe_differs_from_the_paper_in_these_values_and_no_others() -> None:
-    paper, released = load_recipe("hfa-phoenix14t"), load_recipe("hfa-phoenix14t-as-released")
-    different = {key for key in fields() if value_of(paper, key) != value_of(released, key)}
-    assert {key: value_of(released, key) for key in different} == AS_RELEASED
-    assert {key: value_of(released, key) for key in RELEASED_DEFAULTS} == RELEASED_DEFAULTS
+    released = load_recipe(RELEASED)
+    changes = differences(load_recipe(PAPER), released, apart_from=("name", "summary"))
+    assert {key: new for key, (_, new) in changes.items()} == AS_RELEASED
+    values = flat(released)
+    assert {key: values[key] for key in RELEASED_DEFAULTS} == RELEASED_DEFAULTS
 
 
-def test_every_difference_of_the_released_recipe_has_a_line_that_says_how_well_it_is_known() -> None:
-    (path,) = [path for path in SHIPPED if path.stem == "hfa-phoenix14t-as-released"]
+def test_every_difference_of_the_released_recipe_says_that_it_is_released() -> None:
+    file = recipe_files(RELEASED)[0]
+    assert set(file.standings) == set(AS_RELEASED)
+    assert set(file.standings.values()) == {"released", "released, derived"}
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_every_comment_that_names_a_standing_reaches_a_value(path: Path) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()
-    values = [number for number, line in enumerate(lines) if " = " in line and not line.startswith(("#", "name"))]
-    assert len(values) == len(AS_RELEASED)  # without the name, with the rate of the corpus
-    for number in values:
-        assert lines[number - 1].startswith(("# released: ", "# released, derived: ")), lines[number]
+    comments = [line for line in lines if STANDING.match(line)]
+    assert len(recipe_files(path)[0].standings) == len(comments)
 
 
-@pytest.mark.parametrize("recipe", SHIPPED, ids=lambda path: path.stem)
-def test_every_shipped_recipe_builds_its_models(recipe: Path) -> None:
-    counts = params(recipe)
-    assert counts.recipe == recipe.stem
-    for stage in counts.parts:
-        trainable, total = counts.total(stage)
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_every_shipped_recipe_loads_is_printed_as_itself_and_builds_its_models(
+    path: Path, tmp_path: Path, call: Any
+) -> None:
+    recipe = load_recipe(path.stem)
+    assert recipe.name == path.stem and recipe.summary and recipe.planned
+    assert path.read_text(encoding="utf-8").startswith("#"), "a shipped recipe says what it is for"
+    shown = call("recipe", path.stem)
+    assert (shown.code, shown.err) == (0, "")
+    printed = tmp_path / "printed.toml"
+    printed.write_text(shown.out, encoding="utf-8")
+    assert load_recipe(printed) == recipe
+    counts = params(path.stem)
+    assert counts.recipe == path.stem
+    assert [*counts.parts] == [stage.name for stage in recipe.planned]
+    for stage in recipe.planned:
+        trainable, total = counts.total(stage.name)
         assert 0 < trainable <= total
+        assert {f"objective {name}" for name in stage.used_objectives} <= set(counts.parts[stage.name])
+
+
+# what of a recipe is read
+
+
+def unread(generate: ModuleType, trees: dict[str, ast.Module]) -> set[str]:
+    """Keys, each behind its table, that none of the files reads."""
+    return {f"{title} {key}" for (title, key), files in generate.readers(trees).items() if not files}
+
+
+def test_every_value_is_read(generate: ModuleType) -> None:
+    assert unread(generate, generate.source_trees()) == set()
+
+
+def test_the_table_of_the_documents_lists_every_key_of_every_shipped_recipe(generate: ModuleType) -> None:
+    listed = set(re.findall(r"^\| `([\w.]+)` \|", generate.recipe_table(), re.MULTILINE))
+    kinds = set(re.findall(r'^`\[(\w+)\] kind = "(\w+)"`$', generate.recipe_table(), re.MULTILINE))
+    for path in SHIPPED:
+        recipe = load_recipe(path)
+        stages = "|".join(stage.name for stage in recipe.stages)
+        for key, content in flat(recipe).items():
+            if key.endswith(".kind"):
+                assert (key.removesuffix(".kind"), content) in kinds
+            else:
+                assert re.sub(rf"^(?:{stages})\.", "STAGE.", key) in listed
+
+
+def test_the_table_says_how_well_a_default_is_known_and_who_reads_it(generate: ModuleType) -> None:
+    lines = {line.split("`")[1]: line for line in generate.recipe_table().splitlines() if line.startswith("| `")}
+    assert lines["STAGE.warmup"].startswith("| `STAGE.warmup` | 5 | stated | epochs in which ")
+    assert lines["STAGE.warmup"].endswith(" | `workflow.py` |")
+    label_smoothing = "STAGE.objectives.translation.label_smoothing"
+    assert lines[label_smoothing] == f"| `{label_smoothing}` | 0.2 | released | of eq 6 | `objectives/translation.py` |"
+    train = [line for line in generate.recipe_table().splitlines() if line.startswith("| `vision.train` |")]
+    assert [line.split(" | ")[1:3] for line in train] == [['"adapters"', "stated"], ['"all"', "assumed"]]
+
+
+class Louder(Translation):
+    volume: float = value(1.0, "assumed", "a value that nothing reads")
+
+
+class Wider(LocalAttention):
+    kind: Literal["wider"] = "wider"  # type: ignore[assignment]
+    width: int = value(1, "assumed", "a value that nothing reads")
+
+
+def test_a_new_value_that_nothing_reads_is_found(generate: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(OBJECTIVES, "louder", Louder)
+    monkeypatch.setitem(TEMPORAL, "wider", Wider)
+    missing = unread(generate, generate.source_trees())
+    assert "[STAGE.objectives.louder] volume" in missing
+    assert '[temporal] kind = "wider" width' in missing
+    assert "[STAGE.objectives.louder] label_smoothing" not in missing, "the class below reads it"
+
+
+@pytest.mark.parametrize(
+    ("left_out", "missing"),
+    [
+        ("assemble.py", {"[STAGE] train", "[STAGE] mapper", '[vision] kind = "dinov2" adapter_rank'}),
+        ("workflow.py", {"[STAGE] warmup", "[STAGE] keep", "[training] precision"}),
+        ("material.py", {"[data] stride", "[text] num_pieces", "[STAGE.objectives.pseudo_gloss] splits"}),
+        ("recipe.py", {"[STAGE] start"}),
+        ("models/temporal/local_attention.py", {'[temporal] kind = "local_attention" window_size'}),
+        ("models/backbones/convnet.py", {'[vision] kind = "convnet" image_size'}),
+        ("objectives/contrastive.py", {"[STAGE.objectives.contrastive] pooling"}),
+    ],
+)
+def test_what_nothing_reads_any_more_is_found(generate: ModuleType, left_out: str, missing: set[str]) -> None:
+    trees = {name: tree for name, tree in generate.source_trees().items() if name != left_out}
+    assert missing <= unread(generate, trees)
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("def f(recipe):\n    return recipe.data.stride", ("data", "stride")),
-        ("def f(self):\n    data = self.recipe.data\n    return data.stride", ("data", "stride")),
-        ("def f(r):\n    v, t = r.vision, r.temporal\n    return t.num_layers", ("temporal", "num_layers")),
-        ("def f(stage: StageConfig):\n    return stage.epochs", ("a stage", "epochs")),
-        ("def f(r, name):\n    return getattr(r, name).keep", ("a stage", "keep")),
+        ("def f(recipe): return recipe.data.stride", {("recipe", "data"), ("data", "stride")}),
+        ("def f(recipe):\n    data = recipe.data\n    return data.stride", {("recipe", "data"), ("data", "stride")}),
+        ("def f(config: StageConfig): return config.epochs", {("StageConfig", "epochs")}),
+        ("def f(a: Backbone | Language): return a.train", {("Backbone", "train"), ("Language", "train")}),
+        ("def f(stage: Stage): return stage.epochs", {("Stage", "epochs")}),
+        ("def f(recipe, name): return recipe.stage(name).start", {("stage", "start")}),
+        (
+            "def f(recipe):\n    options = recipe.objective()\n    if isinstance(options, Mine):\n        options.size",
+            {("Mine", "size")},
+        ),
+        (
+            "class Loss:\n    def __init__(self, options: Mine): self.options = options\n"
+            "    def forward(self):\n        options = self.options\n        return options.size, self.options.width",
+            {("Mine", "size"), ("Mine", "width"), ("Loss", "options")},
+        ),
+        (
+            "class Mine:\n    def build(self): return Part(self.size, **self.model_dump(exclude={'kind'}))",
+            {("Mine", "size"), ("Mine", "**"), ("Mine", "-kind")},
+        ),
+        ("class Mine:\n    def sizes(self): return self.model_dump()", set()),
+        ("class Mine:\n    def problems(self):\n        if self.size > 3: yield 'size'", set()),
     ],
 )
-def test_reads_are_followed(generate: ModuleType, text: str, expected: tuple[str, str]) -> None:
-    assert expected in generate.reads(ast.parse(text))
-
-
-def test_what_nobody_reads_is_found(generate: ModuleType) -> None:
-    trees = {name: tree for name, tree in generate.source_trees().items() if name != "assemble.py"}
-    assert {"vision.adapter_rank", "temporal.window_size", "pseudo_glosses.dropout"} <= unread(generate, trees)
-    key, other = "temporal.window_size", "temporal.mlp_size"
-    only = unread(generate, {"new.py": ast.parse("def f(temporal): temporal.window_size")})
-    assert key not in only
-    assert other in only
+def test_reads_are_followed(generate: ModuleType, text: str, expected: set[tuple[str, str]]) -> None:
+    assert set(generate.reads_of(ast.parse(text))) == expected

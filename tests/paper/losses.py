@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 STAGES = ("denoise", "pretrain", "finetune1", "finetune2")
-# what was otherwise when the record was made: equal sentences were negatives, the learning rate rose for 5 % of all steps
+# when the record was made, equal sentences were negatives, and the learning rate rose for 5 % of all steps
 THEN = ["pretrain.objectives.contrastive.equal_sentences=negatives"]
 # 20 steps of every stage: 160 clips in batches of 8 or, for an epoch of four, of 32
 DEMO = [*THEN, "pretrain.epochs=1", "finetune2.epochs=1", "pretrain.warmup=0.05", "finetune2.warmup=0.05"]
@@ -31,7 +31,9 @@ FULL += [f"{stage}.{setting}" for stage in STAGES[1:] for setting in ("epochs=1"
 def losses(folder: Path, recipe: str, clips: dict[str, int], overrides: list[str], frame_size: int) -> dict[str, Any]:
     """Train a recipe on drawn clips -> {stage: {"steps": losses of each step, "dev": of each epoch}}."""
     counts = [word for split, count in clips.items() for word in (f"--{split}", str(count))]
-    _glossfree("prepare", "wetter", *counts, "--frame-size", str(frame_size), "--workers", "1", "--out", folder / "corpus")
+    _glossfree(
+        "prepare", "wetter", *counts, "--frame-size", str(frame_size), "--workers", "1", "--out", folder / "corpus"
+    )
     _glossfree("glosses", folder / "corpus")
     settings = [word for override in overrides for word in ("--set", override)]
     _glossfree("train", "--recipe", recipe, "--corpus", folder / "corpus", "--run", folder / "run", *settings)
@@ -61,7 +63,9 @@ def at_full_size(folder: Path, overrides: list[str] = FULL) -> dict[str, Any]:
 
 def machine() -> dict[str, str]:
     """What the last bits of a number depend on."""
-    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.is_file() else []
+    names = [line for line in lines if line.startswith("model name")]
     return {
         "torch": torch.__version__,
         "python": platform.python_version(),
@@ -73,7 +77,9 @@ def machine() -> dict[str, str]:
 def _glossfree(*arguments: object) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "glossfree", *map(str, arguments)]
-    subprocess.run(command, env=environment, check=True, capture_output=True)
+    done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}: exit code {done.returncode}\n{done.stderr}")
 
 
 def main(record: Path) -> None:

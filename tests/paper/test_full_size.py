@@ -56,10 +56,10 @@ def test_what_trains_is_what_table_3_counts(seen: Any, stage: str, trained: int,
 
 @pytest.mark.parametrize("stage", STEPS)
 def test_exactly_what_the_stage_names_has_changed_and_the_rest_is_equal_bit_for_bit(seen: Any, stage: str) -> None:
-    found = seen["stages"][stage]
-    assert found["unexpected"] == found["untouched"] == []
+    record = seen["stages"][stage]
+    assert record["unexpected"] == record["untouched"] == []
     moved = 0 if stage == "finetune1" else STATISTICS  # there the visual encoder is frozen as a whole
-    assert found["changed"] == found["named"] + moved > 90
+    assert record["changed"] == record["named"] + moved > 90
 
 
 def test_saved_and_loaded_it_gives_the_same_logits_and_the_same_sentence(seen: Any) -> None:

@@ -11,15 +11,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 from transformers import Dinov2Config, Dinov2Model
-from transformers.models.mbart.modeling_mbart import MBartEncoder
+from transformers.models.mbart.modeling_mbart import MBartEncoder as TransformersEncoder
 
 from glossfree.models.adapters import add_lora
+from glossfree.models.backbones.dinov2 import Dinov2ClassToken, dinov2, load_dinov2
 from glossfree.models.hierarchy import HierarchicalEncoder
-from glossfree.models.language import LanguageEncoder, mbart
+from glossfree.models.language.mbart import MBartEncoder, mbart
 from glossfree.models.mapper import Mapper
-from glossfree.models.pretrained import load_dinov2
-from glossfree.models.temporal import TemporalEncoder
-from glossfree.models.vision import Dinov2ClassToken, VisualEncoder, dinov2
+from glossfree.models.temporal.local_attention import TemporalEncoder
+from glossfree.models.vision import VisualEncoder
 from glossfree.padded import Padded
 
 pytestmark = pytest.mark.slow
@@ -38,17 +38,17 @@ def vit() -> Dinov2ClassToken:
     return dinov2(384, 12, 6, 4, 14, 518)
 
 
-def language_encoder(seed: int = 5) -> MBartEncoder:
+def language_encoder(seed: int = 5) -> TransformersEncoder:
     with torch.device("meta"):
         config = mbart(50, 1024, 12, 16, 4096, 1024, 0.1).config
     torch.manual_seed(seed)
-    encoder = MBartEncoder(config)
+    encoder = TransformersEncoder(config)
     randomised(encoder, 0.03)
     return encoder.eval()
 
 
 @pytest.fixture(scope="module")
-def encoder() -> MBartEncoder:
+def encoder() -> TransformersEncoder:
     return language_encoder()
 
 
@@ -72,27 +72,27 @@ def test_vit_with_zero_adapters_is_dinov2_at_224_pixels(tmp_path: Path) -> None:
 
 
 @torch.no_grad()
-def test_language_encoder_is_mbarts_encoder_on_embeddings(encoder: MBartEncoder) -> None:
+def test_language_encoder_is_mbarts_encoder_on_embeddings(encoder: TransformersEncoder) -> None:
     plain = language_encoder(seed=6)
     plain.load_state_dict(encoder.state_dict())
     adapted = language_encoder(seed=7)
     adapted.load_state_dict(encoder.state_dict())
     add_lora(adapted, ["q_proj", "v_proj"], 16, 32.0, 0.1)
     segments = Padded(torch.randn(2, 29, 1024, generator=torch.Generator().manual_seed(1)), torch.tensor([29, 11]))
-    ours = LanguageEncoder(adapted)(segments)
+    ours = MBartEncoder(adapted)(segments)
     theirs = plain(inputs_embeds=segments.values, attention_mask=segments.mask.long()).last_hidden_state
     torch.testing.assert_close(ours.pack(), segments.with_values(theirs).pack(), rtol=0, atol=1e-5)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("prefixed", [False, True])
-def test_a_clip_alone_is_the_same_clip_in_a_batch(encoder: MBartEncoder, prefixed: bool) -> None:
+def test_a_clip_alone_is_the_same_clip_in_a_batch(encoder: TransformersEncoder, prefixed: bool) -> None:
     """At the frame, segment and video level; with the learned token of pre-training and with translation's mapper."""
     torch.manual_seed(8)
     # LayerScale of 0.5, so that attention matters: at 1e-5 a leak through it would not show
     temporal = TemporalEncoder(512, 1024, 4, 8, 2048, 7, 2, 0.1, 0.1, 0.5)
     visual = VisualEncoder(vit(), 384, 512, frames_per_pass=8)
-    hierarchy = HierarchicalEncoder(visual, temporal, LanguageEncoder(encoder), None if prefixed else Mapper(1024))
+    hierarchy = HierarchicalEncoder(visual, temporal, MBartEncoder(encoder), None if prefixed else Mapper(1024))
     hierarchy.eval()
     frames = torch.randint(0, 256, (sum(LENGTHS), 3, 224, 224), dtype=torch.uint8)
     lengths = torch.tensor(LENGTHS)
@@ -108,11 +108,11 @@ def test_a_clip_alone_is_the_same_clip_in_a_batch(encoder: MBartEncoder, prefixe
 
 
 @torch.no_grad()
-def test_long_clips_alone_and_in_a_batch_above_the_frame_level(encoder: MBartEncoder) -> None:
+def test_long_clips_alone_and_in_a_batch_above_the_frame_level(encoder: TransformersEncoder) -> None:
     """As many frames as a recipe takes: 300, beside short ones; what lies behind a clip's end is loud."""
     torch.manual_seed(9)
     temporal = TemporalEncoder(512, 1024, 4, 8, 2048, 7, 2, 0.1, 0.1, 0.5).eval()
-    language, lengths = LanguageEncoder(encoder), torch.tensor([300, 33, 58])
+    language, lengths = MBartEncoder(encoder), torch.tensor([300, 33, 58])
     features = torch.randn(3, 300, 512)
     loud = features.masked_fill((torch.arange(300) >= lengths[:, None])[..., None], 1e3)
     segments = temporal(Padded(loud, lengths))

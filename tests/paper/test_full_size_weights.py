@@ -22,13 +22,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import Dinov2Config, Dinov2Model, MBartConfig
 
-from glossfree.assemble import Parts, assemble
+from glossfree.assemble import assemble, prepare, training_stage
 from glossfree.config import load_recipe
 from glossfree.corpora.manifest import Manifest, PackedClip
 from glossfree.material import Material, gather
-from glossfree.models.language import mbart
-from glossfree.models.vision import Dinov2ClassToken
+from glossfree.models.decoders.mbart import MBartDecoder
+from glossfree.models.language.mbart import mbart
+from glossfree.models.translator import TranslationModel
 from glossfree.models.weights import state
+from glossfree.objectives.base import Inputs
 from glossfree.progress import Silent
 from glossfree.recipe import Recipe
 from glossfree.sources import load_sources, weight_sources
@@ -119,10 +121,10 @@ def material(recipe: Recipe, corpus: Path) -> Material:
 
 
 @pytest.fixture(scope="module")
-def loaded(recipe: Recipe, material: Material) -> tuple[Parts, dict[str, Any], list[str]]:
+def loaded(recipe: Recipe, material: Material) -> tuple[TranslationModel, dict[str, Any], list[str]]:
     console = Silent()
-    parts = assemble(recipe, len(material.tokenizer))
-    return parts, load_sources(parts, weight_sources(recipe), material.kept_ids, console), console.lines
+    model = assemble(recipe, len(material.tokenizer))
+    return model, load_sources(model, recipe, weight_sources(recipe), material.kept_ids, console), console.lines
 
 
 def test_every_tensor_is_accounted_for(loaded: Any, dinov2_folder: Path, mbart_folder: Path) -> None:
@@ -137,7 +139,9 @@ def test_every_tensor_is_accounted_for(loaded: Any, dinov2_folder: Path, mbart_f
 
 
 def test_rows_follow_their_pieces_bit_for_bit(loaded: Any, material: Material, mbart_folder: Path) -> None:
-    parts, _, _ = loaded
+    model, _, _ = loaded
+    assert isinstance(model.decoder, MBartDecoder)
+    ours = model.decoder.mbart
     original = SentenceTokenizer.load(mbart_folder)
     assert (len(original), len(material.tokenizer)) == (ROWS, TOKENS)
     row_of = {piece: row for row, piece in enumerate(original.pieces)}
@@ -145,41 +149,45 @@ def test_rows_follow_their_pieces_bit_for_bit(loaded: Any, material: Material, m
         table, bias = file.get_slice(TABLE), file.get_tensor("final_logits_bias")
         for token, piece in enumerate(material.tokenizer.pieces):
             row = row_of[piece]
-            assert torch.equal(parts.mbart.model.shared.weight[token], table[row : row + 1][0].float())
-            assert parts.mbart.final_logits_bias[0, token] == bias[0, row]
-        for name, tensor in state(parts.mbart).items():
+            assert torch.equal(ours.model.shared.weight[token], table[row : row + 1][0].float())
+            assert ours.get_buffer("final_logits_bias")[0, token] == bias[0, row]
+        for name, tensor in state(ours).items():
             if name not in (TABLE, "final_logits_bias"):
                 assert torch.equal(tensor, file.get_tensor(name).float())
-    assert (
-        parts.mbart.lm_head.weight is parts.mbart.model.encoder.embed_tokens.weight is parts.mbart.model.shared.weight
-    )
+    assert ours.lm_head.weight is ours.model.encoder.embed_tokens.weight is ours.model.shared.weight
+    assert model.hierarchy.language.adapted is ours.model.encoder
 
 
 def test_the_original_release_gives_the_same_vision(loaded: Any, dinov2_folder: Path, recipe: Recipe) -> None:
-    parts, _, _ = loaded
+    model, _, _ = loaded
     path = released(dinov2_folder)
     named = load_recipe("hfa-phoenix14t", [f"vision.weights={path}", "language.num_layers=1"])
     other = assemble(named, 50)
     (source,) = weight_sources(named)
-    record = load_sources(other, [source], list, Silent())
+    record = load_sources(other, named, [source], list, Silent())
     assert record["vision"]["census"] == {"loaded": 7 + 12 * 14, "trimmed": 0, "new": 0, "ignored": 0}
-    assert isinstance(parts.visual.backbone, Dinov2ClassToken)
-    theirs = state(other.visual.backbone)
-    assert all(torch.equal(tensor, theirs[name]) for name, tensor in state(parts.visual.backbone).items())
+    ours, theirs = (state(each.hierarchy.visual.backbone) for each in (model, other))
+    assert list(ours) == list(theirs)
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
     reference = Dinov2Model.from_pretrained(dinov2_folder, attn_implementation="eager").eval()
     images = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(4))
     with torch.no_grad():
         expected = reference(images).pooler_output
-        torch.testing.assert_close(other.visual.backbone.eval()(images), expected, rtol=0, atol=1e-5)
+        torch.testing.assert_close(other.eval().hierarchy.visual.backbone(images), expected, rtol=0, atol=1e-5)
 
 
-def test_adapted_it_has_the_parameters_of_table_3(loaded: Any) -> None:
+def test_adapted_it_has_the_parameters_of_table_3(loaded: Any, recipe: Recipe) -> None:
     """Last in this module: adapters go in and stay. The text encoder and two temperatures are counted elsewhere."""
-    parts, _, _ = loaded
-    parts.adapt()
-    pretraining = parts.pretraining(torch.ones(PSEUDO_GLOSSES_OF_THE_PAPER, 300))
-    translation = parts.translation()
-    trained = [sum(p.numel() for p in model.parameters() if p.requires_grad) for model in (pretraining, translation)]
-    total = [sum(p.numel() for p in model.parameters()) for model in (pretraining, translation)]
-    assert trained == [15_200_325 + 2, 16_819_712]
-    assert total == [346_123_973 + 2 - 154_433_536, 395_924_608]
+    model, _, _ = loaded
+    inputs = Inputs(vectors=torch.ones(PSEUDO_GLOSSES_OF_THE_PAPER, 300))
+    counts = {}
+    for number, config in enumerate(recipe.planned):
+        prepare(model, recipe, config, adapted=number > 0)
+        stage = training_stage(model, recipe, config, inputs)
+        used = {p for part in (*stage.parts().values(), stage.objectives) for p in part.parameters()}
+        counts[config.name] = sum(p.numel() for p in stage.trained().values()), sum(p.numel() for p in used)
+    assert counts == {
+        "pretrain": (15_200_325 + 2, 346_123_973 + 2 - 154_433_536),
+        "finetune1": (1_049_600 + 2_048 + 1_572_864, 395_924_608),
+        "finetune2": (16_819_712, 395_924_608),
+    }

@@ -1,140 +1,228 @@
-"""Recipe -> modules: the same for the same seed, and what of them trains."""
+"""Recipe -> the model: the same for the same seed, what of it trains, what each stage adds to it."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from glossfree.assemble import LANGUAGE_TARGETS, VISION_TARGETS, Parts, assemble
+from glossfree.assemble import adapt, assemble, prepare, put_mapper, restored, training_stage
 from glossfree.config import load_recipe
-from glossfree.models.language import TextEncoder
+from glossfree.models.decoders.gru import RecurrentDecoder
+from glossfree.models.decoders.mbart import MBartDecoding
+from glossfree.models.language.mbart import MBart
+from glossfree.models.language.none import Unchanged
+from glossfree.models.temporal.linear import LinearModule
+from glossfree.models.translator import TranslationModel
 from glossfree.models.weights import load, state
+from glossfree.objectives.base import Inputs
+from glossfree.recipe import Recipe
 
 V = 53
+WITHOUT_MBART = """
+name = "recurrent"
+stages = ["translate"]
+temporal = { kind = "linear", hidden_size = 36 }
+language = { kind = "none", hidden_size = 20 }
+decoder = { kind = "gru", hidden_size = 10, num_layers = 2 }
+translate = { epochs = 1, objectives = { translation = {} } }
+"""
 
 
-def parts_of(tiny: Any, *overrides: str) -> Parts:
-    return assemble(load_recipe(tiny.recipe, overrides), V)
+def recipe_of(tiny: Any, *overrides: str) -> Recipe:
+    return load_recipe(tiny.recipe, overrides)
 
 
 def names_of(module: torch.nn.Module) -> list[str]:
     return [name for name, parameter in module.named_parameters() if parameter.requires_grad]
 
 
+def adapted(recipe: Recipe) -> TranslationModel:
+    model = assemble(recipe, V)
+    adapt(model, recipe)
+    return model
+
+
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tiny: Any) -> None:
-    one, two, other = parts_of(tiny), parts_of(tiny), parts_of(tiny, "seed=1")
-    for module in ("visual", "temporal", "mbart"):
-        first, second, third = (getattr(parts, module).state_dict() for parts in (one, two, other))
-        assert all(torch.equal(first[name], second[name]) for name in first)
-        assert any(not torch.equal(first[name], third[name]) for name in first)
+    one, two, other = (assemble(recipe_of(tiny, seed), V) for seed in ("seed=0", "seed=0", "seed=1"))
+    assert list(one.parts()) == ["vision", "temporal", "language", "decoder"]
+    for name, part in one.parts().items():
+        first, second, third = part.state_dict(), two.parts()[name].state_dict(), other.parts()[name].state_dict()
+        assert all(torch.equal(first[each], second[each]) for each in first)
+        assert any(not torch.equal(first[each], third[each]) for each in first)
 
 
 def test_sizes_come_from_the_recipe(tiny: Any) -> None:
-    parts = parts_of(tiny)
-    assert parts.mbart.config.vocab_size == V
-    assert parts.visual.projection.out_features == 36
-    assert parts.head(torch.ones(5, 11)).projection.in_features == 32
-    assert parts.translation().hierarchy.mapper is not None
-    assert parts.pretraining(torch.ones(5, 11)).hierarchy.mapper is None
+    model = assemble(recipe_of(tiny), V)
+    assert model.vocabulary_size == model.decoder.mbart.config.vocab_size == V
+    assert model.hierarchy.visual.projection.weight.shape == (36, 24)
+    assert model.hierarchy.temporal.output.weight.shape == (32, 36)
+    assert model.decoder.mbart is model.hierarchy.language.mbart
+    assert model.hierarchy.mapper is None
+
+
+def test_parts_are_those_that_the_recipe_names(tiny: Any, tmp_path: Path) -> None:
+    path = tmp_path / "recurrent.toml"
+    path.write_text(f"base = {str(tiny.recipe)!r}\n{WITHOUT_MBART}", encoding="utf-8")
+    model = adapted(load_recipe(path))
+    kinds = [type(part) for part in (model.hierarchy.temporal, model.hierarchy.language, model.decoder)]
+    assert kinds == [LinearModule, Unchanged, RecurrentDecoder]
+    labels = torch.tensor([[5, 6, 2, 40], [7, 2, 40, -100]])
+    logits = model.decoder(model.hierarchy.video(frames_of(5), torch.tensor([3, 2])), labels)
+    assert logits.shape == (2, 4, V)
+    assert len(names_of(model.decoder)) == len(list(model.decoder.parameters()))
 
 
 @pytest.mark.parametrize("vision", ["adapters", "all", "none"])
 @pytest.mark.parametrize("language", ["adapters", "all", "none"])
-def test_what_trains_after_adapting(tiny: Any, vision: str, language: str) -> None:
-    parts = parts_of(tiny, f"vision.train={vision}", f"language.train={language}")
-    parts.adapt()
-    backbone, mbart = names_of(parts.visual.backbone), names_of(parts.mbart)
+@pytest.mark.parametrize("decoder", ["adapters", "all", "none"])
+def test_what_trains_after_adapting(tiny: Any, vision: str, language: str, decoder: str) -> None:
+    recipe = recipe_of(tiny, f"vision.train={vision}", f"language.train={language}", f"decoder.train={decoder}")
+    model = adapted(recipe)
+    whole = model.decoder.mbart
+    backbone = names_of(model.hierarchy.visual.backbone)
     if vision == "adapters":
-        assert backbone and all("lora_" in name for name in backbone)
-        assert all("layer.1." in name or "layers.1." in name for name in backbone)  # the top one of two blocks
-        assert {target for target in VISION_TARGETS for name in backbone if f".{target}." in name}
+        assert backbone and all("lora_" in name and "layer.1." in name for name in backbone)  # the top one of two
+        assert {name.split(".lora_")[0].rsplit(".", 1)[1] for name in backbone} == set(recipe.vision.adapter_targets)
     else:
-        assert bool(backbone) == (vision == "all")
-        assert not any("lora_" in name for name in backbone)
-    if language == "adapters":
-        assert mbart and all("lora_" in name for name in mbart)
-        assert all(name.split(".lora_")[0].rsplit(".", 1)[1] in LANGUAGE_TARGETS for name in mbart)
-        assert any("encoder_attn" in name for name in mbart) and any("encoder.layers" in name for name in mbart)
-    else:
-        assert (len(mbart) == len(list(parts.mbart.parameters()))) == (language == "all")
-        assert bool(mbart) == (language == "all")
-    assert names_of(parts.temporal) == [name for name, _ in parts.temporal.named_parameters()]
-    marked = {id(parameter) for parameter in parts.trainable}
-    for module in (parts.visual, parts.temporal, parts.mbart):
-        assert all((id(p) in marked) == p.requires_grad for p in module.parameters())
+        assert bool(backbone) == (vision == "all") and not any("lora_" in name for name in backbone)
+    for train, module, targets in (
+        (language, whole.model.encoder.layers, MBart.adapter_targets),
+        (decoder, whole.model.decoder.layers, MBartDecoding.adapter_targets),
+    ):
+        names = names_of(module)
+        if train == "adapters":
+            assert {name.split(".lora_")[0].rsplit(".", 1)[1] for name in names} == set(targets) == {"q_proj", "v_proj"}
+        else:
+            assert (len(names) == len(list(module.parameters()))) == bool(names) == (train == "all")
+    assert any("encoder_attn" in name for name in names_of(whole.model.decoder)) == (decoder != "none")
+    temporal = model.hierarchy.temporal
+    assert names_of(temporal) == [name for name, _ in temporal.named_parameters()]
+    assert names_of(model.hierarchy.visual.norm) == ["weight", "bias"]
 
 
-def test_thaw_undoes_a_freeze_and_thaws_nothing_else(tiny: Any) -> None:
-    parts = parts_of(tiny, "language.train=adapters")
-    parts.adapt()
-    before = [names_of(module) for module in (parts.visual, parts.temporal, parts.mbart)]
-    for module in (parts.visual, parts.temporal, parts.mbart):
-        module.requires_grad_(False)
-    parts.thaw()
-    assert [names_of(module) for module in (parts.visual, parts.temporal, parts.mbart)] == before
+def test_the_token_table_trains_where_both_sides_of_mbart_train_as_a_whole(tiny: Any) -> None:
+    for language in ("adapters", "all", "none"):
+        for decoder in ("adapters", "all", "none"):
+            model = adapted(recipe_of(tiny, f"language.train={language}", f"decoder.train={decoder}"))
+            table = model.decoder.mbart.model.shared.weight
+            assert table.requires_grad == (language == decoder == "all"), (language, decoder)
+
+
+def test_adapters_have_the_sizes_of_their_own_tables(tiny: Any) -> None:
+    ranks = ("vision.adapter_rank=2", "language.adapter_rank=3", "decoder.adapter_rank=5")
+    trained = ("language.train=adapters", "decoder.train=adapters", "decoder.adapter_alpha=10.0")
+    model = adapted(recipe_of(tiny, *ranks, *trained))
+    sizes: dict[str, set[int]] = {}
+    for part, name, parameter in model.parameters_of():
+        if "lora_A" in name:
+            sizes.setdefault(part, set()).add(parameter.shape[0])
+    assert sizes == {"vision": {2}, "language": {3}, "decoder": {5}}
+    projection = model.decoder.mbart.model.decoder.layers[0].self_attn.q_proj
+    assert projection.scaling == {"default": 2.0} and projection.lora_dropout["default"].p == 0.1
+
+
+def test_a_freeze_of_an_earlier_stage_does_not_outlast_the_adapters(tiny: Any) -> None:
+    recipe = recipe_of(tiny, "language.train=adapters")
+    model, expected = assemble(recipe, V), adapted(recipe)
+    model.train_only(["decoder"])
+    adapt(model, recipe)
+    assert names_of(model) == names_of(expected)
+    model.train_only([])
+    assert names_of(model) == []
+    model.train_only(list(model.parts()))
+    assert names_of(model) == names_of(expected)
 
 
 def test_adapters_change_nothing_before_the_first_step(tiny: Any) -> None:
-    parts, frames = parts_of(tiny), torch.randint(0, 256, (5, 3, 24, 24), dtype=torch.uint8)
-    parts.visual.eval()
-    before = parts.visual(frames)
-    parts.adapt()
-    torch.testing.assert_close(parts.visual.eval()(frames), before)
-
-
-def test_text_features_are_the_text_encoder_s_for_each_sentence_alone(tiny: Any) -> None:
-    parts = parts_of(tiny)
-    parts.mbart.train()
-    ids = [torch.tensor([5, 6, 2, 40]), torch.tensor([7, 8, 9, 10, 11, 2, 40]), torch.tensor([12, 2, 40])]
-    sentences = ["a", "b", "c"]
-    found = parts.text_features(sentences, ids, batch_size=2)
-    assert list(found) == sentences
-    encoder = TextEncoder(parts.mbart.model.encoder)
-    for sentence, row in zip(sentences, ids, strict=True):
-        torch.testing.assert_close(found[sentence], encoder(row[None])[0])
-        assert found[sentence].shape == (32,) and not found[sentence].requires_grad
-    assert not torch.allclose(found["a"], found["c"])
-
-
-def test_text_features_leave_the_encoder_trainable(tiny: Any) -> None:
-    parts = parts_of(tiny)
-    parts.text_features(["a"], [torch.tensor([5, 2, 40])])
-    assert all(parameter.requires_grad for parameter in parts.mbart.parameters())
-
-
-@pytest.mark.parametrize("average_padding", [False, True])
-def test_a_kept_text_encoder_is_a_frozen_copy_that_is_handed_over(tiny: Any, average_padding: bool) -> None:
-    parts = parts_of(tiny, "language.train=adapters", f"pretrain.average_padding={str(average_padding).lower()}")
-    before = {name: tensor.clone() for name, tensor in parts.mbart.model.encoder.state_dict().items()}
-    parts.keep_text_encoder()
-    assert all(parameter.requires_grad for parameter in parts.mbart.parameters())
-    parts.adapt()
-    model = parts.pretraining(torch.ones(5, 11))
-    encoder = model.text_encoder
-    assert encoder is not None and encoder.average_padding == model.average_padding == average_padding
-    assert not any(parameter.requires_grad for parameter in encoder.parameters())
-    found = encoder.encoder.state_dict()
-    assert found.keys() == before.keys() and all(torch.equal(found[name], before[name]) for name in before)
-    own = {parameter.data_ptr() for parameter in parts.mbart.parameters()}
-    assert not own & {parameter.data_ptr() for parameter in encoder.parameters()}
-    assert parts.text_encoder is None and parts.pretraining(torch.ones(5, 11)).text_encoder is None
-
-
-def test_what_is_loaded_next_is_not_drawn_first(tiny: Any) -> None:
-    """Constants (positions, normalisation) are there all the same: loaded, the model is the one that was saved."""
-    recipe = load_recipe(tiny.recipe)
-    drawn = assemble(recipe, 53).translation()
-    state_before = torch.get_rng_state()
-    parts = assemble(recipe, 53, to_be_loaded=True)
-    with torch.no_grad():
-        for parameter in (*parts.visual.parameters(), *parts.temporal.parameters(), *parts.mbart.parameters()):
-            parameter.fill_(float("nan"))
-    loaded = parts.translation()
-    load(loaded, {name: tensor.clone() for name, tensor in state(drawn).items()})
-    frames = torch.randint(0, 256, (5, 3, 24, 24), dtype=torch.uint8)
+    recipe, frames = recipe_of(tiny, "language.train=adapters", "decoder.train=adapters"), frames_of(5)
+    model = assemble(recipe, V).eval()
     lengths, labels = torch.tensor([3, 2]), torch.tensor([[5, 6, 2, 40], [7, 2, 40, -100]])
-    assert torch.equal(drawn.eval()(frames, lengths, labels), loaded.eval()(frames, lengths, labels))
-    torch.set_rng_state(state_before)
-    assert float(assemble(recipe, 53).temporal.output.weight.detach().std()) > 0.01, "and afterwards all is drawn again"
+    before = model.decoder(model.hierarchy.video(frames, lengths), labels)
+    adapt(model, recipe)
+    after = model.eval().decoder(model.hierarchy.video(frames, lengths), labels)
+    torch.testing.assert_close(after, before)
+
+
+def frames_of(number: int) -> torch.Tensor:
+    return torch.randint(0, 256, (number, 3, 24, 24), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
+
+
+def test_a_stage_puts_in_what_it_adds_and_no_more_than_once(tiny: Any) -> None:
+    recipe = recipe_of(tiny, "language.train=adapters", "decoder.train=adapters")
+    model = assemble(recipe, V)
+    seen = []
+    done = False
+    for stage in recipe.stages:
+        before = model.hierarchy.mapper
+        prepare(model, recipe, stage, adapted=done)
+        done = done or stage.adapters
+        adapters = sum("lora_A" in name for name, _ in model.named_parameters())
+        seen.append((stage.name, adapters, model.hierarchy.mapper is not None))
+        assert before is None or model.hierarchy.mapper is before
+    number = seen[1][1]
+    assert number > 5
+    assert seen == [
+        ("denoise", 0, False), ("pretrain", number, False), ("finetune1", number, True), ("finetune2", number, True)
+    ]  # fmt: skip
+    put_mapper(model, recipe)
+    assert model.hierarchy.mapper is before
+
+
+def test_a_restored_model_takes_the_weights_of_the_last_stage(tiny: Any) -> None:
+    """Constants (positions, normalisation) are there although nothing is drawn: the loaded model is the saved one."""
+    recipe = recipe_of(tiny, "language.train=adapters")
+    drawn = assemble(recipe, V)
+    adapt(drawn, recipe)
+    put_mapper(drawn, recipe)
+    random_state = torch.get_rng_state()
+    model = restored(recipe, V)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(float("nan"))
+    load(model, {name: tensor.clone() for name, tensor in state(drawn).items()})
+    frames, lengths = frames_of(5), torch.tensor([3, 2])
+    labels = torch.tensor([[5, 6, 2, 40], [7, 2, 40, -100]])
+    logits = [each.eval().decoder(each.hierarchy.video(frames, lengths), labels) for each in (drawn, model)]
+    assert torch.equal(*logits)
+    assert names_of(model) == names_of(drawn)
+    torch.set_rng_state(random_state)
+    weight = assemble(recipe, V).hierarchy.temporal.output.weight
+    assert float(weight.detach().std()) > 0.01, "and afterwards all is drawn again"
+
+
+def test_a_stage_has_the_objectives_that_have_a_weight(tiny: Any) -> None:
+    """Of weight 0 nothing is built, nor required: neither vectors nor text features are there."""
+    recipe = recipe_of(
+        tiny, "pretrain.objectives.pseudo_gloss.weight=0", "pretrain.objectives.contrastive.weight=0",
+        "pretrain.objectives.sign_contrast.weight=0.7",
+    )  # fmt: skip
+    stage = training_stage(adapted(recipe), recipe, recipe.stage("pretrain"), Inputs())
+    assert list(stage.objectives) == ["sign_contrast"] and stage.weights == {"sign_contrast": 0.7}
+    assert stage.level == "frame" and not stage.compares_clips
+    assert list(stage.parts()) == ["vision", "temporal"]
+    assert recipe.stage("pretrain").needs == set() and not recipe.stage("pretrain").compares_clips
+
+
+@pytest.mark.parametrize(
+    ("name", "level", "reads", "parts"),
+    [
+        ("denoise", "logits", "sentences", ["language", "decoder"]),
+        ("pretrain", "video", "clips", ["vision", "temporal", "language"]),
+        ("finetune1", "logits", "segments", ["vision", "temporal", "language", "mapper", "decoder"]),
+        ("finetune2", "logits", "clips", ["vision", "temporal", "language", "mapper", "decoder"]),
+    ],
+)
+def test_a_stage_looks_as_high_as_its_objectives(
+    tiny: Any, name: str, level: str, reads: str, parts: list[str]
+) -> None:
+    recipe = recipe_of(tiny)
+    model = adapted(recipe)
+    if recipe.stage(name).mapper:
+        put_mapper(model, recipe)
+    inputs = Inputs(vectors=torch.randn(7, 300), text_features={"a": torch.randn(32)})
+    stage = training_stage(model, recipe, recipe.stage(name), inputs)
+    assert (stage.name, stage.level, stage.reads, list(stage.parts())) == (name, level, reads, parts)
+    assert stage.trains == recipe.stage(name).train

@@ -14,13 +14,14 @@ from glossfree.assemble import visual_encoder
 from glossfree.config import load_recipe
 from glossfree.encoders import encoder_files, is_ours, load_backbone
 from glossfree.errors import ModelError, RecipeError
+from glossfree.models.choices import Backbone
 from glossfree.models.weights import state
-from glossfree.recipe import Recipe
 
 
-def backbone_for(tiny: Any, *overrides: str) -> torch.nn.Module:
-    recipe: Recipe = load_recipe(tiny.recipe, overrides)
-    return visual_encoder(recipe).backbone
+def backbone_for(tiny: Any, *overrides: str) -> tuple[torch.nn.Module, Backbone]:
+    """A plain backbone with random weights, and its options."""
+    recipe = load_recipe(tiny.recipe, overrides)
+    return visual_encoder(recipe).backbone, recipe.vision
 
 
 def test_the_last_finished_stage_counts(tiny_run: Path, tiny_model: Path, tmp_path: Path) -> None:
@@ -39,25 +40,25 @@ def test_the_last_finished_stage_counts(tiny_run: Path, tiny_model: Path, tmp_pa
 def test_adapters_come_merged(tiny: Any, tiny_run: Path, tiny_model: Path) -> None:
     """W + (alpha / rank) B A, added up here by hand, from a run and from its model."""
     backbones = [backbone_for(tiny), backbone_for(tiny)]
-    for backbone, source in zip(backbones, (tiny_run, tiny_model), strict=True):
-        census = load_backbone(backbone, source)
+    for (backbone, options), source in zip(backbones, (tiny_run, tiny_model), strict=True):
+        census = load_backbone(backbone, options, source)
         assert set(census.loaded) == set(state(backbone)) and census.new == census.ignored == ()
     tensors = load_file(tiny_run / "weights/finetune2.safetensors")
     layer = "hierarchy.visual.backbone.model.encoder.layer.1.attention.qkv."
     base, a, b = (tensors[layer + n] for n in ("base_layer.weight", "lora_A.default.weight", "lora_B.default.weight"))
-    vision = load_recipe(tiny.recipe).vision
+    vision: Any = load_recipe(tiny.recipe).vision
     expected = base + vision.adapter_alpha / vision.adapter_rank * b @ a
     assert not torch.equal(expected, base), "the adapters have learnt something"
-    for backbone in backbones:
-        found = state(backbone)["model.encoder.layer.1.attention.qkv.weight"]
-        torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+    for backbone, _ in backbones:
+        merged = state(backbone)["model.encoder.layer.1.attention.qkv.weight"]
+        torch.testing.assert_close(merged, expected, rtol=0, atol=1e-6)
 
 
 def test_another_backbone_is_refused(tiny: Any, tiny_run: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="the model has"):
-        load_backbone(backbone_for(tiny, "vision.hidden_size=28"), tiny_run)
-    convnet = backbone_for(tiny, "vision.backbone=convnet", "vision.train=none")
+        load_backbone(*backbone_for(tiny, "vision.hidden_size=28"), tiny_run)
+    convnet = backbone_for(tiny, "vision.kind=convnet", "vision.patch_size=8", "vision.image_size=24")
     with pytest.raises(ModelError, match=r"has no place|is missing"):
-        load_backbone(convnet, tiny_run)
+        load_backbone(*convnet, tiny_run)
     with pytest.raises(RecipeError, match="no weights for this backbone"):
-        load_backbone(convnet, tmp_path)
+        load_backbone(*convnet, tmp_path)

@@ -13,12 +13,15 @@ import pytest
 import torch
 
 from glossfree.assemble import assemble
+from glossfree.config import load_recipe
 from glossfree.corpora.manifest import Manifest, Segment
 from glossfree.errors import ClipError, ModelError
 from glossfree.material import sampling_of, view_of
-from glossfree.models.translator import Translations
-from glossfree.sign_translator import Failure, Hypothesis, SignTranslator, verify
-from glossfree.text.tokenizer import CODES_25, CODES_50, SentenceTokenizer
+from glossfree.models.choices import Translations
+from glossfree.sign_translator import Failure, Hypothesis, SignTranslator, restore, verify
+from glossfree.text.tokenizer import SentenceTokenizer
+from glossfree.text.unigram import CODES_25, CODES_50
+from glossfree.training.run import load_tensors
 from glossfree.video.dataset import ClipDataset
 from glossfree.video.decode import read_video
 
@@ -64,10 +67,12 @@ def test_a_damaged_card_is_named(spoilt: Path, text: str) -> None:
         verify(spoilt)
 
 
-def test_a_card_of_a_later_format_is_refused(spoilt: Path) -> None:
-    card = json.loads((spoilt / "model.json").read_text())
-    (spoilt / "model.json").write_text(json.dumps({**card, "format": 2}))
-    with pytest.raises(ModelError, match="format 2"):
+@pytest.mark.parametrize("number", [1, 3])
+def test_a_card_of_another_format_is_refused(spoilt: Path, number: int) -> None:
+    card = verify(spoilt)
+    assert card["timeline"] is True
+    (spoilt / "model.json").write_text(json.dumps({**card, "format": number}))
+    with pytest.raises(ModelError, match=f"format {number}"):
         verify(spoilt)
 
 
@@ -102,14 +107,16 @@ def test_what_cannot_be_read_is_a_clip_error(translator: SignTranslator, tmp_pat
 
 def test_explaining_is_translating_with_reasons(tiny: Any, translator: SignTranslator) -> None:
     path = clips_of(tiny)[0]
-    found = translator.explain(path, num_hypotheses=3, num_tracks=4)
-    assert len(found.hypotheses) == 3 and len(found.tracks) == 4
-    assert found.hypotheses[0].text == found.text
+    explained = translator.explain(path, num_hypotheses=3, num_tracks=4)
+    assert len(explained.hypotheses) == 3 and len(explained.tracks) == 4
+    assert explained.hypotheses[0].text == explained.text
+    assert translator.frames_per_segment == 2
+    assert {len(track.timeline) for track in explained.tracks} == {-(-explained.frames // 2)}
     assert translator.explain(path, num_tracks=0).tracks == ()
-    scores = [track.score for track in found.tracks]
+    scores = [track.score for track in explained.tracks]
     assert scores == sorted(scores, reverse=True)
-    assert translator.explain(path, num_tracks=10_000).tracks[:4] == found.tracks
-    assert json.loads(json.dumps(found.as_dict()))["hypotheses"][1] == vars(found.hypotheses[1])
+    assert translator.explain(path, num_tracks=10_000).tracks[:4] == explained.tracks
+    assert json.loads(json.dumps(explained.as_dict()))["hypotheses"][1] == vars(explained.hypotheses[1])
 
 
 def test_translating_twice_is_the_same(tiny: Any, translator: SignTranslator) -> None:
@@ -139,17 +146,20 @@ def test_no_code_of_the_tokenizer_is_ever_written(
 ) -> None:
     """mBART-large-50 has 52 codes, twice as many as mBART-large-cc25: the model wants to write nothing else."""
     tokenizer = SentenceTokenizer(translator.tokenizer._model, codes=codes)
-    parts = assemble(translator.recipe, len(tokenizer))
-    model = parts.translation()
+    model: Any = assemble(translator.recipe, len(tokenizer))
     eager = SignTranslator(translator.recipe, tokenizer, model)
     with torch.no_grad():
-        model.mbart.final_logits_bias[0, -len(codes) - 1 :] += 1e4
+        model.decoder.mbart.final_logits_bias[0, -len(codes) - 1 :] += 1e4
     frames = torch.randint(0, 256, (9, 3, 24, 24), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    found: list[Translations] = []
-    translate = model.translate
-    monkeypatch.setattr(model, "translate", lambda *a, **b: found.append(translate(*a, **b)) or found[0])
+    translations: list[Translations] = []
+
+    def translate(*arguments: Any, **options: Any) -> Translations:
+        translations.append(type(model).translate(model, *arguments, **options))
+        return translations[0]
+
+    monkeypatch.setattr(model, "translate", translate)
     eager.hypotheses(frames, torch.tensor([9]))
-    written = set(found[0].sequences.flatten().tolist())
+    written = set(translations[0].sequences.flatten().tolist())
     assert written - {tokenizer.eos_id, tokenizer.pad_id}
     assert not written & set(range(len(tokenizer) - len(codes) - 1, len(tokenizer)))
 
@@ -157,8 +167,22 @@ def test_no_code_of_the_tokenizer_is_ever_written(
 def test_without_a_head_there_is_no_timeline(tiny: Any, translator: SignTranslator) -> None:
     plain = SignTranslator(translator.recipe, translator.tokenizer, translator.model)
     path = clips_of(tiny)[0]
-    assert plain.explain(path).tracks == ()
+    assert plain.explain(path).tracks == () and plain.explain(path).as_dict()["pseudo_glosses"] == []
     assert plain.translate(path) == translator.translate(path)
+
+
+def test_a_head_that_does_not_belong_to_the_recipe_is_refused(tiny: Any, tiny_model: Path) -> None:
+    recipe, tokenizer = load_recipe(tiny.recipe), SentenceTokenizer.load(tiny_model / "tokenizer")
+    tensors, _ = load_tensors(tiny_model / "model.safetensors")
+    assert restore(recipe, tokenizer, tensors, where="here")[1] is not None
+    plain = {name: tensor for name, tensor in tensors.items() if not name.startswith("head.")}
+    assert restore(recipe, tokenizer, plain, where="here")[1] is None
+    without = load_recipe(tiny.recipe, ["pretrain.objectives.pseudo_gloss.weight=0"])
+    with pytest.raises(ModelError, match="a pseudo-gloss head, and a recipe without"):
+        restore(without, tokenizer, tensors, where="here")
+    del tensors["head.prototypes"]
+    with pytest.raises(ModelError, match="a pseudo-gloss head without prototypes"):
+        restore(recipe, tokenizer, tensors, where="here")
 
 
 def test_a_batch_gives_each_clip_its_own_sentence_and_passes_over_bad_ones(

@@ -15,16 +15,16 @@ from glossfree.config import load_recipe
 from glossfree.errors import ModelError, RunError
 from glossfree.models.weights import state
 from glossfree.progress import Silent
-from glossfree.sources import Source, load_sources, refuse_others, weight_sources
+from glossfree.sources import Source, check_same_sources, load_sources, weight_sources
 
-ROWS, KEPT = 57, [0, 1, 2, 3, 9, 5, *range(31, 57)]
+ROWS, KEPT = 57, [0, 1, 2, 3, 9, 5, *range(32, 57)]
 
 
 def folders(tiny: Any, tmp_path: Path) -> tuple[Path, Path]:
     """Weights of the tiny recipe's sizes and a token table of ROWS rows, under Hugging Face's names."""
-    parts = assemble(load_recipe(tiny.recipe, ["seed=5"]), ROWS)
+    hierarchy: Any = assemble(load_recipe(tiny.recipe, ["seed=5"]), ROWS).hierarchy
     vision, language = tmp_path / "vision", tmp_path / "language"
-    for folder, model in ((vision, parts.visual.backbone), (language, parts.mbart)):
+    for folder, model in ((vision, hierarchy.visual.backbone), (language, hierarchy.language.mbart)):
         folder.mkdir()
         tensors = state(model)
         if folder is vision:
@@ -51,7 +51,7 @@ def named(tiny: Any, vision: Path, language: Path) -> Any:
 def test_a_recipe_that_names_none_has_none(tiny: Any) -> None:
     recipe = load_recipe(tiny.recipe)
     assert weight_sources(recipe) == ()
-    assert load_sources(assemble(recipe, 9), (), list, Silent()) == {}
+    assert load_sources(assemble(recipe, 9), recipe, (), list, Silent()) == {}
 
 
 def test_found_hashed_loaded_and_recorded(tiny: Any, tmp_path: Path) -> None:
@@ -62,20 +62,24 @@ def test_found_hashed_loaded_and_recorded(tiny: Any, tmp_path: Path) -> None:
         ("vision", str(vision), vision),
         ("language", str(language), language),
     ]
-    parts, console = assemble(recipe, len(KEPT)), Silent()
-    record = load_sources(parts, sources, lambda: KEPT, console)
+    console = Silent()
+    model: Any = assemble(recipe, len(KEPT))
+    record = load_sources(model, recipe, sources, lambda: KEPT, console)
+    backbone, mbart = model.hierarchy.visual.backbone, model.hierarchy.language.mbart
     for role, folder in (("vision", vision), ("language", language)):
         expected = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
         assert record[role]["source"] == str(folder)
         assert record[role]["files"] == {"model.safetensors": expected}
-    count = len(state(parts.mbart))
+    count = len(state(mbart))
     assert record["language"]["census"] == {"loaded": count - 2, "trimmed": 2, "new": 0, "ignored": 0}
-    assert record["vision"]["census"]["loaded"] == len(state(parts.visual.backbone))
+    assert record["vision"]["census"]["loaded"] == len(state(backbone))
     assert console.lines[1] == f"{language}: {count - 2} loaded, 2 trimmed, 0 new, 0 ignored"
-    original = assemble(load_recipe(tiny.recipe, ["seed=5"]), ROWS)
-    for name, tensor in state(parts.visual.backbone).items():
+    original: Any = assemble(load_recipe(tiny.recipe, ["seed=5"]), ROWS).hierarchy
+    for name, tensor in state(backbone).items():
         assert torch.equal(tensor, state(original.visual.backbone)[name])
-    assert torch.equal(parts.mbart.model.shared.weight, original.mbart.model.shared.weight[KEPT])
+    assert torch.equal(mbart.model.shared.weight, original.language.mbart.model.shared.weight[KEPT])
+    tables = [p for p in model.parameters() if len(p) == len(KEPT)]
+    assert len(tables) == 1 and tables[0] is mbart.model.shared.weight, "encoder, decoder and output share one table"
 
 
 def test_one_file_may_be_named_instead_of_a_folder(tiny: Any, tmp_path: Path) -> None:
@@ -84,7 +88,7 @@ def test_one_file_may_be_named_instead_of_a_folder(tiny: Any, tmp_path: Path) ->
     recipe = load_recipe(tiny.recipe, [f"vision.weights={tmp_path / 'dinov2.pth'}"])
     (source,) = weight_sources(recipe)
     assert list(source.files) == ["dinov2.pth"]
-    assert load_sources(assemble(recipe, 9), [source], list, Silent())["vision"]["census"]["ignored"] == 0
+    assert load_sources(assemble(recipe, 9), recipe, [source], list, Silent())["vision"]["census"]["ignored"] == 0
 
 
 def test_nothing_where_weights_should_be(tiny: Any, tmp_path: Path) -> None:
@@ -106,13 +110,13 @@ def test_other_files_than_a_run_recorded_are_refused_by_name() -> None:
     ours = Source("vision", "dinov2-small", Path("dinov2-small"), {"a.safetensors": "1", "b.safetensors": "2"})
     text = Source("language", "mbart", Path("mbart"), {"c.bin": "3"})
     same = {"vision": {"files": {"b.safetensors": "2", "a.safetensors": "1"}}, "language": {"files": {"c.bin": "3"}}}
-    refuse_others([ours, text], same, where=Path("run"))
-    refuse_others([ours], {}, where=Path("run"))  # a run that named none, or an older one that did not record any
-    refuse_others([], same, where=Path("run"))
+    check_same_sources([ours, text], same, where=Path("run"))
+    check_same_sources([ours], {}, where=Path("run"))  # a run that named none, or an older one that did not record any
+    check_same_sources([], same, where=Path("run"))
     for files, words in (
         ({"a.safetensors": "1", "b.safetensors": "5"}, r"\(b\.safetensors differ\)"),
         ({"a.safetensors": "1"}, r"\(b\.safetensors differ\)"),
         ({"pytorch_model.bin": "1"}, r"\(a\.safetensors, b\.safetensors, pytorch_model\.bin differ\)"),
     ):
         with pytest.raises(RunError, match=f"dinov2-small is not what this run's vision weights came from {words}"):
-            refuse_others([text, ours], {**same, "vision": {"files": files}}, where=Path("run"))
+            check_same_sources([text, ours], {**same, "vision": {"files": files}}, where=Path("run"))

@@ -1,7 +1,9 @@
-"""What each stage trains: after a step exactly that has changed, and the rest is the same bit for bit."""
+"""What a stage trains: after a step exactly that has changed, and the rest is the same bit for bit."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,29 +11,50 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from glossfree.assemble import Parts, assemble
+from glossfree.assemble import adapt, assemble, put_mapper, training_stage
 from glossfree.config import load_recipe
 from glossfree.denoising import TextBatch
-from glossfree.losses import (
-    contrastive_divergence,
-    contrastive_loss,
-    pseudo_gloss_loss,
-    sigmoid_pseudo_gloss_loss,
-    translation_loss,
-)
-from glossfree.models.weights import load
-from glossfree.recipe import PretrainConfig, Recipe
-from glossfree.stages import STAGES, BaseStage, DenoisingStage, PretrainingStage, TranslationStage, objectives
+from glossfree.models.weights import load, state
+from glossfree.objectives.base import Inputs
+from glossfree.objectives.contrastive import contrastive_loss
+from glossfree.objectives.pseudo_gloss import pseudo_gloss_loss
+from glossfree.objectives.translation import translation_loss
+from glossfree.recipe import Recipe
+from glossfree.stages import TrainingStage
+from glossfree.text_features import FrozenTextEncoder
+from glossfree.training.loop import Plan
 from glossfree.training.step import backward
 from glossfree.video.batch import ClipBatch
 
 V, P, B = 53, 7, 3
 LENGTHS = torch.tensor([7, 4, 5])
 TEXTS = ("es taut", "morgen schneit es", "nachts wird es kalt")
+STAGES = ("denoise", "pretrain", "finetune1", "finetune2")
+# all objectives in one stage: means over clips, frames and tokens, and a comparison of clips
+MIXED = """
+name = "mixed"
+stages = ["mixed"]
+[mixed]
+epochs = 1
+batch_size = 3
+mapper = true
+objectives.pseudo_gloss.weight = 3.0
+objectives.contrastive = { weight = 0.5, token = false }
+objectives.sign_contrast = { weight = 0.7, min_reach = 0, zipf = 0.1 }
+objectives.translation.weight = 2.0
+learning_rate_factors = { vision = 0.1, decoder = 2.0, pseudo_gloss = 5.0 }
+"""
 
 
-def recipe_of(tiny: Any, vision: str = "adapters", language: str = "all") -> Recipe:
-    return load_recipe(tiny.recipe, [f"vision.train={vision}", f"language.train={language}"])
+def recipe_of(tiny: Any, vision: str = "adapters", language: str = "all", decoder: str = "", *more: str) -> Recipe:
+    trained = (f"vision.train={vision}", f"language.train={language}", f"decoder.train={decoder or language}")
+    return load_recipe(tiny.recipe, [*trained, *more])
+
+
+def mixed_recipe(tiny: Any, folder: Path, *overrides: str) -> Recipe:
+    path = folder / "mixed.toml"
+    path.write_text(f"base = {str(tiny.recipe)!r}\n{MIXED}", encoding="utf-8")
+    return load_recipe(path, overrides)
 
 
 def clip_batch() -> ClipBatch:
@@ -39,50 +62,75 @@ def clip_batch() -> ClipBatch:
     frames = torch.randint(0, 256, (int(LENGTHS.sum()), 3, 24, 24), dtype=torch.uint8, generator=source)
     labels = torch.tensor([[5, 6, 2, 40, -100], [7, 8, 9, 2, 40], [11, 2, 40, -100, -100]])
     targets = (torch.rand(B, P, generator=source) > 0.6).float()
-    return ClipBatch(("a", "b", "c"), frames, LENGTHS, TEXTS, labels, targets)
+    return ClipBatch(("a", "b", "c"), frames, LENGTHS, TEXTS, labels, targets={"pseudo_glosses": targets})
+
+
+def part_of_batch(whole: ClipBatch, clips: Sequence[int]) -> ClipBatch:
+    """Some of its clips, as a loader makes a batch of them: padded to the longest among them."""
+    rows, chosen = whole.frames.split(whole.lengths.tolist()), list(clips)
+    assert whole.labels is not None
+    labels = whole.labels[chosen]
+    return ClipBatch(
+        tuple(whole.ids[i] for i in chosen),
+        torch.cat([rows[i] for i in chosen]),
+        whole.lengths[chosen],
+        tuple(whole.texts[i] for i in chosen),
+        labels[:, : int((labels != -100).sum(dim=1).max())],
+        targets={name: target[chosen] for name, target in whole.targets.items()},
+    )
 
 
 def text_batch() -> TextBatch:
     noised = torch.tensor([[5, 52, 2, 40, 1], [7, 52, 9, 2, 40], [52, 2, 40, 1, 1]])
-    return TextBatch(TEXTS, noised, clip_batch().labels, torch.tensor([4, 5, 3]))
+    labels = clip_batch().labels
+    assert labels is not None
+    return TextBatch(TEXTS, noised, labels, torch.tensor([4, 5, 3]))
 
 
-def text_features(width: int = 32) -> dict[str, Tensor]:
+def batch_for(stage: TrainingStage) -> Any:
+    return text_batch() if stage.reads == "sentences" else clip_batch()
+
+
+def inputs() -> Inputs:
     source = torch.Generator().manual_seed(2)
-    return {text: torch.randn(width, generator=source) for text in TEXTS}
+    features = {text: torch.randn(32, generator=source) for text in TEXTS}
+    return Inputs(
+        vectors=torch.randn(P, 300, generator=torch.Generator().manual_seed(3)),
+        document_frequencies=torch.linspace(0.0, 1.0, P),
+        text_features=features,
+    )
 
 
-def build(name: str, parts: Parts) -> BaseStage:
-    if name == "denoise":
-        return DenoisingStage(parts.mbart, 1, 0.1)
-    parts.adapt()
-    if name == "pretrain":
-        vectors = torch.randn(P, 300, generator=torch.Generator().manual_seed(3))
-        return PretrainingStage(parts.pretraining(vectors), text_features(), 10.0, 1.0)
-    return TranslationStage(name, parts.translation(), 0.2, name == "finetune1")
+def build(recipe: Recipe, name: str) -> TrainingStage:
+    model, stage = assemble(recipe, V), recipe.stage(name)
+    if stage.adapters:
+        adapt(model, recipe)
+    if stage.mapper:
+        put_mapper(model, recipe)
+    return training_stage(model, recipe, stage, inputs())
 
 
-def stage_of(name: str, tiny: Any, **train: str) -> BaseStage:
-    return build(name, assemble(recipe_of(tiny, **train), V))
+def stage_of(name: str, tiny: Any, **train: str) -> TrainingStage:
+    return build(recipe_of(tiny, **train), name)
 
 
-def state_of(model: nn.Module) -> dict[str, Tensor]:
-    return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+def state_of(module: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
 
 
-def one_step(stage: BaseStage) -> set[str]:
+def one_step(stage: TrainingStage) -> set[str]:
     """Train a step -> names of the parameters and statistics that are not what they were."""
-    before = state_of(stage.model)
+    before = state_of(stage)
     stage.set_training()
     optimizer = torch.optim.AdamW(stage.trained().values(), lr=0.01, weight_decay=0.1)
-    stage(text_batch() if stage.name == "denoise" else clip_batch())["loss"].backward()
+    stage(batch_for(stage))["loss"].backward()
     optimizer.step()
-    return {name for name, tensor in state_of(stage.model).items() if not torch.equal(before[name], tensor)}
+    return {name for name, tensor in state_of(stage).items() if not torch.equal(before[name], tensor)}
 
 
-def all_names(stage: BaseStage, parameters: set[str]) -> set[str]:
-    """Parameters under all names that they have in the model's state (shared ones have several)."""
-    known = dict(stage.model.named_parameters(remove_duplicate=False))
+def all_names(stage: TrainingStage, parameters: set[str]) -> set[str]:
+    """Parameters under all names that they have in the stage's state (shared ones have several)."""
+    known = dict(stage.named_parameters(remove_duplicate=False))
     chosen = {id(known[name]) for name in parameters}
     return {name for name, parameter in known.items() if id(parameter) in chosen}
 
@@ -99,99 +147,210 @@ def test_exactly_what_a_stage_names_has_changed_after_a_step(tiny: Any, name: st
     changed = one_step(stage)
     named = all_names(stage, set(stage.trained()))
     if name == "pretrain":  # segments take the place of tokens: the token table has no gradient
-        named = {n for n in named if "embed_tokens" not in n}
+        named = {n for n in named if "embed_tokens" not in n and "shared" not in n and "lm_head" not in n}
     assert {n for n in changed if not is_statistic(n)} == named
-    statistics = {n for n in state_of(stage.model) if is_statistic(n)}
+    statistics = {n for n in state_of(stage) if is_statistic(n)}
     moved = statistics if name in ("pretrain", "finetune2") else set()
     assert {n for n in changed if is_statistic(n)} == moved
+
+
+@pytest.mark.parametrize("trains", [("vision",), ("temporal",), ("language",), ("mapper", "decoder"), ("decoder",)])
+def test_parts_that_are_not_named_stay_bit_equal_and_evaluate(tiny: Any, trains: tuple[str, ...]) -> None:
+    """Also where one module holds another part's: mBART's decoder holds its whole mBART, with the encoder."""
+    recipe = recipe_of(tiny, "all", "all", "", f"finetune2.train={list(trains)}")
+    stage = build(recipe, "finetune2")
+    before = state_of(stage.model)
+    one_step(stage)
+    modes: dict[str, set[bool]] = {}
+    for part, module in stage.model.modules_of():
+        modes.setdefault(part, set()).add(module.training)
+    assert modes == {part: {part in trains} for part in ("vision", "temporal", "language", "mapper", "decoder")}
+    for part, name, parameter in stage.model.parameters_of():
+        may_change = part in trains and not name.endswith("mask_token")
+        assert torch.equal(before[name], parameter) != may_change, name
+    after = stage.model.state_dict()
+    statistics = {name for name in before if is_statistic(name)}
+    moved = {name for name in statistics if not torch.equal(after[name], before[name])}
+    assert moved == (statistics if "vision" in trains else set())
+
+
+def test_dropout_acts_in_the_parts_that_train_alone(tiny: Any) -> None:
+    """Twice the same batch: the frozen parts make the same of it, those that train do not."""
+    stage = stage_of("finetune1", tiny)
+    stage.set_training()
+    batch, hierarchy = clip_batch(), stage.model.hierarchy
+    video = [hierarchy.video(batch.frames, batch.lengths).values for _ in range(2)]
+    assert torch.equal(*video), "vision, temporal and language evaluate, and the mapper has no dropout"
+    assert stage(batch)["loss"] != stage(batch)["loss"], "the decoder drops"
+    stage.eval()
+    assert stage(batch)["loss"] == stage(batch)["loss"]
+    later = stage_of("finetune2", tiny)
+    later.set_training()
+    assert all(module.training for module in later.modules())
+
+
+def test_a_part_of_which_nothing_may_train_evaluates_even_where_it_is_named(tiny: Any) -> None:
+    stage = stage_of("pretrain", tiny, language="none")
+    assert "language" in stage.trains
+    stage.set_training()
+    assert {module.training for part, module in stage.model.modules_of() if part == "language"} == {False}
+    assert {module.training for part, module in stage.model.modules_of() if part == "temporal"} == {True}
 
 
 @pytest.mark.parametrize("vision", ["all", "adapters", "none"])
 def test_the_first_translation_stage_trains_mapper_and_decoder_alone(tiny: Any, vision: str) -> None:
     names = set(stage_of("finetune1", tiny, vision=vision).trained())
     assert names
-    assert all(name.startswith(("hierarchy.mapper.", "mbart.model.decoder.")) for name in names)
+    assert all(name.startswith(("model.hierarchy.mapper.", "model.decoder.mbart.model.decoder.")) for name in names)
     with_adapters = set(stage_of("finetune1", tiny, language="adapters").trained())
-    decoder = {name for name in with_adapters if "decoder" in name}
+    decoder = {name for name in with_adapters if ".decoder." in name}
     assert decoder and all("lora_" in name and ("q_proj" in name or "v_proj" in name) for name in decoder)
-    assert set(with_adapters - decoder) == {n for n in names if n.startswith("hierarchy.mapper.")}
+    assert with_adapters - decoder == {n for n in names if n.startswith("model.hierarchy.mapper.")}
 
 
-def test_frozen_parts_stay_in_evaluation_mode(tiny: Any) -> None:
-    stage = stage_of("finetune1", tiny)
-    stage.set_training()
-    hierarchy = stage.model.hierarchy
-    for part in (hierarchy.visual, hierarchy.temporal, hierarchy.language):
-        assert not any(module.training for module in part.modules())
-    assert hierarchy.mapper.training and stage.model.mbart.model.decoder.training
-    later = stage_of("finetune2", tiny)
-    later.set_training()
-    assert all(module.training for module in later.modules())
-
-
-def test_thawing_after_the_first_stage_trains_what_the_recipe_names(tiny: Any) -> None:
-    parts = assemble(recipe_of(tiny), V)
-    first = build("finetune1", parts)
+def test_a_later_stage_trains_what_an_earlier_one_has_frozen(tiny: Any) -> None:
+    recipe = recipe_of(tiny)
+    first = build(recipe, "finetune1")
     few = len(first.trained())
-    parts.thaw()
-    second = TranslationStage("finetune2", first.model, 0.2, False)
-    assert set(second.trained()) == set(stage_of("finetune2", tiny).trained())
+    second = training_stage(first.model, recipe, recipe.stage("finetune2"), inputs())
+    assert second.trained().keys() == stage_of("finetune2", tiny).trained().keys()
     assert len(second.trained()) > few
+
+
+def test_every_trained_parameter_belongs_to_a_part_or_to_an_objective(tiny: Any, tmp_path: Path) -> None:
+    stage = build(mixed_recipe(tiny, tmp_path), "mixed")
+    owners: dict[str, set[str]] = {}
+    for name in stage.trained():
+        owners.setdefault(stage.part_of(name), set()).add(name)
+    assert set(owners) == {"vision", "temporal", "language", "mapper", "decoder", "pseudo_gloss", "contrastive"}
+    assert owners["contrastive"] == {"objectives.contrastive.logit_scale"}
+    assert all(name.startswith("objectives.pseudo_gloss.head.") for name in owners["pseudo_gloss"])
+    assert all(name.startswith("model.hierarchy.visual.") for name in owners["vision"])
+    assert all(name.startswith("model.decoder.") for name in owners["decoder"])
+
+
+def test_a_step_moves_each_parameter_by_the_factor_of_its_part_or_objective(tiny: Any, tmp_path: Path) -> None:
+    """SGD without momentum: the rate, times the factor, times the gradient."""
+    recipe = mixed_recipe(tiny, tmp_path, "mixed.optimizer=sgd", "mixed.momentum=0", "mixed.weight_decay=0")
+    config, stage = recipe.stage("mixed"), build(recipe, "mixed").eval()
+    plan = Plan(
+        1, 0.5, config.weight_decay, 0.0, 1e9, 0, optimizer=config.optimizer, momentum=config.momentum,
+        factors=config.learning_rate_factors,
+    )  # fmt: skip
+    optimizer = plan.optimizer_of(stage)
+    assert [group["factor"] for group in optimizer.param_groups] != [1.0]
+    before = {name: parameter.detach().clone() for name, parameter in stage.trained().items()}
+    stage(clip_batch())["loss"].backward()
+    for group in optimizer.param_groups:
+        group["lr"] = 0.5 * group["factor"]
+    optimizer.step()
+    factors = {"vision": 0.1, "decoder": 2.0, "pseudo_gloss": 5.0}
+    moved = set()
+    for name, parameter in stage.trained().items():
+        factor = factors.get(stage.part_of(name), 1.0)
+        if parameter.grad is None:
+            assert "embed_tokens" in name or "mask_token" in name, name
+            continue
+        expected = before[name] - torch.tensor(0.5 * factor) * parameter.grad
+        torch.testing.assert_close(parameter.detach(), expected, rtol=1e-6, atol=1e-8, msg=name)
+        moved |= {stage.part_of(name)} if not torch.equal(parameter, before[name]) else set()
+    assert moved == {"vision", "temporal", "language", "mapper", "decoder", "pseudo_gloss", "contrastive"}
 
 
 @pytest.mark.parametrize("name", STAGES)
 def test_a_checkpoint_holds_what_changes_and_each_tensor_once(tiny: Any, name: str) -> None:
     stage = stage_of(name, tiny)
     saved = stage.saved()
-    known = dict(stage.model.named_parameters(remove_duplicate=False))
+    known = dict(stage.named_parameters(remove_duplicate=False))
     assert set(stage.trained()) == {n for n in saved if n in known}
     assert len({tensor.data_ptr() for tensor in saved.values()}) == len(saved)
     changed = one_step(stage)
-    missing = changed - set(saved) - all_names(stage, set(stage.trained()))
-    assert missing == set()
+    assert changed - set(saved) - all_names(stage, set(stage.trained())) == set()
 
 
-def test_losses_are_the_equations_of_the_paper(tiny: Any) -> None:
-    batch = clip_batch()
-    stage = stage_of("pretrain", tiny).eval()
+@pytest.mark.parametrize("name", STAGES)
+def test_what_a_stage_leaves_is_its_parts_and_its_objectives(tiny: Any, name: str) -> None:
+    stage, other = stage_of(name, tiny), stage_of(name, tiny)
+    one_step(stage)
+    result = stage.result()
+    expected = {"denoise": {"hierarchy.language", "decoder"}, "pretrain": {f"hierarchy.{p}" for p in PRETRAINED}}
+    whole = {f"hierarchy.{p}" for p in (*PRETRAINED, "mapper")} | {"decoder"}
+    tops = {".".join(n.split(".")[:2]) if n.startswith("hierarchy.") else n.split(".")[0] for n in result}
+    objectives = {"objectives"} if name == "pretrain" else set()
+    assert tops == expected.get(name, whole) | objectives
+    load(other, {**state(other), **{n if n.startswith("objectives.") else f"model.{n}": t for n, t in result.items()}})
+    batch = batch_for(stage)
     with torch.no_grad():
-        found = stage(batch)
-        output = stage.model(batch.frames, batch.lengths)
-    text = torch.stack([stage.text_features[t] for t in TEXTS])
-    gloss = pseudo_gloss_loss(output.gloss.scores, batch.gloss_targets)
-    contrast = contrastive_loss(output.video, text, output.logit_scale)
-    torch.testing.assert_close(found["pseudo_gloss"], gloss)
-    torch.testing.assert_close(found["contrastive"], contrast)
-    torch.testing.assert_close(found["loss"], contrast + 10 * gloss)
+        losses, loaded = stage.eval()(batch), other.eval()(batch)
+    assert losses.keys() == loaded.keys() and all(torch.equal(losses[n], loaded[n]) for n in losses)
+
+
+PRETRAINED = ("visual", "temporal", "language")
+
+
+def test_losses_are_the_equations_of_the_paper_and_their_sum_is_weighted(tiny: Any) -> None:
+    batch = clip_batch()
+    weights = ("pretrain.objectives.pseudo_gloss.weight=11.0", "pretrain.objectives.contrastive.weight=0.7")
+    stage = build(recipe_of(tiny, "adapters", "all", "", *weights), "pretrain").eval()
+    gloss_loss, contrast_loss = stage.objectives["pseudo_gloss"], stage.objectives["contrastive"]
+    with torch.no_grad():
+        losses = stage(batch)
+        levels = stage.model.hierarchy(batch.frames, batch.lengths, prefix=contrast_loss.prefix)
+        gloss = pseudo_gloss_loss(gloss_loss.head(levels.segment).scores, batch.targets["pseudo_glosses"])
+        text = torch.stack([inputs().text_features[text] for text in TEXTS])
+        contrast = contrastive_loss(levels.video.mean(), text, contrast_loss.scale())
+    assert levels.video.lengths.tolist() == [length + 1 for length in levels.segment.lengths.tolist()]
+    torch.testing.assert_close(losses["pseudo_gloss"], gloss)
+    torch.testing.assert_close(losses["contrastive"], contrast)
+    torch.testing.assert_close(losses["loss"], 0.7 * contrast + 11 * gloss)
+    assert set(losses) == {"loss", "pseudo_gloss", "contrastive"}
 
     stage = stage_of("finetune2", tiny).eval()
     with torch.no_grad():
-        logits = stage.model(batch.frames, batch.lengths, batch.labels)
-        torch.testing.assert_close(stage(batch)["loss"], translation_loss(logits, batch.labels, 0.2))
+        video = stage.model.hierarchy.video(batch.frames, batch.lengths)
+        expected = translation_loss(stage.model.decoder(video, batch.labels), batch.labels, 0.2)
+        torch.testing.assert_close(stage(batch)["loss"], expected)
+        torch.testing.assert_close(stage(batch)["translation"], expected)
 
 
-@pytest.mark.parametrize("name", ["pretrain", "finetune2"])
-def test_a_step_in_several_batches_has_the_gradients_of_one(tiny: Any, name: str) -> None:
+@pytest.mark.parametrize("name", ["pretrain", "finetune2", "mixed"])
+@pytest.mark.parametrize("cut", [([0, 2], [1]), ([2], [1, 0])])
+def test_a_step_in_several_batches_has_the_gradients_of_one(
+    tiny: Any, tmp_path: Path, name: str, cut: tuple[list[int], ...]
+) -> None:
     """Evaluation mode: without dropout, and with BatchNorm's statistics held, which alone depend on the batch."""
-    whole, found = clip_batch(), []
-    rows = whole.frames.split(LENGTHS.tolist())
-    pieces = [
-        ClipBatch(
-            tuple(whole.ids[i] for i in clips), torch.cat([rows[i] for i in clips]), LENGTHS[clips],
-            tuple(TEXTS[i] for i in clips), whole.labels[clips], whole.gloss_targets[clips],
-        )
-        for clips in ([0, 2], [1])
-    ]  # fmt: skip
-    for batches in ([whole], pieces):
-        stage = stage_of(name, tiny).eval()
+    recipe = mixed_recipe(tiny, tmp_path) if name == "mixed" else recipe_of(tiny)
+    whole, results = clip_batch(), []
+    for batches in ([whole], [part_of_batch(whole, clips) for clips in cut]):
+        stage = build(recipe, name).eval()
         losses = backward(stage, batches, Accelerator())
         grads = {n: p.grad for n, p in stage.trained().items() if p.grad is not None}
-        found.append(({n: value.detach() for n, value in losses.items()}, grads))
-    (losses, grads), (cut_losses, cut_grads) = found
+        results.append(({n: value.detach() for n, value in losses.items()}, grads))
+    (losses, grads), (cut_losses, cut_grads) = results
     assert len(grads) > 40 and grads.keys() == cut_grads.keys()
+    assert len(losses) == {"pretrain": 3, "finetune2": 2, "mixed": 5}[name]
     for mine, theirs in ((losses, cut_losses), (grads, cut_grads)):
+        assert mine.keys() == theirs.keys()
         for each, value in mine.items():
             torch.testing.assert_close(theirs[each], value, rtol=1e-4, atol=1e-5, msg=each)
+
+
+def test_each_loss_counts_a_batch_by_what_it_is_a_mean_over(tiny: Any, tmp_path: Path) -> None:
+    stage = build(mixed_recipe(tiny, tmp_path), "mixed")
+    assert stage.units(clip_batch()) == {"pseudo_gloss": 3.0, "sign_contrast": 16.0, "translation": 12.0}
+    assert stage.units(part_of_batch(clip_batch(), [2])) == {
+        "pseudo_gloss": 1.0, "sign_contrast": 5.0, "translation": 3.0
+    }  # fmt: skip
+    assert stage.compares_clips and not stage_of("finetune2", tiny).compares_clips
+    assert stage_of("denoise", tiny).units(text_batch()) == {"translation": 12.0}
+
+
+def test_segment_features_lead_to_the_same_loss_as_their_clips(tiny: Any) -> None:
+    stage, batch = stage_of("finetune1", tiny).eval(), clip_batch()
+    with torch.no_grad():
+        segments = stage.model.hierarchy.segments(batch.frames, batch.lengths)
+        packed = ClipBatch(batch.ids, segments.pack(), segments.lengths, TEXTS, batch.labels, level="segment_features")
+        torch.testing.assert_close(stage(packed)["loss"], stage(batch)["loss"])
 
 
 def test_padding_of_noised_sentences_is_not_seen(tiny: Any) -> None:
@@ -202,68 +361,33 @@ def test_padding_of_noised_sentences_is_not_seen(tiny: Any) -> None:
         torch.testing.assert_close(stage(batch)["loss"], stage(wider)["loss"])
 
 
-def stage_with_text_encoder(tiny: Any) -> tuple[PretrainingStage, dict[str, Tensor]]:
-    """A stage whose text features depend on the batch, and mBART's encoder as it was before adapters."""
-    recipe = load_recipe(tiny.recipe, ["pretrain.average_padding=true", "language.train=adapters"])
-    parts = assemble(recipe, V)
-    before = state_of(parts.mbart.model.encoder)
-    parts.keep_text_encoder()
-    parts.adapt()
-    vectors = torch.randn(P, 300, generator=torch.Generator().manual_seed(3))
-    return PretrainingStage(parts.pretraining(vectors), {}, 10.0, 1.0), before
-
-
-def test_a_text_encoder_of_the_model_reads_the_batch_and_stays_what_mbart_was(tiny: Any) -> None:
-    stage, before = stage_with_text_encoder(tiny)
-    batch = clip_batch()
+def test_noised_sentences_are_mbart_s_own_objective(tiny: Any) -> None:
+    stage, batch = stage_of("denoise", tiny).eval(), text_batch()
+    start = torch.tensor([[40, 5, 6, 2, 40], [40, 7, 8, 9, 2], [40, 11, 2, 40, 1]])
     with torch.no_grad():
-        output = stage.eval().model(batch.frames, batch.lengths, batch.labels)
-        found = stage(batch)["contrastive"]
-        hidden = stage.model.text_encoder.encoder(
-            input_ids=batch.labels.masked_fill(batch.labels == -100, 1), attention_mask=(batch.labels != -100).long()
-        ).last_hidden_state
-    torch.testing.assert_close(found, contrastive_loss(output.video, hidden.mean(dim=1), output.logit_scale))
-    changed = one_step(stage)
-    assert changed and not any(name.startswith("text_encoder.") for name in changed)
-    after = state_of(stage.model.text_encoder.encoder)
-    assert after.keys() == before.keys() and all(torch.equal(after[name], before[name]) for name in before)
+        logits = stage.model.decoder.mbart(
+            input_ids=batch.input_ids, attention_mask=(batch.input_ids != 1).long(), decoder_input_ids=start
+        ).logits
+        torch.testing.assert_close(stage(batch)["loss"], translation_loss(logits, batch.labels, 0.2))
 
 
-def test_a_text_encoder_is_not_left_behind(tiny: Any) -> None:
+def test_a_text_encoder_reads_the_batch_and_is_no_part_of_the_stage(tiny: Any) -> None:
     """So a run that goes on from this one needs none, whatever its own recipe says."""
-    stage, _ = stage_with_text_encoder(tiny)
-    left = stage.left_behind()
-    assert not any(name.startswith("text_encoder.") for name in [*left, *stage.saved()])
-    other = stage_of("pretrain", tiny, language="adapters")
-    assert other.left_behind().keys() == left.keys()
-    load(other.model, left)
-    assert torch.equal(other.model.token, stage.model.token)
-
-
-def test_a_recipe_chooses_what_stands_for_eq_3_and_eq_4() -> None:
-    assert objectives(PretrainConfig()) == (pseudo_gloss_loss, contrastive_loss)
-    settings = {"pseudo_gloss_loss": "sigmoid_cross_entropy", "contrastive_loss": "divergence"}
-    gloss, contrast = objectives(PretrainConfig(**settings, identity_sharpness=3.5))
-    assert gloss is sigmoid_pseudo_gloss_loss
-    video, text = torch.randn(2, B, 5, generator=torch.Generator().manual_seed(4)).unbind(0)
-    scale = torch.tensor(6.0)
-    assert contrast(video, text, scale) == contrastive_divergence(video, text, scale, 3.5)
-    assert contrast(video, text, scale) != contrastive_divergence(video, text, scale)
-
-
-def test_a_choice_for_one_equation_moves_that_loss_alone(tiny: Any) -> None:
-    batch, found = clip_batch(), {}
-    for key, value in (("", ""), ("pseudo_gloss_loss", "sigmoid_cross_entropy"), ("contrastive_loss", "divergence")):
-        model = stage_of("pretrain", tiny).model
-        settings = PretrainConfig(**({key: value} if key else {}))
-        stage = PretrainingStage(model, text_features(), 1.0, 1.0, *objectives(settings)).eval()
-        with torch.no_grad():
-            found[key] = stage(batch)
-    plain, gloss, contrast = found.values()
-    assert torch.equal(gloss["contrastive"], plain["contrastive"])
-    assert torch.equal(contrast["pseudo_gloss"], plain["pseudo_gloss"])
-    # a head of random weights: scores are small, so the sigmoid's loss is close to ln 2 and the plain one is not
-    assert float(gloss["pseudo_gloss"]) == pytest.approx(0.6931, abs=0.05) != float(plain["pseudo_gloss"])
-    assert abs(float(contrast["contrastive"] - plain["contrastive"])) > 1e-3
-    for losses in found.values():
-        torch.testing.assert_close(losses["loss"], losses["contrastive"] + losses["pseudo_gloss"])
+    recipe = recipe_of(tiny, "adapters", "adapters", "", "pretrain.objectives.contrastive.average_padding=true")
+    model = assemble(recipe, V)
+    encoder = FrozenTextEncoder(model.hierarchy.language)
+    adapt(model, recipe)
+    vectors = inputs().vectors
+    stage = training_stage(
+        model, recipe, recipe.stage("pretrain"), Inputs(vectors=vectors, text_encoder=encoder)
+    ).eval()
+    batch, contrast = clip_batch(), stage.objectives["contrastive"]
+    with torch.no_grad():
+        video = model.hierarchy(batch.frames, batch.lengths, prefix=contrast.prefix).video
+        expected = contrastive_loss(
+            video.values.mean(dim=1), encoder(batch.labels).values.mean(dim=1), contrast.scale()
+        )
+        torch.testing.assert_close(stage(batch)["contrastive"], expected)
+    usual = stage_of("pretrain", tiny, language="adapters")
+    assert stage.result().keys() == usual.result().keys()
+    assert stage.saved().keys() == usual.saved().keys()

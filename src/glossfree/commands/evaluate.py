@@ -107,8 +107,12 @@ def last_stage(run: Run, recipe: Recipe) -> str:
 
 
 def head_tensors(run: Run, recipe: Recipe) -> dict[str, Tensor]:
-    """The pseudo-gloss head of the last stage that trained one, here or in the run it started from; {} without."""
-    for stage in reversed(recipe.planned):
+    """The pseudo-gloss head of the last stage that trained one, of those that the model was trained in; {} without.
+
+    It lies in this run, or in the one that this one started from.
+    """
+    last = last_stage(run, recipe)
+    for stage in map(recipe.stage, reversed((*recipe.parents(last), last))):
         for name, objective in stage.used_objectives.items():
             if not isinstance(objective, PseudoGloss):
                 continue

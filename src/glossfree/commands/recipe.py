@@ -9,10 +9,12 @@ from typing import Any
 
 from glossfree.config import (
     as_toml,
+    commented,
     declarations,
     dump_recipe,
     flat,
     load_recipe,
+    overriding,
     recipe_files,
     shipped_recipes,
     standing_of,
@@ -81,11 +83,11 @@ def describe(source: str | Path, overrides: Sequence[str] = ()) -> Description:
     recipe, files = load_recipe(source, overrides), recipe_files(source)
     base = files[1] if len(files) > 1 else None
     below = flat(load_recipe(base.path)) if base is not None else {}
-    declared = declarations(recipe)
+    declared, comments = declarations(recipe), commented([overriding(overrides), *files])
     values = {}
     for key, content in flat(recipe).items():
         _, _, meaning = declared.get(key, (None, "", ""))
-        standing = standing_of(key, content, declared, files)
+        standing = standing_of(key, content, declared, comments)
         is_changed = base is not None and key not in ("name", "summary") and below.get(key) != content
         values[key] = Value(content, standing, meaning, below.get(key) if is_changed else None, is_changed)
     return Description(recipe, None if base is None else base.name, values)

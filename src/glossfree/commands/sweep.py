@@ -17,7 +17,7 @@ from typing import Any
 from glossfree.commands.cell_run import DONE, FAILED, WANTED, CellRun, Outcome
 from glossfree.commands.cells import Cell, cells_of, shown
 from glossfree.commands.slurm import Slurm, submit, the_submitit
-from glossfree.config import differences, load_recipe
+from glossfree.config import differences, in_words, load_recipe
 from glossfree.corpora.manifest import MANIFEST, Manifest
 from glossfree.errors import RecipeError, RunError
 from glossfree.evaluation.metrics import COLUMNS
@@ -174,9 +174,9 @@ def _write_down(cells: Sequence[Cell], work: Sequence[CellRun]) -> None:
     is written."""
     for cell, run in zip(cells, work, strict=True):
         path = run.folder / WANTED
-        changed = differences(load_recipe(path), cell.recipe, apart_from=MAY_CHANGE) if path.is_file() else []
+        changed = differences(load_recipe(path), cell.recipe, apart_from=MAY_CHANGE) if path.is_file() else {}
         if changed:
-            problem = f"was started with another recipe ({'; '.join(changed)})"
+            problem = f"was started with another recipe ({in_words(changed)})"
             raise RunError(problem, where=run.folder, remedy="resume with the same --set, or name another --runs")
     for cell, run in zip(cells, work, strict=True):
         if run.outcome()["state"] != DONE:

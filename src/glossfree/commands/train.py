@@ -24,7 +24,7 @@ from glossfree.training.processes import Processes
 from glossfree.training.run import Run
 from glossfree.training.trackers import check_trackers
 from glossfree.video.timeline import SAME_RATE
-from glossfree.workflow import TOKENIZER, Workflow, reopens, start_run
+from glossfree.workflow import MAY_CHANGE, TOKENIZER, Workflow, reopens, start_run
 
 
 def train(
@@ -63,7 +63,9 @@ def train(
         if stage.compares_clips and stage.name not in taken and not Run(run).weights(stage.name).is_file():
             material.check_pairs(stage.name)
     earlier = [Run(run)] if reopens(Run(run), chosen, material, resume=resume) else []
-    if not earlier:
+    if earlier:
+        _say_what_goes_on(Run(run), chosen, console)
+    else:
         _say_what_to_expect(chosen, material, taken, console)
     builder = _Builder(chosen, material, console)
     builder.check_same_sources([*earlier, *([] if origin is None else [origin])])
@@ -177,6 +179,16 @@ def _taken(recipe: Recipe, origin: Run, after: str | None, console: Console) -> 
     if problem:
         console.say(f"from {origin.folder}: {', '.join(taken)}; {problem}, and is trained here")
     return tuple(taken)
+
+
+def _say_what_goes_on(run: Run, recipe: Recipe, console: Console) -> None:
+    """What a run that goes on has more of than it was started with."""
+    changes = differences(load_recipe(run.recipe), recipe, apart_from=MAY_CHANGE)
+    longer = {key: pair for key, pair in changes.items() if key.endswith(".epochs") and pair[0] is not None}
+    if longer:
+        console.say(f"{in_words(longer)}: the learning rate follows a new schedule from here on")
+    if "stages" in changes:
+        console.say(f"the run gets more stages: {in_words({'stages': changes['stages']})}")
 
 
 def _say_what_to_expect(recipe: Recipe, material: Material, taken: Sequence[str], console: Console) -> None:

@@ -141,10 +141,9 @@ def contrastive_divergence(
     wanted = sharpness * torch.eye(len(logits), device=logits.device)
     if excluded is not None:
         logits, wanted = logits.masked_fill(excluded, EXCLUDED), wanted.masked_fill(excluded, EXCLUDED)
-    wanted = wanted.log_softmax(dim=-1)
     directions = [
-        functional.kl_div(each.log_softmax(dim=-1), wanted, reduction="batchmean", log_target=True)
-        for each in (logits, logits.T)
+        functional.kl_div(rows.log_softmax(dim=-1), targets.log_softmax(dim=-1), reduction="batchmean", log_target=True)
+        for rows, targets in ((logits, wanted), (logits.T, wanted.T))
     ]
     return (directions[0] + directions[1]) / 2
 

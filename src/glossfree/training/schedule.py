@@ -15,16 +15,16 @@ def learning_rate(schedule: str, step: int, total: int, peak: float, warmup: flo
     constant   up along a line from 0, then as it is
     Raises ValueError for another schedule.
     """
+    if schedule not in SCHEDULES:
+        raise ValueError(f"schedule {schedule!r} is none of {', '.join(SCHEDULES)}")
     if schedule == "one_cycle":
         return one_cycle(step, total, peak, warmup)
     up = warmup * total
     if step < up:
         return peak * (step + 1) / (up + 1)
-    if schedule == "cosine":
-        return peak * (1 + math.cos(math.pi * min(1.0, (step - up) / max(1.0, total - up)))) / 2
     if schedule == "constant":
         return peak
-    raise ValueError(f"schedule {schedule!r} is none of {', '.join(SCHEDULES)}")
+    return peak * (1 + math.cos(math.pi * min(1.0, (step - up) / max(1.0, total - up)))) / 2
 
 
 def one_cycle(step: int, total: int, peak: float, warmup: float, start: float = 25.0, end: float = 1e4) -> float:

@@ -117,7 +117,9 @@ def _joint_step(
             if rows_of(part).requires_grad and (gradient := each.gradient(number)) is not None
         ]
         own = [stage.total(scaled(losses, share))] if losses else []
-        precision.backward(torch.stack([*own, *pulled]).sum())
+        terms = [term for term in (*own, *pulled) if term.requires_grad]
+        if terms:  # none where only the joint losses' own parameters train
+            precision.backward(torch.stack(terms).sum())
     return {"loss": total.detach(), **separable, **{name: value.detach() for name, value in joint.items()}}
 
 

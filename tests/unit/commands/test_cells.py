@@ -10,7 +10,7 @@ from glossfree.commands.cells import LONGEST_NAME, cells_of, named, seeds_of, sh
 from glossfree.config import load_recipe
 from glossfree.errors import RecipeError
 
-GRID = ["pretrain.pseudo_gloss_weight=1,10", "finetune2.learning_rate=6e-4,8e-4,1e-3"]
+GRID = ["pretrain.objectives.pseudo_gloss.weight=1,10", "finetune2.learning_rate=6e-4,8e-4,1e-3"]
 
 
 def test_every_seed_at_every_point(tiny: Any) -> None:
@@ -18,9 +18,14 @@ def test_every_seed_at_every_point(tiny: Any) -> None:
     assert [(*cell.point.values(), cell.seed) for cell in cells] == [
         (weight, rate, seed) for weight in (1, 10) for rate in (6e-4, 8e-4, 1e-3) for seed in (0, 42)
     ]
-    changes = ["finetune2.epochs=3", "pretrain.pseudo_gloss_weight=10", "finetune2.learning_rate=8e-4", "seed=42"]
+    changes = [
+        "finetune2.epochs=3",
+        "pretrain.objectives.pseudo_gloss.weight=10",
+        "finetune2.learning_rate=8e-4",
+        "seed=42",
+    ]
     assert cells[9].recipe == load_recipe(tiny.recipe, changes)
-    assert cells[9].name == "pretrain.pseudo_gloss_weight=10,finetune2.learning_rate=0.0008,seed=42"
+    assert cells[9].name == "pretrain.objectives.pseudo_gloss.weight=10,finetune2.learning_rate=0.0008,seed=42"
     assert len({cell.name for cell in cells}) == len(cells) == 12
 
 
@@ -44,17 +49,31 @@ def test_commas_within_brackets_and_quotes_divide_nothing(line: str, values: lis
 
 
 def test_a_list_is_one_value(tiny: Any) -> None:
-    cells = cells_of(tiny.recipe, [], [0], ['pseudo_glosses.splits=["train"],["train","dev"]'])
-    assert [cell.recipe.pseudo_glosses.splits for cell in cells] == [("train",), ("train", "dev")]
+    cells = cells_of(tiny.recipe, [], [0], ['finetune2.train=["decoder"],["mapper","decoder"]'])
+    assert [cell.recipe.stage("finetune2").train for cell in cells] == [("decoder",), ("mapper", "decoder")]
     assert [cell.name for cell in cells] == [
-        f"pseudo_glosses.splits={value},seed=0" for value in ("train", "train+dev")
+        f"finetune2.train={value},seed=0" for value in ("decoder", "mapper+decoder")
     ]
+
+
+def test_parts_of_the_model_can_be_compared(tiny: Any) -> None:
+    cells = cells_of(tiny.recipe, [], [5], ["temporal.kind=local_attention,linear", "temporal.hidden_size=38"])
+    assert [(cell.recipe.temporal.kind, cell.recipe.temporal.hidden_size) for cell in cells] == [
+        ("local_attention", 38),
+        ("linear", 38),
+    ]
+    assert cells[1].name == "temporal.kind=linear,temporal.hidden_size=38,seed=5"
 
 
 @pytest.mark.parametrize(
     ("overrides", "seeds", "grid", "words"),
     [
-        ([], [0], ["pretrain.pseudo_glos_weight=1,2"], "did you mean 'pretrain.pseudo_gloss_weight'"),
+        (
+            [],
+            [0],
+            ["pretrain.objectives.pseudo_gloss.wieght=1,2"],
+            "did you mean 'pretrain.objectives.pseudo_gloss.weight'",
+        ),
         ([], [0], ["pretrain.batch_size=5,1"], "no negatives"),
         ([], [0], ["pretrain.batch_size"], "write section.key=a,b,c"),
         ([], [0], ["seed=1,2"], "--seeds says it"),

@@ -12,6 +12,7 @@ import pytest
 
 from glossfree.commands.doctor import doctor
 from glossfree.commands.findings import Diagnosis
+from glossfree.sign_translator import FORMAT
 from glossfree.video.pack import write_clip
 from glossfree.video.signer import signer_profile
 
@@ -26,7 +27,7 @@ TRAINING = {
 
 def model(folder: Path, **training: Any) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    card = {"format": 1, "glossfree": "0.3", "files": {}, "training": {**TRAINING, **training}}
+    card = {"format": FORMAT, "glossfree": "0.3", "files": {}, "training": {**TRAINING, **training}}
     (folder / "model.json").write_text(json.dumps(card))
     return folder
 
@@ -101,7 +102,7 @@ def test_clips_that_cannot_be_translated_are_problems(tmp_path: Path) -> None:
 @pytest.mark.parametrize("training", [None, {}, {"fps": "25", "aspect": [1], "seconds": {}, "light": [None] * 3}, [7]])
 def test_a_model_that_does_not_say_is_told_so(tmp_path: Path, training: Any) -> None:
     folder = model(tmp_path / "model")
-    card = {"format": 1, "files": {}} | ({} if training is None else {"training": training})
+    card = {"format": FORMAT, "files": {}} | ({} if training is None else {"training": training})
     (folder / "model.json").write_text(json.dumps(card))
     diagnosis = doctor([folder, clip(tmp_path / "a.mp4", fps=7.0), clip(tmp_path / "night.mp4", light=31)])
     [text] = warnings(diagnosis, "training")

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from glossfree.commands.evaluate import evaluate, head_tensors, last_stage, predict, recipe_of, translator_of
 from glossfree.commands.glosses import glosses
+from glossfree.config import load_recipe
 from glossfree.corpora.manifest import Manifest
 from glossfree.errors import CorpusError, RunError
 from glossfree.evaluation.decode import read_predictions
@@ -60,28 +61,40 @@ def test_a_split_that_is_not_there_is_named(copy: Path) -> None:
         evaluate(copy, split="tset", console=Silent())
 
 
-def test_the_model_is_that_of_the_last_finished_stage(copy: Path) -> None:
+def test_the_model_is_that_of_the_last_finished_stage(tiny: Any, copy: Path) -> None:
     run = Run(copy)
-    assert last_stage(run) == "finetune2"
+    recipe = recipe_of(run)
+    assert last_stage(run, recipe) == "finetune2"
     (copy / "weights/finetune2.safetensors").unlink()
-    assert last_stage(run) == "finetune1"
-    translator = translator_of(run, recipe_of(run))
+    assert last_stage(run, recipe) == "finetune1"
+    translator = translator_of(run, recipe)
     expected = load_file(copy / "weights/finetune1.safetensors")["hierarchy.mapper.linear.weight"]
-    assert translator.model.hierarchy.mapper.linear.weight.equal(expected)
+    assert translator.model.state_dict()["hierarchy.mapper.linear.weight"].equal(expected)
     (copy / "weights/finetune1.safetensors").unlink()
-    with pytest.raises(RunError, match="no fine-tuning stage"):
-        last_stage(run)
+    with pytest.raises(RunError, match=r"no stage that learns to translate has finished \(finetune1, finetune2\)"):
+        last_stage(run, recipe)
+    writes_none = load_recipe(tiny.recipe, ["finetune1.epochs=0", "finetune2.epochs=0"])
+    with pytest.raises(RunError, match="this recipe has none"):
+        last_stage(run, writes_none)
 
 
 def test_the_head_is_found_here_or_where_the_run_started(copy: Path, tmp_path: Path) -> None:
-    names = set(head_tensors(Run(copy)))
+    recipe = recipe_of(Run(copy))
+    names = set(head_tensors(Run(copy), recipe))
     assert "head.prototypes" in names and all(name.startswith("head.") for name in names)
     facts = json.loads((copy / "run.json").read_text())
     shutil.copytree(copy, tmp_path / "later")
     (tmp_path / "later/weights/pretrain.safetensors").unlink()
-    assert head_tensors(Run(tmp_path / "later")) == {}
+    assert head_tensors(Run(tmp_path / "later"), recipe) == {}
     (tmp_path / "later/run.json").write_text(json.dumps({**facts, "start": str(copy)}))
-    assert set(head_tensors(Run(tmp_path / "later"))) == names
+    assert set(head_tensors(Run(tmp_path / "later"), recipe)) == names
+
+
+def test_a_head_of_other_segments_is_not_taken(tiny: Any, copy: Path) -> None:
+    """The head of pre-training scores segments as pre-training makes them: not those of a stage without it."""
+    run = Run(copy)
+    assert head_tensors(run, load_recipe(tiny.recipe, ["finetune1.start=none"])) == {}
+    assert head_tensors(run, load_recipe(tiny.recipe, ["finetune2.start=pretrain"])) != {}
 
 
 def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
@@ -94,13 +107,16 @@ def test_predictions_do_not_depend_on_the_batches(tiny: Any, tiny_run: Path) -> 
     recipe = recipe_of(run)
     translator = translator_of(run, recipe)
     material = gather(recipe, tiny.corpus, tokenizer=translator.tokenizer)
-    found = []
-    for size in (1, 4):
-        loader = material.clip_loader("test", recipe.finetune2.model_copy(update={"batch_size": size}))
-        assert loader is not None
-        found.append({id: p.score for batch in loader for id, p in zip(batch.ids, predict(translator, batch))})  # noqa: B905
-    assert found[0].keys() == found[1].keys()
-    assert found[0] == pytest.approx(found[1], abs=1e-5)
+    single, several = (
+        {
+            id: prediction.score
+            for batch in material.clip_loader("test", size) or ()
+            for id, prediction in zip(batch.ids, predict(translator, batch), strict=True)
+        }
+        for size in (1, 4)
+    )
+    assert len(single) == 5 and single.keys() == several.keys()
+    assert single == pytest.approx(several, abs=1e-5)
 
 
 def test_what_the_recipe_appends_is_scored_with_and_said(tiny: Any, copy: Path) -> None:

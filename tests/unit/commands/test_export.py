@@ -22,7 +22,9 @@ def test_the_folder_holds_weights_of_the_last_stage_and_the_head(tiny_run: Path,
     found = load_file(tiny_model / "model.safetensors")
     last = load_file(tiny_run / "weights/finetune2.safetensors")
     head = load_file(tiny_run / "weights/pretrain.safetensors")
-    expected = {**last, **{name: tensor for name, tensor in head.items() if name.startswith("head.")}}
+    prefix = "objectives.pseudo_gloss."
+    expected = {name: tensor for name, tensor in last.items() if not name.startswith("objectives.")}
+    expected |= {name.removeprefix(prefix): t for name, t in head.items() if name.startswith(prefix + "head.")}
     assert found.keys() == expected.keys()
     assert all(torch.equal(found[name], expected[name]) for name in found)
 
@@ -66,6 +68,6 @@ def test_what_fails_on_the_way_leaves_nothing(tiny_run: Path, tmp_path: Path, mo
     shutil.copytree(tiny_run, tmp_path / "run")
     for stage in ("finetune1", "finetune2"):
         (tmp_path / f"run/weights/{stage}.safetensors").unlink()
-    with pytest.raises(RunError, match="no fine-tuning stage"):
+    with pytest.raises(RunError, match="no stage that learns to translate has finished"):
         export(tmp_path / "run", tmp_path / "model")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]

@@ -53,7 +53,7 @@ def test_what_made_them_stands_beside_them(corpus: Path, tiny_run: Path) -> None
     report = features(corpus, str(tiny_run), console=Silent())
     about = json.loads((Path(report.folder) / "features.json").read_text())
     assert (about["encoder"], about["width"], about["frame_size"], about["crop_size"]) == (str(tiny_run), 24, 28, 24)
-    assert (about["backbone"], about["num_layers"], about["patch_size"], about["image_size"]) == ("dinov2", 2, 8, 24)
+    assert (about["kind"], about["num_layers"], about["patch_size"], about["image_size"]) == ("dinov2", 2, 8, 24)
     assert list(about["files"]) == ["finetune2.safetensors"] and len(about["weights"]) == 64
     assert "21 clips written, 0 there before" in report.to_text()
 

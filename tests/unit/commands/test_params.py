@@ -7,16 +7,21 @@ import resource
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from glossfree.assemble import assemble
+from glossfree.assemble import assemble, prepare, training_stage
 from glossfree.commands.params import TABLE_3, params
 from glossfree.config import load_recipe
 from glossfree.errors import CorpusError
 from glossfree.material import gather
+from glossfree.objectives.base import Inputs
+from glossfree.recipe import Recipe
+from glossfree.stages import TrainingStage
 
 
 @pytest.mark.slow
@@ -24,8 +29,8 @@ from glossfree.material import gather
 def test_table_3_is_exact(call: Any, recipe: str, temperatures: int) -> None:
     found = params(recipe)
     assert {stage: found.total(stage) for stage in TABLE_3} == {
-        "pretraining": (15_200_325, 346_123_973),
-        "finetuning": (16_819_712, 395_924_608),
+        "pretrain": (15_200_325, 346_123_973),
+        "finetune2": (16_819_712, 395_924_608),
     }
     assert found.temperatures == temperatures
     shown = call("params", "--recipe", recipe)
@@ -38,7 +43,7 @@ def test_table_3_is_exact(call: Any, recipe: str, temperatures: int) -> None:
 
 
 @pytest.mark.slow
-def test_a_program_gets_both_stages_within_20_seconds_and_without_the_weights() -> None:
+def test_a_program_gets_all_stages_within_20_seconds_and_without_the_weights() -> None:
     """In a process of its own: 20 s of one core, and far less memory than the 1.4 GB of the smaller stage."""
     command = [sys.executable, "-m", "glossfree", "params", "--recipe", "hfa-phoenix14t", "--json"]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -58,29 +63,29 @@ def test_a_corpus_brings_its_own_sizes(tiny: Any, call: Any) -> None:
     """As training takes them: the tokenizer trained on its sentences, its pseudo-glosses."""
     recipe = load_recipe(tiny.recipe)
     material = gather(recipe, tiny.corpus)
-    parts = assemble(recipe, len(material.tokenizer))
-    parts.adapt()
-    pretraining = [p for p in parts.pretraining(material.vectors).parameters() if p.requires_grad]
-    translation = list(parts.translation().parameters())
-    found = json.loads(call("params", *tiny.options, "--json").out)
-    temperatures = found["temperatures"]
-    assert found["pretraining"]["trainable"] == sum(p.numel() for p in pretraining) - temperatures
-    assert found["finetuning"]["total"] == sum(p.numel() for p in translation)
-    assert found["sizes"] == {
+    assert material.glosses is not None
+    stages = stages_of(recipe, len(material.tokenizer), material.vectors)
+    counts = json.loads(call("params", *tiny.options, "--json").out)
+    temperatures = counts["temperatures"]
+    assert counts["pretrain"]["trainable"] == size(stages["pretrain"].trained().values()) - temperatures
+    assert counts["finetune2"]["total"] == size(stages["finetune2"].model.parameters())
+    assert counts["sizes"] == {
         "tokens": len(material.tokenizer),
         "pseudo_glosses": len(material.glosses),
         "corpus": str(tiny.corpus),
     }
     without = params(tiny.recipe)
     assert (without.sizes.tokens, without.sizes.pseudo_glosses, without.sizes.corpus) == (2172, 2322, None)
-    assert without.total("finetuning") != (found["finetuning"]["trainable"], found["finetuning"]["total"])
+    assert without.total("finetune2") != (counts["finetune2"]["trainable"], counts["finetune2"]["total"])
 
 
 @pytest.mark.slow
 def test_table_3_is_not_set_beside_the_sums_of_another_corpus(tiny: Any, call: Any, shared: Path) -> None:
     tokenizer = f"text.tokenizer={shared / 'mbart_cc25'}"
     shown = call("params", "--recipe", "hfa-phoenix14t", "--corpus", tiny.corpus, "--set", tokenizer)
-    sizes = gather(load_recipe("hfa-phoenix14t", [tokenizer, "data.frame_size=28", "data.crop_size=14"]), tiny.corpus)
+    sizes: Any = gather(
+        load_recipe("hfa-phoenix14t", [tokenizer, "data.frame_size=28", "data.crop_size=14"]), tiny.corpus
+    )
     assert "difference" not in shown.out
     own = f"{len(sizes.tokenizer):,} tokens and {len(sizes.glosses):,} pseudo-glosses"
     assert f"counted with {own}, those of {tiny.corpus}\n" in shown.out
@@ -92,31 +97,66 @@ def test_a_corpus_without_pseudo_glosses_says_how_to_make_them(tiny: Any, tmp_pa
     (tmp_path / "corpus/pseudo_glosses.json").unlink()
     with pytest.raises(CorpusError, match="glossfree glosses"):
         params(tiny.recipe, corpus=tmp_path / "corpus")
+    without = params(tiny.recipe, ["pretrain.objectives.pseudo_gloss.weight=0"], corpus=tmp_path / "corpus")
+    assert (without.sizes.pseudo_glosses, without.temperatures) == (0, 0)
+    assert "objective pseudo_gloss" not in without.parts["pretrain"] and "pseudo-glosses" not in without.to_text()
     with pytest.raises(CorpusError, match="manifest"):
         params(tiny.recipe, corpus=tmp_path / "nothing")
 
 
-@pytest.mark.parametrize("overrides", [(), ("language.train=adapters", "vision.train=none")])
+def size(parameters: Iterable[torch.nn.Parameter]) -> int:
+    return sum(parameter.numel() for parameter in parameters)
+
+
+def stages_of(recipe: Recipe, vocabulary_size: int, vectors: torch.Tensor | None = None) -> dict[str, TrainingStage]:
+    """Every stage with a model of its own, in memory, prepared as it is for training."""
+    stages = {}
+    for stage in recipe.planned:
+        model, adapted = assemble(recipe, vocabulary_size), False
+        for each in (*map(recipe.stage, recipe.parents(stage.name)), stage):
+            prepare(model, recipe, each, adapted=adapted)
+            adapted = adapted or each.adapters
+        stages[stage.name] = training_stage(model, recipe, stage, Inputs(vectors=vectors))
+    return stages
+
+
+WITHOUT_LANGUAGE = (
+    "language.kind=none",
+    "decoder.kind=gru",
+    "decoder.hidden_size=26",
+    "denoise.epochs=0",
+    "pretrain.objectives.contrastive.weight=0",
+    "temporal.kind=linear",
+)
+
+
+@pytest.mark.parametrize("overrides", [(), ("language.train=adapters", "vision.train=none"), WITHOUT_LANGUAGE])
 def test_counts_are_those_of_real_modules(tiny: Any, overrides: tuple[str, ...]) -> None:
-    found = params(tiny.recipe, overrides)
+    counts = params(tiny.recipe, overrides)
     recipe = load_recipe(tiny.recipe, overrides)
-    parts = assemble(recipe, recipe.text.vocabulary_size)
-    parts.adapt()
-    model = parts.translation()
-    sizes = [parameter.numel() for parameter in model.parameters() if parameter.requires_grad]
-    assert found.total("finetuning") == (sum(sizes), sum(p.numel() for p in model.parameters()))
-    rows = found.parts["pretraining"]
-    assert rows["text encoder (frozen)"][0] == 0
-    assert sum(row[1] for row in rows.values()) == found.total("pretraining")[1]
+    vectors = torch.ones(counts.sizes.pseudo_glosses, 300)
+    stages = stages_of(recipe, recipe.text.vocabulary_size, vectors)
+    assert list(counts.parts) == list(stages)
+    for name, stage in stages.items():
+        temperatures = counts.temperatures if name == "pretrain" else 0
+        trainable, total = counts.total(name)
+        assert trainable == size(stage.trained().values()) - temperatures, name
+        modules = [*stage.parts().values(), stage.objectives]
+        unique = {id(parameter): parameter for module in modules for parameter in module.parameters()}
+        text_encoder = counts.parts[name].get("text encoder (frozen)", (0, 0))
+        assert text_encoder[0] == 0 and total == size(unique.values()) + text_encoder[1] - 2 * (name == "pretrain")
+    assert ("text encoder (frozen)" in counts.parts["pretrain"]) == (overrides is not WITHOUT_LANGUAGE)
+    objectives = {f"objective {name}" for name in recipe.stage("pretrain").used_objectives}
+    assert {row for row in counts.parts["pretrain"] if row.startswith("objective")} == objectives
 
 
 def test_both_faces_show_the_same_numbers(tiny: Any) -> None:
-    found = params(tiny.recipe)
-    plain = json.loads(json.dumps(found.as_dict()))
-    text = found.to_text()
-    assert f"counted with {found.sizes}, the recipe's" in text
+    counts = params(tiny.recipe)
+    plain = json.loads(json.dumps(counts.as_dict()))
+    text = counts.to_text()
+    assert f"counted with {counts.sizes}, the recipe's" in text
     assert "Table 3" not in text.replace("which Table 3 does not count", "")
-    for stage in ("pretraining", "finetuning"):
-        assert (plain[stage]["trainable"], plain[stage]["total"]) == found.total(stage)
-        for number in found.total(stage):
+    for stage in ("denoise", "pretrain", "finetune1", "finetune2"):
+        assert (plain[stage]["trainable"], plain[stage]["total"]) == counts.total(stage)
+        for number in counts.total(stage):
             assert f"{number:,}" in text

@@ -19,7 +19,7 @@ from glossfree.errors import CorpusError, Interrupted, RecipeError, RunError
 from glossfree.evaluation.metrics import score
 from glossfree.progress import Silent
 
-GRID = ["pretrain.pseudo_gloss_weight=1,10"]
+GRID = ["pretrain.objectives.pseudo_gloss.weight=1,10"]
 WORDS = ["es", "taut", "morgen", "im", "norden", "und", "im", "süden", "wird", "es", "kalt"]
 
 
@@ -46,7 +46,7 @@ class Stub(CellRun):
         return found
 
 
-NAMES = [f"pretrain.pseudo_gloss_weight={weight},seed={seed}" for weight in (1, 10) for seed in (0, 42)]
+NAMES = [f"pretrain.objectives.pseudo_gloss.weight={weight},seed={seed}" for weight in (1, 10) for seed in (0, 42)]
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_every_cell_is_run_once_and_reported_with_mean_and_deviation(
     found = start(tiny, tmp_path / "runs")
     assert stub.ran == NAMES and found.failed == []
     first, second = found.points()
-    assert (first["point"], first["split"], first["n"]) == ({"pretrain.pseudo_gloss_weight": 1.0}, "dev", 2)
+    assert (first["point"], first["split"], first["n"]) == ({"pretrain.objectives.pseudo_gloss.weight": 1.0}, "dev", 2)
     # BLEU-1 of k right words of eleven, of the same length, is k / 11; a sample of two deviates by |a - b| / sqrt 2
     assert first["bleu1"]["mean"] == pytest.approx(100 * 5 / 11)
     assert first["bleu1"]["deviation"] == pytest.approx(100 * 2 / 11 / 2**0.5)
@@ -75,14 +75,14 @@ def test_every_cell_is_run_once_and_reported_with_mean_and_deviation(
     assert json.loads((tmp_path / "runs/sweep.json").read_text()) == found.as_dict()
     lines = found.to_text().splitlines()
     assert lines[0].split() == ["grid", "point", "split", "n", *(f"BLEU-{n}" for n in (1, 2, 3, 4)), "ROUGE-L", "chrF"]
-    assert lines[2].startswith("pretrain.pseudo_gloss_weight=1   dev    2  45.45 ± 12.86 ")
-    assert lines[3].startswith("pretrain.pseudo_gloss_weight=10  dev    2  86.36 ± 19.28 ")
+    assert lines[2].startswith("pretrain.objectives.pseudo_gloss.weight=1   dev    2  45.45 ± 12.86 ")
+    assert lines[3].startswith("pretrain.objectives.pseudo_gloss.weight=10  dev    2  86.36 ± 19.28 ")
     assert lines[4] == "mean ± sample standard deviation over n seeds" and len(lines) == 5
 
 
 def test_each_cell_has_its_recipe(tiny: Any, tmp_path: Path, stub: type[Stub]) -> None:
     start(tiny, tmp_path, overrides=["finetune2.epochs=2"])
-    wanted = load_recipe(tiny.recipe, ["finetune2.epochs=2", "pretrain.pseudo_gloss_weight=10", "seed=42"])
+    wanted = load_recipe(tiny.recipe, ["finetune2.epochs=2", "pretrain.objectives.pseudo_gloss.weight=10", "seed=42"])
     assert load_recipe(tmp_path / NAMES[3] / "cell.toml") == wanted
 
 
@@ -104,7 +104,12 @@ def test_a_point_without_scores_has_none(tiny: Any, tmp_path: Path, stub: type[S
     stub.said = dict.fromkeys(NAMES, "train: is odd")
     found = start(tiny, tmp_path)
     assert next(found.points())["bleu4"] == {"mean": None, "deviation": None}
-    assert found.to_text().splitlines()[2].split() == ["pretrain.pseudo_gloss_weight=1", "dev", "0", *"------"]
+    assert found.to_text().splitlines()[2].split() == [
+        "pretrain.objectives.pseudo_gloss.weight=1",
+        "dev",
+        "0",
+        *"------",
+    ]
 
 
 def test_a_stop_ends_the_sweep_and_it_goes_on(tiny: Any, tmp_path: Path, stub: type[Stub]) -> None:
@@ -121,7 +126,7 @@ def test_a_stop_ends_the_sweep_and_it_goes_on(tiny: Any, tmp_path: Path, stub: t
 
 
 def test_seeds_and_points_can_be_added(tiny: Any, tmp_path: Path, stub: type[Stub]) -> None:
-    start(tiny, tmp_path, grid=["pretrain.pseudo_gloss_weight=1"])
+    start(tiny, tmp_path, grid=["pretrain.objectives.pseudo_gloss.weight=1"])
     assert [row["n"] for row in start(tiny, tmp_path, resume=True).points()] == [2, 2] and stub.ran == NAMES
 
 

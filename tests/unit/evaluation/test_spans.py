@@ -35,6 +35,33 @@ def test_segments_look_at_every_second_frame():
         segment_frames(3, 7)
 
 
+@pytest.mark.parametrize(
+    ("frames_per_segment", "middles"), [(1, list(range(7))), (3, [0, 3, 6]), (4, [0, 4]), (7, [0]), (9, [0])]
+)
+def test_a_temporal_module_says_how_many_frames_make_a_segment(frames_per_segment, middles):
+    assert segment_frames(len(middles), 7, frames_per_segment=frames_per_segment).tolist() == middles
+    seen = np.arange(5, 26, 3)
+    expected = [5 + 3 * middle for middle in middles]
+    assert segment_frames(len(middles), 30, seen, frames_per_segment).tolist() == expected
+    with pytest.raises(ValueError, match=f"{len(middles) + 1} segments do not come from 7 frames"):
+        segment_frames(len(middles) + 1, 7, frames_per_segment=frames_per_segment)
+
+
+def test_a_peak_is_where_its_segment_looks():
+    """Segment 3 of 1 frame each looks at frame 3, of 2 at frame 6, of 3 at frame 9."""
+    for frames_per_segment, number, start in ((1, 11, 3), (2, 6, 6), (3, 4, 9)):
+        for at in range(11):
+            clip = TimedClip(
+                "a",
+                timeline(number, regen=3),
+                (SignSpan("REGEN", at, at + 1),),
+                11,
+                frames_per_segment=frames_per_segment,
+            )
+            result = pointing([clip], INVENTORY, tolerances=(0,))
+            assert result is not None and result.hit_rate == {0: 100.0 * (at == start)}, (frames_per_segment, at)
+
+
 def test_hits_and_chance_by_hand():
     # 11 frames -> segments in the middle of 0 2 4 6 8 10. REGEN is signed in frames 3..6 (segments 2, 3).
     spans = (SignSpan("REGEN", 3, 7), SignSpan("FUENFZEHN", 8, 11), SignSpan("WOLKE", 0, 3))

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from glossfree.models.adapters import add_lora, merge_lora
-from glossfree.models.language import mbart
-from glossfree.models.vision import dinov2
+from glossfree.models.backbones.dinov2 import dinov2
+from glossfree.models.language.mbart import mbart
 
 
 def sgd_step(module: torch.nn.Module, loss: torch.Tensor) -> None:

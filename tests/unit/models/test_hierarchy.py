@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
+from glossfree.models.backbones.dinov2 import dinov2
 from glossfree.models.hierarchy import HierarchicalEncoder, put_in_front
-from glossfree.models.language import LanguageEncoder, mbart
+from glossfree.models.language.mbart import MBartEncoder, mbart
 from glossfree.models.mapper import Mapper
-from glossfree.models.temporal import TemporalEncoder
-from glossfree.models.vision import VisualEncoder, dinov2
+from glossfree.models.temporal.local_attention import TemporalEncoder
+from glossfree.models.vision import VisualEncoder
 from glossfree.padded import Padded
 
 D, E, PIXELS = 14, 18, 28
@@ -21,7 +22,7 @@ def build(mapper: bool = False) -> HierarchicalEncoder:
     hierarchy = HierarchicalEncoder(
         VisualEncoder(dinov2(12, 2, 3, 2, 14, PIXELS), 12, D),
         TemporalEncoder(D, E, 3, 1, 20, 7, 2, 0.1, 0.1, 0.5),
-        LanguageEncoder(mbart(50, E, 2, 3, 22, 40, 0.1).model.encoder),
+        MBartEncoder(mbart(50, E, 2, 3, 22, 40, 0.1).model.encoder),
         Mapper(E) if mapper else None,
     )
     for parameter in hierarchy.parameters():
@@ -114,6 +115,23 @@ def test_a_prefix_makes_the_video_one_step_longer_and_leaves_the_segments(frames
     plain, prefixed = hierarchy(frames, LENGTHS), hierarchy(frames, LENGTHS, prefix=torch.ones(1, E))
     assert torch.equal(prefixed.segment.values, plain.segment.values)
     assert torch.equal(prefixed.video.lengths, plain.video.lengths + 1)
+
+
+def test_up_to_the_segments_the_language_encoder_is_left_out(frames: torch.Tensor) -> None:
+    hierarchy = build(mapper=True)
+    hierarchy.language.forward = None  # type: ignore[assignment]
+    levels = hierarchy(frames, LENGTHS, up_to="segment")
+    assert levels.video is None and levels.logits is None
+    assert torch.equal(levels.segment.values, build(mapper=True)(frames, LENGTHS).segment.values)
+
+
+def test_video_features_are_those_of_a_whole_pass(frames: torch.Tensor) -> None:
+    hierarchy = build(mapper=True)
+    levels = hierarchy(frames, LENGTHS)
+    assert torch.equal(hierarchy.video(frames, LENGTHS).values, levels.video.values)
+    packed, lengths = levels.segment.pack(), levels.segment.lengths
+    from_segments = hierarchy.video(packed, lengths, "segment_features")
+    torch.testing.assert_close(from_segments.pack(), levels.video.pack(), rtol=0, atol=1e-5)
 
 
 def test_put_in_front() -> None:

@@ -12,7 +12,7 @@ from torch import nn
 
 from glossfree.errors import ModelError
 from glossfree.models.adapters import add_lora
-from glossfree.models.language import mbart
+from glossfree.models.language.mbart import mbart
 from glossfree.models.weights import Census, digest, fingerprint, load, read_weights, state, weight_files
 
 

@@ -1,8 +1,9 @@
-"""The loop on a toy: a loss that is not finite, the best epoch, the rate of every step, precision."""
+"""The loop on a toy: optimisers, the rate of every step, the epoch that is kept, more epochs, losses not finite."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,9 @@ from torch import Tensor, nn
 from glossfree.errors import RunError
 from glossfree.progress import Silent
 from glossfree.training import loop
-from glossfree.training.loop import evaluate, train
+from glossfree.training.loop import Plan, evaluate, seed_of, train
 from glossfree.training.run import load_tensors
-from glossfree.training.schedule import one_cycle
+from glossfree.training.schedule import learning_rate, one_cycle
 
 
 def test_a_loss_in_half_precision_is_scaled_and_the_scale_is_kept(tmp_path: Path, monkeypatch: Any) -> None:
@@ -136,8 +137,8 @@ class Explosive(Growing):
 
     name = "explosive"
 
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
-        return {"loss": (self.w - self.w.detach()).sqrt().sum()}
+    def error(self, batch: Batch) -> Tensor:
+        return (self.w - self.w.detach()).sqrt().sum()
 
 
 def test_gradients_that_are_not_finite_name_the_clips_and_move_nothing(tmp_path: Path) -> None:
@@ -169,17 +170,69 @@ def test_an_epoch_without_a_clip_ends_in_an_error(tmp_path: Path) -> None:
         train(Toy(), loader, None, PLAN, a_run(tmp_path), Silent())
 
 
-def test_the_best_epoch_s_weights_are_left_unless_the_last_are_asked_for(tmp_path: Path) -> None:
+def test_the_epoch_of_the_lowest_loss_is_left_or_the_last(tmp_path: Path) -> None:
     left = {}
-    for keep in ("best", "last"):
+    for keep in ("loss", "last"):
         stage, run = Growing(), a_run(tmp_path / keep)
         progress = train(stage, Loader(), Loader(), replace(PLAN, keep=keep), run, Silent())
-        epochs = [record["dev"]["loss"] for record in run.records() if record["kind"] == "epoch"]
+        epochs = dev_of(run, "loss")
         assert epochs == sorted(epochs) and epochs[0] < epochs[-1]
         assert (progress.best_epoch, progress.best_loss) == (1, epochs[0])
         left[keep] = float(stage.w.detach()) ** 2
-        assert left[keep] == pytest.approx(epochs[0] if keep == "best" else epochs[-1])
-    assert left["best"] < left["last"]
+        assert left[keep] == pytest.approx(epochs[0] if keep == "loss" else epochs[-1])
+    assert left["loss"] < left["last"]
+
+
+def dev_of(run: Any, name: str) -> list[float]:
+    """A loss or score of the dev split, epoch by epoch."""
+    return [record["dev"][name] for record in run.records() if record["kind"] == "epoch"]
+
+
+def scores(*values: float) -> Callable[[], dict[str, float]]:
+    """What `measure` returns after each epoch."""
+    remaining = iter(values)
+    return lambda: {"bleu4": next(remaining), "rouge_l": 50.0}
+
+
+def test_the_epoch_of_the_highest_dev_score_is_left_whatever_the_loss(tmp_path: Path) -> None:
+    plan, run, stage, weights = replace(PLAN, keep="bleu4"), a_run(tmp_path), Growing(), []
+    measure = scores(3.0, 7.5, 7.5, 4.0)
+
+    def measured() -> dict[str, float]:
+        weights.append(stage.w.detach().clone())
+        assert not stage.training
+        return measure()
+
+    progress = train(stage, Loader(), Loader(), plan, run, Silent(), measure=measured)
+    assert (progress.best_epoch, progress.best_loss) == (2, -7.5), "the first of two equal ones"
+    assert dev_of(run, "bleu4") == [3.0, 7.5, 7.5, 4.0] and dev_of(run, "rouge_l") == [50.0] * 4
+    assert dev_of(run, "loss")[1] > dev_of(run, "loss")[0]
+    assert torch.equal(stage.w.detach(), weights[1]) and not torch.equal(stage.w.detach(), weights[3])
+
+
+def test_a_dev_score_is_kept_over_a_break(tmp_path: Path) -> None:
+    plan, run = replace(PLAN, keep="rouge_l"), a_run(tmp_path)
+    whole, broken = Growing(), Growing()
+    values = iter([8.0, 9.0, 2.0, 1.0])
+    expected = train(
+        whole, Loader(), Loader(), plan, a_run(tmp_path / "whole"), Silent(), measure=lambda: {"rouge_l": next(values)}
+    )
+    values = iter([8.0, 9.0, 2.0, 1.0])
+    with pytest.raises(KeyboardInterrupt):
+        train(Growing(), Loader((2, 1)), Loader(), plan, run, Silent(), measure=lambda: {"rouge_l": next(values)})
+    progress = train(broken, Loader(), Loader(), plan, run, Silent(), measure=lambda: {"rouge_l": next(values)})
+    assert (progress.best_epoch, progress.best_loss) == (expected.best_epoch, expected.best_loss) == (2, -9.0)
+    assert torch.equal(broken.w, whole.w)
+
+
+def test_nothing_is_translated_where_no_score_is_asked_for(tmp_path: Path) -> None:
+    def measure() -> dict[str, float]:
+        raise AssertionError("translating a dev split takes minutes")
+
+    for keep in ("loss", "last"):
+        train(
+            Growing(), Loader(), Loader(), replace(PLAN, keep=keep), a_run(tmp_path / keep), Silent(), measure=measure
+        )
 
 
 def test_without_a_dev_split_the_last_epoch_is_left(tmp_path: Path) -> None:
@@ -215,3 +268,63 @@ def test_losses_are_means_over_clips_in_evaluation_mode() -> None:
     found = evaluate(stage, loader)
     assert found["loss"] == pytest.approx(expected)
     assert not stage.training
+
+
+def continued(stage: Toy, run: Any, plan: Plan, loader: Loader | None = None) -> Any:
+    """Train a stage whose weights are those of three epochs before."""
+    stage.load_state_dict(three_epochs())
+    return train(stage, loader or Loader(), Loader(), plan, run, Silent())
+
+
+def three_epochs() -> dict[str, Tensor]:
+    torch.manual_seed(4)
+    return {name: tensor + 0.1 if tensor.is_floating_point() else tensor for name, tensor in Toy().state_dict().items()}
+
+
+def test_a_stage_that_goes_on_has_a_schedule_over_the_new_epochs_alone(tmp_path: Path) -> None:
+    run, plan = a_run(tmp_path), replace(PLAN, epochs=5, begin=3, schedule="cosine", warmup=0.5)
+    progress = continued(Toy(), run, plan)
+    assert (progress.epoch, progress.step) == (5, 15)
+    records = [record for record in run.records() if record["kind"] == "step"]
+    assert [(record["epoch"], record["step"]) for record in records] == [
+        (3, 10), (3, 11), (3, 12), (4, 13), (4, 14), (4, 15)
+    ]  # fmt: skip
+    expected = [learning_rate("cosine", step, 6, PLAN.learning_rate, 0.25) for step in range(6)]
+    assert [record["lr"] for record in records] == expected
+    assert expected.index(max(expected)) == 2
+
+
+def test_a_stage_that_goes_on_reads_the_clips_and_random_states_of_those_epochs(tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    class Noting(Loader):
+        def set_epoch(self, epoch: int, position: int = 0) -> None:
+            seen.append(epoch)
+            super().set_epoch(epoch, position)
+
+    continued(Toy(), a_run(tmp_path), replace(PLAN, epochs=5, begin=3), Noting())
+    assert seen == [3, 4]
+    seeds = [seed_of(PLAN.seed, "toy", epoch, rank) for epoch in range(5) for rank in range(3)]
+    assert len(set(seeds)) == 15
+
+
+@pytest.mark.parametrize("breaks_at", [(3, 1), (4, 0), (4, 2)])
+def test_a_stage_that_goes_on_can_be_interrupted(tmp_path: Path, breaks_at: tuple[int, int]) -> None:
+    plan = replace(PLAN, epochs=5, begin=3, checkpoint_minutes=0)
+    whole, broken, expected, resumed = a_run(tmp_path / "whole"), a_run(tmp_path / "broken"), Toy(), Toy()
+    continued(expected, whole, plan)
+    with pytest.raises(KeyboardInterrupt):
+        continued(Toy(), broken, plan, Loader(breaks_at))
+    continued(resumed, broken, plan, Loader(before=breaks_at))
+    for name, tensor in expected.state_dict().items():
+        assert torch.equal(resumed.state_dict()[name], tensor), name
+    assert without_seconds(broken) == without_seconds(whole)
+
+
+def test_a_stage_that_goes_on_keeps_an_epoch_only_if_it_is_better_than_those_before(tmp_path: Path) -> None:
+    plan = replace(PLAN, epochs=5, begin=3)
+    none_better, all_better = a_run(tmp_path / "none"), a_run(tmp_path / "all")
+    progress = continued(Toy(), none_better, replace(plan, best=1e-6))
+    assert (progress.best_epoch, progress.best_loss) == (0, 1e-6)
+    assert not none_better.checkpoint("toy", "best").exists()
+    assert continued(Toy(), all_better, replace(plan, best=math.inf)).best_epoch in (4, 5)

@@ -1,12 +1,15 @@
-"""The one-cycle schedule: up, down, and where it begins and ends."""
+"""The schedules: up, down, and where each begins and ends."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from itertools import pairwise
 
 import pytest
+from tests.unit.training.toys import PLAN
 
-from glossfree.training.schedule import one_cycle
+from glossfree.training.schedule import SCHEDULES, learning_rate, one_cycle
 
 PEAK = 6e-4
 
@@ -32,8 +35,49 @@ def test_it_is_the_cosine_of_the_usual_policy() -> None:
     assert middle == pytest.approx((PEAK, PEAK / 25e4))
 
 
+@pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("total", [1, 2, 3])
-def test_runs_of_a_few_steps_stay_within_bounds(total: int) -> None:
-    for warmup in (0.0, 0.05, 0.9):
-        for step in range(total + 2):
-            assert 0 < one_cycle(step, total, PEAK, warmup) <= PEAK
+def test_runs_of_a_few_steps_stay_within_bounds(schedule: str, total: int) -> None:
+    for warmup in (0.0, 0.05, 0.5):
+        for step in range(total):
+            assert 0 < learning_rate(schedule, step, total, PEAK, warmup) <= PEAK
+
+
+@pytest.mark.parametrize(("total", "warmup"), [(700, 0.05), (100, 0.3), (37, 0.1), (50, 0.0)])
+def test_the_others_rise_along_a_line_and_reach_the_peak_behind_it(total: int, warmup: float) -> None:
+    up = math.ceil(warmup * total)
+    for schedule in ("cosine", "constant"):
+        rates = [learning_rate(schedule, step, total, PEAK, warmup) for step in range(total)]
+        rises = [after - before for before, after in pairwise(rates[:up])]
+        assert rises == pytest.approx([PEAK / (warmup * total + 1)] * len(rises))
+        assert all(rate < PEAK for rate in rates[:up]) and rates[up] == pytest.approx(PEAK, rel=1e-3)
+
+
+def test_a_constant_rate_stays_and_a_cosine_is_half_way_down_in_the_middle() -> None:
+    constant = [learning_rate("constant", step, 100, PEAK, 0.2) for step in range(20, 100)]
+    assert set(constant) == {PEAK}
+    cosine = [learning_rate("cosine", step, 100, PEAK, 0.2) for step in range(20, 100)]
+    assert cosine == sorted(cosine, reverse=True)
+    assert cosine[0] == PEAK and cosine[40] == pytest.approx(PEAK / 2)
+    assert 0 < cosine[-1] < PEAK / 1000
+    for step, rate in enumerate(cosine):
+        assert rate == pytest.approx(PEAK * (1 + math.cos(math.pi * step / 80)) / 2)
+
+
+def test_one_cycle_is_one_of_them_and_another_name_is_an_error() -> None:
+    assert [learning_rate("one_cycle", step, 9, PEAK, 0.3) for step in range(9)] == [
+        one_cycle(step, 9, PEAK, 0.3) for step in range(9)
+    ]
+    with pytest.raises(ValueError, match="'linear' is none of one_cycle, cosine, constant"):
+        learning_rate("linear", 0, 9, PEAK, 0.3)
+
+
+def test_a_warm_up_is_in_epochs_and_at_most_half_of_a_stage() -> None:
+    plan = replace(PLAN, epochs=10, warmup=2.0, schedule="constant")
+    rates = [plan.rate(step, 70) for step in range(70)]  # 7 steps an epoch
+    assert rates.index(PLAN.learning_rate) == 14
+    short = replace(plan, epochs=3)
+    rates = [short.rate(step, 21) for step in range(21)]
+    assert rates.index(PLAN.learning_rate) == 11, "10.5 steps are half of three epochs"
+    none = replace(plan, warmup=0.0)
+    assert none.rate(0, 70) == PLAN.learning_rate

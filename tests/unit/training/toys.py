@@ -1,4 +1,4 @@
-"""A stage and a loader small enough to train in milliseconds, with all that can go wrong in a large one."""
+"""Stages and a loader small enough to train in milliseconds, with all that can go wrong in a large one."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from glossfree.padded import Padded
 from glossfree.training.loop import Plan
 from glossfree.training.run import Run
 
-PLAN = Plan(epochs=4, learning_rate=0.05, weight_decay=0.01, warmup=0.2, max_grad_norm=1.0, seed=3)
+PLAN = Plan(epochs=4, learning_rate=0.05, weight_decay=0.01, warmup=0.8, max_grad_norm=1.0, seed=3)
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,46 @@ class Loader:
             yield Batch(tuple(chosen), values, torch.full((len(chosen),), 7))
 
 
-class Toy(nn.Module):
-    """Dropout and BatchNorm: chance and running statistics, both of which a checkpoint must not lose."""
+class Separable(nn.Module):
+    """A stage of one loss, a mean over clips, that compares none with each other."""
+
+    name = "separable"
+    compares_clips = False
+
+    def error(self, batch: Batch) -> Tensor:
+        raise NotImplementedError
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        losses, _ = self.separable(batch)
+        return {"loss": self.total(losses), **losses}
+
+    def separable(self, batch: Batch) -> tuple[dict[str, Tensor], dict[str, tuple[Tensor | Padded, ...]]]:
+        return {"half": self.error(batch) / 2}, {}
+
+    def joint(self, compared: dict[str, tuple[Tensor | Padded, ...]]) -> dict[str, Tensor]:
+        return {}
+
+    def total(self, losses: dict[str, Tensor]) -> Tensor:
+        return 2 * losses["half"]
+
+    def units(self, batch: Batch) -> dict[str, float]:
+        return {"half": float(len(batch))}
+
+    def set_training(self) -> None:
+        self.train()
+
+    def trained(self) -> dict[str, nn.Parameter]:
+        return {name: p for name, p in self.named_parameters() if p.requires_grad}
+
+    def part_of(self, name: str) -> str:
+        return name.rsplit(".", 1)[0]
+
+    def saved(self) -> dict[str, Tensor]:
+        return {**self.trained(), **dict(self.named_buffers())}
+
+
+class Toy(Separable):
+    """Dropout and BatchNorm: random states and running statistics, both of which a checkpoint must not lose."""
 
     name = "toy"
 
@@ -80,25 +119,12 @@ class Toy(nn.Module):
         self.layers = nn.Sequential(nn.Linear(7, 5), nn.BatchNorm1d(5), nn.Dropout(0.4), nn.Linear(5, 3))
         self.layers[0].bias.requires_grad_(False)
 
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
+    def error(self, batch: Batch) -> Tensor:
         values = batch.values.repeat(2, 1) if len(batch) == 1 else batch.values
-        error = (self.layers(values) - 1).square().mean()
-        return {"loss": error, "half": error / 2}
-
-    def weight(self, batch: Batch) -> float:
-        return float(len(batch))
-
-    def set_training(self) -> None:
-        self.train()
-
-    def trained(self) -> dict[str, nn.Parameter]:
-        return {name: p for name, p in self.named_parameters() if p.requires_grad}
-
-    def saved(self) -> dict[str, Tensor]:
-        return {**self.trained(), **dict(self.named_buffers())}
+        return (self.layers(values) - 1).square().mean()
 
 
-class Growing(nn.Module):
+class Growing(Separable):
     """Training drives w up; validation wants it small: the first epoch is the best."""
 
     name = "growing"
@@ -107,20 +133,8 @@ class Growing(nn.Module):
         super().__init__()
         self.w = nn.Parameter(torch.tensor([0.25]))
 
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
-        return {"loss": -self.w.sum() if self.training else self.w.square().sum()}
-
-    def weight(self, batch: Batch) -> float:
-        return float(len(batch))
-
-    def set_training(self) -> None:
-        self.train()
-
-    def trained(self) -> dict[str, nn.Parameter]:
-        return {"w": self.w}
-
-    def saved(self) -> dict[str, Tensor]:
-        return {"w": self.w}
+    def error(self, batch: Batch) -> Tensor:
+        return -self.w.sum() if self.training else self.w.square().sum()
 
 
 def a_run(folder: Path) -> Run:

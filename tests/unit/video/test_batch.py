@@ -17,7 +17,7 @@ def batch(**other: object) -> ClipBatch:
         "lengths": LENGTHS,
         "texts": ("es regnet", "es schneit"),
         "labels": torch.tensor([[5, 6, 2], [7, 2, -100]]),
-        "gloss_targets": torch.tensor([[1.0, 0, 0, 1], [0, 1, 0, 0]]),
+        "targets": {"glosses": torch.tensor([[1.0, 0, 0, 1], [0, 1, 0, 0]]), "vectors": torch.ones(2, 6)},
     }
     return ClipBatch(**{**fields, **other})  # type: ignore[arg-type]
 
@@ -38,8 +38,18 @@ def test_features_may_stand_where_frames_do() -> None:
     assert features.frames.shape == (8, 11)
 
 
-@pytest.mark.parametrize("field", ["frames", "lengths", "labels", "gloss_targets"])
-def test_a_move_takes_every_tensor_along(field: str) -> None:
+def tensors_of(batch: ClipBatch) -> dict[str, torch.Tensor]:
+    assert batch.labels is not None
+    return {"frames": batch.frames, "lengths": batch.lengths, "labels": batch.labels, **batch.targets}
+
+
+def with_tensor(name: str, tensor: torch.Tensor) -> ClipBatch:
+    targets = batch().targets
+    return batch(targets={**targets, name: tensor}) if name in targets else batch(**{name: tensor})
+
+
+@pytest.mark.parametrize("name", ["frames", "lengths", "labels", "glosses", "vectors"])
+def test_a_move_takes_every_tensor_along(name: str) -> None:
     moves = []
 
     class Watched(torch.Tensor):
@@ -47,16 +57,16 @@ def test_a_move_takes_every_tensor_along(field: str) -> None:
             moves.append((args[0], kwargs))
             return self.as_subclass(torch.Tensor)
 
-    moved = batch(**{field: getattr(batch(), field).as_subclass(Watched)}).to("cpu")
+    moved = with_tensor(name, tensors_of(batch())[name].as_subclass(Watched)).to("cpu")
     assert moves == [("cpu", {"non_blocking": True})]
-    assert torch.equal(getattr(moved, field), getattr(batch(), field))
+    assert torch.equal(tensors_of(moved)[name], tensors_of(batch())[name])
     assert (moved.ids, moved.texts, moved.level) == (batch().ids, batch().texts, "frames")
 
 
 def test_a_move_leaves_what_is_not_there_away() -> None:
-    moved = batch(labels=None, gloss_targets=None).to("cpu")
+    moved = batch(labels=None, targets={}).to("cpu")
     assert moved.labels is None
-    assert moved.gloss_targets is None
+    assert moved.targets == {}
     assert torch.equal(moved.frames, batch().frames)
 
 
@@ -68,11 +78,12 @@ def test_pinning_takes_the_large_tensors_and_nothing_else() -> None:
             pinned.append(tuple(self.shape))
             return self.as_subclass(torch.Tensor)
 
-    fields = {name: getattr(batch(), name).as_subclass(Watched) for name in ("frames", "labels", "gloss_targets")}
-    same = batch(**fields).pin_memory()
-    assert sorted(pinned) == [(2, 3), (2, 4), (8, 3, 7, 9)]
+    watched = {name: tensor.as_subclass(Watched) for name, tensor in tensors_of(batch()).items()}
+    targets = {name: watched[name] for name in ("glosses", "vectors")}
+    same = batch(frames=watched["frames"], labels=watched["labels"], targets=targets).pin_memory()
+    assert sorted(pinned) == [(2, 3), (2, 4), (2, 6), (8, 3, 7, 9)]
     assert torch.equal(same.frames, batch().frames) and torch.equal(same.lengths, LENGTHS)
-    assert batch(labels=None, gloss_targets=None, frames=fields["frames"]).pin_memory().labels is None
+    assert batch(labels=None, targets={}, frames=watched["frames"]).pin_memory().labels is None
 
 
 def test_frames_that_are_still_whole_are_cropped_on_the_way() -> None:

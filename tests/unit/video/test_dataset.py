@@ -60,7 +60,7 @@ def test_without_augmentation_frames_are_the_centre_crop_of_the_sampled_frames(f
         assert item.frames.dtype == torch.uint8 and item.frames.is_contiguous()
         assert item.frames.shape == (dataset.lengths[index], 3, CROP, CROP)
         np.testing.assert_array_equal(item.frames.numpy(), expected)
-        assert (item.id, item.text, item.labels, item.gloss_targets) == (clip.id, clip.text, None, None)
+        assert (item.id, item.text, item.labels, item.targets) == (clip.id, clip.text, None, {})
 
 
 def test_chance_comes_from_seed_epoch_and_id_only(folder: Path, clips: list[PackedClip]):
@@ -101,19 +101,32 @@ def test_a_cached_clip_is_not_read_again(folder: Path, clips: list[PackedClip], 
 
 
 def test_labels_and_targets_belong_to_their_clip(folder: Path, clips: list[PackedClip]):
-    targets = {clip.id: np.eye(5)[number] for number, clip in enumerate(clips)}
-    dataset = ClipDataset(folder, clips, VIEW, encode=encode, gloss_targets=targets)
+    glosses = {clip.id: np.eye(5, dtype=np.float32)[number] for number, clip in enumerate(clips)}
+    signers = {clip.id: np.full((2, 3), number) for number, clip in enumerate(clips)}
+    targets = {"pseudo_glosses": glosses, "signers": signers}
+    dataset = ClipDataset(folder, clips, VIEW, encode=encode, targets=targets)
     batch = collate([dataset[index] for index in (3, 0, 2)])
     assert not isinstance(batch, ClipError)
     assert batch.ids == ("clip-3", "clip-0", "clip-2") and batch.texts == (TEXTS[3], TEXTS[0], TEXTS[2])
     assert batch.lengths.tolist() == [17, 5, 2] and batch.frames.shape == (24, 3, CROP, CROP)
     assert torch.equal(batch.frames[17:22], item_of(dataset, 0).frames)
-    assert batch.labels is not None and batch.gloss_targets is not None
+    assert batch.labels is not None
     assert batch.labels.tolist() == [[8, 2, -100, -100], [8, 5, 8, 2], [5, 8, 7, 2]]
-    assert batch.labels.dtype == torch.int64 and batch.gloss_targets.dtype == torch.float32
-    assert batch.gloss_targets.argmax(dim=1).tolist() == [3, 0, 2]
-    with pytest.raises(ValueError, match="lacks 1 clips, the first is 'clip-4'"):
-        ClipDataset(folder, clips, VIEW, gloss_targets={k: v for k, v in targets.items() if k != "clip-4"})
+    assert batch.labels.dtype == torch.int64
+    dtypes = {name: target.dtype for name, target in batch.targets.items()}
+    assert dtypes == {"pseudo_glosses": torch.float32, "signers": torch.int64}
+    assert batch.targets["pseudo_glosses"].argmax(dim=1).tolist() == [3, 0, 2]
+    assert batch.targets["signers"].shape == (3, 2, 3)
+    assert batch.targets["signers"][:, 0, 0].tolist() == [3, 0, 2]
+
+
+@pytest.mark.parametrize("name", ["pseudo_glosses", "vectors"])
+def test_targets_that_lack_a_clip_are_refused_by_name(folder: Path, clips: list[PackedClip], name: str):
+    every = {clip.id: np.ones(3) for clip in clips}
+    some = {id: target for id, target in every.items() if id != "clip-4"}
+    targets = {"pseudo_glosses": every, "vectors": every} | {name: some}
+    with pytest.raises(ValueError, match=f"{name} lack 1 clips, the first is 'clip-4'"):
+        ClipDataset(folder, clips, VIEW, targets=targets)
 
 
 def broken(folder: Path, clips: list[PackedClip], tmp_path: Path) -> list[PackedClip]:

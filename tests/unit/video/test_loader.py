@@ -72,7 +72,8 @@ def test_a_loader_gives_steps_of_batches(corpus: tuple[Path, list[PackedClip]], 
     folder, clips = corpus
     lost = [PackedClip(f"lost-{n}", "train", "wind", f"lost-{n}.mp4", 6, 25.0) for n in range(4)]
     dataset = ClipDataset(folder, [*clips, *lost], View(25, 19), on_bad_clip="skip")
-    sampler = ClipSampler(dataset.lengths, batch_size=4, shuffle=False, seed=0, max_frames_per_batch=20, bucket=False)
+    options = {"batch_size": 4, "max_frames_per_batch": 20, "bucket_width": 0}
+    sampler = ClipSampler(dataset.lengths, shuffle=False, seed=0, **options)
     loader = make_loader(dataset, sampler, num_workers=num_workers)
     steps = list(loader.steps())
     assert len(steps) == loader.num_steps(1) == 4

@@ -25,8 +25,8 @@ def steps_of(sampler: ClipSampler) -> list[list[list[int]]]:
 
 @pytest.mark.parametrize(("batch_size", "min_clips"), [(1, 1), (2, 1), (2, 2), (5, 1), (5, 2), (200, 1), (200, 2)])
 @pytest.mark.parametrize("shuffle", [True, False])
-@pytest.mark.parametrize("bucket", [True, False])
-def test_every_clip_once_and_no_batch_too_large(batch_size: int, min_clips: int, shuffle: bool, bucket: bool):
+@pytest.mark.parametrize("bucket_width", [0, 1, 3, 16])
+def test_every_clip_once_and_no_batch_too_large(batch_size: int, min_clips: int, shuffle: bool, bucket_width: int):
     for count, limit in itertools.product((0, 1, 2, 5, 7, 33, 131), (0, 40, 157)):
         lengths = LENGTHS[:count]
         sampler = ClipSampler(
@@ -35,7 +35,7 @@ def test_every_clip_once_and_no_batch_too_large(batch_size: int, min_clips: int,
             shuffle=shuffle,
             seed=3,
             max_frames_per_batch=limit,
-            bucket=bucket,
+            bucket_width=bucket_width,
             min_clips=min_clips,
         )
         for epoch in (0, 1, 5):
@@ -82,16 +82,26 @@ def test_without_shuffle_every_epoch_is_the_same():
     longest_first = ClipSampler(LENGTHS, batch_size=7, shuffle=False, seed=1)
     taken = [LENGTHS[index] for index in flat(longest_first.plan(0))]
     assert taken == sorted(LENGTHS, reverse=True) and longest_first.plan(0) == longest_first.plan(4)
-    as_written = ClipSampler(LENGTHS, batch_size=7, shuffle=False, seed=1, bucket=False)
+    as_written = ClipSampler(LENGTHS, batch_size=7, shuffle=False, seed=1, bucket_width=0)
     assert flat(as_written.plan(3)) == list(range(131))
 
 
-def test_bucketing_saves_padding():
-    def padding(bucket: bool) -> float:
-        plan = ClipSampler(LENGTHS, batch_size=8, shuffle=True, seed=0, bucket=bucket).plan(0)
+def test_the_more_steps_are_sorted_together_the_less_padding():
+    def padding(bucket_width: int) -> float:
+        plan = ClipSampler(LENGTHS, batch_size=8, shuffle=True, seed=0, bucket_width=bucket_width).plan(0)
         return 1 - sum(LENGTHS) / sum(len(batch) * max(LENGTHS[index] for index in batch) for batch in plan)
 
-    assert padding(True) < 0.5 * padding(False)
+    assert padding(16) < 0.8 * padding(4) < 0.8 * 0.8 * padding(0)
+    assert padding(16) < 0.5 * padding(0)
+
+
+def test_sorting_single_steps_changes_no_step():
+    """Widths 0 and 1: the same clips meet; sorted within their step, or in the order in which they were drawn."""
+    single, none = (
+        ClipSampler(LENGTHS, batch_size=7, shuffle=True, seed=3, bucket_width=width).plan(2) for width in (1, 0)
+    )
+    assert {frozenset(step) for step in single} == {frozenset(step) for step in none}
+    assert {tuple(step) for step in single} != {tuple(step) for step in none}
 
 
 @pytest.mark.parametrize("limit", [0, 157])
@@ -113,12 +123,6 @@ def test_steps_of_all_epochs_are_counted_beforehand(limit: int):
         sampler.set_epoch(epoch)
         total += len(steps_of(sampler))
     assert sampler.num_steps(6) == total
-
-
-def test_drop_last_leaves_out_what_is_not_full():
-    sampler = ClipSampler(LENGTHS, batch_size=10, shuffle=True, seed=0, drop_last=True)
-    assert [len(batch) for batch in sampler] == [10] * 13
-    assert len(set(flat(list(sampler)))) == 130
 
 
 def test_a_last_clip_alone_joins_the_step_before():

@@ -51,6 +51,17 @@ def test_heat_lies_under_the_true_span():
     assert [float(share) for share in truth.groups()] == pytest.approx([100 * 5 / 11, 100 * 3 / 11], abs=0.01)
 
 
+@pytest.mark.parametrize(
+    ("frames_per_segment", "num_segments", "cell"), [(1, 11, ("3", "1")), (2, 6, ("5.5", "2")), (3, 4, ("8", "3"))]
+)
+def test_cells_are_as_wide_as_segments(frames_per_segment: int, num_segments: int, cell: tuple[str, str]) -> None:
+    """Segment 3 looks at frame 3, 6 or 9 of 11, whose centres are half a frame further on."""
+    timeline = np.zeros((num_segments, 2))
+    timeline[3, 1] = 0.2
+    html = timeline_table(clip(timeline, ("nebel", "regen"), frames_per_segment=frames_per_segment))
+    assert re.findall(r'<rect x="([\d.]+)" width="([\d.]+)"', html) == [cell]
+
+
 def test_scores_stand_beside_their_rows():
     timeline = np.full((6, 1), 0.125)
     html = timeline_table(clip(timeline, ("regen",), expected=("regen",)))

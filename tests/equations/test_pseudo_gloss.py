@@ -1,13 +1,20 @@
-"""Eqs 1-3: prototypes against loops over every clip, segment and pseudo-gloss in float64."""
+"""Eqs 1-3: prototypes and their loss against loops over every clip, segment and pseudo-gloss in float64."""
 
 from __future__ import annotations
 
 import math
 
+import pytest
 import torch
 from torch import Tensor
 
-from glossfree.models.prototypes import gloss_scores, localise, similarity
+from glossfree.objectives.pseudo_gloss import (
+    gloss_scores,
+    localise,
+    pseudo_gloss_loss,
+    sigmoid_pseudo_gloss_loss,
+    similarity,
+)
 
 B, S, P, W = 2, 5, 3, 7
 LENGTHS = (5, 2)
@@ -18,6 +25,15 @@ def inputs() -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(1)
     features = torch.randn(B, S, W, generator=generator, dtype=torch.float64)
     return features, torch.randn(P, W, generator=generator, dtype=torch.float64)
+
+
+def scores_and_targets() -> tuple[Tensor, Tensor]:
+    """Scores in (0, 1) and multi-hot targets, both (3, 5)."""
+    generator = torch.Generator().manual_seed(3)
+    scores = torch.rand(3, 5, generator=generator) * 0.9 + 0.05
+    targets = (torch.rand(3, 5, generator=generator) > 0.6).float()
+    assert 0 < targets.sum() < 15
+    return scores, targets
 
 
 def naive_cosine(a: Tensor, b: Tensor) -> float:
@@ -65,3 +81,25 @@ def test_scores_stay_between_0_and_1() -> None:
     assert (scores >= 0).all()
     assert (scores <= 1).all()
     assert (scores > 0.99).all(), "each prototype occurs among the features: cold softmaxes must find it"
+
+
+def naive_cross_entropy(probabilities: list[list[float]], targets: Tensor) -> float:
+    total = 0.0
+    for clip in range(3):
+        for gloss in range(5):
+            probability, target = probabilities[clip][gloss], float(targets[clip, gloss])
+            total -= target * math.log(probability) + (1 - target) * math.log(1 - probability)
+    return total / 15
+
+
+def test_eq_3_binary_cross_entropy_over_clips_and_pseudo_glosses() -> None:
+    scores, targets = scores_and_targets()
+    expected = naive_cross_entropy(scores.double().tolist(), targets)
+    assert float(pseudo_gloss_loss(scores, targets)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_eq_3_as_released_has_a_sigmoid_between() -> None:
+    scores, targets = scores_and_targets()
+    probabilities = [[1 / (1 + math.exp(-score)) for score in row] for row in scores.double().tolist()]
+    expected = naive_cross_entropy(probabilities, targets)
+    assert float(sigmoid_pseudo_gloss_loss(scores, targets)) == pytest.approx(expected, rel=1e-6)

@@ -1,4 +1,4 @@
-"""The temporal encoder: lengths, padding, its layers in symbols."""
+"""The local-attention transformer: lengths, padding, its layers in symbols."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from glossfree.models.temporal import TemporalEncoder, TemporalLayer, halve, sinusoids
+from glossfree.models.temporal.local_attention import LocalAttention, TemporalEncoder, TemporalLayer, halve, sinusoids
 from glossfree.padded import Padded
 
 D, E = 12, 18
@@ -99,3 +99,16 @@ def test_sinusoids() -> None:
     assert table[7, 1] == pytest.approx(torch.tensor(7.0).cos())
     assert table[7, 5] == pytest.approx(torch.tensor(7.0 / 10_000 ** (4 / 6)).cos())
     assert sinusoids(3, 5).shape == (3, 5)
+
+
+def test_options_build_what_they_say_and_name_what_does_not_fit() -> None:
+    options = LocalAttention(
+        hidden_size=D, num_layers=3, num_heads=3, mlp_size=20, window_size=5, downsample_after=1, dropout=0.25
+    )
+    encoder = options.build(E)
+    assert (len(encoder.layers), encoder.downsample_after, encoder.output.out_features) == (3, 1, E)
+    layer = encoder.layers[2]
+    assert (layer.num_heads, layer.window_size, layer.dropout.p, layer.mlp[0].out_features) == (3, 5, 0.25, 20)
+    assert list(options.problems()) == []
+    wrong = LocalAttention(hidden_size=10, num_heads=3, window_size=6, num_layers=2, downsample_after=3)
+    assert [problem.split()[0] for problem in wrong.problems()] == ["hidden_size", "window_size", "downsample_after"]

@@ -1,0 +1,207 @@
+"""DINOv2: parity with transformers', what is kept for backward, weights from files as others write them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import Dinov2Config, Dinov2Model
+
+from glossfree.errors import ModelError
+from glossfree.models.adapters import add_lora
+from glossfree.models.backbones.dinov2 import Dinov2, Dinov2ClassToken, dinov2, load_dinov2
+from glossfree.models.weights import state
+
+WIDTH, BLOCKS, HEADS, PATCH = 30, 4, 5, 14
+TARGETS = Dinov2.adapter_targets
+
+
+def twin(model: Dinov2ClassToken, image_size: int) -> Dinov2Model:
+    """transformers' own DINOv2 with the same weights, moved name by name."""
+    reference = Dinov2Model(
+        Dinov2Config(
+            hidden_size=WIDTH, num_hidden_layers=BLOCKS, num_attention_heads=HEADS, patch_size=PATCH,
+            image_size=image_size, attn_implementation="eager",
+        )
+    )  # fmt: skip
+    ours, theirs = model.model.state_dict(), {}
+    for name in reference.state_dict():
+        block, _, rest = name.partition("attention.")
+        if not rest:
+            theirs[name] = ours[name]
+            continue
+        projection, kind = rest.split(".")
+        if projection == "o_proj":
+            theirs[name] = ours[f"{block}attention.proj.{kind}"]
+        else:
+            third = ["q_proj", "k_proj", "v_proj"].index(projection)
+            theirs[name] = ours[f"{block}attention.qkv.{kind}"].chunk(3)[third]
+    reference.load_state_dict(theirs)
+    return reference.eval()
+
+
+@pytest.fixture
+def backbone() -> Dinov2ClassToken:
+    torch.manual_seed(0)
+    model = dinov2(WIDTH, BLOCKS, HEADS, 4, PATCH, 518)
+    for parameter in model.parameters():  # biases and scales that are not 0 and 1
+        torch.nn.init.normal_(parameter, std=0.2)
+    return model.eval()
+
+
+@pytest.mark.parametrize("pixels", [224, 70])
+def test_equal_to_transformers_with_zero_adapters(backbone: Dinov2ClassToken, pixels: int) -> None:
+    reference = twin(backbone, 518)
+    add_lora(backbone, TARGETS, 4, 4.0, 0.1, layers=[1, 2, 3])
+    images = torch.randn(3, 3, pixels, pixels, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        expected = reference(images).pooler_output
+        torch.testing.assert_close(backbone(images), expected, rtol=0, atol=1e-5)
+
+
+def test_gradients_are_those_of_transformers() -> None:
+    torch.manual_seed(3)
+    backbone = dinov2(WIDTH, BLOCKS, HEADS, 4, PATCH, 42)
+    reference = twin(backbone, 42)
+    images = torch.randn(2, 3, 42, 42)
+    backbone(images).pow(2).sum().backward()
+    reference(images).pooler_output.pow(2).sum().backward()
+    for block, theirs in zip(backbone.model.encoder.layer, reference.encoder.layer, strict=True):
+        three = [theirs.attention.q_proj, theirs.attention.k_proj, theirs.attention.v_proj]
+        expected = torch.cat([each.weight.grad for each in three])
+        torch.testing.assert_close(block.attention.qkv.weight.grad, expected, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(block.mlp.fc2.weight.grad, theirs.mlp.fc2.weight.grad, rtol=1e-4, atol=1e-5)
+    patches = backbone.model.embeddings.patch_embeddings.projection.weight.grad
+    torch.testing.assert_close(
+        patches, reference.embeddings.patch_embeddings.projection.weight.grad, rtol=1e-4, atol=1e-5
+    )
+
+
+def test_blocks_below_the_adapters_keep_nothing_for_backward(backbone: Dinov2ClassToken) -> None:
+    add_lora(backbone, TARGETS, 2, 2.0, 0.0, layers=[2, 3])
+    needs_gradient: list[bool] = []
+    for block in backbone.model.encoder.layer:
+        block.register_forward_hook(lambda module, inputs, output: needs_gradient.append(output.requires_grad))
+    backbone.train()(torch.randn(2, 3, 42, 42))
+    assert needs_gradient == [False, False, True]  # the last block is not called as a whole
+
+
+def test_the_mask_token_never_trains() -> None:
+    backbone = dinov2(12, 2, 3, 2, 7, 21)
+    assert [name for name, p in backbone.named_parameters() if not p.requires_grad] == ["model.embeddings.mask_token"]
+    backbone(torch.randn(2, 3, 21, 21)).sum().backward()
+    assert [name for name, p in backbone.named_parameters() if p.grad is None] == ["model.embeddings.mask_token"]
+
+
+def test_options_build_what_they_say_and_name_what_does_not_fit() -> None:
+    options = Dinov2(hidden_size=12, num_layers=5, num_heads=3, mlp_ratio=2, patch_size=7, image_size=21)
+    module = options.build()
+    assert len(module.model.encoder.layer) == 5 and list(options.adapter_layers_of()) == [2, 3, 4]
+    assert module(torch.randn(2, 3, 21, 21)).shape == (2, 12)
+    assert list(options.problems()) == []
+    wrong = Dinov2(hidden_size=10, num_heads=3, num_layers=2)
+    assert [problem.split()[0] for problem in wrong.problems()] == ["hidden_size", "adapter_layers"]
+
+
+FILE_WIDTH, FILE_BLOCKS, FILE_HEADS = 20, 11, 4  # more than ten blocks: number 1 is a prefix of number 10
+
+
+@pytest.fixture(scope="module")
+def reference() -> Dinov2Model:
+    torch.manual_seed(0)
+    config = Dinov2Config(
+        hidden_size=FILE_WIDTH,
+        num_hidden_layers=FILE_BLOCKS,
+        num_attention_heads=FILE_HEADS,
+        mlp_ratio=2,
+        image_size=56,
+    )
+    model = Dinov2Model(config).eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    return model
+
+
+def empty_backbone(blocks: int = FILE_BLOCKS) -> Dinov2ClassToken:
+    return dinov2(FILE_WIDTH, blocks, FILE_HEADS, 2, 14, 56).eval()
+
+
+def original_names(reference: Dinov2Model) -> dict[str, Tensor]:
+    """The state dict as the original release writes it, spelled out here once more."""
+    theirs = reference.state_dict()
+    tensors = {
+        "cls_token": theirs["embeddings.cls_token"],
+        "pos_embed": theirs["embeddings.position_embeddings"],
+        "mask_token": theirs["embeddings.mask_token"],
+        "patch_embed.proj.weight": theirs["embeddings.patch_embeddings.projection.weight"],
+        "patch_embed.proj.bias": theirs["embeddings.patch_embeddings.projection.bias"],
+        "norm.weight": theirs["layernorm.weight"],
+        "norm.bias": theirs["layernorm.bias"],
+    }
+    for n in range(FILE_BLOCKS):
+        block, old = f"blocks.{n}.", f"encoder.layer.{n}."
+        tensors[block + "ls1.gamma"] = theirs[old + "layer_scale1.lambda1"]
+        tensors[block + "ls2.gamma"] = theirs[old + "layer_scale2.lambda1"]
+        for kind in ("weight", "bias"):
+            for name in ("norm1", "norm2", "mlp.fc1", "mlp.fc2"):
+                tensors[f"{block}{name}.{kind}"] = theirs[f"{old}{name}.{kind}"]
+            three = [theirs[f"{old}attention.{letter}_proj.{kind}"] for letter in "qkv"]
+            tensors[f"{block}attn.qkv.{kind}"] = torch.cat(three)
+            tensors[f"{block}attn.proj.{kind}"] = theirs[f"{old}attention.o_proj.{kind}"]
+    return tensors
+
+
+def write(reference: Dinov2Model, kind: str, folder: Path) -> Path:
+    if kind == "transformers 4":  # what save_pretrained of either version writes
+        reference.save_pretrained(folder)
+        assert any(".attention.attention.query." in name for name in load_file(folder / "model.safetensors"))
+        return folder
+    if kind == "transformers 5":
+        save_file(reference.state_dict(), folder / "model.safetensors")
+        return folder
+    if kind == "with a classifier":
+        tensors = {f"dinov2.{name}": tensor for name, tensor in reference.state_dict().items()}
+        torch.save({**tensors, "classifier.weight": torch.ones(2, 40)}, folder / "pytorch_model.bin")
+        return folder
+    torch.save(original_names(reference), folder / "dinov2_vits14_pretrain.pth")
+    return folder / "dinov2_vits14_pretrain.pth"
+
+
+@pytest.mark.parametrize("kind", ["transformers 4", "transformers 5", "with a classifier", "original"])
+def test_dinov2_from_every_kind_of_file(reference: Dinov2Model, kind: str, tmp_path: Path) -> None:
+    backbone = empty_backbone()
+    census = load_dinov2(backbone, write(reference, kind, tmp_path))
+    assert set(census.loaded) == set(state(backbone))
+    assert census.new == census.trimmed == ()
+    assert census.ignored == (("classifier.weight",) if kind == "with a classifier" else ())
+    images = torch.randn(2, 3, 56, 42)
+    with torch.no_grad():
+        torch.testing.assert_close(backbone(images), reference(images).pooler_output, rtol=0, atol=1e-5)
+
+
+def test_a_missing_mask_token_is_new(reference: Dinov2Model, tmp_path: Path) -> None:
+    tensors = original_names(reference)
+    del tensors["mask_token"]
+    torch.save(tensors, tmp_path / "weights.pth")
+    assert load_dinov2(empty_backbone(), tmp_path / "weights.pth").new == ("model.embeddings.mask_token",)
+
+
+def test_dinov2_that_does_not_fit_is_refused_by_name(reference: Dinov2Model, tmp_path: Path) -> None:
+    source = write(reference, "original", tmp_path)
+    with pytest.raises(ModelError, match=r"blocks\.10\..* has no place"):
+        load_dinov2(empty_backbone(FILE_BLOCKS - 1), source)
+    with pytest.raises(ModelError, match=r"encoder\.layer\.11\..* is missing"):
+        load_dinov2(empty_backbone(FILE_BLOCKS + 1), source)
+    with pytest.raises(ModelError, match="position_embeddings is"):
+        load_dinov2(dinov2(FILE_WIDTH, FILE_BLOCKS, FILE_HEADS, 2, 14, 70), source)
+    tensors = reference.state_dict()
+    del tensors["encoder.layer.3.attention.k_proj.bias"]
+    save_file(tensors, tmp_path / "broken.safetensors")
+    with pytest.raises(ModelError, match=r"encoder\.layer\.3\.attention\.qkv\.bias: only query, value"):
+        load_dinov2(empty_backbone(), tmp_path / "broken.safetensors")
+    torch.save({**original_names(reference), "register_tokens": torch.ones(1, 4, FILE_WIDTH)}, source)
+    with pytest.raises(ModelError, match="register_tokens has no place"):
+        load_dinov2(empty_backbone(), source)
