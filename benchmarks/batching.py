@@ -39,7 +39,7 @@ def run(gigabytes: Callable[[int], float]) -> str:
 
 def lengths_of_clips() -> tuple[np.ndarray, str]:
     """Frames of PHOENIX14T's training clips, where its annotations are at hand, else of invented ones; and whose."""
-    path = Path(os.environ.get("GLOSSFREE_SHARED", ROOT / "shared")) / "phoenix14t" / "num_frames.tsv"
+    path = Path(os.environ.get("GLOSSFREE_SHARED", ROOT.parent / "shared")) / "phoenix14t" / "num_frames.tsv"
     if path.is_file():
         with path.open(encoding="utf-8", newline="") as file:
             rows = csv.DictReader(file, delimiter="\t")

@@ -88,11 +88,12 @@ def prepare(model: TranslationModel, recipe: Recipe, stage: StageConfig, *, adap
         put_mapper(model, recipe)
 
 
-def restored(recipe: Recipe, vocabulary_size: int) -> TranslationModel:
-    """Recipe and V -> the model as its last stage has it, its weights still to be loaded."""
+def restored(recipe: Recipe, vocabulary_size: int, last: str | None = None) -> TranslationModel:
+    """Recipe and V -> the model as a stage has it (None: the last one), its weights still to be loaded."""
     model = assemble(recipe, vocabulary_size, to_be_loaded=True)
+    last = last or recipe.planned[-1].name
     adapted = False
-    for stage in recipe.planned:
+    for stage in map(recipe.stage, (*recipe.parents(last), last)):
         prepare(model, recipe, stage, adapted=adapted)
         adapted = adapted or stage.adapters
     return model

@@ -15,7 +15,7 @@ from glossfree.errors import ModelError
 from glossfree.models.adapters import merge_lora
 from glossfree.models.choices import Backbone
 from glossfree.models.weights import Census, load, state, weight_files
-from glossfree.training.run import Run, load_tensors
+from glossfree.training.run import Run, load_facts, load_tensors
 
 RECIPE, MODEL = "recipe.toml", "model.safetensors"
 PREFIX = "hierarchy.visual.backbone."
@@ -58,8 +58,9 @@ def _trained(source: Path) -> dict[str, Tensor]:
     """The backbone of a run or model folder, plain, by name."""
     recipe = load_recipe(source / RECIPE)
     (path,) = encoder_files(source)
-    visual = visual_encoder(recipe)
-    adapt_vision(visual, recipe)
+    visual, stage = visual_encoder(recipe), load_facts(path).get("stage", recipe.planned[-1].name)
+    if any(recipe.stage(name).adapters for name in (*recipe.parents(stage), stage)):
+        adapt_vision(visual, recipe)
     load(visual.backbone, backbone_tensors(path), where=str(path))
     merge_lora(visual.backbone)
     return state(visual.backbone)

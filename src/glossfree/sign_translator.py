@@ -144,8 +144,8 @@ class SignTranslator:
             raise ModelError(f"{CARD} is damaged ({error})", where=folder, remedy=AGAIN) from error
         recipe = load_recipe(folder / RECIPE)
         tokenizer = SentenceTokenizer.load(folder / TOKENIZER)
-        tensors, _ = load_tensors(folder / WEIGHTS)
-        model, head = restore(recipe, tokenizer, tensors, where=folder / WEIGHTS)
+        tensors, facts = load_tensors(folder / WEIGHTS)
+        model, head = restore(recipe, tokenizer, tensors, stage=facts.get("stage"), where=folder / WEIGHTS)
         inventory = () if head is None else PseudoGlosses.load(folder / PSEUDO_GLOSSES).inventory
         return cls(recipe, tokenizer, model, head, inventory, training)
 
@@ -285,10 +285,18 @@ class SignTranslator:
 
 
 def restore(
-    recipe: Recipe, tokenizer: SentenceTokenizer, tensors: dict[str, Tensor], *, where: str | Path
+    recipe: Recipe,
+    tokenizer: SentenceTokenizer,
+    tensors: dict[str, Tensor],
+    *,
+    where: str | Path,
+    stage: str | None = None,
 ) -> tuple[TranslationModel, PseudoGlossHead | None]:
-    """Recipe, tokenizer and tensors ("head." in front of the head's) -> modules. Raises ModelError if they differ."""
-    model = restored(recipe, len(tokenizer))
+    """Recipe, tokenizer and tensors ("head." in front of the head's) -> modules. Raises ModelError if they differ.
+
+    `stage`: the one that left the tensors; None: the recipe's last.
+    """
+    model = restored(recipe, len(tokenizer), stage)
     head_tensors = {name.removeprefix("head."): t for name, t in tensors.items() if name.startswith("head.")}
     head = None
     if head_tensors:

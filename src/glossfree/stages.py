@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from glossfree.models.hierarchy import Levels
@@ -60,6 +61,11 @@ class TrainingStage(nn.Module):
             used = ("vision", "temporal", *(("mapper", "language") if highest > 1 else ()))
             used += ("decoder",) if self.level == "logits" else ()
         return {name: part for name, part in self.model.parts().items() if name in used}
+
+    def move(self, device: torch.device) -> None:
+        """Move what the stage goes through to a device; other parts of the model (0.8 GB of decoder) stay away."""
+        for module in (*self.parts().values(), self.objectives):
+            module.to(device)
 
     def set_training(self) -> None:
         """Training mode; but parts of which nothing trains evaluate: no dropout, and their running statistics stay."""

@@ -143,14 +143,17 @@ class Workflow:
         if done:
             self._load(config, model)
             if done >= config.epochs or name in self.origins:
-                self.console.say(f"{name}: finished before, weights from {self._finished(name)}")
+                finished = self._finished(name)
+                assert finished is not None
+                self.console.say(f"{name}: finished before, weights from {finished.folder}")
                 if self.group.is_main:
                     self._tidy(name)  # a run that was killed just behind its weights has not come to it
                 return inputs
             self.console.say(
                 f"{name}: {done} epochs before, goes on to {config.epochs} with a new schedule and a new optimiser"
             )
-        stage = training_stage(model, self.recipe, config, inputs or Inputs()).to(self.device)
+        stage = training_stage(model, self.recipe, config, inputs or Inputs())
+        stage.move(self.device)
         if done:
             self._load_objectives(stage)
         counts = f"{sum(p.numel() for p in stage.trained().values()):,} of {_count(stage):,} parameters train"

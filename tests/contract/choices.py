@@ -6,6 +6,7 @@ import typing
 from collections.abc import Iterator, Mapping
 from typing import Literal, TypeVar
 
+import pytest
 import torch
 from pydantic import BaseModel
 from torch import Tensor, nn
@@ -49,8 +50,6 @@ def variants(kind: type[BaseModel]) -> Iterator[dict[str, object]]:
 
 def all_variants(registry: Mapping[str, type[BaseModel]]) -> list[object]:
     """Parameters of a test: the name of each entry with each of its variants that has no problems."""
-    import pytest
-
     return [
         pytest.param(name, changed, id="-".join([name, *(f"{key}={item}" for key, item in changed.items())]))
         for name, kind in registry.items()

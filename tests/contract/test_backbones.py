@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.contract.choices import assert_finite_gradients, assert_same_shapes, copy_weights, differs, small, spread
+from tests.contract.choices import (
+    all_variants,
+    assert_finite_gradients,
+    assert_same_shapes,
+    copy_weights,
+    differs,
+    small,
+    spread,
+)
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -20,9 +28,12 @@ from glossfree.settings import Adapters
 WIDTH, PIXELS = 24, 28
 
 
-@pytest.fixture(params=list(BACKBONES))
+VARIANTS = {variant.id: small(BACKBONES[variant.values[0]], **variant.values[1]) for variant in all_variants(BACKBONES)}
+
+
+@pytest.fixture(params=VARIANTS.values(), ids=VARIANTS)
 def options(request: pytest.FixtureRequest) -> Backbone:
-    return small(BACKBONES[request.param])
+    return request.param
 
 
 @pytest.fixture

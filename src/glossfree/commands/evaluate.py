@@ -80,8 +80,8 @@ def translator_of(run: Run, recipe: Recipe) -> SignTranslator:
     """The model that the last finished stage that translates left, with the pseudo-gloss head if there is one."""
     tokenizer = SentenceTokenizer.load(run.folder / "tokenizer")
     tensors, path = model_tensors(run, recipe)
-    model, head = restore(recipe, tokenizer, tensors, where=path)
-    inventory = [] if head is None else _inventory(run)
+    model, head = restore(recipe, tokenizer, tensors, stage=path.stem, where=path)
+    inventory = () if head is None else PseudoGlosses.load(glosses_file(run, recipe)).inventory
     return SignTranslator(recipe, tokenizer, model, head, inventory)
 
 
@@ -107,21 +107,35 @@ def last_stage(run: Run, recipe: Recipe) -> str:
 
 
 def head_tensors(run: Run, recipe: Recipe) -> dict[str, Tensor]:
-    """The pseudo-gloss head of the last stage that trained one, of those that the model was trained in; {} without.
+    """The pseudo-gloss head of a run's model, by name; {} without."""
+    place = _head(run, recipe)
+    if place is None:
+        return {}
+    home, stage, prefix = place
+    tensors, _ = load_tensors(home.weights(stage))
+    return {f"head.{n.removeprefix(prefix)}": tensor for n, tensor in tensors.items() if n.startswith(prefix)}
 
-    It lies in this run, or in the one that this one started from.
+
+def glosses_file(run: Run, recipe: Recipe) -> Path:
+    """Where the pseudo-glosses are that the head scores: beside its weights. This run's corpus may have others."""
+    place = _head(run, recipe)
+    return (run if place is None else place[0]).folder / PSEUDO_GLOSSES
+
+
+def _head(run: Run, recipe: Recipe) -> tuple[Run, str, str] | None:
+    """The run that holds the head (this one, or the one that it started from), the stage, and the prefix of its names.
+
+    It is that of the last stage that trained one, of those that the model was trained in.
     """
     last = last_stage(run, recipe)
     for stage in map(recipe.stage, reversed((*recipe.parents(last), last))):
         for name, objective in stage.used_objectives.items():
             if not isinstance(objective, PseudoGloss):
                 continue
-            prefix = f"objectives.{name}.head."
             for folder in (run.folder, _facts(run).get("start")):
                 if isinstance(folder, str | Path) and Run(folder).weights(stage.name).is_file():
-                    tensors, _ = load_tensors(Run(folder).weights(stage.name))
-                    return {f"head.{n.removeprefix(prefix)}": t for n, t in tensors.items() if n.startswith(prefix)}
-    return {}
+                    return Run(folder), stage.name, f"objectives.{name}.head."
+    return None
 
 
 def _is_folder(path: Path) -> bool:
@@ -137,7 +151,3 @@ def _facts(run: Run) -> dict[str, Any]:
     if not isinstance(facts, dict):
         raise RunError("not an object", where=run.folder / "run.json", remedy="restore it or run again")
     return facts
-
-
-def _inventory(run: Run) -> tuple[str, ...]:
-    return PseudoGlosses.load(run.folder / PSEUDO_GLOSSES).inventory

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from glossfree import __version__
-from glossfree.commands.evaluate import model_tensors, recipe_of
+from glossfree.commands.evaluate import glosses_file, model_tensors, recipe_of
 from glossfree.errors import ModelError
 from glossfree.models.weights import digest
 from glossfree.sign_translator import CARD, FORMAT, RECIPE, TOKENIZER, WEIGHTS
@@ -25,16 +25,16 @@ def export(run: Path, folder: Path) -> Path:
         raise ModelError(problem, where=folder, remedy="name a new folder, or remove this one first")
     opened = Run(run)
     recipe = recipe_of(opened)
-    tensors, _ = model_tensors(opened, recipe)
+    tensors, path = model_tensors(opened, recipe)
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
-        save_tensors(temporary / WEIGHTS, tensors)
+        save_tensors(temporary / WEIGHTS, tensors, {"stage": path.stem})
         shutil.copytree(run / TOKENIZER, temporary / TOKENIZER)
         shutil.copyfile(opened.recipe, temporary / RECIPE)
         has_timeline = any(name.startswith("head.") for name in tensors)
         if has_timeline:
-            PseudoGlosses.load(run / PSEUDO_GLOSSES).without_sentences().save(temporary / PSEUDO_GLOSSES)
+            PseudoGlosses.load(glosses_file(opened, recipe)).without_sentences().save(temporary / PSEUDO_GLOSSES)
         scores = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(run.glob("scores.*.json"))}
         files = sorted(path for path in temporary.rglob("*") if path.is_file())
         card = {

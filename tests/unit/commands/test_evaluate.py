@@ -11,6 +11,7 @@ import pytest
 from safetensors.torch import load_file
 
 from glossfree.commands.evaluate import evaluate, head_tensors, last_stage, predict, recipe_of, translator_of
+from glossfree.commands.export import export
 from glossfree.commands.glosses import glosses
 from glossfree.config import load_recipe
 from glossfree.corpora.manifest import Manifest
@@ -19,6 +20,8 @@ from glossfree.evaluation.decode import read_predictions
 from glossfree.evaluation.metrics import score
 from glossfree.material import gather
 from glossfree.progress import Silent
+from glossfree.sign_translator import SignTranslator
+from glossfree.text.pseudo_glosses import PseudoGlosses
 from glossfree.training.run import Run
 
 
@@ -88,6 +91,21 @@ def test_the_head_is_found_here_or_where_the_run_started(copy: Path, tmp_path: P
     assert head_tensors(Run(tmp_path / "later"), recipe) == {}
     (tmp_path / "later/run.json").write_text(json.dumps({**facts, "start": str(copy)}))
     assert set(head_tensors(Run(tmp_path / "later"), recipe)) == names
+
+
+def test_names_of_pseudo_glosses_come_with_the_head(tiny: Any, copy: Path, tmp_path: Path) -> None:
+    """A run that took its head from another was trained on a corpus with pseudo-glosses of its own."""
+    run, model = Run(tmp_path / "later"), tmp_path / "model"
+    shutil.copytree(copy, run.folder)
+    run.weights("pretrain").unlink()
+    run.write_json("run.json", {**run.read_json("run.json"), "start": str(copy)})
+    shutil.copytree(tiny.corpus, tmp_path / "corpus")
+    glosses(tmp_path / "corpus", splits=("train", "dev", "test"))
+    shutil.copyfile(tmp_path / "corpus/pseudo_glosses.json", run.folder / "pseudo_glosses.json")
+    expected = PseudoGlosses.load(copy / "pseudo_glosses.json").inventory
+    assert PseudoGlosses.load(run.folder / "pseudo_glosses.json").inventory != expected
+    assert translator_of(run, recipe_of(run)).pseudo_glosses == expected
+    assert SignTranslator.from_pretrained(export(run.folder, model)).pseudo_glosses == expected
 
 
 def test_a_head_of_other_segments_is_not_taken(tiny: Any, copy: Path) -> None:

@@ -1,0 +1,238 @@
+"""What every objective in OBJECTIVES promises, whoever adds one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, get_args
+
+import pytest
+import torch
+from tests.contract.choices import all_variants, assert_finite_gradients, copy_weights, small, spread
+from torch import Tensor
+
+from glossfree.models.hierarchy import Levels
+from glossfree.objectives import OBJECTIVES
+from glossfree.objectives.base import Inputs, JointLoss, Level, Need, SeparableLoss, Sizes
+from glossfree.padded import Padded
+from glossfree.stages import LEVELS
+from glossfree.video.batch import ClipBatch
+
+D, E, V, P = 14, 18, 53, 7
+FRAMES = (61, 47, 3, 30, 1)  # enough for what looks at frames far apart, and too few
+TEXTS = ("es taut", "morgen schneit es", "es taut", "nachts wird es kalt", "es regnet")
+TOKENS = (4, 5, 4, 7, 3)
+EVERYBODY = range(len(FRAMES))
+# values by which a loss depends on the clips of a forward pass: their own meanings say so
+DEPENDS_ON_ITS_BATCH = {("contrastive", "average_padding")}
+
+pytestmark = pytest.mark.parametrize(("name", "changed"), all_variants(OBJECTIVES))
+Changed = dict[str, object]
+
+
+def draw(seed: int, *shape: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def labels_of(clips: Sequence[int]) -> Tensor:
+    """Sentences of the clips; equal texts have equal tokens."""
+    labels = torch.full((len(clips), max(TOKENS[clip] for clip in clips)), -100)
+    for row, clip in enumerate(clips):
+        pieces = torch.arange(4, 2 + TOKENS[clip]) + TEXTS.index(TEXTS[clip])
+        labels[row, : TOKENS[clip]] = torch.tensor([*pieces.tolist(), 2, 40])
+    return labels
+
+
+def read(labels: Tensor) -> Padded:
+    """A text encoder: each token its own row."""
+    return Padded(draw(11, V, E)[labels.clamp(min=0)], (labels != -100).sum(dim=1))
+
+
+def inputs(needs: Sequence[Need] | None = None) -> Inputs:
+    """All that an objective may ask for, or what it `needs` and nothing else."""
+    everything = Inputs(
+        vectors=draw(12, P, 6),
+        document_frequencies=torch.linspace(0.1, 0.9, P),
+        text_features={text: draw(20 + number, E) for number, text in enumerate(TEXTS)},
+        text_tokens={text: draw(30 + number, TOKENS[number], E) for number, text in enumerate(TEXTS)},
+        text_encoder=read,
+    )
+    if needs is None:
+        return everything
+    named = {*needs, *(("vectors", "document_frequencies") if "pseudo_glosses" in needs else ())}
+    return replace(everything, **{field.name: None for field in fields(Inputs) if field.name not in named})
+
+
+@dataclass
+class Pass:
+    """What a model may have made of some of the clips, and the tensor of the level that an objective looks at."""
+
+    levels: Levels
+    batch: ClipBatch
+    seen: Tensor
+
+
+def forward_pass(clips: Sequence[int], level: Level, prefix: bool, rubbish: float = 0.0) -> Pass:
+    """Clips as they come in one batch, padded with `rubbish` to the longest of them; no level above the named one."""
+
+    def padded(seed: int, lengths: Sequence[int], width: int) -> Padded:
+        rows = torch.cat([draw(seed + clip, length, width) for clip, length in zip(clips, lengths, strict=True)])
+        sequences = Padded.unpack(rows, torch.tensor(lengths))
+        return sequences.with_values(sequences.values.masked_fill(~sequences.mask[..., None], rubbish))
+
+    frames = [FRAMES[clip] for clip in clips]
+    segments = [-(-length // 2) for length in frames]
+    labels = labels_of(clips)
+    logits = padded(400, [TOKENS[clip] for clip in clips], V).values
+    everything: dict[Level, Any] = {
+        "frame": padded(100, frames, D),
+        "segment": padded(200, segments, E),
+        "video": padded(300, [length + prefix for length in segments], E),
+        "logits": logits,
+    }
+    seen = everything[level] if level == "logits" else everything[level].values
+    seen.requires_grad_()
+    targets = {"pseudo_glosses": torch.stack([(draw(500 + clip, P) > 0.3).float() for clip in clips])}
+    batch = ClipBatch(
+        tuple(f"clip{clip}" for clip in clips), everything["frame"].pack().detach(), torch.tensor(frames),
+        tuple(TEXTS[clip] for clip in clips), labels, level="frame_features", targets=targets,
+    )  # fmt: skip
+    below = LEVELS[: LEVELS.index(level) + 1]
+    return Pass(Levels(**{each: everything[each] for each in below}), batch, seen)
+
+
+def build(name: str, changed: Changed, **options: Any) -> SeparableLoss | JointLoss:
+    torch.manual_seed(0)
+    objective = small(OBJECTIVES[name], **changed, **options)
+    return objective.build(Sizes(D, E, V), inputs(objective.needs))
+
+
+def pass_for(module: SeparableLoss | JointLoss, name: str, clips: Sequence[int], rubbish: float = 0.0) -> Pass:
+    prefix = isinstance(module, JointLoss) and module.prefix is not None
+    return forward_pass(clips, OBJECTIVES[name].level, prefix, rubbish)
+
+
+def loss_of(module: SeparableLoss | JointLoss, seen: Pass) -> Tensor:
+    """The loss of a step that is one batch."""
+    if isinstance(module, JointLoss):
+        value: Tensor = module(*module.features(seen.levels, seen.batch))
+        return value
+    return module(seen.levels, seen.batch)
+
+
+def rows(part: Tensor | Padded) -> list[Tensor]:
+    """A compared part -> of each clip."""
+    if isinstance(part, Padded):
+        return list(part.pack().split(part.lengths.tolist()))
+    return list(part)
+
+
+def skip_if_it_depends_on_its_batch(name: str, changed: Changed) -> None:
+    if any((name, key) in DEPENDS_ON_ITS_BATCH for key in changed):
+        pytest.skip("it says so itself")
+
+
+def test_it_builds_the_kind_of_loss_that_it_says_from_what_it_needs(name: str, changed: Changed) -> None:
+    objective, module = small(OBJECTIVES[name], **changed), build(name, changed)
+    assert isinstance(module, JointLoss if objective.compares_clips else SeparableLoss)
+    assert objective.level in LEVELS == get_args(Level) and set(objective.needs) <= set(get_args(Need))
+    value = loss_of(module, pass_for(module, name, EVERYBODY))
+    assert value.shape == () and value.dtype == torch.float32 and value.isfinite()
+
+
+def test_gradients_are_finite_at_the_start(name: str, changed: Changed) -> None:
+    module = build(name, changed).train()
+    torch.manual_seed(1)
+    seen = pass_for(module, name, EVERYBODY)
+    loss_of(module, seen).backward()
+    assert_finite_gradients(module, apart_from=("prefix",))  # that comes back through the model
+    assert seen.seen.grad is not None and seen.seen.grad.isfinite().all()
+    assert seen.seen.grad.abs().sum() > 0
+
+
+def test_of_equal_features_and_of_zeros_gradients_are_finite_too(name: str, changed: Changed) -> None:
+    """A clip that stands still, and a model in which everything is dead."""
+    for constant in (0.0, 1.0):
+        module = build(name, changed).eval()
+        seen = pass_for(module, name, EVERYBODY)
+        with torch.no_grad():
+            seen.seen.fill_(constant)
+        loss_of(module, seen).backward()
+        assert seen.seen.grad is not None and seen.seen.grad.isfinite().all()
+        assert_finite_gradients(module, apart_from=("prefix",))
+
+
+def test_in_evaluation_twice_the_same(name: str, changed: Changed) -> None:
+    module = build(name, changed).eval()
+    first = loss_of(module, pass_for(module, name, EVERYBODY))
+    torch.manual_seed(99)
+    assert torch.equal(loss_of(module, pass_for(module, name, EVERYBODY)), first)
+
+
+def test_a_clip_counts_the_same_alone_and_in_a_batch(name: str, changed: Changed) -> None:
+    """A mean over parts of clips is that of all batches, each weighted by its units; what is compared is the clip's."""
+    skip_if_it_depends_on_its_batch(name, changed)
+    module = build(name, changed).eval()
+    together = pass_for(module, name, EVERYBODY)
+    singles = [pass_for(module, name, [clip]) for clip in EVERYBODY]
+    if isinstance(module, JointLoss):
+        of_batch = module.features(together.levels, together.batch)
+        for clip, single in enumerate(singles):
+            for whole, part in zip(of_batch, module.features(single.levels, single.batch), strict=True):
+                torch.testing.assert_close(rows(whole)[clip], rows(part)[0], rtol=1e-5, atol=1e-6)
+        return
+    for cut in ([[clip] for clip in EVERYBODY], [[0, 2], [1, 4, 3]]):
+        parts = [pass_for(module, name, clips) for clips in cut]
+        units = [module.units(part.batch) for part in parts]
+        total = sum(loss_of(module, part) * unit for part, unit in zip(parts, units, strict=True)) / sum(units)
+        torch.testing.assert_close(total, loss_of(module, together), rtol=1e-5, atol=1e-6)
+        assert module.units(together.batch) == pytest.approx(sum(units))
+
+
+def test_what_stands_behind_the_ends_changes_nothing_and_gets_no_gradient(name: str, changed: Changed) -> None:
+    skip_if_it_depends_on_its_batch(name, changed)
+    module = build(name, changed).eval()
+    clean, dirty = pass_for(module, name, EVERYBODY), pass_for(module, name, EVERYBODY, rubbish=1e3)
+    values = [loss_of(module, each) for each in (clean, dirty)]
+    assert torch.equal(*values)
+    values[1].backward()
+    level = OBJECTIVES[name].level
+    real = (dirty.batch.labels != -100) if level == "logits" else getattr(dirty.levels, level).mask
+    assert dirty.seen.grad is not None and (~real).any()
+    assert (dirty.seen.grad[~real] == 0).all()
+
+
+def test_the_order_of_clips_and_so_of_processes_does_not_matter(name: str, changed: Changed) -> None:
+    module = build(name, changed).eval()
+    usual, turned = (loss_of(module, pass_for(module, name, clips)) for clips in (EVERYBODY, [3, 0, 4, 2, 1]))
+    torch.testing.assert_close(turned, usual, rtol=1e-5, atol=1e-6)
+
+
+def test_in_half_precision_the_loss_is_close_and_in_float32(name: str, changed: Changed) -> None:
+    module = build(name, changed).eval()
+    expected = loss_of(module, pass_for(module, name, EVERYBODY))
+    seen = pass_for(module, name, EVERYBODY)
+    levels = {
+        field.name: content.with_values(content.values.bfloat16())
+        if isinstance(content, Padded)
+        else content.bfloat16()
+        for field in fields(Levels)
+        if (content := getattr(seen.levels, field.name)) is not None
+    }
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        value = loss_of(module, replace(seen, levels=Levels(**levels)))
+    assert value.dtype == torch.float32
+    assert float(value.detach()) == pytest.approx(float(expected.detach()), rel=0.1)
+
+
+def test_weights_move_to_another_one(name: str, changed: Changed) -> None:
+    module, other = build(name, changed).eval(), build(name, changed).eval()
+    spread(module)
+    copy_weights(module, other)
+    values = [loss_of(each, pass_for(each, name, EVERYBODY)) for each in (module, other)]
+    assert torch.equal(*values)
+
+
+def test_options_have_no_problems_by_themselves_and_a_weight(name: str, changed: Changed) -> None:
+    objective = OBJECTIVES[name]()
+    assert list(objective.problems()) == [] and objective.weight > 0
