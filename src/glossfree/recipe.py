@@ -154,6 +154,11 @@ class StageConfig(Section):
         apart += [name for name, level in levels.items() if level != "logits" and self.batches == "sentences"]
         for name in dict.fromkeys(apart):
             yield f'objectives.{name} looks at {levels[name]} features, batches "{self.batches}" have none'
+        prefixed = [name for name, each in self.used_objectives.items() if each.has_prefix]
+        if len(prefixed) > 1:
+            yield f"objectives: each of {', '.join(prefixed)} puts a token of its own in front of the segments"
+        if prefixed and self.writes_sentences:
+            yield f"objectives.{prefixed[0]}: the decoder would learn with its token in front, and translate without"
         if self.keep not in ("loss", "last") and not self.writes_sentences:
             yield f'keep "{self.keep}" needs an objective on logits: this stage does not learn to translate'
 

@@ -136,6 +136,81 @@ def report_beside_no_run(world: Any) -> Any:
     return ("report", world.run, world.folder / "nothing"), (world.folder / "nothing",)
 
 
+# what 0.1.0 wrote into a run, shortened: it named no stages, and its losses were keys of theirs
+EARLIER = """name = "tiny"
+seed = 0
+
+[vision]
+backbone = "dinov2"
+hidden_size = 24
+
+[pseudo_glosses]
+num_pseudo_glosses = 2322
+
+[denoise]
+epochs = 1
+
+[pretrain]
+epochs = 1
+pseudo_gloss_weight = 10.0
+contrastive_weight = 1.0
+
+[finetune2]
+epochs = 1
+label_smoothing = 0.2
+"""
+REFUSED = ("written by an earlier version of glossfree", "start its run anew")
+
+
+def earlier_run(world: Any) -> Any:
+    """A run of 0.1.0."""
+    (world.run / "recipe.toml").write_text(EARLIER, encoding="utf-8")
+    return world.run
+
+
+def evaluate_a_run_of_an_earlier_version(world: Any) -> Any:
+    run = earlier_run(world)
+    return ("evaluate", run), (run / "recipe.toml", *REFUSED)
+
+
+def export_a_run_of_an_earlier_version(world: Any) -> Any:
+    run = earlier_run(world)
+    return ("export", run, world.folder / "new"), (run / "recipe.toml", *REFUSED)
+
+
+def resume_a_run_of_an_earlier_version(world: Any) -> Any:
+    run = earlier_run(world)
+    return ("train", *world.tiny.options, "--run", run, "--resume"), (run / "recipe.toml", *REFUSED)
+
+
+def resume_a_run_of_an_earlier_version_with_its_own_recipe(world: Any) -> Any:
+    run = earlier_run(world)
+    words = ("--recipe", run / "recipe.toml", "--corpus", world.corpus, "--run", run, "--resume")
+    return ("train", *words), (run / "recipe.toml", *REFUSED)
+
+
+def start_from_a_run_of_an_earlier_version(world: Any) -> Any:
+    run = earlier_run(world)
+    return world.train("--from", run), (run / "recipe.toml", *REFUSED)
+
+
+def features_of_a_run_of_an_earlier_version(world: Any) -> Any:
+    run = earlier_run(world)
+    return ("features", world.corpus, "--encoder", run), (run / "recipe.toml", *REFUSED)
+
+
+def print_a_recipe_of_an_earlier_version(world: Any) -> Any:
+    """One that a person wrote: only differences from what was then the paper."""
+    recipe = world.folder / "mine.toml"
+    recipe.write_text("[pretrain]\npseudo_gloss_weight = 1.0\n", encoding="utf-8")
+    return ("recipe", recipe), (recipe, *REFUSED)
+
+
+def model_of_an_earlier_version(world: Any) -> Any:
+    world.edit(world.model / "model.json", '"format": 2', '"format": 1')
+    return ("translate", world.model, world.videos / "eins.mp4"), (world.model, "format 1")
+
+
 def evaluate_no_such_split(world: Any) -> Any:
     return ("evaluate", world.run, "--split", "tset"), ("tset", "test")
 
@@ -165,6 +240,14 @@ CASES = (
     run_that_was_not_evaluated,
     report_beside_no_run,
     evaluate_no_such_split,
+    evaluate_a_run_of_an_earlier_version,
+    export_a_run_of_an_earlier_version,
+    resume_a_run_of_an_earlier_version,
+    resume_a_run_of_an_earlier_version_with_its_own_recipe,
+    start_from_a_run_of_an_earlier_version,
+    features_of_a_run_of_an_earlier_version,
+    print_a_recipe_of_an_earlier_version,
+    model_of_an_earlier_version,
 )
 
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from tests.flow.nursery import STAGES, Moment, Nursery, different, hashes, outcome, records, train
 
-from glossfree.training.run import load_facts
+from glossfree.training.run import load_facts, load_tensors
 
 # the last stage of a run, and whether an epoch behind its first two is better than those
-LAST = {"pretrain": True, "finetune1": True, "finetune2": False}
+LAST = {"finetune1": True, "finetune2": False}
 
 
 def without(stages: tuple[str, ...]) -> tuple[str, ...]:
@@ -73,6 +73,25 @@ def test_more_epochs_killed_and_resumed_nothing_is_different(
     assert list((run / "checkpoints").iterdir()) == []
 
 
+def test_more_epochs_begin_with_all_that_the_others_have_left(tiny: Any, nursery: Nursery, tmp_path: Path) -> None:
+    """Also what objectives have learnt: Adam's first step moves no value further than the learning rate."""
+    run, left_out = tmp_path / "run", without(("denoise", *STAGES[2:]))
+    assert nursery.run(*train(tiny, run, *left_out)) == 0, nursery.err
+    before, _ = load_tensors(run / "weights/pretrain.safetensors")
+    more = ("pretrain.epochs=4", "training.checkpoint_minutes=0")
+    kill = Moment("pretrain.last.safetensors", "renamed")
+    assert nursery.run(*train(tiny, run, *left_out, *more), kill=kill) == -signal.SIGKILL, nursery.err
+    after, facts = load_tensors(run / "checkpoints/pretrain.last.safetensors")
+    assert (facts["epoch"], facts["step"]) == (2, 7)
+    moved = {}
+    for name in before:
+        tensor = after.get(f"weights.{name}", after.get(f"weights.model.{name}"))
+        if tensor is not None and tensor.is_floating_point() and not name.endswith(("running_mean", "running_var")):
+            moved[name] = float((tensor - before[name]).abs().max())
+    assert sum(name.startswith("objectives.") for name in moved) >= 5
+    assert len(moved) > 40 and 0 < max(moved.values()) < 1.1 * 1.2e-4, "the rate of a first step is 1/25 of 3e-3"
+
+
 @pytest.mark.slow
 def test_a_stage_behind_killed_and_resumed_nothing_is_different(
     tiny: Any, nursery: Nursery, undisturbed: Any, tmp_path: Path
@@ -84,6 +103,23 @@ def test_a_stage_behind_killed_and_resumed_nothing_is_different(
         assert nursery.run(*train(tiny, run), kill=moment) == -signal.SIGKILL, f"{moment} never came: {nursery.err}"
     assert nursery.run(*train(tiny, run)) == 0, nursery.err
     assert different(outcome(run, nursery), undisturbed.outcome) == []
+
+
+@pytest.mark.slow
+def test_started_from_another_run_killed_and_resumed_without_naming_it(
+    tiny: Any, nursery: Nursery, undisturbed: Any, tmp_path: Path
+) -> None:
+    first, run = tmp_path / "first", tmp_path / "run"
+    assert nursery.run(*train(tiny, first), "--until", "pretrain") == 0, nursery.err
+    start = (*train(tiny, run), "--from", first)
+    assert nursery.run(*start, kill=Moment("step of finetune1", "after", 5)) == -signal.SIGKILL, nursery.err
+    assert nursery.run(*train(tiny, run), kill=Moment("step of finetune2", "after", 5)) == -signal.SIGKILL
+    assert nursery.run(*train(tiny, run)) == 0, nursery.err
+    assert sorted(path.stem for path in (run / "weights").iterdir()) == ["finetune1", "finetune2"]
+    for stage in ("finetune1", "finetune2"):
+        expected = {name: undisturbed.outcome[f"{stage}/{name}"] for name in hashes(run, stage)}
+        assert different(hashes(run, stage), expected) == []
+    assert nursery.run("evaluate", run) == 0 == nursery.run("export", run, tmp_path / "model"), nursery.err
 
 
 def test_a_run_does_not_go_on_with_anything_else(tiny: Any, nursery: Nursery, undisturbed: Any) -> None:

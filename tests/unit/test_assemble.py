@@ -193,6 +193,15 @@ def test_a_restored_model_takes_the_weights_of_the_last_stage(tiny: Any) -> None
     assert float(weight.detach().std()) > 0.01, "and afterwards all is drawn again"
 
 
+def test_a_model_is_restored_as_the_stage_that_is_asked_for_has_it(tiny: Any) -> None:
+    recipe = recipe_of(tiny, "language.train=adapters")
+    models = {stage.name: restored(recipe, V, stage.name) for stage in recipe.planned}
+    adapters = {name: any("lora_" in each for each in state(model)) for name, model in models.items()}
+    assert adapters == {"denoise": False, "pretrain": True, "finetune1": True, "finetune2": True}
+    mappers = {name for name, model in models.items() if model.hierarchy.mapper is not None}
+    assert mappers == {"finetune1", "finetune2"}
+
+
 def test_a_stage_has_the_objectives_that_have_a_weight(tiny: Any) -> None:
     """Of weight 0 nothing is built, nor required: neither vectors nor text features are there."""
     recipe = recipe_of(

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from glossfree.config import CHOICES, load_recipe, parse_recipe
+from glossfree.errors import RecipeError
 from glossfree.objectives import OBJECTIVES
 from glossfree.objectives.contrastive import Contrastive
 from glossfree.objectives.pseudo_gloss import PseudoGloss
@@ -258,3 +259,10 @@ def test_all_contradictions_are_reported_at_once() -> None:
     assert [problem.partition(" ")[0] for problem in listed] == [
         *("vision.hidden_size", "temporal.window_size", "pretrain.batch_size")
     ]
+
+
+def test_a_token_in_front_of_the_segments_does_not_go_with_translation() -> None:
+    objective = "finetune2.objectives.contrastive"
+    with pytest.raises(RecipeError, match="its token in front"):
+        load_recipe("hfa-phoenix14t", [f"{objective}.weight=1"])
+    assert load_recipe("hfa-phoenix14t", [f"{objective}.token=false"]).stage("finetune2").compares_clips

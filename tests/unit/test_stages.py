@@ -257,6 +257,13 @@ def test_a_step_moves_each_parameter_by_the_factor_of_its_part_or_objective(tiny
     assert moved == {"vision", "temporal", "language", "mapper", "decoder", "pseudo_gloss", "contrastive"}
 
 
+def test_only_what_a_stage_goes_through_is_moved(tiny: Any) -> None:
+    stage = stage_of("pretrain", tiny)
+    stage.move(torch.device("meta"))
+    assert all(p.is_meta for part in (*stage.parts().values(), stage.objectives) for p in part.parameters())
+    assert not any(p.is_meta for p in stage.model.decoder.mbart.model.decoder.layers.parameters())
+
+
 @pytest.mark.parametrize("name", STAGES)
 def test_a_checkpoint_holds_what_changes_and_each_tensor_once(tiny: Any, name: str) -> None:
     stage = stage_of(name, tiny)

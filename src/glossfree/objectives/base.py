@@ -90,6 +90,11 @@ class Objective(BaseModel):
     compares_clips: ClassVar[bool] = False  # whether it builds a JointLoss
 
     @property
+    def has_prefix(self) -> bool:
+        """Whether its loss puts a learned token in front of the segments."""
+        return False
+
+    @property
     def needs(self) -> tuple[Need, ...]:
         """What of `Inputs` it needs; "pseudo_glosses" are also in every batch's `targets`."""
         return ()

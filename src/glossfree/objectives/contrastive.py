@@ -48,6 +48,11 @@ class Contrastive(Objective):
     compares_clips: ClassVar[bool] = True
 
     @property
+    def has_prefix(self) -> bool:
+        """Its token."""
+        return self.token
+
+    @property
     def needs(self) -> tuple[Need, ...]:
         """Features of each sentence; where they depend on the batch, the encoder itself."""
         return ("text_encoder",) if self.average_padding else ("text_features",)
