@@ -1,7 +1,7 @@
 """docs/extending.md, step by step, as a stranger would take it, in a copy of the source.
 
-Each addition is one file, its line in a registry and a recipe: `git status` shows nothing else. It trains two epochs, is
-exported, and translates.
+Each addition is one file, its line in a registry and a recipe: `git status` shows nothing else. It trains two epochs,
+is exported, and translates.
 """
 
 from __future__ import annotations

@@ -25,7 +25,10 @@ DROPOUTS = ("temporal.dropout", "temporal.drop_path", "language.dropout", "visio
             "language.adapter_dropout", "decoder.adapter_dropout",
             "pretrain.objectives.pseudo_gloss.dropout")  # fmt: skip
 # a mean over clips, one over tokens, and one that compares all clips of a step
-SEVERAL = ("finetune2.objectives.pseudo_gloss={dropout = 0}", "finetune2.objectives.contrastive={weight = 0.5, token = false}")
+SEVERAL = (
+    "finetune2.objectives.pseudo_gloss={dropout = 0}",
+    "finetune2.objectives.contrastive={weight = 0.5, token = false}",
+)
 LOSSES = {"loss", "contrastive", "pseudo_gloss", "translation"}
 # a key's bias shifts all scores of a query alike; BatchNorm takes away the bias before it, and remembers it in its mean
 WITHOUT_EFFECT = ("k_proj.bias", "visual.projection.bias", "visual.norm.running_mean")

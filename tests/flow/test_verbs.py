@@ -108,8 +108,8 @@ def test_until_and_then_all_of_it_is_all_at_once(
 
 def test_a_stage_that_is_no_stage_is_refused(tiny: Any, call: Callable[..., Any], tmp_path: Path) -> None:
     words = {"--until": ("--until", "pre"), "--after": ("--from", tmp_path, "--after", "pre")}
-    for option, given in words.items():
-        refused = call("train", *tiny.options, "--run", tmp_path / "run", *given)
+    for option, arguments in words.items():
+        refused = call("train", *tiny.options, "--run", tmp_path / "run", *arguments)
         assert (refused.code, refused.out) == (2, "")
         assert f"{option} pre: no such stage -> one of {', '.join(STAGES)}" in refused.err
     assert not (tmp_path / "run").exists()
