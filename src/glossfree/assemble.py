@@ -15,7 +15,7 @@ from glossfree.models.hierarchy import HierarchicalEncoder
 from glossfree.models.mapper import Mapper
 from glossfree.models.translator import PREFIXES, TranslationModel
 from glossfree.models.vision import VisualEncoder
-from glossfree.objectives.base import Inputs, Sizes
+from glossfree.objectives.base import Inputs, JointLoss, Sizes
 from glossfree.recipe import Recipe, StageConfig
 from glossfree.settings import Adapters
 from glossfree.stages import LEVELS, TrainingStage
@@ -103,10 +103,16 @@ def training_stage(model: TranslationModel, recipe: Recipe, stage: StageConfig, 
     """A model that is prepared for a stage, and what its objectives need -> the stage."""
     sizes = Sizes(recipe.temporal.hidden_size, recipe.language.hidden_size, model.vocabulary_size)
     used = stage.used_objectives
+    losses = {name: objective.build(sizes, inputs) for name, objective in used.items()}
+    for name, loss in losses.items():
+        if isinstance(loss, JointLoss) != used[name].compares_clips:
+            raise TypeError(
+                f"objective {name}: compares_clips = {used[name].compares_clips}, and builds a {type(loss)}"
+            )
     return TrainingStage(
         stage.name,
         model,
-        {name: objective.build(sizes, inputs) for name, objective in used.items()},
+        losses,
         {name: objective.weight for name, objective in used.items()},
         level=max((objective.level for objective in used.values()), key=LEVELS.index),
         trains=stage.train,

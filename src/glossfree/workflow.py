@@ -343,7 +343,9 @@ def reopens(run: Run, recipe: Recipe, material: Material, *, resume: bool) -> bo
         changes.pop(key, None)
     if changes:
         problem = f"was started with another recipe ({in_words(changes)})"
-        remedy = "resume without --set, or start anew; the last stage alone may have more epochs, or another behind it"
+        remedy = (
+            f"resume with --recipe {run.recipe}; its last stage may have more epochs, and stages may come behind it"
+        )
         raise RunError(problem, where=run.recipe, remedy=remedy)
     same = SentenceTokenizer.load(run.folder / TOKENIZER).sha256 == material.tokenizer.sha256
     if material.glosses is not None:
