@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from glossfree.assemble import assemble
+from glossfree.assemble import visual_encoder
 from glossfree.config import load_recipe
 from glossfree.device import FRAMES_PER_PASS, best_device, frames_per_pass
 
@@ -25,5 +25,5 @@ def test_only_backbones_without_statistics_over_frames_see_them_in_passes(
     monkeypatch: pytest.MonkeyPatch, backbone: str, expected: int
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    recipe = load_recipe("demo", [f"vision.backbone={backbone}"])
-    assert assemble(recipe, 50).visual.frames_per_pass == expected
+    recipe = load_recipe("demo", [f"vision.kind={backbone}"])
+    assert visual_encoder(recipe).frames_per_pass == expected
