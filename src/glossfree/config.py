@@ -141,8 +141,8 @@ def parse_recipe(content: Mapping[str, Any], where: str = "recipe") -> Recipe:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         problems.append("stages: a list of names expected")
         names = []
-    taken = {*Recipe.model_fields, *OWN}
-    problems += [f"stages: {name!r} is the name of a table already" for name in names if name in taken]
+    taken = {*Recipe.model_fields, *OWN, "none"}  # `start = "none"` means no stage
+    problems += [f"stages: {name!r} is the name of a table already, or no name" for name in names if name in taken]
     problems += [f"stages: {name!r} comes twice" for name in dict.fromkeys(names) if names.count(name) > 1]
     odd = [name for name in names if not STAGE_NAME.fullmatch(name)]
     problems += [f"stages: {name!r} is no name: letters, digits, _ and - expected" for name in odd]

@@ -174,6 +174,8 @@ class Workflow:
             self._name_skipped(name, progress.skipped)  # first: a stage that has its weights is not trained again
             facts = {"stage": name, "epochs": config.epochs, "best": progress.best_loss}
             save_tensors(self.run.weights(name), stage.result(), facts)
+            for stale in (*self.run.folder.glob("scores.*.json"), *self.run.folder.glob("predictions.*.jsonl")):
+                stale.unlink(missing_ok=True)  # of the weights before
             self._tidy(name)
         self.group.wait()
         return inputs

@@ -178,6 +178,10 @@ def _taken(recipe: Recipe, origin: Run, after: str | None, console: Console) -> 
         raise RunError(problem or "has none of this recipe's stages", where=origin.folder, remedy=remedy)
     if problem:
         console.say(f"from {origin.folder}: {', '.join(taken)}; {problem}, and is trained here")
+    shared = ("seed", "text.", "vision.", "temporal.", "language.", "decoder.")
+    others = {key: pair for key, pair in differences(theirs, recipe).items() if key.startswith(shared)}
+    if others:
+        console.say(f"warning: {origin.folder} was trained with other settings ({in_words(others)})")
     return tuple(taken)
 
 
