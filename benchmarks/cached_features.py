@@ -90,7 +90,7 @@ def _epoch(recipe: Recipe, corpus: Path, encoder: Path, folder: Path) -> float:
         text_features=encode(model.hierarchy.language, sentences, material.token_ids(sentences)),
     )
     pretrain = recipe.stage("pretrain")
-    prepare(model, recipe, pretrain, adapted=False)
+    prepare(model, recipe, pretrain)
     stage = training_stage(model, recipe, pretrain, inputs)
     loader = material.loader("train", pretrain)
     assert loader is not None

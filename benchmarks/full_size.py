@@ -142,11 +142,9 @@ def inputs_of(recipe: Recipe, model: TranslationModel, batch: ClipBatch) -> Inpu
     return Inputs(vectors=vectors, text_features=encode(model.hierarchy.language, batch.texts, batch.labels))
 
 
-def stage_of(
-    recipe: Recipe, name: str, model: TranslationModel, inputs: Inputs, *, adapted: bool = False
-) -> TrainingStage:
-    """A model, with adapters in (`adapted`) or still without -> one of the recipe's stages, ready to train."""
-    prepare(model, recipe, recipe.stage(name), adapted=adapted)
+def stage_of(recipe: Recipe, name: str, model: TranslationModel, inputs: Inputs) -> TrainingStage:
+    """A model, with adapters in or still without -> one of the recipe's stages, ready to train."""
+    prepare(model, recipe, recipe.stage(name))
     return training_stage(model, recipe, recipe.stage(name), inputs)
 
 
@@ -225,7 +223,7 @@ def rehearse(lengths: Sequence[int], steps: dict[str, int], folder: Path) -> dic
     inputs = inputs_of(recipe, model, batch)
     seen: dict[str, dict[str, Any]] = {}
     for name, count in steps.items():
-        stage = stage_of(recipe, name, model, inputs, adapted=bool(seen))
+        stage = stage_of(recipe, name, model, inputs)
         seen[name] = asdict(train_on(stage, batch, count, recipe, run))
     logits, translations, translating = answers(model, batch)
     path = run.weights(stage.name)

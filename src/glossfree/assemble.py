@@ -10,7 +10,7 @@ from transformers.initialization import no_init_weights
 
 from glossfree.device import best_device, frames_per_pass
 from glossfree.models.adapters import add_lora
-from glossfree.models.choices import Backbone, Decoding, Language
+from glossfree.models.choices import Backbone, Beams, Decoding, Language
 from glossfree.models.hierarchy import HierarchicalEncoder
 from glossfree.models.mapper import Mapper
 from glossfree.models.translator import PREFIXES, TranslationModel
@@ -51,6 +51,7 @@ def adapt(model: TranslationModel, recipe: Recipe) -> None:
     adapt_vision(model.hierarchy.visual, recipe)
     _adapt(model.hierarchy.language.adapted, recipe.language)
     _adapt(model.decoder.adapted, recipe.decoder)
+    model.is_adapted = True
     model.note_trainable()
 
 
@@ -80,9 +81,9 @@ def put_mapper(model: TranslationModel, recipe: Recipe) -> None:
         model.put_mapper(Mapper(recipe.language.hidden_size))
 
 
-def prepare(model: TranslationModel, recipe: Recipe, stage: StageConfig, *, adapted: bool) -> None:
-    """Put into the model what a stage adds to it. `adapted`: whether a stage before has put in the adapters."""
-    if stage.adapters and not adapted:
+def prepare(model: TranslationModel, recipe: Recipe, stage: StageConfig) -> None:
+    """Put into the model what a stage adds to it: adapters and mapper, if they are not in yet."""
+    if stage.adapters and not model.is_adapted:
         adapt(model, recipe)
     if stage.mapper:
         put_mapper(model, recipe)
@@ -91,12 +92,16 @@ def prepare(model: TranslationModel, recipe: Recipe, stage: StageConfig, *, adap
 def restored(recipe: Recipe, vocabulary_size: int, last: str | None = None) -> TranslationModel:
     """Recipe and V -> the model as a stage has it (None: the last one), its weights still to be loaded."""
     model = assemble(recipe, vocabulary_size, to_be_loaded=True)
-    last = last or recipe.planned[-1].name
-    adapted = False
-    for stage in map(recipe.stage, (*recipe.parents(last), last)):
-        prepare(model, recipe, stage, adapted=adapted)
-        adapted = adapted or stage.adapters
+    for stage in recipe.lineage(last or recipe.planned[-1].name):
+        prepare(model, recipe, stage)
     return model
+
+
+def beams_of(recipe: Recipe, num_hypotheses: int = 1) -> Beams:
+    """The recipe's words on decoding -> Beams, for the n best sentences."""
+    decode = recipe.decode
+    num_beams = max(decode.num_beams, num_hypotheses)
+    return Beams(num_beams, decode.max_new_tokens, decode.length_penalty, num_hypotheses)
 
 
 def training_stage(model: TranslationModel, recipe: Recipe, stage: StageConfig, inputs: Inputs) -> TrainingStage:

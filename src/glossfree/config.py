@@ -86,7 +86,7 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def recipe_files(source: str | Path) -> list[RecipeFile]:
-    """A recipe -> its file, the one that it is based on, and so on. Raises RecipeError: missing, no TOML, a circle."""
+    """A recipe -> its file, the one that it is based on, and so on. Raises RecipeError: missing, no TOML, a cycle."""
     files = [_read(_find(source))]
     while "base" in files[-1].tables:
         base, below = files[-1].tables["base"], files[-1].path

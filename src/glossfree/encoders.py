@@ -59,7 +59,7 @@ def _trained(source: Path) -> dict[str, Tensor]:
     recipe = load_recipe(source / RECIPE)
     (path,) = encoder_files(source)
     visual, stage = visual_encoder(recipe), load_facts(path).get("stage", recipe.planned[-1].name)
-    if any(recipe.stage(name).adapters for name in (*recipe.parents(stage), stage)):
+    if any(each.adapters for each in recipe.lineage(stage)):
         adapt_vision(visual, recipe)
     load(visual.backbone, backbone_tensors(path), where=str(path))
     merge_lora(visual.backbone)

@@ -16,7 +16,7 @@ from glossfree.models.choices import Backbone, Decoding, Language, Temporal
 from glossfree.models.decoders.mbart import MBartDecoding
 from glossfree.models.language.mbart import MBart
 from glossfree.models.temporal.local_attention import LocalAttention
-from glossfree.objectives.base import Need, Objective
+from glossfree.objectives.base import TEXT_NEEDS, Need, Objective
 from glossfree.settings import MOST_PIXELS, MOST_TOKENS, Adapters, Section, value
 
 Batches = Literal["clips", "sentences", "segments"]
@@ -236,6 +236,10 @@ class Recipe(Section):
                 return tuple(reversed(chain))
             chain.append(name)
 
+    def lineage(self, name: str) -> tuple[StageConfig, ...]:
+        """A planned stage, behind those that it builds on."""
+        return tuple(map(self.stage, (*self.parents(name), name)))
+
     def problems(self) -> Iterator[str]:
         """What is wrong between values that are fine alone."""
         for name in ("vision", "temporal", "language", "decoder"):
@@ -273,7 +277,7 @@ class Recipe(Section):
             yield f"{stage.name}.start {stage.start!r} is no planned stage before it"
         if self.vision.features == "cached" and stage.augment and stage.batches != "sentences":
             yield f'vision.features "cached" needs {stage.name}.augment = false: frames were seen once'
-        reads_text = stage.batches == "sentences" or stage.needs & {"text_features", "text_tokens", "text_encoder"}
+        reads_text = stage.batches == "sentences" or stage.needs & TEXT_NEEDS
         if reads_text and not self.language.reads_text:
             yield f'{stage.name} needs an encoder that reads sentences; language.kind "{self.language.kind}" does not'
         known = {*Part.__args__, *stage.objectives}  # type: ignore[attr-defined]

@@ -17,13 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from glossfree.assemble import restored
+from glossfree.assemble import beams_of, restored
 from glossfree.config import load_recipe
 from glossfree.corpora.manifest import Segment
 from glossfree.device import best_device
 from glossfree.errors import ClipError, ModelError
 from glossfree.material import sampling_of, view_of
-from glossfree.models.choices import Beams
 from glossfree.models.translator import TranslationModel
 from glossfree.models.weights import digest, load
 from glossfree.objectives.pseudo_gloss import PseudoGloss, PseudoGlossHead
@@ -242,13 +241,11 @@ class SignTranslator:
         self, frames: Tensor, lengths: Tensor, num_hypotheses: int = 1, level: str = "frames"
     ) -> list[tuple[Hypothesis, ...]]:
         """Packed frames and lengths (B,) -> for each clip its best sentences, best first."""
-        decode = self.recipe.decode
-        num_beams = max(decode.num_beams, num_hypotheses)
         translations = self.model.translate(
             frames,
             lengths,
             level,
-            beams=Beams(num_beams, decode.max_new_tokens, decode.length_penalty, num_hypotheses),
+            beams=beams_of(self.recipe, num_hypotheses),
             language_id=self.tokenizer.language_id,
             suppressed=self.tokenizer.never_written,
         )

@@ -138,9 +138,8 @@ class TrainingStage(nn.Module):
         if self.reads == "sentences":
             levels = Levels(video=model.hierarchy.language.read(batch.input_ids))
         else:
-            prefixes = [each.prefix for each in self._joint().values() if each.prefix is not None]
+            prefix = next((each.prefix for each in self._joint().values() if each.prefix is not None), None)
             up_to = "video" if LEVELS.index(self.level) > 1 else "segment"
-            prefix = prefixes[0] if prefixes else None
             levels = model.hierarchy(batch.frames, batch.lengths, batch.level, prefix=prefix, up_to=up_to)
         if self.level == "logits":
             assert levels.video is not None

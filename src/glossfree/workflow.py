@@ -11,18 +11,18 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from glossfree.assemble import prepare, training_stage
+from glossfree.assemble import beams_of, prepare, training_stage
 from glossfree.config import differences, dump_recipe, flat, in_words, load_recipe
 from glossfree.device import best_device
 from glossfree.errors import RunError
 from glossfree.evaluation.conventions import convention_for
 from glossfree.evaluation.decode import Prediction, decode_split, joined, score_split
 from glossfree.material import Material, with_rate
-from glossfree.models.choices import Beams, LanguageEncoder
+from glossfree.models.choices import LanguageEncoder
 from glossfree.models.hierarchy import HierarchicalEncoder
 from glossfree.models.translator import PREFIXES, TranslationModel
 from glossfree.models.weights import load
-from glossfree.objectives.base import Inputs
+from glossfree.objectives.base import TEXT_NEEDS, Inputs
 from glossfree.progress import Console
 from glossfree.recipe import Recipe, StageConfig
 from glossfree.stages import TrainingStage
@@ -109,10 +109,9 @@ class Workflow:
         the first stage that needs anything, or that puts in adapters."""
         # new modules start the same whether the stages before were trained just now or loaded from files
         torch.manual_seed(zlib.crc32(f"{self.recipe.seed}/{stage.name}".encode()))
-        adapted = any(self.recipe.stage(name).adapters for name in self.recipe.parents(stage.name))
-        if inputs is None and (stage.needs or (stage.adapters and not adapted)):
+        if inputs is None and (stage.needs or (stage.adapters and not model.is_adapted)):
             inputs = self._inputs(model)
-        prepare(model, self.recipe, stage, adapted=adapted)
+        prepare(model, self.recipe, stage)
         return inputs
 
     def _inputs(self, model: TranslationModel) -> Inputs:
@@ -120,11 +119,11 @@ class Workflow:
         due = [stage for stage in self.recipe.planned if self._epochs_done(stage.name)[0] < stage.epochs]
         needs = {need for stage in due for need in stage.needs}
         language = model.hierarchy.language
-        if needs & {"text_features", "text_tokens", "text_encoder"}:
+        if needs & TEXT_NEEDS:
             language.to(self.device)
         return Inputs(
             vectors=self.material.vectors,
-            document_frequencies=self.material.document_frequencies(),
+            document_frequencies=self.material.document_frequencies() if "document_frequencies" in needs else None,
             text_features=self._text(language, pooled=True) if "text_features" in needs else None,
             text_tokens=self._text(language, pooled=False) if "text_tokens" in needs else None,
             text_encoder=FrozenTextEncoder(language) if "text_encoder" in needs else None,
@@ -183,8 +182,6 @@ class Workflow:
     def _dev_scores(self, model: TranslationModel, loader: Loader) -> dict[str, float]:
         """Translate the dev split as it is now -> its scores, 0-100."""
         recipe, tokenizer = self.recipe, self.material.tokenizer
-        decode = recipe.decode
-        beams = Beams(decode.num_beams, decode.max_new_tokens, decode.length_penalty)
         model.eval()
 
         def translate(batch: ClipBatch) -> list[Prediction]:
@@ -193,7 +190,7 @@ class Workflow:
                 batch.frames,
                 batch.lengths,
                 batch.level,
-                beams=beams,
+                beams=beams_of(recipe),
                 language_id=tokenizer.language_id,
                 suppressed=tokenizer.never_written,
             )

@@ -181,8 +181,8 @@ def test_adapted_it_has_the_parameters_of_table_3(loaded: Any, recipe: Recipe) -
     model, _, _ = loaded
     inputs = Inputs(vectors=torch.ones(PSEUDO_GLOSSES_OF_THE_PAPER, 300))
     counts = {}
-    for number, config in enumerate(recipe.planned):
-        prepare(model, recipe, config, adapted=number > 0)
+    for config in recipe.planned:
+        prepare(model, recipe, config)
         stage = training_stage(model, recipe, config, inputs)
         used = {p for part in (*stage.parts().values(), stage.objectives) for p in part.parameters()}
         counts[config.name] = sum(p.numel() for p in stage.trained().values()), sum(p.numel() for p in used)

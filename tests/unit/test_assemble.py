@@ -154,11 +154,9 @@ def test_a_stage_puts_in_what_it_adds_and_no_more_than_once(tiny: Any) -> None:
     recipe = recipe_of(tiny, "language.train=adapters", "decoder.train=adapters")
     model = assemble(recipe, V)
     seen = []
-    done = False
     for stage in recipe.stages:
         before = model.hierarchy.mapper
-        prepare(model, recipe, stage, adapted=done)
-        done = done or stage.adapters
+        prepare(model, recipe, stage)
         adapters = sum("lora_A" in name for name, _ in model.named_parameters())
         seen.append((stage.name, adapters, model.hierarchy.mapper is not None))
         assert before is None or model.hierarchy.mapper is before

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.unit.recipe_files import PAPER, recipe_file
 
 from glossfree.config import (
     declarations,
@@ -21,15 +22,6 @@ from glossfree.config import (
 from glossfree.errors import RecipeError
 from glossfree.objectives import OBJECTIVES
 from glossfree.objectives.translation import Translation
-
-PAPER = "hfa-phoenix14t"
-
-
-def recipe_file(folder: Path, text: str, name: str = "mine.toml") -> Path:
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    return path
 
 
 def test_a_shipped_recipe_is_loaded_by_name_and_by_path() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.unit.recipe_files import PAPER, recipe_file
 
 from glossfree.config import (
     commented,
@@ -18,15 +19,6 @@ from glossfree.config import (
 )
 from glossfree.errors import RecipeError
 from glossfree.objectives.translation import Translation
-
-PAPER = "hfa-phoenix14t"
-
-
-def recipe_file(folder: Path, text: str, name: str = "mine.toml") -> Path:
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
-    return path
 
 
 def test_a_recipe_holds_what_its_bases_hold_but_their_names(tmp_path: Path) -> None:

@@ -123,12 +123,12 @@ def glosses_file(run: Run, recipe: Recipe) -> Path:
 
 
 def _head(run: Run, recipe: Recipe) -> tuple[Run, str, str] | None:
-    """The run that holds the head (this one, or the one that it started from), the stage, and the prefix of its names.
+    """The run and the stage whose weights hold the head, and the prefix of its names there; None without a head.
 
-    It is that of the last stage that trained one, of those that the model was trained in.
+    The run is this one, or the one that it started from. The stage is the last one that scored pseudo-glosses, of those
+    that the model went through.
     """
-    last = last_stage(run, recipe)
-    for stage in map(recipe.stage, reversed((*recipe.parents(last), last))):
+    for stage in reversed(recipe.lineage(last_stage(run, recipe))):
         for name, objective in stage.used_objectives.items():
             if not isinstance(objective, PseudoGloss):
                 continue

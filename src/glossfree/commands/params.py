@@ -14,7 +14,7 @@ from glossfree.assemble import assemble, prepare, training_stage
 from glossfree.config import load_recipe
 from glossfree.corpora.manifest import Manifest
 from glossfree.material import glosses_of, tokenizer_of
-from glossfree.objectives.base import Inputs
+from glossfree.objectives.base import TEXT_NEEDS, Inputs
 from glossfree.objectives.pseudo_gloss import PseudoGloss, PseudoGlossHead
 from glossfree.recipe import Recipe
 
@@ -120,14 +120,10 @@ def _sizes_of(corpus: Path, recipe: Recipe) -> Sizes:
 
 def _stage(recipe: Recipe, sizes: Sizes, name: str) -> tuple[dict[str, tuple[int, int]], int]:
     """The parts of a stage, as it is when it trains, and how many of them are learnable temperatures of eq 2."""
-    adapted = False
     model = assemble(recipe, sizes.tokens)
     text_encoder = model.hierarchy.language.copied().requires_grad_(False) if recipe.language.reads_text else None
-    for stage in recipe.planned:
-        prepare(model, recipe, stage, adapted=adapted)
-        adapted = adapted or stage.adapters
-        if stage.name == name:
-            break
+    for stage in recipe.lineage(name):
+        prepare(model, recipe, stage)
     vectors, options = None, recipe.objective(PseudoGloss)
     if isinstance(options, PseudoGloss):
         vectors = torch.empty(sizes.pseudo_glosses, options.vector_size)
@@ -140,7 +136,7 @@ def _stage(recipe: Recipe, sizes: Sizes, name: str) -> tuple[dict[str, tuple[int
         counted["linear and BatchNorm"] = [*visual.projection.parameters(), *visual.norm.parameters()]
     counted |= {LABELS[part]: parts[part] for part in ("temporal", "language", "mapper", "decoder") if part in parts}
     counted |= {f"objective {name}": objective for name, objective in trained.objectives.items()}
-    if stage.needs & {"text_features", "text_tokens", "text_encoder"} and text_encoder is not None:
+    if stage.needs & TEXT_NEEDS and text_encoder is not None:
         counted["text encoder (frozen)"] = text_encoder
     heads = [each for each in trained.objectives.modules() if isinstance(each, PseudoGlossHead)]
     temperatures = [t for head in heads for t in (head.log_prototype_temperature, head.log_time_temperature)]

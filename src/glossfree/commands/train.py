@@ -111,7 +111,7 @@ class _Builder:
         return self._built[0]
 
     def __call__(self) -> TranslationModel:
-        """A model without adapters. What was loaded into it is said once."""
+        """A new model without adapters. The console is told only once what was loaded into it."""
         if self._built:
             return self._built.pop()
         model = assemble(self.recipe, len(self.material.tokenizer))

@@ -31,6 +31,7 @@ class TranslationModel(nn.Module):
         self.vocabulary_size = vocabulary_size
         self.hierarchy = hierarchy
         self.decoder = decoder
+        self.is_adapted = False  # whether adapters are in
         self.note_trainable()
 
     def parts(self) -> dict[str, nn.Module]:

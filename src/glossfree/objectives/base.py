@@ -20,7 +20,10 @@ from glossfree.padded import Padded
 from glossfree.settings import STRICT, value
 
 Level = Literal["frame", "segment", "video", "logits"]
-Need = Literal["pseudo_glosses", "text_features", "text_tokens", "text_encoder"]
+Need = Literal["pseudo_glosses", "document_frequencies", "text_features", "text_tokens", "text_encoder"]
+
+# needs that a language encoder meets that reads sentences
+TEXT_NEEDS: frozenset[Need] = frozenset(("text_features", "text_tokens", "text_encoder"))
 
 
 @dataclass(frozen=True)
@@ -36,10 +39,11 @@ class Sizes:
 class Inputs:
     """What objectives may need of a corpus besides its clips; each is there only if an objective `needs` it.
 
-    pseudo_glosses  `vectors` (P, 300) and `document_frequencies` (P,), the share of training sentences with each
-    text_features   the frozen text encoder's average over the tokens of each sentence, (E,)
-    text_tokens     the same before the average, (L, E)
-    text_encoder    the frozen encoder itself: labels (B, L) -> Padded (B, L, E)
+    pseudo_glosses        `vectors` (P, 300)
+    document_frequencies  (P,) the share of training sentences with each pseudo-gloss
+    text_features         the frozen text encoder's average over the tokens of each sentence, (E,)
+    text_tokens           the same before the average, (L, E)
+    text_encoder          the frozen encoder itself: labels (B, L) -> Padded (B, L, E)
     """
 
     vectors: Tensor | None = None

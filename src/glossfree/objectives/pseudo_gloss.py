@@ -65,8 +65,8 @@ class PseudoGloss(Objective):
 
     @property
     def needs(self) -> tuple[Need, ...]:
-        """Targets and vectors."""
-        return (PSEUDO_GLOSSES,)
+        """Targets and vectors; where frequent pseudo-glosses are no targets, how frequent each is."""
+        return (PSEUDO_GLOSSES,) if self.max_document_frequency == 1 else (PSEUDO_GLOSSES, "document_frequencies")
 
     def build(self, sizes: Sizes, inputs: Inputs) -> PseudoGlossLoss:
         """The head on segments E wide, and the loss of its scores."""

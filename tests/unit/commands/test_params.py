@@ -112,10 +112,9 @@ def stages_of(recipe: Recipe, vocabulary_size: int, vectors: torch.Tensor | None
     """Every stage with a model of its own, in memory, prepared as it is for training."""
     stages = {}
     for stage in recipe.planned:
-        model, adapted = assemble(recipe, vocabulary_size), False
-        for each in (*map(recipe.stage, recipe.parents(stage.name)), stage):
-            prepare(model, recipe, each, adapted=adapted)
-            adapted = adapted or each.adapters
+        model = assemble(recipe, vocabulary_size)
+        for each in recipe.lineage(stage.name):
+            prepare(model, recipe, each)
         stages[stage.name] = training_stage(model, recipe, stage, Inputs(vectors=vectors))
     return stages
 
