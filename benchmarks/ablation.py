@@ -22,13 +22,13 @@ from benchmarks.full_size import RECIPE, assembled, fixed_batch, inputs_of, stag
 from benchmarks.processes import Worker, in_turns, peak_gigabytes, serve
 from benchmarks.step import LENGTHS, Stepper
 from benchmarks.timing import machine, table
-from glossfree.config import load_recipe
 from glossfree.models.backbones.dinov2 import Dinov2ClassToken
 from glossfree.models.temporal import local_attention
 from glossfree.models.translator import TranslationModel
 from glossfree.objectives.base import Inputs
-from glossfree.recipe import Recipe
-from glossfree.text_features import FrozenTextEncoder
+from glossfree.pipeline.text_features import FrozenTextEncoder
+from glossfree.recipe.files import load_recipe
+from glossfree.recipe.schema import Recipe
 from glossfree.video.batch import ClipBatch
 
 ROUNDS, WARM_UP = 3, 1

@@ -17,7 +17,7 @@ import torch
 
 from benchmarks.processes import ROOT
 from benchmarks.timing import in_turns, machine, table
-from glossfree.recipe import DataConfig, StageConfig
+from glossfree.recipe.schema import DataConfig, StageConfig
 from glossfree.video.augment import View, apply, draw_affine
 from glossfree.video.resample import resample
 from glossfree.video.sampler import BUCKET_WIDTH, ClipSampler

@@ -14,19 +14,19 @@ import torch
 
 from benchmarks.full_size import plan_of
 from benchmarks.timing import machine, table
-from glossfree.assemble import assemble, prepare, training_stage, visual_encoder
-from glossfree.commands.features import features, stored_features
-from glossfree.commands.glosses import glosses
-from glossfree.commands.prepare import prepare as prepare_corpus
-from glossfree.config import dump_recipe, load_recipe
+from glossfree.cli.features import features, stored_features
+from glossfree.cli.glosses import glosses
+from glossfree.cli.prepare import prepare as prepare_corpus
+from glossfree.console import Silent
 from glossfree.corpora.manifest import unique_texts
-from glossfree.encoders import PREFIX, load_backbone
-from glossfree.material import gather
 from glossfree.models.weights import state
 from glossfree.objectives.base import Inputs
-from glossfree.progress import Silent
-from glossfree.recipe import Recipe
-from glossfree.text_features import encode
+from glossfree.pipeline.assemble import assemble, prepare, training_stage, visual_encoder
+from glossfree.pipeline.encoders import PREFIX, load_backbone
+from glossfree.pipeline.material import gather
+from glossfree.pipeline.text_features import encode
+from glossfree.recipe.files import dump_recipe, load_recipe
+from glossfree.recipe.schema import Recipe
 from glossfree.training.loop import train
 from glossfree.training.run import Run, save_tensors
 

@@ -22,13 +22,13 @@ import cv2
 import numpy as np
 
 from benchmarks.timing import machine, table
-from glossfree.corpora.avatar import wetter
-from glossfree.corpora.avatar.draw import draw_clip
-from glossfree.corpora.avatar.signing import SignedSentence
+from glossfree.avatar import wetter
+from glossfree.avatar.draw import draw_clip
+from glossfree.avatar.signing import SignedSentence
 from glossfree.corpora.manifest import Clip, Manifest
-from glossfree.evaluation.conventions import convention_for
-from glossfree.evaluation.statistics import Statistics
-from glossfree.sign_translator import SignTranslator, Translation
+from glossfree.scoring.conventions import convention_for
+from glossfree.scoring.statistics import Statistics
+from glossfree.translator import SignTranslator, Translation
 from glossfree.video.intake import Intake
 
 CLIPS = 120  # of the split, the first ones

@@ -26,20 +26,20 @@ from benchmarks.full_size import RECIPE, assembled, pseudo_gloss
 from benchmarks.loader import signer
 from benchmarks.processes import Finished, finish
 from benchmarks.timing import in_turns, machine, table, wall_seconds
-from glossfree.assemble import adapt, put_mapper
-from glossfree.commands.export import export
-from glossfree.config import dump_recipe, load_recipe
+from glossfree.cli.export import export
 from glossfree.models.choices import Beams
 from glossfree.models.decoders.mbart import MBartDecoder
 from glossfree.models.tokens import CODES_AND_MASK, EOS_ID
 from glossfree.models.translator import TranslationModel
 from glossfree.models.weights import state
-from glossfree.recipe import Recipe
-from glossfree.sign_translator import TOKENIZER, SignTranslator
+from glossfree.pipeline.assemble import adapt, put_mapper
+from glossfree.recipe.files import dump_recipe, load_recipe
+from glossfree.recipe.schema import Recipe
 from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
 from glossfree.text.tokenizer import SentenceTokenizer
 from glossfree.text.unigram import CODES_25, FILE_SPECIALS, SPECIALS
 from glossfree.training.run import Run, save_tensors
+from glossfree.translator import TOKENIZER, SignTranslator
 from glossfree.video.pack import write_clip
 
 TOKENS, BEAMS, FRAMES, SEGMENTS = 40, 4, 58, 29

@@ -32,17 +32,17 @@ from benchmarks.processes import Worker, in_turns, serve
 from benchmarks.step import STAGES, Stepper
 from benchmarks.timing import in_turns as timed_in_turns
 from benchmarks.timing import machine, table
-from glossfree.config import load_recipe
-from glossfree.progress import Silent
-from glossfree.recipe import Recipe
-from glossfree.stages import TrainingStage
+from glossfree.console import Silent
+from glossfree.pipeline.stages import TrainingStage
+from glossfree.pipeline.workflow import load_model
+from glossfree.recipe.files import load_recipe
+from glossfree.recipe.schema import Recipe
 from glossfree.training.checkpoint import Progress, restore, save
 from glossfree.training.loop import train
 from glossfree.training.processes import Processes
 from glossfree.training.run import Run, load_tensors, save_tensors
 from glossfree.training.watch import Watch
 from glossfree.video.batch import ClipBatch
-from glossfree.workflow import load_model
 
 SMALL = "demo"
 LENGTHS = (29, 24, 33, 21, 26, 31, 19, 27)  # frames of the demo's eight clips a step: as in `wetter` at 8 frames/s

@@ -26,7 +26,7 @@ from glossfree.models.decoders.mbart import MBartDecoding
 from glossfree.models.language.mbart import MBart
 from glossfree.models.temporal.local_attention import LocalAttention
 from glossfree.objectives.pseudo_gloss import PseudoGloss
-from glossfree.recipe import Recipe
+from glossfree.recipe.schema import Recipe
 
 T = TypeVar("T")
 GIGA = 1e9

@@ -17,7 +17,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 
 from benchmarks.timing import cpu_seconds, machine, table
-from glossfree.corpora.avatar.signing import SignedSentence
+from glossfree.avatar.signing import SignedSentence
 from glossfree.video import pack
 
 CLIPS, FPS, SIZES, ROUNDS = 12, 25.0, (256, 64), 4

@@ -23,23 +23,23 @@ from torch import Tensor, nn
 
 from benchmarks.processes import GIGA, finish, peak_gigabytes
 from benchmarks.timing import machine, table, wall_seconds
-from glossfree.assemble import adapt, assemble, prepare, put_mapper, training_stage
-from glossfree.config import load_recipe
+from glossfree.console import Silent
 from glossfree.models.choices import Beams, Translations
 from glossfree.models.tokens import CODES_AND_MASK, EOS_ID
 from glossfree.models.translator import TranslationModel
 from glossfree.models.weights import fingerprint, state
 from glossfree.objectives.base import Inputs
 from glossfree.objectives.pseudo_gloss import PSEUDO_GLOSSES, PseudoGloss
-from glossfree.progress import Silent
-from glossfree.recipe import Recipe
-from glossfree.stages import TrainingStage
+from glossfree.pipeline.assemble import adapt, assemble, prepare, put_mapper, training_stage
+from glossfree.pipeline.stages import TrainingStage
+from glossfree.pipeline.text_features import encode
+from glossfree.pipeline.workflow import load_model
+from glossfree.recipe.files import load_recipe
+from glossfree.recipe.schema import Recipe
 from glossfree.text.unigram import CODES_25
-from glossfree.text_features import encode
 from glossfree.training.loop import Plan, train
 from glossfree.training.run import Run, load_tensors, save_tensors
 from glossfree.video.batch import ClipBatch
-from glossfree.workflow import load_model
 
 RECIPE = "hfa-phoenix14t"
 LENGTHS = "58,58"  # frames of the clips

@@ -23,8 +23,8 @@ import cv2
 import numpy as np
 
 from benchmarks.timing import cpu_seconds, machine, table
-from glossfree.corpora.avatar import wetter
-from glossfree.corpora.avatar.signing import SignedSentence
+from glossfree.avatar import wetter
+from glossfree.avatar.signing import SignedSentence
 from glossfree.corpora.manifest import SPLITS, Clip
 from glossfree.video.pack import read_clip
 

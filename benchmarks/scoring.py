@@ -14,10 +14,10 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.timing import in_turns, machine, table
-from glossfree.commands.score import Scored, score
-from glossfree.corpora.avatar import wetter
-from glossfree.evaluation.conventions import published_for
-from glossfree.progress import Silent
+from glossfree.avatar import wetter
+from glossfree.cli.score import Scored, score
+from glossfree.console import Silent
+from glossfree.scoring.conventions import published_for
 
 GOALS = {642: 10, 20_000: 60}  # sentences: seconds, at most
 SAMPLES, ROUNDS = 1000, 3

@@ -19,9 +19,9 @@ import torch
 
 from benchmarks.timing import machine, table
 from glossfree.corpora.manifest import Manifest, PackedClip
-from glossfree.evaluation.conventions import convention_for
-from glossfree.evaluation.statistics import Statistics
-from glossfree.sign_translator import SignTranslator
+from glossfree.scoring.conventions import convention_for
+from glossfree.scoring.statistics import Statistics
+from glossfree.translator import SignTranslator
 from glossfree.video.augment import apply, draw_affine
 from glossfree.video.fit import fit_frame
 from glossfree.video.pack import read_clip

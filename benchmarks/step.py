@@ -21,11 +21,11 @@ from benchmarks.flops import GIGA, Flops, counted, pretraining_flops, translatio
 from benchmarks.full_size import RECIPE, fixed_batch, new_stage, plan_of
 from benchmarks.processes import Worker, peak_gigabytes, serve
 from benchmarks.timing import machine, table, wall_seconds
-from glossfree.config import load_recipe
-from glossfree.device import best_device, frames_per_pass
 from glossfree.models.backbones.dinov2 import Dinov2
-from glossfree.recipe import Recipe
-from glossfree.stages import TrainingStage
+from glossfree.pipeline.stages import TrainingStage
+from glossfree.recipe.files import load_recipe
+from glossfree.recipe.schema import Recipe
+from glossfree.training.device import best_device, frames_per_pass
 from glossfree.video.batch import ClipBatch
 
 LENGTHS = (58, 58)  # frames of the clips

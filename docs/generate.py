@@ -20,14 +20,14 @@ import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from glossfree.avatar import wetter
+from glossfree.avatar.signing import SignedSentence
 from glossfree.cli import app
-from glossfree.commands.params import params
-from glossfree.config import CHOICES
-from glossfree.corpora.avatar import wetter
-from glossfree.corpora.avatar.signing import SignedSentence
+from glossfree.cli.params import params
 from glossfree.corpora.manifest import Clip
 from glossfree.objectives import OBJECTIVES
-from glossfree.recipe import Recipe, StageConfig
+from glossfree.recipe.files import CHOICES
+from glossfree.recipe.schema import Recipe, StageConfig
 
 ROOT = Path(__file__).parents[1]
 # functions and files that compare, check or write values: what nothing else reads has no effect

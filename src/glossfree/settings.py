@@ -1,7 +1,7 @@
 """How the values of a recipe are declared: typed, frozen, each with its meaning, its unit and its standing.
 
 A part of the model that can be chosen (a backbone, a temporal module, a language encoder, a decoder) or added (an
-objective) declares its own values in its own file; `glossfree.recipe` puts them together.
+objective) declares its own values in its own file; `glossfree.recipe.schema` puts them together.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from glossfree.config import load_recipe
-from glossfree.recipe import Recipe
+from glossfree.recipe.files import load_recipe
+from glossfree.recipe.schema import Recipe
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 

@@ -11,7 +11,7 @@ from benchmarks.full_size import fixed_batch
 from benchmarks.step import Stepper
 
 from glossfree.models.temporal import local_attention
-from glossfree.recipe import Recipe
+from glossfree.recipe.schema import Recipe
 
 LENGTHS = [9, 9]
 NAME = "local_attention"  # of the function in the temporal encoder's module

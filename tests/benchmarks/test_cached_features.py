@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import cached_features
-from glossfree.recipe import Recipe
+from glossfree.recipe.schema import Recipe
 
 
 @pytest.mark.slow

@@ -12,8 +12,8 @@ from benchmarks import decoding
 from glossfree.models.tokens import EOS_ID
 from glossfree.models.translator import TranslationModel
 from glossfree.models.weights import state
-from glossfree.recipe import Recipe
-from glossfree.sign_translator import SignTranslator
+from glossfree.recipe.schema import Recipe
+from glossfree.translator import SignTranslator
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import doctor
-from glossfree.commands.doctor import doctor as diagnose
+from glossfree.cli.doctor import doctor as diagnose
 
 SIZE = (48, 34)
 

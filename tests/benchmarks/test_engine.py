@@ -10,7 +10,7 @@ from benchmarks.full_size import fixed_batch, new_stage
 from benchmarks.step import STAGES
 
 from benchmarks import engine
-from glossfree.recipe import Recipe
+from glossfree.recipe.schema import Recipe
 from glossfree.training.run import Run, load_tensors
 
 

@@ -24,15 +24,15 @@ from benchmarks.flops import (
 from benchmarks.full_size import assembled, fixed_batch, pseudo_gloss
 from torch import Tensor
 
-from glossfree.assemble import adapt, put_mapper
-from glossfree.config import load_recipe
 from glossfree.models.backbones.convnet import SmallConvNet
 from glossfree.models.decoders.gru import RecurrentDecoding
 from glossfree.models.language.none import NoEncoder
 from glossfree.models.temporal.linear import PerFrame
 from glossfree.models.translator import TranslationModel
 from glossfree.padded import Padded
-from glossfree.recipe import Recipe
+from glossfree.pipeline.assemble import adapt, put_mapper
+from glossfree.recipe.files import load_recipe
+from glossfree.recipe.schema import Recipe
 
 CLIPS, FRAMES, SEGMENTS, TOKENS = 3, 9, 5, 7
 

@@ -10,7 +10,7 @@ from benchmarks.flops import Flops, pretraining_flops, translation_flops
 from benchmarks.full_size import fixed_batch, new_stage
 
 from benchmarks import step
-from glossfree.recipe import Recipe
+from glossfree.recipe.schema import Recipe
 
 
 @pytest.mark.parametrize("name", step.STAGES)

@@ -15,7 +15,7 @@ from glossfree.models.hierarchy import Levels
 from glossfree.objectives import OBJECTIVES
 from glossfree.objectives.base import Inputs, JointLoss, Level, Need, SeparableLoss, Sizes
 from glossfree.padded import Padded
-from glossfree.stages import LEVELS
+from glossfree.pipeline.stages import LEVELS
 from glossfree.video.batch import ClipBatch
 
 D, E, V, P = 14, 18, 53, 7

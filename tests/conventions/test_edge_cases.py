@@ -8,8 +8,8 @@ import time
 import numpy as np
 import pytest
 
-from glossfree.evaluation.conventions import CONVENTIONS, Convention, published_for
-from glossfree.evaluation.statistics import METRICS, Statistics
+from glossfree.scoring.conventions import CONVENTIONS, Convention, published_for
+from glossfree.scoring.statistics import METRICS, Statistics
 
 Pairs = list[tuple[str, str]]
 EVERY = [*CONVENTIONS.values(), *published_for("de"), *(how for how in published_for("zh") if how.characters)]

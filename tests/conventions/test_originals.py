@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from sacrebleu.metrics.bleu import BLEU
 
-from glossfree.evaluation.conventions import CONVENTIONS, PUBLISHED, Convention, published_for
-from glossfree.evaluation.statistics import Statistics
+from glossfree.scoring.conventions import CONVENTIONS, PUBLISHED, Convention, published_for
+from glossfree.scoring.statistics import Statistics
 
 Pairs = list[tuple[str, str]]
 POINT = 0.01

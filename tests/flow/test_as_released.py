@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-from glossfree.config import as_toml, differences, flat, load_recipe
+from glossfree.recipe.files import as_toml, differences, flat, load_recipe
 
 
 @pytest.fixture(scope="module")

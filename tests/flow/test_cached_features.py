@@ -13,11 +13,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from tests.flow.nursery import CACHED, options
 
-from glossfree.assemble import adapt_vision, assemble, visual_encoder
-from glossfree.config import load_recipe
 from glossfree.corpora.manifest import Manifest
-from glossfree.encoders import load_backbone
-from glossfree.material import gather, sampling_of, view_of
+from glossfree.pipeline.assemble import adapt_vision, assemble, visual_encoder
+from glossfree.pipeline.encoders import load_backbone
+from glossfree.pipeline.material import gather, sampling_of, view_of
+from glossfree.recipe.files import load_recipe
 from glossfree.video.dataset import ClipDataset, collate
 from glossfree.video.pack import read_clip, write_clip
 

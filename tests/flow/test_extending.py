@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from glossfree.config import load_recipe
+from glossfree.recipe.files import load_recipe
 from glossfree.video.pack import write_clip
 
 ROOT = Path(__file__).parents[2]

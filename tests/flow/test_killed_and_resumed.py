@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from tests.flow.nursery import SETTINGS, STAGES, Moment, Nursery, different, lines_of, order_of, outcome, train
 
-from glossfree.config import load_recipe
+from glossfree.recipe.files import load_recipe
 from glossfree.training.run import load_facts
 
 KILLS = 5  # of each seed, one in each fifth of the run

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from glossfree.config import load_recipe, recipes_folder
 from glossfree.objectives.pseudo_gloss import PseudoGloss
+from glossfree.recipe.files import load_recipe, recipes_folder
 
 # the shipped recipes that are methods of their own, and the losses that each of their stages logs
 LOSSES = {

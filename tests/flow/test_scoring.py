@@ -14,7 +14,7 @@ import pytest
 from tests.flow.conftest import World
 
 from glossfree.corpora.manifest import Manifest
-from glossfree.evaluation.statistics import METRICS
+from glossfree.scoring.statistics import METRICS
 
 TEXTS = {
     "eins": "heute regnet es im tal",

@@ -15,9 +15,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from glossfree.config import load_recipe, shipped_recipes
-from glossfree.sign_translator import SignTranslator
+from glossfree.recipe.files import load_recipe, shipped_recipes
 from glossfree.training.run import save_tensors
+from glossfree.translator import SignTranslator
 
 STAGES = ("denoise", "pretrain", "finetune1", "finetune2")
 

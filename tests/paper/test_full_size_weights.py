@@ -22,18 +22,18 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import Dinov2Config, Dinov2Model, MBartConfig
 
-from glossfree.assemble import assemble, prepare, training_stage
-from glossfree.config import load_recipe
+from glossfree.console import Silent
 from glossfree.corpora.manifest import Manifest, PackedClip
-from glossfree.material import Material, gather
 from glossfree.models.decoders.mbart import MBartDecoder
 from glossfree.models.language.mbart import mbart
 from glossfree.models.translator import TranslationModel
 from glossfree.models.weights import state
 from glossfree.objectives.base import Inputs
-from glossfree.progress import Silent
-from glossfree.recipe import Recipe
-from glossfree.sources import load_sources, weight_sources
+from glossfree.pipeline.assemble import assemble, prepare, training_stage
+from glossfree.pipeline.material import Material, gather
+from glossfree.pipeline.sources import load_sources, weight_sources
+from glossfree.recipe.files import load_recipe
+from glossfree.recipe.schema import Recipe
 from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
 from glossfree.text.tokenizer import SentenceTokenizer
 from glossfree.text.vectors import PROTOTYPES, save_vectors

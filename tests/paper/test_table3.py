@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from transformers import MBartForConditionalGeneration
 
-from glossfree.commands.params import params
+from glossfree.cli.params import params
 from glossfree.models.adapters import add_lora
 from glossfree.models.backbones.dinov2 import dinov2
 from glossfree.models.decoders.mbart import MBartDecoder

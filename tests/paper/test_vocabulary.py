@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from glossfree.commands.vocabulary import vocabulary
+from glossfree.cli.vocabulary import vocabulary
 from glossfree.text.pseudo_glosses import extract
 from glossfree.text.tagging import HantaTagger
 from glossfree.text.tokenizer import SentenceTokenizer

@@ -17,7 +17,8 @@ from typing import Annotated
 import typer
 
 from glossfree import __version__
-from glossfree.cli import corpora, doctor, scoring, trained, training
+from glossfree.cli import corpora, scoring, trained, training
+from glossfree.cli import doctor_options as doctor
 from glossfree.cli.shared import is_first_process, result
 from glossfree.errors import GlossfreeError, Interrupted
 

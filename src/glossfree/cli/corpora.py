@@ -42,7 +42,7 @@ def prepare(
     json_: Json = False,
 ) -> None:
     """Pack a corpus once, into plain files beside a manifest."""
-    from glossfree.commands.prepare import prepare as run
+    from glossfree.cli.prepare import prepare as run
 
     counts = {name: count for name, count in (("train", train), ("dev", dev), ("test", test)) if count is not None}
     done = run(
@@ -73,7 +73,7 @@ def inspect(
     out: Annotated[Path, typer.Argument(help="A folder made by `glossfree prepare`.")], json_: Json = False
 ) -> None:
     """Counts, lengths, vocabulary and problems of a prepared corpus."""
-    from glossfree.commands.inspect import inspect as run
+    from glossfree.corpora.inspection import inspect as run
 
     found = run(out)
     if json_:
@@ -92,7 +92,7 @@ def glosses(
     json_: Json = False,
 ) -> None:
     """Extract pseudo-glosses and their prototypes from the sentences."""
-    from glossfree.commands.glosses import glosses as run
+    from glossfree.cli.glosses import glosses as run
 
     names = tuple(splits.split(","))
     report = run(
@@ -112,7 +112,7 @@ def features(
     json_: Json = False,
 ) -> None:
     """What a frozen backbone makes of every frame, computed once, to train from."""
-    from glossfree.commands.features import features as run
+    from glossfree.cli.features import features as run
 
     report = run(corpus, encoder, recipe=recipe, overrides=overrides, console=console())
     if json_:
@@ -130,7 +130,7 @@ def vocabulary(
     json_: Json = False,
 ) -> None:
     """Size of a tokenizer trimmed to the training sentences."""
-    from glossfree.commands.vocabulary import vocabulary as run
+    from glossfree.cli.vocabulary import vocabulary as run
 
     report = run(tokenizer, corpus=corpus, sentences=sentences)
     if json_:

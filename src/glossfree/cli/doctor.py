@@ -1,32 +1,39 @@
-"""The verb that answers "will this work?" before anything long begins."""
+"""`doctor`: will this work? The installation, a corpus before it is packed, or a model with clips -> a Diagnosis."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
 
-import typer
+from glossfree.console import Console, Silent
+from glossfree.doctor.corpus import diagnose_corpus
+from glossfree.doctor.findings import Diagnosis
+from glossfree.doctor.installation import diagnose_installation
+from glossfree.errors import CorpusError
 
-from glossfree.cli.shared import Json, console, result, show_json
+CARD = "model.json"  # what makes a folder a model
 
 
-def doctor(
-    paths: Annotated[
-        list[Path] | None,
-        typer.Argument(help="A corpus's folder or table, or a model and clips; the installation if left out."),
-    ] = None,
-    corpus: Annotated[
-        str | None, typer.Option(help="folder, phoenix14t or phoenix14t-avatar; else known by its layout.")
-    ] = None,
-    json_: Json = False,
-) -> None:
-    """Will this work? Exit code 0: yes, 1: with something to know, 2: no."""
-    from glossfree.commands.doctor import doctor as run
+def doctor(paths: Sequence[Path] = (), *, corpus: str | None = None, console: Console | None = None) -> Diagnosis:
+    """No path: the installation. A model's folder and clips: do they suit it? Else one corpus: ROOT or its table.
 
-    diagnosis = run(paths or [], corpus=corpus, console=console())
-    if json_:
-        show_json(diagnosis.as_dict())
-    else:
-        result(diagnosis.to_text())
-    if diagnosis.exit_code:
-        raise typer.Exit(diagnosis.exit_code)
+    Raises GlossfreeError for paths that are none of these.
+    """
+    console = console or Silent()
+    if not paths:
+        return diagnose_installation()
+    first, *clips = paths
+    try:
+        exists, is_model = first.exists(), corpus is None and (first / CARD).is_file()
+    except OSError as error:
+        raise CorpusError(f"cannot be read ({error.strerror})", where=first, remedy="check the path") from error
+    if not exists:
+        raise CorpusError("no such file or folder", where=first, remedy="check the path")
+    if is_model:
+        from glossfree.doctor.model import diagnose_model  # needs torch, which takes seconds to import
+
+        return diagnose_model(first, clips)
+    if clips:
+        remedy = "name the model first: glossfree doctor MODEL clip.mp4; corpora one at a time"
+        raise CorpusError("no model folder, and several paths", where=first, remedy=remedy)
+    return diagnose_corpus(first, corpus, console)

@@ -37,7 +37,7 @@ def score(
     json_: Json = False,
 ) -> None:
     """Score any system's sentences: BLEU, ROUGE-L, chrF2, each with its signature and a 95 % interval."""
-    from glossfree.commands.score import score as run
+    from glossfree.cli.score import score as run
 
     scored = run(
         hypotheses,
@@ -71,7 +71,7 @@ def compare(
     json_: Json = False,
 ) -> None:
     """Is system B better than A, or is it chance? Paired tests, sentences won and lost."""
-    from glossfree.commands.compare import compare as run
+    from glossfree.cli.compare import compare as run
 
     compared = run(a, b, references=references, split=split, language=language, samples=samples, seed=seed, out=out)
     if json_:

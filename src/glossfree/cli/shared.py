@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from glossfree.progress import Console, Silent
-from glossfree.terminal import Terminal
+from glossfree.cli.terminal import Terminal
+from glossfree.console import Console, Silent
 
 Recipe = Annotated[str, typer.Option(help="A TOML file, or the name of a shipped recipe.")]
 Corpus = Annotated[Path, typer.Option(help="A folder made by `glossfree prepare`.")]

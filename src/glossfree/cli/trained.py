@@ -28,8 +28,8 @@ def evaluate(
     json_: Json = False,
 ) -> None:
     """Translate a split and score it."""
-    from glossfree.commands.evaluate import evaluate as score
-    from glossfree.evaluation.metrics import scores_table
+    from glossfree.cli.evaluate import evaluate as score
+    from glossfree.scoring.metrics import scores_table
 
     evaluation = score(run, split=split, corpus=corpus, console=console())
     if json_:
@@ -43,7 +43,7 @@ def export(
     folder: Annotated[Path, typer.Argument(help="New folder for the model.")],
 ) -> None:
     """One self-contained folder that `translate` loads."""
-    from glossfree.commands.export import export as write
+    from glossfree.cli.export import export as write
 
     result(str(write(run, folder)))
 
@@ -69,8 +69,8 @@ def translate(
     json_: Json = False,
 ) -> None:
     """Video of signing in, sentence out."""
-    from glossfree.commands.translate import present
-    from glossfree.commands.translate import translate as run
+    from glossfree.cli.translate import present
+    from glossfree.cli.translate import translate as run
 
     results = run(
         model, clips, start=start, end=end, segments=segments, tier=tier, window=window, num_hypotheses=hypotheses
@@ -86,7 +86,7 @@ def report(
     clips: Annotated[int, typer.Option(min=0, help="Clips to show.")] = 24,
 ) -> None:
     """One HTML file: settings, scores, curves, clips with their pseudo-gloss timelines."""
-    from glossfree.commands.report import report as write
+    from glossfree.cli.report import report as write
 
     result(str(write(runs, out=out, split=split, num_clips=clips, console=console())))
 
@@ -98,6 +98,6 @@ def demo(
     recipe: Recipe = "demo",
 ) -> None:
     """A corpus, all stages of training, scores on unseen sentences and a report, in minutes on a laptop."""
-    from glossfree.commands.demo import demo as run
+    from glossfree.cli.demo import demo as run
 
     result(run(out, recipe=recipe, overrides=overrides, compare=compare, console=console()).to_text())

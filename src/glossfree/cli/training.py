@@ -18,7 +18,7 @@ def params(
     json_: Json = False,
 ) -> None:
     """Trainable and total parameters, per part and stage, without allocating them."""
-    from glossfree.commands.params import params as count
+    from glossfree.cli.params import params as count
 
     counts = count(recipe, overrides, corpus=corpus)
     if json_:
@@ -34,7 +34,7 @@ def recipe(
     json_: Json = False,
 ) -> None:
     """A recipe with every value written out: how well each is known, and what differs from its base."""
-    from glossfree.commands.recipe import describe, shipped
+    from glossfree.cli.recipe import describe, shipped
 
     if (name is None) != list_:
         raise RecipeError("a recipe or --list expected", where="glossfree recipe", remedy="glossfree recipe --list")
@@ -61,7 +61,7 @@ def train(
     resume: Resume = False,
 ) -> None:
     """The stages of a recipe, one after another."""
-    from glossfree.commands.train import train as start
+    from glossfree.cli.train import train as start
 
     if after is not None and from_ is None:
         raise RunError("without --from", where=f"--after {after}", remedy="name the run to go on from")
@@ -103,9 +103,9 @@ def sweep(
     json_: Json = False,
 ) -> None:
     """All stages and the scores of a recipe with several seeds and settings: mean and deviation."""
-    from glossfree.commands.cells import seeds_of
-    from glossfree.commands.slurm import Slurm
-    from glossfree.commands.sweep import sweep as start
+    from glossfree.cli.cells import seeds_of
+    from glossfree.cli.slurm import Slurm
+    from glossfree.cli.sweep import sweep as start
 
     jobs = Slurm(slurm_partition, slurm_gpus, slurm_hours, tuple(slurm_option or ()))
     if not slurm and jobs != Slurm():
@@ -134,7 +134,7 @@ def sweep(
 
 def status(run: Annotated[Path, typer.Argument(help="Folder of a run, live or not.")], json_: Json = False) -> None:
     """Where a run stands: stage, losses, speed, memory, time to go, and whether it still lives."""
-    from glossfree.commands.status import status as look
+    from glossfree.cli.status import status as look
 
     found = look(run)
     if json_:

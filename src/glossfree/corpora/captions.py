@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from glossfree.corpora import eaf
-from glossfree.corpora.encoding import read_text
-from glossfree.corpora.manifest import nfc, write_atomic
 from glossfree.corpora.segments import COLUMNS, segment_of
-from glossfree.corpora.table_file import JSON_LINES, TABLES, Row, read_table, rename_columns
 from glossfree.errors import CorpusError, name_some, shortened
+from glossfree.files.disk import write_atomic
+from glossfree.files.encoding import nfc, read_text
+from glossfree.files.tables import JSON_LINES, TABLES, Row, read_table, rename_columns
 
 READ = (".eaf", ".vtt", ".srt", ".ass", ".ssa", *sorted(TABLES), *sorted(JSON_LINES))
 WRITTEN = ("srt", "vtt", "eaf")

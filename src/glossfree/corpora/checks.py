@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from glossfree.corpora.manifest import nfc
+from glossfree.files.encoding import nfc
 
 _UNSAFE = re.compile(r"[^\w.+=@-]")  # \w is Unicode: letters with umlauts stay
 _LONGEST_ID = 150  # characters; with the pack's suffix and a temporary name still below the 255 bytes of common systems

@@ -20,8 +20,8 @@ from pathlib import Path
 from urllib.parse import unquote
 from xml.etree import ElementTree
 
-from glossfree.corpora.manifest import nfc
 from glossfree.errors import CorpusError, name_some, shortened
+from glossfree.files.encoding import nfc
 
 Annotation = tuple[float, float, str]  # start and end in seconds, text
 

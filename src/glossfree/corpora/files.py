@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from glossfree.corpora.manifest import CORPUS, MANIFEST, nfc
+from glossfree.corpora.manifest import CORPUS, MANIFEST
+from glossfree.files.encoding import nfc
 
 VIDEOS = frozenset({".mp4", ".m4v", ".mov", ".3gp", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".mts", ".m2ts", ".ts"})
 IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})

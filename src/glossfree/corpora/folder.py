@@ -16,11 +16,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from glossfree.corpora.checks import overlap_warning, safe_id
-from glossfree.corpora.encoding import SPREADSHEETS, spreadsheet_error
 from glossfree.corpora.files import VIDEOS, Files
 from glossfree.corpora.manifest import SPLITS, Clip, FrameFolder, Segment, VideoFile
 from glossfree.corpora.segments import COLUMNS, SIGNAL_NOTE, decimal, segment_label, segment_of
-from glossfree.corpora.table_file import (
+from glossfree.errors import CorpusError, name_some, shortened
+from glossfree.files.encoding import SPREADSHEETS, spreadsheet_error
+from glossfree.files.tables import (
     JSON_LINES,
     SYNONYMS,
     Row,
@@ -30,7 +31,6 @@ from glossfree.corpora.table_file import (
     rename_columns,
     split_of,
 )
-from glossfree.errors import CorpusError, name_some, shortened
 
 SENTENCES = ("sentences.csv", "sentences.tsv", "sentences.jsonl")
 _REMEDY = f"{' or '.join(SENTENCES)} with the columns text, split, and path or id"

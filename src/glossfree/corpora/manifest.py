@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import unicodedata
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -19,6 +16,8 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from glossfree.errors import CorpusError
+from glossfree.files.disk import write_atomic
+from glossfree.files.encoding import nfc
 
 SPLITS = ("train", "dev", "test")
 MANIFEST, CORPUS = "manifest.jsonl", "corpus.json"
@@ -216,28 +215,6 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise CorpusError(f"not UTF-8 ({error})", where=path, remedy="run glossfree prepare again") from error
-
-
-def write_atomic(path: Path, text: str) -> None:
-    """Write a text file whole or not at all: a temporary file beside it, then a rename."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        with suppress(OSError):  # the folder itself may be the problem
-            temporary.unlink()
-        raise CorpusError(
-            f"cannot be written ({error.strerror})", where=path, remedy="check space and rights"
-        ) from error
-
-
-def nfc(text: str) -> str:
-    """Text in composed form, in which all sentences, ids, columns and file names are compared.
-
-    macOS and some editors write `ü` as two characters (NFD); the same word would be two words otherwise.
-    """
-    return unicodedata.normalize("NFC", text)
 
 
 def unique_texts(clips: Iterable[PackedClip]) -> list[str]:

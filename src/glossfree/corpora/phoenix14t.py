@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from glossfree.corpora.checks import is_safe_id, overlap_warning
-from glossfree.corpora.encoding import read_text, split_lines
 from glossfree.corpora.files import Files, is_companion
-from glossfree.corpora.manifest import SPLITS, Clip, FrameFolder, nfc
-from glossfree.corpora.table_file import form_notes, is_composed, name_columns
+from glossfree.corpora.manifest import SPLITS, Clip, FrameFolder
 from glossfree.errors import CorpusError, name_some, shortened
+from glossfree.files.encoding import nfc, read_text, split_lines
+from glossfree.files.tables import form_notes, is_composed, name_columns
 
 COUNTS = {"train": 7096, "dev": 519, "test": 642}
 FPS = 25.0

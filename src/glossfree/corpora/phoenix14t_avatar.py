@@ -11,10 +11,10 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from glossfree.avatar.signer import SIGNERS
+from glossfree.avatar.signing import FPS, SignedSentence
+from glossfree.avatar.signs import Sign, lexicon
 from glossfree.corpora import phoenix14t
-from glossfree.corpora.avatar.signer import SIGNERS
-from glossfree.corpora.avatar.signing import FPS, SignedSentence
-from glossfree.corpora.avatar.signs import Sign, lexicon
 from glossfree.corpora.checks import overlap_warning
 from glossfree.corpora.manifest import SPLITS, Clip
 from glossfree.corpora.phoenix14t import Annotation, annotation_path, find_top, read_annotations

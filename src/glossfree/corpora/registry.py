@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from glossfree.avatar import wetter
 from glossfree.corpora import folder, phoenix14t, phoenix14t_avatar
-from glossfree.corpora.avatar import wetter
 from glossfree.corpora.manifest import Clip
 from glossfree.errors import CorpusError
 

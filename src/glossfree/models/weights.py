@@ -130,12 +130,6 @@ def weight_files(source: Path) -> list[Path]:
     )
 
 
-def digest(path: Path) -> str:
-    """SHA-256 of a file, as hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def read_weights(source: Path) -> dict[str, Tensor]:
     """A weights file or a Hugging Face folder -> its named tensors, in main memory.
 

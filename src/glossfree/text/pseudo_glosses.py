@@ -16,8 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from glossfree.corpora.manifest import nfc, write_atomic
 from glossfree.errors import CorpusError
+from glossfree.files.disk import write_atomic
+from glossfree.files.encoding import nfc
 from glossfree.text.tagging import CONTENT, KEPT_POS, Tagger
 
 PSEUDO_GLOSSES = "pseudo_glosses.json"

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
 
-from glossfree.corpora.manifest import nfc
 from glossfree.errors import CorpusError
+from glossfree.files.encoding import nfc
 
 KEPT_POS = ("NOUN", "NUM", "ADV", "PRON", "PROPN", "ADJ", "VERB")  # the paper's list
 CONTENT, FUNCTION = "CONTENT", "FUNCTION"  # what the frequency backend can say

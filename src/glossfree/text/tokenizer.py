@@ -24,8 +24,8 @@ from typing import Any
 import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
 
-from glossfree.corpora.manifest import write_atomic
 from glossfree.errors import CorpusError, ModelError
+from glossfree.files.disk import write_atomic
 from glossfree.text.unigram import (
     CODES_25,
     CODES_50,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from glossfree.progress import duration
+from glossfree.console import duration
 
 TIMED, WARMING_UP = 5, 2  # a stage is timed over its first five steps without two: caches fill, kernels are chosen
 NOISE = 5_000_000  # bytes that Linux may count late: 0.2 MB seen

@@ -14,8 +14,8 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
+from glossfree.console import Console
 from glossfree.errors import Interrupted, RunError
-from glossfree.progress import Console
 from glossfree.training.checkpoint import Progress, load_into, restore, save
 from glossfree.training.interrupt import Request, stop_requests
 from glossfree.training.processes import Processes

@@ -13,8 +13,8 @@ from typing import Any
 from accelerate import Accelerator
 from accelerate.tracking import GeneralTracker, get_available_trackers
 
+from glossfree.console import Console
 from glossfree.errors import RunError
-from glossfree.progress import Console
 from glossfree.training.run import Run
 
 TRACKERS = ("tensorboard", "wandb", "trackio", "mlflow")  # accelerate's words, which are also their packages'

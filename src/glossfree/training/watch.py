@@ -13,8 +13,8 @@ from typing import Any
 
 from torch import nn
 
+from glossfree.console import Console
 from glossfree.errors import GlossfreeError, Interrupted
-from glossfree.progress import Console
 from glossfree.training.checkpoint import Progress
 from glossfree.training.estimates import (
     NOISE,

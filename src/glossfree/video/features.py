@@ -21,8 +21,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, from_numpy
 
-from glossfree.corpora.manifest import PackedClip, write_atomic
+from glossfree.corpora.manifest import PackedClip
 from glossfree.errors import ClipError, CorpusError, name_some
+from glossfree.files.disk import write_atomic
 from glossfree.video.dataset import NO_TARGETS, Encode, FeatureClips, NamedTargets, OnBadClip
 from glossfree.video.journal import read_journal
 from glossfree.video.sampling import Sampling

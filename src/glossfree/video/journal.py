@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from glossfree.corpora.manifest import Clip, FrameFolder, VideoFile, write_atomic
+from glossfree.corpora.manifest import Clip, FrameFolder, VideoFile
 from glossfree.errors import GlossfreeError
+from glossfree.files.disk import write_atomic
 from glossfree.video.fit import Fit
 from glossfree.video.pack import SETTINGS
 

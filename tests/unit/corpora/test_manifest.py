@@ -7,16 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from glossfree.corpora.manifest import (
-    CORPUS,
-    MANIFEST,
-    Manifest,
-    PackedClip,
-    SignSpan,
-    unique_texts,
-    write_atomic,
-)
+from glossfree.corpora.manifest import CORPUS, MANIFEST, Manifest, PackedClip, SignSpan, unique_texts
 from glossfree.errors import CorpusError
+from glossfree.files.disk import write_atomic
 
 SPANS = (SignSpan("MORGEN", 3, 11), SignSpan("FÖHN", 17, 24))
 CLIPS = (

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from glossfree.avatar.signing import SignedSentence
 from glossfree.corpora import phoenix14t_avatar
-from glossfree.corpora.avatar.signing import SignedSentence
 from glossfree.errors import CorpusError
 
 HEADER = "name|video|start|end|speaker|orth|translation"

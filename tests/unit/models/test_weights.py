@@ -11,9 +11,10 @@ from safetensors.torch import save_file
 from torch import nn
 
 from glossfree.errors import ModelError
+from glossfree.files.disk import digest
 from glossfree.models.adapters import add_lora
 from glossfree.models.language.mbart import mbart
-from glossfree.models.weights import Census, digest, fingerprint, load, read_weights, state, weight_files
+from glossfree.models.weights import Census, fingerprint, load, read_weights, state, weight_files
 
 
 class Toy(nn.Module):

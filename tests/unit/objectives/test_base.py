@@ -19,7 +19,7 @@ from glossfree.models.translator import TranslationModel
 from glossfree.models.vision import VisualEncoder
 from glossfree.objectives.base import Inputs, JointLoss, Objective, SeparableLoss, Sizes
 from glossfree.padded import Padded
-from glossfree.stages import TrainingStage
+from glossfree.pipeline.stages import TrainingStage
 from glossfree.training.step import backward, losses_of
 from glossfree.video.batch import ClipBatch
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from tests.unit.training.toys import PLAN, Loader, Toy, a_run, without_seconds
 
+from glossfree.console import Silent
 from glossfree.errors import RunError
-from glossfree.progress import Silent
 from glossfree.training.checkpoint import Progress, load_into
 from glossfree.training.loop import train
 from glossfree.training.processes import Processes

@@ -12,8 +12,8 @@ import torch
 from tests.unit.training.toys import PLAN, Batch, Loader, Toy, a_run, without_seconds
 from torch import Tensor
 
+from glossfree.console import Silent
 from glossfree.errors import Interrupted
-from glossfree.progress import Silent
 from glossfree.training import interrupt
 from glossfree.training.interrupt import STOPPING, stop_requests
 from glossfree.training.loop import train

@@ -14,8 +14,8 @@ from accelerate import Accelerator
 from tests.unit.training.toys import PLAN, Batch, Growing, Loader, Toy, a_run, without_seconds
 from torch import Tensor, nn
 
+from glossfree.console import Silent
 from glossfree.errors import RunError
-from glossfree.progress import Silent
 from glossfree.training import loop
 from glossfree.training.loop import Plan, evaluate, seed_of, train
 from glossfree.training.run import load_tensors

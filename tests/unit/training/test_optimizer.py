@@ -11,7 +11,7 @@ import torch
 from tests.unit.training.toys import PLAN, Batch, Loader, Separable, a_run
 from torch import Tensor, nn
 
-from glossfree.progress import Silent
+from glossfree.console import Silent
 from glossfree.training.loop import Plan, train
 
 FACTORS = {"low": 0.1, "high": 3.0}  # "middle" is not named: 1

@@ -10,7 +10,7 @@ import torch
 from tests.unit.training.toys import Growing, Toy
 from torch import nn
 
-from glossfree.stages import TrainingStage
+from glossfree.pipeline.stages import TrainingStage
 from glossfree.training.stage import Stage, frames_in
 
 

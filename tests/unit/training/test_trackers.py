@@ -11,8 +11,8 @@ from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker
 from accelerate.utils import LoggerType
 from tests.unit.training.toys import a_run
 
+from glossfree.console import Silent
 from glossfree.errors import RunError
-from glossfree.progress import Silent
 from glossfree.training import trackers as module
 from glossfree.training.trackers import FOLDER, PROJECT, TRACKERS, Trackers, check_trackers
 

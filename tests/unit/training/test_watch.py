@@ -11,8 +11,8 @@ import pytest
 import torch
 from tests.unit.training.toys import PLAN, Loader, Toy, a_run, without_seconds
 
+from glossfree.console import Silent
 from glossfree.errors import Interrupted, RunError
-from glossfree.progress import Silent
 from glossfree.training import watch as module
 from glossfree.training.checkpoint import Progress
 from glossfree.training.estimates import NOISE

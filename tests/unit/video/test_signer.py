@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from glossfree.corpora.avatar import wetter
+from glossfree.avatar import wetter
 from glossfree.video.signer import Crop, SignerProfile, apply_crop, find_signer, signer_profile
 
 SIDE = 72  # pixels of the drawings

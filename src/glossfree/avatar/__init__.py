@@ -1,0 +1,1 @@
+"""The drawn signer and its sentences: German weather, for the demo and for tests."""

@@ -1,0 +1,114 @@
+"""`demo`: corpus, pseudo-glosses, all stages of training, scores, report, model, from nothing and without a network."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from glossfree.cli.evaluate import evaluate
+from glossfree.cli.export import export
+from glossfree.cli.glosses import glosses
+from glossfree.cli.prepare import prepare
+from glossfree.cli.report import report, scores_of
+from glossfree.cli.train import train
+from glossfree.console import Console
+from glossfree.corpora.manifest import Manifest
+from glossfree.recipe.files import load_recipe
+from glossfree.recipe.schema import Recipe
+from glossfree.scoring.metrics import Scores, scores_table
+from glossfree.scoring.predictions import predictions_path, read_predictions
+from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES
+from glossfree.training.run import Run
+
+WITH, WITHOUT = "with-pretraining", "without-pretraining"
+SHOWN = 5  # translations in the summary
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What the demo made and found."""
+
+    scores: dict[str, dict[str, Scores]]
+    examples: tuple[tuple[str, str], ...]  # (reference, hypothesis)
+    report: Path
+    model: Path
+    clip: Path
+    seconds: dict[str, float]
+
+    def to_text(self) -> str:
+        """The table, a few translations, and where to go from here."""
+        lines = ["", scores_table(self.scores), ""]
+        for reference, hypothesis in self.examples:
+            lines += [f"  signed      {reference}", f"  translated  {hypothesis}", ""]
+        times = ", ".join(f"{name} {seconds:.0f} s" for name, seconds in self.seconds.items())
+        lines += [f"time       {sum(self.seconds.values()):.0f} s: {times}"]
+        lines += [f"report     {self.report}", f"translate  glossfree translate {self.model} {self.clip}"]
+        return "\n".join(lines)
+
+
+def demo(
+    out: Path, *, console: Console, recipe: str | Path = "demo", overrides: Sequence[str] = (), compare: bool = False
+) -> Demo:
+    """Run everything below `out`, going on where an earlier call stopped. `compare`: also without pre-training."""
+    chosen = load_recipe(recipe, overrides)
+    corpus, run, model = out / "corpus", out / WITH, out / "model"
+    clock = _Clock()
+    with clock("drawing"):
+        prepare("wetter", out=corpus, frame_size=chosen.data.frame_size, console=console)
+    with clock("pseudo-glosses"):
+        if not (corpus / PSEUDO_GLOSSES).is_file():
+            glosses(corpus, console=console)
+    with clock("training"):
+        train(chosen, corpus=corpus, run=run, console=console, resume=True)
+    with clock("translating"):
+        _evaluate(run, console)
+    runs = [run]
+    if compare:
+        with clock("training without pre-training"):
+            runs.append(_without_pretraining(chosen, corpus, out, console))
+    if not model.exists():
+        export(run, model)
+    with clock("report"):
+        page = report(runs, out=out / "report.html", console=console)
+    test = Manifest.load(corpus).split("test")
+    predictions = read_predictions(predictions_path(run, "test"))
+    examples = tuple((clip.text, predictions[clip.id].text) for clip in test[:: len(test) // SHOWN][:SHOWN])
+    scores = {folder.name: scores_of(folder) for folder in runs}
+    return Demo(scores, examples, page, model, corpus / test[0].file, clock.seconds)
+
+
+def _without_pretraining(recipe: Recipe, corpus: Path, out: Path, console: Console) -> Path:
+    """The same text model and the same fine-tuning steps, but no hierarchical pre-training."""
+    # the stages whose objectives compare segments or whole videos with the sentence, and which do not write it
+    stages = [
+        stage if stage.batches == "sentences" or stage.writes_sentences else stage.model_copy(update={"epochs": 0})
+        for stage in recipe.stages
+    ]
+    plain = recipe.model_copy(update={"stages": tuple(stages)})
+    start = out / WITH
+    run = train(plain, corpus=corpus, run=out / WITHOUT, console=console, start=start, resume=True)
+    _evaluate(run.folder, console)
+    return run.folder
+
+
+def _evaluate(run: Path, console: Console) -> None:
+    done = scores_of(run)
+    for split in ("dev", "test"):
+        if split not in done:
+            evaluate(Run(run).folder, split=split, console=console)
+
+
+class _Clock:
+    """Wall time of each part, in order."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - start

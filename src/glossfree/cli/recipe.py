@@ -1,0 +1,102 @@
+"""`recipe`: what a recipe says, value by value, and which recipes there are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from glossfree.recipe.files import (
+    as_toml,
+    commented,
+    declarations,
+    dump_recipe,
+    flat,
+    load_recipe,
+    overriding,
+    recipe_files,
+    shipped_recipes,
+    standing_of,
+)
+from glossfree.recipe.schema import Recipe
+
+
+@dataclass(frozen=True)
+class Value:
+    """A value, how well it is known, what it means, and what the base recipe has in its place, if that differs."""
+
+    value: Any
+    standing: str
+    meaning: str
+    base: Any = None
+    is_changed: bool = False
+
+
+@dataclass(frozen=True)
+class Description:
+    """A recipe, resolved: `values` by dotted key. `base`: the name of the recipe that it is based on, if any."""
+
+    recipe: Recipe
+    base: str | None
+    values: dict[str, Value]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        values = {}
+        for key, each in self.values.items():
+            values[key] = {"value": each.value, "standing": each.standing, "meaning": each.meaning}
+            if each.is_changed:
+                values[key]["base"] = each.base
+        return {"name": self.recipe.name, "summary": self.recipe.summary, "base": self.base, "values": values}
+
+    def to_text(self) -> str:
+        """A recipe in TOML, itself runnable, with a comment behind each value."""
+        comments = {}
+        for key, each in self.values.items():
+            comments[key] = each.standing
+            if each.is_changed:
+                comments[key] += f"; {self.base}: {as_toml(each.base)}"
+        for key in ("name", "summary", "stages"):
+            comments.pop(key, None)
+        return dump_recipe(self.recipe, comments).rstrip()
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """The shipped recipes: name, what it is based on, and what it is."""
+
+    recipes: tuple[tuple[str, str, str], ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {name: {"base": base, "summary": summary} for name, base, summary in self.recipes}
+
+    def to_text(self) -> str:
+        """A line for each."""
+        width = max(len(name) for name, _, _ in self.recipes)
+        return "\n".join(f"{name:{width}}  {summary}" for name, _, summary in self.recipes)
+
+
+def describe(source: str | Path, overrides: Sequence[str] = ()) -> Description:
+    """A recipe and overrides -> every value of it. Raises RecipeError."""
+    recipe, files = load_recipe(source, overrides), recipe_files(source)
+    base = files[1] if len(files) > 1 else None
+    below = flat(load_recipe(base.path)) if base is not None else {}
+    declared, comments = declarations(recipe), commented([overriding(overrides), *files])
+    values = {}
+    for key, content in flat(recipe).items():
+        _, _, meaning = declared.get(key, (None, "", ""))
+        standing = standing_of(key, content, declared, comments)
+        is_changed = base is not None and key not in ("name", "summary") and below.get(key) != content
+        values[key] = Value(content, standing, meaning, below.get(key) if is_changed else None, is_changed)
+    return Description(recipe, None if base is None else base.name, values)
+
+
+def shipped() -> Shipped:
+    """All shipped recipes."""
+    rows = []
+    for path in shipped_recipes():
+        files = recipe_files(path)
+        rows.append((files[0].name, files[1].name if len(files) > 1 else "", load_recipe(path).summary))
+    return Shipped(tuple(rows))

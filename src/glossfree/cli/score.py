@@ -1,0 +1,257 @@
+"""`score`: anybody's hypotheses and their references -> scores with signatures and intervals, under each convention."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from glossfree.console import Console, aligned, text_table
+from glossfree.corpora.manifest import MANIFEST, Manifest
+from glossfree.errors import CorpusError, RunError
+from glossfree.scoring.conventions import CONVENTION_OF_LANGUAGE, Convention, convention_for, published_for
+from glossfree.scoring.metrics import COLUMNS
+from glossfree.scoring.sentences import Pairs, Sentences, pair, read_hypotheses, read_references
+from glossfree.scoring.significance import LEVEL, SAMPLES, Interval, intervals
+from glossfree.scoring.statistics import Statistics
+
+if TYPE_CHECKING:
+    from glossfree.models.bleurt import LearnedScore
+    from glossfree.report.diagnosis import Diagnosis
+
+LANGUAGE = "de"  # where neither the user nor a corpus says which
+TITLES = {**dict(COLUMNS), "chrf": "chrF2", "exact": "exact match", "length_ratio": "length ratio"}
+MEANINGS = {  # of what has no signature
+    "exact": "percent of hypotheses that are their reference, blank by blank",
+    "length_ratio": "words of hypotheses / words of references, cut as for BLEU",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """The scores of all sentences under one convention: {metric: value}, and the same keys for the rest."""
+
+    convention: Convention
+    scores: dict[str, float]
+    intervals: dict[str, Interval]
+    signatures: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What one system scores. `rows`: the default convention of the language first, published ones behind it.
+
+    `language_from` is where the language was found: "option", "corpus" or "assumed". `notes` are warnings.
+    """
+
+    hypotheses: str
+    references: str
+    num_sentences: int
+    by_line: bool
+    language: str
+    language_from: str
+    samples: int
+    seed: int
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...]
+    learned: tuple[LearnedScore, ...] = ()  # those that were asked for
+    diagnosis: Diagnosis | None = None  # if it was asked for
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: the default's scores at the top, every convention in a list."""
+        values = {**asdict(self), "level": LEVEL}
+        first, *_ = rows = values.pop("rows")
+        return {**values, **first, "conventions": rows}
+
+    def to_text(self) -> str:
+        """Scores with intervals, signatures, then the conventions side by side, each with its source."""
+        default, *published = self.rows
+        lines = [
+            (TITLES[name], f"{default.scores[name]:.2f}", between(default.intervals[name])) for name in default.scores
+        ]
+        about = (
+            f"{how_paired(self.num_sentences, self.by_line, self.language, self.language_from)}; convention "
+            f"{default.convention.name}; intervals from {self.samples:,} bootstrap samples, seed {self.seed}"
+        )
+        signed = [(TITLES[name], default.signatures.get(name) or MEANINGS[name]) for name in default.scores]
+        parts = [text_table(("score", "value", "95 % interval"), lines), about, *self.notes, "", *aligned(signed, 2)]
+        for each in self.learned:
+            parts.append(f"{each.name}  {'-' if each.value is None else f'{each.value:.2f}'}  {each.note}")
+            parts += [f"  {each.signature}"] if each.signature else []
+        if published:
+            parts += ["", _side_by_side(self.rows), ""]
+            for row in published:
+                parts.append(f"{row.convention.name}: {row.convention.source}")
+                parts += [f"  {TITLES[name]:<7}  {row.signatures[name]}" for name in ("bleu4", "rouge_l")]
+        if self.diagnosis is not None:
+            from glossfree.report.diagnosis_tables import diagnosis_text
+
+            parts += ["", diagnosis_text(self.diagnosis)]
+        return "\n".join(parts)
+
+
+def score(
+    hypotheses: Path,
+    *,
+    console: Console,
+    references: Path | None = None,
+    split: str = "test",
+    language: str | None = None,
+    conventions: bool = False,
+    bleurt: Path | None = None,
+    comet: Path | None = None,
+    diagnose: bool = False,
+    training: Path | None = None,
+    samples: int = SAMPLES,
+    seed: int = 0,
+) -> Scored:
+    """Score a file or a run against references, or against its corpus; `conventions`: under all published ones too.
+
+    `diagnose` the sentences too, against those of `training` (a file or a prepared corpus), else of the corpus scored.
+
+    Raises CorpusError, RunError: what cannot be read, ids that do not fit, a run whose corpus is gone.
+    """
+    said = read_hypotheses(hypotheses, split=split)
+    meant = references_of(said, references, split=split)
+    pairs = pair(said, meant)
+    spoken, found_in = language_of(language, meant)
+    used = [convention_for(spoken), *(published_for(spoken) if conventions else ())]
+    rows = []
+    with console.progress("score", len(used)) as advance:
+        for convention in used:
+            statistics = Statistics.of(pairs.hypotheses, pairs.references, convention)
+            drawn = intervals(statistics, samples=samples, seed=seed)
+            rows.append(Row(convention, statistics.scores(), drawn, statistics.signatures))
+            advance(1)
+    return Scored(
+        hypotheses=str(hypotheses),
+        references=str(meant.source),
+        num_sentences=len(pairs.ids),
+        by_line=pairs.by_line,
+        language=spoken,
+        language_from=found_in,
+        samples=samples,
+        seed=seed,
+        rows=tuple(rows),
+        notes=(*how_read([said, meant]), *_appended(said, split), *warnings([pairs.hypotheses], pairs, used[0])),
+        learned=_learned(pairs, bleurt, comet),
+        diagnosis=_diagnosis(pairs, meant, training, split, spoken) if diagnose or training else None,
+    )
+
+
+def how_read(sides: Iterable[Sentences]) -> Iterator[str]:
+    """What is to be said of how files were read, each thing once of each file."""
+    for source, note in dict.fromkeys((side.source, note) for side in sides for note in side.notes):
+        yield f"note: {source.name}: {note}"
+
+
+def _appended(hypotheses: Sentences, split: str) -> Iterator[str]:
+    """Of a run that `evaluate` scored with something behind every sentence: that these scores are others."""
+    if not hypotheses.source.is_dir():
+        return
+    from glossfree.scoring.predictions import read_scores, scores_path  # only here: it loads torch
+
+    path = scores_path(hypotheses.source, split)
+    if path.is_file() and (append := read_scores(path).convention.get("append")):
+        yield f'note: the run itself was scored with "{append}" behind every sentence (scores.append), here it is not'
+
+
+def _diagnosis(pairs: Pairs, references: Sentences, training: Path | None, split: str, language: str) -> Diagnosis:
+    """With the training sentences that the user names, else those of the corpus that the references are from."""
+    from glossfree.cli.diagnose import (  # only here: a tagger is loaded
+        TRAINING,
+        diagnose_sentences,
+        diagnose_split,
+    )
+
+    hypotheses, expected = (dict(zip(pairs.ids, texts, strict=True)) for texts in (pairs.hypotheses, pairs.references))
+    seen = read_references(training, split=TRAINING).texts if training else None
+    if references.source.is_dir():
+        manifest = Manifest.load(references.source)
+        return diagnose_split(hypotheses, expected, manifest, split, training=seen, language=language)
+    return diagnose_sentences(hypotheses, expected, training=seen or (), language=language)
+
+
+def _learned(pairs: Pairs, bleurt: Path | None, comet: Path | None) -> tuple[LearnedScore, ...]:
+    """Scores of networks, where a folder is named: only then are the libraries loaded."""
+    asked = {"BLEURT": bleurt, "COMET": comet}
+    if not any(asked.values()):
+        return ()
+    from glossfree.models.bleurt import learned_scores
+    from glossfree.training.device import best_device
+
+    found = learned_scores(pairs.hypotheses, pairs.references, bleurt=bleurt, comet=comet, device=best_device())
+    return tuple(each for each in found if asked[each.name] is not None)
+
+
+def references_of(hypotheses: Sentences, references: Path | None, *, split: str) -> Sentences:
+    """The references that the user names, else the manifest's of the corpus that a run was trained on.
+
+    Raises RunError where that corpus is gone, CorpusError where a file of hypotheses comes without references.
+    """
+    if references is not None:
+        return read_references(references, split=split)
+    if not hypotheses.source.is_dir():
+        remedy = "add --references: a file, or a folder made by `glossfree prepare`"
+        raise CorpusError("a file of hypotheses, and no references", where=hypotheses.source, remedy=remedy)
+    facts = hypotheses.source / "run.json"
+    try:
+        corpus = Path(json.loads(facts.read_text(encoding="utf-8"))["corpus"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError("does not say which corpus it is of", where=facts, remedy="add --references") from error
+    if not (corpus / MANIFEST).is_file():
+        problem = f"its corpus is no longer at {corpus}"
+        raise RunError(problem, where=hypotheses.source, remedy="add --references: where the corpus is now")
+    return read_references(corpus, split=split)
+
+
+def language_of(given: str | None, references: Sentences) -> tuple[str, str]:
+    """(Spoken language, ISO 639-1; where it was found: "option", "corpus" or "assumed")."""
+    if given:
+        return given, "option"
+    return (references.language, "corpus") if references.language else (LANGUAGE, "assumed")
+
+
+def warnings(systems: Sequence[Sequence[str]], pairs: Pairs, convention: Convention) -> Iterator[str]:
+    """The hypotheses of one system or several, with the references of `pairs` -> what a reader of the scores should
+    know of the texts."""
+    references = pairs.references
+    if any(tuple(hypotheses) == references for hypotheses in systems):
+        yield "note: hypotheses and references are identical: was one file given as both?"
+    written = [text for text in references if text]
+    solid = sum(not any(letter.isspace() for letter in text) for text in written)
+    if not convention.characters and 2 * solid > len(written):
+        known = ", ".join(CONVENTION_OF_LANGUAGE)
+        yield (
+            f"note: {solid:,} of {len(written):,} references hold no space: BLEU takes each for one word. If their "
+            f"language is written without spaces, say so: --language, of {known}"
+        )
+    for side, texts in (("hypotheses", [text for said in systems for text in said]), ("references", references)):
+        if empty := sum(not text.strip() for text in texts):
+            yield f"note: {empty:,} {side} are empty"
+        odd = sum(text.strip() != "" and text != " ".join(text.split()) for text in texts)
+        if odd and not convention.characters:
+            yield f"note: {odd:,} {side} hold blanks at an end, several in a row, or tabs: ROUGE-L counts empty words"
+
+
+def how_paired(num_sentences: int, by_line: bool, language: str, language_from: str) -> str:
+    """What was scored, as a person reads it; `language_from` as in `language_of`."""
+    assumed = ", assumed (--language says another)" if language_from == "assumed" else ""
+    return f"{num_sentences:,} sentences, paired by {'line' if by_line else 'id'}; language {language}{assumed}"
+
+
+def between(interval: Interval) -> str:
+    """An interval as a person reads it."""
+    return f"{interval.low:.2f} to {interval.high:.2f}"
+
+
+def _side_by_side(rows: Sequence[Row]) -> str:
+    shown = ("bleu1", "bleu2", "bleu3", "bleu4", "rouge_l")
+    header = ("convention", *(TITLES[name] for name in shown), "BLEU-4, 95 % interval")
+    lines = [
+        (row.convention.name, *(f"{row.scores[name]:.2f}" for name in shown), between(row.intervals["bleu4"]))
+        for row in rows
+    ]
+    return text_table(header, lines)

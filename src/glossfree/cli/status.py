@@ -1,0 +1,217 @@
+"""`status`: where a run stands, read off its folder while it trains, or afterwards."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from glossfree.console import duration
+from glossfree.training.estimates import WARMING_UP, size
+from glossfree.training.run import Run
+from glossfree.training.status import TRAINING, Status, is_alive, read_status
+
+GONE = "no longer alive"
+SILENCE = 30 * 60.0  # seconds without a word after which a run on another machine is taken for dead
+RECENT_STEPS, RECENT_EPOCHS = 50, 3  # what speed is told from
+NO_LOSS = {"kind", "stage", "epoch", "step", "lr", "frames", "seconds", "waited"}  # of a step's line
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """What there is to know. Seconds, bytes and shares (0-1) are plain numbers; None: not known, or not yet.
+
+    `all_seconds_left` leaves out the stages `without`: nothing of their kind has been seen yet.
+    """
+
+    run: str
+    state: str
+    stage: str | None
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    losses: dict[str, float]
+    train_losses: dict[str, float]
+    dev_losses: dict[str, float]
+    best_loss: float | None
+    best_epoch: int | None
+    learning_rate: float | None
+    frames_per_second: float | None
+    waiting: float | None
+    memory_bytes: int
+    elapsed_seconds: float
+    stage_seconds_left: float | None
+    all_seconds_left: float | None
+    without: tuple[str, ...]
+    checkpoint_seconds_ago: float | None
+    sign_seconds_ago: float
+    skipped_clips: int
+    pid: int
+    host: str
+    processes: int
+    problem: str | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {**asdict(self), "without": list(self.without)}
+
+    def to_text(self) -> str:
+        """For people, a line for each thing that is known."""
+        rows = {"run": self.run, "state": self.state + (f": {self.problem}" if self.problem else "")}
+        rows["process"] = f"{self.pid} on {self.host}" + (f", first of {self.processes}" if self.processes > 1 else "")
+        if self.stage is not None:
+            rows["stage"] = self.stage
+        if self.steps:
+            rows["stage"] += f", epoch {self.epoch} of {self.epochs}, step {self.step:,} of {self.steps:,}"
+        for name, losses in (("losses", self.losses), ("train", self.train_losses), ("dev", self.dev_losses)):
+            if losses:
+                rows[name] = "  ".join(f"{term} {value:.4g}" for term, value in losses.items())
+        if self.best_loss is not None:
+            rows["best"] = f"loss {self.best_loss:.4g} in epoch {self.best_epoch}"
+        if self.frames_per_second is not None and self.waiting is not None:
+            speed = f"{self.frames_per_second:,.0f} frames/s, {100 * self.waiting:.0f} % of the time waiting for data"
+            rows["speed"] = f"{speed}, learning rate {self.learning_rate:.2g}"
+        rows["memory"] = f"{size(self.memory_bytes)} at most"
+        rows["time"] = f"{duration(self.elapsed_seconds)} so far"
+        if self.stage_seconds_left is not None:
+            rows["time"] += f", the stage about {duration(self.stage_seconds_left)} more"
+        if self.all_seconds_left is not None:
+            without = f" without {', '.join(self.without)}" if self.without else ""
+            rows["time"] += f", all stages{without} about {duration(self.all_seconds_left)}"
+        if self.checkpoint_seconds_ago is not None:
+            rows["checkpoint"] = f"{duration(self.checkpoint_seconds_ago)} old"
+        if self.state == TRAINING:
+            rows["last sign"] = f"{duration(self.sign_seconds_ago)} ago"
+        if self.skipped_clips:
+            rows["skipped"] = f"{self.skipped_clips} clips that could not be read"
+        return "\n".join(f"{name:<12}{row}" for name, row in rows.items())
+
+
+def status(folder: Path) -> RunStatus:
+    """Where the run in `folder` stands. Raises RunError if there is none, or none that says."""
+    run, now = Run(folder), time.time()
+    told = read_status(run)
+    records = [record for record in run.records() if is_complete(record)]
+    sign = max(told.written, run.steps.stat().st_mtime if run.steps.is_file() else 0.0)
+    state = state_of(told, silence=now - sign)
+    stage = told.stage or (records[-1]["stage"] if records else None)
+    own = [record for record in records if record["stage"] == stage]
+    steps, epochs = (of_kind(own, kind) for kind in ("step", "epoch"))
+    last = steps[-1] if steps else None
+    done = max(told.step, last["step"]) if last else told.step
+    recent = steps[-RECENT_STEPS:]
+    seconds = sum(record["seconds"] for record in recent)
+    best = min(((watched(record), record["epoch"] + 1) for record in epochs), default=(None, None))
+    live = state == TRAINING and told.steps > 0
+    left = seconds_left(own, done, told.steps, told.epochs) if live else None
+    to_come, without = seconds_to_come(told, records, run) if live else (None, ())
+    checkpoint = run.checkpoint(stage, "last") if stage else folder
+    return RunStatus(
+        run=str(folder),
+        state=state,
+        stage=stage,
+        epoch=min(told.epochs, (last["epoch"] + 1) if last else 1),
+        epochs=told.epochs,
+        step=done,
+        steps=told.steps,
+        losses={} if last is None else {name: value for name, value in last.items() if name not in NO_LOSS},
+        train_losses=epochs[-1]["train"] if epochs else {},
+        dev_losses=epochs[-1]["dev"] if epochs else {},
+        best_loss=best[0],
+        best_epoch=best[1],
+        learning_rate=None if last is None else last["lr"],
+        frames_per_second=sum(record["frames"] for record in recent) / seconds if seconds else None,
+        waiting=sum(record["waited"] for record in recent) / seconds if seconds else None,
+        memory_bytes=told.memory,
+        elapsed_seconds=(now if state == TRAINING else sign) - told.started,
+        stage_seconds_left=left,
+        all_seconds_left=None if left is None or to_come is None else left + to_come,
+        without=without,
+        checkpoint_seconds_ago=now - checkpoint.stat().st_mtime if stage and checkpoint.is_file() else None,
+        sign_seconds_ago=now - sign,
+        skipped_clips=told.skipped,
+        pid=told.pid,
+        host=told.host,
+        processes=told.processes,
+        problem=told.problem,
+    )
+
+
+def state_of(told: Status, *, silence: float) -> str:
+    """What a run last said, unless its process is gone or, on another machine, has been silent for too long."""
+    if told.state != TRAINING:
+        return told.state
+    alive = is_alive(told)
+    if alive is None:
+        alive = silence < SILENCE
+    return TRAINING if alive else GONE
+
+
+def is_complete(record: Any) -> bool:
+    """Whether a line of steps.jsonl holds what a run writes into it; one that was damaged may not."""
+    if not isinstance(record, dict) or not all(isinstance(record.get(name), str) for name in ("stage", "kind")):
+        return False
+    names = ("step", "epoch", "seconds", *(("lr", "frames", "waited") if record.get("kind") == "step" else ()))
+    numbers = [record.get(name) for name in names]
+    if record.get("kind") == "epoch":
+        train, dev = record.get("train"), record.get("dev")
+        if not isinstance(train, dict) or not isinstance(dev, dict) or "loss" not in train:
+            return False
+        numbers += [*train.values(), *dev.values()]
+    else:
+        numbers += [value for name, value in record.items() if name not in NO_LOSS]
+    return all(isinstance(number, int | float) and math.isfinite(number) for number in numbers)
+
+
+def of_kind(records: Sequence[Record], kind: str) -> list[Record]:
+    """The lines of steps, or of epochs."""
+    return [record for record in records if record["kind"] == kind]
+
+
+def watched(record: Record) -> float:
+    """The loss that decides which epoch is the best: of the dev split, without one of training."""
+    return float(record["dev"].get("loss", record["train"]["loss"]))
+
+
+def epoch_seconds(records: Sequence[Record]) -> float | None:
+    """Seconds of an epoch of a stage, its validation included, over the last few; None before the first has ended."""
+    # a stage's clock, which stands still while the run does
+    clock = [0.0, *(float(record["seconds"]) for record in of_kind(records, "epoch"))]
+    taken = [later - earlier for earlier, later in pairwise(clock)][-RECENT_EPOCHS:]
+    return fmean(taken) if taken else None
+
+
+def seconds_left(records: Sequence[Record], done: int, steps: int, epochs: int) -> float | None:
+    """What is left of a stage of which `done` steps are done; before its first epoch has ended, without validation."""
+    left = max(0, steps - done)
+    whole = epoch_seconds(records)
+    if whole is not None:
+        return whole * epochs * left / steps
+    taken = [float(record["seconds"]) for record in of_kind(records, "step")][WARMING_UP:]
+    return fmean(taken) * left if taken else None
+
+
+def seconds_to_come(told: Status, records: Sequence[Record], run: Run) -> tuple[float | None, tuple[str, ...]]:
+    """What the stages after this one may take, told from the epochs of stages of their kind, the latest first; and
+    those that nothing can be told of."""
+    kinds = {stage.name: stage.kind for stage in told.planned}
+    known: dict[str, float] = {}
+    for name, kind in kinds.items():
+        of_stage = [record for record in records if record["stage"] == name]
+        whole = epoch_seconds(of_stage)
+        if whole is not None:
+            known[kind] = whole
+    names = list(kinds)
+    behind = names[names.index(told.stage) + 1 :] if told.stage in names else []
+    to_come = [stage for stage in told.planned if stage.name in behind and not run.weights(stage.name).is_file()]
+    without = tuple(stage.name for stage in to_come if stage.kind not in known)
+    if to_come and len(without) == len(to_come):
+        return None, without
+    return sum(stage.epochs * known[stage.kind] for stage in to_come if stage.kind in known), without

@@ -1,0 +1,62 @@
+"""A tokenizer and training sentences -> the size of the vocabulary that is left (DESIGN: 2,172 for PHOENIX14T)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from glossfree.cli.glosses import training_sentences
+from glossfree.errors import named
+from glossfree.text.tokenizer import SentenceTokenizer
+from glossfree.text.unigram import SPECIALS
+
+
+@dataclass(frozen=True)
+class VocabularyReport:
+    """size = specials + pieces + codes + mask. `original_size`: tokens before trimming."""
+
+    size: int
+    pieces: int
+    specials: int
+    codes: int
+    mask: int
+    original_size: int
+    num_sentences: int
+    language: str
+    sha256: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+    def to_text(self) -> str:
+        """One line for people."""
+        return (
+            f"{self.size:,} tokens = {self.specials} special + {self.pieces:,} pieces that {self.num_sentences:,} "
+            f"sentences use + {self.codes} language codes + {self.mask} mask (of {self.original_size:,})"
+        )
+
+
+def vocabulary(
+    tokenizer: Path, *, corpus: Path | None = None, sentences: Path | None = None, language: str | None = None
+) -> VocabularyReport:
+    """Trim the tokenizer in a folder to the training sentences of a prepared corpus, or to those of a file.
+
+    Raises ModelError: unusable tokenizer; CorpusError: both or no source, no sentence.
+    """
+    texts = training_sentences(corpus, sentences)
+    original = SentenceTokenizer.load(tokenizer, language)
+    with named(sentences or corpus):
+        trimmed, _ = original.trimmed(texts)
+    return VocabularyReport(
+        size=len(trimmed),
+        pieces=trimmed.num_pieces,
+        specials=len(SPECIALS),
+        codes=len(trimmed.codes),
+        mask=1,
+        original_size=len(original),
+        num_sentences=len(texts),
+        language=trimmed.language,
+        sha256=trimmed.sha256,
+    )

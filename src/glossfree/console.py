@@ -1,0 +1,73 @@
+"""How long work tells a person what it is doing, without knowing whether one is watching.
+
+Everything below the command line gets a `Console` and never prints. The command line passes one that draws bars on a
+terminal and plain lines elsewhere; tests and programs pass `Silent()`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+Advance = Callable[..., None]
+
+
+class Console(Protocol):
+    """Where a command tells what it does. Results are returned, never said."""
+
+    def say(self, line: str) -> None:
+        """One line for people."""
+
+    def progress(self, task: str, total: int) -> AbstractContextManager[Advance]:
+        """A bar of `total` steps: inside, call `advance(steps=1, note="")`."""
+
+
+def duration(seconds: float) -> str:
+    """Seconds -> what a person says: 41 s, 7 min, 3 h 05 min, 2 d 07 h."""
+    if seconds < 99.5:
+        return f"{max(0.0, seconds):.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 100:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    hours = round(seconds / 3600)
+    return f"{hours // 24} d {hours % 24:02d} h"
+
+
+class Silent:
+    """A console that keeps quiet; `lines` holds what was said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+    @contextmanager
+    def progress(self, task: str, total: int) -> Iterator[Advance]:
+        yield lambda steps=1, note="": None
+
+
+def aligned(rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:
+    """Rows of cells -> a line each; the first `left` columns are set to the left, the others to the right.
+
+    Two blanks stand between columns and none at the end. Raises ValueError if the rows are not of one length.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.ljust(width) if column < left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return lines
+
+
+def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    """`aligned` header and rows, with a rule of `-` between them that is as long as the longest line."""
+    first, *rest = aligned([header, *rows], left)
+    rule = "-" * max(len(line) for line in (first, *rest))
+    return "\n".join([first, rule, *rest])

@@ -1,1 +1,0 @@
-"""The built-in corpora of a drawn signer."""

@@ -1,0 +1,1 @@
+"""Will this work? The installation, a corpus, a model and clips."""

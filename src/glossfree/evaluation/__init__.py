@@ -1,1 +1,0 @@
-"""Decoding a split, scoring it, reporting it."""

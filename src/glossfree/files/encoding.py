@@ -1,0 +1,99 @@
+"""A text file -> its text: UTF-8, or what its byte order mark says; others are named, with the command that helps."""
+
+from __future__ import annotations
+
+import codecs
+import shlex
+import unicodedata
+from pathlib import Path
+
+from glossfree.errors import CorpusError
+
+SPREADSHEETS = frozenset({".xlsx", ".xlsm", ".xls", ".ods", ".numbers"})
+_ARCHIVES = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # how .xlsx and .ods, and how .xls begin
+_MARKS = (  # the longer first: UTF-32's begins as UTF-16's does
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+def read_text(path: Path) -> str:
+    """UTF-8, with or without a byte order mark, or UTF-16 or UTF-32 with one -> text, line ends as they are.
+
+    Raises CorpusError: missing, not readable, a spreadsheet, another encoding (which, if it can be told).
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CorpusError(f"cannot be read ({error.strerror})", where=path, remedy="check the path") from error
+    if data.startswith(_ARCHIVES):
+        raise spreadsheet_error(path)
+    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")
+    if encoding == "utf-8" and (wide := _wide(data)):
+        problem = f"not UTF-8: it looks like {wide} without a byte order mark"
+        raise CorpusError(problem, where=path, remedy=_mend(path, wide))
+    if encoding == "utf-8" and b"\0" in data:
+        raise _with_zeros(path)
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        name = encoding.upper().removesuffix("-SIG")
+        problem, remedy = f"not {name} (byte {error.start:,})", "save the file as UTF-8"
+        if name == "UTF-8" and _is_text(data, "cp1252"):
+            problem, remedy = f"{problem}: it reads as Windows-1252", _mend(path, "WINDOWS-1252")
+        raise CorpusError(problem, where=path, remedy=remedy) from error
+    if "\0" in text:
+        raise _with_zeros(path)
+    return text
+
+
+def split_lines(text: str) -> list[str]:
+    """Text -> its lines, cut at \\n and \\r\\n alone (a sentence may hold U+2028), empty ones too."""
+    if not text:
+        return []
+    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
+
+
+def _with_zeros(path: Path) -> CorpusError:
+    return CorpusError("holds zero bytes: not a text file", where=path, remedy="check the path")
+
+
+def spreadsheet_error(path: Path) -> CorpusError:
+    """The error for a workbook where a text file is needed."""
+    remedy = "open it and export the sheet as CSV (UTF-8)"
+    return CorpusError("a spreadsheet or an archive, not a text file", where=path, remedy=remedy)
+
+
+def _wide(data: bytes) -> str:
+    """The name of a two-byte encoding in which the bytes are text, most of it ASCII; "" if there is none."""
+    start = data[:4096]
+    zeros = [start[offset::2].count(0) for offset in (0, 1)]
+    if not any(zeros) or max(zeros) * 5 < len(start):  # fewer than two in five letters are ASCII
+        return ""
+    name = "UTF-16LE" if zeros[1] > zeros[0] else "UTF-16BE"
+    return name if _is_text(start[: len(start) // 2 * 2], name) else ""
+
+
+def _is_text(data: bytes, encoding: str) -> bool:
+    """Whether bytes are letters and signs in an encoding, all of them."""
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return bool(text) and all(letter.isprintable() or letter in "\t\n\r\xa0" for letter in text)
+
+
+def _mend(path: Path, encoding: str) -> str:
+    name, copy = shlex.quote(str(path)), shlex.quote(f"{path}.utf8")
+    return f"iconv -f {encoding} -t UTF-8 {name} > {copy} && mv {copy} {name}"
+
+
+def nfc(text: str) -> str:
+    """Text in composed form, in which all sentences, ids, columns and file names are compared.
+
+    macOS and some editors write `ü` as two characters (NFD); the same word would be two words otherwise.
+    """
+    return unicodedata.normalize("NFC", text)

@@ -1,0 +1,304 @@
+"""A table file as people have it -> rows by column: one reader for corpora, scoring and sentences.
+
+It reads fields between commas, semicolons, tabs or `|` (PHOENIX14T's), and JSON lines. The header shows the separator,
+whatever the file's ending; a first line `sep=;` names it. With commas and semicolons a quoted field may hold separators
+and line breaks; with tabs and `|` a quotation mark is a letter. Text comes out in NFC, otherwise unchanged.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from glossfree.errors import CorpusError, name_some, shortened
+from glossfree.files.encoding import nfc, read_text, split_lines
+
+TABLES = frozenset({".csv", ".tsv", ".tab"})
+JSON_LINES = frozenset({".jsonl", ".ndjson"})
+SEPARATORS = (",", "\t", ";", "|")
+UNQUOTED = ("\t", "|")  # in such files a quotation mark is a letter
+# Column -> other names that people give it, the best first.
+SYNONYMS: dict[str, tuple[str, ...]] = {
+    "id": ("name", "clip", "clip_id", "clip_name", "sentence_name", "sample_id"),
+    "path": (
+        *("file", "filename", "file_name", "filepath", "file_path", "video", "video_path", "video_file"),
+        *("video_name", "clip_path", "signal"),
+    ),
+    "text": ("sentence", "translation", "transcript", "transcription", "caption", "output"),
+    "split": ("subset", "partition", "set"),
+    "signer": ("speaker", "signer_id"),
+    "start": ("start_realigned", "start_s", "start_sec", "start_seconds", "start_time", "begin"),
+    "end": ("end_realigned", "end_s", "end_sec", "end_seconds", "end_time", "stop"),
+    "start_ms": ("begin_ms",),
+    "end_ms": ("stop_ms",),
+    "start_frame": ("frame_start", "begin_frame"),
+    "end_frame": ("frame_end", "stop_frame"),
+    "fps": ("frame_rate", "framerate"),
+}
+SPLIT_NAMES = {
+    **dict.fromkeys(("validation", "val", "valid", "development"), "dev"),
+    "training": "train",
+    "testing": "test",
+}
+_SENTENCES = frozenset({"text", *SYNONYMS["text"], "hypothesis", "prediction", "reference"})
+_COLUMNS = frozenset({*SYNONYMS, *_SENTENCES, *(name for names in SYNONYMS.values() for name in names)})
+_SPLITS = frozenset({"train", "dev", "test", *SPLIT_NAMES})
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: the line it begins in, and its fields by column."""
+
+    line: int
+    fields: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table file: its columns (lower case, `_` for blanks), its rows, and `notes` for the user on how it was read."""
+
+    path: Path
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
+
+
+def read_table(path: Path, text: str | None = None) -> Table:
+    """A table file (`text`: what is in it, if that was read already) -> Table. Empty rows are passed over.
+
+    Raises CorpusError with the line: no text, wrong number of fields, broken or suspicious quoting, no JSON.
+    """
+    text = read_text(path) if text is None else text
+    columns, rows, notes = (_json_rows if path.suffix.lower() in JSON_LINES else _delimited)(path, text)
+    composed = [Row(row.line, {name: nfc(value) for name, value in row.fields.items()}) for row in rows]
+    changed = sum(row.fields != other.fields for row, other in zip(rows, composed, strict=True))
+    return Table(path, tuple(columns), tuple(composed), (*notes, *form_notes(changed, len(rows), "rows")))
+
+
+def rename_columns(table: Table, columns: Iterable[str]) -> Table:
+    """The table with synonyms of `columns` under their own names, and a note on each that was used."""
+    names: dict[str, str] = {}
+    used = []
+    for column in columns:
+        present = [name for name in (column, *SYNONYMS[column]) if name in table.columns]
+        if not present:
+            continue
+        names[present[0]] = column
+        if present != [column]:
+            others = f", not {' or '.join(present[1:])}" if len(present) > 1 else ""
+            used.append(f"{column} from {present[0]}{others}")
+    notes = (*table.notes, f"columns are read under other names: {'; '.join(used)}") if used else table.notes
+    rows = (Row(row.line, {names.get(name, name): text for name, text in row.fields.items()}) for row in table.rows)
+    renamed = tuple(names.get(name, name) for name in table.columns)
+    return replace(table, columns=renamed, rows=tuple(rows), notes=notes)
+
+
+def split_of(name: str) -> str:
+    """A split as people call it -> train, dev or test; any other name as it stands."""
+    return SPLIT_NAMES.get(name.lower(), name)
+
+
+def has_header(text: str) -> bool:
+    """Whether a file begins with the header of a table: a column with sentences and one more that is known."""
+    lines = split_lines(text[:100_000])
+    start, separator = _layout(lines)
+    names = {column_name(cell) for cell in lines[start].split(separator)} if lines else set()
+    return bool(names & _SENTENCES) and len(names & _COLUMNS) > 1
+
+
+def column_name(cell: str) -> str:
+    """A cell of a header as people write it -> a column: `"Start (ms) "` -> `start_ms`."""
+    return re.sub(r"[\s_\-.:/()\[\]\"\ufeff]+", "_", nfc(cell)).strip("_").lower()
+
+
+def name_columns(columns: Iterable[str]) -> str:
+    """Columns as a message lists them."""
+    return name_some([shortened(column, 40) for column in columns]) or "none"
+
+
+def form_notes(changed: int, total: int, noun: str) -> Iterator[str]:
+    """How many of all `noun` were not in composed form, as a line for the user; nothing if all were."""
+    if changed:
+        yield f"{changed:,} of {total:,} {noun} are in decomposed Unicode form (NFD): read as composed (NFC)"
+
+
+def is_composed(text: str) -> bool:
+    """Whether a text is in NFC already."""
+    return unicodedata.is_normalized("NFC", text)
+
+
+_Parts = tuple[list[str], list[Row], list[str]]  # columns, rows, notes
+
+
+def _delimited(path: Path, text: str) -> _Parts:
+    lines = list(io.StringIO(text, newline=""))
+    start, separator = _layout(lines)
+    records = _unquoted(lines, start, separator) if separator in UNQUOTED else _quoted(path, lines, start, separator)
+    header: list[str] = []
+    rows, long, wrapped = [], [], 0
+    for first, last, values in records:
+        if not any(value.strip() for value in values):
+            continue
+        where = f"{path}, line {first}"
+        if last > first:
+            long.append(f"{first} to {last}")
+            _check_swallowed(lines[first - 1 : last], separator, header or values, first, where)
+        if not header:
+            header = [column_name(value) for value in values]
+            _check_unique(header, where)
+            continue
+        if len(values) < len(header) or any(values[len(header) :]):
+            runs = f"; a quoted field runs from line {first} to line {last}" if last > first else ""
+            remedy = "put quotes around a field that holds the separator"
+            raise CorpusError(f"{len(values)} fields, {len(header)} expected{runs}", where=where, remedy=remedy)
+        wrapped += sum(map(_is_wrapped, values))
+        rows.append(Row(first, {name: value for name, value in zip(header, values, strict=False) if name}))
+    notes = []
+    if long:
+        notes.append(f"{len(long):,} quoted fields hold line breaks, the first in lines {long[0]}")
+    if wrapped and separator in UNQUOTED:
+        kind = "tabs" if separator == "\t" else "|"
+        notes.append(f"{wrapped:,} fields stand in quotation marks: in a file separated by {kind} these are letters")
+    return [name for name in header if name], rows, notes
+
+
+def _check_unique(header: Sequence[str], where: str) -> None:
+    twice = next((name for name, count in Counter(header).items() if name and count > 1), None)
+    if twice:
+        remedy = "give every column a name of its own (capitals and blanks do not count)"
+        raise CorpusError(f"column {shortened(twice, 40)!r} twice", where=where, remedy=remedy)
+
+
+def _layout(lines: Sequence[str]) -> tuple[int, str]:
+    """Lines -> (index of the header, separator): the one under which most columns are known, else the most columns."""
+    start = next((number for number, line in enumerate(lines) if line.strip()), 0)
+    header = lines[start].strip("\r\n") if lines else ""
+    if named := _SEPARATOR_LINE.fullmatch(header.strip(" \ufeff")):
+        return min(start + 1, len(lines) - 1), named[1]
+
+    def rank(separator: str) -> tuple[int, int]:
+        names = [column_name(cell) for cell in header.split(separator)]
+        return len(_COLUMNS.intersection(names)), len(names)
+
+    return start, max(SEPARATORS, key=rank)
+
+
+_Record = tuple[int, int, list[str]]  # first line, last line, fields
+
+
+def _quoted(path: Path, lines: Sequence[str], start: int, separator: str) -> Iterator[_Record]:
+    reader = csv.reader(lines[start:], delimiter=separator, strict=True)
+    first = start + 1
+    while True:
+        try:
+            values = next(reader, None)
+        except csv.Error as error:
+            raise _broken(path, first, start + reader.line_num, error) from error
+        if values is None:
+            return
+        yield first, start + reader.line_num, values
+        first = start + reader.line_num + 1
+
+
+def _unquoted(lines: Sequence[str], start: int, separator: str) -> Iterator[_Record]:
+    """Every line is a row; with tabs, a field is unquoted only where its quotes can be nothing else.
+
+    Programs write TSV by the rules of CSV too: then the header stands in quotes, or a tab does, or marks are doubled.
+    """
+    width, quoted = 0, False
+    for number, line in enumerate(lines[start:], start=start + 1):
+        line = line.rstrip("\r\n")
+        values = line.split(separator)
+        if separator == "\t" and width and (quoted or len(values) != width):
+            values = _unquote_line(line, separator, width) or values
+        elif separator == "\t":
+            values = [value[1:-1].replace('""', '"') if _is_doubled(value) else value for value in values]
+        if not width and line.strip():
+            width, quoted = len(values), all(map(_is_wrapped, values))
+        yield number, number, values
+
+
+def _unquote_line(line: str, separator: str, width: int) -> list[str]:
+    """The fields of one line by the rules of CSV; none if there are not `width` of them."""
+    try:
+        values = next(csv.reader([line], delimiter=separator, strict=True), [])
+    except csv.Error:
+        return []
+    return values if len(values) == width else []
+
+
+def _is_wrapped(value: str) -> bool:
+    return len(value) > 1 and value[0] == value[-1] == '"'
+
+
+def _is_doubled(value: str) -> bool:
+    """Whether a field is quoted and holds quotation marks, all of them doubled."""
+    inner = value[1:-1]
+    return value == '""' or (_is_wrapped(value) and '""' in inner and '"' not in inner.replace('""', ""))
+
+
+def _broken(path: Path, first: int, last: int, error: csv.Error) -> CorpusError:
+    problem = f"broken quoting ({error})"
+    if "end of data" in str(error):
+        problem = f"broken quoting: a field that opens in line {first} is never closed (the file ends in line {last})"
+    elif last > first:
+        problem = f"broken quoting: a field that opens in line {first} goes on into line {last} ({error})"
+    remedy = f"close the quotes in line {first}, or double a quotation mark that is part of the text"
+    return CorpusError(problem, where=f"{path}, line {first}", remedy=remedy)
+
+
+def _check_swallowed(lines: Sequence[str], separator: str, header: Sequence[str], first: int, where: str) -> None:
+    """Raise CorpusError if a record of several lines looks like several rows, merged by a stray quotation mark.
+
+    Then its first line and one of the others are rows by themselves: with a split in its place; or, in a table without
+    splits, with all columns and no field that begins with a blank, as prose has one behind its commas.
+    """
+    width, edge = len(header), re.escape(separator) + "\r\n"
+    split = next((header.index(name) for name in ("split", *SYNONYMS["split"]) if name in header), None)
+    closed = re.compile(rf'(?<![^{edge}])"(?:[^"]|"")*"(?![^{edge}])')  # a quoted field that ends in its own line
+
+    def is_row(line: str) -> bool:
+        fields = [field.strip('"\r\n') for field in closed.sub("x", line).split(separator)]
+        if split is not None:
+            return len(fields) >= width and not _SPLITS.isdisjoint(
+                field.strip().lower() for field in (fields[split], fields[split - width])
+            )
+        return len(fields) == width > 1 and not any(field.startswith(" ") for field in fields[1:])
+
+    if is_row(lines[0]) and any(map(is_row, lines[1:])):
+        problem = f"a quoted field that opens in line {first} and closes in line {first + len(lines) - 1} swallows rows"
+        remedy = f"close the quotes in line {first}, or write the sentence on one line"
+        raise CorpusError(problem, where=where, remedy=remedy)
+
+
+def _json_rows(path: Path, text: str) -> _Parts:
+    """One object a line; values that are objects or lists are left aside."""
+    rows: list[Row] = []
+    columns: dict[str, None] = {}
+    for number, line in enumerate(split_lines(text), start=1):
+        if not line.strip():
+            continue
+        where, remedy = f"{path}, line {number}", "one JSON object per line"
+        try:
+            values = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise CorpusError(f"not JSON ({shortened(str(error))})", where=where, remedy=remedy) from error
+        if not isinstance(values, dict):
+            raise CorpusError("not an object", where=where, remedy=remedy)
+        plain = {column_name(key): value for key, value in values.items() if not isinstance(value, dict | list)}
+        columns.update(dict.fromkeys(plain))
+        fields = {key: "" if value is None else str(value) for key, value in plain.items()}
+        try:
+            "".join((*fields, *fields.values())).encode("utf-8")
+        except UnicodeEncodeError as error:  # JSON can spell halves of a character
+            raise CorpusError(f"no text ({error.reason})", where=where, remedy="write whole characters") from error
+        rows.append(Row(number, fields))
+    return list(columns), rows, []

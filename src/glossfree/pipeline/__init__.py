@@ -1,0 +1,1 @@
+"""A recipe and a corpus become models, batches and trained stages."""

@@ -1,0 +1,125 @@
+"""Recipe -> the model: the one place that puts chosen parts together, with their adapters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+from transformers.initialization import no_init_weights
+
+from glossfree.models.adapters import add_lora
+from glossfree.models.choices import Backbone, Beams, Decoding, Language
+from glossfree.models.hierarchy import HierarchicalEncoder
+from glossfree.models.mapper import Mapper
+from glossfree.models.translator import PREFIXES, TranslationModel
+from glossfree.models.vision import VisualEncoder
+from glossfree.objectives.base import Inputs, JointLoss, Sizes
+from glossfree.pipeline.stages import LEVELS, TrainingStage
+from glossfree.recipe.schema import Recipe, StageConfig
+from glossfree.settings import Adapters
+from glossfree.training.device import best_device, frames_per_pass
+
+
+def assemble(recipe: Recipe, vocabulary_size: int, *, to_be_loaded: bool = False) -> TranslationModel:
+    """Recipe and V -> the model with random weights, the same for the same `recipe.seed`, still without adapters.
+
+    `to_be_loaded`: all weights come from a file next, so that none is drawn: at the paper's size this saves seconds.
+    """
+    if to_be_loaded:
+        with no_init_weights():
+            return assemble(recipe, vocabulary_size)
+    torch.manual_seed(recipe.seed)
+    width = recipe.language.hidden_size
+    visual = visual_encoder(recipe)
+    temporal = recipe.temporal.build(width)
+    language = recipe.language.build(vocabulary_size)
+    decoder = recipe.decoder.build(language, width, vocabulary_size)
+    return TranslationModel(HierarchicalEncoder(visual, temporal, language), decoder, vocabulary_size)
+
+
+def visual_encoder(recipe: Recipe) -> VisualEncoder:
+    """Recipe -> the frame level alone, with random weights."""
+    vision = recipe.vision
+    passes = 0 if vision.sees_frames_together else frames_per_pass(best_device())
+    return VisualEncoder(vision.build(), vision.hidden_size, recipe.temporal.hidden_size, frames_per_pass=passes)
+
+
+def adapt(model: TranslationModel, recipe: Recipe) -> None:
+    """Put in the adapters and freeze what they stand beside, as the recipe says for each part (section 4.2)."""
+    model.train_only(PREFIXES)  # what an earlier stage has frozen
+    adapt_vision(model.hierarchy.visual, recipe)
+    _adapt(model.hierarchy.language.adapted, recipe.language)
+    _adapt(model.decoder.adapted, recipe.decoder)
+    model.is_adapted = True
+    model.note_trainable()
+
+
+def adapt_vision(visual: VisualEncoder, recipe: Recipe) -> None:
+    """The same for the backbone alone."""
+    _adapt(visual.backbone, recipe.vision, recipe.vision.adapter_layers_of())
+
+
+def _adapt(module: nn.Module, options: Backbone | Language | Decoding, layers: Sequence[int] | None = None) -> None:
+    if options.train == "adapters":
+        assert isinstance(options, Adapters)
+        add_lora(
+            module,
+            options.adapter_targets,
+            options.adapter_rank,
+            options.adapter_alpha,
+            options.adapter_dropout,
+            layers=layers,
+        )
+    elif options.train == "none":
+        module.requires_grad_(False)
+
+
+def put_mapper(model: TranslationModel, recipe: Recipe) -> None:
+    """Put a fresh mapper before the language encoder, if there is none yet (section 3.3)."""
+    if model.hierarchy.mapper is None:
+        model.put_mapper(Mapper(recipe.language.hidden_size))
+
+
+def prepare(model: TranslationModel, recipe: Recipe, stage: StageConfig) -> None:
+    """Put into the model what a stage adds to it: adapters and mapper, if they are not in yet."""
+    if stage.adapters and not model.is_adapted:
+        adapt(model, recipe)
+    if stage.mapper:
+        put_mapper(model, recipe)
+
+
+def restored(recipe: Recipe, vocabulary_size: int, last: str | None = None) -> TranslationModel:
+    """Recipe and V -> the model as a stage has it (None: the last one), its weights still to be loaded."""
+    model = assemble(recipe, vocabulary_size, to_be_loaded=True)
+    for stage in recipe.lineage(last or recipe.planned[-1].name):
+        prepare(model, recipe, stage)
+    return model
+
+
+def beams_of(recipe: Recipe, num_hypotheses: int = 1) -> Beams:
+    """The recipe's words on decoding -> Beams, for the n best sentences."""
+    decode = recipe.decode
+    num_beams = max(decode.num_beams, num_hypotheses)
+    return Beams(num_beams, decode.max_new_tokens, decode.length_penalty, num_hypotheses)
+
+
+def training_stage(model: TranslationModel, recipe: Recipe, stage: StageConfig, inputs: Inputs) -> TrainingStage:
+    """A model that is prepared for a stage, and what its objectives need -> the stage."""
+    sizes = Sizes(recipe.temporal.hidden_size, recipe.language.hidden_size, model.vocabulary_size)
+    used = stage.used_objectives
+    losses = {name: objective.build(sizes, inputs) for name, objective in used.items()}
+    for name, loss in losses.items():
+        if isinstance(loss, JointLoss) != used[name].compares_clips:
+            raise TypeError(
+                f"objective {name}: compares_clips = {used[name].compares_clips}, and builds a {type(loss)}"
+            )
+    return TrainingStage(
+        stage.name,
+        model,
+        losses,
+        {name: objective.weight for name, objective in used.items()},
+        level=max((objective.level for objective in used.values()), key=LEVELS.index),
+        trains=stage.train,
+        reads=stage.batches,
+    )

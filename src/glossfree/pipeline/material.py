@@ -1,0 +1,332 @@
+"""What a recipe makes of a prepared corpus: tokenizer, pseudo-glosses, prototypes, and the batches of each stage."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from glossfree.corpora.manifest import Manifest, PackedClip, unique_texts
+from glossfree.errors import CorpusError, RecipeError, name_some
+from glossfree.objectives.pseudo_gloss import PSEUDO_GLOSSES as NEEDED_GLOSSES
+from glossfree.objectives.pseudo_gloss import PseudoGloss
+from glossfree.pipeline.denoising import DenoisingLoader
+from glossfree.pipeline.hub import TOKENIZER, folder_of
+from glossfree.recipe.schema import Recipe, StageConfig
+from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
+from glossfree.text.tokenizer import SentenceTokenizer
+from glossfree.text.vectors import PROTOTYPES, load_vectors
+from glossfree.training.device import best_device
+from glossfree.training.processes import Processes
+from glossfree.training.stage import Loader
+from glossfree.video.augment import View
+from glossfree.video.cache import FrameCache
+from glossfree.video.dataset import ClipDataset, FeatureClips, FeatureDataset
+from glossfree.video.features import FeatureStore, StoredFeatures
+from glossfree.video.sampler import ClipSampler, make_loader
+from glossfree.video.sampling import Sampling
+from glossfree.video.timeline import mixed_rates, usual_rate
+
+
+@dataclass(frozen=True)
+class Material:
+    """A corpus as a recipe sees it. `glosses` and their `vectors` (P, 300) only where an objective needs them."""
+
+    recipe: Recipe
+    manifest: Manifest
+    tokenizer: SentenceTokenizer
+    glosses: PseudoGlosses | None = None
+    vectors: Tensor | None = None
+    store: FeatureStore | None = None  # features to train from in place of video
+    caches: dict[str, FrameCache] = field(default_factory=dict, repr=False, compare=False)
+
+    def kept_ids(self) -> list[int]:
+        """Rows of the token table of the tokenizer that the recipe names, one for each token; none if it names none."""
+        return self.tokenizer.rows_in(_original(self.recipe)) if self.recipe.text.tokenizer else []
+
+    def token_ids(self, sentences: Sequence[str]) -> list[Tensor]:
+        """Sentences -> token ids (L,) each."""
+        return [torch.tensor(self.encode(text)) for text in sentences]
+
+    def encode(self, text: str) -> list[int]:
+        """A sentence -> at most `text.max_tokens` ids; a longer one loses its end, never its `</s>` and code."""
+        ids = self.tokenizer.encode(text)
+        limit = self.recipe.text.max_tokens
+        return ids if len(ids) <= limit else [*ids[: limit - 2], *ids[-2:]]
+
+    def document_frequencies(self) -> Tensor | None:
+        """(P,) the share of the training sentences, each counted once, that hold each pseudo-gloss; None without."""
+        if self.glosses is None:
+            return None
+        sentences = unique_texts(self.clips("train"))
+        counts = np.sum([self.glosses.targets(text) for text in sentences], axis=0)
+        return torch.from_numpy(counts / len(sentences))
+
+    def clips(self, split: str) -> tuple[PackedClip, ...]:
+        """The clips of a split; none for a corpus without a dev split, which is allowed."""
+        if split == "dev" and not any(clip.split == "dev" for clip in self.manifest.clips):
+            return ()
+        return self.manifest.split(split)
+
+    def check_pairs(self, stage: str) -> None:
+        """Raise CorpusError if a split has a single clip: the stage compares each clip with others (eq 4)."""
+        for split in ("train", "dev"):
+            clips = self.clips(split)
+            if len(clips) == 1:
+                raise CorpusError(
+                    f"{clips[0].id} is the only clip of {split}: {stage} compares each clip with others",
+                    where=self.manifest.folder,
+                    remedy=f"give it more clips, or {stage}.epochs = 0" + (", or no dev split" * (split == "dev")),
+                )
+
+    def loader(self, split: str, stage: StageConfig) -> Loader | None:
+        """What a stage reads of a split, "train" shuffled and augmented, "dev" neither; None without clips.
+
+        For segment features see `feature_loader`.
+        """
+        if stage.batches == "sentences":
+            return self._text_loader(split, stage)
+        return self.clip_loader(
+            split,
+            stage.batch_size,
+            training=split == "train",
+            augment=split == "train" and stage.augment,
+            min_clips=_min_clips(stage),
+            needs=stage.needs,
+        )
+
+    def _text_loader(self, split: str, stage: StageConfig) -> Loader | None:
+        """Noised sentences of a split."""
+        sentences = unique_texts(self.clips(split))
+        if not sentences:
+            return None
+        return DenoisingLoader(
+            sentences,
+            self.tokenizer,
+            batch_size=stage.batch_size,
+            mask_ratio=stage.mask_ratio,
+            mean_span=stage.mean_span,
+            shuffle=split == "train",
+            seed=self.recipe.seed,
+            rank=Processes.here().rank,
+            world_size=Processes.here().size,
+        )
+
+    def clip_loader(
+        self,
+        split: str,
+        batch_size: int,
+        *,
+        training: bool = False,
+        augment: bool = False,
+        may_skip: bool = False,
+        min_clips: int = 1,
+        needs: Collection[str] = (),
+    ) -> Loader | None:
+        """Clips of a split from video, shuffled in training; `needs`: what objectives ask for (`objectives.base.Need`).
+
+        A clip that cannot be read is what `data.on_bad_clip` says in training, and where it `may_skip`; else an error.
+        Raises CorpusError where files are missing that may not be: now, not hours later when one is to be read.
+        """
+        clips = self.clips(split)
+        if not clips:
+            return None
+        on_bad_clip = self.recipe.data.on_bad_clip if training or may_skip else "stop"
+        targets = self._targets(clips, needs)
+        if self.store is not None:
+            stored = StoredFeatures(
+                self.store,
+                clips,
+                sampling=sampling_of(self.recipe),
+                encode=self.encode,
+                targets=targets,
+                on_bad_clip=on_bad_clip,
+            )
+            return self._loader(stored, batch_size, min_clips, training)
+        if on_bad_clip == "stop":
+            self._check_files(clips)
+        dataset = ClipDataset(
+            self.manifest.folder,
+            clips,
+            view_of(self.recipe),
+            sampling=sampling_of(self.recipe),
+            encode=self.encode,
+            targets=targets,
+            augment=augment,
+            seed=self.recipe.seed,
+            cache_bytes=self.recipe.data.cache_megabytes * 1_000_000,
+            crop_later=best_device().type != "cpu",
+            on_bad_clip=on_bad_clip,
+        )
+        # every stage reads the same frames: those that one has decoded, the next finds in memory
+        dataset.cache = self.caches.setdefault(split, dataset.cache)
+        return self._loader(dataset, batch_size, min_clips, training)
+
+    def feature_loader(self, split: str, stage: StageConfig, features: dict[str, Tensor]) -> Loader:
+        """Clips of a split from segment features (S, E) that were computed before.
+
+        A training clip that has none is left out where `data.on_bad_clip` says so.
+        """
+        training, clips = split == "train", self.clips(split)
+        dataset = FeatureDataset(
+            features,
+            clips,
+            level="segment_features",
+            encode=self.encode,
+            targets=self._targets(clips, stage.needs),
+            on_bad_clip=self.recipe.data.on_bad_clip if training else "stop",
+        )
+        return self._loader(dataset, stage.batch_size, _min_clips(stage), training)
+
+    def _check_files(self, clips: Sequence[PackedClip]) -> None:
+        missing = [clip.id for clip in clips if not (self.manifest.folder / clip.file).is_file()]
+        if missing:
+            raise CorpusError(
+                f"{len(missing)} of {len(clips)} packed clips are missing: {name_some(missing)}",
+                where=self.manifest.folder,
+                remedy="copy the folder whole, or pack them again with glossfree prepare",
+            )
+
+    def _targets(self, clips: Sequence[PackedClip], needs: Collection[str]) -> dict[str, dict[str, np.ndarray]]:
+        """What a batch holds besides frames and labels, by name, for each clip."""
+        if NEEDED_GLOSSES not in needs:
+            return {}
+        assert self.glosses is not None
+        return {NEEDED_GLOSSES: {clip.id: self.glosses.targets(clip.text) for clip in clips}}
+
+    def _loader(self, dataset: ClipDataset | FeatureClips, batch_size: int, min_clips: int, training: bool) -> Loader:
+        data = self.recipe.data
+        sampler = ClipSampler(
+            dataset.lengths,
+            batch_size=batch_size,
+            shuffle=training,
+            seed=self.recipe.seed,
+            max_frames_per_batch=data.max_frames_per_batch,
+            bucket_width=data.bucket_width,
+            min_clips=min_clips,
+            rank=Processes.here().rank,
+            world_size=Processes.here().size,
+        )
+        workers = data.num_workers if isinstance(dataset, ClipDataset) else 0
+        return make_loader(dataset, sampler, num_workers=workers, seed=self.recipe.seed)
+
+
+def _min_clips(stage: StageConfig) -> int:
+    """Clips of a step at least: a single one has nothing to be compared with (eq 4)."""
+    return 2 if stage.compares_clips else 1
+
+
+def sampling_of(recipe: Recipe) -> Sampling:
+    """The recipe's words on time -> Sampling."""
+    return Sampling(recipe.data.fps, recipe.data.stride, recipe.data.max_frames)
+
+
+def view_of(recipe: Recipe) -> View:
+    """The recipe's words on frames -> View."""
+    data = recipe.data
+    return View(
+        frame_size=data.frame_size,
+        crop_size=data.crop_size,
+        augment_probability=data.augment_probability,
+        rotation=data.rotation,
+        resize=data.resize,
+        translation=data.translation,
+    )
+
+
+def gather(
+    recipe: Recipe, folder: Path, *, tokenizer: SentenceTokenizer | None = None, to_train: bool = True
+) -> Material:
+    """Recipe and prepared corpus -> Material. `tokenizer`: the one of the run that this one goes on from.
+
+    Where it is `to_train` on, the material's recipe says at which rate (see `with_rate`). Raises CorpusError if the
+    recipe needs pseudo-glosses and the corpus has none yet or, where it is `to_train` on, from other splits than the
+    recipe's, or clips of several rates; RecipeError if its frames have another size or fit.
+    """
+    manifest = Manifest.load(folder)
+    check_frames(recipe, manifest)
+    if to_train:
+        recipe = with_rate(recipe, manifest)
+    glosses = vectors = None
+    options = recipe.objective(PseudoGloss)
+    if isinstance(options, PseudoGloss):
+        glosses = glosses_of(folder)
+        if to_train:
+            _check_splits(options.splits, glosses.splits, folder)
+        vectors = torch.as_tensor(load_vectors(_made(folder, PROTOTYPES), glosses.inventory))
+    if tokenizer is None:
+        tokenizer = tokenizer_of(recipe, manifest)
+    return Material(recipe, manifest, tokenizer, glosses, vectors)
+
+
+def check_frames(recipe: Recipe, manifest: Manifest) -> None:
+    """Raise RecipeError unless the frames of the corpus are as large as the recipe's, and became square as it says."""
+    fit = manifest.corpus.get("fit", "stretch")
+    if fit != recipe.data.fit:
+        raise RecipeError(
+            f"data.fit is {recipe.data.fit}, the corpus was packed with {fit}",
+            where=manifest.folder,
+            remedy=f"prepare it again with --fit {recipe.data.fit}, or --set data.fit={fit}",
+        )
+    size = manifest.corpus.get("frame_size", recipe.data.frame_size)
+    if size != recipe.data.frame_size:
+        raise RecipeError(
+            f"data.frame_size is {recipe.data.frame_size}, the corpus was packed at {size}",
+            where=manifest.folder,
+            remedy=f"prepare it again with --frame-size {recipe.data.frame_size}, or --set data.frame_size={size}",
+        )
+
+
+def with_rate(recipe: Recipe, manifest: Manifest) -> Recipe:
+    """The recipe with the rate that its model is to see: data.fps or, where that is 0, the rate of the corpus.
+
+    Raises CorpusError where the corpus has several: they would be mixed.
+    """
+    if recipe.data.fps:
+        return recipe
+    usual = usual_rate(manifest.clips)
+    if problem := mixed_rates(manifest.clips):
+        raise CorpusError(
+            problem,
+            where=manifest.folder,
+            remedy=f"--set data.fps={usual:g} resamples them, or pack them with: glossfree prepare --fps {usual:g}",
+        )
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"fps": usual})})
+
+
+def _check_splits(wanted: Sequence[str], found: Sequence[str], folder: Path) -> None:
+    """Raise CorpusError unless the inventory was made from the splits that the recipe names, in whatever order."""
+    if set(wanted) != set(found):
+        raise CorpusError(
+            f"made from {', '.join(found)}; the recipe's objective pseudo_gloss says splits = {', '.join(wanted)}",
+            where=folder / PSEUDO_GLOSSES,
+            remedy=f"make it again: glossfree glosses {folder} --splits {','.join(wanted)}",
+        )
+
+
+def glosses_of(folder: Path) -> PseudoGlosses:
+    """The pseudo-glosses of a prepared corpus. Raises CorpusError if it has none yet."""
+    return PseudoGlosses.load(_made(folder, PSEUDO_GLOSSES))
+
+
+def tokenizer_of(recipe: Recipe, manifest: Manifest) -> SentenceTokenizer:
+    """The tokenizer that the recipe names, trimmed to the training sentences of a corpus, or one trained on them."""
+    text, sentences = recipe.text, [clip.text for clip in manifest.split("train")]
+    if not text.tokenizer:
+        return SentenceTokenizer.train(sentences, text.num_pieces, text.language)
+    return _original(recipe).trimmed(sentences)[0]
+
+
+def _original(recipe: Recipe) -> SentenceTokenizer:
+    return SentenceTokenizer.load(folder_of(recipe.text.tokenizer, TOKENIZER), recipe.text.language)
+
+
+def _made(folder: Path, name: str) -> Path:
+    """A file that `glossfree glosses` makes. Raises CorpusError if it has not."""
+    if not (folder / name).is_file():
+        raise CorpusError(f"no {name}", where=folder, remedy=f"make it with: glossfree glosses {folder}")
+    return folder / name

@@ -1,0 +1,372 @@
+"""The stages one after another: build, restore what is finished, train what is not, keep what each leaves."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from glossfree.console import Console
+from glossfree.errors import RunError
+from glossfree.models.choices import LanguageEncoder
+from glossfree.models.hierarchy import HierarchicalEncoder
+from glossfree.models.translator import PREFIXES, TranslationModel
+from glossfree.models.weights import load
+from glossfree.objectives.base import TEXT_NEEDS, Inputs
+from glossfree.pipeline.assemble import beams_of, prepare, training_stage
+from glossfree.pipeline.decode import decode_split, joined, score_split
+from glossfree.pipeline.material import Material, with_rate
+from glossfree.pipeline.stages import TrainingStage
+from glossfree.pipeline.text_features import TEXT_FEATURES, FrozenTextEncoder, text_features_of
+from glossfree.recipe.files import differences, dump_recipe, flat, in_words, load_recipe
+from glossfree.recipe.schema import Recipe, StageConfig
+from glossfree.scoring.conventions import convention_for
+from glossfree.scoring.predictions import Prediction
+from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
+from glossfree.text.tokenizer import SentenceTokenizer
+from glossfree.training.device import best_device
+from glossfree.training.loop import Plan, precision_of, train
+from glossfree.training.processes import Processes
+from glossfree.training.run import Run, load_facts, load_tensors, save_tensors
+from glossfree.training.stage import Loader
+from glossfree.training.status import Planned
+from glossfree.training.trackers import Trackers
+from glossfree.training.watch import Watch
+from glossfree.video.batch import ClipBatch
+from glossfree.video.sampler import dead_workers_explained
+
+TOKENIZER = "tokenizer"
+SKIPPED = "skipped_clips.json"  # {stage: {clip id: file}}
+SHOWN = 20  # of them on the console
+# what a run may be resumed with: no number depends on it
+MAY_CHANGE = ("name", "summary", "data.num_workers", "data.cache_megabytes", "training.checkpoint_minutes")
+
+
+class Workflow:
+    """A recipe on a corpus in a run folder.
+
+    `build`: makes the model with the pretrained weights that the recipe names, without adapters, anew at each call.
+    `start`: a run that has finished the stages `taken`, whose weights are taken from there. `track`: trackers by name.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        material: Material,
+        build: Callable[[], TranslationModel],
+        run: Run,
+        console: Console,
+        start: Run | None = None,
+        taken: Sequence[str] = (),
+        track: Sequence[str] = (),
+    ) -> None:
+        self.recipe, self.material, self.run, self.console = recipe, material, run, console
+        self.build, self.track = build, track
+        self.origins = {name: start for name in taken if start is not None}
+        self.device = best_device()
+        self.group = Processes.here()
+
+    def train(self, stages: Sequence[StageConfig]) -> None:
+        """Run these stages of the recipe in order; finished ones are loaded, not trained again."""
+        if self.group.is_main:
+            self.run.clear()
+        with self._watch(stages) as watch:
+            model = self.build()
+            inputs: Inputs | None = None
+            before: tuple[str, ...] = ()
+            for stage in stages:
+                parents = self.recipe.parents(stage.name)
+                if parents != before:  # it does not go on from the stage before it
+                    model, inputs = self._rebuilt(parents)
+                inputs = self._train(stage, model, inputs, watch)
+                before = (*parents, stage.name)
+
+    def _watch(self, stages: Sequence[StageConfig]) -> Watch:
+        """What tells how the run goes; trackers have the resolved recipe beside their curves."""
+        trackers = None
+        if self.track and self.group.is_main:
+            precision = precision_of(self.recipe.training.precision)
+            trackers = Trackers.start(self.track, self.run, flat(self.recipe), self.console, precision)
+        planned = [Planned(stage.name, stage.epochs, stage.batches) for stage in stages]
+        return Watch(self.run, self.console, planned=planned, group=self.group, trackers=trackers)
+
+    def _rebuilt(self, parents: Sequence[str]) -> tuple[TranslationModel, Inputs | None]:
+        """The model as the last of `parents` has left it, each of which is finished."""
+        model = self.build()
+        inputs: Inputs | None = None
+        for name in parents:
+            stage = self.recipe.stage(name)
+            inputs = self._prepare(stage, model, inputs)
+            self._load(stage, model)
+        return model, inputs
+
+    def _prepare(self, stage: StageConfig, model: TranslationModel, inputs: Inputs | None) -> Inputs | None:
+        """Put into the model what the stage adds, and make what objectives need while the model is still plain: before
+        the first stage that needs anything, or that puts in adapters."""
+        # new modules start the same whether the stages before were trained just now or loaded from files
+        torch.manual_seed(zlib.crc32(f"{self.recipe.seed}/{stage.name}".encode()))
+        if inputs is None and (stage.needs or (stage.adapters and not model.is_adapted)):
+            inputs = self._inputs(model)
+        prepare(model, self.recipe, stage)
+        return inputs
+
+    def _inputs(self, model: TranslationModel) -> Inputs:
+        """What the objectives of the stages that are still to be trained need; the text encoder is the plain one."""
+        due = [stage for stage in self.recipe.planned if self._epochs_done(stage.name)[0] < stage.epochs]
+        needs = {need for stage in due for need in stage.needs}
+        language = model.hierarchy.language
+        if needs & TEXT_NEEDS:
+            language.to(self.device)
+        return Inputs(
+            vectors=self.material.vectors,
+            document_frequencies=self.material.document_frequencies() if "document_frequencies" in needs else None,
+            text_features=self._text(language, pooled=True) if "text_features" in needs else None,
+            text_tokens=self._text(language, pooled=False) if "text_tokens" in needs else None,
+            text_encoder=FrozenTextEncoder(language) if "text_encoder" in needs else None,
+        )
+
+    def _text(self, language: LanguageEncoder, *, pooled: bool) -> Mapping[str, Tensor]:
+        return text_features_of(language, self.material, self.run, self.console, pooled=pooled)
+
+    def _train(
+        self, config: StageConfig, model: TranslationModel, inputs: Inputs | None, watch: Watch
+    ) -> Inputs | None:
+        """Train one stage, or load it where it is finished."""
+        name = config.name
+        inputs = self._prepare(config, model, inputs)
+        done, best = self._epochs_done(name)
+        if done:
+            self._load(config, model)
+            if done >= config.epochs or name in self.origins:
+                finished = self._finished(name)
+                assert finished is not None
+                self.console.say(f"{name}: finished before, weights from {finished.folder}")
+                if self.group.is_main:
+                    self._tidy(name)  # a run that was killed just behind its weights has not come to it
+                return inputs
+            self.console.say(
+                f"{name}: {done} epochs before, goes on to {config.epochs} with a new schedule and a new optimiser"
+            )
+        stage = training_stage(model, self.recipe, config, inputs or Inputs())
+        stage.move(self.device)
+        if done:
+            self._load_objectives(stage)
+        counts = f"{sum(p.numel() for p in stage.trained().values()):,} of {_count(stage):,} parameters train"
+        precision = precision_of(self.recipe.training.precision).replace("no", "fp32")
+        begins = f"{name}: {config.epochs - done} epochs, batches of {config.batch_size}, {precision}"
+        self.console.say(f"{begins}, {counts}")
+        with dead_workers_explained(self.material.manifest.folder):
+            train_loader, dev_loader = self._loaders(config, model)
+            measure = None if dev_loader is None else (lambda: self._dev_scores(model, dev_loader))
+            plan = replace(self._plan(config), begin=done, best=best)
+            progress = train(stage, train_loader, dev_loader, plan, self.run, self.console, watch, measure)
+        if done and config.keep != "last" and not progress.best_epoch:
+            self.console.say(f"{name}: no epoch was better than those before, whose weights are kept")
+            self._load(config, model)
+            self._load_objectives(stage)
+        self.group.wait()  # until all have read what the first process writes anew
+        if self.group.is_main:
+            self._name_skipped(name, progress.skipped)  # first: a stage that has its weights is not trained again
+            facts = {"stage": name, "epochs": config.epochs, "best": progress.best_loss}
+            save_tensors(self.run.weights(name), stage.result(), facts)
+            for stale in (*self.run.folder.glob("scores.*.json"), *self.run.folder.glob("predictions.*.jsonl")):
+                stale.unlink(missing_ok=True)  # of the weights before
+            self._tidy(name)
+        self.group.wait()
+        return inputs
+
+    def _dev_scores(self, model: TranslationModel, loader: Loader) -> dict[str, float]:
+        """Translate the dev split as it is now -> its scores, 0-100."""
+        recipe, tokenizer = self.recipe, self.material.tokenizer
+        model.eval()
+
+        def translate(batch: ClipBatch) -> list[Prediction]:
+            batch = batch.to(self.device)
+            translations = model.translate(
+                batch.frames,
+                batch.lengths,
+                batch.level,
+                beams=beams_of(recipe),
+                language_id=tokenizer.language_id,
+                suppressed=tokenizer.never_written,
+            )
+            return [Prediction(tokenizer.decode(ids[0]), 0.0) for ids in translations.sequences.tolist()]
+
+        loader.set_epoch(0)
+        decoded = joined(self.group.objects(decode_split(translate, loader)))
+        convention = convention_for(self.material.manifest.language, append=recipe.scores.append)
+        scores = score_split(decoded, self.material.clips("dev"), convention=convention)
+        return {"bleu4": scores.bleu4, "rouge_l": scores.rouge_l, "chrf": scores.chrf}
+
+    def _name_skipped(self, name: str, clips: Sequence[str]) -> None:
+        """Say which training clips a stage has left out, and keep it in the run."""
+        if not clips:
+            return
+        files = {clip.id: clip.file for clip in self.material.clips("train")}
+        path, folder = self.run.folder / SKIPPED, self.material.manifest.folder
+        known = self.run.read_json(SKIPPED) if path.is_file() else {}
+        self.run.write_json(SKIPPED, {**known, name: {clip: str(folder / files[clip]) for clip in clips}})
+        first = ", ".join(clips[:SHOWN]) + (" ..." if len(clips) > SHOWN else "")
+        counted = f"{len(clips)} of {len(files)} training clips could not be read and were left out"
+        self.console.say(f"{name}: {counted}: {first} (all of them in {path})")
+
+    def _tidy(self, name: str) -> None:
+        """Remove what a finished stage only needed on the way; text features when no stage behind it needs them."""
+        leftovers = [self.run.checkpoint(name, kind) for kind in ("last", "best")]
+        due = [stage for stage in self.recipe.planned if self._finished(stage.name) is None]
+        for pooled, need in ((True, "text_features"), (False, "text_tokens")):
+            if not any(need in stage.needs for stage in due):
+                leftovers.append(self.run.folder / TEXT_FEATURES[pooled])
+        for leftover in leftovers:
+            leftover.unlink(missing_ok=True)
+
+    def _plan(self, config: StageConfig) -> Plan:
+        return Plan(
+            epochs=config.epochs,
+            learning_rate=config.learning_rate,
+            weight_decay=config.weight_decay,
+            warmup=config.warmup,
+            max_grad_norm=config.max_grad_norm,
+            seed=self.recipe.seed,
+            keep=config.keep,
+            optimizer=config.optimizer,
+            momentum=config.momentum,
+            schedule=config.schedule,
+            factors=config.learning_rate_factors,
+            precision=self.recipe.training.precision,
+            checkpoint_minutes=self.recipe.training.checkpoint_minutes,
+        )
+
+    def _loaders(self, config: StageConfig, model: TranslationModel) -> tuple[Loader, Loader | None]:
+        """Batches of train and dev of a stage; of segment features, computed now."""
+        loaders: list[Loader | None] = []
+        for split in ("train", "dev"):
+            if config.batches != "segments":
+                loaders.append(self.material.loader(split, config))
+                continue
+            video = self.material.clip_loader(split, config.batch_size, may_skip=split == "train")
+            if video is None:
+                loaders.append(None)
+                continue
+            features = segment_features(model.hierarchy, video, self.device, self.console, split)
+            loaders.append(self.material.feature_loader(split, config, features))
+        train_loader, dev_loader = loaders
+        assert train_loader is not None  # gather has seen training clips
+        return train_loader, dev_loader
+
+    def _load(self, config: StageConfig, model: TranslationModel) -> None:
+        """The weights that a finished stage has left, into the parts of the model that it went through."""
+        run = self._finished(config.name)
+        assert run is not None
+        path = run.weights(config.name)
+        load_model(model, load_tensors(path)[0], where=str(path))
+
+    def _load_objectives(self, stage: TrainingStage) -> None:
+        """The objectives' own parameters, as the stage has left them before."""
+        path = self.run.weights(stage.name)
+        own = {name: tensor for name, tensor in load_tensors(path)[0].items() if name.startswith("objectives.")}
+        load(stage.objectives, {name.removeprefix("objectives."): t for name, t in own.items()}, where=str(path))
+
+    def _epochs_done(self, name: str) -> tuple[int, float]:
+        """Epochs that a finished stage has had, 0 where it has not finished, and the loss (or -score) of the best."""
+        run = self._finished(name)
+        if run is None:
+            return 0, math.inf
+        facts = load_facts(run.weights(name))
+        return int(facts["epochs"]), float(facts["best"])
+
+    def _finished(self, name: str) -> Run | None:
+        """The run that has finished a stage: this one, or the one that it starts from."""
+        runs = (self.run, self.origins.get(name))
+        return next((run for run in runs if run is not None and run.weights(name).is_file()), None)
+
+
+def load_model(model: TranslationModel, tensors: Mapping[str, Tensor], *, where: str) -> None:
+    """What a stage has left -> the parts of the model that it went through; other parts stay. Raises ModelError."""
+    own = {name: tensor for name, tensor in tensors.items() if not name.startswith("objectives.")}
+    others = [prefix for prefix in PREFIXES.values() if not any(name.startswith(prefix) for name in own)]
+    load(model, own, where=where, new=others)
+
+
+@torch.no_grad()
+def segment_features(
+    hierarchy: HierarchicalEncoder, loader: Loader, device: torch.device, console: Console, split: str
+) -> dict[str, Tensor]:
+    """Every clip of a loader -> {id: segment features (S, E)}, in evaluation mode."""
+    hierarchy.eval()
+    features: dict[str, Tensor] = {}
+    with console.progress(f"features of {split}", len(loader)) as advance:
+        for batch in (each.to(device) for each in loader):
+            segments = hierarchy.segments(batch.frames, batch.lengths, batch.level)
+            rows = segments.values.cpu()
+            features |= {
+                id: rows[i, :n] for i, (id, n) in enumerate(zip(batch.ids, segments.lengths.tolist(), strict=True))
+            }
+            advance(1)
+    return {clip: rows for part in Processes.here().objects(features) for clip, rows in part.items()}
+
+
+def start_run(folder: Path, recipe: Recipe, material: Material, *, resume: bool, facts: dict[str, object]) -> Run:
+    """Make (or reopen) a run folder that holds all that its model needs: recipe, tokenizer, pseudo-glosses.
+
+    A run that goes on with more epochs or stages has the longer recipe from here on. Raises RunError as `reopens`.
+    """
+    run = Run(folder)
+    if reopens(run, recipe, material, resume=resume):
+        if flat(load_recipe(run.recipe)) != flat(recipe):
+            run.write("recipe.toml", dump_recipe(recipe))
+    else:
+        material.tokenizer.save(folder / TOKENIZER)
+        if material.glosses is not None:
+            material.glosses.save(folder / PSEUDO_GLOSSES)
+        # the recipe is written last: where one is, all the rest is
+        run.start(dump_recipe(recipe), {"corpus": str(material.manifest.folder.resolve()), **facts}, resume=resume)
+    return run
+
+
+def reopens(run: Run, recipe: Recipe, material: Material, *, resume: bool) -> bool:
+    """Whether there is a run already, to go on with; nothing is written.
+
+    Raises RunError if there is one that is not to be resumed, or one of another recipe or other sentences. The last
+    stage may have more epochs than it had, and stages may come behind it.
+    """
+    if not run.reopens(resume=resume):
+        return False
+    earlier, now = (with_rate(each, material.manifest) for each in (load_recipe(run.recipe), recipe))
+    changes = differences(earlier, now, apart_from=MAY_CHANGE)
+    for key in _continued(earlier, now):
+        changes.pop(key, None)
+    if changes:
+        problem = f"was started with another recipe ({in_words(changes)})"
+        remedy = (
+            f"resume with --recipe {run.recipe}; its last stage may have more epochs, and stages may come behind it"
+        )
+        raise RunError(problem, where=run.recipe, remedy=remedy)
+    same = SentenceTokenizer.load(run.folder / TOKENIZER).sha256 == material.tokenizer.sha256
+    if material.glosses is not None:
+        same = same and PseudoGlosses.load(run.folder / PSEUDO_GLOSSES).sha256 == material.glosses.sha256
+    if not same:
+        problem = f"was started with other sentences or pseudo-glosses, from {run.read_json('run.json')['corpus']}"
+        raise RunError(problem, where=run.folder, remedy="resume with that corpus as it was, or name another --run")
+    return True
+
+
+def _continued(earlier: Recipe, now: Recipe) -> list[str]:
+    """The keys that may differ because the run goes on: more epochs of its last stage, stages behind it."""
+    old, new = ([stage.name for stage in recipe.stages] for recipe in (earlier, now))
+    if not earlier.planned or new[: len(old)] != old:
+        return []
+    last = earlier.planned[-1]
+    behind = [stage.name for stage in now.stages[earlier.stages.index(last) + 1 :]]
+    more = [f"{last.name}.epochs"] if now.stage(last.name).epochs > last.epochs else []
+    return ["stages", *more, *(key for key in flat(now) if key.partition(".")[0] in behind)]
+
+
+def _count(stage: TrainingStage) -> int:
+    parts = [*stage.parts().values(), stage.objectives]
+    return sum(p.numel() for p in {id(p): p for part in parts for p in part.parameters()}.values())

@@ -1,0 +1,1 @@
+"""What a run is: every value with its standing; recipe files, inheritance, overrides."""

@@ -1,0 +1,294 @@
+"""What a recipe holds: section 4.2 of the paper, and any other method, as typed, frozen values.
+
+Every field says what it means, its unit, and how well it is known. The values of a part that can be chosen (a backbone,
+a decoder, an objective) are declared in its own file. `glossfree.recipe.files` reads and writes recipes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+from pydantic import Field, SerializeAsAny
+
+from glossfree.models.backbones.dinov2 import Dinov2
+from glossfree.models.choices import Backbone, Decoding, Language, Temporal
+from glossfree.models.decoders.mbart import MBartDecoding
+from glossfree.models.language.mbart import MBart
+from glossfree.models.temporal.local_attention import LocalAttention
+from glossfree.objectives.base import TEXT_NEEDS, Need, Objective
+from glossfree.settings import MOST_PIXELS, MOST_TOKENS, Adapters, Section, value
+
+Batches = Literal["clips", "sentences", "segments"]
+Part = Literal["vision", "temporal", "language", "mapper", "decoder"]
+
+
+class DataConfig(Section):
+    """From packed clips to frames of one size (section 4.2)."""
+
+    frame_size: int = value(256, "released", "pixels of a packed frame, height and width", ge=8, le=MOST_PIXELS)
+    crop_size: int = value(
+        224, "released", "pixels of a cropped frame: random in training, centre otherwise", ge=8, le=MOST_PIXELS
+    )
+    fit: Literal["stretch", "pad", "crop"] = value(
+        "stretch",
+        "stated",
+        "how a packed frame became square: stretched, with its edges continued, or cut (prepare --fit)",
+    )
+    fps: float = value(0.0, "assumed", "frames per second that the model sees: clips of other rates are resampled by "
+                       "time; 0: the corpus's own rate", ge=0, le=1000)  # fmt: skip
+    stride: int = value(1, "released", "every stride-th frame is used (Sign2GPT: 2)", ge=1)
+    max_frames: int = value(300, "released", "frames per clip; longer clips are sampled evenly", ge=1)
+    augment_probability: float = value(
+        0.5, "released", "of each of rotation, resize, translation, per clip", ge=0, le=1
+    )
+    rotation: float = value(30.0, "released", "degrees, drawn in +-rotation", ge=0, le=180)
+    resize: float = value(0.2, "released", "fraction, drawn in +-resize", ge=0, lt=1)
+    translation: float = value(10.0, "released", "pixels of the packed frame, drawn in +-translation", ge=0)
+    num_workers: int = value(2, "assumed", "loader processes", ge=0)
+    on_bad_clip: Literal["stop", "skip"] = value(
+        "stop", "assumed", "a clip that cannot be read in training stops it, or is left out, counted and named"
+    )
+    bucket_width: int = value(16, "assumed", "steps whose clips are sorted by length together: less padding, negatives "
+                              "of similar length. 0: clips as they come", ge=0)  # fmt: skip
+    cache_megabytes: int = value(0, "assumed", "memory for decoded frames; 0 = decode them every epoch", ge=0)
+    max_frames_per_batch: int = value(0, "assumed", "frames in one forward pass; a step of more is computed in several "
+                                      "and their gradients add up; 0 = no limit", ge=0)  # fmt: skip
+
+
+class TextConfig(Section):
+    """Sentences to token ids."""
+
+    language: str = value("de_DE", "stated", "mBART language code of the sentences")
+    tokenizer: str = value("", "derived", "folder with sentencepiece.bpe.model, or hub:owner/name, trimmed to the "
+                           "training sentences; empty: train pieces on them")  # fmt: skip
+    num_pieces: int = value(500, "assumed", "pieces when they are trained on the corpus", ge=32, le=MOST_TOKENS)
+    vocabulary_size: int = value(
+        2172, "derived", "tokens where no corpus is at hand (parameter counts)", ge=8, le=MOST_TOKENS
+    )
+    max_tokens: int = value(128, "assumed", "tokens of a sentence, special ones included", ge=4)
+
+
+class StageConfig(Section):
+    """A stage of training: what is minimised, what trains, and how (section 4.2)."""
+
+    name: str = Field("", exclude=True)
+    batches: Batches = value(
+        "clips",
+        "stated",
+        "what it reads: clips; noised sentences; or segment features of clips, computed once: nothing below trains",
+    )
+    start: str = value("", "assumed", 'the stage whose weights it begins with; empty: the one before it; "none": the '
+                       "pretrained weights")  # fmt: skip
+    objectives: dict[str, SerializeAsAny[Objective]] = value({}, "stated", "losses by name, each with its options")
+    train: tuple[Part, ...] = value(
+        ("vision", "temporal", "language", "mapper", "decoder"), "stated", "parts of the model that train", min_length=1
+    )
+    adapters: bool = value(
+        True, "stated", "adapters are in, and beside them all is frozen; false: parts train as a whole"
+    )
+    mapper: bool = value(False, "stated", "the mapper is in, before the language encoder")
+    epochs: int = value(100, "stated", "epochs; 0 skips the stage", ge=0)
+    batch_size: int = value(16, "stated", "clips (or sentences) per optimiser step", ge=1)
+    optimizer: Literal["adamw", "adam", "sgd"] = value("adamw", "stated", "what moves the weights")
+    momentum: float = value(0.9, "assumed", "of sgd", ge=0, lt=1)
+    learning_rate: float = value(6e-4, "released", "peak of the schedule", gt=0)
+    learning_rate_factors: dict[str, float] = value(
+        {},
+        "assumed",
+        "factors of the learning rate by part of the model, or by objective; 1 for those that are not named",
+    )
+    schedule: Literal["one_cycle", "cosine", "constant"] = value(
+        "one_cycle", "stated", "the learning rate after its warm-up: down to almost 0 along a cosine, or as it is; "
+        "one_cycle rises along a cosine, the others along a line")  # fmt: skip
+    warmup: float = value(5.0, "stated", "epochs in which the learning rate rises, at most half of all", ge=0)
+    weight_decay: float = value(0.01, "released", "of the optimiser", ge=0)
+    max_grad_norm: float = value(1.0, "stated", "gradient norm is clipped here", gt=0)
+    keep: Literal["loss", "bleu4", "rouge_l", "chrf", "last"] = value(
+        "loss", "stated", "weights that it leaves: of the epoch with the lowest dev loss, the best dev score by beam "
+        "search, or of the last")  # fmt: skip
+    augment: bool = value(True, "stated", "random crop, rotation, resize, translation")
+    mask_ratio: float = value(
+        0.35, "assumed", "share of words masked in spans, in batches of sentences (mBART's)", ge=0, lt=1
+    )
+    mean_span: float = value(3.5, "assumed", "words per masked span, Poisson (mBART's)", gt=0)
+
+    @property
+    def used_objectives(self) -> dict[str, Objective]:
+        """Those that have a weight."""
+        return {name: each for name, each in self.objectives.items() if each.weight}
+
+    @property
+    def compares_clips(self) -> bool:
+        """Whether clips are compared with each other."""
+        return any(each.compares_clips for each in self.used_objectives.values())
+
+    @property
+    def needs(self) -> set[Need]:
+        """What its objectives need besides clips and their sentences."""
+        return {need for each in self.used_objectives.values() for need in each.needs}
+
+    @property
+    def writes_sentences(self) -> bool:
+        """Whether clips are translated in it."""
+        return self.batches != "sentences" and any(each.level == "logits" for each in self.used_objectives.values())
+
+    def problems(self) -> Iterator[str]:
+        """What is wrong within the stage."""
+        levels = {name: each.level for name, each in self.used_objectives.items()}
+        for name, objective in self.objectives.items():
+            yield from (f"objectives.{name}.{problem}" for problem in objective.problems())
+        if not self.epochs:
+            return
+        if not levels:
+            yield "objectives: none has a weight, so there is nothing to minimise"
+        if self.compares_clips and self.batch_size == 1:
+            yield "batch_size 1 has no negatives: losses that compare clips would be 0"
+        if self.batches == "segments":
+            below = [part for part in ("vision", "temporal") if part in self.train]
+            if below:
+                yield f'batches "segments" needs {" and ".join(below)} left out of train: nothing below them may change'
+            if self.augment:
+                yield 'batches "segments" needs augment = false: cached frames cannot change between epochs'
+        apart = [name for name, level in levels.items() if level == "frame" and self.batches != "clips"]
+        apart += [name for name, level in levels.items() if level != "logits" and self.batches == "sentences"]
+        for name in dict.fromkeys(apart):
+            yield f'objectives.{name} looks at {levels[name]} features, batches "{self.batches}" have none'
+        prefixed = [name for name, each in self.used_objectives.items() if each.has_prefix]
+        if len(prefixed) > 1:
+            yield f"objectives: each of {', '.join(prefixed)} puts a token of its own in front of the segments"
+        if prefixed and self.writes_sentences:
+            yield f"objectives.{prefixed[0]}: the decoder would learn with its token in front, and translate without"
+        if self.keep not in ("loss", "last") and not self.writes_sentences:
+            yield f'keep "{self.keep}" needs an objective on logits: this stage does not learn to translate'
+
+
+class TrainingConfig(Section):
+    """How all stages are carried out."""
+
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = value(
+        "auto", "assumed", "of forward passes; auto: bf16 where the device is fast in it, fp16 on older GPUs, else fp32"
+    )
+    checkpoint_minutes: float = value(10.0, "assumed", "minutes between two checkpoints within an epoch; each epoch "
+                                      "ends with one; 0: after every step", ge=0)  # fmt: skip
+
+
+class DecodeConfig(Section):
+    """Beam search."""
+
+    num_beams: int = value(4, "released", "beams", ge=1)
+    max_new_tokens: int = value(100, "assumed", "tokens of a translation at most", ge=1)
+    length_penalty: float = value(1.0, "assumed", "exponent of the length in a beam's score")
+    batch_size: int = value(16, "assumed", "clips decoded together", ge=1)
+
+
+class ScoresConfig(Section):
+    """What is done to both sides before they are compared (the rest follows from the corpus's language)."""
+
+    append: str = value("", "assumed", 'text behind every hypothesis and every reference (released: " .")')
+
+
+class Recipe(Section):
+    """Everything that makes a run what it is."""
+
+    name: str = value("", "assumed", "name of the recipe")
+    summary: str = value("", "assumed", "what it is, in one line")
+    seed: int = value(0, "assumed", "of weights, order of clips, augmentation and dropout", ge=0)
+    data: DataConfig = DataConfig()
+    text: TextConfig = TextConfig()
+    vision: SerializeAsAny[Backbone] = Dinov2()
+    temporal: SerializeAsAny[Temporal] = LocalAttention()
+    language: SerializeAsAny[Language] = MBart()
+    decoder: SerializeAsAny[Decoding] = MBartDecoding()
+    stages: tuple[StageConfig, ...] = value((), "stated", "the stages in their order, each with a table of its name")
+    training: TrainingConfig = TrainingConfig()
+    decode: DecodeConfig = DecodeConfig()
+    scores: ScoresConfig = ScoresConfig()
+
+    def stage(self, name: str) -> StageConfig:
+        """A stage by its name. Raises KeyError."""
+        return {stage.name: stage for stage in self.stages}[name]
+
+    @property
+    def planned(self) -> tuple[StageConfig, ...]:
+        """The stages that have epochs."""
+        return tuple(stage for stage in self.stages if stage.epochs)
+
+    @property
+    def needs(self) -> set[Need]:
+        """What the objectives of the planned stages need."""
+        return {need for stage in self.planned for need in stage.needs}
+
+    def objective(self, kind: type[Objective]) -> Objective | None:
+        """The last planned use of a kind of objective, None if it is not used."""
+        uses = [each for stage in self.planned for each in stage.used_objectives.values() if isinstance(each, kind)]
+        return uses[-1] if uses else None
+
+    def parents(self, name: str) -> tuple[str, ...]:
+        """The planned stages that a stage builds on, the first one first: weights are those of each in turn."""
+        order = [stage.name for stage in self.planned]
+        chain: list[str] = []
+        while True:
+            start = self.stage(name).start
+            before = order[: order.index(name)]
+            name = start or (before[-1] if before else "none")
+            if name == "none" or name not in before:
+                return tuple(reversed(chain))
+            chain.append(name)
+
+    def lineage(self, name: str) -> tuple[StageConfig, ...]:
+        """A planned stage, behind those that it builds on."""
+        return tuple(map(self.stage, (*self.parents(name), name)))
+
+    def problems(self) -> Iterator[str]:
+        """What is wrong between values that are fine alone."""
+        for name in ("vision", "temporal", "language", "decoder"):
+            yield from (f"{name}.{problem}" for problem in getattr(self, name).problems())
+        for name in ("vision", "language", "decoder"):
+            part = getattr(self, name)
+            if part.train == "adapters" and not isinstance(part, Adapters):
+                yield f'{name}.train "adapters": {part.kind} has no layers for them, only "all" and "none"'
+        yield from self.decoder.problems_with(self.language)
+        data = self.data
+        if data.crop_size > data.frame_size:
+            yield f"data.crop_size {data.crop_size} exceeds data.frame_size {data.frame_size}"
+        if data.crop_size % self.vision.patch_size:
+            yield f"data.crop_size {data.crop_size} is no multiple of vision.patch_size {self.vision.patch_size}"
+        if self.vision.features == "cached" and self.vision.train != "none":
+            yield f'vision.features "cached" needs vision.train = "none", not "{self.vision.train}"'
+        if self.language.weights and not self.text.tokenizer:
+            yield "language.weights needs text.tokenizer: each row of its token table belongs to a piece"
+        adapted = mapped = False
+        names: list[str] = []
+        for stage in self.stages:
+            yield from (f"{stage.name}.{problem}" for problem in stage.problems())
+            if not stage.epochs:
+                continue
+            yield from self._problems_of(stage, names)
+            if adapted and not stage.adapters:
+                yield f"{stage.name}.adapters = false after a stage that has put them in: they stay"
+            if mapped and not stage.mapper:
+                yield f"{stage.name}.mapper = false after a stage that has put it in: it stays"
+            adapted, mapped = adapted or stage.adapters, mapped or stage.mapper
+            names.append(stage.name)
+
+    def _problems_of(self, stage: StageConfig, before: list[str]) -> Iterator[str]:
+        if stage.start not in ("", "none", *before):
+            yield f"{stage.name}.start {stage.start!r} is no planned stage before it"
+        if self.vision.features == "cached" and stage.augment and stage.batches != "sentences":
+            yield f'vision.features "cached" needs {stage.name}.augment = false: frames were seen once'
+        reads_text = stage.batches == "sentences" or stage.needs & TEXT_NEEDS
+        if reads_text and not self.language.reads_text:
+            yield f'{stage.name} needs an encoder that reads sentences; language.kind "{self.language.kind}" does not'
+        known = {*Part.__args__, *stage.objectives}  # type: ignore[attr-defined]
+        for name in stage.learning_rate_factors:
+            if name not in known:
+                yield f"{stage.name}.learning_rate_factors: {name!r} is neither a part nor an objective of it"
+
+
+def tables(recipe: Recipe) -> Mapping[str, object]:
+    """A recipe as the nested tables of its file: each stage under its own name."""
+    content = recipe.model_dump()
+    stages = content.pop("stages")
+    named = {stage.name: table for stage, table in zip(recipe.stages, stages, strict=True)}
+    return {**content, "stages": [*named], **named}

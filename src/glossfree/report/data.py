@@ -1,0 +1,70 @@
+"""What a report is made of: plain values, filled in by whoever has them. Empty parts are left out of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from glossfree.corpora.manifest import SignSpan
+from glossfree.report.diagnosis import Diagnosis
+from glossfree.report.spans import Pointing
+from glossfree.scoring.metrics import Scores
+from glossfree.scoring.significance import Interval
+
+
+@dataclass(frozen=True)
+class ReportClip:
+    """One translated clip. T frames, S segments, P pseudo-glosses.
+
+    `frames` (T, H, W, 3) uint8 RGB, any size; None where they could not be read, and `problem` says why.
+    `timeline` (S, P) over `names` (P): score of each pseudo-gloss at each segment, the sum over S is its gloss score.
+    `seen` are the indices of the frames that the model saw (None: every one), `frames_per_segment` of which make a
+    segment. `expected` are the pseudo-glosses of
+    the reference. `score` is the hypothesis's mean log-probability.
+    """
+
+    id: str
+    reference: str
+    hypothesis: str
+    fps: float
+    frames: np.ndarray | None = None
+    problem: str = ""
+    timeline: np.ndarray | None = None
+    names: Sequence[str] = ()
+    seen: np.ndarray | None = None
+    frames_per_segment: int = 2
+    expected: Sequence[str] = ()
+    spans: Sequence[SignSpan] = ()
+    alternatives: Sequence[tuple[str, float]] = ()
+    score: float | None = None
+    signer: str = ""
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """One run, ready to be shown.
+
+    `scores`: {row: {split: Scores}}; the first row is this run, a second one is what it is compared with.
+    `intervals`: {split: {metric: Interval}}, `conventions`: {split: {convention: Scores}} and `diagnosis`:
+    {split: Diagnosis} are of this run.
+    `curves`: {stage: records} as a run logs them: steps ({"step", "lr", loss terms}) and epochs
+    ({"step", "train": {...}, "dev": {...}}), in any mixture. `pointing`: {split: Pointing}.
+    `seconds`: {what: wall time}. `notes` say what the numbers do not show.
+    """
+
+    title: str
+    subtitle: str = ""
+    scores: Mapping[str, Mapping[str, Scores]] = field(default_factory=dict)
+    intervals: Mapping[str, Mapping[str, Interval]] = field(default_factory=dict)
+    conventions: Mapping[str, Mapping[str, Scores]] = field(default_factory=dict)
+    diagnosis: Mapping[str, Diagnosis] = field(default_factory=dict)
+    clips: Sequence[ReportClip] = ()
+    curves: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    pointing: Mapping[str, Pointing] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    notes: Sequence[str] = ()

@@ -1,0 +1,1 @@
+"""Scores of any system's sentences, without torch."""

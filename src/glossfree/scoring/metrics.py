@@ -1,0 +1,95 @@
+"""Hypotheses and references -> scores: BLEU-1..4, chrF2, ROUGE-L, exact match, length ratio, under one convention.
+
+All scores lie on 0-100, the length ratio is a quotient. How sentences are prepared and cut is `conventions`'s matter,
+what is counted `statistics`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from glossfree.console import text_table
+from glossfree.scoring.conventions import Convention, convention_for
+from glossfree.scoring.statistics import Statistics
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The scores of one set of hypotheses: 0-100, except `length_ratio` (hypothesis words / reference words)."""
+
+    bleu1: float
+    bleu2: float
+    bleu3: float
+    bleu4: float
+    rouge_l: float
+    chrf: float
+    exact: float
+    length_ratio: float
+    num_sentences: int
+    signatures: dict[str, str] = field(default_factory=dict)
+    convention: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, statistics: Statistics) -> Scores:
+        """The scores of all sentences that were counted."""
+        return cls(
+            **statistics.scores(),
+            num_sentences=statistics.num_sentences,
+            signatures=statistics.signatures,
+            convention=asdict(statistics.convention),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Scores:
+        """Inverse of `to_dict`. Raises TypeError where a field is missing or unknown."""
+        return cls(**values)
+
+
+def score(
+    hypotheses: Sequence[str],
+    references: Sequence[str],
+    *,
+    language: str = "de",
+    convention: Convention | None = None,
+) -> Scores:
+    """Hypotheses and their references, in the same order -> Scores under one convention.
+
+    BLEU-n is the corpus BLEU of n-grams up to n, each with its own signature. Raises ValueError when there is no
+    sentence or the two lists differ in length.
+    """
+    convention = convention or convention_for(language)
+    return Scores.of(Statistics.of(hypotheses, references, convention))
+
+
+COLUMNS = (
+    ("bleu1", "BLEU-1"),
+    ("bleu2", "BLEU-2"),
+    ("bleu3", "BLEU-3"),
+    ("bleu4", "BLEU-4"),
+    ("rouge_l", "ROUGE-L"),
+    ("chrf", "chrF"),
+)
+
+
+def scores_table(rows: Mapping[str, Mapping[str, Scores]]) -> str:
+    """{model: {split: Scores}} -> a plain-text table for the terminal, one line per model and split.
+
+    Below it, what was put behind the sentences of a model, if anything was: its scores compare with no others.
+    """
+    header = ("model", "split", *(title for _, title in COLUMNS), "sentences")
+    lines = [
+        (name, split, *(f"{getattr(scores, key):.2f}" for key, _ in COLUMNS), f"{scores.num_sentences:,}")
+        for name, splits in rows.items()
+        for split, scores in splits.items()
+    ]
+    notes = []
+    for name, splits in rows.items():
+        appended = {str(scores.convention.get("append", "")) for scores in splits.values()} - {""}
+        notes += [f'{name}: "{append}" behind every hypothesis and reference' for append in sorted(appended)]
+    return "\n".join([text_table(header, lines, left=2), *notes])

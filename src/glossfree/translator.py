@@ -1,0 +1,329 @@
+"""A trained model in one folder, and a video file in: a sentence out. Needs no corpus and no training code.
+
+The folder holds `model.json` (what it is, and the SHA-256 of every other file), `recipe.toml`, `model.safetensors`,
+`tokenizer/` and, of a model that scored pseudo-glosses, `pseudo_glosses.json`: one trained without them translates,
+but has no timeline, and its card says so. No file of it is ever executed or unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from glossfree.corpora.manifest import Segment
+from glossfree.errors import ClipError, ModelError
+from glossfree.files.disk import digest
+from glossfree.models.translator import TranslationModel
+from glossfree.models.weights import load
+from glossfree.objectives.pseudo_gloss import PseudoGloss, PseudoGlossHead
+from glossfree.pipeline.assemble import beams_of, restored
+from glossfree.pipeline.material import sampling_of, view_of
+from glossfree.recipe.files import load_recipe
+from glossfree.recipe.schema import Recipe
+from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
+from glossfree.text.tokenizer import SentenceTokenizer
+from glossfree.training.device import best_device
+from glossfree.training.run import load_tensors
+from glossfree.video.intake import Intake, ModelClip
+from glossfree.video.profile import checked_profile
+from glossfree.video.signer import Crop
+
+CARD, WEIGHTS, RECIPE, TOKENIZER = "model.json", "model.safetensors", "recipe.toml", "tokenizer"
+FORMAT = 2  # 1: recipes without stages
+AGAIN = "make the folder again: glossfree export RUN FOLDER"
+BATCH_FRAMES = 900  # frames that are translated together at most: 135 MB of 224 x 224 pixels
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """One sentence and its score: mean log-probability of a token, 0 is best."""
+
+    text: str
+    score: float
+
+
+@dataclass(frozen=True)
+class PseudoGlossTrack:
+    """One pseudo-gloss over time: its score in [0, 1] (eq 3) and what each segment adds to it."""
+
+    pseudo_gloss: str
+    score: float
+    timeline: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Translation:
+    """What a clip means: the best sentence, the n-best list, and the strongest pseudo-glosses over time.
+
+    `frames`: frames that the model saw, of the clip's `num_frames`; segment s covers `frames_per_segment` of them.
+    `fps` is the clip's rate (an average), `model_fps` the model's (0: it does not say), `start` and `end` the seconds
+    of the video that were read, all of it or a part. `trimmed`, `crop`, `notes`: see `video.intake.ModelClip`.
+    """
+
+    path: str
+    text: str
+    hypotheses: tuple[Hypothesis, ...]
+    tracks: tuple[PseudoGlossTrack, ...]
+    num_frames: int
+    frames: int
+    fps: float
+    model_fps: float = 0.0
+    start: float = 0.0
+    end: float = 0.0
+    is_part: bool = False
+    trimmed: tuple[float, float] = (0.0, 0.0)
+    crop: Crop | None = None
+    notes: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {
+            "path": self.path,
+            "text": self.text,
+            "score": self.hypotheses[0].score,
+            "hypotheses": [vars(hypothesis) for hypothesis in self.hypotheses],
+            "pseudo_glosses": [{**vars(track), "timeline": list(track.timeline)} for track in self.tracks],
+            "num_frames": self.num_frames,
+            "frames": self.frames,
+            "fps": self.fps,
+            "model_fps": self.model_fps,
+            "start": self.start,
+            "end": self.end,
+            "trimmed": list(self.trimmed),
+            "crop": None if self.crop is None else self.crop.as_dict(),
+            "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A clip that could not be translated, and why: one line with the path and the remedy."""
+
+    path: str
+    error: ClipError
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {"path": self.path, "error": str(self.error)}
+
+
+class SignTranslator:
+    """Video files (or folders of frames) -> sentences."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        tokenizer: SentenceTokenizer,
+        model: TranslationModel,
+        head: PseudoGlossHead | None = None,
+        pseudo_glosses: Sequence[str] = (),
+        training: Mapping[str, Any] | None = None,
+    ) -> None:
+        """`training`: what its clips looked like (see `video.profile`), where that is known."""
+        self.recipe, self.tokenizer, self.pseudo_glosses = recipe, tokenizer, tuple(pseudo_glosses)
+        self.device = best_device()
+        self.model = model.to(self.device).eval()
+        self.head = None if head is None else head.to(self.device).eval()
+        self.intake = Intake(view_of(recipe), sampling_of(recipe), recipe.data.fit, dict(training or {}))
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path) -> SignTranslator:
+        """A folder made by `glossfree export` -> SignTranslator. Raises ModelError: missing or altered file."""
+        folder = Path(folder)
+        card = verify(folder)
+        try:
+            training = checked_profile(card.get("training", {}))
+        except ValueError as error:
+            raise ModelError(f"{CARD} is damaged ({error})", where=folder, remedy=AGAIN) from error
+        recipe = load_recipe(folder / RECIPE)
+        tokenizer = SentenceTokenizer.load(folder / TOKENIZER)
+        tensors, facts = load_tensors(folder / WEIGHTS)
+        model, head = restore(recipe, tokenizer, tensors, stage=facts.get("stage"), where=folder / WEIGHTS)
+        inventory = () if head is None else PseudoGlosses.load(folder / PSEUDO_GLOSSES).inventory
+        return cls(recipe, tokenizer, model, head, inventory, training)
+
+    @property
+    def frames_per_segment(self) -> int:
+        """Frames that the model saw, for each segment of a timeline."""
+        return self.model.hierarchy.temporal.frames_per_segment
+
+    def translate(self, path: str | Path, segment: Segment | None = None) -> str:
+        """A video file or a folder of frames, or a segment of it -> its sentence. Raises ClipError: cannot be read."""
+        return self.explain(path, segment, num_tracks=0).text
+
+    def explain(
+        self, path: str | Path, segment: Segment | None = None, *, num_hypotheses: int = 1, num_tracks: int = 10
+    ) -> Translation:
+        """A video file or a folder of frames -> Translation with an n-best list and a pseudo-gloss timeline."""
+        requests = [(Path(path), segment)]
+        (result,) = self.explain_all(requests, num_hypotheses=num_hypotheses, num_tracks=num_tracks)
+        if isinstance(result, Failure):
+            raise result.error
+        return result
+
+    def explain_all(
+        self,
+        requests: Iterable[tuple[Path, Segment | None]],
+        *,
+        num_hypotheses: int = 1,
+        num_tracks: int = 10,
+        batch_size: int | None = None,
+    ) -> Iterator[Translation | Failure]:
+        """Videos, or segments of them -> a Translation each, or a Failure, in order.
+
+        At most `batch_size` clips (the recipe's for decoding, if left out) and BATCH_FRAMES frames are translated
+        together.
+        """
+        limit = batch_size or self.recipe.decode.batch_size
+        waiting: list[tuple[Path, Segment | None, ModelClip | ClipError]] = []
+        frames = 0
+        for path, segment in ((Path(path), segment) for path, segment in requests):
+            try:
+                clip: ModelClip | ClipError = self.intake.read(path, segment)
+            except ClipError as error:
+                clip = error
+            count = 0 if isinstance(clip, ClipError) else len(clip.frames)
+            if waiting and (len(waiting) == limit or frames + count > BATCH_FRAMES):
+                yield from self._explain(waiting, num_hypotheses, num_tracks)
+                waiting, frames = [], 0
+            waiting.append((path, segment, clip))
+            frames += count
+        yield from self._explain(waiting, num_hypotheses, num_tracks)
+
+    def _explain(
+        self,
+        batch: Sequence[tuple[Path, Segment | None, ModelClip | ClipError]],
+        num_hypotheses: int,
+        num_tracks: int,
+    ) -> Iterator[Translation | Failure]:
+        clips = [clip for _, _, clip in batch if isinstance(clip, ModelClip)]
+        hypotheses: list[tuple[Hypothesis, ...]] = []
+        tracks: list[tuple[PseudoGlossTrack, ...]] = []
+        if clips:
+            frames = torch.from_numpy(np.concatenate([clip.frames for clip in clips])).to(self.device)
+            lengths = torch.tensor([len(clip.frames) for clip in clips], device=self.device)
+            with torch.no_grad():  # once, for sentence and timeline: nearly all of the time goes into it
+                segments = self.model.hierarchy.segments(frames, lengths)
+            rows, level = segments.pack(), "segment_features"
+            hypotheses = self.hypotheses(rows, segments.lengths, num_hypotheses, level)
+            tracks = self.tracks(rows, segments.lengths, num_tracks, level)
+        results = iter(zip(hypotheses, tracks, strict=True))
+        for path, segment, clip in batch:
+            if isinstance(clip, ClipError):
+                yield Failure(str(path), clip)
+                continue
+            best, strongest = next(results)
+            yield Translation(
+                path=str(path),
+                text=best[0].text,
+                hypotheses=best,
+                tracks=strongest,
+                num_frames=clip.num_frames,
+                frames=len(clip.frames),
+                fps=clip.fps,
+                model_fps=self.recipe.data.fps,
+                start=clip.start,
+                end=clip.start + clip.seconds,
+                is_part=segment is not None,
+                trimmed=clip.trimmed,
+                crop=clip.crop,
+                notes=clip.notes,
+            )
+
+    @torch.no_grad()
+    def hypotheses(
+        self, frames: Tensor, lengths: Tensor, num_hypotheses: int = 1, level: str = "frames"
+    ) -> list[tuple[Hypothesis, ...]]:
+        """Packed frames and lengths (B,) -> for each clip its best sentences, best first."""
+        translations = self.model.translate(
+            frames,
+            lengths,
+            level,
+            beams=beams_of(self.recipe, num_hypotheses),
+            language_id=self.tokenizer.language_id,
+            suppressed=self.tokenizer.never_written,
+        )
+        return [
+            tuple(
+                Hypothesis(self.tokenizer.decode(ids), float(score))
+                for ids, score in zip(sequences.tolist(), scores.tolist(), strict=True)
+            )
+            for sequences, scores in zip(translations.sequences, translations.scores, strict=True)
+        ]
+
+    @torch.no_grad()
+    def tracks(
+        self, frames: Tensor, lengths: Tensor, num_tracks: int, level: str = "frames"
+    ) -> list[tuple[PseudoGlossTrack, ...]]:
+        """Packed rows at `level` and lengths (B,) -> for each clip its strongest pseudo-glosses over time (eqs 1-3)."""
+        if self.head is None or not num_tracks:
+            return [() for _ in range(len(lengths))]
+        scores = self.head(self.model.hierarchy.segments(frames, lengths, level))
+        tracks = []
+        for clip, length in enumerate(scores.lengths.tolist()):
+            strongest = scores.scores[clip].topk(min(num_tracks, len(self.pseudo_glosses)))
+            tracks.append(
+                tuple(
+                    PseudoGlossTrack(
+                        self.pseudo_glosses[index],
+                        float(value),
+                        tuple(scores.timeline[clip, :length, index].tolist()),
+                    )
+                    for value, index in zip(strongest.values, strongest.indices.tolist(), strict=True)
+                )
+            )
+        return tracks
+
+
+def restore(
+    recipe: Recipe,
+    tokenizer: SentenceTokenizer,
+    tensors: dict[str, Tensor],
+    *,
+    where: str | Path,
+    stage: str | None = None,
+) -> tuple[TranslationModel, PseudoGlossHead | None]:
+    """Recipe, tokenizer and tensors ("head." in front of the head's) -> modules. Raises ModelError if they differ.
+
+    `stage`: the one that left the tensors; None: the recipe's last.
+    """
+    model = restored(recipe, len(tokenizer), stage)
+    head_tensors = {name.removeprefix("head."): t for name, t in tensors.items() if name.startswith("head.")}
+    head = None
+    if head_tensors:
+        if "prototypes" not in head_tensors:
+            raise ModelError("a pseudo-gloss head without prototypes", where=where, remedy=AGAIN)
+        options = recipe.objective(PseudoGloss)
+        if not isinstance(options, PseudoGloss):
+            raise ModelError("a pseudo-gloss head, and a recipe without", where=where, remedy=AGAIN)
+        head = options.head(recipe.language.hidden_size, torch.ones_like(head_tensors["prototypes"]))
+        load(head, head_tensors, where=str(where))
+    load(model, {n: t for n, t in tensors.items() if not n.startswith("head.")}, where=str(where))
+    return model, head
+
+
+def verify(folder: Path) -> dict[str, Any]:
+    """Check a model folder against its card -> the card. Raises ModelError naming the missing or altered file."""
+    try:
+        card: dict[str, Any] = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        files: dict[str, str] = dict(card["files"])
+    except FileNotFoundError as error:
+        raise ModelError(f"no {CARD}: not a model folder", where=folder, remedy=AGAIN) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{CARD} is damaged ({error})", where=folder, remedy=AGAIN) from error
+    if card.get("format") != FORMAT:
+        raise ModelError(f"format {card.get('format')}, not {FORMAT}", where=folder, remedy="use a matching glossfree")
+    for name, expected in files.items():
+        path = folder / name
+        if not path.is_file():
+            raise ModelError(f"{name} is missing", where=folder, remedy=AGAIN)
+        if digest(path) != expected:
+            raise ModelError(f"{name} was altered: its SHA-256 is not the card's", where=folder, remedy=AGAIN)
+    return card

@@ -1,0 +1,98 @@
+"""Frames: that what is signed can be seen, and what the camera adds."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from glossfree.avatar import draw, signs
+from glossfree.avatar.body import Build
+from glossfree.avatar.motion import DOMINANT, Habit, rest_pose, sign_poses
+from glossfree.avatar.signer import SIGNERS
+from glossfree.avatar.signs import Sign
+
+HABIT = Habit(1.0, 1.0, (0.0, 0.0))
+
+
+def still(sign: Sign, size: int = 64, signer: int = 0, seed: int = 5) -> np.ndarray:
+    """One frame (size,size,3) as float, the same chance for every sign."""
+    poses = sign_poses(sign, HABIT, np.array([0.5]), np.zeros(3))
+    return draw.draw_clip(poses, signer, size, 12.5, np.random.default_rng(seed))[0].astype(float)
+
+
+def changed(first: np.ndarray, second: np.ndarray) -> int:
+    """Pixels that differ by more than noise could."""
+    return int((np.abs(first - second).max(axis=2) > 25).sum())
+
+
+@pytest.mark.parametrize("size", [48, 81, 112, 160, 256])
+def test_frames_are_square_rgb_of_any_size(size):
+    frames = draw.draw_clip(np.repeat(rest_pose(), 3, axis=0), 1, size, 12.5, np.random.default_rng(0))
+    assert frames.shape == (3, size, size, 3)
+    assert frames.dtype == np.uint8
+
+
+def test_handshapes_can_be_told_apart_at_64_pixels():
+    frames = [still(Sign(name, "middle", "hold", "front_up")) for name in signs.HANDSHAPES]
+    pairs = [changed(a, b) for k, a in enumerate(frames) for b in frames[:k]]
+    assert min(pairs) >= 3
+    assert np.median(pairs) > 15
+
+
+def test_orientations_can_be_told_apart_at_64_pixels():
+    frames = [still(Sign("spread", "middle", "hold", name)) for name in signs.ORIENTATIONS]
+    assert min(changed(a, b) for k, a in enumerate(frames) for b in frames[:k]) > 40
+
+
+def test_places_can_be_told_apart_at_64_pixels():
+    frames = [still(Sign("fist", name, "hold", "back_up")) for name in signs.PLACES]
+    assert min(changed(a, b) for k, a in enumerate(frames) for b in frames[:k]) > 60
+
+
+@pytest.mark.parametrize("signer", range(len(SIGNERS)))
+def test_a_hand_spans_ten_pixels_of_64(signer):
+    who, origin = SIGNERS[signer], np.array([(32.0, 30.0)])
+    camera = draw.Camera(who, Build.of(who), origin, 64.0)
+    poses = sign_poses(Sign("spread", "middle", "hold", "front_up"), HABIT, np.array([0.5]), np.zeros(3))
+    limb = draw._Limb(camera, poses[:, DOMINANT], -1)
+    joints = limb.fingers[0].reshape(-1, 2)
+    across, down = np.ptp(joints, axis=0)
+    assert down + 64 * 0.02 >= 10  # the tip's own roundness included
+    assert across >= 7
+    assert 0 < joints.min() < joints.max() < 64
+    assert joints[:, 0].max() < 32  # the signer's right hand is on our left
+
+
+def test_signers_and_rooms_differ():
+    frames = [still(Sign("flat", "chest", "hold", "back_up"), signer=signer) for signer in range(len(SIGNERS))]
+    for k, a in enumerate(frames):
+        for b in frames[:k]:
+            assert (np.abs(a - b).max(axis=2) > 20).mean() > 0.15
+
+
+def test_camera_adds_noise_that_changes_and_a_slow_drift():
+    frames = draw.draw_clip(np.repeat(rest_pose(), 40, axis=0), 4, 64, 12.5, np.random.default_rng(1)).astype(float)
+    corner = frames[:, :8, :8]
+    assert 2 < corner.std(axis=(1, 2)).mean() < 9
+    assert np.abs(corner[1] - corner[0]).max() > 3
+    assert 0.5 < np.ptp(corner.mean(axis=(1, 2, 3))) < 25
+
+
+def test_clips_differ_in_chance_only():
+    sign = Sign("flat", "chest", "hold", "back_up")
+    np.testing.assert_array_equal(still(sign, seed=7), still(sign, seed=7))
+    assert changed(still(sign, seed=7), still(sign, seed=8)) > 0
+
+
+def test_threads_of_opencv_are_left_as_they_were():
+    before = cv2.getNumThreads()
+    still(Sign("flat", "chest", "hold", "back_up"))
+    assert cv2.getNumThreads() == before
+
+
+def test_eyes_blink_now_and_then():
+    lids = draw._lids(np.arange(0, 60, 0.02), np.random.default_rng(2))
+    shut = np.flatnonzero(np.diff(lids) < 0).size
+    assert 12 <= shut <= 30
+    assert 0.02 < 1 - lids.mean() < 0.08

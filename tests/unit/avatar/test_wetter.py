@@ -1,0 +1,144 @@
+"""The `wetter` corpus: how many sentences, how they are split, what a lookup would score."""
+
+from __future__ import annotations
+
+import pickle
+import random
+from collections import Counter, defaultdict
+
+import pytest
+import sacrebleu
+
+from glossfree.avatar import wetter
+from glossfree.errors import CorpusError
+
+
+@pytest.fixture(scope="module")
+def train() -> list[wetter.WetterSentence]:
+    return wetter.sentences("train", 1200)
+
+
+@pytest.fixture(scope="module")
+def test() -> list[wetter.WetterSentence]:
+    return wetter.sentences("test", 240)
+
+
+def test_inventory_is_sorted_and_large_enough() -> None:
+    assert len(wetter.GLOSSES) >= 120
+    assert list(wetter.GLOSSES) == sorted(set(wetter.GLOSSES))
+    assert all(gloss.isascii() and gloss.isupper() and gloss.isalpha() for gloss in wetter.GLOSSES)
+
+
+def test_inventory_is_what_the_grammar_signs(train: list[wetter.WetterSentence]) -> None:
+    assert {gloss for sentence in train for gloss in sentence.glosses} == set(wetter.GLOSSES)
+    rng = random.Random(2)
+    assert {gloss for _ in range(3000) for gloss in wetter.draw(rng).glosses} <= set(wetter.GLOSSES)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_every_gloss_is_signed_often_enough_to_be_learned(seed: int) -> None:
+    sentences = wetter.sentences("train", wetter.COUNTS["train"], seed)
+    counts = Counter(gloss for sentence in sentences for gloss in set(sentence.glosses))
+    rare = {gloss: counts[gloss] for gloss in wetter.GLOSSES if counts[gloss] < 12}
+    assert not rare
+    assert max(counts.values()) > 8 * min(counts.values())  # and not all alike
+
+
+def test_splits_share_no_text_and_no_gloss_sequence(train, test) -> None:
+    dev = wetter.sentences("dev", 211)
+    for one, other in ((train, dev), (train, test), (dev, test)):
+        assert not {x.text for x in one} & {x.text for x in other}
+        assert not {x.glosses for x in one} & {x.glosses for x in other}
+
+
+def test_split_of_a_sentence_depends_on_nothing_but_the_sentence() -> None:
+    for split in ("train", "dev", "test"):
+        for seed in (3, 4):
+            for sentence in wetter.sentences(split, 40, seed):
+                assert wetter.split_of(sentence.text) == wetter.split_of(" ".join(sentence.glosses)) == split
+
+
+def test_split_of_is_the_same_in_every_process() -> None:
+    texts = ("heute regnet es", "morgen schneit es", "es stürmt", "am montag wird es mild")
+    assert [wetter.split_of(text) for text in texts] == ["train", "dev", "train", "dev"]
+
+
+def test_sentences_within_a_split_are_distinct(train) -> None:
+    assert len({x.text for x in train}) == len({x.glosses for x in train}) == 1200
+
+
+def test_same_arguments_same_sentences_and_a_prefix_of_more(train) -> None:
+    assert wetter.sentences("train", 130) == train[:130]
+    assert wetter.sentences("dev", 30, seed=1) != wetter.sentences("dev", 30, seed=2)
+
+
+def test_five_thousand_distinct_sentences() -> None:
+    rng = random.Random(0)
+    assert len({wetter.draw(rng).text for _ in range(5300)}) >= 5000
+
+
+def test_glosses_determine_the_sentence() -> None:
+    rng = random.Random(1)
+    texts: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    for _ in range(20_000):
+        sentence = wetter.draw(rng)
+        texts[sentence.glosses].add(sentence.text)
+    ambiguous = sum(len(found) > 1 for found in texts.values())
+    assert ambiguous / len(texts) < 0.02
+
+
+def test_lengths_and_vocabulary(train) -> None:
+    assert 4.5 <= sum(len(x.glosses) for x in train) / len(train) <= 5.7
+    assert max(len(x.glosses) for x in train) <= 10
+    assert 8 <= sum(len(x.text.split()) for x in train) / len(train) <= 11
+    assert 400 <= len({word for x in train for word in x.text.split()}) <= 700
+
+
+def test_text_is_lower_case_words_only(train) -> None:
+    for sentence in train:
+        assert sentence.text == sentence.text.lower() == " ".join(sentence.text.split())
+        assert all(word.isalpha() for word in sentence.text.split()), sentence.text
+
+
+def test_test_words_are_mostly_known_from_training(train, test) -> None:
+    known = {word for x in train for word in x.text.split()}
+    unknown = [word for x in test for word in x.text.split() if word not in known]
+    assert len(unknown) <= 0.01 * sum(len(x.text.split()) for x in test)
+
+
+def test_looking_up_the_nearest_training_sentence_does_not_solve_it(train, test) -> None:
+    """Even with the true glosses at hand, copying the training sentence with most of them stays far below 60 BLEU-4."""
+    bags = [(Counter(x.glosses), x.text) for x in train]
+
+    def nearest(sentence: wetter.WetterSentence) -> str:
+        bag = Counter(sentence.glosses)
+        return max(bags, key=lambda other: 2 * (bag & other[0]).total() / (bag.total() + other[0].total()))[1]
+
+    some = test[:120]
+    found = sacrebleu.corpus_bleu([nearest(x) for x in some], [[x.text for x in some]], tokenize="none", force=True)
+    assert 10 < found.score < 45
+
+
+def test_unknown_split_names_the_choices() -> None:
+    with pytest.raises(CorpusError, match="train, dev, test"):
+        wetter.sentences("valid", 3)
+
+
+def test_clips_carry_drawing_spans_and_signer() -> None:
+    clips = list(wetter.clips(None, "dev", limit=23))
+    assert [clip.id for clip in clips][:2] == ["wetter-dev-00000", "wetter-dev-00001"]
+    assert len({clip.signer for clip in clips}) >= 4
+    for clip, sentence in zip(clips, wetter.sentences("dev", 23), strict=True):
+        assert (clip.split, clip.text, clip.fps) == ("dev", sentence.text, wetter.FPS)
+        assert tuple(span.gloss for span in clip.spans) == sentence.glosses
+        assert 0 <= clip.spans[0].start < clip.spans[-1].end <= clip.source.num_frames
+    assert pickle.loads(pickle.dumps(clips[3])) == clips[3]
+
+
+def test_clips_count_limit_and_repeat() -> None:
+    few = list(wetter.clips(None, "test", counts={"test": 7}))
+    assert len(few) == 7 and len(list(wetter.clips(None, "test", counts={"test": 7}, limit=5))) == 5
+    again = list(wetter.clips(None, "test", limit=7))
+    assert few == again
+    assert (few[2].source.render(40) == again[2].source.render(40)).all()
+    assert [clip.text for clip in few] != [clip.text for clip in wetter.clips(None, "test", limit=7, seed=5)]

@@ -1,0 +1,140 @@
+"""compare: the same sentences of both systems, in whatever order they come."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from glossfree.cli.compare import Compared, compare
+from glossfree.errors import CorpusError, RunError
+from glossfree.report.compare_page import probability
+from glossfree.scoring.conventions import convention_for
+from glossfree.scoring.significance import compare as compare_statistics
+from glossfree.scoring.statistics import METRICS, Statistics
+
+REFERENCES = {
+    "eins": "heute regnet es im tal",
+    "zwei": "morgen scheint die sonne",
+    "drei": "der wind weht stark am meer",
+    "vier": "es wird kalt",
+    "fünf": "nachts klart es auf",
+}
+A = {**REFERENCES, "eins": "heute schneit es im tal", "drei": "am meer", "vier": "", "fünf": "nachts klart es"}
+B = {**REFERENCES, "eins": "schnee", "drei": "der wind weht <b>sehr</b> stark am meer"}
+
+
+def by_id(path: Path, texts: Mapping[str, str], *, backwards: bool = False) -> Path:
+    rows = [json.dumps({"id": id, "text": text}) for id, text in texts.items()]
+    path.write_text("\n".join(rows[::-1] if backwards else rows), encoding="utf-8")
+    return path
+
+
+def by_line(path: Path, texts: Mapping[str, str]) -> Path:
+    path.write_text("\n".join(texts.values()) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path, Path]:
+    return (
+        by_id(tmp_path / "a.jsonl", A),
+        by_id(tmp_path / "b.jsonl", B, backwards=True),
+        by_id(tmp_path / "references.jsonl", REFERENCES),
+    )
+
+
+def compared(a: Path, b: Path, references: Path | None, **options: Any) -> Compared:
+    return compare(a, b, references=references, samples=37, **options)
+
+
+def test_the_numbers_are_those_of_the_statistics(files: tuple[Path, Path, Path]) -> None:
+    found = compared(*files, seed=3)
+    plain = convention_for("de")
+    of_a, of_b = (Statistics.of([x[id] for id in REFERENCES], list(REFERENCES.values()), plain) for x in (A, B))
+    assert found.comparison == compare_statistics(of_a, of_b, samples=37, seed=3)
+    assert (found.a, found.b, found.by_line, found.language_from) == ("a.jsonl", "b.jsonl", False, "assumed")
+    assert (found.comparison.wins, found.comparison.ties, found.comparison.losses) == (3, 1, 1)
+    assert [shown.id for shown in found.worse] == ["eins"]
+    assert (found.better[0].id, found.better[0].a, found.better[0].b) == ("vier", "", "es wird kalt")
+    assert all(shown.reference == REFERENCES[shown.id] for shown in (*found.better, *found.worse))
+
+
+def test_by_line_is_the_same(files: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    a, b, references = files
+    lines_a, lines = by_line(tmp_path / "a.txt", A), by_line(tmp_path / "references.txt", REFERENCES)
+    expected = compared(a, b, references).comparison
+    for first, second in ((lines_a, b), (a, by_line(tmp_path / "b.txt", B))):
+        found = compared(first, second, references)
+        assert found.by_line and found.comparison == expected
+    found = compared(lines_a, by_id(tmp_path / "in order.jsonl", B), lines)
+    assert found.comparison == expected and found.better[0].id == "vier"  # ids from the side that has them
+
+
+def test_references_without_ids_need_one_order(files: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    a, b, _ = files
+    with pytest.raises(CorpusError, match=r"first at sentence 1\)") as caught:
+        compared(a, b, by_line(tmp_path / "references.txt", REFERENCES))
+    assert "references with ids" in str(caught.value) and str(b) in str(caught.value)
+
+
+def test_ids_are_checked_for_both(files: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    a, _, references = files
+    short = by_id(tmp_path / "short.jsonl", {"eins": "x"})
+    for pair in ((a, short), (short, a)):
+        with pytest.raises(CorpusError, match="4 without a hypothesis: zwei, drei, vier, fünf") as caught:
+            compared(*pair, references)
+        assert "short.jsonl" in str(caught.value)
+
+
+def test_one_file_given_twice_is_noted(files: tuple[Path, Path, Path]) -> None:
+    a, _, references = files
+    found = compared(a, a, references)
+    assert "A and B are identical" in found.notes[0]
+    assert found.a == found.b == str(a)  # equal names are written out
+    assert "B is better on 0, worse on 0, as good on 5" in found.to_text()
+
+
+def test_text_and_json_hold_everything(files: tuple[Path, Path, Path]) -> None:
+    found = compared(*files)
+    values = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert values["metrics"].keys() == set(METRICS)
+    assert (values["wins"], values["samples"], values["worse"][0]["id"]) == (3, 37, "eins")
+    text = found.to_text()
+    bleu = found.comparison.metrics["bleu4"]
+    row = next(line for line in text.splitlines() if line.startswith("BLEU-4"))
+    assert row.split()[1:4] == [f"{bleu.a:.2f}", f"{bleu.b:.2f}", f"{bleu.difference:+.2f}"]
+    for words in ("A: a.jsonl", "B: b.jsonl", "5 sentences, paired by id", "37 samples, seed 0", "chrF2 of each"):
+        assert words in text
+    assert text.index("B gains most") < text.index("vier: 0.0 -> 100.0") < text.index("B loses most")
+
+
+def test_the_page_is_written_where_it_is_wanted(files: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    page = tmp_path / "new/page.html"
+    compared(*files, out=page)
+    text = page.read_text(encoding="utf-8")
+    assert "a.jsonl" in text and "&lt;b&gt;sehr&lt;/b&gt;" in text and "<b>sehr" not in text
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match="cannot be written"):
+        compared(*files, out=tmp_path / "file/page.html")
+
+
+def test_no_draw_is_not_probability_zero() -> None:
+    assert [probability(p, 1000) for p in (0.0, 0.001, 0.25, 1.0)] == ["< 0.001", "0.001", "0.250", "1.000"]
+    assert probability(0.0, 10) == "< 0.1"
+
+
+def test_unicode_forms_do_not_matter_and_are_said_of_each_file(tmp_path: Path) -> None:
+    texts = {"gr\u00fcn": "es wird k\u00fchl", "b": "es taut"}
+    nfd = {unicodedata.normalize("NFD", id): unicodedata.normalize("NFD", text) for id, text in texts.items()}
+    a, b = by_id(tmp_path / "a.jsonl", texts), by_id(tmp_path / "b.jsonl", nfd)
+    found = compared(a, b, by_id(tmp_path / "r.jsonl", nfd))
+    assert found.comparison.ties == 2
+    assert [name for name in ("a.jsonl", "b.jsonl", "r.jsonl") if any(name in note for note in found.notes)] == [
+        "b.jsonl",
+        "r.jsonl",
+    ]

@@ -1,0 +1,173 @@
+"""evaluate: every clip once, scores of exactly these sentences, both kept in the run."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+from glossfree.cli.evaluate import evaluate, head_tensors, last_stage, predict, recipe_of, translator_of
+from glossfree.cli.export import export
+from glossfree.cli.glosses import glosses
+from glossfree.console import Silent
+from glossfree.corpora.manifest import Manifest
+from glossfree.errors import CorpusError, RunError
+from glossfree.pipeline.material import gather
+from glossfree.recipe.files import load_recipe
+from glossfree.scoring.metrics import score
+from glossfree.scoring.predictions import read_predictions
+from glossfree.text.pseudo_glosses import PseudoGlosses
+from glossfree.training.run import Run
+from glossfree.translator import SignTranslator
+
+
+@pytest.fixture
+def copy(tiny_run: Path, tmp_path: Path) -> Path:
+    shutil.copytree(tiny_run, tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+def test_every_clip_of_the_split_is_scored_once(tiny: Any, copy: Path) -> None:
+    found = evaluate(copy, split="dev", console=Silent())
+    clips = Manifest.load(tiny.corpus).split("dev")
+    predictions = read_predictions(copy / "predictions.dev.jsonl")
+    assert list(predictions) == [clip.id for clip in clips]
+    expected = score([predictions[clip.id].text for clip in clips], [clip.text for clip in clips], language="de")
+    assert found.scores == expected
+    assert json.loads((copy / "scores.dev.json").read_text())["bleu4"] == expected.bleu4
+
+
+def test_another_corpus_of_the_same_size_may_be_named(tiny: Any, copy: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny.corpus, tmp_path / "other")
+    path = tmp_path / "other/manifest.jsonl"
+    lines = [line for line in path.read_text().splitlines(keepends=True) if "wetter-test-00003" not in line]
+    path.write_text("".join(lines))
+    assert evaluate(copy, split="test", console=Silent(), corpus=tmp_path / "other").scores.num_sentences == 4
+
+
+def test_a_corpus_that_was_moved_is_named_with_the_option(tiny: Any, copy: Path, tmp_path: Path) -> None:
+    path = copy / "run.json"
+    facts = json.loads(path.read_text())
+    path.write_text(json.dumps({**facts, "corpus": str(tmp_path / "moved")}))
+    with pytest.raises(RunError, match=r"moved.* -> .*--corpus") as caught:
+        evaluate(copy, split="dev", console=Silent())
+    assert str(path) in str(caught.value)
+    assert evaluate(copy, split="dev", console=Silent(), corpus=tiny.corpus).scores.num_sentences == 4
+
+
+def test_a_split_that_is_not_there_is_named(copy: Path) -> None:
+    with pytest.raises(CorpusError, match="tset"):
+        evaluate(copy, split="tset", console=Silent())
+
+
+def test_the_model_is_that_of_the_last_finished_stage(tiny: Any, copy: Path) -> None:
+    run = Run(copy)
+    recipe = recipe_of(run)
+    assert last_stage(run, recipe) == "finetune2"
+    (copy / "weights/finetune2.safetensors").unlink()
+    assert last_stage(run, recipe) == "finetune1"
+    translator = translator_of(run, recipe)
+    expected = load_file(copy / "weights/finetune1.safetensors")["hierarchy.mapper.linear.weight"]
+    assert translator.model.state_dict()["hierarchy.mapper.linear.weight"].equal(expected)
+    (copy / "weights/finetune1.safetensors").unlink()
+    with pytest.raises(RunError, match=r"no stage that learns to translate has finished \(finetune1, finetune2\)"):
+        last_stage(run, recipe)
+    writes_none = load_recipe(tiny.recipe, ["finetune1.epochs=0", "finetune2.epochs=0"])
+    with pytest.raises(RunError, match="this recipe has none"):
+        last_stage(run, writes_none)
+
+
+def test_the_head_is_found_here_or_where_the_run_started(copy: Path, tmp_path: Path) -> None:
+    recipe = recipe_of(Run(copy))
+    names = set(head_tensors(Run(copy), recipe))
+    assert "head.prototypes" in names and all(name.startswith("head.") for name in names)
+    facts = json.loads((copy / "run.json").read_text())
+    shutil.copytree(copy, tmp_path / "later")
+    (tmp_path / "later/weights/pretrain.safetensors").unlink()
+    assert head_tensors(Run(tmp_path / "later"), recipe) == {}
+    (tmp_path / "later/run.json").write_text(json.dumps({**facts, "start": str(copy)}))
+    assert set(head_tensors(Run(tmp_path / "later"), recipe)) == names
+
+
+def test_names_of_pseudo_glosses_come_with_the_head(tiny: Any, copy: Path, tmp_path: Path) -> None:
+    """A run that took its head from another was trained on a corpus with pseudo-glosses of its own."""
+    run, model = Run(tmp_path / "later"), tmp_path / "model"
+    shutil.copytree(copy, run.folder)
+    run.weights("pretrain").unlink()
+    run.write_json("run.json", {**run.read_json("run.json"), "start": str(copy)})
+    shutil.copytree(tiny.corpus, tmp_path / "corpus")
+    glosses(tmp_path / "corpus", splits=("train", "dev", "test"))
+    shutil.copyfile(tmp_path / "corpus/pseudo_glosses.json", run.folder / "pseudo_glosses.json")
+    expected = PseudoGlosses.load(copy / "pseudo_glosses.json").inventory
+    assert PseudoGlosses.load(run.folder / "pseudo_glosses.json").inventory != expected
+    assert translator_of(run, recipe_of(run)).pseudo_glosses == expected
+    assert SignTranslator.from_pretrained(export(run.folder, model)).pseudo_glosses == expected
+
+
+def test_a_head_of_other_segments_is_not_taken(tiny: Any, copy: Path) -> None:
+    """The head of pre-training scores segments as pre-training makes them: not those of a stage without it."""
+    run = Run(copy)
+    assert head_tensors(run, load_recipe(tiny.recipe, ["finetune1.start=none"])) == {}
+    assert head_tensors(run, load_recipe(tiny.recipe, ["finetune2.start=pretrain"])) != {}
+
+
+def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="not a run"):
+        recipe_of(Run(tmp_path))
+
+
+def test_predictions_do_not_depend_on_the_batches(tiny: Any, tiny_run: Path) -> None:
+    run = Run(tiny_run)
+    recipe = recipe_of(run)
+    translator = translator_of(run, recipe)
+    material = gather(recipe, tiny.corpus, tokenizer=translator.tokenizer)
+    single, several = (
+        {
+            id: prediction.score
+            for batch in material.clip_loader("test", size) or ()
+            for id, prediction in zip(batch.ids, predict(translator, batch), strict=True)
+        }
+        for size in (1, 4)
+    )
+    assert len(single) == 5 and single.keys() == several.keys()
+    assert single == pytest.approx(several, abs=1e-5)
+
+
+def test_what_the_recipe_appends_is_scored_with_and_said(tiny: Any, copy: Path) -> None:
+    plain = evaluate(copy, split="test", console=Silent())
+    path = copy / "recipe.toml"
+    path.write_text(path.read_text().replace('append = ""', 'append = " ."'))
+    stopped = evaluate(copy, split="test", console=Silent())
+    assert stopped.predictions == plain.predictions
+    assert stopped.scores.bleu1 > plain.scores.bleu1
+    kept = json.loads((copy / "scores.test.json").read_text())
+    assert kept["convention"]["append"] == " ." and kept["signatures"]["bleu1"].endswith('|append:" ."')
+
+
+def test_a_chinese_corpus_is_scored_by_characters_with_the_same_stop(tiny: Any, copy: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny.corpus, tmp_path / "other")
+    path = tmp_path / "other/corpus.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "language": "zh"}))
+    recipe = copy / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace('append = ""', 'append = "。"'))
+    found = evaluate(copy, split="test", console=Silent(), corpus=tmp_path / "other").scores
+    assert found.convention == {**found.convention, "name": "plain-chinese", "append": "。", "characters": True}
+    assert "tok:zh" in found.signatures["bleu4"] and found.signatures["rouge_l"].endswith('|append:"。"')
+
+
+def test_a_corpus_whose_inventory_was_made_anew_can_still_be_evaluated(tiny: Any, copy: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny.corpus, tmp_path / "other")
+    glosses(tmp_path / "other", splits=("train", "dev", "test"))
+    assert evaluate(copy, split="dev", console=Silent(), corpus=tmp_path / "other").scores.num_sentences == 4
+
+
+@pytest.mark.parametrize("facts", [[], {}, {"corpus": 5}, {"corpus": "nowhere", "start": ["x"]}])
+def test_facts_of_a_run_that_were_damaged_are_named(copy: Path, facts: object) -> None:
+    (copy / "run.json").write_text(json.dumps(facts))
+    (copy / "weights/pretrain.safetensors").unlink()
+    with pytest.raises(RunError, match=r"run\.json"):
+        evaluate(copy, split="dev", console=Silent())

@@ -1,0 +1,94 @@
+"""report: the scores that lie there, clips at even distances, and what is missing by name."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from glossfree.cli.evaluate import corpus_of, recipe_of, translator_of
+from glossfree.cli.report import report, scores_of, seen_frames, stage_seconds, timelines_of
+from glossfree.console import Silent
+from glossfree.corpora.manifest import Manifest
+from glossfree.errors import CorpusError, RunError
+from glossfree.scoring.conventions import PUBLISHED
+from glossfree.training.run import Run
+
+
+@pytest.fixture
+def copy(tiny_run: Path, tmp_path: Path) -> Path:
+    shutil.copytree(tiny_run, tmp_path / "copy")
+    return tmp_path / "copy"
+
+
+def test_the_page_shows_scores_settings_and_clips(tiny: Any, copy: Path) -> None:
+    page = report([copy], console=Silent(), num_clips=2)
+    assert page == copy / "report.html"
+    text = page.read_text(encoding="utf-8")
+    clips = Manifest.load(tiny.corpus).split("test")
+    shown = [clip.id for clip in clips if f"{clip.id}<" in text or f">{clip.id}" in text or clip.id in text]
+    assert shown == [clips[0].id, clips[2].id]
+    assert "BLEU-4" in text and "max_new_tokens" in text and text.count("<video") == 2
+    assert clips[0].text in text
+
+
+def test_the_first_run_is_diagnosed_and_scored_under_every_convention(copy: Path) -> None:
+    text = report([copy], console=Silent(), num_clips=0).read_text(encoding="utf-8")
+    for name in ("plain", *PUBLISHED):
+        assert f'<th scope="row">{name}</th>' in text
+    for part in ("95 % interval", "5 sentences of test, against 12 training sentences", "mAP", "Scores by signer"):
+        assert part in text
+
+
+def test_runs_stand_side_by_side(copy: Path, tmp_path: Path) -> None:
+    shutil.copytree(copy, tmp_path / "another")
+    page = report([copy, tmp_path / "another"], console=Silent(), num_clips=0, out=tmp_path / "page.html")
+    assert "another" in page.read_text(encoding="utf-8")
+    with pytest.raises(RunError, match="nothing"):
+        report([copy, tmp_path / "nothing"], console=Silent())
+
+
+def test_a_clip_whose_file_is_gone_is_named(tiny: Any, copy: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny.corpus, tmp_path / "corpus")
+    facts = json.loads((copy / "run.json").read_text())
+    (copy / "run.json").write_text(json.dumps({**facts, "corpus": str(tmp_path / "corpus")}))
+    gone = tmp_path / "corpus" / Manifest.load(tiny.corpus).split("test")[1].file
+    gone.unlink()
+    with pytest.raises(CorpusError) as caught:
+        report([copy], console=Silent())
+    assert gone.stem in str(caught.value) and str(tmp_path / "corpus") in str(caught.value)
+
+
+def test_without_predictions_the_page_names_the_command_that_makes_them(copy: Path) -> None:
+    (copy / "predictions.test.jsonl").unlink()
+    with pytest.raises(RunError, match=r"glossfree evaluate .* --split test"):
+        report([copy], console=Silent())
+    assert not (copy / "report.html").exists()
+
+
+def test_timelines_are_the_head_s(tiny: Any, tiny_run: Path) -> None:
+    run = Run(tiny_run)
+    recipe = recipe_of(run)
+    translator = translator_of(run, recipe)
+    material = corpus_of(run, recipe, translator.tokenizer)
+    found = timelines_of(translator, material, "test", Silent())
+    for clip in Manifest.load(tiny.corpus).split("test"):
+        frames = seen_frames(recipe, clip)
+        assert found[clip.id].shape == (-(-len(frames) // 2), len(translator.pseudo_glosses))
+        tracks = translator.explain(tiny.corpus / clip.file, num_tracks=1).tracks
+        column = found[clip.id][:, translator.pseudo_glosses.index(tracks[0].pseudo_gloss)]
+        torch.testing.assert_close(column, torch.tensor(tracks[0].timeline), atol=1e-5, rtol=1e-3)
+    translator.head = None
+    assert timelines_of(translator, material, "test", Silent()) == {}
+
+
+def test_scores_and_seconds_are_read_from_the_run(tiny_run: Path, tmp_path: Path) -> None:
+    assert set(scores_of(tiny_run)) == {"dev", "test"}
+    assert scores_of(tmp_path) == {}
+    seconds = stage_seconds(Run(tiny_run))
+    assert list(seconds) == ["denoise", "pretrain", "finetune1", "finetune2"]
+    assert min(seconds.values()) > 0

@@ -1,0 +1,114 @@
+"""translate: clips in order, past those that cannot be read; long videos in pieces; forms that editors open."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from glossfree.cli.translate import translate
+from glossfree.corpora.manifest import Manifest
+from glossfree.errors import GlossfreeError, ModelError
+from glossfree.translator import Failure, Translation
+from glossfree.video.pack import read_clip, write_clip
+
+
+@pytest.fixture
+def long_video(tiny: Any, tmp_path: Path) -> Path:
+    """Three clips, twice in a row, cut to 8 seconds."""
+    clips = Manifest.load(tiny.corpus).split("test")[:3]
+    frames = np.concatenate([read_clip(tiny.corpus / clip.file) for clip in clips] * 2)
+    write_clip(tmp_path / "long.mp4", frames[:64], 8)
+    return tmp_path / "long.mp4"
+
+
+def test_one_translation_a_clip_in_the_order_given(tiny: Any, tiny_model: Path) -> None:
+    paths = [tiny.corpus / clip.file for clip in reversed(Manifest.load(tiny.corpus).split("dev"))]
+    results = list(translate(tiny_model, paths, num_hypotheses=2))
+    assert [each.path for each in results] == [str(path) for path in paths]
+    assert [len(each.hypotheses) for each in results if isinstance(each, Translation)] == [2] * 4
+
+
+def test_a_folder_of_videos_is_a_list_of_videos(tiny: Any, tiny_model: Path, tmp_path: Path) -> None:
+    clips = [tiny.corpus / clip.file for clip in Manifest.load(tiny.corpus).split("test")[:3]]
+    for name, clip in zip(("10.mp4", "9.MP4", "._9.MP4"), clips, strict=True):
+        shutil.copyfile(clip, tmp_path / name)
+    (tmp_path / ".DS_Store").write_bytes(b"\0")
+    assert [Path(each.path).name for each in translate(tiny_model, [tmp_path])] == ["9.MP4", "10.mp4"]
+
+
+def test_bad_clips_do_not_end_it(tiny: Any, tiny_model: Path, tmp_path: Path, call: Callable[..., Any]) -> None:
+    good = tiny.corpus / Manifest.load(tiny.corpus).split("test")[0].file
+    (tmp_path / "bad.mp4").write_text("no video")
+    shown = call("translate", tiny_model, tmp_path / "bad.mp4", good, tmp_path / "none.mp4", "--json")
+    lines = [json.loads(line) for line in shown.out.splitlines()]
+    assert [set(line) >= {"path", "error"} for line in lines] == [True, False, True]
+    assert lines[1]["hypotheses"] and shown.code == 1
+    assert "bad.mp4" in shown.err and "none.mp4" in shown.err
+    assert call("translate", tiny_model, tmp_path / "bad.mp4").code == 2
+
+
+def test_the_model_is_looked_at_before_any_clip(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_text("")
+    with pytest.raises(ModelError, match="no-model"):
+        next(translate(tmp_path / "no-model", [tmp_path / "a.mp4"]))
+
+
+def test_windows_cover_the_video_without_a_stump(long_video: Path, tiny_model: Path) -> None:
+    pieces = [each for each in translate(tiny_model, [long_video], window=3) if isinstance(each, Translation)]
+    assert [(each.start, each.end) for each in pieces] == [(0, 3), (3, 6), (6, 8)]
+    assert [(each.start, each.end) for each in translate(tiny_model, [long_video], window=3.5)] == [(0, 3.5), (3.5, 8)]
+
+
+def test_segments_of_a_file_are_translated_one_by_one(
+    long_video: Path, tiny_model: Path, tmp_path: Path, call: Callable[..., Any]
+) -> None:
+    (tmp_path / "cut.srt").write_text("1\n00:00:00,500 --> 00:00:02,000\nx\n\n2\n00:00:04,000 --> 00:00:07,000\ny\n\n")
+    shown = call("translate", tiny_model, long_video, "--segments", tmp_path / "cut.srt", "--json")
+    assert [(json.loads(line)["start"], json.loads(line)["end"]) for line in shown.out.splitlines()] == [
+        (0.5, 2.0),
+        (4.0, 7.0),
+    ]
+    plain = call("translate", tiny_model, long_video, "--start", 1, "--end", 3)
+    assert plain.out.split("\t")[:2] == ["1.00", "3.00"]
+
+
+@pytest.mark.parametrize("form", ["srt", "vtt", "eaf"])
+def test_translations_are_written_for_editors(
+    form: str, long_video: Path, tiny_model: Path, tmp_path: Path, call: Callable[..., Any]
+) -> None:
+    """And read back as segments."""
+    out = tmp_path / f"said.{form}"
+    assert call("translate", tiny_model, long_video, "--window", 4, "--format", form, "--out", out).code == 0
+    tier = ("--tier", "sentence") if form == "eaf" else ()
+    again = call("translate", tiny_model, long_video, "--segments", out, *tier, "--json")
+    assert [json.loads(line)["end"] for line in again.out.splitlines()] == [4.0, 8.0]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"start": 1.0, "end": 2.0, "window": 3.0},
+        {"start": 2.0, "end": 1.0},
+        {"segments": Path("none.srt"), "window": 1},
+    ],
+)
+def test_ways_of_cutting_that_do_not_go_together_are_refused(
+    options: dict[str, Any], long_video: Path, tiny_model: Path
+) -> None:
+    with pytest.raises(GlossfreeError):
+        next(translate(tiny_model, [long_video], **options))
+    with pytest.raises(GlossfreeError, match="one video"):
+        next(translate(tiny_model, [long_video, long_video], start=1.0))
+
+
+def test_one_frame_is_no_clip(tiny_model: Path, tmp_path: Path) -> None:
+    for count in (1, 2):
+        write_clip(tmp_path / "a.mp4", np.zeros((count, 36, 44, 3), np.uint8), 25)
+        (result,) = translate(tiny_model, [tmp_path / "a.mp4"])
+        assert isinstance(result, Failure) and "too short" in str(result.error)

@@ -1,0 +1,189 @@
+"""Learned metrics: BLEURT from folders of each layout, and what is said where there is none."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import sentencepiece
+import torch
+from safetensors.torch import save_file
+from transformers import BertConfig, BertForSequenceClassification
+
+from glossfree.errors import ModelError
+from glossfree.models import bleurt as learned
+from glossfree.models.bleurt import bleurt_model, learned_scores, pair_encoder
+
+NETWORKS = Path(__file__).parents[2] / "originals/networks"
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "morgen", "regnet", "es", "im", "norden", "kalt", "##er", "und"]
+HYPOTHESES = ["morgen regnet es", "kalter norden", "", "es regnet im norden und es regnet im norden"]
+REFERENCES = ["morgen regnet es im norden", "kalt", "und", "morgen"]
+SIZES = {"hidden_size": 20, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 28}
+
+
+def formula() -> ModuleType:
+    spec = spec_from_file_location("originals_networks", NETWORKS / "formula.py")
+    assert spec and spec.loader
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A BERT with one logit and its vocabulary, as transformers saves it."""
+    torch.manual_seed(5)
+    config = BertConfig(vocab_size=len(WORDS), max_position_embeddings=14, num_labels=1, **SIZES)
+    model = BertForSequenceClassification(config)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    made = tmp_path / "bleurt"
+    model.save_pretrained(made)
+    (made / "vocab.txt").write_text("\n".join(WORDS) + "\n", encoding="utf-8")
+    (made / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer", "do_lower_case": true}')
+    return made
+
+
+def edit(folder: Path, **values: object) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+@pytest.mark.parametrize(("layout", "size"), [("base", None), ("20", 12)])
+def test_both_layouts_of_bleurt_pytorch_give_its_logits(layout: str, size: int | None, tmp_path: Path) -> None:
+    """Made by tests/originals/networks/make_bleurt.py with that package; transformers 5 cannot import it."""
+    made = formula()
+    stored = json.loads((NETWORKS / "bleurt-pytorch-0.0.1.json").read_text())[layout]
+    shapes = {
+        name: torch.zeros(shape, dtype=torch.int64 if name.endswith("position_ids") else torch.float32)
+        for name, shape in stored["names"].items()
+    }
+    save_file(made.weights_like(shapes), tmp_path / "model.safetensors")
+    model = bleurt_model(tmp_path, {"model_type": "bleurt", "embedding_size": size, **made.SIZES}).eval()
+    with torch.no_grad():
+        logits = model(**made.inputs()).logits.flatten()
+    torch.testing.assert_close(logits, torch.tensor(stored["logits"]), rtol=0, atol=2e-6)
+    assert logits.std() > 1e-3, "pairs that differ"
+
+
+def test_the_score_is_the_mean_of_single_pairs_times_100(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In batches of three, of different lengths, one pair longer than the network takes."""
+    monkeypatch.setattr(learned, "SENTENCES", 3)
+    (bleurt, comet) = learned_scores(HYPOTHESES, REFERENCES, bleurt=folder)
+    model = BertForSequenceClassification.from_pretrained(folder).eval()
+    encode = pair_encoder(folder, json.loads((folder / "config.json").read_text()))
+    singles = []
+    for hypothesis, reference in zip(HYPOTHESES, REFERENCES, strict=True):
+        ids, first = encode(reference, hypothesis)
+        segments = torch.tensor([[0] * first + [1] * (len(ids) - first)])
+        with torch.no_grad():
+            singles.append(float(model(input_ids=torch.tensor([ids]), token_type_ids=segments).logits))
+    assert len(set(singles)) == len(singles)
+    assert bleurt.value == pytest.approx(100 * sum(singles) / len(singles), abs=1e-4)
+    assert bleurt.signature.startswith("BLEURT|weights:") and "transformers:" in bleurt.signature
+    assert (comet.value, comet.note) == (None, "not asked for: --comet FOLDER")
+
+
+def test_a_pair_is_reference_first_and_loses_the_end_of_the_longer(folder: Path) -> None:
+    encode = pair_encoder(folder, {"max_position_embeddings": 10})
+    assert encode("Morgen regnet ES", "kalter") == ([2, 5, 6, 7, 3, 10, 11, 3], 5)
+    assert encode("morgen regnet", "es es es im im im im") == ([2, 5, 6, 3, 7, 7, 7, 8, 8, 3], 4)
+    assert encode("", "") == ([2, 3, 3], 2)
+
+
+def test_sentencepiece_vocabularies_are_read(tmp_path: Path) -> None:
+    lines = tmp_path / "lines"
+    lines.write_text("\n".join(REFERENCES * 9), encoding="utf-8")
+    options: dict[str, Any] = {"input": str(lines), "vocab_size": 19, "minloglevel": 2, "bos_id": -1, "eos_id": -1}
+    train = sentencepiece.SentencePieceTrainer.train
+    train(model_prefix=str(tmp_path / "spm"), control_symbols=["[CLS]", "[SEP]"], **options)
+    pieces = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "spm.model"))
+    first, last = pieces.piece_to_id("[CLS]"), pieces.piece_to_id("[SEP]")
+    left, right = pieces.encode("kalt im norden"), pieces.encode("regnet")
+    expected = [first, *left, last, *right, last]
+    assert pair_encoder(tmp_path, {})("kalt im norden", "regnet") == (expected, len(left) + 2)
+    train(model_prefix=str(tmp_path / "spm"), **options)
+    with pytest.raises(ModelError, match=r"spm\.model: has no \[CLS\] and \[SEP\]"):
+        pair_encoder(tmp_path, {})
+
+
+def test_what_is_not_there_is_said_and_does_not_fail(tmp_path: Path) -> None:
+    (bleurt, comet) = learned_scores(HYPOTHESES, REFERENCES, bleurt=tmp_path / "nowhere")
+    assert (bleurt.name, bleurt.value) == ("BLEURT", None) and f"no folder {tmp_path}/nowhere" in bleurt.note
+    assert (comet.name, comet.value) == ("COMET", None) and "not asked for" in comet.note
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"), [("regression_metric", "a video has none"), ("unified_metric", "environment of its own")]
+)
+def test_comet_is_refused_with_the_reason(kind: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "hparams.yaml").write_text(f"activations: Tanh\nclass_identifier: {kind}\n")
+    (_, comet) = learned_scores(HYPOTHESES, REFERENCES, comet=tmp_path)
+    assert comet.value is None and kind in comet.note and words in comet.note
+
+
+def test_a_damaged_folder_is_a_mistake_to_mend(folder: Path) -> None:
+    def refused(match: str) -> None:
+        with pytest.raises(ModelError, match=match) as caught:
+            learned_scores(HYPOTHESES, REFERENCES, bleurt=folder)
+        assert caught.value.remedy and str(folder) in str(caught.value)
+
+    good = (folder / "config.json").read_text()
+    edit(folder, model_type="nothing known")
+    refused("nothing known")
+    edit(folder, model_type="mbart-like")
+    refused("of a kind that transformers lacks")
+    (folder / "config.json").write_text(good)
+    edit(folder, intermediate_size=24)
+    refused("intermediate.dense.weight is")
+    (folder / "config.json").write_text(good)
+    (folder / "vocab.txt").write_text("\n".join([*WORDS, "more"]) + "\n")
+    refused("14 tokens, its network knows 13")
+    (folder / "vocab.txt").write_text("\n".join(WORDS) + "\n")
+    edit(folder, id2label={"0": "a", "1": "b", "2": "c"})
+    refused("says 3 numbers of a pair, not one")
+    (folder / "config.json").write_text("{")
+    refused("is missing, or no JSON")
+
+
+def test_pickles_that_run_something_are_refused(folder: Path) -> None:
+    class Runs:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return sys.exit, (3,)
+
+    (folder / "model.safetensors").unlink()
+    torch.save({"bert.pooler.dense.weight": Runs()}, folder / "pytorch_model.bin")
+    with pytest.raises(ModelError, match="cannot be read as weights"):
+        learned_scores(HYPOTHESES, REFERENCES, bleurt=folder)
+
+
+def test_numbers_of_sentences_must_agree(folder: Path) -> None:
+    for hypotheses, references in ((["a"], ["a", "b"]), ([], [])):
+        with pytest.raises(ValueError, match="hypotheses for"):
+            learned_scores(hypotheses, references, bleurt=folder)
+    (bleurt, _) = learned_scores(["morgen"], ["kalt"], bleurt=folder)
+    assert bleurt.value is not None and math.isfinite(bleurt.value)
+
+
+def test_the_command_line_scores_with_them_and_goes_on_without(folder: Path, tmp_path: Path, call: Any) -> None:
+    files = [tmp_path / "h.txt", tmp_path / "r.txt"]
+    for path, texts in zip(files, (HYPOTHESES, REFERENCES), strict=True):
+        path.write_text("\n".join(texts) + "\n", encoding="utf-8")
+    command = ("score", "--hypotheses", files[0], "--references", files[1], "--samples", 11)
+    asked = ("--bleurt", folder, "--comet", tmp_path / "nowhere")
+    (expected, _) = learned_scores(HYPOTHESES, REFERENCES, bleurt=folder)
+    told = json.loads(call(*command, *asked, "--json").out)["learned"]
+    assert [each["name"] for each in told] == ["BLEURT", "COMET"]
+    assert told[0]["value"] == pytest.approx(expected.value) and told[1]["value"] is None
+    shown = call(*command, *asked)
+    assert shown.code == 0 and f"BLEURT  {expected.value:.2f}" in shown.out and "COMET  -  no folder" in shown.out
+    assert "BLEURT" not in call(*command).out
+    (folder / "vocab.txt").unlink()
+    refused = call(*command, "--bleurt", folder)
+    assert refused.code == 2 and refused.err.startswith(f"glossfree: {folder}: no spm.model or ")

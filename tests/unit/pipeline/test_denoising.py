@@ -1,0 +1,74 @@
+"""Batches of the text stage: every sentence once, noise from seed, epoch and sentence alone."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from glossfree.pipeline.denoising import DenoisingLoader, TextBatch, pad
+from glossfree.text.tokenizer import SentenceTokenizer
+
+SENTENCES = [f"am {day} regnet es im {where}" for day in ("montag", "dienstag", "abend") for where in ("norden", "tal")]
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> SentenceTokenizer:
+    return SentenceTokenizer.train(SENTENCES, 60, "de_DE")
+
+
+def loader(tokenizer: SentenceTokenizer, *, shuffle: bool = True, seed: int = 0, size: int = 4) -> DenoisingLoader:
+    return DenoisingLoader(
+        SENTENCES, tokenizer, batch_size=size, mask_ratio=0.5, mean_span=2.0, shuffle=shuffle, seed=seed
+    )
+
+
+def by_sentence(batches: list[TextBatch], pad_id: int) -> dict[str, list[int]]:
+    return {
+        text: [token for token in row if token != pad_id]
+        for batch in batches
+        for text, row in zip(batch.ids, batch.input_ids.tolist(), strict=True)
+    }
+
+
+def test_padding() -> None:
+    assert pad([[1, 2, 3], [4], []], 9).tolist() == [[1, 2, 3], [4, 9, 9], [9, 9, 9]]
+
+
+def test_every_sentence_once_with_itself_as_label(tokenizer: SentenceTokenizer) -> None:
+    batches = list(loader(tokenizer))
+    assert [len(batch) for batch in batches] == [4, 2]
+    assert loader(tokenizer).num_steps(3) == 6
+    assert loader(tokenizer).skipped() == []
+    assert sorted(text for batch in batches for text in batch.ids) == sorted(SENTENCES)
+    for batch in batches:
+        for text, row, length in zip(batch.ids, batch.labels.tolist(), batch.lengths.tolist(), strict=True):
+            assert row[:length] == tokenizer.encode(text)
+            assert set(row[length:]) <= {-100}
+    assert any(tokenizer.mask_id in row for row in by_sentence(batches, tokenizer.pad_id).values())
+
+
+def test_noise_depends_on_seed_epoch_and_sentence_and_on_no_neighbour(tokenizer: SentenceTokenizer) -> None:
+    first = by_sentence(list(loader(tokenizer)), tokenizer.pad_id)
+    assert first == by_sentence(list(loader(tokenizer, size=3, shuffle=False)), tokenizer.pad_id)
+    assert first != by_sentence(list(loader(tokenizer, seed=1)), tokenizer.pad_id)
+    later = loader(tokenizer)
+    later.set_epoch(1)
+    assert first != by_sentence(list(later), tokenizer.pad_id)
+
+
+def test_order_changes_with_the_epoch_in_training_only(tokenizer: SentenceTokenizer) -> None:
+    for shuffle in (True, False):
+        one, two = loader(tokenizer, shuffle=shuffle), loader(tokenizer, shuffle=shuffle)
+        two.set_epoch(5)
+        orders = [[text for batch in chosen for text in batch.ids] for chosen in (one, two)]
+        assert (orders[0] == orders[1]) == (not shuffle)
+        assert shuffle or orders[0] == SENTENCES
+        noise = [by_sentence(list(chosen), tokenizer.pad_id) for chosen in (one, two)]
+        assert (noise[0] == noise[1]) == (not shuffle)
+
+
+def test_a_batch_moves_whole() -> None:
+    batch = TextBatch(("a",), torch.ones(1, 2), torch.ones(1, 3), torch.tensor([3]))
+    moved = batch.to("meta")
+    assert {t.device.type for t in (moved.input_ids, moved.labels, moved.lengths)} == {"meta"}
+    assert (moved.ids, len(moved)) == (("a",), 1)

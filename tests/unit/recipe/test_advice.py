@@ -1,0 +1,130 @@
+"""Warnings before the start: for what differs from the recipe of that name, with what it costs; else none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from glossfree.recipe.advice import _of_the_whole, advice, model_of
+from glossfree.recipe.files import load_recipe, shipped_recipes
+
+PAPER = "hfa-phoenix14t"
+STAGES = tuple(stage.name for stage in load_recipe(PAPER).stages)
+
+
+def lines_of(*overrides: str, recipe: str = PAPER, stages: tuple[str, ...] = STAGES, native: str = "bf16") -> list[str]:
+    return advice(load_recipe(recipe, overrides), "wetter", stages, native)
+
+
+@pytest.mark.parametrize("recipe", [path.stem for path in shipped_recipes()])
+@pytest.mark.parametrize("native", ["no", "fp16", "bf16"])
+def test_a_shipped_recipe_as_it_is_needs_no_advice(recipe: str, native: str) -> None:
+    assert lines_of(recipe=recipe, native=native) == []
+
+
+def test_a_recipe_of_one_s_own_is_measured_by_the_paper_on_the_paper_s_corpus_only(tiny: Any) -> None:
+    own = load_recipe(tiny.recipe)
+    assert model_of(own, "wetter") is None and model_of(own, "phoenix14t-avatar") is None
+    assert advice(own, "wetter", STAGES, "no") == []
+    assert model_of(own, "phoenix14t") == load_recipe(PAPER)
+    lines = advice(own, "phoenix14t", STAGES, "no")
+    assert any("data.stride is 3, hfa-phoenix14t has 1" in line for line in lines)
+    assert any("pretrain.epochs is 1, hfa-phoenix14t has 100" in line for line in lines)
+
+
+def test_a_recipe_of_a_shipped_one_s_name_is_measured_by_that_one() -> None:
+    assert model_of(load_recipe("demo", ["seed=3"]), "phoenix14t") == load_recipe("demo")
+
+
+def test_a_smaller_step_with_the_same_rate_names_the_cost_that_others_report() -> None:
+    (pretrain,) = lines_of("pretrain.batch_size=4")
+    assert pretrain.startswith("pretrain.batch_size is 4, hfa-phoenix14t has 16: the learning rate is still 0.0006; ")
+    assert "8 to 16 where 21" in pretrain and "fewer others (eq 4)" in pretrain and "max_frames_per_batch" in pretrain
+    (finetune,) = lines_of("finetune1.batch_size=4")
+    assert "eq 4" not in finetune and "8 to 16 where 21" in finetune
+    (alone,) = lines_of("pretrain.batch_size=4", "pretrain.objectives.contrastive.weight=0")
+    assert "eq 4" not in alone, "a loss of weight 0 compares nothing"
+
+
+def test_a_stage_that_the_other_recipe_does_not_have_is_not_measured() -> None:
+    own = (
+        "name=mine",
+        'stages=["pretrain","finetune2","more"]',
+        "more.objectives.translation.weight=1",
+        "more.epochs=3",
+        "more.mapper=true",
+    )
+    recipe = load_recipe(PAPER, own)
+    assert advice(recipe, "phoenix14t", ("pretrain", "finetune2", "more"), "bf16") == []
+
+
+def test_a_step_with_a_rate_of_its_own_is_not() -> None:
+    (line,) = lines_of("finetune1.batch_size=64", "finetune1.learning_rate=1.2e-3")
+    assert "its learning rate is 0.0012, not 0.0006" in line
+    assert "8 to 16" not in line and "max_frames_per_batch" not in line
+    (larger,) = lines_of("pretrain.batch_size=64", "pretrain.learning_rate=1.2e-3")
+    assert "more others" in larger
+    assert lines_of("finetune1.learning_rate=1.2e-3") == [], "a rate alone is tuned, not scaled"
+
+
+def test_epochs_fewer_more_none_and_a_stage_more() -> None:
+    lines = lines_of("pretrain.epochs=10", "finetune1.epochs=0", "finetune2.epochs=300", "denoise.epochs=5")
+    assert [line.split(":")[0] for line in lines] == [
+        "denoise.epochs is 5, hfa-phoenix14t has 0",
+        "pretrain.epochs is 10, hfa-phoenix14t has 100",
+        "finetune1.epochs is 0, hfa-phoenix14t has 100",
+        "finetune2.epochs is 300, hfa-phoenix14t has 200",
+    ]
+    assert ["a stage more" in lines[0], "sooner" in lines[1], "missing" in lines[2], "later" in lines[3]] == [True] * 4
+
+
+def test_only_the_stages_that_are_to_be_trained_are_looked_at() -> None:
+    changed = ("pretrain.epochs=10", "finetune1.batch_size=8")
+    assert len(lines_of(*changed)) == 2
+    (line,) = lines_of(*changed, stages=("finetune1", "finetune2"))
+    assert line.startswith("finetune1.batch_size")
+    assert lines_of("pretrain.batch_size=8", "pretrain.epochs=0", stages=("denoise",)) == []
+    assert len(lines_of("pretrain.batch_size=8", "pretrain.epochs=0")) == 1, "of a stage that is left out only that"
+
+
+@pytest.mark.parametrize(("stride", "words"), [(2, "short signs keep few frames"), (1, "")])
+def test_stride(stride: int, words: str) -> None:
+    lines = lines_of(f"data.stride={stride}")
+    assert len(lines) == bool(words)
+    assert all(words in line for line in lines)
+
+
+def test_a_smaller_stride_than_the_recipe_s() -> None:
+    own = load_recipe(PAPER).model_copy(update={"name": "demo"})
+    strided = own.model_copy(update={"data": own.data.model_copy(update={"stride": 3})})
+    (line,) = _of_the_whole(own, strided)
+    assert line.startswith("data.stride is 1, demo has 3: more time and memory")
+
+
+@pytest.mark.parametrize(
+    ("precision", "native", "words"),
+    [
+        ("fp32", "bf16", ["about twice the time"]),
+        ("fp16", "bf16", ["65,504"]),
+        ("bf16", "bf16", ["three digits"]),
+        ("bf16", "no", ["hundreds of times", "three digits"]),
+        ("fp16", "no", ["hundreds of times", "65,504"]),
+        ("auto", "no", []),
+    ],
+)
+def test_precision(precision: str, native: str, words: list[str]) -> None:
+    lines = lines_of(f"training.precision={precision}", native=native)
+    assert len(lines) == len(words)
+    for line, word in zip(lines, words, strict=True):
+        assert word in line and line.startswith(f"training.precision is {precision}")
+
+
+def test_a_slow_precision_is_named_for_any_recipe(tiny: Any) -> None:
+    (line,) = advice(load_recipe(tiny.recipe, ["training.precision=bf16"]), "wetter", STAGES, "no")
+    assert "hundreds of times" in line
+
+
+def test_each_is_one_line() -> None:
+    lines = lines_of("pretrain.batch_size=4", "pretrain.epochs=3", "data.stride=2", "training.precision=fp32")
+    assert len(lines) == 4 and not any("\n" in line for line in lines)

@@ -1,0 +1,362 @@
+"""Recipes as files: overrides, every problem at once, and a dump that is itself a recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.unit.recipe_files import PAPER, recipe_file
+
+from glossfree.errors import RecipeError
+from glossfree.objectives import OBJECTIVES
+from glossfree.objectives.translation import Translation
+from glossfree.recipe.files import (
+    declarations,
+    differences,
+    dump_recipe,
+    flat,
+    in_words,
+    load_recipe,
+    parse_recipe,
+    recipes_folder,
+    shipped_recipes,
+)
+
+
+def test_a_shipped_recipe_is_loaded_by_name_and_by_path() -> None:
+    names = [path.stem for path in shipped_recipes()]
+    assert PAPER in names and set(names) == {path.stem for path in recipes_folder().iterdir()}
+    for path in shipped_recipes():
+        assert load_recipe(path.stem) == load_recipe(path)
+        assert load_recipe(path).name == path.stem
+
+
+@pytest.mark.parametrize("path", shipped_recipes(), ids=lambda path: path.stem)
+def test_a_dumped_recipe_is_the_recipe(path: Path, tmp_path: Path) -> None:
+    recipe = load_recipe(path)
+    text = dump_recipe(recipe)
+    assert load_recipe(recipe_file(tmp_path, text)) == recipe
+    assert dump_recipe(load_recipe(recipe_file(tmp_path, text))) == text
+    written = {f"{key.rpartition('.')[2]} = " for key, value in flat(recipe).items() if value != {}}
+    assert [line for line in written if f"\n{line}" not in f"\n{text}"] == [], "every value is written out"
+
+
+def test_a_dump_keeps_quotes_control_characters_booleans_lists_tables_and_small_numbers(tmp_path: Path) -> None:
+    content = {
+        "name": 'a "b" C:\\d ü',
+        "stages": ["one", "tw-o", "3"],
+        "one": {
+            "objectives": {"pseudo_gloss": {"learn_temperatures": False, "splits": ["dev", "train"]}},
+            "learning_rate_factors": {"vision": 0.1, "pseudo_gloss": 3},
+        },
+        "tw-o": {"objectives": {"translation": {}}, "start": "none", "train": ["mapper", "decoder"]},
+        "3": {"epochs": 0},
+        "temporal": {"layer_scale": 3e-7},
+        "scores": {"append": " .\t\n\u0001"},
+    }
+    recipe = parse_recipe(content)
+    text = dump_recipe(recipe)
+    assert load_recipe(recipe_file(tmp_path, text)) == recipe
+    assert 'splits = ["train", "dev"]\n' in text
+    assert "[one.learning_rate_factors]\nvision = 0.1\npseudo_gloss = 3.0\n" in text
+    commented_text = dump_recipe(recipe, {"one.epochs": 'stated; paper: "x" [y]', "seed": "assumed"})
+    assert commented_text.count("#") == 2
+    assert load_recipe(recipe_file(tmp_path, commented_text)) == recipe
+
+
+def test_a_table_that_names_no_kind_is_the_paper_s_part() -> None:
+    recipe = parse_recipe({})
+    kinds = [part.kind for part in (recipe.vision, recipe.temporal, recipe.language, recipe.decoder)]
+    assert kinds == ["dinov2", "local_attention", "mbart", "mbart"]
+    assert recipe.stages == ()
+
+
+def test_every_value_has_its_dotted_key() -> None:
+    values = flat(load_recipe(PAPER, ["seed=3", "data.stride=2", "finetune2.learning_rate_factors.vision=0.1"]))
+    assert (values["seed"], values["data.stride"], values["vision.kind"]) == (3, 2, "dinov2")
+    assert values["stages"] == ["denoise", "pretrain", "finetune1", "finetune2"]
+    assert values["pretrain.objectives.pseudo_gloss.splits"] == ("train",)
+    assert values["finetune2.learning_rate_factors.vision"] == 0.1
+    assert not {"pretrain.name", "finetune2.learning_rate_factors", "denoise.objectives"} & set(values)
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "expected"),
+    [
+        ("seed=3", "seed", 3),
+        ("pretrain.batch_size=8", "pretrain.batch_size", 8),
+        ("pretrain.learning_rate=3e-4", "pretrain.learning_rate", 3e-4),
+        ("finetune1.augment=false", "finetune1.augment", False),
+        ("text.tokenizer=some/folder", "text.tokenizer", "some/folder"),
+        ('text.tokenizer="with = sign"', "text.tokenizer", "with = sign"),
+        ("text.tokenizer=a=b", "text.tokenizer", "a=b"),
+        ("text.tokenizer=", "text.tokenizer", ""),
+        (" vision.train =none", "vision.train", "none"),
+        ("scores.append= .", "scores.append", " ."),
+        ('finetune1.train=["decoder"]', "finetune1.train", ("decoder",)),
+        ("pretrain.objectives.contrastive.loss=divergence", "pretrain.objectives.contrastive.loss", "divergence"),
+        *(
+            (f"pretrain.objectives.pseudo_gloss.splits={given}", "pretrain.objectives.pseudo_gloss.splits", expected)
+            for given, expected in {
+                '["train","dev"]': ("train", "dev"),
+                '["test", "train", "dev", "test"]': ("train", "dev", "test"),
+            }.items()
+        ),
+    ],
+)
+def test_an_override_sets_its_key_and_nothing_else(override: str, key: str, expected: object) -> None:
+    paper, recipe = load_recipe(PAPER), load_recipe(PAPER, [override])
+    value = flat(recipe)[key]
+    assert value == expected and type(value) is type(expected)
+    assert [*differences(paper, recipe)] in ([key], [])
+
+
+def test_an_override_adds_an_objective_to_a_stage() -> None:
+    paper, recipe = load_recipe(PAPER), load_recipe(PAPER, ["finetune2.objectives.sign_contrast.weight=0.001"])
+    assert [*recipe.stage("finetune2").objectives] == ["translation", "sign_contrast"]
+    changes = differences(paper, recipe)
+    assert changes.pop("finetune2.objectives.sign_contrast.weight") == (None, 0.001)
+    fields = [*OBJECTIVES["sign_contrast"].model_fields][1:]
+    assert [*changes] == [f"finetune2.objectives.sign_contrast.{name}" for name in fields]
+
+
+def test_an_override_adds_a_stage() -> None:
+    overrides = ['stages=["pretrain","more"]', "more.objectives.translation.label_smoothing=0.3", "more.mapper=true"]
+    recipe = load_recipe(PAPER, overrides)
+    assert [stage.name for stage in recipe.planned] == ["pretrain", "more"]
+    assert recipe.stage("more").objectives == {"translation": Translation(label_smoothing=0.3)}
+
+
+def test_the_last_override_wins_and_overrides_win_over_the_file(tmp_path: Path) -> None:
+    path = recipe_file(tmp_path, "seed = 3\n[data]\nstride = 2\nmax_frames = 77\n")
+    recipe = load_recipe(path, ["data.stride=5", "data.stride=7"])
+    assert (recipe.seed, recipe.data.stride, recipe.data.max_frames) == (3, 7, 77)
+
+
+def test_a_setting_of_a_stage_leaves_the_other_stages_alone() -> None:
+    plain = load_recipe(PAPER)
+    for stage in ("denoise", "pretrain", "finetune1", "finetune2"):
+        changed = load_recipe(PAPER, [f"{stage}.batch_size=9"])
+        assert differences(plain, changed) == {f"{stage}.batch_size": (16, 9)}
+
+
+@pytest.mark.parametrize(
+    ("override", "pieces"),
+    [
+        ("seed", ["--set seed", "no '='", "table.key=value"]),
+        ("seed.deep=3", ["seed", "integer"]),
+        ("pretrain.epochs.deep=3", ["pretrain.epochs", "integer"]),
+        ("pretrain.batch_size=many", ["pretrain.batch_size", "integer"]),
+        ("pretrain.batch_size=0", ["pretrain.batch_size", "greater than or equal to 1"]),
+        ("pretrain.learning_rate=nan", ["pretrain.learning_rate"]),
+        ("vision.train=some", ["vision.train", "'adapters'"]),
+        ("pretrain.train=[]", ["pretrain.train", "at least 1"]),
+        ('pretrain.train=["visoin"]', ["pretrain.train", "'vision'"]),
+        ("pretrain.objectives.contrastive.loss=kl", ["pretrain.objectives.contrastive.loss", "'divergence'"]),
+        ("pretrain.objectives.pseudo_gloss.splits=[]", ["pretrain.objectives.pseudo_gloss.splits", "at least 1"]),
+        ('pretrain.objectives.pseudo_gloss.splits=["tset"]', ["pretrain.objectives.pseudo_gloss.splits", "'test'"]),
+        ("pretrain.objectives.pseudo_gloss.splits=train,dev", ["pretrain.objectives.pseudo_gloss.splits", "tuple"]),
+        ("pretrain.objectives.pseudo_gloss=3", ["pretrain.objectives.pseudo_gloss: a table expected"]),
+        ("pretrain.objectives=3", ["pretrain.objectives: a table expected"]),
+        ("pretrain=3", ["pretrain: a table expected"]),
+        ("vision=convnet", ["vision: a table expected"]),
+        ("data=3", ["data: a table expected"]),
+        ("pretrain.name=other", ["unknown key 'pretrain.name'"]),
+        ("base=demo", ["unknown key 'base'"]),
+        ("qwxzvy=1", ["unknown key 'qwxzvy'"]),
+        ("stages=pretrain", ["stages", "list of names"]),
+        ("stages=[3]", ["stages", "list of names"]),
+        ('stages=["pretrain","pretrain"]', ["stages: 'pretrain' comes twice"]),
+        ('stages=["data"]', ["stages: 'data' is the name of a table"]),
+        ('stages=["a.b"]', ["stages: 'a.b'"]),
+        ('stages=["a/b"]', ["stages: 'a/b'"]),
+        ('stages=[""]', ["stages: ''"]),
+    ],
+)
+def test_a_bad_override_is_named_with_what_to_do(override: str, pieces: list[str]) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(PAPER, [override])
+    assert [piece for piece in pieces if piece not in str(caught.value)] == []
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("key", "plain"),
+    [("seed.deep", "seed"), ("data.stride.deep", "stride"), ("data.stride.deep.deeper", "stride")],
+)
+def test_a_key_below_a_plain_value_of_the_file_is_named(tmp_path: Path, key: str, plain: str) -> None:
+    path = recipe_file(tmp_path, "seed = 3\n[data]\nstride = 2\n")
+    with pytest.raises(RecipeError, match=f"'{plain}' is not a table"):
+        load_recipe(path, [f"{key}=3"])
+
+
+@pytest.mark.parametrize(
+    ("key", "nearest"),
+    [
+        ("sed", "seed"),
+        ("visoin.train", "vision"),
+        ("pretian.epochs", "pretrain"),
+        ("data.max_frame", "data.max_frames"),
+        ("vision.num_layer", "vision.num_layers"),
+        ("decoder.adapter_rnk", "decoder.adapter_rank"),
+        ("pretrain.batchsize", "pretrain.batch_size"),
+        ("pretrain.objectivs.contrastive.weight", "pretrain.objectives"),
+        ("pretrain.objectives.contrastve.weight", "pretrain.objectives.contrastive"),
+        ("pretrain.objectives.contrastive.wieght", "pretrain.objectives.contrastive.weight"),
+    ],
+)
+def test_an_unknown_key_is_named_with_the_nearest_one_at_its_depth(key: str, nearest: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(PAPER, [f"{key}=0.5"])
+    unknown = ".".join(key.split(".")[: nearest.count(".") + 1])
+    assert caught.value.problem == f"unknown key '{unknown}', did you mean '{nearest}'?"
+
+
+def test_a_key_of_another_kind_is_unknown() -> None:
+    with pytest.raises(RecipeError, match=r"unknown key 'vision\.adapter_rank'"):
+        parse_recipe({"vision": {"kind": "convnet", "adapter_rank": 3}})
+
+
+@pytest.mark.parametrize("section", ["vision", "temporal", "language", "decoder"])
+@pytest.mark.parametrize("kind", ["nobody", 3, ["mbart"]])
+def test_an_unknown_kind_is_named_with_those_that_there_are(section: str, kind: object) -> None:
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe({section: {"kind": kind}})
+    known = {"vision": "dinov2, convnet", "temporal": "local_attention, linear", "language": "mbart, none"}
+    assert f"{section}.kind: no {kind!r}, one of {known.get(section, 'mbart, gru')}" in caught.value.problem
+
+
+def test_a_kind_that_is_nearly_right_comes_with_the_right_one() -> None:
+    with pytest.raises(RecipeError, match="did you mean 'dinov2'"):
+        parse_recipe({"vision": {"kind": "dino_v2"}})
+
+
+def test_all_problems_are_reported_at_once_with_the_file(tmp_path: Path) -> None:
+    text = """stages = ["translate", "translate"]
+    colour = 3
+    [temporal]
+    hiden_size = 9
+    num_layers = 0
+    [decoder]
+    kind = "gpt"
+    [decode]
+    num_beams = 'four'
+    [translate]
+    epochs = -1
+    [translate.objectives.translation]
+    label_smoothing = 2
+    [translate.objectives.translate]
+    """
+    path = recipe_file(tmp_path, text)
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path)
+    assert caught.value.where == str(path)
+    for piece in (
+        "stages: 'translate' comes twice",
+        "unknown key 'colour'",
+        "unknown key 'temporal.hiden_size', did you mean 'temporal.hidden_size'?",
+        "temporal.num_layers: ",
+        "decoder.kind: no 'gpt'",
+        "decode.num_beams: ",
+        "translate.epochs: ",
+        "translate.objectives.translation.label_smoothing: ",
+        "unknown key 'translate.objectives.translate', did you mean 'translate.objectives.translation'?",
+    ):
+        assert piece in caught.value.problem
+    assert caught.value.problem.count("; ") == 8
+
+
+def test_contradictions_are_reported_together() -> None:
+    with pytest.raises(RecipeError, match=r"vision\.hidden_size 385.*temporal\.window_size.*translate\.keep"):
+        tables: dict[str, Any] = {"stages": ["translate"], "translate": {"keep": "bleu4", "objectives": {}}}
+        parse_recipe({"vision": {"hidden_size": 385}, "temporal": {"window_size": 4}, **tables})
+
+
+@pytest.mark.parametrize("text", ["seed = ", "seed 3", "[data\n"])
+def test_a_file_that_is_not_toml_is_named(tmp_path: Path, text: str) -> None:
+    path = recipe_file(tmp_path, text)
+    with pytest.raises(RecipeError, match="not TOML") as caught:
+        load_recipe(path)
+    assert caught.value.where == str(path)
+    child = recipe_file(tmp_path, 'base = "mine.toml"\n', "child.toml")
+    with pytest.raises(RecipeError, match="not TOML") as caught:
+        load_recipe(child)
+    assert caught.value.where == str(path)
+
+
+def test_a_file_that_is_not_utf8_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_bytes(b'name = "\xff\xfe"\n')
+    with pytest.raises(RecipeError, match="not TOML"):
+        load_recipe(path)
+
+
+def test_an_unknown_recipe_names_the_shipped_ones() -> None:
+    with pytest.raises(RecipeError, match=rf"no-such-recipe: no such recipe -> .*{PAPER}"):
+        load_recipe("no-such-recipe")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[pretrain]\npseudo_gloss_weight = 3.0\n",
+        '[pseudo_glosses]\nsplits = ["train"]\n',
+        '[vision]\nbackbone = "convnet"\n',
+        "[finetune1]\nlabel_smoothing = 0.1\n",
+    ],
+)
+def test_a_recipe_of_an_earlier_version_is_called_that(tmp_path: Path, text: str) -> None:
+    path = recipe_file(tmp_path, text)
+    with pytest.raises(RecipeError, match="earlier version") as caught:
+        load_recipe(path)
+    assert caught.value.where == str(path) and caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("language.num_layers", "vision.adapter_rank", "temporal.mlp_size", "vision.image_size", "text.num_pieces"),
+        "pretrain.objectives.pseudo_gloss.vector_size",
+    ],
+)
+def test_a_number_far_beyond_any_model_is_refused_before_it_is_built(key: str) -> None:
+    with pytest.raises(RecipeError, match=key):
+        load_recipe(PAPER, [f"{key}={2**31}"])
+
+
+def test_differences_of_two_recipes_are_named_with_both_values() -> None:
+    old = load_recipe(PAPER)
+    assert differences(old, old) == {}
+    overrides = ["seed=3", "data.stride=2", 'text.language="nl_XX"', "finetune2.epochs=7", "temporal.kind=linear"]
+    changes = differences(old, load_recipe(PAPER, [*overrides, "finetune1.learning_rate_factors.mapper=2"]))
+    assert changes.pop("temporal.kind") == ("local_attention", "linear")
+    assert changes.pop("temporal.num_layers") == (4, None)
+    expected = {
+        "seed": (0, 3),
+        "data.stride": (1, 2),
+        "text.language": ("de_DE", "nl_XX"),
+        "finetune2.epochs": (200, 7),
+        "finetune1.learning_rate_factors.mapper": (None, 2.0),
+    }
+    assert {key: values for key, values in changes.items() if key in expected} == expected
+    left = {key.partition(".")[0] for key in changes if key not in expected}
+    assert left == {"temporal", "finetune1"} and "finetune1.learning_rate_factors" in changes
+    seedless = differences(old, load_recipe(PAPER, overrides), apart_from=("seed", "text.language"))
+    assert [key for key in seedless if not key.startswith("temporal")] == ["data.stride", "finetune2.epochs"]
+
+
+def test_differences_in_words() -> None:
+    changes: dict[str, Any] = {"text.language": ("de_DE", "nl_XX"), "a.b": (None, 0.5), "c": (True, ("x", "y"))}
+    assert in_words(changes) == 'text.language: "de_DE", now "nl_XX"; a.b: nothing, now 0.5; c: true, now ["x", "y"]'
+
+
+def test_every_key_is_declared_with_its_default_and_its_meaning() -> None:
+    recipe = load_recipe("signcl-phoenix14t", ["finetune2.learning_rate_factors.vision=0.1", "vision.kind=convnet"])
+    declared = declarations(recipe)
+    assert set(flat(recipe)) <= {*declared}
+    assert all(meaning for _, _, meaning in declared.values())
+    default, standing, meaning = declared["pretrain.objectives.contrastive.pooling"]
+    assert (default, standing) == ("mean", "stated") and "token" in meaning
+    assert declared["vision.kind"] == ("dinov2", "stated", "one of dinov2, convnet")
+    assert declared["finetune2.learning_rate_factors.vision"][2] == declared["pretrain.learning_rate_factors"][2]

@@ -1,0 +1,54 @@
+"""What a convention does to a sentence, and which a language gets."""
+
+from __future__ import annotations
+
+import pytest
+
+from glossfree.scoring.conventions import CONVENTIONS, PUBLISHED, Convention, convention_for, published_for
+
+
+@pytest.mark.parametrize("name", CONVENTIONS)
+def test_no_default_changes_a_sentence(name):
+    for text in ("Heute  Regen im Süden .", " 今天 有雨", ""):
+        assert CONVENTIONS[name].prepare(text) == text
+
+
+def test_a_sentence_is_lowered_and_gets_its_stop():
+    assert Convention("x", lowercase=True, append=" .").prepare("Heute Regen") == "heute regen ."
+
+
+def test_words_and_characters():
+    assert Convention("x").words("a  b") == ["a", "", "b"]
+    assert Convention("x", rouge="seq2seq").words("a  b ") == ["a", "b"]
+    assert Convention("x", rouge="seq2seq").words(" ") == [""]
+    assert Convention("x", characters=True).words("今 天") == ["今", "天"]
+    assert Convention("x", characters=True).words(" ") == Convention("x").words("") == [""]
+    assert Convention("x", tokenize="none", characters=True).spaced("今天 有") == "今 天 有"
+    assert Convention("x", tokenize="zh", characters=True).spaced("今天 有") == "今天 有", "sacrebleu cuts it"
+
+
+@pytest.mark.parametrize(
+    ("language", "name"),
+    [("de", "plain"), ("zh", "plain-chinese"), ("zh_CN", "plain-chinese"), ("ja", "plain-characters")],
+)
+def test_the_default_of_a_language(language, name):
+    assert convention_for(language) == CONVENTIONS[name]
+    assert convention_for(language, append=" .").append == " ."
+
+
+def test_published_ones_know_their_source_and_treat_chinese_as_their_code_does():
+    assert [found.name for found in published_for("de")] == list(PUBLISHED)
+    assert all(found.source for found in PUBLISHED.values())
+    assert published_for("de") == list(PUBLISHED.values())
+    chinese = {found.name: found for found in published_for("zh-CN")}
+    assert chinese["slrt"].characters and not PUBLISHED["slrt"].characters
+    assert (chinese["slrt"].append, PUBLISHED["slrt"].append) == ("", " .")
+    assert chinese["spamo"].tokenize == "zh"
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"smooth_method": "add-k"}, {"rouge": "w"}, {"average": "batches"}, {"size": 4}, {"average": "mean"}]
+)
+def test_what_no_convention_can_be_is_refused(wrong):
+    with pytest.raises(ValueError, match="convention x"):
+        Convention("x", **wrong)

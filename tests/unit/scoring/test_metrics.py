@@ -1,0 +1,165 @@
+"""Scores against values computed by hand."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+
+from glossfree.scoring.conventions import CONVENTIONS, Convention, convention_for
+from glossfree.scoring.metrics import Scores, score, scores_table
+
+
+def test_cumulative_bleu_by_hand():
+    # 1-grams 4/5, 2-grams 2/4, 3-grams 1/3, 4-grams 0/2 -> smoothed 1/(2*2); the brevity penalty is exp(1 - 6/5).
+    hypotheses, references = ["morgen regnet es am meer"], ["heute regnet es am meer kaum"]
+    expected_precisions = [4 / 5, 3 / 4, 2 / 3, 1 / 2]
+    penalty = math.exp(1 - 6 / 5)
+    scores = score(hypotheses, references)
+    for order, found in enumerate((scores.bleu1, scores.bleu2, scores.bleu3, scores.bleu4), start=1):
+        mean = math.prod(expected_precisions[:order]) ** (1 / order)
+        assert found == pytest.approx(100 * penalty * mean, abs=1e-6)
+    assert scores.length_ratio == pytest.approx(5 / 6)
+    assert scores.exact == 0.0
+
+
+def test_missing_ngrams_are_smoothed_exponentially():
+    scores = score(["schnee im tal"], ["regen im tal"])
+    # 1-grams 2/3; "im tal" is a shared 2-gram: 1/2; the only 3-gram is not shared: 1/(2*1); there is no 4-gram.
+    assert scores.bleu2 == pytest.approx(100 * math.sqrt(2 / 3 * 1 / 2))
+    assert scores.bleu3 == pytest.approx(100 * (2 / 3 * 1 / 2 * 1 / 2) ** (1 / 3))
+    assert scores.bleu4 == 0.0
+
+
+def test_bleu_is_of_the_corpus_not_the_mean_of_sentences():
+    scores = score(["a b c d", "x"], ["a b c d", "y"])
+    assert scores.bleu1 == pytest.approx(100 * 4 / 5)
+    assert scores.exact == 50.0
+
+
+def test_rouge_l_by_hand():
+    # LCS("regen und wind", "regen mit viel wind") = 2: P = 2/3, R = 2/4, b^2 = 1.44.
+    by_hand = 2.44 * (2 / 3) * 0.5 / (0.5 + 1.44 * 2 / 3)
+    scores = score(["regen und wind", "sonne"], ["regen mit viel wind", "sonne"])
+    assert scores.rouge_l == pytest.approx(100 * (by_hand + 1) / 2)
+
+
+def test_empty_hypotheses_score_zero_without_nan():
+    scores = score(["", ""], ["am tag regen", "schnee"])
+    values = [scores.bleu1, scores.bleu4, scores.rouge_l, scores.chrf, scores.exact, scores.length_ratio]
+    assert values == [0.0] * 6
+    json.dumps(scores.to_dict(), allow_nan=False)
+
+
+def test_empty_on_both_sides_is_no_nan():
+    json.dumps(score([""], [""]).to_dict(), allow_nan=False)
+
+
+def test_identical_sentences_score_100():
+    text = ["in der nacht fällt auf den höhen schnee", "süßes wetter für übermorgen im süden"]
+    scores = score(text, text)
+    for value in (scores.bleu1, scores.bleu4, scores.rouge_l, scores.chrf, scores.exact):
+        assert value == pytest.approx(100.0)
+    assert scores.num_sentences == 2
+
+
+def test_hypotheses_come_first():
+    # BLEU-1's precision counts hypothesis words: 1/3 one way, 1 times the brevity penalty the other way.
+    assert score(["a b c"], ["a"]).bleu1 == pytest.approx(100 / 3)
+    assert score(["a"], ["a b c"]).bleu1 == pytest.approx(100 * math.exp(1 - 3))
+
+
+def test_lists_must_match():
+    with pytest.raises(ValueError, match="2 hypotheses for 1"):
+        score(["a", "b"], ["a"])
+    with pytest.raises(ValueError, match="no sentence"):
+        score([], [])
+
+
+def test_each_score_carries_its_signature():
+    scores = score(["a b c d e"], ["a b c d e"])
+    assert set(scores.signatures) == {"bleu1", "bleu2", "bleu3", "bleu4", "chrf", "rouge_l"}
+    assert "order:3" in scores.signatures["bleu3"] and "tok:13a" in scores.signatures["bleu3"]
+    assert "beta:1.2" in scores.signatures["rouge_l"]
+    assert scores.convention["name"] == "plain" and scores.convention["append"] == ""
+
+
+def test_an_appended_stop_raises_scores_and_shows():
+    hypotheses, references = ["heute viel regen im norden"], ["morgen viel regen im süden"]
+    stop = Convention("stop", append=" .")
+    plain, stopped = score(hypotheses, references), score(hypotheses, references, convention=stop)
+    assert stopped.bleu1 == pytest.approx(100 * 4 / 6) and plain.bleu1 == pytest.approx(100 * 3 / 5)
+    assert stopped.rouge_l > plain.rouge_l
+    assert all(signature.endswith('|append:" ."') for signature in stopped.signatures.values())
+
+
+def test_lower_case_is_a_setting():
+    lower = Convention("lower", lowercase=True)
+    assert score(["Regen im Tal heute"], ["regen im tal heute"]).exact == 0.0
+    lowered = score(["Regen im Tal heute"], ["regen im tal heute"], convention=lower)
+    assert lowered.bleu4 == pytest.approx(100.0)
+    assert "case:lc" in lowered.signatures["bleu4"]
+
+
+@pytest.mark.parametrize("language", ["zh", "zh_CN", "ja"])
+def test_languages_without_spaces_count_characters(language):
+    text = ["今天晚上有雨"]
+    assert score(text, text).bleu4 == 0.0
+    scores = score(text, text, language=language)
+    assert scores.bleu4 == pytest.approx(100.0) and scores.rouge_l == pytest.approx(100.0)
+    assert score(["今天 晚上 有雨"], text, language=language).rouge_l == pytest.approx(100.0)
+
+
+def test_german_is_left_alone():
+    assert convention_for("de") == CONVENTIONS["plain"]
+    assert CONVENTIONS["plain"].prepare("Am  Tag") == "Am  Tag"
+
+
+def test_scores_survive_json():
+    scores = score(["a b"], ["a c"])
+    assert Scores.from_dict(json.loads(json.dumps(scores.to_dict()))) == scores
+
+
+def test_table_shows_every_row():
+    scores = score(["a b c d e"], ["a b c d e"])
+    lines = scores_table({"hfa": {"dev": scores, "test": scores}, "ohne": {"test": scores}}).splitlines()
+    assert len(lines) == 5
+    assert lines[0].split() == [
+        "model",
+        "split",
+        "BLEU-1",
+        "BLEU-2",
+        "BLEU-3",
+        "BLEU-4",
+        "ROUGE-L",
+        "chrF",
+        "sentences",
+    ]
+    assert lines[4].split()[:3] == ["ohne", "test", "100.00"]
+    assert len({len(line) for line in lines}) == 1
+
+
+@pytest.mark.parametrize(
+    ("language", "name"), [("de", "plain"), ("zh_CN", "plain-chinese"), ("ja", "plain-characters")]
+)
+def test_what_is_appended_is_part_of_every_languages_convention(language, name):
+    convention = convention_for(language, append=" .")
+    assert (convention.name, convention.append) == (name, " .")
+    assert convention_for(language).append == ""
+    hypotheses, references = ["今天 晚上 有雨 吗"], ["今天 上午 有雨 吧"]
+    plain = score(hypotheses, references, language=language)
+    stopped = score(hypotheses, references, convention=convention)
+    assert stopped.bleu1 > plain.bleu1 and stopped.rouge_l > plain.rouge_l
+    assert stopped.convention == {**plain.convention, "append": " ."}
+    assert [stopped.signatures[key] for key in plain.signatures] == [
+        f'{s}|append:" ."' for s in plain.signatures.values()
+    ]
+
+
+def test_the_table_says_what_was_appended():
+    plain = score(["a b"], ["a c"])
+    stopped = score(["a b"], ["a c"], convention=convention_for("de", append=" ."))
+    lines = scores_table({"ours": {"dev": stopped, "test": stopped}, "theirs": {"test": plain}}).splitlines()
+    assert lines[5:] == ['ours: " ." behind every hypothesis and reference']
+    assert len(scores_table({"theirs": {"test": plain}}).splitlines()) == 3
