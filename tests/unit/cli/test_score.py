@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from glossfree.scoring import metrics
 
 from glossfree.cli.score import LANGUAGE, Scored, score
 from glossfree.console import Silent
 from glossfree.corpora.manifest import Manifest, PackedClip
 from glossfree.errors import CorpusError, RunError
+from glossfree.scoring import metrics
 from glossfree.scoring.conventions import convention_for, published_for
 from glossfree.scoring.predictions import Prediction, predictions_path, scores_path, write_predictions
 from glossfree.scoring.statistics import METRICS
