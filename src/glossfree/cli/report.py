@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from glossfree.cli.diagnose import diagnose_split, translations_of
 from glossfree.cli.evaluate import corpus_of, recipe_of, translator_of
 from glossfree.console import Console
 from glossfree.corpora.manifest import PackedClip
@@ -17,6 +16,7 @@ from glossfree.errors import ClipError
 from glossfree.pipeline.material import Material, sampling_of
 from glossfree.recipe.schema import Recipe
 from glossfree.report import ReportClip, ReportData, write_report
+from glossfree.report.content import diagnose_split, translations_of
 from glossfree.report.spans import Pointing, TimedClip, pointing
 from glossfree.scoring.conventions import convention_for, published_for
 from glossfree.scoring.metrics import Scores

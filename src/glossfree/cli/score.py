@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glossfree.console import Console, aligned, text_table
-from glossfree.corpora.manifest import MANIFEST, Manifest
-from glossfree.errors import CorpusError, RunError
-from glossfree.scoring.conventions import CONVENTION_OF_LANGUAGE, Convention, convention_for, published_for
-from glossfree.scoring.metrics import COLUMNS
+from glossfree.corpora.manifest import Manifest
+from glossfree.scoring.conventions import Convention, convention_for, published_for
 from glossfree.scoring.sentences import Pairs, Sentences, pair, read_hypotheses, read_references
 from glossfree.scoring.significance import LEVEL, SAMPLES, Interval, intervals
 from glossfree.scoring.statistics import Statistics
+from glossfree.scoring.systems import TITLES, between, how_paired, how_read, language_of, references_of, warnings
 
 if TYPE_CHECKING:
     from glossfree.models.bleurt import LearnedScore
     from glossfree.report.diagnosis import Diagnosis
 
-LANGUAGE = "de"  # where neither the user nor a corpus says which
-TITLES = {**dict(COLUMNS), "chrf": "chrF2", "exact": "exact match", "length_ratio": "length ratio"}
 MEANINGS = {  # of what has no signature
     "exact": "percent of hypotheses that are their reference, blank by blank",
     "length_ratio": "words of hypotheses / words of references, cut as for BLEU",
@@ -141,12 +137,6 @@ def score(
     )
 
 
-def how_read(sides: Iterable[Sentences]) -> Iterator[str]:
-    """What is to be said of how files were read, each thing once of each file."""
-    for source, note in dict.fromkeys((side.source, note) for side in sides for note in side.notes):
-        yield f"note: {source.name}: {note}"
-
-
 def _appended(hypotheses: Sentences, split: str) -> Iterator[str]:
     """Of a run that `evaluate` scored with something behind every sentence: that these scores are others."""
     if not hypotheses.source.is_dir():
@@ -160,11 +150,7 @@ def _appended(hypotheses: Sentences, split: str) -> Iterator[str]:
 
 def _diagnosis(pairs: Pairs, references: Sentences, training: Path | None, split: str, language: str) -> Diagnosis:
     """With the training sentences that the user names, else those of the corpus that the references are from."""
-    from glossfree.cli.diagnose import (  # only here: a tagger is loaded
-        TRAINING,
-        diagnose_sentences,
-        diagnose_split,
-    )
+    from glossfree.report.content import TRAINING, diagnose_sentences, diagnose_split  # only here: a tagger is loaded
 
     hypotheses, expected = (dict(zip(pairs.ids, texts, strict=True)) for texts in (pairs.hypotheses, pairs.references))
     seen = read_references(training, split=TRAINING).texts if training else None
@@ -184,67 +170,6 @@ def _learned(pairs: Pairs, bleurt: Path | None, comet: Path | None) -> tuple[Lea
 
     found = learned_scores(pairs.hypotheses, pairs.references, bleurt=bleurt, comet=comet, device=best_device())
     return tuple(each for each in found if asked[each.name] is not None)
-
-
-def references_of(hypotheses: Sentences, references: Path | None, *, split: str) -> Sentences:
-    """The references that the user names, else the manifest's of the corpus that a run was trained on.
-
-    Raises RunError where that corpus is gone, CorpusError where a file of hypotheses comes without references.
-    """
-    if references is not None:
-        return read_references(references, split=split)
-    if not hypotheses.source.is_dir():
-        remedy = "add --references: a file, or a folder made by `glossfree prepare`"
-        raise CorpusError("a file of hypotheses, and no references", where=hypotheses.source, remedy=remedy)
-    facts = hypotheses.source / "run.json"
-    try:
-        corpus = Path(json.loads(facts.read_text(encoding="utf-8"))["corpus"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError("does not say which corpus it is of", where=facts, remedy="add --references") from error
-    if not (corpus / MANIFEST).is_file():
-        problem = f"its corpus is no longer at {corpus}"
-        raise RunError(problem, where=hypotheses.source, remedy="add --references: where the corpus is now")
-    return read_references(corpus, split=split)
-
-
-def language_of(given: str | None, references: Sentences) -> tuple[str, str]:
-    """(Spoken language, ISO 639-1; where it was found: "option", "corpus" or "assumed")."""
-    if given:
-        return given, "option"
-    return (references.language, "corpus") if references.language else (LANGUAGE, "assumed")
-
-
-def warnings(systems: Sequence[Sequence[str]], pairs: Pairs, convention: Convention) -> Iterator[str]:
-    """The hypotheses of one system or several, with the references of `pairs` -> what a reader of the scores should
-    know of the texts."""
-    references = pairs.references
-    if any(tuple(hypotheses) == references for hypotheses in systems):
-        yield "note: hypotheses and references are identical: was one file given as both?"
-    written = [text for text in references if text]
-    solid = sum(not any(letter.isspace() for letter in text) for text in written)
-    if not convention.characters and 2 * solid > len(written):
-        known = ", ".join(CONVENTION_OF_LANGUAGE)
-        yield (
-            f"note: {solid:,} of {len(written):,} references hold no space: BLEU takes each for one word. If their "
-            f"language is written without spaces, say so: --language, of {known}"
-        )
-    for side, texts in (("hypotheses", [text for said in systems for text in said]), ("references", references)):
-        if empty := sum(not text.strip() for text in texts):
-            yield f"note: {empty:,} {side} are empty"
-        odd = sum(text.strip() != "" and text != " ".join(text.split()) for text in texts)
-        if odd and not convention.characters:
-            yield f"note: {odd:,} {side} hold blanks at an end, several in a row, or tabs: ROUGE-L counts empty words"
-
-
-def how_paired(num_sentences: int, by_line: bool, language: str, language_from: str) -> str:
-    """What was scored, as a person reads it; `language_from` as in `language_of`."""
-    assumed = ", assumed (--language says another)" if language_from == "assumed" else ""
-    return f"{num_sentences:,} sentences, paired by {'line' if by_line else 'id'}; language {language}{assumed}"
-
-
-def between(interval: Interval) -> str:
-    """An interval as a person reads it."""
-    return f"{interval.low:.2f} to {interval.high:.2f}"
 
 
 def _side_by_side(rows: Sequence[Row]) -> str:

@@ -71,7 +71,7 @@ def compare(
     json_: Json = False,
 ) -> None:
     """Is system B better than A, or is it chance? Paired tests, sentences won and lost."""
-    from glossfree.cli.compare import compare as run
+    from glossfree.report.comparison import compare as run
 
     compared = run(a, b, references=references, split=split, language=language, samples=samples, seed=seed, out=out)
     if json_:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from glossfree.cli.diagnose import diagnose_sentences, diagnose_split, names_in, translations_of
 from glossfree.corpora.manifest import Manifest
 from glossfree.errors import CorpusError, RunError
+from glossfree.report.content import diagnose_sentences, diagnose_split, names_in, translations_of
 from glossfree.scoring.predictions import read_predictions
 from glossfree.text.tagging import Token
 

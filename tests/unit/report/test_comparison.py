@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from glossfree.cli.compare import Compared, compare
 from glossfree.errors import CorpusError, RunError
 from glossfree.report.compare_page import probability
+from glossfree.report.comparison import Compared, compare
 from glossfree.scoring.conventions import convention_for
 from glossfree.scoring.significance import compare as compare_statistics
 from glossfree.scoring.statistics import METRICS, Statistics

@@ -8,7 +8,6 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from glossfree.cli.score import TITLES, between, how_paired, how_read, language_of, references_of, warnings
 from glossfree.console import text_table
 from glossfree.errors import CorpusError
 from glossfree.report.compare_page import (
@@ -22,6 +21,7 @@ from glossfree.scoring.sentences import Pairs, Sentences, pair, read_hypotheses
 from glossfree.scoring.significance import SAMPLES, Change, Comparison
 from glossfree.scoring.significance import compare as compare_statistics
 from glossfree.scoring.statistics import Statistics
+from glossfree.scoring.systems import TITLES, between, how_paired, how_read, language_of, references_of, warnings
 
 SHOWN = 5  # sentences in each direction on the terminal; the page shows all that `Comparison` keeps
 
