@@ -44,7 +44,7 @@ def run(tmp_path: Path) -> Path:
     folder.mkdir()
     (folder / "run.json").write_text(json.dumps({"corpus": str(tmp_path / "corpus")}))
     found = {clip.id: Prediction(text, -1.0) for clip, text in zip(clips, HYPOTHESES, strict=True)}
-    write_predictions(predictions_path(folder, "test"), found, clips[::-1])
+    write_predictions(predictions_path(folder, "test"), found, {clip.id: clip.text for clip in clips[::-1]})
     return folder
 
 

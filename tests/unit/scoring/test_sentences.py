@@ -120,7 +120,9 @@ def test_a_run_gives_hypotheses_and_a_corpus_references(tmp_path: Path) -> None:
     Manifest(tmp_path / "corpus", tuple(clips), {"language": "nl"}).save()
     (tmp_path / "run").mkdir()
     found = {clip.id: Prediction(ODD + clip.id, -0.5) for clip in clips}
-    write_predictions(predictions_path(tmp_path / "run", "test"), found, [clips[2], clips[0]])
+    write_predictions(
+        predictions_path(tmp_path / "run", "test"), found, {clip.id: clip.text for clip in (clips[2], clips[0])}
+    )
     hypotheses, references = read_hypotheses(tmp_path / "run"), read_references(tmp_path / "corpus")
     assert (hypotheses.ids, hypotheses.texts) == (("c", "a"), (ODD + "c", ODD + "a"))
     assert (references.ids, references.texts, references.language) == (("a", "c"), ("satz a", "satz c"), "nl")
