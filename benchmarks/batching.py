@@ -18,8 +18,8 @@ import torch
 from benchmarks.processes import ROOT
 from benchmarks.timing import in_turns, machine, table
 from glossfree.recipe.schema import DataConfig, StageConfig
-from glossfree.video.augment import View, apply, draw_affine
-from glossfree.video.resample import resample
+from glossfree.video.batch import resample
+from glossfree.video.frames import View, apply, draw_affine
 from glossfree.video.sampler import BUCKET_WIDTH, ClipSampler
 
 FRAMES, ROUNDS = 58, 5

@@ -17,8 +17,8 @@ import torch
 
 from benchmarks.timing import cpu_seconds, machine, table
 from glossfree.corpora.manifest import PackedClip
-from glossfree.video.augment import View, apply, draw_affine
 from glossfree.video.dataset import ClipDataset, clip_rng
+from glossfree.video.frames import View, apply, draw_affine
 from glossfree.video.pack import read_clip, write_clip
 from glossfree.video.sampler import ClipSampler, make_loader
 

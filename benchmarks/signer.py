@@ -22,10 +22,9 @@ from glossfree.corpora.manifest import Manifest, PackedClip
 from glossfree.scoring.conventions import convention_for
 from glossfree.scoring.statistics import Statistics
 from glossfree.translator import SignTranslator
-from glossfree.video.augment import apply, draw_affine
-from glossfree.video.fit import fit_frame
+from glossfree.video.frames import apply, draw_affine, fit_frame
+from glossfree.video.intake import evenly
 from glossfree.video.pack import read_clip
-from glossfree.video.profile import evenly
 from glossfree.video.signer import FRAMES, apply_crop, find_signer, signer_profile
 
 TRAINING_CLIPS = 48

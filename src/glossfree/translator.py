@@ -31,8 +31,7 @@ from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
 from glossfree.text.tokenizer import SentenceTokenizer
 from glossfree.training.device import best_device
 from glossfree.training.run import load_tensors
-from glossfree.video.intake import Intake, ModelClip
-from glossfree.video.profile import checked_profile
+from glossfree.video.intake import Intake, ModelClip, checked_profile
 from glossfree.video.signer import Crop
 
 CARD, WEIGHTS, RECIPE, TOKENIZER = "model.json", "model.safetensors", "recipe.toml", "tokenizer"

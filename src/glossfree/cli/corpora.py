@@ -14,7 +14,7 @@ INCOMPLETE = 1
 
 
 class Fit(StrEnum):
-    """How a frame becomes square; see `glossfree.video.fit`."""
+    """How a frame becomes square; see `glossfree.video.frames`."""
 
     stretch = "stretch"
     pad = "pad"

@@ -30,7 +30,7 @@ from glossfree.training.run import Run
 from glossfree.video.dataset import ClipDataset
 from glossfree.video.features import FeatureStore, features_key, stamps
 from glossfree.video.sampler import dead_workers_explained
-from glossfree.video.sampling import Sampling
+from glossfree.video.timeline import Sampling
 
 LIGHT = "hfa-phoenix14t-light"
 

@@ -21,7 +21,7 @@ from glossfree.corpora.registry import Corpus, find_corpus
 from glossfree.errors import CorpusError, name_some
 from glossfree.files.disk import write_atomic
 from glossfree.video import prepare as video
-from glossfree.video.fit import Fit
+from glossfree.video.frames import Fit
 from glossfree.video.prepare import PrepareResult, Progress
 from glossfree.video.timeline import FEWEST, mixed_rates, usual_rate
 

@@ -18,10 +18,9 @@ from glossfree.doctor.findings import Diagnosis, Finding
 from glossfree.errors import ClipError, GlossfreeError
 from glossfree.translator import verify
 from glossfree.video.decode import open_clip
-from glossfree.video.fit import resize
-from glossfree.video.intake import LONGER, OTHER_ASPECT
+from glossfree.video.frames import resize
+from glossfree.video.intake import LONGER, OTHER_ASPECT, grey
 from glossfree.video.pack import packed_size
-from glossfree.video.profile import grey
 from glossfree.video.signer import find_signer
 from glossfree.video.timeline import FEWEST, SAME_RATE
 

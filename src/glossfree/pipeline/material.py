@@ -23,13 +23,11 @@ from glossfree.text.vectors import PROTOTYPES, load_vectors
 from glossfree.training.device import best_device
 from glossfree.training.processes import Processes
 from glossfree.training.stage import Loader
-from glossfree.video.augment import View
-from glossfree.video.cache import FrameCache
-from glossfree.video.dataset import ClipDataset, FeatureClips, FeatureDataset
+from glossfree.video.dataset import ClipDataset, FeatureClips, FeatureDataset, FrameCache
 from glossfree.video.features import FeatureStore, StoredFeatures
+from glossfree.video.frames import View
 from glossfree.video.sampler import ClipSampler, make_loader
-from glossfree.video.sampling import Sampling
-from glossfree.video.timeline import mixed_rates, usual_rate
+from glossfree.video.timeline import Sampling, mixed_rates, usual_rate
 
 
 @dataclass(frozen=True)

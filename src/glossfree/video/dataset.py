@@ -7,10 +7,11 @@ not on the order of the clips, not on what was drawn before.
 from __future__ import annotations
 
 import hashlib
+import mmap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -19,12 +20,10 @@ from torch.utils.data import Dataset, get_worker_info
 
 from glossfree.corpora.manifest import PackedClip
 from glossfree.errors import ClipError
-from glossfree.video.augment import View, apply, draw_affine
 from glossfree.video.batch import ClipBatch, Level
-from glossfree.video.cache import FrameCache
+from glossfree.video.frames import View, apply, draw_affine
 from glossfree.video.pack import read_clip
-from glossfree.video.sampling import ALL_FRAMES, Sampling
-from glossfree.video.timeline import Timeline
+from glossfree.video.timeline import ALL_FRAMES, Sampling, Timeline
 
 Encode = Callable[[str], list[int]]
 OnBadClip = Literal["stop", "skip"]
@@ -288,3 +287,47 @@ def _joined(frames: Sequence[Tensor]) -> Tensor:
     if frames[0].dtype == torch.uint8:
         return torch.from_numpy(np.concatenate([part.numpy() for part in frames]))
     return torch.cat(list(frames))
+
+
+class FrameCache:
+    """Room for the frames (T, size, size, 3) uint8 of the first clips that fit into `limit` bytes together.
+
+    The memory is one anonymous shared mapping: workers that are forked (Linux) fill and read the same pages, so it is
+    paid once whatever their number, and it is taken only as it fills. Pickled into a spawned worker (macOS, Windows)
+    the cache arrives empty and that worker fills its own. Two workers may write one clip at once: the same bytes.
+    """
+
+    def __init__(self, num_frames: Sequence[int], size: int, limit: int) -> None:
+        self.num_frames, self.size, self.limit = tuple(num_frames), size, limit
+        ends = np.cumsum(np.asarray(self.num_frames, dtype=np.int64)) * size * size * 3
+        self.kept = int(np.searchsorted(ends, limit, side="right"))  # the clips 0 .. kept-1 have room
+        self._starts = np.concatenate([[0], ends])
+        self._bytes = _shared_bytes(int(self._starts[self.kept]))
+        self._filled = _shared_bytes(self.kept)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"num_frames": self.num_frames, "size": self.size, "limit": self.limit}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
+    def has_room(self, index: int) -> bool:
+        """Whether this clip belongs to those that are kept."""
+        return index < self.kept
+
+    def get(self, index: int) -> np.ndarray | None:
+        """The frames (T, size, size, 3) of a clip, not to be written to, or None if they are not here."""
+        return self._slot(index) if index < self.kept and self._filled[index] else None
+
+    def put(self, index: int, frames: np.ndarray) -> None:
+        """Keep the frames of a clip that `has_room`."""
+        self._slot(index)[:] = frames
+        self._filled[index] = 1
+
+    def _slot(self, index: int) -> np.ndarray:
+        start, end = self._starts[index], self._starts[index + 1]
+        return self._bytes[start:end].reshape(self.num_frames[index], self.size, self.size, 3)
+
+
+def _shared_bytes(count: int) -> np.ndarray:
+    return np.frombuffer(mmap.mmap(-1, max(count, 1)), dtype=np.uint8)

@@ -21,7 +21,7 @@ from av.video.reformatter import VideoReformatter
 from glossfree.corpora.manifest import Clip, Drawing, FrameFolder, Segment, VideoFile
 from glossfree.errors import ClipError
 from glossfree.video.container import AGAIN, FPS, opened, pixel_aspect, place, reason, scan
-from glossfree.video.fit import Fit, fit_frame
+from glossfree.video.frames import Fit, fit_frame
 from glossfree.video.timeline import Timeline
 
 IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})

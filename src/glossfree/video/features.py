@@ -25,9 +25,8 @@ from glossfree.corpora.manifest import PackedClip
 from glossfree.errors import ClipError, CorpusError, name_some
 from glossfree.files.disk import write_atomic
 from glossfree.video.dataset import NO_TARGETS, Encode, FeatureClips, NamedTargets, OnBadClip
-from glossfree.video.journal import read_journal
-from glossfree.video.sampling import Sampling
-from glossfree.video.timeline import Timeline
+from glossfree.video.pack import read_journal
+from glossfree.video.timeline import Sampling, Timeline
 
 FEATURES, ABOUT, ROWS, NOT_READ = "features", "features.json", "rows", "not_read"
 

@@ -28,10 +28,9 @@ import numpy as np
 from glossfree.corpora.manifest import FORMAT, MANIFEST, Clip, Manifest, PackedClip, SignSpan
 from glossfree.errors import ClipError, CorpusError, GlossfreeError
 from glossfree.video.decode import open_clip
-from glossfree.video.fit import Fit, fit_frame
-from glossfree.video.journal import Record, appending, fingerprint, read_journal
-from glossfree.video.pack import SETTINGS, SUFFIX, write_clip
-from glossfree.video.profile import profile_of
+from glossfree.video.frames import Fit, fit_frame
+from glossfree.video.intake import profile_of
+from glossfree.video.pack import SETTINGS, SUFFIX, Record, appending, fingerprint, read_journal, write_clip
 from glossfree.video.timeline import Timeline
 
 CLIPS = "clips"

@@ -16,7 +16,7 @@ from glossfree.corpora.manifest import Clip, FrameFolder, VideoFile
 from glossfree.errors import ClipError
 from glossfree.video.container import probe
 from glossfree.video.decode import frames_of, natural_order, read_folder, read_video
-from glossfree.video.fit import stretch
+from glossfree.video.frames import stretch
 
 
 def pattern(num_frames: int = 23, height: int = 36, width: int = 52) -> np.ndarray:

@@ -12,7 +12,7 @@ from glossfree.corpora.manifest import PackedClip
 from glossfree.errors import ClipError, CorpusError
 from glossfree.video.dataset import ClipItem, collate
 from glossfree.video.features import FeatureStore, StoredFeatures, features_key, stamps
-from glossfree.video.sampling import Sampling, sample_frames
+from glossfree.video.timeline import Sampling, sample_frames
 
 CLIPS = [PackedClip(f"c{n}", "train", f"satz {n}", f"clips/train/c{n}.mp4", length, 25.0) for n, length in
          enumerate((7, 3, 11))]  # fmt: skip

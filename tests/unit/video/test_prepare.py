@@ -18,8 +18,7 @@ import pytest
 from glossfree.corpora.manifest import CORPUS, MANIFEST, Clip, Manifest, SignSpan, VideoFile
 from glossfree.errors import ClipError, CorpusError, GlossfreeError
 from glossfree.video import prepare as module
-from glossfree.video.journal import JOURNAL, read_journal
-from glossfree.video.pack import read_clip
+from glossfree.video.pack import JOURNAL, read_clip, read_journal
 from glossfree.video.prepare import prepare
 
 
