@@ -32,7 +32,7 @@ from glossfree.recipe.schema import Recipe, StageConfig
 ROOT = Path(__file__).parents[1]
 # functions and files that compare, check or write values: what nothing else reads has no effect
 CHECKS = {"problems", "problems_with", "_problems_of"}
-NOT_A_READER = {"advice.py", "config.py"}
+ONLY_READER_OF_ITS_ROOM = "recipe/schema.py"  # the rest of recipe/ checks, compares or writes values
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,8 @@ def tables() -> list[Table]:
 
 def readers(trees: Mapping[str, ast.Module]) -> dict[tuple[str, str], list[str]]:
     """{file: its syntax tree} -> {(title of a table, key): the files that read it}."""
-    reads = {name: reads_of(tree) for name, tree in trees.items() if name not in NOT_A_READER}
+    is_reader = {name: not name.startswith("recipe/") or name == ONLY_READER_OF_ITS_ROOM for name in trees}
+    reads = {name: reads_of(tree) for name, tree in trees.items() if is_reader[name]}
     return {
         (table.title, field): sorted(name for name, read in reads.items() if is_read(table, field, read))
         for table in tables()
@@ -177,22 +178,20 @@ def shown(value: object) -> str:
 
 
 def recipe_table() -> str:
-    """Every value that a recipe may have, table by table: default, standing, meaning, and the files that read it."""
-    read_in = readers(source_trees())
+    """Every value that a recipe may have, table by table: default, standing and meaning."""
     parts = []
     for table in tables():
         lines = [
             f"`{table.title}`",
             "",
-            "| key | default | standing | meaning | read in |",
-            "| --- | --- | --- | --- | --- |",
+            "| key | default | standing | meaning |",
+            "| --- | --- | --- | --- |",
         ]
         for name, field in table.fields().items():
             extra = field.json_schema_extra
             standing = extra["standing"] if isinstance(extra, dict) else ""
-            files = ", ".join(f"`{file}`" for file in read_in[table.title, name])
             key = f"{table.prefix}.{name}".removeprefix(".")
-            lines.append(f"| `{key}` | {shown(field.default)} | {standing} | {field.description} | {files} |")
+            lines.append(f"| `{key}` | {shown(field.default)} | {standing} | {field.description} |")
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
 
