@@ -51,7 +51,7 @@ def evaluate(run: Path, *, split: str, console: Console, corpus: Path | None = N
 
 def predict(translator: SignTranslator, batch: ClipBatch) -> list[Prediction]:
     """A batch -> one Prediction per clip."""
-    on_device = batch.to(translator.device)
+    on_device = batch.prepared(translator.device)
     found = translator.hypotheses(on_device.frames, on_device.lengths, level=batch.level)
     return [Prediction(best.text, best.score) for best, *_ in found]
 

@@ -91,7 +91,7 @@ def timelines_of(
     told = console.progress(f"pseudo-glosses of {split}", len(loader))
     with dead_workers_explained(material.manifest.folder), told as advance, torch.no_grad():
         for batch in loader:
-            moved = batch.to(translator.device)
+            moved = batch.prepared(translator.device)
             scores = translator.head(translator.model.hierarchy.segments(moved.frames, moved.lengths, moved.level))
             for row, (clip, length) in enumerate(zip(batch.ids, scores.lengths.tolist(), strict=True)):
                 timelines[clip] = scores.timeline[row, :length].cpu()

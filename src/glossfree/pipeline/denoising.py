@@ -26,8 +26,8 @@ class TextBatch:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def to(self, device: torch.device | str) -> TextBatch:
-        """The same batch on another device."""
+    def prepared(self, device: torch.device | str) -> TextBatch:
+        """The batch as the model takes it, on its device."""
         return TextBatch(self.ids, self.input_ids.to(device), self.labels.to(device), self.lengths.to(device))
 
 

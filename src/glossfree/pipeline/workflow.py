@@ -186,7 +186,7 @@ class Workflow:
         model.eval()
 
         def translate(batch: ClipBatch) -> list[Prediction]:
-            batch = batch.to(self.device)
+            batch = batch.prepared(self.device)
             translations = model.translate(
                 batch.frames,
                 batch.lengths,
@@ -301,7 +301,7 @@ def segment_features(
     hierarchy.eval()
     features: dict[str, Tensor] = {}
     with console.progress(f"features of {split}", len(loader)) as advance:
-        for batch in (each.to(device) for each in loader):
+        for batch in (each.prepared(device) for each in loader):
             segments = hierarchy.segments(batch.frames, batch.lengths, batch.level)
             rows = segments.values.cpu()
             features |= {

@@ -190,7 +190,7 @@ class _Training:
         accelerator, optimizer = self.accelerator, self.optimizer
         for group in optimizer.param_groups:
             group["lr"] = lr * group["factor"]
-        found = backward(self.stage, [batch.to(accelerator.device) for batch in batches], accelerator, self.group)
+        found = backward(self.stage, [batch.prepared(accelerator.device) for batch in batches], accelerator, self.group)
         losses = {name: float(value.detach()) for name, value in found.items()}
         self._must_be_finite("loss is", losses["loss"], batches)
         self.group.sum_gradients(self.trained.values())
@@ -284,7 +284,7 @@ def evaluate(
     with torch.no_grad():
         for batches in loader.steps():
             if accelerator is not None:
-                batches = [batch.to(accelerator.device) for batch in batches]
+                batches = [batch.prepared(accelerator.device) for batch in batches]
             if batches:
                 with accelerator.autocast() if accelerator is not None else nullcontext():
                     losses = losses_of(stage, batches)

@@ -22,8 +22,8 @@ class ClipBatch:
     linear layer and BatchNorm), "frame_features" and "segment_features", which were computed before (what is frozen
     runs once, not once per epoch).
     `labels` (B, L) int64, -100 = ignored, or None. `targets`: what else objectives need, by name, (B, ...).
-    With `views` (B, 2, 3) the frames are as they were decoded, (N, H, W, 3): `to` crops them to `crop_size` pixels on
-    the device that they go to, each clip by its own affine map (see `resample`).
+    With `views` (B, 2, 3) the frames are as they were decoded, (N, H, W, 3): `cropped` makes crops of `crop_size`
+    pixels of them, each clip by its own affine map (see `resample`).
     """
 
     ids: tuple[str, ...]
@@ -52,16 +52,22 @@ class ClipBatch:
             targets={name: target.pin_memory() for name, target in self.targets.items()},
         )
 
-    def to(self, device: torch.device | str) -> ClipBatch:
-        """The same batch on another device (without blocking where memory is pinned), cropped if it was not."""
+    def prepared(self, device: torch.device | str) -> ClipBatch:
+        """The batch as the model takes it: on its device, and cropped there if the loader's workers did not crop it."""
+        return self.to(device).cropped()
 
-        frames = self.frames.to(device, non_blocking=True)
-        if self.views is not None:
-            frames = resample(frames, self.lengths, self.views, self.crop_size)
+    def cropped(self) -> ClipBatch:
+        """Frames cropped and augmented by the views that were drawn for them; the batch itself where there are none."""
+        if self.views is None:
+            return self
+        frames = resample(self.frames, self.lengths, self.views, self.crop_size)
+        return replace(self, frames=frames, views=None, crop_size=0)
+
+    def to(self, device: torch.device | str) -> ClipBatch:
+        """The same batch on another device, without blocking where memory is pinned; views stay in main memory."""
         return replace(
             self,
-            views=None,
-            frames=frames,
+            frames=self.frames.to(device, non_blocking=True),
             lengths=self.lengths.to(device, non_blocking=True),
             labels=None if self.labels is None else self.labels.to(device, non_blocking=True),
             targets={name: target.to(device, non_blocking=True) for name, target in self.targets.items()},

@@ -84,7 +84,7 @@ class ClipDataset(Dataset[ClipItem | ClipError | None]):
     ClipError with id and path (in a loader's worker: hands it over, for the loader to raise); "skip" gives None, which
     `collate` leaves out and `bad_clips` lists. `cache_bytes` keeps decoded frames in memory (see FrameCache).
     `crop_later` hands frames on as they were decoded, with the view that was drawn: an accelerator crops them in the
-    step (`ClipBatch.to`), and workers have only to decode.
+    step (`ClipBatch.cropped`), and workers have only to decode.
     """
 
     def __init__(

@@ -69,6 +69,6 @@ def test_order_changes_with_the_epoch_in_training_only(tokenizer: SentenceTokeni
 
 def test_a_batch_moves_whole() -> None:
     batch = TextBatch(("a",), torch.ones(1, 2), torch.ones(1, 3), torch.tensor([3]))
-    moved = batch.to("meta")
+    moved = batch.prepared("meta")
     assert {t.device.type for t in (moved.input_ids, moved.labels, moved.lengths)} == {"meta"}
     assert (moved.ids, len(moved)) == (("a",), 1)

@@ -25,7 +25,7 @@ class Batch:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def to(self, device: torch.device | str) -> Batch:
+    def prepared(self, device: torch.device | str) -> Batch:
         return Batch(self.ids, self.values.to(device), self.lengths)
 
 

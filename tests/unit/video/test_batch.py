@@ -89,15 +89,17 @@ def test_pinning_takes_the_large_tensors_and_nothing_else() -> None:
     assert batch(labels=None, targets={}, frames=watched["frames"]).pin_memory().labels is None
 
 
-def test_frames_that_are_still_whole_are_cropped_on_the_way() -> None:
+def test_preparing_moves_a_batch_and_crops_frames_that_are_still_whole() -> None:
     frames = torch.randint(0, 256, (8, 9, 9, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
     views = torch.tensor([[[1.0, 0, 2], [0, 1, 1]], [[1.0, 0, 0], [0, 1, 4]]])
-    moved = batch(frames=frames, views=views, crop_size=5).to("cpu")
+    whole = batch(frames=frames, views=views, crop_size=5)
+    assert torch.equal(whole.to("cpu").frames, frames), "a move changes nothing"
+    moved = whole.prepared("cpu")
     assert (moved.views, moved.frames.shape) == (None, (8, 3, 5, 5))
     planes = frames.permute(0, 3, 1, 2)
     assert torch.equal(moved.frames[:3], planes[:3, :, 1:6, 2:7])
     assert torch.equal(moved.frames[3:], planes[3:, :, 4:9, 0:5])
-    assert torch.equal(moved.to("cpu").frames, moved.frames)
+    assert torch.equal(moved.prepared("cpu").frames, moved.frames)
 
 
 VIEW = View(53, 41, augment_probability=1.0, translation=6)

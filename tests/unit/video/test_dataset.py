@@ -214,7 +214,7 @@ def test_frames_cropped_later_are_those_cropped_now(folder: Path, clips: list[Pa
     assert isinstance(now, ClipBatch) and isinstance(later, ClipBatch)
     assert later.views is not None and later.views.shape == (5, 2, 3)
     assert later.frames.shape == (len(now.frames), SIZE, SIZE, 3) and later.frames.dtype == torch.uint8
-    moved = later.to("cpu")
+    moved = later.prepared("cpu")
     assert moved.frames.shape == now.frames.shape and torch.equal(moved.lengths, now.lengths)
     assert now.labels is not None and moved.labels is not None and torch.equal(moved.labels, now.labels)
     difference = (moved.frames.int() - now.frames.int()).abs()
