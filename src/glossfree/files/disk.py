@@ -1,27 +1,75 @@
-"""Files written completely or not at all, and what identifies their content."""
+"""Atomic writes, JSON files, and what identifies a file's content."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-from contextlib import suppress
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
-from glossfree.errors import CorpusError
+from glossfree.errors import CorpusError, GlossfreeError
+
+LEFTOVERS = ".*.tmp"  # matches what a killed process may leave beside the file that it was writing
 
 
-def write_atomic(path: Path, text: str) -> None:
-    """Write a text file atomically: a temporary file beside it, then a rename. Raises CorpusError."""
+@contextmanager
+def atomic(
+    path: Path,
+    error: type[GlossfreeError] = CorpusError,
+    *,
+    parents: bool = False,
+    also: tuple[type[Exception], ...] = (),
+) -> Iterator[Path]:
+    """A temporary path beside `path`, to be written as a file or a folder; renamed on success, removed on failure.
+
+    `parents`: make missing folders above it. An OSError, or one of `also`, becomes an `error` that says why `path`
+    cannot be written.
+    """
+    causes: tuple[type[Exception], ...] = (OSError, *also)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        with suppress(OSError):  # the folder itself may be the problem
-            temporary.unlink()
-        raise CorpusError(
-            f"cannot be written ({error.strerror})", where=path, remedy="check space and rights"
-        ) from error
+        if parents:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            temporary.replace(path)
+        finally:
+            with suppress(OSError):  # whatever prevented the write may prevent this too
+                shutil.rmtree(temporary) if temporary.is_dir() else temporary.unlink(missing_ok=True)
+    except causes as cause:
+        reason = getattr(cause, "strerror", None) or cause
+        raise error(f"cannot be written ({reason})", where=path, remedy="check space and rights") from cause
+
+
+def write_atomic(
+    path: Path, content: str | bytes, error: type[GlossfreeError] = CorpusError, *, parents: bool = False
+) -> None:
+    """Write a whole file or nothing, text as UTF-8. Raises `error`; see `atomic`."""
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    with atomic(path, error, parents=parents) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_json(path: Path, values: Any, error: type[GlossfreeError] = CorpusError) -> None:
+    """Write indented JSON, the whole file or nothing. Raises `error`."""
+    write_atomic(path, json.dumps(values, ensure_ascii=False, indent=1) + "\n", error)
+
+
+def read_json(path: Path, error: type[GlossfreeError] = CorpusError, *, remedy: str = "") -> dict[str, Any]:
+    """The object in a JSON file. Raises `error` with `remedy`: missing, unreadable, not JSON, not an object."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as cause:
+        raise error(f"cannot be read ({cause.strerror})", where=path, remedy=remedy) from cause
+    except (ValueError, RecursionError) as cause:
+        raise error(f"not JSON ({cause})", where=path, remedy=remedy) from cause
+    if not isinstance(values, dict):
+        raise error("not a JSON object", where=path, remedy=remedy)
+    return values
 
 
 def digest(path: Path) -> str:

@@ -97,3 +97,8 @@ def nfc(text: str) -> str:
     macOS and some editors write `ü` as two characters (NFD); the same word would be two words otherwise.
     """
     return unicodedata.normalize("NFC", text)
+
+
+def base_language(language: str) -> str:
+    """A language name as people and libraries write it -> its base code: "zh_CN", "zh-Hans" -> "zh"."""
+    return language.strip().replace("-", "_").partition("_")[0].lower()

@@ -9,7 +9,6 @@ import pytest
 
 from glossfree.corpora.manifest import CORPUS, MANIFEST, Manifest, PackedClip, SignSpan, unique_texts
 from glossfree.errors import CorpusError
-from glossfree.files.disk import write_atomic
 
 SPANS = (SignSpan("MORGEN", 3, 11), SignSpan("FÖHN", 17, 24))
 CLIPS = (
@@ -108,37 +107,6 @@ def test_an_id_twice_is_named_with_its_line(tmp_path: Path) -> None:
 def test_a_manifest_without_corpus_file_still_loads(tmp_path: Path) -> None:
     (tmp_path / MANIFEST).write_text("", encoding="utf-8")
     assert Manifest.load(tmp_path) == Manifest(tmp_path, (), {})
-
-
-def test_writing_replaces_the_file_and_leaves_nothing_else(tmp_path: Path) -> None:
-    path = tmp_path / "a.txt"
-    write_atomic(path, "eins\n")
-    write_atomic(path, "größer\n")
-    assert path.read_text(encoding="utf-8") == "größer\n"
-    assert [file.name for file in tmp_path.iterdir()] == ["a.txt"]
-
-
-def test_a_write_that_fails_leaves_the_old_file_and_no_rubbish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "a.txt"
-    write_atomic(path, "eins\n")
-    whole = Path.write_text
-
-    def disk_full(self: Path, text: str, **options: str) -> int:
-        whole(self, text[:3], **options)
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_text", disk_full)
-    with pytest.raises(CorpusError, match=r"cannot be written \(No space left on device\)") as caught:
-        write_atomic(path, "zwei\n")
-    assert caught.value.where == str(path)
-    assert path.read_bytes() == b"eins\n"
-    assert [file.name for file in tmp_path.iterdir()] == ["a.txt"]
-
-
-def test_a_folder_that_is_not_there_is_an_error_with_the_path(tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match="cannot be written") as caught:
-        write_atomic(tmp_path / "nowhere" / "a.txt", "eins\n")
-    assert caught.value.where == str(tmp_path / "nowhere" / "a.txt")
 
 
 def test_texts_are_unique_in_order_of_first_appearance() -> None:
