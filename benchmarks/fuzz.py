@@ -157,7 +157,7 @@ def _sign(model: Path) -> None:
 
 def call(command: Sequence[str]) -> tuple[int, str, BaseException | None]:
     """The command line in this process -> exit code, standard error, and an error that is not a user's mistake."""
-    from glossfree.cli import main
+    from glossfree.cli.app import main
 
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):

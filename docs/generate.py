@@ -16,13 +16,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from glossfree.avatar import wetter
 from glossfree.avatar.signing import SignedSentence
-from glossfree.cli import app
+from glossfree.cli.app import VERBS
 from glossfree.cli.params import params
 from glossfree.corpora.manifest import Clip
 from glossfree.objectives import OBJECTIVES
@@ -203,8 +202,7 @@ def table_3() -> str:
 
 def verbs() -> str:
     """Every verb of the command line, with what it does."""
-    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-    rows = [f"| `glossfree {name}` | {(command.help or '').splitlines()[0]} |" for name, command in commands.items()]
+    rows = [f"| `glossfree {name}` | {line} |" for name, line in VERBS.items()]
     return "\n".join(["| verb | what it does |", "| --- | --- |", *rows])
 
 

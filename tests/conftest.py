@@ -42,7 +42,7 @@ def call() -> Call:
     """The command line in this process: `call("inspect", folder)`. An error that is not a user's mistake is raised."""
 
     def call(*arguments: object) -> Called:
-        from glossfree.cli import main
+        from glossfree.cli.app import main
 
         out, err = io.StringIO(), io.StringIO()
         code: object = 0

@@ -1,5 +1,5 @@
 """`python -m glossfree` = `glossfree`."""
 
-from glossfree.cli import main
+from glossfree.cli.app import main
 
 main()

@@ -1,4 +1,4 @@
-"""How long work tells a person what it is doing, without knowing whether one is watching.
+"""How work reports to people and programs: a console while it runs, a result at its end.
 
 Everything below the command line gets a `Console` and never prints. The command line passes one that draws bars on a
 terminal and plain lines elsewhere; tests and programs pass `Silent()`.
@@ -6,9 +6,12 @@ terminal and plain lines elsewhere; tests and programs pass `Silent()`.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Protocol
 
 Advance = Callable[..., None]
 
@@ -21,6 +24,31 @@ class Console(Protocol):
 
     def progress(self, task: str, total: int) -> AbstractContextManager[Advance]:
         """A bar of `total` steps: inside, call `advance(steps=1, note="")`."""
+
+
+class Result:
+    """What a verb of the command line returns: text for people, plain values for programs, an exit code."""
+
+    @property
+    def exit_code(self) -> int:
+        """0 success, 1 partial success, 2 failure."""
+        return 0
+
+    def to_text(self) -> str:
+        """What a person reads."""
+        raise NotImplementedError
+
+    def to_dict(self) -> Any:
+        """Plain values for JSON; by default the fields of a dataclass, paths as strings."""
+        return asdict(self, dict_factory=_plain)  # type: ignore[call-overload]
+
+    def lines(self, as_json: bool) -> Iterator[str]:
+        """What the command line prints, piece by piece."""
+        yield json.dumps(self.to_dict(), ensure_ascii=False, indent=1) if as_json else self.to_text()
+
+
+def _plain(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: str(value) if isinstance(value, Path) else value for name, value in items}
 
 
 def duration(seconds: float) -> str:

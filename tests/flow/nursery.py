@@ -238,7 +238,7 @@ APPEND = os.O_WRONLY | os.O_APPEND | os.O_CREAT
 
 def child(order: dict[str, Any]) -> int:
     """Run the command line as it was ordered -> its exit code."""
-    from glossfree.cli import main
+    from glossfree.cli.app import main
 
     for number, name in ((1, "out"), (2, "err")):
         file = os.open(Path(order["said"]) / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)

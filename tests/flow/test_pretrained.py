@@ -28,7 +28,7 @@ NO_NETWORK = """import json, socket, sys
 def refuse(*_): raise SystemExit("a network was asked for")
 socket.socket.connect = socket.socket.connect_ex = refuse
 socket.getaddrinfo = refuse
-from glossfree.cli import main
+from glossfree.cli.app import main
 for command in json.loads(sys.argv[1]):
     try:
         main(command)

@@ -237,7 +237,7 @@ def test_vocabulary_of_a_corpus(tiny: Any, shared: Path, call: Callable[..., Any
 
 
 def test_help_and_version_come_at_once(call: Callable[..., Any]) -> None:
-    heavy = "import sys, glossfree.cli as c\n" + (
+    heavy = "import sys, glossfree.cli.app as c\n" + (
         "try: c.main(['--help'])\nexcept SystemExit: pass\n"
         "print([m for m in ('torch', 'transformers', 'cv2', 'av', 'gensim') if m in sys.modules], file=sys.stderr)"
     )

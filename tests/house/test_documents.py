@@ -10,9 +10,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-import typer
 
-from glossfree.cli import app
+from glossfree.cli.app import VERBS, command
 from glossfree.cli.cells import cells_of, seeds_of
 from glossfree.corpora.registry import CORPORA
 from glossfree.models.backbones import BACKBONES
@@ -48,9 +47,8 @@ def shell_lines(text: str) -> Iterator[list[str]]:
 
 def parse_verb(words: list[str]) -> Any:
     """`glossfree VERB ...` -> its context, as the command line would parse it. Raises on anything it would refuse."""
-    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-    assert words[1] in commands, f"no verb {words[1]!r}"
-    return commands[words[1]].make_context(words[1], words[2:])
+    assert words[1] in VERBS, f"no verb {words[1]!r}"
+    return command(words[1]).make_context(words[1], words[2:])
 
 
 def check_command(words: list[str]) -> None:
@@ -64,23 +62,22 @@ def check_command(words: list[str]) -> None:
             assert given["corpus"] in CORPORA, f"no corpus {given['corpus']!r}"
         recipe = given.get("name") if words[1] == "recipe" else given.get("recipe")
         if recipe and not str(recipe).endswith(".toml"):
-            load_recipe(recipe, given["overrides"])
+            load_recipe(recipe, given["overrides"] or ())
         if words[1] == "sweep":
-            cells_of(given["recipe"], given["overrides"], seeds_of(given["seeds"]), given["grid"])
+            cells_of(given["recipe"], given["overrides"] or (), seeds_of(given["seeds"]), given["grid"] or ())
     elif words[0] == "python":
         assert (ROOT / words[1]).is_file() or words[1] == "-m", f"no file {words[1]!r}"
 
 
-def check_mention(command: str) -> None:
+def check_mention(mention: str) -> None:
     """`glossfree VERB --option` within a sentence: verb and options exist, arguments may be left out."""
-    words = shlex.split(command)
+    words = shlex.split(mention)
     if words[0] == "make":
         check_command(words)
         return
-    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-    assert words[1] in commands or words[1].isupper(), f"no verb {words[1]!r}"
-    options = {option for parameter in commands[words[1]].params for option in parameter.opts}
-    assert {word for word in words[2:] if word.startswith("--")} <= options, command
+    assert words[1] in VERBS, f"no verb {words[1]!r}"
+    options = {option for parameter in command(words[1]).params for option in parameter.opts}
+    assert {word for word in words[2:] if word.startswith("--")} <= options, mention
 
 
 def dead_links(document: Path, text: str) -> list[str]:
@@ -114,8 +111,8 @@ def test_commands_exist_as_they_are_written(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     for words in shell_lines(text):
         check_command(words)
-    for command in INLINE.findall(text):
-        check_mention(command)
+    for mention in INLINE.findall(text):
+        check_mention(mention)
 
 
 def test_links_lead_somewhere(document: Path) -> None:
@@ -152,7 +149,7 @@ def frame_sizes(text: str) -> list[str]:
         if words[1] == "prepare":
             packed[str(given["out"])] = given["frame_size"]
         elif "corpus" in given and given.get("recipe"):
-            wanted = load_recipe(given["recipe"], given["overrides"]).data.frame_size
+            wanted = load_recipe(given["recipe"], given["overrides"] or ()).data.frame_size
             if packed.get(str(given["corpus"]), wanted) != wanted:
                 wrong.append(f"{given['corpus']}: {given['recipe']} needs {wanted}")
     return wrong
@@ -218,7 +215,7 @@ def test_python_blocks_run(
 
 
 @pytest.mark.parametrize(
-    ("command", "problem"),
+    ("line", "problem"),
     [
         ("glossfree translat MODEL clip.mp4", "no verb"),
         ("glossfree prepare wetter", "out"),
@@ -234,18 +231,18 @@ def test_python_blocks_run(
         ("python docs/nothing.py", "no file"),
     ],
 )
-def test_a_command_that_does_not_exist_is_found(command: str, problem: str) -> None:
+def test_a_command_that_does_not_exist_is_found(line: str, problem: str) -> None:
     with pytest.raises(Exception) as caught:
-        for words in shell_lines(f"```bash\n{command}\n```\n"):
+        for words in shell_lines(f"```bash\n{line}\n```\n"):
             check_command(words)
     assert problem in getattr(caught.value, "format_message", lambda: str(caught.value))()
 
 
 def test_a_mention_of_what_does_not_exist_is_found() -> None:
     check_mention("glossfree train --from RUN")
-    for command in ("glossfree train --form RUN", "glossfree finetune"):
+    for mention in ("glossfree train --form RUN", "glossfree finetune"):
         with pytest.raises(AssertionError):
-            check_mention(command)
+            check_mention(mention)
 
 
 def test_dead_links_and_undefined_names_are_found(tmp_path: Path) -> None:

@@ -69,19 +69,6 @@ def prepare(
         raise typer.Exit(INCOMPLETE)
 
 
-def inspect(
-    out: Annotated[Path, typer.Argument(help="A folder made by `glossfree prepare`.")], json_: Json = False
-) -> None:
-    """Counts, lengths, vocabulary and problems of a prepared corpus."""
-    from glossfree.corpora.inspection import inspect as run
-
-    found = run(out)
-    if json_:
-        show_json(found.as_dict())
-    else:
-        result(found.to_text())
-
-
 def glosses(
     corpus: Annotated[Path | None, typer.Argument(help="A folder made by `glossfree prepare`.")] = None,
     sentences: Annotated[Path | None, typer.Option(help="A file, one sentence a line, instead of a corpus.")] = None,
@@ -121,19 +108,3 @@ def features(
         result(report.to_text())
     if report.bad:
         raise typer.Exit(INCOMPLETE)
-
-
-def vocabulary(
-    tokenizer: Annotated[Path, typer.Option(help="Folder with sentencepiece.bpe.model.")],
-    corpus: Annotated[Path | None, typer.Option(help="A folder made by `glossfree prepare`.")] = None,
-    sentences: Annotated[Path | None, typer.Option(help="A file, one sentence a line, instead of a corpus.")] = None,
-    json_: Json = False,
-) -> None:
-    """Size of a tokenizer trimmed to the training sentences."""
-    from glossfree.cli.vocabulary import vocabulary as run
-
-    report = run(tokenizer, corpus=corpus, sentences=sentences)
-    if json_:
-        show_json(report.as_dict())
-    else:
-        result(report.to_text())

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
+
+import typer
 
 from glossfree.cli.glosses import training_sentences
+from glossfree.cli.options import Sentences
+from glossfree.console import Result
 from glossfree.errors import named
 from glossfree.text.tokenizer import SentenceTokenizer
 from glossfree.text.unigram import SPECIALS
 
 
 @dataclass(frozen=True)
-class VocabularyReport:
+class VocabularyReport(Result):
     """size = specials + pieces + codes + mask. `original_size`: tokens before trimming."""
 
     size: int
@@ -26,10 +30,6 @@ class VocabularyReport:
     language: str
     sha256: str
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
-
     def to_text(self) -> str:
         """One line for people."""
         return (
@@ -39,14 +39,16 @@ class VocabularyReport:
 
 
 def vocabulary(
-    tokenizer: Path, *, corpus: Path | None = None, sentences: Path | None = None, language: str | None = None
+    tokenizer: Annotated[Path, typer.Option(help="Folder with sentencepiece.bpe.model.")],
+    corpus: Annotated[Path | None, typer.Option(help="A folder made by `glossfree prepare`.")] = None,
+    sentences: Sentences = None,
 ) -> VocabularyReport:
     """Trim the tokenizer in a folder to the training sentences of a prepared corpus, or to those of a file.
 
     Raises ModelError: unusable tokenizer; CorpusError: both or no source, no sentence.
     """
     texts = training_sentences(corpus, sentences)
-    original = SentenceTokenizer.load(tokenizer, language)
+    original = SentenceTokenizer.load(tokenizer)
     with named(sentences or corpus):
         trimmed, _ = original.trimmed(texts)
     return VocabularyReport(

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from glossfree.console import aligned
+from glossfree.console import Result, aligned
 from glossfree.corpora.checks import overlap_warning
 from glossfree.corpora.manifest import SPLITS, Manifest, PackedClip
 from glossfree.errors import name_some
@@ -62,7 +62,7 @@ class SplitFigures:
 
 
 @dataclass(frozen=True)
-class Inspection:
+class Inspection(Result):
     """A prepared folder in numbers, and what is wrong with it. `total` is over all splits."""
 
     out: Path
@@ -70,10 +70,6 @@ class Inspection:
     splits: dict[str, SplitFigures]
     total: SplitFigures
     problems: tuple[str, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self) | {"out": str(self.out), "problems": list(self.problems)}
 
     def to_text(self) -> str:
         """A table of plain text, one column per split, then the problems."""

@@ -40,7 +40,7 @@ def test_a_file_and_a_corpus_give_the_same(folder: Path) -> None:
 def test_the_report_as_text_and_as_json(folder: Path) -> None:
     report = vocabulary(folder / "tokenizer", sentences=folder / "train.txt")
     assert f"{report.size} tokens = 4 special + {report.pieces} pieces that 3 sentences use" in report.to_text()
-    assert json.loads(json.dumps(report.as_dict()))["size"] == report.size
+    assert json.loads(json.dumps(report.to_dict()))["size"] == report.size
 
 
 def test_what_cannot_be_read_is_named(folder: Path) -> None:

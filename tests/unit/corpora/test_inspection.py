@@ -61,7 +61,7 @@ def test_the_total_is_over_all_splits(tmp_path: Path) -> None:
 
 
 def test_the_values_are_plain_enough_for_json(tmp_path: Path) -> None:
-    values = json.loads(json.dumps(inspect(save(tmp_path)).as_dict()))
+    values = json.loads(json.dumps(inspect(save(tmp_path)).to_dict()))
     assert values["splits"]["dev"]["frames"] == 25
     assert values["total"]["clips"] == 5
     assert (values["out"], values["corpus"]["name"], values["problems"]) == (str(tmp_path), "mine", [])

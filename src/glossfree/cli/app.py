@@ -1,0 +1,158 @@
+"""The command line: the table of verbs, exit codes and error lines.
+
+Results go to standard output, everything else to standard error. A user's mistake is one line and exit code 2.
+To add a verb: write a function in a file of its own, and add it to VERBS and `load`.
+"""
+
+from __future__ import annotations
+
+import codecs
+import io
+import json
+import os
+import sys
+import unicodedata
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from glossfree import __version__
+from glossfree.cli.verb import as_command, is_first_process, show
+from glossfree.errors import GlossfreeError, Interrupted
+
+INTERRUPTED = 130
+NEAR = 40  # characters shown around one that cannot be encoded
+VERBS = {
+    "doctor": "Will this work? Exit code 0: yes, 1: with something to know, 2: no.",
+    "prepare": "Pack a corpus once, into plain files beside a manifest.",
+    "inspect": "Counts, lengths, vocabulary and problems of a prepared corpus.",
+    "glosses": "Extract pseudo-glosses and their prototypes from the sentences.",
+    "features": "What a frozen backbone makes of every frame, computed once, to train from.",
+    "vocabulary": "Size of a tokenizer trimmed to the training sentences.",
+    "recipe": "A recipe with every value written out: how well each is known, and what differs from its base.",
+    "params": "Trainable and total parameters, per part and stage, without allocating them.",
+    "train": "The stages of a recipe, one after another.",
+    "sweep": "All stages and the scores of a recipe with several seeds and settings: mean and deviation.",
+    "status": "Where a run stands: stage, losses, speed, memory, time to go, and whether it still lives.",
+    "evaluate": "Translate a split and score it.",
+    "export": "One self-contained folder that `translate` loads.",
+    "translate": "Video of signing in, sentence out.",
+    "report": "One HTML file: settings, scores, curves, clips with their pseudo-gloss timelines.",
+    "demo": "A corpus, all stages of training, scores on unseen sentences and a report, in minutes on a laptop.",
+    "score": "Score any system's sentences: BLEU, ROUGE-L, chrF2, each with its signature and a 95 % interval.",
+    "compare": "Is system B better than A, or is it chance? Paired tests, sentences won and lost.",
+}
+
+
+def load(name: str) -> Callable[..., Any]:
+    """Import the function of one verb: the others, and what they import, are not loaded."""
+    match name:
+        case "inspect":
+            from glossfree.cli.inspect import inspect
+
+            return inspect
+        case "vocabulary":
+            from glossfree.cli.vocabulary import vocabulary
+
+            return vocabulary
+    from glossfree.cli import corpora, doctor_options, scoring, trained, training
+
+    for module in (corpora, doctor_options, scoring, trained, training):
+        if hasattr(module, name):
+            return getattr(module, name)  # type: ignore[no-any-return]
+    raise KeyError(name)
+
+
+def command(name: str) -> Any:
+    """The command of a verb, with all its options."""
+    verb = typer.Typer(add_completion=False)
+    function = load(name)
+    verb.command(name, help=VERBS[name])(as_command(function) if name in ("inspect", "vocabulary") else function)
+    return typer.main.get_command(verb)
+
+
+class Verbs(TyperGroup):
+    """Knows the verbs by name and one line of help, and imports only the one that is asked for."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands.update({name: TyperCommand(name, help=line) for name, line in VERBS.items()})
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that the arguments name. Raises a usage error with the nearest spelling."""
+        name, known, rest = super().resolve_command(ctx, args)
+        return name, None if known is None else command(args[0]), rest
+
+
+app = typer.Typer(
+    cls=Verbs,
+    help="Gloss-free sign language translation: video of signing in, sentence out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback(invoke_without_command=True)
+def options(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """Options that stand before the verb."""
+    if version:
+        show(__version__)
+        raise typer.Exit
+
+
+def escaped(error: UnicodeError) -> tuple[bytes, int]:
+    """What a stream's encoding does not have -> JSON's escapes, so that `--json` stays JSON; a codec error handler.
+
+    A byte of a path that the locale could not decode is written as that byte, except where text must be UTF-8.
+    """
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    parts = []
+    for character in error.object[error.start : error.end]:
+        is_byte = 0xDC80 <= ord(character) <= 0xDCFF and error.encoding != "utf-8"
+        parts.append(os.fsencode(character) if is_byte else json.dumps(character)[1:-1].encode("ascii"))
+    return b"".join(parts), error.end
+
+
+def print_what_it_can() -> None:
+    """Let standard output and error escape what their encoding does not have, as in a C locale."""
+    codecs.register_error("escaped", escaped)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="escaped")
+
+
+def one_line(text: str) -> str:
+    """A message without what a file may have put into it: line breaks and codes that a terminal obeys, as escapes."""
+    surrogate = "Cs"  # a byte of a path: the stream knows what to do with it
+    return "".join(c if c.isprintable() or unicodedata.category(c) == surrogate else repr(c)[1:-1] for c in text)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one verb. Exit codes: 0 done, 1 done in part, 2 the input cannot be used, 128 + n stopped by signal n."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    print_what_it_can()
+    try:
+        app([argument for argument in given if argument != "--debug"], prog_name="glossfree")
+    except GlossfreeError as error:
+        if debug:
+            raise
+        if is_first_process() or not isinstance(error, Interrupted):
+            print(f"glossfree: {one_line(str(error))}", file=sys.stderr)
+        sys.exit(128 + error.signal if isinstance(error, Interrupted) else 2)
+    except UnicodeEncodeError as error:  # streams escape: this is the name or the content of a file
+        if debug:
+            raise
+        place = error.object[max(0, error.start - NEAR) : error.end + NEAR]
+        problem = f"{place!a}: not every character of it can be written in {error.encoding}"
+        print(f"glossfree: {problem} -> set LC_ALL=C.UTF-8, and give files names in UTF-8", file=sys.stderr)
+        sys.exit(2)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:  # Typer makes this of Ctrl-C, and says nothing
+            print("glossfree: interrupted; the same command goes on from here, training with --resume", file=sys.stderr)
+        raise

@@ -1,0 +1,19 @@
+"""Options that several verbs share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Recipe = Annotated[str, typer.Option(help="A TOML file, or the name of a shipped recipe.")]
+Corpus = Annotated[Path, typer.Option(help="A folder made by `glossfree prepare`.")]
+PreparedFolder = Annotated[Path, typer.Argument(help="A folder made by `glossfree prepare`.")]
+RunFolder = Annotated[Path, typer.Option("--run", help="Folder of the run.")]
+Overrides = Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be given several times.")]
+Track = Annotated[
+    list[str] | None,
+    typer.Option("--track", help="tensorboard, wandb, trackio or mlflow; may be given several times."),
+]
+Sentences = Annotated[Path | None, typer.Option(help="A file, one sentence a line, instead of a corpus.")]
