@@ -22,9 +22,9 @@ from glossfree.corpora.manifest import unique_texts
 from glossfree.models.weights import state
 from glossfree.objectives.base import Inputs
 from glossfree.pipeline.assemble import assemble, prepare, training_stage, visual_encoder
-from glossfree.pipeline.encoders import PREFIX, load_backbone
 from glossfree.pipeline.material import gather
 from glossfree.pipeline.text_features import encode
+from glossfree.pipeline.weights import BACKBONE, load_backbone
 from glossfree.recipe.files import dump_recipe, load_recipe
 from glossfree.recipe.schema import Recipe
 from glossfree.training.loop import train
@@ -73,7 +73,7 @@ def _untrained_run(recipe: Recipe, folder: Path) -> None:
     run = Run(folder)
     run.start(dump_recipe(recipe), {}, resume=False)
     backbone = visual_encoder(recipe).backbone
-    save_tensors(run.weights("pretrain"), {f"{PREFIX}{name}": tensor for name, tensor in state(backbone).items()})
+    save_tensors(run.weights("pretrain"), {f"{BACKBONE}{name}": tensor for name, tensor in state(backbone).items()})
 
 
 def _epoch(recipe: Recipe, corpus: Path, encoder: Path, folder: Path) -> float:

@@ -15,8 +15,8 @@ from tests.flow.nursery import CACHED, options
 
 from glossfree.corpora.manifest import Manifest
 from glossfree.pipeline.assemble import adapt_vision, assemble, visual_encoder
-from glossfree.pipeline.encoders import load_backbone
 from glossfree.pipeline.material import gather, sampling_of, view_of
+from glossfree.pipeline.weights import load_backbone
 from glossfree.recipe.files import load_recipe
 from glossfree.video.dataset import ClipDataset, collate
 from glossfree.video.pack import read_clip, write_clip

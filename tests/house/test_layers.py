@@ -48,7 +48,7 @@ ONLY_IN = {
     "accelerate": {"training"},
     "peft": {"models"},
     "transformers": {"models", "pipeline.assemble", "models.bleurt"},
-    "huggingface_hub": {"pipeline.hub"},
+    "huggingface_hub": {"pipeline.weights"},
     "pydantic": {"settings", "models.choices", "objectives", "recipe"},
     "sacrebleu": {"scoring"},
     "rouge_score": {"scoring.rouge"},

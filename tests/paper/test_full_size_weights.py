@@ -31,7 +31,7 @@ from glossfree.models.weights import state
 from glossfree.objectives.base import Inputs
 from glossfree.pipeline.assemble import assemble, prepare, training_stage
 from glossfree.pipeline.material import Material, gather
-from glossfree.pipeline.sources import load_sources, weight_sources
+from glossfree.pipeline.weights import load_sources, weight_sources
 from glossfree.recipe.files import load_recipe
 from glossfree.recipe.schema import Recipe
 from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses

@@ -20,9 +20,16 @@ from glossfree.models.translator import TranslationModel
 from glossfree.models.vision import VisualEncoder
 from glossfree.models.weights import fingerprint, state
 from glossfree.pipeline.assemble import visual_encoder
-from glossfree.pipeline.encoders import RECIPE, backbone_tensors, encoder_files, is_ours, load_backbone
-from glossfree.pipeline.hub import WEIGHTS, folder_of
 from glossfree.pipeline.material import Material, check_frames, view_of
+from glossfree.pipeline.weights import (
+    RECIPE,
+    WEIGHTS,
+    backbone_tensors,
+    encoder_files,
+    folder_of,
+    is_ours,
+    load_backbone,
+)
 from glossfree.recipe.files import load_recipe
 from glossfree.recipe.schema import Recipe
 from glossfree.training.device import best_device

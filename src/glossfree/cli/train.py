@@ -14,7 +14,7 @@ from glossfree.errors import RunError
 from glossfree.models.translator import TranslationModel
 from glossfree.pipeline.assemble import assemble
 from glossfree.pipeline.material import Material, gather
-from glossfree.pipeline.sources import check_same_sources, load_sources, weight_sources
+from glossfree.pipeline.weights import check_same_sources, load_sources, weight_sources
 from glossfree.pipeline.workflow import MAY_CHANGE, TOKENIZER, Workflow, reopens, start_run
 from glossfree.recipe.advice import advice
 from glossfree.recipe.files import differences, in_words, load_recipe

@@ -15,7 +15,7 @@ from glossfree.errors import CorpusError, RecipeError, name_some
 from glossfree.objectives.pseudo_gloss import PSEUDO_GLOSSES as NEEDED_GLOSSES
 from glossfree.objectives.pseudo_gloss import PseudoGloss
 from glossfree.pipeline.denoising import DenoisingLoader
-from glossfree.pipeline.hub import TOKENIZER, folder_of
+from glossfree.pipeline.weights import TOKENIZER, folder_of
 from glossfree.recipe.schema import Recipe, StageConfig
 from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
 from glossfree.text.tokenizer import SentenceTokenizer

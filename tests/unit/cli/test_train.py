@@ -18,7 +18,7 @@ from glossfree.corpora.manifest import Manifest
 from glossfree.errors import CorpusError, ModelError, RecipeError, RunError
 from glossfree.models.weights import state
 from glossfree.pipeline.assemble import visual_encoder
-from glossfree.pipeline.encoders import load_backbone
+from glossfree.pipeline.weights import load_backbone
 from glossfree.recipe.files import load_recipe
 from glossfree.training.run import Run, load_facts
 
