@@ -1,4 +1,4 @@
-"""Tables (and one picture) of the documents that come out of the code: `python docs/generate.py` writes them anew.
+"""Tables of the documents that come out of the code: `python docs/generate.py` writes them anew.
 
 Each stands between `<!-- generated: NAME -->` and `<!-- end -->` in its document. `tests/house/test_documents.py` fails
 where one is stale.
@@ -14,16 +14,11 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import cv2
-import numpy as np
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from glossfree.avatar import wetter
-from glossfree.avatar.signing import SignedSentence
 from glossfree.cli.app import VERBS
 from glossfree.cli.params import params
-from glossfree.corpora.manifest import Clip
 from glossfree.objectives import OBJECTIVES
 from glossfree.recipe.files import CHOICES
 from glossfree.recipe.schema import Recipe, StageConfig
@@ -212,19 +207,6 @@ SECTIONS_OF: dict[str, dict[str, Callable[[], str]]] = {
 }
 
 
-def signers(count: int = 4, size: int = 128) -> np.ndarray:
-    """One frame each of the first signers of `wetter`, in the middle of a sign, side by side: (size, N, 3) RGB."""
-    first: dict[str, Clip] = {}
-    for clip in wetter.clips(None, "test", limit=50):
-        first.setdefault(clip.signer, clip)
-    frames = []
-    for clip in list(first.values())[:count]:
-        assert isinstance(clip.source, SignedSentence)
-        sign = clip.source.spans[1]
-        frames.append(clip.source.render(size)[(sign.start + sign.end) // 2])
-    return np.concatenate(frames, axis=1)
-
-
 def renewed(document: str) -> str:
     """The text of a document with its generated sections as they should be now. ValueError if a marker is missing."""
     text = (ROOT / document).read_text(encoding="utf-8")
@@ -242,10 +224,6 @@ def main() -> None:
     for document in SECTIONS_OF:
         (ROOT / document).write_text(renewed(document), encoding="utf-8")
         sys.stdout.write(f"{document}\n")
-    picture = ROOT / "docs/images/signers.png"
-    picture.parent.mkdir(exist_ok=True)
-    cv2.imwrite(str(picture), signers()[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 9])
-    sys.stdout.write(f"{picture.relative_to(ROOT)}\n")
 
 
 if __name__ == "__main__":
