@@ -28,7 +28,6 @@ from benchmarks import (
     long_video,
     real_input,
     scoring,
-    signer,
     step,
 )
 
@@ -48,11 +47,10 @@ BENCHMARKS: dict[str, tuple[Callable[[], str], str]] = {
     "scoring": (scoring.run, "docs/benchmarks.md"),
     "conditions": (conditions.run, "docs/data.md"),
     "long_video": (long_video.run, "docs/data.md"),
-    "signer": (signer.run, "docs/data.md"),
     "fuzz": (fuzz.run, "docs/benchmarks.md"),
 }
 
-OF_A_DEMO = {"conditions", "long_video", "signer"}  # run only if they are named: they need a finished demo
+OF_A_DEMO = {"conditions", "long_video"}  # run only if they are named: they need a finished demo
 
 
 def main() -> None:
