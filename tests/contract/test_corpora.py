@@ -8,12 +8,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from tests.unit.video.reading import frames_of
 
 from glossfree.corpora.checks import is_safe_id
 from glossfree.corpora.manifest import SPLITS, Clip, FrameFolder
 from glossfree.corpora.registry import CORPORA, Corpus
 from glossfree.errors import GlossfreeError
-from glossfree.video.decode import frames_of
 from glossfree.video.pack import write_clip
 
 SIZE = 35  # pixels: odd, and unlike any source

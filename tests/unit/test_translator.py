@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from tests.unit.video.reading import read_video
 
 from glossfree.corpora.manifest import Manifest, Segment
 from glossfree.errors import ClipError, ModelError
@@ -23,7 +24,6 @@ from glossfree.text.unigram import CODES_25, CODES_50
 from glossfree.training.run import load_tensors
 from glossfree.translator import Failure, Hypothesis, SignTranslator, restore, verify
 from glossfree.video.dataset import ClipDataset
-from glossfree.video.decode import read_video
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from glossfree.corpora.manifest import FrameFolder, Segment, VideoFile
 from glossfree.errors import ClipError, CorpusError, GlossfreeError
 from glossfree.files.disk import write_atomic
 from glossfree.translator import Failure, SignTranslator, Translation
-from glossfree.video.decode import natural_order, source_timeline
+from glossfree.video.decode import natural_order, open_source
 
 Request = tuple[Path, Segment | None]
 STRONG = 0.5  # of the highest: what is weaker is not written into an .eaf
@@ -80,7 +80,7 @@ def _requests(
 def _windows(video: Path, seconds: float) -> Iterator[Request]:
     """A video -> its pieces of `seconds`, the last one up to half as long again. What cannot be read is one piece."""
     try:
-        length = source_timeline(FrameFolder(video) if video.is_dir() else VideoFile(video)).seconds
+        length = open_source(FrameFolder(video) if video.is_dir() else VideoFile(video)).timeline.seconds
     except ClipError:
         yield video, None
         return

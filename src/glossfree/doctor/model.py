@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from glossfree.corpora.manifest import Clip, FrameFolder, Segment, VideoFile
+from glossfree.corpora.manifest import FrameFolder, Segment, VideoFile
 from glossfree.doctor.findings import Diagnosis, Finding
 from glossfree.errors import ClipError, GlossfreeError
 from glossfree.translator import verify
-from glossfree.video.decode import open_clip
+from glossfree.video.decode import open_source
 from glossfree.video.frames import resize
 from glossfree.video.intake import LONGER, OTHER_ASPECT, grey
 from glossfree.video.pack import packed_size
@@ -83,13 +83,13 @@ def diagnose_model(folder: Path, clips: Sequence[Path]) -> Diagnosis:
 def look_at(path: Path) -> ClipLook:
     """A video file or a folder of images -> ClipLook. Raises ClipError if it cannot be read."""
     source = FrameFolder(path) if path.is_dir() else VideoFile(path)
-    timeline = open_clip(Clip(path.stem, "", "", source), drawing_size=0).timeline
+    timeline = open_source(source, path.stem).timeline
     shown = np.unique(np.linspace(0, len(timeline) - 1, LOOKED_AT + 2)[1:-1].round().astype(int))
     frames: list[np.ndarray] = []
     aspect = 0.0
     for number in map(int, shown):  # each on its own: a long video is not decoded from its beginning to its end
         part = type(source)(path, Segment(number, number + 1, "frames"))
-        (frame,) = open_clip(Clip(path.stem, "", "", part), drawing_size=0).read([0])
+        (frame,) = open_source(part, path.stem).read([0])
         aspect = frame.shape[1] / frame.shape[0]
         height = min(HEIGHT, frame.shape[0])
         frames.append(resize(frame, max(1, round(height * aspect)), height))

@@ -15,9 +15,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from glossfree.corpora.manifest import Clip, FrameFolder, Manifest, PackedClip, Segment, VideoFile
+from glossfree.corpora.manifest import FrameFolder, Manifest, PackedClip, Segment, VideoFile
 from glossfree.errors import ClipError
-from glossfree.video.decode import Reader, open_clip
+from glossfree.video.decode import Reader, open_source
 from glossfree.video.frames import Fit, View, apply, draw_affine, fit_frame, resize
 from glossfree.video.pack import packed_size, read_clip
 from glossfree.video.signer import Crop, SignerProfile, apply_crop, find_signer, signer_profile
@@ -84,7 +84,7 @@ class Intake:
         size = self.view.frame_size
         is_packed = packed_size(path) == (size, size)
         source = FrameFolder(path, segment) if path.is_dir() else VideoFile(path, segment)
-        reader = open_clip(Clip("", "test", "", source), size)
+        reader = open_source(source)
         timeline = reader.timeline
         if len(timeline) < FEWEST:
             problem = f"too short to be signing: {len(timeline)} frame{'s' * (len(timeline) > 1)}"

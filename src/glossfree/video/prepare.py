@@ -27,7 +27,7 @@ import numpy as np
 
 from glossfree.corpora.manifest import FORMAT, MANIFEST, Clip, Manifest, PackedClip, SignSpan
 from glossfree.errors import ClipError, CorpusError, GlossfreeError
-from glossfree.video.decode import open_clip
+from glossfree.video.decode import open_source
 from glossfree.video.frames import Fit, fit_frame
 from glossfree.video.intake import profile_of
 from glossfree.video.pack import SETTINGS, SUFFIX, Record, appending, fingerprint, read_journal, write_clip
@@ -208,7 +208,7 @@ def _pack(task: Task) -> tuple[str, Record | ClipError]:
     """Decode or render one clip and write its file; what is wrong with the clip is a result, a full disk is raised."""
     clip, path = task.clip, task.out / task.file
     try:
-        reader = open_clip(clip, task.frame_size)
+        reader = open_source(clip.source, clip.id, clip.fps, drawing_size=task.frame_size)
         timeline, indices = reader.timeline, reader.timeline.at_rate(task.fps)
         if indices is not None:
             timeline = Timeline.constant(len(indices), task.fps)

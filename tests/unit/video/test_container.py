@@ -9,11 +9,12 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from tests.unit.video.reading import read_video
 
 from glossfree.corpora.manifest import Segment, VideoFile
 from glossfree.errors import ClipError
 from glossfree.video.container import probe, scan
-from glossfree.video.decode import VideoReader, read_video
+from glossfree.video.decode import VideoReader
 
 RATE = 25
 CODECS = {".mp4": "libx264", ".mov": "libx264", ".mkv": "libx264", ".webm": "libvpx-vp9", ".avi": "mpeg4"}

@@ -11,11 +11,12 @@ import av
 import cv2
 import numpy as np
 import pytest
+from tests.unit.video.reading import frames_of, read_folder, read_video
 
 from glossfree.corpora.manifest import Clip, FrameFolder, VideoFile
 from glossfree.errors import ClipError
 from glossfree.video.container import probe
-from glossfree.video.decode import frames_of, natural_order, read_folder, read_video
+from glossfree.video.decode import natural_order
 from glossfree.video.frames import stretch
 
 

@@ -14,11 +14,11 @@ import av
 import cv2
 import numpy as np
 import pytest
+from tests.unit.video.reading import read_video
 
 from glossfree.corpora.manifest import Clip, FrameFolder, VideoFile
 from glossfree.errors import ClipError, GlossfreeError
 from glossfree.video.container import probe
-from glossfree.video.decode import read_video
 from glossfree.video.pack import (
     JOURNAL,
     KEY_INTERVAL,
