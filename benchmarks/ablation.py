@@ -23,8 +23,8 @@ from benchmarks.processes import Worker, in_turns, peak_gigabytes, serve
 from benchmarks.step import LENGTHS, Stepper
 from benchmarks.timing import machine, table
 from glossfree.models.backbones.dinov2 import Dinov2ClassToken
+from glossfree.models.hierarchy import TranslationModel
 from glossfree.models.temporal import local_attention
-from glossfree.models.translator import TranslationModel
 from glossfree.objectives.base import Inputs
 from glossfree.pipeline.text_features import FrozenTextEncoder
 from glossfree.recipe.files import load_recipe

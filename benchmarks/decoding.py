@@ -29,8 +29,8 @@ from benchmarks.timing import in_turns, machine, table, wall_seconds
 from glossfree.cli.export import export
 from glossfree.models.choices import Beams
 from glossfree.models.decoders.mbart import MBartDecoder
+from glossfree.models.hierarchy import TranslationModel
 from glossfree.models.tokens import CODES_AND_MASK, EOS_ID
-from glossfree.models.translator import TranslationModel
 from glossfree.models.weights import state
 from glossfree.pipeline.assemble import adapt, put_mapper
 from glossfree.recipe.files import dump_recipe, load_recipe

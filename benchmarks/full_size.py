@@ -25,8 +25,8 @@ from benchmarks.processes import GIGA, finish, peak_gigabytes
 from benchmarks.timing import machine, table, wall_seconds
 from glossfree.console import Silent
 from glossfree.models.choices import Beams, Translations
+from glossfree.models.hierarchy import TranslationModel
 from glossfree.models.tokens import CODES_AND_MASK, EOS_ID
-from glossfree.models.translator import TranslationModel
 from glossfree.models.weights import fingerprint, state
 from glossfree.objectives.base import Inputs
 from glossfree.objectives.pseudo_gloss import PSEUDO_GLOSSES, PseudoGloss

@@ -20,7 +20,7 @@ from torch import Tensor
 from glossfree.corpora.manifest import Segment
 from glossfree.errors import ClipError, ModelError
 from glossfree.files.disk import digest
-from glossfree.models.translator import TranslationModel
+from glossfree.models.hierarchy import TranslationModel
 from glossfree.models.weights import load
 from glossfree.objectives.pseudo_gloss import PseudoGloss, PseudoGlossHead
 from glossfree.pipeline.assemble import beams_of, restored

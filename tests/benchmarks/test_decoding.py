@@ -9,8 +9,8 @@ import pytest
 from torch import Tensor
 
 from benchmarks import decoding
+from glossfree.models.hierarchy import TranslationModel
 from glossfree.models.tokens import EOS_ID
-from glossfree.models.translator import TranslationModel
 from glossfree.models.weights import state
 from glossfree.recipe.schema import Recipe
 from glossfree.translator import SignTranslator

@@ -26,9 +26,9 @@ from torch import Tensor
 
 from glossfree.models.backbones.convnet import SmallConvNet
 from glossfree.models.decoders.gru import RecurrentDecoding
+from glossfree.models.hierarchy import TranslationModel
 from glossfree.models.language.none import NoEncoder
 from glossfree.models.temporal.linear import PerFrame
-from glossfree.models.translator import TranslationModel
 from glossfree.padded import Padded
 from glossfree.pipeline.assemble import adapt, put_mapper
 from glossfree.recipe.files import load_recipe

@@ -22,7 +22,7 @@ from glossfree.errors import GlossfreeError
 from glossfree.models.adapters import add_lora
 from glossfree.models.backbones import BACKBONES
 from glossfree.models.choices import Backbone
-from glossfree.models.vision import VisualEncoder
+from glossfree.models.hierarchy import VisualEncoder
 from glossfree.settings import Adapters
 
 WIDTH, PIXELS = 24, 28

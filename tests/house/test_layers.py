@@ -202,7 +202,7 @@ def test_upward_and_sideways_imports_are_found() -> None:
     ]
     assert trespasses(parsed(corpora_new="import glossfree.video.pack")) != []
     assert trespasses(parsed(video_new="from glossfree.text import noise", text_noise="")) != []
-    assert trespasses(parsed(training_loop="def f():\n    from glossfree.models.mapper import Mapper")) != []
+    assert trespasses(parsed(training_loop="def f():\n    from glossfree.models.hierarchy import Mapper")) != []
     assert trespasses(parsed(video_new="from glossfree.corpora.manifest import Clip\nimport torch")) == []
 
 

@@ -15,11 +15,9 @@ from transformers.models.mbart.modeling_mbart import MBartEncoder as Transformer
 
 from glossfree.models.adapters import add_lora
 from glossfree.models.backbones.dinov2 import Dinov2ClassToken, dinov2, load_dinov2
-from glossfree.models.hierarchy import HierarchicalEncoder
+from glossfree.models.hierarchy import HierarchicalEncoder, Mapper, VisualEncoder
 from glossfree.models.language.mbart import MBartEncoder, mbart
-from glossfree.models.mapper import Mapper
 from glossfree.models.temporal.local_attention import TemporalEncoder
-from glossfree.models.vision import VisualEncoder
 from glossfree.padded import Padded
 
 pytestmark = pytest.mark.slow

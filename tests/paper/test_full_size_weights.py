@@ -25,8 +25,8 @@ from transformers import Dinov2Config, Dinov2Model, MBartConfig
 from glossfree.console import Silent
 from glossfree.corpora.manifest import Manifest, PackedClip
 from glossfree.models.decoders.mbart import MBartDecoder
+from glossfree.models.hierarchy import TranslationModel
 from glossfree.models.language.mbart import mbart
-from glossfree.models.translator import TranslationModel
 from glossfree.models.weights import state
 from glossfree.objectives.base import Inputs
 from glossfree.pipeline.assemble import assemble, prepare, training_stage

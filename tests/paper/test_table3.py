@@ -14,12 +14,9 @@ from glossfree.cli.params import params
 from glossfree.models.adapters import add_lora
 from glossfree.models.backbones.dinov2 import dinov2
 from glossfree.models.decoders.mbart import MBartDecoder
-from glossfree.models.hierarchy import HierarchicalEncoder
+from glossfree.models.hierarchy import HierarchicalEncoder, Mapper, TranslationModel, VisualEncoder
 from glossfree.models.language.mbart import MBartEncoder, mbart
-from glossfree.models.mapper import Mapper
 from glossfree.models.temporal.local_attention import TemporalEncoder
-from glossfree.models.translator import TranslationModel
-from glossfree.models.vision import VisualEncoder
 from glossfree.objectives.base import Inputs
 from glossfree.objectives.contrastive import Contrastive, ContrastiveLoss
 from glossfree.objectives.pseudo_gloss import PseudoGlossHead

@@ -16,8 +16,7 @@ from glossfree.console import Console
 from glossfree.corpora.manifest import Manifest, PackedClip
 from glossfree.errors import ClipError, RecipeError, RunError
 from glossfree.files.disk import digest
-from glossfree.models.translator import TranslationModel
-from glossfree.models.vision import VisualEncoder
+from glossfree.models.hierarchy import TranslationModel, VisualEncoder
 from glossfree.models.weights import fingerprint, state
 from glossfree.pipeline.assemble import visual_encoder
 from glossfree.pipeline.material import Material, check_frames, view_of

@@ -11,7 +11,7 @@ from typing import Any
 from glossfree.cli.features import check_weights_named, stored_features
 from glossfree.console import Console, Silent
 from glossfree.errors import RunError
-from glossfree.models.translator import TranslationModel
+from glossfree.models.hierarchy import TranslationModel
 from glossfree.pipeline.assemble import assemble
 from glossfree.pipeline.material import Material, gather
 from glossfree.pipeline.weights import check_same_sources, load_sources, weight_sources

@@ -1,20 +1,98 @@
-"""Frames -> frame, segment and video features: the hierarchy of Figure 1.
+"""The whole model, Figure 1 from top to bottom: frames -> three levels of features -> sentences (section 3).
 
-B clips, N packed frames, T frames, S segments, D temporal width, E language width.
+f_t = BatchNorm(W_f ViT_cls(x_t)) for each frame; the temporal module makes segments of frames, the language encoder
+video features of segments, and the decoder sentences of these. In translation a mapper stands before the language
+encoder.
+
+B clips, N packed frames, T frames, S segments, W backbone width, D temporal width, E language width, L tokens,
+V vocabulary.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
-from glossfree.models.choices import LanguageEncoder, TemporalModule
-from glossfree.models.vision import VisualEncoder
+from glossfree.models.choices import Beams, Decoder, LanguageEncoder, TemporalModule, Translations
+from glossfree.models.norm import FrameNorm
 from glossfree.padded import Padded
 
+# mean and standard deviation of ImageNet's red, green and blue, on 0-1: what DINOv2 was trained with
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 LEVELS = ("frames", "backbone_features", "frame_features", "segment_features")
+# the parts that a stage can train or freeze, and where they are in the model
+PREFIXES = {
+    "vision": "hierarchy.visual.",
+    "temporal": "hierarchy.temporal.",
+    "language": "hierarchy.language.",
+    "mapper": "hierarchy.mapper.",
+    "decoder": "decoder.",
+}
+
+
+class VisualEncoder(nn.Module):
+    """Frames (N, 3, H, W) uint8 RGB -> frame features (N, D). Sees packed frames only, never padding.
+
+    `frames_per_pass`: so many frames go through the backbone at once, 0 = all. A ViT sees one frame at a time anyway,
+    so it changes nothing but speed and memory (of normalised images, and of what nothing keeps for a backward pass);
+    a backbone with BatchNorm inside must see all. BatchNorm behind the backbone always does.
+    """
+
+    def __init__(self, backbone: nn.Module, backbone_size: int, hidden_size: int, *, frames_per_pass: int = 0) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.frames_per_pass = frames_per_pass
+        self.projection = nn.Linear(backbone_size, hidden_size)
+        self.norm = FrameNorm(hidden_size)
+        scale = torch.tensor([1 / (255 * std) for std in IMAGENET_STD]).view(1, 3, 1, 1)
+        shift = torch.tensor([-mean / std for mean, std in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)])
+        self.scale = nn.Buffer(scale, persistent=False)
+        self.shift = nn.Buffer(shift.view(1, 3, 1, 1), persistent=False)
+
+    def train(self, mode: bool = True) -> Self:
+        """As of any module; but a backbone of which nothing trains evaluates: BatchNorm in it keeps its statistics."""
+        super().train(mode)
+        if not any(parameter.requires_grad for parameter in self.backbone.parameters()):
+            self.backbone.eval()
+        return self
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """(N, 3, H, W) uint8 -> (N, D)."""
+        return self.project(self.look(frames))
+
+    def look(self, frames: Tensor) -> Tensor:
+        """(N, 3, H, W) uint8 -> what the backbone makes of each frame (N, backbone width)."""
+        parts = torch.split(frames, self.frames_per_pass) if self.frames_per_pass else (frames,)
+        rows = [self.backbone(torch.addcmul(self.shift, part.to(self.scale.dtype), self.scale)) for part in parts]
+        return rows[0] if len(rows) == 1 else torch.cat(rows)
+
+    def project(self, rows: Tensor) -> Tensor:
+        """Rows of the backbone (N, backbone width) -> frame features (N, D), BatchNorm over all N."""
+        features: Tensor = self.norm(self.projection(rows))
+        return features
+
+
+class Mapper(nn.Module):
+    """(B, S, E) -> (B, S, E): linear layer, LayerNorm, GELU.
+
+    The paper speaks of a single linear layer; Table 3 counts LayerNorm's 2E as well, and the released code has both.
+    """
+
+    def __init__(self, hidden_size: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(hidden_size, hidden_size)
+        self.norm = nn.LayerNorm(hidden_size)
+        self.activation = nn.GELU()
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, S, E) -> (B, S, E)."""
+        mapped: Tensor = self.activation(self.norm(self.linear(features)))
+        return mapped
 
 
 @dataclass(frozen=True)
@@ -99,3 +177,60 @@ def put_in_front(prefix: Tensor, sequence: Padded) -> Padded:
     """A vector (1, E) in front of every sequence: Padded (B, S, E) -> Padded (B, S + 1, E)."""
     first = prefix.to(sequence.values.dtype).expand(len(sequence.lengths), 1, -1)
     return Padded(torch.cat((first, sequence.values), dim=1), sequence.lengths + 1)
+
+
+class TranslationModel(nn.Module):
+    """The hierarchy and a decoder. A tensor that two parts share (mBART's token table) belongs to the first of them."""
+
+    def __init__(self, hierarchy: HierarchicalEncoder, decoder: Decoder, vocabulary_size: int) -> None:
+        super().__init__()
+        self.vocabulary_size = vocabulary_size
+        self.hierarchy = hierarchy
+        self.decoder = decoder
+        self.is_adapted = False  # whether adapters are in
+        self.note_trainable()
+
+    def parts(self) -> dict[str, nn.Module]:
+        """The parts by name; a mapper only if there is one."""
+        levels = self.hierarchy
+        parts = (levels.visual, levels.temporal, levels.language, levels.mapper, self.decoder)
+        return {name: part for name, part in zip(PREFIXES, parts, strict=True) if part is not None}
+
+    def parameters_of(self) -> Iterator[tuple[str, str, nn.Parameter]]:
+        """(part, name in the model, parameter) of every parameter, each once, in the order of the model."""
+        owner = {id(p): name for name, part in reversed(self.parts().items()) for p in part.parameters()}
+        for name, parameter in self.named_parameters():
+            yield owner[id(parameter)], name, parameter
+
+    def modules_of(self) -> Iterator[tuple[str, nn.Module]]:
+        """(part, module) of every module of the parts, each once."""
+        owner = {id(m): (name, m) for name, part in reversed(self.parts().items()) for m in part.modules()}
+        yield from owner.values()
+
+    def note_trainable(self) -> None:
+        """From now on, what requires a gradient now is what may train; to be called when adapters are put in."""
+        self._trainable = {id(parameter) for parameter in self.parameters() if parameter.requires_grad}
+
+    def train_only(self, parts: Collection[str]) -> None:
+        """Let train what may train of these parts, and freeze everything else."""
+        for part, _, parameter in self.parameters_of():
+            parameter.requires_grad_(part in parts and id(parameter) in self._trainable)
+
+    def put_mapper(self, mapper: nn.Module) -> None:
+        """Put a mapper before the language encoder."""
+        self.hierarchy.mapper = mapper
+        self._trainable |= {id(parameter) for parameter in mapper.parameters()}
+
+    @torch.no_grad()
+    def translate(
+        self,
+        frames: Tensor,
+        lengths: Tensor,
+        level: str = "frames",
+        *,
+        beams: Beams,
+        language_id: int,
+        suppressed: Sequence[int] | None = None,
+    ) -> Translations:
+        """Rows of all clips at `level` (see ClipBatch) -> Translations (see `Decoder.generate`)."""
+        return self.decoder.generate(self.hierarchy.video(frames, lengths, level), beams, language_id, suppressed)

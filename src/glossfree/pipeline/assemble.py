@@ -10,10 +10,7 @@ from transformers.initialization import no_init_weights
 
 from glossfree.models.adapters import add_lora
 from glossfree.models.choices import Backbone, Beams, Decoding, Language
-from glossfree.models.hierarchy import HierarchicalEncoder
-from glossfree.models.mapper import Mapper
-from glossfree.models.translator import PREFIXES, TranslationModel
-from glossfree.models.vision import VisualEncoder
+from glossfree.models.hierarchy import PREFIXES, HierarchicalEncoder, Mapper, TranslationModel, VisualEncoder
 from glossfree.objectives.base import Inputs, JointLoss, Sizes
 from glossfree.pipeline.stages import LEVELS, TrainingStage
 from glossfree.recipe.schema import Recipe, StageConfig

@@ -12,8 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from glossfree.models.hierarchy import Levels
-from glossfree.models.translator import PREFIXES, TranslationModel
+from glossfree.models.hierarchy import PREFIXES, Levels, TranslationModel
 from glossfree.models.weights import state
 from glossfree.objectives.base import JointLoss, Level, SeparableLoss
 from glossfree.padded import Padded

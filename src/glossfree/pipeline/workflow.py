@@ -14,8 +14,7 @@ from torch import Tensor
 from glossfree.console import Console
 from glossfree.errors import RunError
 from glossfree.models.choices import LanguageEncoder
-from glossfree.models.hierarchy import HierarchicalEncoder
-from glossfree.models.translator import PREFIXES, TranslationModel
+from glossfree.models.hierarchy import PREFIXES, HierarchicalEncoder, TranslationModel
 from glossfree.models.weights import load
 from glossfree.objectives.base import TEXT_NEEDS, Inputs
 from glossfree.pipeline.assemble import beams_of, prepare, training_stage

@@ -11,12 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from glossfree.models.backbones.convnet import ConvNet
-from glossfree.models.hierarchy import HierarchicalEncoder, Levels
+from glossfree.models.hierarchy import HierarchicalEncoder, Levels, Mapper, TranslationModel, VisualEncoder
 from glossfree.models.language.mbart import MBart
-from glossfree.models.mapper import Mapper
 from glossfree.models.temporal.local_attention import TemporalEncoder
-from glossfree.models.translator import TranslationModel
-from glossfree.models.vision import VisualEncoder
 from glossfree.objectives.base import Inputs, JointLoss, Objective, SeparableLoss, Sizes
 from glossfree.padded import Padded
 from glossfree.pipeline.stages import TrainingStage

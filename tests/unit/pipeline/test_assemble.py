@@ -10,10 +10,10 @@ import torch
 
 from glossfree.models.decoders.gru import RecurrentDecoder
 from glossfree.models.decoders.mbart import MBartDecoding
+from glossfree.models.hierarchy import TranslationModel
 from glossfree.models.language.mbart import MBart
 from glossfree.models.language.none import Unchanged
 from glossfree.models.temporal.linear import LinearModule
-from glossfree.models.translator import TranslationModel
 from glossfree.models.weights import load, state
 from glossfree.objectives.base import Inputs
 from glossfree.pipeline.assemble import adapt, assemble, prepare, put_mapper, restored, training_stage

@@ -11,13 +11,10 @@ from glossfree.models.backbones.dinov2 import dinov2
 from glossfree.models.choices import Beams, Decoder
 from glossfree.models.decoders.gru import RecurrentDecoding
 from glossfree.models.decoders.mbart import MBartDecoder
-from glossfree.models.hierarchy import HierarchicalEncoder
+from glossfree.models.hierarchy import PREFIXES, HierarchicalEncoder, Mapper, TranslationModel, VisualEncoder
 from glossfree.models.language.mbart import MBartEncoder, mbart
 from glossfree.models.language.none import Unchanged
-from glossfree.models.mapper import Mapper
 from glossfree.models.temporal.local_attention import TemporalEncoder
-from glossfree.models.translator import PREFIXES, TranslationModel
-from glossfree.models.vision import VisualEncoder
 from glossfree.objectives.translation import translation_loss
 
 D, E, VOCABULARY, PIXELS = 14, 18, 60, 28
