@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from benchmarks.processes import Worker, in_turns, peak_gigabytes, serve
 from benchmarks.timing import machine, table, wall_seconds
-from glossfree.models.attention import local_attention
+from glossfree.models.temporal.local_attention import local_attention
 
 STEPS = (128, 512, 2048, 4096)
 HEADS, WIDTH, WINDOW = 8, 64, 7

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from benchmarks import attention
-from glossfree.models.attention import local_attention
+from glossfree.models.temporal.local_attention import local_attention
 
 
 def test_dense_attention_is_windowed_attention() -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from glossfree.models.attention import local_attention, rotary
+from glossfree.models.temporal.local_attention import local_attention, rotary
 
 B, H, D = 3, 2, 6
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.autograd.graph import saved_tensors_hooks
 
-from glossfree.models.attention import local_attention, rotary
+from glossfree.models.temporal.local_attention import local_attention, rotary
 
 
 def kept_for_backward(steps: int) -> int:
