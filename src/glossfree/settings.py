@@ -7,7 +7,7 @@ objective) declares its own values in its own file; `glossfree.recipe.schema` pu
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -27,25 +27,14 @@ def value(default: Any, standing: Standing, meaning: str, **limits: Any) -> Any:
     return Field(default, description=meaning, json_schema_extra={"standing": standing}, **limits)
 
 
-STRICT = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
 class Section(BaseModel):
-    """One table of a recipe."""
+    """One table of a recipe: typed, frozen, without unknown keys."""
 
-    model_config = STRICT
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-
-class Adapters(BaseModel):
-    """LoRA beside some linear layers of a part (sections 3.1 and 4.2)."""
-
-    model_config = STRICT
-
-    adapter_rank: int = value(16, "stated", "LoRA rank", ge=1, le=WIDEST)
-    adapter_alpha: float = value(32.0, "stated", "LoRA scaling factor", gt=0)
-    adapter_dropout: float = value(0.1, "stated", "LoRA dropout", ge=0, lt=1)
-
-    adapter_targets: ClassVar[tuple[str, ...]] = ()  # names of the linear layers that carry them
+    def problems(self) -> Iterator[str]:
+        """What is wrong between values that are fine alone, each as "key ...", without the table's name."""
+        yield from ()
 
 
 def heads_fit(width: int, heads: int) -> Iterator[str]:

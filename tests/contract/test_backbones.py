@@ -19,11 +19,10 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from glossfree.errors import GlossfreeError
-from glossfree.models.adapters import add_lora
+from glossfree.models.adapters import Adapters, add_lora
 from glossfree.models.backbones import BACKBONES
 from glossfree.models.choices import Backbone
 from glossfree.models.hierarchy import VisualEncoder
-from glossfree.settings import Adapters
 
 WIDTH, PIXELS = 24, 28
 

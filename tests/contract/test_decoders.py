@@ -16,13 +16,12 @@ from tests.contract.choices import (
 )
 from torch import Tensor
 
-from glossfree.models.adapters import add_lora
+from glossfree.models.adapters import Adapters, add_lora
 from glossfree.models.choices import Beams, Decoder
 from glossfree.models.decoders import DECODERS
 from glossfree.models.language import LANGUAGE
 from glossfree.models.tokens import EOS_ID, PAD_ID, never_written
 from glossfree.padded import Padded
-from glossfree.settings import Adapters
 
 E, V = 24, 60
 CODE = V - 20

@@ -19,10 +19,9 @@ from tests.contract.choices import (
 )
 
 from glossfree.errors import GlossfreeError
-from glossfree.models.adapters import add_lora
+from glossfree.models.adapters import Adapters, add_lora
 from glossfree.models.choices import LanguageEncoder
 from glossfree.models.language import LANGUAGE
-from glossfree.settings import Adapters
 
 E, V = 24, 53
 LENGTHS = (6, 3, 1, 11)

@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
 from torch import nn
+
+from glossfree.settings import WIDEST, Section, value
+
+
+class Adapters(Section):
+    """LoRA beside some linear layers of a part (sections 3.1 and 4.2)."""
+
+    adapter_rank: int = value(16, "stated", "LoRA rank", ge=1, le=WIDEST)
+    adapter_alpha: float = value(32.0, "stated", "LoRA scaling factor", gt=0)
+    adapter_dropout: float = value(0.1, "stated", "LoRA dropout", ge=0, lt=1)
+
+    adapter_targets: ClassVar[tuple[str, ...]] = ()  # names of the linear layers that carry them
 
 
 def add_lora(

@@ -15,21 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel
 from torch import Tensor, nn
 
 from glossfree.errors import RecipeError
 from glossfree.models.weights import Census
 from glossfree.padded import Padded
-from glossfree.settings import STRICT, WIDEST, Trained, value
+from glossfree.settings import WIDEST, Section, Trained, value
 
 NO_WEIGHTS = 'leave the weights out: weights = ""'
 
 
-class Backbone(BaseModel):
+class Backbone(Section):
     """A visual backbone: normalised images (N, 3, H, W) float -> (N, W), W = `hidden_size` (section 3.1)."""
-
-    model_config = STRICT
 
     kind: str
     weights: str = value(
@@ -44,10 +41,6 @@ class Backbone(BaseModel):
     train: Trained = value("all", "assumed", "what of the backbone trains: LoRA, everything, nothing")
 
     sees_frames_together: ClassVar[bool] = False  # statistics over frames: all of a batch must pass at once
-
-    def problems(self) -> Iterator[str]:
-        """What is wrong between values that are fine alone, each as "key ...", without the table's name."""
-        yield from ()
 
     @abstractmethod
     def build(self) -> nn.Module:
@@ -83,17 +76,11 @@ class TemporalModule(nn.Module):
         return (lengths + self.frames_per_segment - 1) // self.frames_per_segment
 
 
-class Temporal(BaseModel):
+class Temporal(Section):
     """A temporal module: frame features Padded (B, T, D) -> segment features Padded (B, S, E)."""
-
-    model_config = STRICT
 
     kind: str
     hidden_size: int = value(512, "stated", "width D of frame features", ge=2, le=WIDEST)
-
-    def problems(self) -> Iterator[str]:
-        """What is wrong between values that are fine alone, each as "key ...", without the table's name."""
-        yield from ()
 
     @abstractmethod
     def build(self, output_size: int) -> TemporalModule:
@@ -119,10 +106,8 @@ class LanguageEncoder(nn.Module):
         raise NotImplementedError
 
 
-class Language(BaseModel):
+class Language(Section):
     """A language encoder, which builds video features, and which may also read sentences."""
-
-    model_config = STRICT
 
     kind: str
     weights: str = value("", "stated", "folder with pretrained weights, or hub:owner/name; empty: random")
@@ -131,10 +116,6 @@ class Language(BaseModel):
     train: Trained = value("all", "assumed", "what of the encoder trains: LoRA, everything, nothing")
 
     reads_text: ClassVar[bool] = False
-
-    def problems(self) -> Iterator[str]:
-        """What is wrong between values that are fine alone, each as "key ...", without the table's name."""
-        yield from ()
 
     @abstractmethod
     def build(self, vocabulary_size: int) -> LanguageEncoder:
@@ -145,17 +126,11 @@ class Language(BaseModel):
         raise RecipeError("this language encoder has no weights to load", where=source, remedy=NO_WEIGHTS)
 
 
-class Decoding(BaseModel):
+class Decoding(Section):
     """A decoder: video features and a sentence -> logits, and sentences by beam search."""
-
-    model_config = STRICT
 
     kind: str
     train: Trained = value("all", "assumed", "what of the decoder trains: LoRA, everything, nothing")
-
-    def problems(self) -> Iterator[str]:
-        """What is wrong between values that are fine alone, each as "key ...", without the table's name."""
-        yield from ()
 
     @abstractmethod
     def build(self, language: LanguageEncoder, width: int, vocabulary_size: int) -> Decoder:

@@ -8,16 +8,15 @@ registry in `glossfree.objectives` names the entry: that is all it needs.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel
 from torch import Tensor, nn
 
 from glossfree.models.hierarchy import Levels
 from glossfree.padded import Padded
-from glossfree.settings import STRICT, value
+from glossfree.settings import Section, value
 
 Level = Literal["frame", "segment", "video", "logits"]
 Need = Literal["pseudo_glosses", "document_frequencies", "text_features", "text_tokens", "text_encoder"]
@@ -83,10 +82,8 @@ class JointLoss(nn.Module):
         raise NotImplementedError
 
 
-class Objective(BaseModel):
+class Objective(Section):
     """Options of an objective, and its weight in the loss of a stage. Of weight 0 nothing is built or required."""
-
-    model_config = STRICT
 
     weight: float = value(1.0, "assumed", "factor of this loss in the sum that the stage minimises", ge=0)
 
@@ -102,10 +99,6 @@ class Objective(BaseModel):
     def needs(self) -> tuple[Need, ...]:
         """What of `Inputs` it needs; "pseudo_glosses" are also in every batch's `targets`."""
         return ()
-
-    def problems(self) -> Iterator[str]:
-        """What is wrong between values that are fine alone, each as "key ...", without the table's name."""
-        yield from ()
 
     @abstractmethod
     def build(self, sizes: Sizes, inputs: Inputs) -> SeparableLoss | JointLoss:

@@ -8,13 +8,12 @@ import torch
 from torch import nn
 from transformers.initialization import no_init_weights
 
-from glossfree.models.adapters import add_lora
+from glossfree.models.adapters import Adapters, add_lora
 from glossfree.models.choices import Backbone, Beams, Decoding, Language
 from glossfree.models.hierarchy import PREFIXES, HierarchicalEncoder, Mapper, TranslationModel, VisualEncoder
 from glossfree.objectives.base import Inputs, JointLoss, Sizes
 from glossfree.pipeline.stages import LEVELS, TrainingStage
 from glossfree.recipe.schema import Recipe, StageConfig
-from glossfree.settings import Adapters
 from glossfree.training.device import best_device, frames_per_pass
 
 

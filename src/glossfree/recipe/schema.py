@@ -11,13 +11,14 @@ from typing import Literal
 
 from pydantic import Field, SerializeAsAny
 
+from glossfree.models.adapters import Adapters
 from glossfree.models.backbones.dinov2 import Dinov2
 from glossfree.models.choices import Backbone, Decoding, Language, Temporal
 from glossfree.models.decoders.mbart import MBartDecoding
 from glossfree.models.language.mbart import MBart
 from glossfree.models.temporal.local_attention import LocalAttention
 from glossfree.objectives.base import TEXT_NEEDS, Need, Objective
-from glossfree.settings import MOST_PIXELS, MOST_TOKENS, Adapters, Section, value
+from glossfree.settings import MOST_PIXELS, MOST_TOKENS, Section, value
 
 Batches = Literal["clips", "sentences", "segments"]
 Part = Literal["vision", "temporal", "language", "mapper", "decoder"]

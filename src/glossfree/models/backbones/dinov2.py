@@ -16,9 +16,10 @@ from torch.nn import functional
 from transformers import Dinov2Config, Dinov2Model
 
 from glossfree.errors import ModelError
+from glossfree.models.adapters import Adapters
 from glossfree.models.choices import Backbone
 from glossfree.models.weights import Census, load, read_weights
-from glossfree.settings import DEEPEST, MOST_PIXELS, WIDEST, Adapters, Trained, heads_fit, value
+from glossfree.settings import DEEPEST, MOST_PIXELS, WIDEST, Trained, heads_fit, value
 
 # ours: (original release, Hugging Face), outside of the blocks
 DINOV2_NAMES = {

@@ -13,11 +13,12 @@ from torch import Tensor
 from transformers import GenerationConfig, MBartForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
+from glossfree.models.adapters import Adapters
 from glossfree.models.choices import Beams, Decoder, Decoding, Language, LanguageEncoder, Translations
 from glossfree.models.language.mbart import MBart, MBartEncoder
 from glossfree.models.tokens import BOS_ID, EOS_ID, PAD_ID, never_written, shift_right
 from glossfree.padded import Padded
-from glossfree.settings import Adapters, Trained, value
+from glossfree.settings import Trained, value
 
 
 class MBartDecoding(Adapters, Decoding):

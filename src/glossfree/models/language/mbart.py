@@ -17,11 +17,12 @@ from transformers import MBartConfig, MBartForConditionalGeneration
 from transformers.models.mbart.modeling_mbart import MBartEncoder as TransformersEncoder
 
 from glossfree.errors import ModelError
+from glossfree.models.adapters import Adapters
 from glossfree.models.choices import Language, LanguageEncoder
 from glossfree.models.tokens import BOS_ID, EOS_ID, IGNORED, PAD_ID
 from glossfree.models.weights import Census, load, read_weights
 from glossfree.padded import Padded
-from glossfree.settings import DEEPEST, WIDEST, Adapters, Trained, heads_fit, value
+from glossfree.settings import DEEPEST, WIDEST, Trained, heads_fit, value
 
 # the one token table of mBART, under all the names that files give it
 MBART_TABLE = "model.shared.weight"
