@@ -23,7 +23,7 @@ from glossfree.errors import ModelError, RunError
 from glossfree.files.disk import digest
 from glossfree.models.adapters import merge_lora
 from glossfree.models.choices import Backbone
-from glossfree.models.translator import TranslationModel
+from glossfree.models.hierarchy import TranslationModel
 from glossfree.models.weights import Census, load, state, weight_files
 from glossfree.pipeline.assemble import adapt_vision, visual_encoder
 from glossfree.recipe.files import load_recipe
