@@ -97,7 +97,6 @@ def score(
     language: str | None = None,
     conventions: bool = False,
     bleurt: Path | None = None,
-    comet: Path | None = None,
     diagnose: bool = False,
     training: Path | None = None,
     samples: int = SAMPLES,
@@ -132,7 +131,7 @@ def score(
         seed=seed,
         rows=tuple(rows),
         notes=(*how_read([said, meant]), *_appended(said, split), *warnings([pairs.hypotheses], pairs, used[0])),
-        learned=_learned(pairs, bleurt, comet),
+        learned=_learned(pairs, bleurt),
         diagnosis=_diagnosis(pairs, meant, training, split, spoken) if diagnose or training else None,
     )
 
@@ -160,16 +159,14 @@ def _diagnosis(pairs: Pairs, references: Sentences, training: Path | None, split
     return diagnose_sentences(hypotheses, expected, training=seen or (), language=language)
 
 
-def _learned(pairs: Pairs, bleurt: Path | None, comet: Path | None) -> tuple[LearnedScore, ...]:
-    """Scores of networks, where a folder is named: only then are the libraries loaded."""
-    asked = {"BLEURT": bleurt, "COMET": comet}
-    if not any(asked.values()):
+def _learned(pairs: Pairs, bleurt: Path | None) -> tuple[LearnedScore, ...]:
+    """BLEURT, where a folder is named: only then are the libraries loaded."""
+    if bleurt is None:
         return ()
-    from glossfree.models.bleurt import learned_scores
+    from glossfree.models.bleurt import score_bleurt
     from glossfree.training.device import best_device
 
-    found = learned_scores(pairs.hypotheses, pairs.references, bleurt=bleurt, comet=comet, device=best_device())
-    return tuple(each for each in found if asked[each.name] is not None)
+    return (score_bleurt(pairs.hypotheses, pairs.references, bleurt, device=best_device()),)
 
 
 def _side_by_side(rows: Sequence[Row]) -> str:

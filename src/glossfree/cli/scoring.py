@@ -27,7 +27,6 @@ def score(
     language: Language = None,
     conventions: Annotated[bool, typer.Option("--conventions", help="Also score as each published code does.")] = False,
     bleurt: Annotated[Path | None, typer.Option(help="Folder with BLEURT as PyTorch.")] = None,
-    comet: Annotated[Path | None, typer.Option(help="Folder with a COMET model.")] = None,
     diagnose: Annotated[bool, typer.Option("--diagnose", help="Also what is right and wrong, and where.")] = False,
     training: Annotated[
         Path | None, typer.Option(help="Sentences of training, for --diagnose; the corpus's if left out.")
@@ -47,7 +46,6 @@ def score(
         language=language,
         conventions=conventions,
         bleurt=bleurt,
-        comet=comet,
         diagnose=diagnose,
         training=training,
         samples=samples,

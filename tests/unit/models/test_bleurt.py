@@ -1,4 +1,4 @@
-"""Learned metrics: BLEURT from folders of each layout, and what is said where there is none."""
+"""BLEURT from folders of each layout, and damaged ones."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from safetensors.torch import save_file
 from transformers import BertConfig, BertForSequenceClassification
 
 from glossfree.errors import ModelError
-from glossfree.models import bleurt as learned
-from glossfree.models.bleurt import bleurt_model, learned_scores, pair_encoder
+from glossfree.models import bleurt
+from glossfree.models.bleurt import load_bleurt, pair_encoder, score_bleurt
 
 NETWORKS = Path(__file__).parents[2] / "originals/networks"
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "morgen", "regnet", "es", "im", "norden", "kalt", "##er", "und"]
@@ -65,7 +65,7 @@ def test_both_layouts_of_bleurt_pytorch_give_its_logits(layout: str, size: int |
         for name, shape in stored["names"].items()
     }
     save_file(made.weights_like(shapes), tmp_path / "model.safetensors")
-    model = bleurt_model(tmp_path, {"model_type": "bleurt", "embedding_size": size, **made.SIZES}).eval()
+    model = load_bleurt(tmp_path, {"model_type": "bleurt", "embedding_size": size, **made.SIZES}).eval()
     with torch.no_grad():
         logits = model(**made.inputs()).logits.flatten()
     torch.testing.assert_close(logits, torch.tensor(stored["logits"]), rtol=0, atol=2e-6)
@@ -74,8 +74,8 @@ def test_both_layouts_of_bleurt_pytorch_give_its_logits(layout: str, size: int |
 
 def test_the_score_is_the_mean_of_single_pairs_times_100(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In batches of three, of different lengths, one pair longer than the network takes."""
-    monkeypatch.setattr(learned, "SENTENCES", 3)
-    (bleurt, comet) = learned_scores(HYPOTHESES, REFERENCES, bleurt=folder)
+    monkeypatch.setattr(bleurt, "BATCH_SIZE", 3)
+    score = score_bleurt(HYPOTHESES, REFERENCES, folder)
     model = BertForSequenceClassification.from_pretrained(folder).eval()
     encode = pair_encoder(folder, json.loads((folder / "config.json").read_text()))
     singles = []
@@ -85,9 +85,8 @@ def test_the_score_is_the_mean_of_single_pairs_times_100(folder: Path, monkeypat
         with torch.no_grad():
             singles.append(float(model(input_ids=torch.tensor([ids]), token_type_ids=segments).logits))
     assert len(set(singles)) == len(singles)
-    assert bleurt.value == pytest.approx(100 * sum(singles) / len(singles), abs=1e-4)
-    assert bleurt.signature.startswith("BLEURT|weights:") and "transformers:" in bleurt.signature
-    assert (comet.value, comet.note) == (None, "not asked for: --comet FOLDER")
+    assert score.value == pytest.approx(100 * sum(singles) / len(singles), abs=1e-4)
+    assert score.signature.startswith("BLEURT|weights:") and "transformers:" in score.signature
 
 
 def test_a_pair_is_reference_first_and_loses_the_end_of_the_longer(folder: Path) -> None:
@@ -113,25 +112,15 @@ def test_sentencepiece_vocabularies_are_read(tmp_path: Path) -> None:
         pair_encoder(tmp_path, {})
 
 
-def test_what_is_not_there_is_said_and_does_not_fail(tmp_path: Path) -> None:
-    (bleurt, comet) = learned_scores(HYPOTHESES, REFERENCES, bleurt=tmp_path / "nowhere")
-    assert (bleurt.name, bleurt.value) == ("BLEURT", None) and f"no folder {tmp_path}/nowhere" in bleurt.note
-    assert (comet.name, comet.value) == ("COMET", None) and "not asked for" in comet.note
-
-
-@pytest.mark.parametrize(
-    ("kind", "words"), [("regression_metric", "a video has none"), ("unified_metric", "environment of its own")]
-)
-def test_comet_is_refused_with_the_reason(kind: str, words: str, tmp_path: Path) -> None:
-    (tmp_path / "hparams.yaml").write_text(f"activations: Tanh\nclass_identifier: {kind}\n")
-    (_, comet) = learned_scores(HYPOTHESES, REFERENCES, comet=tmp_path)
-    assert comet.value is None and kind in comet.note and words in comet.note
+def test_a_missing_folder_is_noted_and_does_not_fail(tmp_path: Path) -> None:
+    score = score_bleurt(HYPOTHESES, REFERENCES, tmp_path / "nowhere")
+    assert (score.name, score.value, score.note) == ("BLEURT", None, f"no folder {tmp_path}/nowhere")
 
 
 def test_a_damaged_folder_is_a_mistake_to_mend(folder: Path) -> None:
     def refused(match: str) -> None:
         with pytest.raises(ModelError, match=match) as caught:
-            learned_scores(HYPOTHESES, REFERENCES, bleurt=folder)
+            score_bleurt(HYPOTHESES, REFERENCES, folder)
         assert caught.value.remedy and str(folder) in str(caught.value)
 
     good = (folder / "config.json").read_text()
@@ -147,7 +136,7 @@ def test_a_damaged_folder_is_a_mistake_to_mend(folder: Path) -> None:
     refused("14 tokens, its network knows 13")
     (folder / "vocab.txt").write_text("\n".join(WORDS) + "\n")
     edit(folder, id2label={"0": "a", "1": "b", "2": "c"})
-    refused("says 3 numbers of a pair, not one")
+    refused("3 numbers for a pair, not one")
     (folder / "config.json").write_text("{")
     refused("is missing, or no JSON")
 
@@ -160,29 +149,29 @@ def test_pickles_that_run_something_are_refused(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
     torch.save({"bert.pooler.dense.weight": Runs()}, folder / "pytorch_model.bin")
     with pytest.raises(ModelError, match="cannot be read as weights"):
-        learned_scores(HYPOTHESES, REFERENCES, bleurt=folder)
+        score_bleurt(HYPOTHESES, REFERENCES, folder)
 
 
 def test_numbers_of_sentences_must_agree(folder: Path) -> None:
     for hypotheses, references in ((["a"], ["a", "b"]), ([], [])):
         with pytest.raises(ValueError, match="hypotheses for"):
-            learned_scores(hypotheses, references, bleurt=folder)
-    (bleurt, _) = learned_scores(["morgen"], ["kalt"], bleurt=folder)
-    assert bleurt.value is not None and math.isfinite(bleurt.value)
+            score_bleurt(hypotheses, references, folder)
+    value = score_bleurt(["morgen"], ["kalt"], folder).value
+    assert value is not None and math.isfinite(value)
 
 
-def test_the_command_line_scores_with_them_and_goes_on_without(folder: Path, tmp_path: Path, call: Any) -> None:
+def test_the_command_line_scores_with_it_and_goes_on_without(folder: Path, tmp_path: Path, call: Any) -> None:
     files = [tmp_path / "h.txt", tmp_path / "r.txt"]
     for path, texts in zip(files, (HYPOTHESES, REFERENCES), strict=True):
         path.write_text("\n".join(texts) + "\n", encoding="utf-8")
     command = ("score", "--hypotheses", files[0], "--references", files[1], "--samples", 11)
-    asked = ("--bleurt", folder, "--comet", tmp_path / "nowhere")
-    (expected, _) = learned_scores(HYPOTHESES, REFERENCES, bleurt=folder)
-    told = json.loads(call(*command, *asked, "--json").out)["learned"]
-    assert [each["name"] for each in told] == ["BLEURT", "COMET"]
-    assert told[0]["value"] == pytest.approx(expected.value) and told[1]["value"] is None
-    shown = call(*command, *asked)
-    assert shown.code == 0 and f"BLEURT  {expected.value:.2f}" in shown.out and "COMET  -  no folder" in shown.out
+    expected = score_bleurt(HYPOTHESES, REFERENCES, folder)
+    (learned,) = json.loads(call(*command, "--bleurt", folder, "--json").out)["learned"]
+    assert learned["name"] == "BLEURT" and learned["value"] == pytest.approx(expected.value)
+    shown = call(*command, "--bleurt", folder)
+    assert shown.code == 0 and f"BLEURT  {expected.value:.2f}" in shown.out
+    missing = call(*command, "--bleurt", tmp_path / "nowhere")
+    assert missing.code == 0 and "BLEURT  -  no folder" in missing.out
     assert "BLEURT" not in call(*command).out
     (folder / "vocab.txt").unlink()
     refused = call(*command, "--bleurt", folder)
