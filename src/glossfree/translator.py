@@ -21,12 +21,13 @@ from glossfree.corpora.manifest import Segment
 from glossfree.errors import ClipError, ModelError
 from glossfree.files.disk import digest
 from glossfree.models.hierarchy import TranslationModel
-from glossfree.models.weights import load
-from glossfree.objectives.pseudo_gloss import PseudoGloss, PseudoGlossHead
-from glossfree.pipeline.assemble import beams_of, restored
+from glossfree.objectives.pseudo_gloss import PseudoGlossHead
+from glossfree.pipeline.decode import Decoder
 from glossfree.pipeline.material import sampling_of, view_of
+from glossfree.pipeline.trained import TOKENIZER, TrainedRun, load_model_and_head
 from glossfree.recipe.files import load_recipe
 from glossfree.recipe.schema import Recipe
+from glossfree.scoring.predictions import Prediction
 from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
 from glossfree.text.tokenizer import SentenceTokenizer
 from glossfree.training.device import best_device
@@ -34,18 +35,10 @@ from glossfree.training.run import load_tensors
 from glossfree.video.intake import Intake, ModelClip, checked_profile
 from glossfree.video.signer import Crop
 
-CARD, WEIGHTS, RECIPE, TOKENIZER = "model.json", "model.safetensors", "recipe.toml", "tokenizer"
+CARD, WEIGHTS, RECIPE = "model.json", "model.safetensors", "recipe.toml"
 FORMAT = 2  # 1: recipes without stages
 AGAIN = "make the folder again: glossfree export RUN FOLDER"
 BATCH_FRAMES = 900  # frames that are translated together at most: 135 MB of 224 x 224 pixels
-
-
-@dataclass(frozen=True)
-class Hypothesis:
-    """One sentence and its score: mean log-probability of a token, 0 is best."""
-
-    text: str
-    score: float
 
 
 @dataclass(frozen=True)
@@ -68,7 +61,7 @@ class Translation:
 
     path: str
     text: str
-    hypotheses: tuple[Hypothesis, ...]
+    hypotheses: tuple[Prediction, ...]
     tracks: tuple[PseudoGlossTrack, ...]
     num_frames: int
     frames: int
@@ -87,7 +80,7 @@ class Translation:
             "path": self.path,
             "text": self.text,
             "score": self.hypotheses[0].score,
-            "hypotheses": [vars(hypothesis) for hypothesis in self.hypotheses],
+            "hypotheses": [{"text": each.text, "score": each.score} for each in self.hypotheses],
             "pseudo_glosses": [{**vars(track), "timeline": list(track.timeline)} for track in self.tracks],
             "num_frames": self.num_frames,
             "frames": self.frames,
@@ -129,6 +122,7 @@ class SignTranslator:
         self.recipe, self.tokenizer, self.pseudo_glosses = recipe, tokenizer, tuple(pseudo_glosses)
         self.device = best_device()
         self.model = model.to(self.device).eval()
+        self.decoder = Decoder(self.model, tokenizer, recipe)
         self.head = None if head is None else head.to(self.device).eval()
         self.intake = Intake(view_of(recipe), sampling_of(recipe), recipe.data.fit, dict(training or {}))
 
@@ -144,9 +138,17 @@ class SignTranslator:
         recipe = load_recipe(folder / RECIPE)
         tokenizer = SentenceTokenizer.load(folder / TOKENIZER)
         tensors, facts = load_tensors(folder / WEIGHTS)
-        model, head = restore(recipe, tokenizer, tensors, stage=facts.get("stage"), where=folder / WEIGHTS)
+        where = folder / WEIGHTS
+        model, head = load_model_and_head(recipe, len(tokenizer), tensors, stage=facts.get("stage"), where=where)
         inventory = () if head is None else PseudoGlosses.load(folder / PSEUDO_GLOSSES).inventory
         return cls(recipe, tokenizer, model, head, inventory, training)
+
+    @classmethod
+    def of_run(cls, trained: TrainedRun) -> SignTranslator:
+        """A trained run -> SignTranslator, as `glossfree export` would save it. Raises RunError, ModelError."""
+        model, head = trained.model()
+        inventory = () if head is None else trained.pseudo_glosses().inventory
+        return cls(trained.recipe, trained.tokenizer, model, head, inventory)
 
     @property
     def frames_per_segment(self) -> int:
@@ -203,7 +205,7 @@ class SignTranslator:
         num_tracks: int,
     ) -> Iterator[Translation | Failure]:
         clips = [clip for _, _, clip in batch if isinstance(clip, ModelClip)]
-        hypotheses: list[tuple[Hypothesis, ...]] = []
+        hypotheses: list[tuple[Prediction, ...]] = []
         tracks: list[tuple[PseudoGlossTrack, ...]] = []
         if clips:
             frames = torch.from_numpy(np.concatenate([clip.frames for clip in clips])).to(self.device)
@@ -211,7 +213,7 @@ class SignTranslator:
             with torch.no_grad():  # once, for sentence and timeline: nearly all of the time goes into it
                 segments = self.model.hierarchy.segments(frames, lengths)
             rows, level = segments.pack(), "segment_features"
-            hypotheses = self.hypotheses(rows, segments.lengths, num_hypotheses, level)
+            hypotheses = self.decoder.hypotheses(rows, segments.lengths, num_hypotheses, level)
             tracks = self.tracks(rows, segments.lengths, num_tracks, level)
         results = iter(zip(hypotheses, tracks, strict=True))
         for path, segment, clip in batch:
@@ -237,27 +239,6 @@ class SignTranslator:
             )
 
     @torch.no_grad()
-    def hypotheses(
-        self, frames: Tensor, lengths: Tensor, num_hypotheses: int = 1, level: str = "frames"
-    ) -> list[tuple[Hypothesis, ...]]:
-        """Packed frames and lengths (B,) -> for each clip its best sentences, best first."""
-        translations = self.model.translate(
-            frames,
-            lengths,
-            level,
-            beams=beams_of(self.recipe, num_hypotheses),
-            language_id=self.tokenizer.language_id,
-            suppressed=self.tokenizer.never_written,
-        )
-        return [
-            tuple(
-                Hypothesis(self.tokenizer.decode(ids), float(score))
-                for ids, score in zip(sequences.tolist(), scores.tolist(), strict=True)
-            )
-            for sequences, scores in zip(translations.sequences, translations.scores, strict=True)
-        ]
-
-    @torch.no_grad()
     def tracks(
         self, frames: Tensor, lengths: Tensor, num_tracks: int, level: str = "frames"
     ) -> list[tuple[PseudoGlossTrack, ...]]:
@@ -279,33 +260,6 @@ class SignTranslator:
                 )
             )
         return tracks
-
-
-def restore(
-    recipe: Recipe,
-    tokenizer: SentenceTokenizer,
-    tensors: dict[str, Tensor],
-    *,
-    where: str | Path,
-    stage: str | None = None,
-) -> tuple[TranslationModel, PseudoGlossHead | None]:
-    """Recipe, tokenizer and tensors ("head." in front of the head's) -> modules. Raises ModelError if they differ.
-
-    `stage`: the one that left the tensors; None: the recipe's last.
-    """
-    model = restored(recipe, len(tokenizer), stage)
-    head_tensors = {name.removeprefix("head."): t for name, t in tensors.items() if name.startswith("head.")}
-    head = None
-    if head_tensors:
-        if "prototypes" not in head_tensors:
-            raise ModelError("a pseudo-gloss head without prototypes", where=where, remedy=AGAIN)
-        options = recipe.objective(PseudoGloss)
-        if not isinstance(options, PseudoGloss):
-            raise ModelError("a pseudo-gloss head, and a recipe without", where=where, remedy=AGAIN)
-        head = options.head(recipe.language.hidden_size, torch.ones_like(head_tensors["prototypes"]))
-        load(head, head_tensors, where=str(where))
-    load(model, {n: t for n, t in tensors.items() if not n.startswith("head.")}, where=str(where))
-    return model, head
 
 
 def verify(folder: Path) -> dict[str, Any]:

@@ -259,8 +259,6 @@ def child(order: dict[str, Any]) -> int:
 
 def serve() -> None:
     """Fork a child for each line of standard input."""
-    import glossfree.cli.evaluate
-    import glossfree.cli.train  # noqa: F401
 
     answers = os.fdopen(os.dup(1), "w")
     for line in sys.stdin:

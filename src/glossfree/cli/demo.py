@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from glossfree.cli.evaluate import evaluate
 from glossfree.cli.export import export
 from glossfree.cli.glosses import glosses
 from glossfree.cli.prepare import prepare
@@ -16,6 +15,7 @@ from glossfree.cli.report import report, scores_of
 from glossfree.cli.train import train
 from glossfree.console import Console
 from glossfree.corpora.manifest import Manifest
+from glossfree.pipeline.decode import evaluate
 from glossfree.recipe.files import load_recipe
 from glossfree.recipe.schema import Recipe
 from glossfree.scoring.metrics import Scores, scores_table

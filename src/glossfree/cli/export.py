@@ -7,12 +7,12 @@ import shutil
 from pathlib import Path
 
 from glossfree import __version__
-from glossfree.cli.evaluate import glosses_file, model_tensors, recipe_of
 from glossfree.errors import ModelError
 from glossfree.files.disk import digest
-from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
-from glossfree.training.run import Run, save_tensors
-from glossfree.translator import CARD, FORMAT, RECIPE, TOKENIZER, WEIGHTS
+from glossfree.pipeline.trained import TOKENIZER, TrainedRun
+from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES
+from glossfree.training.run import save_tensors
+from glossfree.translator import CARD, FORMAT, RECIPE, WEIGHTS
 
 
 def export(run: Path, folder: Path) -> Path:
@@ -23,18 +23,17 @@ def export(run: Path, folder: Path) -> Path:
     if folder.is_file() or (folder.exists() and any(folder.iterdir())):
         problem = "is a file" if folder.is_file() else "is not empty"
         raise ModelError(problem, where=folder, remedy="name a new folder, or remove this one first")
-    opened = Run(run)
-    recipe = recipe_of(opened)
-    tensors, path = model_tensors(opened, recipe)
+    trained = TrainedRun(run)
+    tensors = trained.tensors()
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
-        save_tensors(temporary / WEIGHTS, tensors, {"stage": path.stem})
+        save_tensors(temporary / WEIGHTS, tensors, {"stage": trained.last_stage})
         shutil.copytree(run / TOKENIZER, temporary / TOKENIZER)
-        shutil.copyfile(opened.recipe, temporary / RECIPE)
+        shutil.copyfile(trained.run.recipe, temporary / RECIPE)
         has_timeline = any(name.startswith("head.") for name in tensors)
         if has_timeline:
-            PseudoGlosses.load(glosses_file(opened, recipe)).without_sentences().save(temporary / PSEUDO_GLOSSES)
+            trained.pseudo_glosses().without_sentences().save(temporary / PSEUDO_GLOSSES)
         scores = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(run.glob("scores.*.json"))}
         files = sorted(path for path in temporary.rglob("*") if path.is_file())
         card = {
@@ -43,7 +42,7 @@ def export(run: Path, folder: Path) -> Path:
             "files": {str(path.relative_to(temporary)): digest(path) for path in files},
             "scores": scores,
             "timeline": has_timeline,
-            "training": {"fit": recipe.data.fit, **opened.read_json("run.json").get("profile", {})},
+            "training": {"fit": trained.recipe.data.fit, **trained.run.read_json("run.json").get("profile", {})},
         }
         (temporary / CARD).write_text(json.dumps(card, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
         if folder.exists():

@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 
-from glossfree.cli.evaluate import corpus_of, recipe_of, translator_of
 from glossfree.console import Console
 from glossfree.corpora.manifest import PackedClip
 from glossfree.errors import ClipError
 from glossfree.pipeline.material import Material, sampling_of
+from glossfree.pipeline.trained import TrainedRun
 from glossfree.recipe.schema import Recipe
 from glossfree.report import ReportClip, ReportData, write_report
 from glossfree.report.content import diagnose_split, translations_of
@@ -40,10 +40,10 @@ def report(
     Raises RunError: a folder that is no run, a first run that was not evaluated yet; CorpusError: predictions that
     do not fit the clips.
     """
-    run = Run(runs[0])
-    recipe, *_ = [recipe_of(Run(folder)) for folder in runs]
-    translator = translator_of(run, recipe)
-    material = corpus_of(run, recipe, translator.tokenizer)
+    trained, *_ = [TrainedRun(folder) for folder in runs]
+    run, recipe = trained.run, trained.recipe
+    translator = SignTranslator.of_run(trained)
+    material = trained.material()
     hypotheses, references = translations_of(run.folder, material.manifest, split)
     language = material.manifest.language
     convention = convention_for(language, append=recipe.scores.append)

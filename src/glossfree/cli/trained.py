@@ -28,7 +28,7 @@ def evaluate(
     json_: Json = False,
 ) -> None:
     """Translate a split and score it."""
-    from glossfree.cli.evaluate import evaluate as score
+    from glossfree.pipeline.decode import evaluate as score
     from glossfree.scoring.metrics import scores_table
 
     evaluation = score(run, split=split, corpus=corpus, console=console())

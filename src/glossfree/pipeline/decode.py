@@ -1,103 +1,123 @@
-"""A split and a translator -> {clip id: Prediction} -> scores, and the two files that keep them.
+"""A trained model and a split of its corpus -> {clip id: Prediction} -> scores, and the two files that keep them.
 
-Predictions are gathered by clip id, checked against the manifest and scored once over the whole split: batches,
-their order and the number of processes cannot move a score. References come from the manifest, never through a
-tokenizer.
+Predictions are gathered by clip id, checked against the manifest and scored once over the whole split: batches, their
+order and the number of processes cannot change a score. References come from the manifest, never through a tokenizer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
+from glossfree.console import Console
 from glossfree.corpora.manifest import PackedClip
 from glossfree.errors import CorpusError
+from glossfree.models.hierarchy import TranslationModel
+from glossfree.pipeline.assemble import beams_of
+from glossfree.pipeline.trained import TrainedRun
+from glossfree.recipe.schema import Recipe
 from glossfree.scoring.conventions import Convention
 from glossfree.scoring.ids import check_ids
 from glossfree.scoring.metrics import Scores, score
 from glossfree.scoring.predictions import Prediction, predictions_path, scores_path, write_predictions, write_scores
+from glossfree.text.tokenizer import SentenceTokenizer
+from glossfree.training.device import best_device
+from glossfree.training.processes import Processes
 from glossfree.video.batch import ClipBatch
+from glossfree.video.sampler import dead_workers_explained
 
-Translate = Callable[[ClipBatch], Sequence[Prediction]]
-Gather = Callable[[dict[str, Prediction]], Sequence[dict[str, Prediction]]]
+
+@dataclass(frozen=True)
+class Decoder:
+    """A model in evaluation mode, its tokenizer and its recipe: clips -> sentences."""
+
+    model: TranslationModel
+    tokenizer: SentenceTokenizer
+    recipe: Recipe
+
+    @torch.no_grad()
+    def hypotheses(
+        self, frames: Tensor, lengths: Tensor, num_hypotheses: int = 1, level: str = "frames"
+    ) -> list[tuple[Prediction, ...]]:
+        """Packed frames and lengths (B,) -> for each clip its best sentences, best first."""
+        translations = self.model.translate(
+            frames,
+            lengths,
+            level,
+            beams=beams_of(self.recipe, num_hypotheses),
+            language_id=self.tokenizer.language_id,
+            suppressed=self.tokenizer.never_written,
+        )
+        return [
+            tuple(
+                Prediction(self.tokenizer.decode(ids), score)
+                for ids, score in zip(sequences.tolist(), scores.tolist(), strict=True)
+            )
+            for sequences, scores in zip(translations.sequences, translations.scores, strict=True)
+        ]
+
+    def __call__(self, batch: ClipBatch) -> list[Prediction]:
+        """A batch -> the best sentence of each clip."""
+        batch = batch.prepared(best_device())
+        return [best for best, *_ in self.hypotheses(batch.frames, batch.lengths, level=batch.level)]
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What one split gave: its predictions by clip id, in manifest order, and their scores."""
+    """The predictions of a split by clip id, in the manifest's order, and their scores."""
 
-    split: str
     predictions: dict[str, Prediction]
     scores: Scores
 
 
-def decode_split(
-    translate: Translate, loader: Iterable[ClipBatch], *, on_progress: Callable[[int], None] | None = None
-) -> dict[str, Prediction]:
-    """Batches of one split -> {clip id: Prediction}; `on_progress` is told the number of clips of each batch.
-
-    Raises CorpusError for an id that comes twice, ValueError where `translate` gives more or fewer than one
-    prediction per clip.
-    """
-    predictions: dict[str, Prediction] = {}
-    for batch in loader:
-        translated = translate(batch)
-        if len(translated) != len(batch):
-            raise ValueError(f"{len(translated)} predictions for a batch of {len(batch)} clips")
-        for id, prediction in zip(batch.ids, translated, strict=True):
-            _put(predictions, id, prediction)
-        if on_progress is not None:
-            on_progress(len(batch))
-    return predictions
-
-
-def joined(parts: Iterable[Mapping[str, Prediction]]) -> dict[str, Prediction]:
-    """Predictions of several processes -> of all of them. Raises CorpusError for an id that comes twice."""
-    predictions: dict[str, Prediction] = {}
-    for part in parts:
-        for id, prediction in part.items():
-            _put(predictions, id, prediction)
-    return predictions
-
-
-def _put(predictions: dict[str, Prediction], id: str, prediction: Prediction) -> None:
-    if id in predictions:
-        raise CorpusError("decoded twice", where=f"clip {id}", remedy="give every clip once, under its own id")
-    predictions[id] = prediction
-
-
-def score_split(
-    predictions: Mapping[str, Prediction], clips: Sequence[PackedClip], *, convention: Convention | None = None
-) -> Scores:
-    """Predictions by id and the clips of the same split -> Scores. Raises CorpusError where the ids differ."""
-    check_ids(predictions, clips)
-    return score([predictions[clip.id].text for clip in clips], [clip.text for clip in clips], convention=convention)
-
-
-def evaluate(
-    translate: Translate,
+def evaluate_clips(
+    translate: Callable[[ClipBatch], Sequence[Prediction]],
     loader: Iterable[ClipBatch],
     clips: Sequence[PackedClip],
-    *,
-    split: str,
-    folder: Path | None = None,
     convention: Convention | None = None,
-    on_progress: Callable[[int], None] | None = None,
-    gather: Gather | None = None,
+    on_progress: Callable[[int], object] = lambda num_clips: None,
 ) -> Evaluation:
-    """Decode a split, check its ids, score it; with a `folder`, write `predictions.*` and `scores.*` there.
+    """Batches of a split, its clips and what translates a batch -> predictions and scores (by default as of German).
 
-    `convention`: German's if left out. `gather`: the predictions of one of several processes -> those of each.
+    Each of several processes has a part of the batches; all get the result of all. Raises CorpusError unless every clip
+    is decoded exactly once, ValueError where `translate` does not give one prediction per clip.
     """
-    decoded = decode_split(translate, loader, on_progress=on_progress)
-    if gather is not None:
-        decoded = joined(gather(decoded))
-    scores = score_split(decoded, clips, convention=convention)
-    evaluation = Evaluation(split, {clip.id: decoded[clip.id] for clip in clips}, scores)
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
+    decoded: list[tuple[str, Prediction]] = []
+    for batch in loader:
+        decoded += zip(batch.ids, translate(batch), strict=True)
+        on_progress(len(batch))
+    predictions: dict[str, Prediction] = {}
+    for id, prediction in (pair for part in Processes.here().objects(decoded) for pair in part):
+        if id in predictions:
+            raise CorpusError("decoded twice", where=f"clip {id}", remedy="give every clip once, under its own id")
+        predictions[id] = prediction
+    check_ids(predictions, clips)
+    predictions = {clip.id: predictions[clip.id] for clip in clips}
+    hypotheses = [prediction.text for prediction in predictions.values()]
+    return Evaluation(predictions, score(hypotheses, [clip.text for clip in clips], convention=convention))
+
+
+def evaluate(folder: Path, *, split: str, console: Console, corpus: Path | None = None) -> Evaluation:
+    """Translate every clip of `split` with the model of a run, score it, and write both files into the run's folder.
+
+    `corpus`: another prepared folder than the run was trained on. Raises RunError: not a run, not trained; CorpusError.
+    """
+    trained, group = TrainedRun(folder), Processes.launched()
+    model, _ = trained.model()
+    decoder = Decoder(model.to(best_device()).eval(), trained.tokenizer, trained.recipe)
+    material = trained.material(corpus)
+    clips = material.manifest.split(split)
+    loader = material.clip_loader(split, trained.recipe.decode.batch_size)
+    assert loader is not None  # the split has clips
+    progress = console.progress(f"translate {split}", len(clips))
+    with dead_workers_explained(material.manifest.folder), progress as advance:
+        evaluation = evaluate_clips(decoder, loader, clips, material.convention, advance)
+    if group.is_main:
         references = {clip.id: clip.text for clip in clips}
         write_predictions(predictions_path(folder, split), evaluation.predictions, references)
-        write_scores(scores_path(folder, split), scores)
+        write_scores(scores_path(folder, split), evaluation.scores)
     return evaluation

@@ -17,6 +17,7 @@ from glossfree.objectives.pseudo_gloss import PseudoGloss
 from glossfree.pipeline.denoising import DenoisingLoader
 from glossfree.pipeline.weights import TOKENIZER, folder_of
 from glossfree.recipe.schema import Recipe, StageConfig
+from glossfree.scoring.conventions import Convention, convention_for
 from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
 from glossfree.text.tokenizer import SentenceTokenizer
 from glossfree.text.vectors import PROTOTYPES, load_vectors
@@ -55,6 +56,11 @@ class Material:
         ids = self.tokenizer.encode(text)
         limit = self.recipe.text.max_tokens
         return ids if len(ids) <= limit else [*ids[: limit - 2], *ids[-2:]]
+
+    @property
+    def convention(self) -> Convention:
+        """How its sentences are scored."""
+        return convention_for(self.manifest.language, append=self.recipe.scores.append)
 
     def document_frequencies(self) -> Tensor | None:
         """(P,) the share of the training sentences, each counted once, that hold each pseudo-gloss; None without."""

@@ -17,15 +17,13 @@ from glossfree.models.choices import LanguageEncoder
 from glossfree.models.hierarchy import PREFIXES, HierarchicalEncoder, TranslationModel
 from glossfree.models.weights import load
 from glossfree.objectives.base import TEXT_NEEDS, Inputs
-from glossfree.pipeline.assemble import beams_of, prepare, training_stage
-from glossfree.pipeline.decode import decode_split, joined, score_split
+from glossfree.pipeline.assemble import prepare, training_stage
+from glossfree.pipeline.decode import Decoder, evaluate_clips
 from glossfree.pipeline.material import Material, with_rate
 from glossfree.pipeline.stages import TrainingStage
 from glossfree.pipeline.text_features import TEXT_FEATURES, FrozenTextEncoder, text_features_of
 from glossfree.recipe.files import differences, dump_recipe, flat, in_words, load_recipe
 from glossfree.recipe.schema import Recipe, StageConfig
-from glossfree.scoring.conventions import convention_for
-from glossfree.scoring.predictions import Prediction
 from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
 from glossfree.text.tokenizer import SentenceTokenizer
 from glossfree.training.device import best_device
@@ -36,7 +34,6 @@ from glossfree.training.stage import Loader
 from glossfree.training.status import Planned
 from glossfree.training.trackers import Trackers
 from glossfree.training.watch import Watch
-from glossfree.video.batch import ClipBatch
 from glossfree.video.sampler import dead_workers_explained
 
 TOKENIZER = "tokenizer"
@@ -181,25 +178,10 @@ class Workflow:
 
     def _dev_scores(self, model: TranslationModel, loader: Loader) -> dict[str, float]:
         """Translate the dev split as it is now -> its scores, 0-100."""
-        recipe, tokenizer = self.recipe, self.material.tokenizer
         model.eval()
-
-        def translate(batch: ClipBatch) -> list[Prediction]:
-            batch = batch.prepared(self.device)
-            translations = model.translate(
-                batch.frames,
-                batch.lengths,
-                batch.level,
-                beams=beams_of(recipe),
-                language_id=tokenizer.language_id,
-                suppressed=tokenizer.never_written,
-            )
-            return [Prediction(tokenizer.decode(ids[0]), 0.0) for ids in translations.sequences.tolist()]
-
         loader.set_epoch(0)
-        decoded = joined(self.group.objects(decode_split(translate, loader)))
-        convention = convention_for(self.material.manifest.language, append=recipe.scores.append)
-        scores = score_split(decoded, self.material.clips("dev"), convention=convention)
+        decoder = Decoder(model, self.material.tokenizer, self.recipe)
+        scores = evaluate_clips(decoder, loader, self.material.clips("dev"), self.material.convention).scores
         return {"bleu4": scores.bleu4, "rouge_l": scores.rouge_l, "chrf": scores.chrf}
 
     def _name_skipped(self, name: str, clips: Sequence[str]) -> None:

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 import torch
 
-from glossfree.cli.evaluate import corpus_of, recipe_of, translator_of
 from glossfree.cli.report import report, scores_of, seen_frames, stage_seconds, timelines_of
 from glossfree.console import Silent
 from glossfree.corpora.manifest import Manifest
 from glossfree.errors import CorpusError, RunError
+from glossfree.pipeline.trained import TrainedRun
 from glossfree.scoring.conventions import PUBLISHED
 from glossfree.training.run import Run
+from glossfree.translator import SignTranslator
 
 
 @pytest.fixture
@@ -71,10 +72,8 @@ def test_without_predictions_the_page_names_the_command_that_makes_them(copy: Pa
 
 
 def test_timelines_are_the_head_s(tiny: Any, tiny_run: Path) -> None:
-    run = Run(tiny_run)
-    recipe = recipe_of(run)
-    translator = translator_of(run, recipe)
-    material = corpus_of(run, recipe, translator.tokenizer)
+    trained = TrainedRun(tiny_run)
+    recipe, translator, material = trained.recipe, SignTranslator.of_run(trained), trained.material()
     found = timelines_of(translator, material, "test", Silent())
     for clip in Manifest.load(tiny.corpus).split("test"):
         frames = seen_frames(recipe, clip)

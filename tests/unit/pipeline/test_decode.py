@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 import torch
 
 from glossfree.corpora.manifest import PackedClip
 from glossfree.errors import CorpusError, RunError
-from glossfree.pipeline.decode import decode_split, evaluate
+from glossfree.pipeline.decode import evaluate_clips
 from glossfree.scoring.conventions import convention_for
 from glossfree.scoring.metrics import score
-from glossfree.scoring.predictions import Prediction, predictions_path, read_predictions, read_scores, scores_path
+from glossfree.scoring.predictions import Prediction, read_predictions, read_scores
 from glossfree.video.batch import ClipBatch
 
 TEXTS = {"c": "am abend wird es kühl", "a": "im süden scheint die sonne", "b": "morgen kommt neuer schnee"}
@@ -25,55 +23,42 @@ def batch(*ids: str) -> ClipBatch:
 
 
 def echo(given: ClipBatch) -> list[Prediction]:
-    return [Prediction(text, -0.25, (("nebel", -1.5),)) for text in given.texts]
+    return [Prediction(text, -0.25) for text in given.texts]
 
 
 def test_batches_and_their_order_do_not_matter():
-    one = decode_split(echo, [batch("a", "b"), batch("c")])
-    two = decode_split(echo, [batch("c", "b", "a")])
-    assert one == two and set(one) == set(TEXTS)
+    one = evaluate_clips(echo, [batch("a", "b"), batch("c")], CLIPS)
+    two = evaluate_clips(echo, [batch("c", "b", "a")], CLIPS)
+    assert one == two and list(one.predictions) == list(TEXTS)
 
 
 def test_progress_counts_clips():
     counts: list[int] = []
-    decode_split(echo, [batch("a", "b"), batch("c")], on_progress=counts.append)
+    evaluate_clips(echo, [batch("a", "b"), batch("c")], CLIPS, on_progress=counts.append)
     assert counts == [2, 1]
 
 
 def test_a_clip_given_twice_is_named():
     with pytest.raises(CorpusError, match="clip a: decoded twice"):
-        decode_split(echo, [batch("a", "b"), batch("a")])
+        evaluate_clips(echo, [batch("a", "b"), batch("a")], CLIPS)
+
+
+def test_a_missing_clip_is_named():
+    with pytest.raises(CorpusError, match="1 without a hypothesis: c"):
+        evaluate_clips(echo, [batch("a", "b")], CLIPS)
 
 
 def test_a_prediction_too_few_is_our_error():
-    with pytest.raises(ValueError, match="1 predictions for a batch of 2"):
-        decode_split(lambda given: echo(given)[:1], [batch("a", "b")])
+    with pytest.raises(ValueError, match="zip"):
+        evaluate_clips(lambda given: echo(given)[:1], [batch("a", "b")], CLIPS)
 
 
-def test_evaluate_writes_both_files(tmp_path):
+def test_hypotheses_are_scored_against_the_references_of_the_manifest():
     def translate(given: ClipBatch) -> list[Prediction]:
         return [Prediction("" if id == "b" else text, -0.5) for id, text in zip(given.ids, given.texts, strict=True)]
 
-    folder = tmp_path / "run"
-    result = evaluate(translate, [batch("a", "b"), batch("c")], CLIPS, split="dev", folder=folder)
-    assert result.scores == score([TEXTS["c"], TEXTS["a"], ""], list(TEXTS.values()))
-    assert read_scores(scores_path(folder, "dev")) == result.scores
-    assert read_predictions(predictions_path(folder, "dev")) == result.predictions
-    lines = [json.loads(line) for line in predictions_path(folder, "dev").read_text(encoding="utf-8").splitlines()]
-    assert [line["id"] for line in lines] == ["c", "a", "b"]
-    assert lines[0] == {"id": "c", "hypothesis": TEXTS["c"], "reference": TEXTS["c"], "score": -0.5}
-
-
-def test_evaluate_refuses_a_missing_clip_before_writing(tmp_path):
-    with pytest.raises(CorpusError, match="1 without a hypothesis: c"):
-        evaluate(echo, [batch("a", "b")], CLIPS, split="dev", folder=tmp_path / "run")
-    assert not (tmp_path / "run").exists()
-
-
-def test_alternatives_survive(tmp_path):
-    result = evaluate(echo, [batch("a", "b", "c")], CLIPS, split="dev", folder=tmp_path)
-    assert read_predictions(predictions_path(tmp_path, "dev")) == result.predictions
-    assert result.predictions["a"].alternatives == (("nebel", -1.5),)
+    evaluation = evaluate_clips(translate, [batch("a", "b"), batch("c")], CLIPS)
+    assert evaluation.scores == score([TEXTS["c"], TEXTS["a"], ""], list(TEXTS.values()))
 
 
 def test_broken_files_are_named(tmp_path):
@@ -91,9 +76,9 @@ def test_broken_files_are_named(tmp_path):
         read_scores(path)
 
 
-def test_scores_follow_the_convention_and_predictions_stay_as_they_were_said(tmp_path):
+def test_scores_follow_the_convention_and_predictions_do_not():
     convention = convention_for("de", append=" .")
-    result = evaluate(echo, [batch("a", "b", "c")], CLIPS, split="dev", folder=tmp_path, convention=convention)
-    assert result.scores == score(list(TEXTS.values()), list(TEXTS.values()), convention=convention)
-    assert read_scores(scores_path(tmp_path, "dev")).convention["append"] == " ."
-    assert {id: p.text for id, p in read_predictions(predictions_path(tmp_path, "dev")).items()} == TEXTS
+    evaluation = evaluate_clips(echo, [batch("a", "b", "c")], CLIPS, convention)
+    assert evaluation.scores == score(list(TEXTS.values()), list(TEXTS.values()), convention=convention)
+    assert evaluation.scores.convention["append"] == " ."
+    assert {id: p.text for id, p in evaluation.predictions.items()} == TEXTS

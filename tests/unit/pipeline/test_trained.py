@@ -1,4 +1,4 @@
-"""evaluate: every clip once, scores of exactly these sentences, both kept in the run."""
+"""A trained run opened: its model, head, corpus and scores, and what is refused."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-from glossfree.cli.evaluate import evaluate, head_tensors, last_stage, predict, recipe_of, translator_of
 from glossfree.cli.export import export
 from glossfree.cli.glosses import glosses
 from glossfree.console import Silent
 from glossfree.corpora.manifest import Manifest
-from glossfree.errors import CorpusError, RunError
-from glossfree.pipeline.material import gather
+from glossfree.errors import CorpusError, ModelError, RunError
+from glossfree.pipeline.decode import Decoder, evaluate
+from glossfree.pipeline.trained import TrainedRun, load_model_and_head
 from glossfree.recipe.files import load_recipe
 from glossfree.scoring.metrics import score
 from glossfree.scoring.predictions import read_predictions
@@ -65,32 +65,29 @@ def test_a_split_that_is_not_there_is_named(copy: Path) -> None:
 
 
 def test_the_model_is_that_of_the_last_finished_stage(tiny: Any, copy: Path) -> None:
-    run = Run(copy)
-    recipe = recipe_of(run)
-    assert last_stage(run, recipe) == "finetune2"
+    assert TrainedRun(copy).last_stage == "finetune2"
     (copy / "weights/finetune2.safetensors").unlink()
-    assert last_stage(run, recipe) == "finetune1"
-    translator = translator_of(run, recipe)
+    trained = TrainedRun(copy)
+    assert trained.last_stage == "finetune1"
     expected = load_file(copy / "weights/finetune1.safetensors")["hierarchy.mapper.linear.weight"]
-    assert translator.model.state_dict()["hierarchy.mapper.linear.weight"].equal(expected)
+    assert trained.model()[0].state_dict()["hierarchy.mapper.linear.weight"].equal(expected)
     (copy / "weights/finetune1.safetensors").unlink()
     with pytest.raises(RunError, match=r"no stage that learns to translate has finished \(finetune1, finetune2\)"):
-        last_stage(run, recipe)
-    writes_none = load_recipe(tiny.recipe, ["finetune1.epochs=0", "finetune2.epochs=0"])
+        trained.model()
+    trained.recipe = load_recipe(tiny.recipe, ["finetune1.epochs=0", "finetune2.epochs=0"])
     with pytest.raises(RunError, match="this recipe has none"):
-        last_stage(run, writes_none)
+        trained.model()
 
 
 def test_the_head_is_found_here_or_where_the_run_started(copy: Path, tmp_path: Path) -> None:
-    recipe = recipe_of(Run(copy))
-    names = set(head_tensors(Run(copy), recipe))
+    names = set(TrainedRun(copy).head_tensors())
     assert "head.prototypes" in names and all(name.startswith("head.") for name in names)
     facts = json.loads((copy / "run.json").read_text())
     shutil.copytree(copy, tmp_path / "later")
     (tmp_path / "later/weights/pretrain.safetensors").unlink()
-    assert head_tensors(Run(tmp_path / "later"), recipe) == {}
+    assert TrainedRun(tmp_path / "later").head_tensors() == {}
     (tmp_path / "later/run.json").write_text(json.dumps({**facts, "start": str(copy)}))
-    assert set(head_tensors(Run(tmp_path / "later"), recipe)) == names
+    assert set(TrainedRun(tmp_path / "later").head_tensors()) == names
 
 
 def test_names_of_pseudo_glosses_come_with_the_head(tiny: Any, copy: Path, tmp_path: Path) -> None:
@@ -104,32 +101,32 @@ def test_names_of_pseudo_glosses_come_with_the_head(tiny: Any, copy: Path, tmp_p
     shutil.copyfile(tmp_path / "corpus/pseudo_glosses.json", run.folder / "pseudo_glosses.json")
     expected = PseudoGlosses.load(copy / "pseudo_glosses.json").inventory
     assert PseudoGlosses.load(run.folder / "pseudo_glosses.json").inventory != expected
-    assert translator_of(run, recipe_of(run)).pseudo_glosses == expected
+    assert SignTranslator.of_run(TrainedRun(run.folder)).pseudo_glosses == expected
     assert SignTranslator.from_pretrained(export(run.folder, model)).pseudo_glosses == expected
 
 
 def test_a_head_of_other_segments_is_not_taken(tiny: Any, copy: Path) -> None:
     """The head of pre-training scores segments as pre-training makes them: not those of a stage without it."""
-    run = Run(copy)
-    assert head_tensors(run, load_recipe(tiny.recipe, ["finetune1.start=none"])) == {}
-    assert head_tensors(run, load_recipe(tiny.recipe, ["finetune2.start=pretrain"])) != {}
+    for setting, has_head in (("finetune1.start=none", False), ("finetune2.start=pretrain", True)):
+        trained = TrainedRun(copy)
+        trained.recipe = load_recipe(tiny.recipe, [setting])
+        assert bool(trained.head_tensors()) == has_head
 
 
 def test_a_folder_that_is_no_run_is_named(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="not a run"):
-        recipe_of(Run(tmp_path))
+        TrainedRun(tmp_path)
 
 
 def test_predictions_do_not_depend_on_the_batches(tiny: Any, tiny_run: Path) -> None:
-    run = Run(tiny_run)
-    recipe = recipe_of(run)
-    translator = translator_of(run, recipe)
-    material = gather(recipe, tiny.corpus, tokenizer=translator.tokenizer)
+    trained = TrainedRun(tiny_run)
+    decoder = Decoder(trained.model()[0].eval(), trained.tokenizer, trained.recipe)
+    material = trained.material()
     single, several = (
         {
             id: prediction.score
             for batch in material.clip_loader("test", size) or ()
-            for id, prediction in zip(batch.ids, predict(translator, batch), strict=True)
+            for id, prediction in zip(batch.ids, decoder(batch), strict=True)
         }
         for size in (1, 4)
     )
@@ -171,3 +168,17 @@ def test_facts_of_a_run_that_were_damaged_are_named(copy: Path, facts: object) -
     (copy / "weights/pretrain.safetensors").unlink()
     with pytest.raises(RunError, match=r"run\.json"):
         evaluate(copy, split="dev", console=Silent())
+
+
+def test_a_head_that_does_not_belong_to_the_recipe_is_refused(tiny: Any, tiny_run: Path) -> None:
+    trained = TrainedRun(tiny_run)
+    recipe, tensors, size = trained.recipe, trained.tensors(), len(trained.tokenizer)
+    assert load_model_and_head(recipe, size, tensors, where=tiny_run)[1] is not None
+    plain = {name: tensor for name, tensor in tensors.items() if not name.startswith("head.")}
+    assert load_model_and_head(recipe, size, plain, where=tiny_run)[1] is None
+    without = load_recipe(tiny.recipe, ["pretrain.objectives.pseudo_gloss.weight=0"])
+    with pytest.raises(ModelError, match="a pseudo-gloss head without a recipe"):
+        load_model_and_head(without, size, tensors, where=tiny_run)
+    del tensors["head.prototypes"]
+    with pytest.raises(ModelError, match="a pseudo-gloss head without prototypes"):
+        load_model_and_head(recipe, size, tensors, where=tiny_run)

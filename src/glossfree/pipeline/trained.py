@@ -1,0 +1,147 @@
+"""A run that has trained -> its recipe, corpus, tokenizer, weights and model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from glossfree.errors import ModelError, RunError
+from glossfree.models.hierarchy import TranslationModel
+from glossfree.models.weights import load
+from glossfree.objectives.pseudo_gloss import PseudoGloss, PseudoGlossHead
+from glossfree.pipeline.assemble import restored
+from glossfree.pipeline.material import Material, gather
+from glossfree.recipe.files import load_recipe
+from glossfree.recipe.schema import Recipe
+from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
+from glossfree.text.tokenizer import SentenceTokenizer
+from glossfree.training.run import Run, load_tensors
+
+TOKENIZER = "tokenizer"  # folder of a run and of a model
+HEAD = "head."  # in front of the names of a pseudo-gloss head's tensors
+
+
+class TrainedRun:
+    """A run folder opened to use what it has trained. Raises RunError if it holds no recipe."""
+
+    def __init__(self, folder: Path) -> None:
+        self.run = Run(folder)
+        self.recipe = recipe_of(self.run)
+
+    @cached_property
+    def tokenizer(self) -> SentenceTokenizer:
+        return SentenceTokenizer.load(self.run.folder / TOKENIZER)
+
+    def material(self, corpus: Path | None = None) -> Material:
+        """The corpus that the run was trained on, or another one, as its recipe sees it.
+
+        Raises RunError if the run's own corpus was moved.
+        """
+        folder = corpus or Path(str(self._facts().get("corpus")))
+        if corpus is None and not _is_folder(folder):
+            raise RunError(
+                f"its corpus {folder} is no longer there",
+                where=self.run.folder,
+                remedy=f'evaluate --corpus FOLDER; for other verbs, change "corpus" in {self.run.folder}/run.json',
+            )
+        return gather(self.recipe, folder, tokenizer=self.tokenizer, to_train=False)
+
+    @property
+    def last_stage(self) -> str:
+        """The last finished stage that translates. Raises RunError if none has finished."""
+        translating = [stage.name for stage in self.recipe.planned if stage.writes_sentences]
+        for stage in reversed(translating):
+            if self.run.weights(stage).is_file():
+                return stage
+        names = ", ".join(translating) or "this recipe has none"
+        raise RunError(
+            f"no stage that learns to translate has finished ({names})",
+            where=self.run.folder,
+            remedy="resume it, or glossfree train --from this run with a recipe that has one",
+        )
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The weights of the last stage, and of the pseudo-gloss head if there is one, its names behind "head."."""
+        tensors, _ = load_tensors(self.run.weights(self.last_stage))
+        return {name: t for name, t in tensors.items() if not name.startswith("objectives.")} | self.head_tensors()
+
+    def head_tensors(self) -> dict[str, Tensor]:
+        """The weights of the pseudo-gloss head, each name behind "head."; {} without a head."""
+        if self._head is None:
+            return {}
+        run, stage, prefix = self._head
+        tensors, _ = load_tensors(run.weights(stage))
+        return {HEAD + name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+
+    def pseudo_glosses(self) -> PseudoGlosses:
+        """What the head scores, from beside its weights: this run's own corpus may have others."""
+        run = self.run if self._head is None else self._head[0]
+        return PseudoGlosses.load(run.folder / PSEUDO_GLOSSES)
+
+    def model(self) -> tuple[TranslationModel, PseudoGlossHead | None]:
+        """The model as its last stage left it, and its pseudo-gloss head if there is one."""
+        where = self.run.weights(self.last_stage)
+        return load_model_and_head(self.recipe, len(self.tokenizer), self.tensors(), stage=self.last_stage, where=where)
+
+    @cached_property
+    def _head(self) -> tuple[Run, str, str] | None:
+        """The run and stage whose weights hold the head, and the prefix of its names; None without a head.
+
+        The run is this one or the one that it started from; the stage is the last one before `last_stage` (or itself)
+        that scored pseudo-glosses.
+        """
+        for stage in reversed(self.recipe.lineage(self.last_stage)):
+            for name, objective in stage.used_objectives.items():
+                if not isinstance(objective, PseudoGloss):
+                    continue
+                for folder in (self.run.folder, self._facts().get("start")):
+                    if isinstance(folder, str | Path) and Run(folder).weights(stage.name).is_file():
+                        return Run(folder), stage.name, f"objectives.{name}.head."
+        return None
+
+    def _facts(self) -> dict[str, Any]:
+        facts: Any = self.run.read_json("run.json")
+        if not isinstance(facts, dict):
+            raise RunError("not an object", where=self.run.folder / "run.json", remedy="restore it or run again")
+        return facts
+
+
+def recipe_of(run: Run) -> Recipe:
+    """The resolved recipe of a run. Raises RunError if there is none."""
+    if not run.recipe.is_file():
+        raise RunError("no recipe.toml: not a run", where=run.folder, remedy="name the folder given to --run")
+    return load_recipe(run.recipe)
+
+
+def load_model_and_head(
+    recipe: Recipe, vocabulary_size: int, tensors: Mapping[str, Tensor], *, stage: str | None = None, where: Path
+) -> tuple[TranslationModel, PseudoGlossHead | None]:
+    """Tensors of a stage (None: the recipe's last) -> model, and pseudo-gloss head if they hold one.
+
+    Raises ModelError if they do not belong to the recipe.
+    """
+    model = restored(recipe, vocabulary_size, stage)
+    head_tensors = {name.removeprefix(HEAD): t for name, t in tensors.items() if name.startswith(HEAD)}
+    head = None
+    if head_tensors:
+        options = recipe.objective(PseudoGloss)
+        if not isinstance(options, PseudoGloss) or "prototypes" not in head_tensors:
+            missing = "prototypes" if isinstance(options, PseudoGloss) else "a recipe that has one"
+            remedy = "make the folder again: glossfree export RUN FOLDER"
+            raise ModelError(f"a pseudo-gloss head without {missing}", where=where, remedy=remedy)
+        head = options.head(recipe.language.hidden_size, torch.ones_like(head_tensors["prototypes"]))
+        load(head, head_tensors, where=str(where))
+    load(model, {name: t for name, t in tensors.items() if not name.startswith(HEAD)}, where=str(where))
+    return model, head
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # not a possible file name
+        return False
