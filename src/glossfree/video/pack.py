@@ -1,4 +1,4 @@
-"""Frames of one clip <-> one small video file: H.264 in MP4, which every player and browser opens.
+"""Frames of one clip <-> one small video file (H.264 in MP4, which every player opens), and the journal of such files.
 
 T frames, H x W pixels. Figures behind the choice: docs/data.md (`python -m benchmarks formats` prints them).
 No B-frames and a key frame every KEY_INTERVAL frames: packets lie in the order of the frames, and reading a few frames
@@ -6,6 +6,9 @@ decodes no more than the groups they lie in. One thread each way: clips are read
 
 H.264's 4:2:0 colour needs even sizes. Odd ones are written with their last row or column doubled, and the true size
 stands in the file's `comment`; reading cuts it back.
+
+The journal `packed.jsonl` has one line per packed file, with a fingerprint of what it was made from. Lines are appended
+while packing goes on: a run killed at any moment loses at most the clips under way.
 """
 
 from __future__ import annotations
@@ -13,10 +16,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from itertools import chain
@@ -29,11 +30,12 @@ import numpy as np
 from av.video.reformatter import Colorspace
 
 from glossfree.corpora.manifest import Clip, FrameFolder, VideoFile
-from glossfree.errors import ClipError, CorpusError, GlossfreeError
-from glossfree.files.disk import write_atomic
+from glossfree.errors import ClipError, CorpusError
+from glossfree.files.disk import atomic, write_atomic
 from glossfree.video.frames import Fit
 
 SUFFIX = ".mp4"
+JOURNAL = "packed.jsonl"
 KEY_INTERVAL = 12
 TICK = Fraction(1, 90_000)  # seconds: to this the times of a varying rate are rounded
 QUALITY = 16  # x264's constant rate factor: brightness within 40 dB of the source even under camera noise
@@ -51,25 +53,13 @@ SETTINGS = f"h264-420-crf{QUALITY}-g{KEY_INTERVAL}"
 def write_clip(
     path: str | Path, frames: Iterable[np.ndarray], fps: float, times: Sequence[float] | np.ndarray | None = None
 ) -> None:
-    """Write frames (H, W, 3) uint8 RGB, one by one as they come, at `fps` frames per second: the whole file or nothing.
+    """Write frames (H, W, 3) uint8 RGB, one by one as they come, at `fps` frames per second, atomically.
 
     `times`: seconds at which each is shown, where the rate varies. Raises ValueError on another shape or type or
     without a frame, CorpusError if the file cannot be written, and whatever `frames` raises.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            _encode_into(str(temporary), frames, fps, OPTIONS, times)
-            temporary.replace(path)
-        finally:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
-    except (OSError, av.FFmpegError) as error:
-        raise CorpusError(
-            f"cannot be written ({error.strerror})", where=path, remedy="check space and rights, then run it again"
-        ) from error
+    with atomic(Path(path), parents=True, also=(av.FFmpegError,)) as temporary:
+        _encode_into(str(temporary), frames, fps, OPTIONS, times)
 
 
 def encode(frames: np.ndarray, fps: float, *, options: dict[str, str] | None = None) -> bytes:
@@ -86,9 +76,8 @@ def _encode_into(
     options: dict[str, str],
     times: Sequence[float] | np.ndarray | None = None,
 ) -> None:
-    """Frames, as they come, into a buffer or a file."""
-    arriving = iter(frames)
-    first = next(arriving, np.empty(0))
+    frames = iter(frames)
+    first = next(frames, np.empty(0))
     if first.ndim != 3 or first.shape[2] != 3 or first.dtype != np.uint8:
         raise ValueError(f"(H,W,3) uint8 frames expected, got {first.shape} {first.dtype}")
     height, width = first.shape[:2]
@@ -101,7 +90,7 @@ def _encode_into(
         if times is not None:
             stream.time_base = stream.codec_context.time_base = TICK
         container.metadata["comment"] = f"size={width}x{height}"
-        for number, frame in enumerate(chain([first], arriving)):
+        for number, frame in enumerate(chain([first], frames)):
             if height % 2 or width % 2:
                 frame = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
             picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
@@ -185,9 +174,6 @@ def _decoded(context: av.VideoCodecContext, packets: list[Any], needed: list[int
     yield from context.decode(None)
 
 
-JOURNAL = "packed.jsonl"
-
-
 @dataclass(frozen=True)
 class Record:
     """A line of the journal: one packed file, and what it was made from; `aspect`, `times` as in `PackedClip`."""
@@ -219,47 +205,41 @@ def read_journal(out: Path) -> dict[str, Record]:
 def fingerprint(clip: Clip, frame_size: int, fit: Fit = "stretch", fps: float = 0.0) -> str:
     """What a packed file depends on, as a hash: the source's identity, the rate, the size, how packing is done.
 
-    `fps`: the rate that it is resampled to, 0 for its own.
-
-    A video file is known by path, size and time of change; a frame folder by path, time of change and number of files;
-    a drawing by its `repr`. Empty where the source cannot be looked at: such a clip is never taken as packed.
+    `fps`: the rate that it is resampled to, 0 for its own. A video file is identified by path, size and modification
+    time; a frame folder by path, modification time and number of files; a drawing by its `repr`. Empty where the source
+    cannot be accessed: such a clip never counts as packed.
     """
     source = clip.source
     try:
         if isinstance(source, VideoFile):
-            status = Path(source.path).stat()
-            identity = [str(Path(source.path).resolve()), status.st_size, status.st_mtime_ns]
+            status = source.path.stat()
+            identity = [str(source.path.resolve()), status.st_size, status.st_mtime_ns]
         elif isinstance(source, FrameFolder):
-            folder = Path(source.path)
-            identity = [str(folder.resolve()), folder.stat().st_mtime_ns, sum(1 for _ in os.scandir(folder))]
+            status = source.path.stat()
+            identity = [str(source.path.resolve()), status.st_mtime_ns, sum(1 for _ in source.path.iterdir())]
         else:
             identity = [type(source).__qualname__, repr(source)]
     except OSError:
         return ""
     segment = getattr(source, "segment", None)
     unusual = [] if (fit, fps, segment) == ("stretch", 0, None) else [fit, fps, str(segment)]
-    made_of = [SETTINGS, frame_size, clip.fps, identity, *unusual]
-    return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:32]
+    ingredients = [SETTINGS, frame_size, clip.fps, identity, *unusual]
+    return hashlib.sha256(json.dumps(ingredients).encode()).hexdigest()[:32]
 
 
-@contextmanager
-def appending(out: Path, journal: dict[str, Record]) -> Iterator[Callable[[Record], None]]:
-    """The journal rewritten without its torn lines, then open for one line per packed clip, flushed at once."""
-    write_atomic(out / JOURNAL, "".join(_line(record) for record in journal.values()))
-    with (out / JOURNAL).open("a", encoding="utf-8") as file:
+def write_journal(out: Path, journal: Iterable[Record]) -> None:
+    """Write the journal anew, without torn lines. Raises CorpusError."""
+    write_atomic(out / JOURNAL, "".join(map(_line, journal)))
 
-        def append(record: Record) -> None:
-            try:
-                file.write(_line(record))
-                file.flush()
-            except OSError as error:
-                raise GlossfreeError(
-                    f"cannot be written ({error.strerror})",
-                    where=out / JOURNAL,
-                    remedy="check space, then run it again",
-                ) from error
 
-        yield append
+def append_record(out: Path, record: Record) -> None:
+    """Add a line to the journal. Raises CorpusError."""
+    try:
+        with (out / JOURNAL).open("a", encoding="utf-8") as file:
+            file.write(_line(record))
+    except OSError as error:
+        remedy = "check space, then run it again"
+        raise CorpusError(f"cannot be written ({error.strerror})", where=out / JOURNAL, remedy=remedy) from error
 
 
 def _line(record: Record) -> str:

@@ -12,9 +12,9 @@ import os
 import signal
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass
@@ -30,11 +30,19 @@ from glossfree.errors import ClipError, CorpusError, GlossfreeError
 from glossfree.video.decode import open_source
 from glossfree.video.frames import Fit, fit_frame
 from glossfree.video.intake import profile_of
-from glossfree.video.pack import SETTINGS, SUFFIX, Record, appending, fingerprint, read_journal, write_clip
+from glossfree.video.pack import (
+    SETTINGS,
+    SUFFIX,
+    Record,
+    append_record,
+    fingerprint,
+    read_journal,
+    write_clip,
+    write_journal,
+)
 from glossfree.video.timeline import Timeline
 
 CLIPS = "clips"
-IN_FLIGHT = 4  # clips per worker that wait in the queue
 Progress = Callable[[int, int, int], None]
 
 
@@ -48,11 +56,6 @@ class PrepareResult:
     skipped: int
     frames: int
     seconds: float
-
-    @property
-    def frames_per_second(self) -> float:
-        """Frames packed per second of wall time, by all workers together."""
-        return self.frames / self.seconds if self.seconds > 0 else 0.0
 
 
 @dataclass(frozen=True)
@@ -101,9 +104,10 @@ def prepare(
     failed: dict[str, str] = {}
     frames = 0
     report = on_progress or (lambda done, total, frames: None)
+    report(len(kept), len(tasks), frames)
+    write_journal(out, journal.values())
     try:
-        report(len(kept), len(tasks), frames)
-        with appending(out, journal) as append, closing(_pack_all(todo, workers)) as outcomes:
+        with closing(_pack_all(todo, workers)) as outcomes:
             for done, (clip_id, outcome) in enumerate(outcomes, start=len(kept) + 1):
                 if isinstance(outcome, ClipError):
                     if strict:
@@ -111,7 +115,7 @@ def prepare(
                     failed[clip_id] = str(outcome)
                 else:
                     journal[clip_id] = outcome
-                    append(outcome)
+                    append_record(out, outcome)
                     frames += outcome.num_frames
                 report(done, len(tasks), frames)
     finally:
@@ -119,14 +123,8 @@ def prepare(
     manifest = _manifest(corpus, language, tasks, journal, failed, settings or {})
     manifest.corpus["profile"] = profile_of(manifest)
     manifest.save()
-    return PrepareResult(
-        manifest=manifest,
-        failed=tuple((task.clip.id, failed[task.clip.id]) for task in tasks if task.clip.id in failed),
-        packed=len(todo) - len(failed),
-        skipped=len(kept),
-        frames=frames,
-        seconds=time.perf_counter() - started,
-    )
+    problems = tuple((task.clip.id, failed[task.clip.id]) for task in tasks if task.clip.id in failed)
+    return PrepareResult(manifest, problems, len(todo) - len(failed), len(kept), frames, time.perf_counter() - started)
 
 
 def _tasks(clips: list[Clip], out: Path, frame_size: int, fit: Fit, fps: float) -> list[Task]:
@@ -165,21 +163,15 @@ def _clean(out: Path) -> None:
 
 
 def _pack_all(tasks: list[Task], workers: int) -> Generator[tuple[str, Record | ClipError], None, None]:
-    """Tasks -> (clip id, record or what is wrong with it) as they finish, at most IN_FLIGHT per worker under way."""
+    """Tasks -> (clip id, record or error) as they finish."""
     if workers <= 1 or len(tasks) <= 1:
         yield from map(_pack, tasks)
         return
     context = multiprocessing.get_context("spawn")  # fork would copy threads of the parent in the middle of their work
-    workers = min(workers, len(tasks))
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
-    waiting, running = deque(tasks), set[Future[tuple[str, Record | ClipError]]]()
+    pool = ProcessPoolExecutor(min(workers, len(tasks)), mp_context=context, initializer=_start_worker)
     try:
-        while waiting or running:
-            while waiting and len(running) < IN_FLIGHT * workers:
-                running.add(pool.submit(_pack, waiting.popleft()))
-            finished, running = wait(running, return_when=FIRST_COMPLETED)
-            for future in finished:
-                yield future.result()
+        for future in as_completed({pool.submit(_pack, task) for task in tasks}):
+            yield future.result()
     except BrokenProcessPool as error:
         raise GlossfreeError(
             "a packing process died (killed, or out of memory)",
@@ -253,16 +245,9 @@ def _manifest(
         raise CorpusError(f"none of {len(tasks)} clips can be read; the first: {first}", where=out)
     packed = tuple(
         PackedClip(
-            id=clip.id,
-            split=clip.split,
-            text=clip.text,
-            file=record.file,
-            num_frames=record.num_frames,
-            fps=record.fps,
-            signer=clip.signer,
+            **{name: getattr(clip, name) for name in ("id", "split", "text", "signer")},
+            **{name: getattr(record, name) for name in ("file", "num_frames", "fps", "aspect", "times")},
             spans=_spans_at(clip, record.fps),
-            aspect=record.aspect,
-            times=record.times,
         )
         for clip, record in good
     )

@@ -24,13 +24,14 @@ from glossfree.video.pack import (
     KEY_INTERVAL,
     SUFFIX,
     Record,
-    appending,
+    append_record,
     encode,
     fingerprint,
     packed_size,
     read_clip,
     read_journal,
     write_clip,
+    write_journal,
 )
 
 BRIGHTNESS = np.array([0.299, 0.587, 0.114])
@@ -214,17 +215,15 @@ def test_a_source_that_is_not_there_is_never_taken_as_packed(tmp_path: Path) -> 
 
 def test_records_come_back_the_last_one_wins_and_torn_lines_vanish(tmp_path: Path) -> None:
     first, second = Record("ä", "clips/ä.mp4", "f", 3, 12.5, 99), Record("b", "clips/b.mp4", "g", 4, 25.0, 7)
-    with appending(tmp_path, {}) as append:
-        append(first)
-        append(second)
-        append(replace(second, num_frames=5))
+    for record in (first, second, replace(second, num_frames=5)):
+        append_record(tmp_path, record)
     expected = {"ä": first, "b": replace(second, num_frames=5)}
     assert read_journal(tmp_path) == expected
     with (tmp_path / JOURNAL).open("ab") as file:
         file.write(b'{"id": "c", "file": "\xc3')
     assert read_journal(tmp_path) == expected
-    with appending(tmp_path, read_journal(tmp_path)) as append:
-        append(replace(first, id="d"))
+    write_journal(tmp_path, read_journal(tmp_path).values())
+    append_record(tmp_path, replace(first, id="d"))
     assert read_journal(tmp_path) == expected | {"d": replace(first, id="d")}
     assert len((tmp_path / JOURNAL).read_text(encoding="utf-8").splitlines()) == 3
     assert read_journal(tmp_path / "nowhere") == {}
