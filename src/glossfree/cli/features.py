@@ -35,7 +35,7 @@ from glossfree.training.device import best_device
 from glossfree.training.run import Run
 from glossfree.video.dataset import ClipDataset
 from glossfree.video.features import FeatureStore, features_key, stamps
-from glossfree.video.sampler import dead_workers_explained
+from glossfree.video.sampler import explain_dead_workers
 from glossfree.video.timeline import Sampling
 
 LIGHT = "hfa-phoenix14t-light"
@@ -91,7 +91,7 @@ def features(
     due = [clip for clip in manifest.clips if not store.has(clip, marks[clip.id])]
     bad: dict[str, str] = {}
     frames, begun = 0, time.perf_counter()
-    with dead_workers_explained(manifest.folder), console.progress("features", len(due)) as advance:
+    with explain_dead_workers(manifest.folder), console.progress("features", len(due)) as advance:
         for clip, rows in _seen(chosen, manifest, due, visual):
             if isinstance(rows, ClipError):
                 store.drop(clip)

@@ -26,7 +26,7 @@ from glossfree.scoring.statistics import Statistics
 from glossfree.training.run import Run
 from glossfree.translator import SignTranslator
 from glossfree.video.pack import read_clip
-from glossfree.video.sampler import dead_workers_explained
+from glossfree.video.sampler import explain_dead_workers
 from glossfree.video.timeline import Timeline
 
 SPLITS = ("dev", "test")
@@ -89,7 +89,7 @@ def timelines_of(
         return {}
     timelines: dict[str, torch.Tensor] = {}
     told = console.progress(f"pseudo-glosses of {split}", len(loader))
-    with dead_workers_explained(material.manifest.folder), told as advance, torch.no_grad():
+    with explain_dead_workers(material.manifest.folder), told as advance, torch.no_grad():
         for batch in loader:
             moved = batch.prepared(translator.device)
             scores = translator.head(translator.model.hierarchy.segments(moved.frames, moved.lengths, moved.level))

@@ -28,7 +28,7 @@ from glossfree.text.tokenizer import SentenceTokenizer
 from glossfree.training.device import best_device
 from glossfree.training.processes import Processes
 from glossfree.video.batch import ClipBatch
-from glossfree.video.sampler import dead_workers_explained
+from glossfree.video.sampler import explain_dead_workers
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def evaluate(folder: Path, *, split: str, console: Console, corpus: Path | None 
     loader = material.clip_loader(split, trained.recipe.decode.batch_size)
     assert loader is not None  # the split has clips
     progress = console.progress(f"translate {split}", len(clips))
-    with dead_workers_explained(material.manifest.folder), progress as advance:
+    with explain_dead_workers(material.manifest.folder), progress as advance:
         evaluation = evaluate_clips(decoder, loader, clips, material.convention, advance)
     if group.is_main:
         references = {clip.id: clip.text for clip in clips}

@@ -34,7 +34,7 @@ from glossfree.training.stage import Loader
 from glossfree.training.status import Planned
 from glossfree.training.trackers import Trackers
 from glossfree.training.watch import Watch
-from glossfree.video.sampler import dead_workers_explained
+from glossfree.video.sampler import explain_dead_workers
 
 TOKENIZER = "tokenizer"
 SKIPPED = "skipped_clips.json"  # {stage: {clip id: file}}
@@ -156,7 +156,7 @@ class Workflow:
         precision = precision_of(self.recipe.training.precision).replace("no", "fp32")
         begins = f"{name}: {config.epochs - done} epochs, batches of {config.batch_size}, {precision}"
         self.console.say(f"{begins}, {counts}")
-        with dead_workers_explained(self.material.manifest.folder):
+        with explain_dead_workers(self.material.manifest.folder):
             train_loader, dev_loader = self._loaders(config, model)
             measure = None if dev_loader is None else (lambda: self._dev_scores(model, dev_loader))
             plan = replace(self._plan(config), begin=done, best=best)

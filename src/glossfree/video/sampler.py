@@ -214,7 +214,7 @@ class ClipLoader(DataLoader[Any]):
 
 
 @contextmanager
-def dead_workers_explained(folder: Path) -> Iterator[None]:
+def explain_dead_workers(folder: Path) -> Iterator[None]:
     """Inside, a loader's process that dies is a CorpusError. torch learns of it by a signal: its own error may come
     from whatever line is running just then, and so this stands around all that is done while a loader is open."""
     try:

@@ -16,7 +16,7 @@ from glossfree.video.batch import ClipBatch
 from glossfree.video.dataset import ClipDataset, FeatureDataset
 from glossfree.video.frames import View
 from glossfree.video.pack import write_clip
-from glossfree.video.sampler import ClipSampler, dead_workers_explained, make_loader
+from glossfree.video.sampler import ClipSampler, explain_dead_workers, make_loader
 from glossfree.video.timeline import Sampling
 
 RNG = np.random.default_rng(0)
@@ -317,10 +317,10 @@ def test_a_bad_clip_ends_the_workers_at_once(corpus: tuple[Path, list[PackedClip
 
 def test_a_dead_worker_is_explained_and_nothing_else_is_touched(tmp_path: Path):
     expected = r"has died \(DataLoader worker \(pid 7\).*data.num_workers"
-    with pytest.raises(CorpusError, match=expected) as caught, dead_workers_explained(tmp_path):
+    with pytest.raises(CorpusError, match=expected) as caught, explain_dead_workers(tmp_path):
         raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed.\nmore")
     assert "\n" not in str(caught.value) and str(tmp_path) in str(caught.value)
-    with pytest.raises(RuntimeError, match="shapes"), dead_workers_explained(tmp_path):
+    with pytest.raises(RuntimeError, match="shapes"), explain_dead_workers(tmp_path):
         raise RuntimeError("shapes do not fit")
 
 
