@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 DEMO   ?= runs/demo
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 export TOKENIZERS_PARALLELISM := false
 
 .PHONY: setup demo test check format docs bench clean
@@ -20,12 +21,13 @@ demo: setup
 	$(BIN)/glossfree demo --out $(DEMO) $(ARGS)
 
 test: setup
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow" tests/unit tests/equations tests/house
 
 format: setup
 	$(BIN)/ruff check --fix .
