@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from tools.wetter.sentences import draw
+
 from benchmarks.timing import in_turns, machine, table
-from glossfree.avatar import wetter
 from glossfree.cli.score import Scored, score
 from glossfree.console import Silent
 from glossfree.scoring.conventions import published_for
@@ -27,7 +28,7 @@ LOST, EXCHANGED, MOVED = 0.1, 0.2, 0.1  # of the words
 def pairs(count: int, seed: int = 0) -> list[tuple[str, str]]:
     """(Hypothesis, reference) so many times, each time the same for a seed."""
     rng = random.Random(seed)
-    references = [wetter.draw(rng).text for _ in range(count)]
+    references = [draw(rng)[1] for _ in range(count)]
     known = sorted({word for text in references for word in text.split()})
     return [(_spoilt(text, known, rng), text) for text in references]
 

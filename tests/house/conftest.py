@@ -17,7 +17,7 @@ from glossfree.cli.prepare import prepare
 
 ROOT = Path(__file__).parents[2]
 # where there is no git (an unpacked archive): what lies here is looked at instead
-FOLDERS = ("src", "tests", "docs", "recipes", "benchmarks")
+FOLDERS = ("src", "tests", "docs", "recipes", "benchmarks", "tools")
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from glossfree.avatar import wetter_words as words
-from glossfree.avatar.wetter_phrases import (
+from tools.wetter import words
+from tools.wetter.phrases import (
     GEBEN,
     NIGHT,
     Event,
@@ -20,7 +20,7 @@ from glossfree.avatar.wetter_phrases import (
     join,
     noun_phrase,
 )
-from glossfree.avatar.wetter_words import Glosses, Noun, Verb
+from tools.wetter.words import Glosses, Noun, Verb
 
 Draft = tuple[list[str], str]  # glosses, text
 Construction = Callable[[Scene], Draft]

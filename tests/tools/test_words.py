@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-
-from glossfree.avatar import wetter_words as words
+from tools.wetter import words
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from glossfree.avatar import wetter_words as words
-from glossfree.avatar.wetter_words import Glosses, Noun, Place, Verb
+from tools.wetter import words
+from tools.wetter.words import Glosses, Noun, Place, Verb
 
 T = TypeVar("T")
 NIGHT = ("night", "evening")

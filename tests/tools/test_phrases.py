@@ -5,10 +5,9 @@ from __future__ import annotations
 import random
 
 import pytest
-
-from glossfree.avatar import wetter_words as words
-from glossfree.avatar.wetter_phrases import NIGHT, Event, Scene, event, modifiers, noun_phrase
-from glossfree.avatar.wetter_words import Verb
+from tools.wetter import words
+from tools.wetter.phrases import NIGHT, Event, Scene, event, modifiers, noun_phrase
+from tools.wetter.words import Verb
 
 
 def said(noun: words.Noun, modifier: str = "", part: str = "") -> str:

@@ -1,13 +1,13 @@
 """More constructions of the `wetter` grammar: pressure systems, air, warnings, what stays and turns, snow, greetings.
 
-The same shape as those of `wetter_grammar.py`: a `Scene` draws glosses, the words follow from them.
+The same shape as those of `grammar.py`: a `Scene` draws glosses, the words follow from them.
 """
 
 from __future__ import annotations
 
-from glossfree.avatar import wetter_words as words
-from glossfree.avatar.wetter_grammar import Draft, Setting
-from glossfree.avatar.wetter_phrases import (
+from tools.wetter import words
+from tools.wetter.grammar import Draft, Setting
+from tools.wetter.phrases import (
     BLEIBEN,
     FALLEN,
     SEIN,
@@ -18,7 +18,7 @@ from glossfree.avatar.wetter_phrases import (
     join,
     noun_phrase,
 )
-from glossfree.avatar.wetter_words import Noun, Verb
+from tools.wetter.words import Noun, Verb
 
 _AIR_FROM = {
     "SUED": ("WARM", "MILD", "HEISS", "SCHWUEL", "TROCKEN", "FEUCHT"),

@@ -1,6 +1,6 @@
 """The words of the `wetter` grammar: glosses -> German nouns, adjectives, verbs, places, months and numbers.
 
-Tables only, and the endings that go with them; what may stand beside what is said in `wetter_phrases.py`. Spoken words
+Tables only, and the endings that go with them; what may stand beside what is said in `phrases.py`. Spoken words
 are lower-case and keep their umlauts, glosses are upper-case and spell them out (FRUEH).
 """
 
