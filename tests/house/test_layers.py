@@ -36,7 +36,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 KNOWS_ONLY: dict[str, tuple[str, ...]] = {
     "files": ("errors",),
     "avatar": ("errors", VALUE),
-    "scoring": ("errors", "console", "files", VALUE),
+    "scoring": ("errors", "console", "files"),
     "models": ("errors", "padded", "settings", "files"),
     "objectives": ("errors", "padded", "settings", "models"),
     "training": ("", "errors", "padded", "console", "files"),  # one loop for every method: it knows none
@@ -63,7 +63,7 @@ ONLY_IN = {
     "pysubs2": {"corpora.captions"},
     "webvtt": {"corpora.captions"},
 }
-WITHOUT_TORCH = ("errors", "console", "settings", "files", "avatar", "corpora", "text")
+WITHOUT_TORCH = ("errors", "console", "settings", "files", "avatar", "scoring", "corpora", "text")
 BY_STRING = {"import_module", "__import__"}
 
 

@@ -9,11 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 from glossfree.console import Console, aligned, text_table
 from glossfree.corpora.manifest import Manifest
+from glossfree.report.systems import (
+    TITLES,
+    between,
+    find_references,
+    how_paired,
+    how_read,
+    language_of,
+    load_hypotheses,
+    load_references,
+    warnings,
+)
 from glossfree.scoring.conventions import Convention, convention_for, published_for
-from glossfree.scoring.sentences import Pairs, Sentences, pair, read_hypotheses, read_references
+from glossfree.scoring.predictions import read_scores, scores_path
+from glossfree.scoring.sentences import Pairs, Sentences, pair
 from glossfree.scoring.significance import LEVEL, SAMPLES, Interval, intervals
 from glossfree.scoring.statistics import Statistics
-from glossfree.scoring.systems import TITLES, between, how_paired, how_read, language_of, references_of, warnings
 
 if TYPE_CHECKING:
     from glossfree.models.bleurt import LearnedScore
@@ -108,8 +119,8 @@ def score(
 
     Raises CorpusError, RunError: what cannot be read, ids that do not fit, a run whose corpus is gone.
     """
-    said = read_hypotheses(hypotheses, split=split)
-    meant = references_of(said, references, split=split)
+    said = load_hypotheses(hypotheses, split=split)
+    meant = find_references(said, references, split=split)
     pairs = pair(said, meant)
     spoken, found_in = language_of(language, meant)
     used = [convention_for(spoken), *(published_for(spoken) if conventions else ())]
@@ -140,8 +151,6 @@ def _appended(hypotheses: Sentences, split: str) -> Iterator[str]:
     """Of a run that `evaluate` scored with something behind every sentence: that these scores are others."""
     if not hypotheses.source.is_dir():
         return
-    from glossfree.scoring.predictions import read_scores, scores_path  # only here: it loads torch
-
     path = scores_path(hypotheses.source, split)
     if path.is_file() and (append := read_scores(path).convention.get("append")):
         yield f'note: the run itself was scored with "{append}" behind every sentence (scores.append), here it is not'
@@ -152,7 +161,7 @@ def _diagnosis(pairs: Pairs, references: Sentences, training: Path | None, split
     from glossfree.report.content import TRAINING, diagnose_sentences, diagnose_split  # only here: a tagger is loaded
 
     hypotheses, expected = (dict(zip(pairs.ids, texts, strict=True)) for texts in (pairs.hypotheses, pairs.references))
-    seen = read_references(training, split=TRAINING).texts if training else None
+    seen = load_references(training, split=TRAINING).texts if training else None
     if references.source.is_dir():
         manifest = Manifest.load(references.source)
         return diagnose_split(hypotheses, expected, manifest, split, training=seen, language=language)

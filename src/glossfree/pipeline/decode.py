@@ -21,9 +21,9 @@ from glossfree.pipeline.assemble import beams_of
 from glossfree.pipeline.trained import TrainedRun
 from glossfree.recipe.schema import Recipe
 from glossfree.scoring.conventions import Convention
-from glossfree.scoring.ids import check_ids
 from glossfree.scoring.metrics import Scores, score
 from glossfree.scoring.predictions import Prediction, predictions_path, scores_path, write_predictions, write_scores
+from glossfree.scoring.sentences import check_ids
 from glossfree.text.tokenizer import SentenceTokenizer
 from glossfree.training.device import best_device
 from glossfree.training.processes import Processes
@@ -95,7 +95,7 @@ def evaluate_clips(
         if id in predictions:
             raise CorpusError("decoded twice", where=f"clip {id}", remedy="give every clip once, under its own id")
         predictions[id] = prediction
-    check_ids(predictions, clips)
+    check_ids(predictions, [clip.id for clip in clips])
     predictions = {clip.id: predictions[clip.id] for clip in clips}
     hypotheses = [prediction.text for prediction in predictions.values()]
     return Evaluation(predictions, score(hypotheses, [clip.text for clip in clips], convention=convention))

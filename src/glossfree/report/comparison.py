@@ -16,12 +16,21 @@ from glossfree.report.compare_page import (
     probability,
     write_comparison,
 )
+from glossfree.report.systems import (
+    TITLES,
+    between,
+    find_references,
+    how_paired,
+    how_read,
+    language_of,
+    load_hypotheses,
+    warnings,
+)
 from glossfree.scoring.conventions import convention_for
-from glossfree.scoring.sentences import Pairs, Sentences, pair, read_hypotheses
+from glossfree.scoring.sentences import Pairs, Sentences, pair
 from glossfree.scoring.significance import SAMPLES, Change, Comparison
 from glossfree.scoring.significance import compare as compare_statistics
 from glossfree.scoring.statistics import Statistics
-from glossfree.scoring.systems import TITLES, between, how_paired, how_read, language_of, references_of, warnings
 
 SHOWN = 5  # sentences in each direction on the terminal; the page shows all that `Comparison` keeps
 
@@ -99,9 +108,9 @@ def compare(
     References that are not named are those of the corpus of A's run, or of B's. Raises CorpusError, RunError: what
     cannot be read, ids that do not fit, a page that cannot be written.
     """
-    sides = [read_hypotheses(path, split=split) for path in (a, b)]
+    sides = [load_hypotheses(path, split=split) for path in (a, b)]
     first = next((side for side in sides if side.source.is_dir()), sides[0])
-    meant = references_of(first, references, split=split)
+    meant = find_references(first, references, split=split)
     if meant.numbered:
         _check_order(*sides)
     pairs = [pair(side, meant) for side in sides]

@@ -12,7 +12,8 @@ from glossfree.errors import RunError
 from glossfree.report import diagnosis
 from glossfree.report.diagnosis import Diagnosis, words
 from glossfree.scoring.conventions import Convention
-from glossfree.scoring.ids import check_ids
+from glossfree.scoring.predictions import predictions_path, read_predictions
+from glossfree.scoring.sentences import check_ids
 from glossfree.text.pseudo_glosses import KEPT
 from glossfree.text.tagging import Token, tagger
 
@@ -27,14 +28,12 @@ def translations_of(run: Path, manifest: Manifest, split: str) -> tuple[dict[str
 
     Raises RunError where the split was not translated yet, CorpusError where clips and predictions do not match.
     """
-    from glossfree.scoring.predictions import predictions_path, read_predictions  # only here: it loads torch
-
     path = predictions_path(run, split)
     if not path.is_file():
         remedy = f"glossfree evaluate {run} --split {split}"
         raise RunError(f"no predictions for {split}", where=run, remedy=remedy)
     predictions, clips = read_predictions(path), manifest.split(split)
-    check_ids(predictions, clips)
+    check_ids(predictions, [clip.id for clip in clips])
     return {clip.id: predictions[clip.id].text for clip in clips}, {clip.id: clip.text for clip in clips}
 
 

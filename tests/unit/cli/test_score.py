@@ -15,11 +15,11 @@ from glossfree.cli.score import Scored, score
 from glossfree.console import Silent
 from glossfree.corpora.manifest import Manifest, PackedClip
 from glossfree.errors import CorpusError, RunError
+from glossfree.report.systems import LANGUAGE
 from glossfree.scoring import metrics
 from glossfree.scoring.conventions import convention_for, published_for
 from glossfree.scoring.predictions import Prediction, predictions_path, scores_path, write_predictions
 from glossfree.scoring.statistics import METRICS
-from glossfree.scoring.systems import LANGUAGE
 
 REFERENCES = ("heute regnet es im tal", "morgen scheint die sonne", "der wind weht stark am meer")
 HYPOTHESES = ("heute schneit es im tal", "morgen scheint die sonne", "wind am meer")

@@ -8,10 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from glossfree.corpora.manifest import Manifest, PackedClip
-from glossfree.errors import CorpusError, GlossfreeError, RunError
-from glossfree.scoring.predictions import Prediction, predictions_path, write_predictions
-from glossfree.scoring.sentences import Sentences, pair, read_hypotheses, read_references
+from glossfree.errors import CorpusError, GlossfreeError
+from glossfree.scoring.sentences import Sentences, check_ids, id_problems, pair, read_hypotheses, read_references
 
 ODD = " schnee  im\ttal "  # blanks in front, twice, a tab, and behind
 Write = Callable[[str, str], Path]
@@ -112,28 +110,6 @@ def test_a_file_that_is_missing_or_no_text(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes("schnee\nü".encode("latin-1"))
     with pytest.raises(CorpusError, match=r"not UTF-8 \(byte 7\)"):
         read_references(tmp_path / "a.txt")
-
-
-def test_a_run_gives_hypotheses_and_a_corpus_references(tmp_path: Path) -> None:
-    splits = {"a": "test", "b": "dev", "c": "test"}
-    clips = [PackedClip(id, split, f"satz {id}", f"{id}.mp4", 7, 25.0) for id, split in splits.items()]
-    Manifest(tmp_path / "corpus", tuple(clips), {"language": "nl"}).save()
-    (tmp_path / "run").mkdir()
-    found = {clip.id: Prediction(ODD + clip.id, -0.5) for clip in clips}
-    write_predictions(
-        predictions_path(tmp_path / "run", "test"), found, {clip.id: clip.text for clip in (clips[2], clips[0])}
-    )
-    hypotheses, references = read_hypotheses(tmp_path / "run"), read_references(tmp_path / "corpus")
-    assert (hypotheses.ids, hypotheses.texts) == (("c", "a"), (ODD + "c", ODD + "a"))
-    assert (references.ids, references.texts, references.language) == (("a", "c"), ("satz a", "satz c"), "nl")
-    assert read_references(tmp_path / "corpus", split="dev").ids == ("b",)
-    assert pair(hypotheses, references).hypotheses == (ODD + "a", ODD + "c")
-    with pytest.raises(RunError, match="no predictions for dev"):
-        read_hypotheses(tmp_path / "run", split="dev")
-    with pytest.raises(CorpusError, match="no hypotheses"):
-        read_hypotheses(tmp_path / "corpus")
-    with pytest.raises(CorpusError, match="without references"):
-        read_references(tmp_path / "run")
 
 
 def test_pairs_follow_the_references_by_id() -> None:
@@ -247,3 +223,36 @@ def test_json_of_an_unknown_shape_is_described_and_never_printed(write: Write, v
         read_hypotheses(path)
     assert str(caught.value).count("geheim") < 30
     assert len(str(caught.value).replace(str(path), "")) < 600
+
+
+def test_ids_that_fit_pass() -> None:
+    check_ids({"b": 1, "a": 2}, "ab")
+
+
+def test_wrong_ids_are_named() -> None:
+    with pytest.raises(CorpusError) as caught:
+        check_ids(["a", "a", "x"], "abc")
+    message = str(caught.value)
+    assert "2 without a hypothesis: b, c" in message
+    assert "1 without a reference: x" in message
+    assert "1 twice in the hypotheses: a" in message
+
+
+def test_many_wrong_ids_are_counted() -> None:
+    with pytest.raises(CorpusError, match=r"1,011 without a hypothesis: k0, .*, k9 and 1,001 more"):
+        check_ids({}, [f"k{i}" for i in range(1011)])
+
+
+def test_many_culprits_are_counted() -> None:
+    (problem,) = id_problems([], [f"clip-{number}" for number in range(1234)])
+    assert problem.startswith("1,234 without a hypothesis: clip-0, clip-1, clip-2, clip-3, clip-4")
+    assert problem.endswith(" more") and len(problem) < 200
+
+
+def test_ids_are_compared_in_either_unicode_form() -> None:
+    assert id_problems(["gru\u0308n", "a"], ["a", "grün"]) == []
+    assert id_problems(["gru\u0308n", "grün"], ["grün"]) == ["1 twice in the hypotheses: grün"]
+
+
+def test_a_very_long_id_is_cut() -> None:
+    assert len(id_problems(["x" * 50_000], [])[0]) < 200

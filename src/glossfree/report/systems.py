@@ -6,24 +6,56 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from glossfree.corpora.manifest import MANIFEST
+from glossfree.corpora.manifest import MANIFEST, Manifest
 from glossfree.errors import CorpusError, RunError
 from glossfree.scoring.conventions import CONVENTION_OF_LANGUAGE, Convention
 from glossfree.scoring.metrics import COLUMNS
-from glossfree.scoring.sentences import Pairs, Sentences, read_references
+from glossfree.scoring.predictions import predictions_path, read_predictions
+from glossfree.scoring.sentences import Pairs, Sentences, read_hypotheses, read_references
 from glossfree.scoring.significance import Interval
 
 LANGUAGE = "de"  # where neither the user nor a corpus says which
 TITLES = {**dict(COLUMNS), "chrf": "chrF2", "exact": "exact match", "length_ratio": "length ratio"}
 
 
-def references_of(hypotheses: Sentences, references: Path | None, *, split: str) -> Sentences:
+def load_hypotheses(path: str | Path, *, split: str = "test") -> Sentences:
+    """A file, or a run folder (its predictions of `split`) -> Sentences.
+
+    Raises CorpusError as `read_hypotheses` does, RunError for a folder without predictions.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return read_hypotheses(path)
+    if (path / MANIFEST).is_file():
+        remedy = "name a run or a file as hypotheses, and this folder with --references"
+        raise CorpusError("a prepared corpus holds references, no hypotheses", where=path, remedy=remedy)
+    if not predictions_path(path, split).is_file():
+        remedy = f"glossfree evaluate {path} --split {split}"
+        raise RunError(f"no predictions for {split}", where=path, remedy=remedy)
+    predictions = read_predictions(predictions_path(path, split))
+    return Sentences.of(list(predictions), [prediction.text for prediction in predictions.values()], path)
+
+
+def load_references(path: str | Path, *, split: str = "test") -> Sentences:
+    """A file, or a prepared corpus (the sentences of `split` in its manifest) -> Sentences. Raises CorpusError."""
+    path = Path(path)
+    if not path.is_dir():
+        return read_references(path)
+    if not (path / MANIFEST).is_file():
+        remedy = "name a file, or a folder made by `glossfree prepare`"
+        raise CorpusError(f"no {MANIFEST}: a folder without references", where=path, remedy=remedy)
+    manifest = Manifest.load(path)
+    clips = manifest.split(split)
+    return Sentences.of([clip.id for clip in clips], [clip.text for clip in clips], path, language=manifest.language)
+
+
+def find_references(hypotheses: Sentences, references: Path | None, *, split: str) -> Sentences:
     """The references that the user names, else the manifest's of the corpus that a run was trained on.
 
     Raises RunError where that corpus is gone, CorpusError where a file of hypotheses comes without references.
     """
     if references is not None:
-        return read_references(references, split=split)
+        return load_references(references, split=split)
     if not hypotheses.source.is_dir():
         remedy = "add --references: a file, or a folder made by `glossfree prepare`"
         raise CorpusError("a file of hypotheses, and no references", where=hypotheses.source, remedy=remedy)
@@ -35,7 +67,7 @@ def references_of(hypotheses: Sentences, references: Path | None, *, split: str)
     if not (corpus / MANIFEST).is_file():
         problem = f"its corpus is no longer at {corpus}"
         raise RunError(problem, where=hypotheses.source, remedy="add --references: where the corpus is now")
-    return read_references(corpus, split=split)
+    return load_references(corpus, split=split)
 
 
 def language_of(given: str | None, references: Sentences) -> tuple[str, str]:
