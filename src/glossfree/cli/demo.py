@@ -72,7 +72,7 @@ def demo(
     if not model.exists():
         export(run, model)
     with clock("report"):
-        page = report(runs, out=out / "report.html", console=console)
+        page = report(runs, out=out / "report.html", console=console).path
     test = Manifest.load(corpus).split("test")
     predictions = read_predictions(predictions_path(run, "test"))
     examples = tuple((clip.text, predictions[clip.id].text) for clip in test[:: len(test) // SHOWN][:SHOWN])

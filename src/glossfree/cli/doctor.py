@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from glossfree.console import Console, Silent
 from glossfree.doctor.corpus import diagnose_corpus
@@ -14,7 +16,16 @@ from glossfree.errors import CorpusError
 CARD = "model.json"  # what makes a folder a model
 
 
-def doctor(paths: Sequence[Path] = (), *, corpus: str | None = None, console: Console | None = None) -> Diagnosis:
+def doctor(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(help="A corpus's folder or table, or a model and clips; the installation if left out."),
+    ] = None,
+    corpus: Annotated[
+        str | None, typer.Option(help="folder, phoenix14t or phoenix14t-avatar; else known by its layout.")
+    ] = None,
+    console: Console | None = None,
+) -> Diagnosis:
     """No path: the installation. A model's folder and clips: do they suit it? Else one corpus: ROOT or its table.
 
     Raises GlossfreeError for paths that are none of these.

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+import typer
 
+from glossfree.cli.verb import Written
 from glossfree.console import Console
 from glossfree.corpora.manifest import PackedClip
 from glossfree.errors import ClipError
@@ -33,8 +35,12 @@ SPLITS = ("dev", "test")
 
 
 def report(
-    runs: Sequence[Path], *, console: Console, out: Path | None = None, split: str = "test", num_clips: int = 24
-) -> Path:
+    runs: Annotated[list[Path], typer.Argument(help="A run, and runs to compare it with.")],
+    console: Console,
+    out: Annotated[Path | None, typer.Option(help="HTML file; report.html in the first run if left out.")] = None,
+    split: Annotated[str, typer.Option(help="Split whose clips are shown.")] = "test",
+    clips: Annotated[int, typer.Option(min=0, help="Clips to show.")] = 24,
+) -> Written:
     """Write the report of the first run, its scores beside those of the others.
 
     Raises RunError: a folder that is no run, a first run that was not evaluated yet; CorpusError: predictions that
@@ -57,7 +63,7 @@ def report(
         intervals={split: intervals(counted[0])},
         conventions={split: {each.convention.name: Scores.of(each) for each in counted}},
         diagnosis={split: diagnose_split(hypotheses, references, material.manifest, split, convention=convention)},
-        clips=_clips(run, recipe, material, timelines, translator, split, num_clips),
+        clips=_clips(run, recipe, material, timelines, translator, split, clips),
         curves=_curves(run),
         pointing=_pointing(recipe, material, timelines, translator, split),
         settings=recipe.model_dump(),
@@ -67,7 +73,7 @@ def report(
     )
     target = out or run.folder / "report.html"
     write_report(target, data)
-    return target
+    return Written(target)
 
 
 def scores_of(run: Path) -> dict[str, Scores]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Annotated, Any
 
-from glossfree.console import duration
+import typer
+
+from glossfree.console import Result, duration
 from glossfree.training.estimates import WARMING_UP, size
 from glossfree.training.run import Run
 from glossfree.training.status import TRAINING, Status, is_alive, read_status
@@ -24,7 +26,7 @@ Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class RunStatus:
+class RunStatus(Result):
     """What there is to know. Seconds, bytes and shares (0-1) are plain numbers; None: not known, or not yet.
 
     `all_seconds_left` leaves out the stages `without`: nothing of their kind has been seen yet.
@@ -58,10 +60,6 @@ class RunStatus:
     processes: int
     problem: str | None
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {**asdict(self), "without": list(self.without)}
-
     def to_text(self) -> str:
         """For people, a line for each thing that is known."""
         rows = {"run": self.run, "state": self.state + (f": {self.problem}" if self.problem else "")}
@@ -94,12 +92,12 @@ class RunStatus:
         return "\n".join(f"{name:<12}{row}" for name, row in rows.items())
 
 
-def status(folder: Path) -> RunStatus:
-    """Where the run in `folder` stands. Raises RunError if there is none, or none that says."""
-    run, now = Run(folder), time.time()
-    told = read_status(run)
-    records = [record for record in run.records() if is_complete(record)]
-    sign = max(told.written, run.steps.stat().st_mtime if run.steps.is_file() else 0.0)
+def status(run: Annotated[Path, typer.Argument(help="Folder of a run, live or not.")]) -> RunStatus:
+    """Where the run in a folder stands. Raises RunError if there is none, or none that says."""
+    opened, now = Run(run), time.time()
+    told = read_status(opened)
+    records = [record for record in opened.records() if is_complete(record)]
+    sign = max(told.written, opened.steps.stat().st_mtime if opened.steps.is_file() else 0.0)
     state = state_of(told, silence=now - sign)
     stage = told.stage or (records[-1]["stage"] if records else None)
     own = [record for record in records if record["stage"] == stage]
@@ -111,10 +109,10 @@ def status(folder: Path) -> RunStatus:
     best = min(((watched(record), record["epoch"] + 1) for record in epochs), default=(None, None))
     live = state == TRAINING and told.steps > 0
     left = seconds_left(own, done, told.steps, told.epochs) if live else None
-    to_come, without = seconds_to_come(told, records, run) if live else (None, ())
-    checkpoint = run.checkpoint(stage, "last") if stage else folder
+    to_come, without = seconds_to_come(told, records, opened) if live else (None, ())
+    checkpoint = opened.checkpoint(stage, "last") if stage else run
     return RunStatus(
-        run=str(folder),
+        run=str(run),
         state=state,
         stage=stage,
         epoch=min(told.epochs, (last["epoch"] + 1) if last else 1),

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from glossfree.console import Result
+
 Level = Literal["ok", "warning", "problem"]
 EXIT_CODES: dict[Level, int] = {"ok": 0, "warning": 1, "problem": 2}
 _HEADINGS: dict[Level, str] = {"problem": "Problems", "warning": "Warnings", "ok": "As it is"}
@@ -35,7 +37,7 @@ class BadClip:
 
 
 @dataclass(frozen=True)
-class Diagnosis:
+class Diagnosis(Result):
     """The answer to "will this work?". `figures` are plain values for programs."""
 
     subject: str
@@ -48,7 +50,7 @@ class Diagnosis:
         """0 all well, 1 something to know, 2 it cannot work."""
         return max((EXIT_CODES[finding.level] for finding in self.findings), default=0)
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return asdict(self) | {"exit_code": self.exit_code}
 

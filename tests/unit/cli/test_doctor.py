@@ -130,7 +130,7 @@ def test_a_diagnosis_puts_problems_first_and_remedies_under_them() -> None:
     lines = [line.strip() for line in diagnosis.to_text().split("\n") if line.startswith("  ")]
     assert lines == ["a: bad", "-> mend", "b: odd", "-> look", "dev k (k.mp4): late; long", "c: fine"]
     assert [Diagnosis("it", findings[:count]).exit_code for count in range(4)] == [0, 0, 1, 2]
-    assert json.loads(json.dumps(diagnosis.as_dict()))["exit_code"] == 2
+    assert json.loads(json.dumps(diagnosis.to_dict()))["exit_code"] == 2
 
 
 def test_the_command_line_says_it_with_its_exit_code(tmp_path: Path, call: Any) -> None:

@@ -27,7 +27,7 @@ def copy(tiny_run: Path, tmp_path: Path) -> Path:
 
 
 def test_the_page_shows_scores_settings_and_clips(tiny: Any, copy: Path) -> None:
-    page = report([copy], console=Silent(), num_clips=2)
+    page = report([copy], console=Silent(), clips=2).path
     assert page == copy / "report.html"
     text = page.read_text(encoding="utf-8")
     clips = Manifest.load(tiny.corpus).split("test")
@@ -38,7 +38,7 @@ def test_the_page_shows_scores_settings_and_clips(tiny: Any, copy: Path) -> None
 
 
 def test_the_first_run_is_diagnosed_and_scored_under_every_convention(copy: Path) -> None:
-    text = report([copy], console=Silent(), num_clips=0).read_text(encoding="utf-8")
+    text = report([copy], console=Silent(), clips=0).path.read_text(encoding="utf-8")
     for name in ("plain", *PUBLISHED):
         assert f'<th scope="row">{name}</th>' in text
     for part in ("95 % interval", "5 sentences of test, against 12 training sentences", "mAP", "Scores by signer"):
@@ -47,7 +47,7 @@ def test_the_first_run_is_diagnosed_and_scored_under_every_convention(copy: Path
 
 def test_runs_stand_side_by_side(copy: Path, tmp_path: Path) -> None:
     shutil.copytree(copy, tmp_path / "another")
-    page = report([copy, tmp_path / "another"], console=Silent(), num_clips=0, out=tmp_path / "page.html")
+    page = report([copy, tmp_path / "another"], console=Silent(), clips=0, out=tmp_path / "page.html").path
     assert "another" in page.read_text(encoding="utf-8")
     with pytest.raises(RunError, match="nothing"):
         report([copy, tmp_path / "nothing"], console=Silent())

@@ -102,8 +102,8 @@ def test_a_live_run(tmp_path: Path) -> None:
         *("the stage about 2 min more, all stages without finetune1 about 6 min", "70 s old", "2 clips"),
     ):
         assert words in text, text
-    assert json.loads(json.dumps(found.as_dict()))["without"] == ["finetune1"]
-    assert list(found.as_dict()) == list(RunStatus.__annotations__)
+    assert json.loads(json.dumps(found.to_dict()))["without"] == ["finetune1"]
+    assert list(found.to_dict()) == list(RunStatus.__annotations__)
 
 
 def test_a_run_that_was_killed_a_while_ago(tmp_path: Path) -> None:

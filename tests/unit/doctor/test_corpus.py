@@ -56,7 +56,7 @@ def test_a_corpus_without_faults_works(tmp_path: Path) -> None:
     assert figures["seconds"]["median"] == pytest.approx(3.0)
     assert figures["seconds"]["all"] == pytest.approx(9.0)
     assert "works" in diagnosis.to_text().split("\n")[0]
-    json.dumps(diagnosis.as_dict())
+    json.dumps(diagnosis.to_dict())
 
 
 def test_the_sentence_file_stands_for_its_folder(tmp_path: Path) -> None:

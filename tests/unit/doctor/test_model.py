@@ -53,7 +53,7 @@ def test_a_clip_like_those_of_training(tmp_path: Path) -> None:
     assert measured["brightness"] == pytest.approx(120, abs=3)
     assert measured["contrast"] == pytest.approx(30, abs=3)
     assert diagnosis.figures["training"] == TRAINING
-    json.dumps(diagnosis.as_dict())
+    json.dumps(diagnosis.to_dict())
 
 
 @pytest.mark.parametrize(
