@@ -147,7 +147,7 @@ def end_to_end(work: Path, recipe: Recipe, frames: int, starts: int) -> tuple[li
     Raises AssertionError if the two do not write the same.
     """
     write_run(work / "run", recipe)
-    folder, video = export(work / "run", work / "model"), work / "clip.mp4"
+    folder, video = export(work / "run", work / "model").path, work / "clip.mp4"
     write_clip(video, signer(frames, seed=0), 25.0)
     cold = [finish("glossfree", "translate", folder, video) for _ in range(starts)]
     translator = SignTranslator.from_pretrained(folder)

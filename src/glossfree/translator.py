@@ -74,7 +74,7 @@ class Translation:
     crop: Crop | None = None
     notes: tuple[str, ...] = ()
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         return {
             "path": self.path,
@@ -89,7 +89,7 @@ class Translation:
             "start": self.start,
             "end": self.end,
             "trimmed": list(self.trimmed),
-            "crop": None if self.crop is None else self.crop.as_dict(),
+            "crop": None if self.crop is None else self.crop.to_dict(),
             "notes": list(self.notes),
         }
 
@@ -101,7 +101,7 @@ class Failure:
     path: str
     error: ClipError
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         return {"path": self.path, "error": str(self.error)}
 

@@ -63,7 +63,7 @@ def test_a_person_goes_from_nothing_to_a_sentence(tiny: Any, call: Callable[...,
     code, out, err = process("translate", model, *clips)
     assert (code, err) == (0, "")
     translator = SignTranslator.from_pretrained(model)
-    assert out.splitlines() == [translator.translate(clip) for clip in clips]
+    assert out.splitlines() == [f"{clip.name}: {translator.translate(clip)}" for clip in clips]
 
 
 def test_inspect_counts_the_corpus(tiny: Any, call: Callable[..., Any]) -> None:
@@ -183,7 +183,7 @@ def test_a_clip_alone_says_what_it_said_in_a_batch(
     files = [tiny.corpus / clip["file"] for clip in clips]
     plain = call("translate", tmp_path / "model", *files)
     assert (plain.code, plain.err) == (0, "")
-    assert plain.out.splitlines() == [line["hypothesis"] for line in batch]
+    assert plain.out.splitlines() == [f"{line['id']}.mp4: {line['hypothesis']}" for line in batch]
     shown = call("translate", tmp_path / "model", *files, "--json")
     alone = [json.loads(line)["score"] for line in shown.out.splitlines()]
     assert alone == pytest.approx(scores, abs=1e-4)

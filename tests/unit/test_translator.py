@@ -93,7 +93,7 @@ def test_a_folder_of_images_is_brought_to_the_models_rate(
     read = translator.intake.read(tmp_path)
     assert (read.frames.shape[1:], read.num_frames, read.fps) == ((3, 24, 24), 3 * len(frames), 25.0)
     assert len(read.frames) == -(-round(3 * len(frames) / 25 * 8) // 3)
-    assert translator.explain(tmp_path).as_dict()["model_fps"] == 8
+    assert translator.explain(tmp_path).to_dict()["model_fps"] == 8
 
 
 def test_what_cannot_be_read_is_a_clip_error(translator: SignTranslator, tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_explaining_is_translating_with_reasons(tiny: Any, translator: SignTrans
     scores = [track.score for track in explained.tracks]
     assert scores == sorted(scores, reverse=True)
     assert translator.explain(path, num_tracks=10_000).tracks[:4] == explained.tracks
-    assert json.loads(json.dumps(explained.as_dict()))["hypotheses"][1] == {
+    assert json.loads(json.dumps(explained.to_dict()))["hypotheses"][1] == {
         "text": explained.hypotheses[1].text,
         "score": explained.hypotheses[1].score,
     }
@@ -168,7 +168,7 @@ def test_no_code_of_the_tokenizer_is_ever_written(
 def test_without_a_head_there_is_no_timeline(tiny: Any, translator: SignTranslator) -> None:
     plain = SignTranslator(translator.recipe, translator.tokenizer, translator.model)
     path = clips_of(tiny)[0]
-    assert plain.explain(path).tracks == () and plain.explain(path).as_dict()["pseudo_glosses"] == []
+    assert plain.explain(path).tracks == () and plain.explain(path).to_dict()["pseudo_glosses"] == []
     assert plain.translate(path) == translator.translate(path)
 
 

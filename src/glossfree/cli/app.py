@@ -46,30 +46,74 @@ VERBS = {
 }
 
 
+# fmt: off
 def load(name: str) -> Callable[..., Any]:
-    """Import the function of one verb: the others, and what they import, are not loaded."""
+    """Import the function of one verb; the others, and what they import, are not loaded."""
     match name:
+        case "doctor":
+            from glossfree.cli.doctor import doctor
+            return doctor
+        case "prepare":
+            from glossfree.cli.corpora import prepare
+            return prepare
         case "inspect":
             from glossfree.cli.inspect import inspect
-
             return inspect
+        case "glosses":
+            from glossfree.cli.corpora import glosses
+            return glosses
+        case "features":
+            from glossfree.cli.features import features
+            return features
         case "vocabulary":
             from glossfree.cli.vocabulary import vocabulary
-
             return vocabulary
-    from glossfree.cli import corpora, doctor_options, scoring, trained, training
-
-    for module in (corpora, doctor_options, scoring, trained, training):
-        if hasattr(module, name):
-            return getattr(module, name)  # type: ignore[no-any-return]
+        case "recipe":
+            from glossfree.cli.recipe import recipe
+            return recipe
+        case "params":
+            from glossfree.cli.params import params
+            return params
+        case "train":
+            from glossfree.cli.train import train
+            return train
+        case "sweep":
+            from glossfree.cli.training import sweep
+            return sweep
+        case "status":
+            from glossfree.cli.status import status
+            return status
+        case "evaluate":
+            from glossfree.cli.trained import evaluate
+            return evaluate
+        case "export":
+            from glossfree.cli.export import export
+            return export
+        case "translate":
+            from glossfree.cli.translate import translate
+            return translate
+        case "report":
+            from glossfree.cli.report import report
+            return report
+        case "demo":
+            from glossfree.cli.demo import demo
+            return demo
+        case "score":
+            from glossfree.cli.scoring import score
+            return score
+        case "compare":
+            from glossfree.cli.scoring import compare
+            return compare
     raise KeyError(name)
+# fmt: on
 
 
 def command(name: str) -> Any:
     """The command of a verb, with all its options."""
     verb = typer.Typer(add_completion=False)
     function = load(name)
-    verb.command(name, help=VERBS[name])(as_command(function) if name in ("inspect", "vocabulary") else function)
+    legacy = name in ("prepare", "glosses", "sweep", "evaluate", "score", "compare")
+    verb.command(name, help=VERBS[name])(function if legacy else as_command(function))
     return typer.main.get_command(verb)
 
 

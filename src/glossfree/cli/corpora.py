@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from glossfree.cli.shared import Json, Overrides, console, result, show_json
+from glossfree.cli.shared import Json, console, result, show_json
 
 INCOMPLETE = 1
 
@@ -61,7 +61,7 @@ def prepare(
         console=console(),
     )
     if json_:
-        show_json(done.as_dict())
+        show_json(done.to_dict())
     else:
         speed = f"{done.frames_per_second:.0f} frames/s"
         result(f"{done.out}: {done.packed} clips packed, {done.skipped} there before, {speed}")
@@ -86,25 +86,6 @@ def glosses(
         corpus, sentences=sentences, out=out, vectors=vectors, language=language, splits=names, console=console()
     )
     if json_:
-        show_json(report.as_dict())
+        show_json(report.to_dict())
     else:
         result(report.to_text())
-
-
-def features(
-    corpus: Annotated[Path, typer.Argument(help="A folder made by `glossfree prepare`.")],
-    encoder: Annotated[str, typer.Option(help="Weights of DINOv2 (folder, .pth, hub:owner/name), or a run or model.")],
-    overrides: Overrides,
-    recipe: Annotated[str | None, typer.Option(help="Sizes and crop; else the run's, or the light recipe's.")] = None,
-    json_: Json = False,
-) -> None:
-    """What a frozen backbone makes of every frame, computed once, to train from."""
-    from glossfree.cli.features import features as run
-
-    report = run(corpus, encoder, recipe=recipe, overrides=overrides, console=console())
-    if json_:
-        show_json(report.as_dict())
-    else:
-        result(report.to_text())
-    if report.bad:
-        raise typer.Exit(INCOMPLETE)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any
 
+import typer
+
+from glossfree.cli import options
 from glossfree.cli.export import export
 from glossfree.cli.glosses import glosses
+from glossfree.cli.options import Overrides
 from glossfree.cli.prepare import prepare
 from glossfree.cli.report import report, scores_of
-from glossfree.cli.train import train
-from glossfree.console import Console
+from glossfree.cli.train import train_recipe
+from glossfree.console import Console, Result
 from glossfree.corpora.manifest import Manifest
 from glossfree.pipeline.decode import evaluate
 from glossfree.recipe.files import load_recipe
@@ -28,7 +33,7 @@ SHOWN = 5  # translations in the summary
 
 
 @dataclass(frozen=True)
-class Demo:
+class Demo(Result):
     """What the demo made and found."""
 
     scores: dict[str, dict[str, Scores]]
@@ -37,6 +42,12 @@ class Demo:
     model: Path
     clip: Path
     seconds: dict[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The scores, the files and the times."""
+        scores = {run: {split: each.to_dict() for split, each in of_run.items()} for run, of_run in self.scores.items()}
+        paths = {"report": str(self.report), "model": str(self.model), "clip": str(self.clip)}
+        return {"scores": scores, "examples": self.examples, **paths, "seconds": self.seconds}
 
     def to_text(self) -> str:
         """The table, a few translations, and where to go from here."""
@@ -50,10 +61,14 @@ class Demo:
 
 
 def demo(
-    out: Path, *, console: Console, recipe: str | Path = "demo", overrides: Sequence[str] = (), compare: bool = False
+    console: Console,
+    overrides: Overrides = None,
+    out: Annotated[Path, typer.Option(help="Folder for corpus, run, model and report.")] = Path("runs/demo"),
+    compare: Annotated[bool, typer.Option("--compare", help="Also fine-tune without pre-training.")] = False,
+    recipe: options.Recipe = "demo",
 ) -> Demo:
     """Run everything below `out`, going on where an earlier call stopped. `compare`: also without pre-training."""
-    chosen = load_recipe(recipe, overrides)
+    chosen = load_recipe(recipe, overrides or ())
     corpus, run, model = out / "corpus", out / WITH, out / "model"
     clock = _Clock()
     with clock("drawing"):
@@ -62,7 +77,7 @@ def demo(
         if not (corpus / PSEUDO_GLOSSES).is_file():
             glosses(corpus, console=console)
     with clock("training"):
-        train(chosen, corpus=corpus, run=run, console=console, resume=True)
+        train_recipe(chosen, corpus=corpus, run=run, console=console, resume=True)
     with clock("translating"):
         _evaluate(run, console)
     runs = [run]
@@ -89,7 +104,7 @@ def _without_pretraining(recipe: Recipe, corpus: Path, out: Path, console: Conso
     ]
     plain = recipe.model_copy(update={"stages": tuple(stages)})
     start = out / WITH
-    run = train(plain, corpus=corpus, run=out / WITHOUT, console=console, start=start, resume=True)
+    run = train_recipe(plain, corpus=corpus, run=out / WITHOUT, console=console, start=start, resume=True)
     _evaluate(run.folder, console)
     return run.folder
 

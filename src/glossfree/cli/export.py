@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from glossfree import __version__
+from glossfree.cli.verb import Written
 from glossfree.errors import ModelError
 from glossfree.files.disk import digest
 from glossfree.pipeline.trained import TOKENIZER, TrainedRun
@@ -15,7 +19,10 @@ from glossfree.training.run import save_tensors
 from glossfree.translator import CARD, FORMAT, RECIPE, WEIGHTS
 
 
-def export(run: Path, folder: Path) -> Path:
+def export(
+    run: Annotated[Path, typer.Argument(help="Folder of a fine-tuned run.")],
+    folder: Annotated[Path, typer.Argument(help="New folder for the model.")],
+) -> Written:
     """Write the model folder beside a temporary name and move it into place; an existing one is left alone.
 
     Raises ModelError if `folder` holds anything, RunError if the run has no finished fine-tuning stage.
@@ -53,4 +60,4 @@ def export(run: Path, folder: Path) -> Path:
         raise ModelError(f"cannot be written ({reason})", where=folder, remedy="check space and rights") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return folder
+    return Written(folder)

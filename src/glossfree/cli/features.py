@@ -5,14 +5,16 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+import typer
 
 from glossfree import __version__
-from glossfree.console import Console
+from glossfree.cli.options import Overrides, PreparedFolder
+from glossfree.console import Console, Result
 from glossfree.corpora.manifest import Manifest, PackedClip
 from glossfree.errors import ClipError, RecipeError, RunError
 from glossfree.files.disk import digest
@@ -42,7 +44,7 @@ LIGHT = "hfa-phoenix14t-light"
 
 
 @dataclass(frozen=True)
-class FeaturesReport:
+class FeaturesReport(Result):
     """What was computed, what was there before, and which clips could not be read."""
 
     folder: str
@@ -52,9 +54,10 @@ class FeaturesReport:
     width: int
     frames_per_second: float
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
+    @property
+    def exit_code(self) -> int:
+        """1 if a clip could not be read."""
+        return int(bool(self.bad))
 
     def to_text(self) -> str:
         """A line for people, and one for each clip that could not be read."""
@@ -64,7 +67,11 @@ class FeaturesReport:
 
 
 def features(
-    corpus: Path, encoder: str, *, console: Console, recipe: str | Path | None = None, overrides: Sequence[str] = ()
+    corpus: PreparedFolder,
+    encoder: Annotated[str, typer.Option(help="Weights of DINOv2 (folder, .pth, hub:owner/name), or a run or model.")],
+    console: Console,
+    overrides: Overrides = None,
+    recipe: Annotated[str | None, typer.Option(help="Sizes and crop; else the run's, or the light recipe's.")] = None,
 ) -> FeaturesReport:
     """Write the features of every clip of a prepared corpus, going on where an earlier call stopped.
 
@@ -72,7 +79,7 @@ def features(
     ours, else of the light recipe. Raises ModelError, RecipeError, CorpusError (full disk).
     """
     source = folder_of(encoder, WEIGHTS)
-    chosen = load_recipe(recipe or _usual_recipe(source), overrides)
+    chosen = load_recipe(recipe or _usual_recipe(source), overrides or ())
     manifest = Manifest.load(corpus)
     check_frames(chosen, manifest)
     visual = visual_encoder(chosen)

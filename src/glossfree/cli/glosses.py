@@ -52,7 +52,7 @@ class GlossReport:
     vector_size: int
     sha256: str
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return asdict(self) | {
             "out": str(self.out),

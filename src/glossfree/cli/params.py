@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+import typer
 from torch import nn
 
+from glossfree.cli import options
+from glossfree.cli.options import Overrides
+from glossfree.console import Result
 from glossfree.corpora.manifest import Manifest
 from glossfree.objectives.base import TEXT_NEEDS, Inputs
 from glossfree.objectives.pseudo_gloss import PseudoGloss, PseudoGlossHead
@@ -43,7 +47,7 @@ class Sizes:
 
 
 @dataclass(frozen=True)
-class Counts:
+class Counts(Result):
     """`parts`: {stage: {part: (trainable, total)}}; a tensor that two parts share counts once, in the first.
 
     `temperatures`: learnable temperatures (eq 2), which are left out: Table 3 does not count them.
@@ -59,7 +63,7 @@ class Counts:
         rows = self.parts[stage].values()
         return sum(trainable for trainable, _ in rows), sum(total for _, total in rows)
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         stages: dict[str, Any] = {}
         for stage, parts in self.parts.items():
@@ -93,12 +97,16 @@ class Counts:
         return "\n".join(lines)
 
 
-def params(recipe: str | Path, overrides: Sequence[str] = (), *, corpus: Path | None = None) -> Counts:
+def params(
+    recipe: options.Recipe,
+    overrides: Overrides = None,
+    corpus: Annotated[Path | None, typer.Option(help="Count with the sizes of this prepared corpus.")] = None,
+) -> Counts:
     """Build the model of each stage without memory and count it, for the recipe's sizes or those of a corpus.
 
     Raises CorpusError if the corpus has no pseudo-glosses yet.
     """
-    chosen = load_recipe(recipe, overrides)
+    chosen = load_recipe(recipe, overrides or ())
     sizes = _sizes(chosen) if corpus is None else _sizes_of(corpus, chosen)
     with torch.device("meta"):
         counted = {stage.name: _stage(chosen, sizes, stage.name) for stage in chosen.planned}

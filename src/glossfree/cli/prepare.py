@@ -53,7 +53,7 @@ class Prepared:
         """Frames packed per second of wall time, by all workers together."""
         return self.frames / self.seconds if self.seconds > 0 else 0.0
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         failed = [{"id": clip_id, "message": message} for clip_id, message in self.failed]
         derived = {"complete": self.complete, "frames_per_second": round(self.frames_per_second, 1)}

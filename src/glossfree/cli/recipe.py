@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
+
+from glossfree.cli.options import Overrides
+from glossfree.console import Result
+from glossfree.errors import RecipeError
 from glossfree.recipe.files import (
     as_toml,
     commented,
@@ -34,14 +39,14 @@ class Value:
 
 
 @dataclass(frozen=True)
-class Description:
+class Description(Result):
     """A recipe, resolved: `values` by dotted key. `base`: the name of the recipe that it is based on, if any."""
 
     recipe: Recipe
     base: str | None
     values: dict[str, Value]
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         values = {}
         for key, each in self.values.items():
@@ -63,12 +68,12 @@ class Description:
 
 
 @dataclass(frozen=True)
-class Shipped:
+class Shipped(Result):
     """The shipped recipes: name, what it is based on, and what it is."""
 
     recipes: tuple[tuple[str, str, str], ...]
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {name: {"base": base, "summary": summary} for name, base, summary in self.recipes}
 
@@ -76,6 +81,17 @@ class Shipped:
         """A line for each."""
         width = max(len(name) for name, _, _ in self.recipes)
         return "\n".join(f"{name:{width}}  {summary}" for name, _, summary in self.recipes)
+
+
+def recipe(
+    overrides: Overrides = None,
+    name: Annotated[str | None, typer.Argument(help="A TOML file, or the name of a shipped recipe.")] = None,
+    list_: Annotated[bool, typer.Option("--list", help="All shipped recipes, a line each.")] = False,
+) -> Description | Shipped:
+    """One recipe, or all that are shipped. Raises RecipeError for both or neither."""
+    if (name is None) != list_:
+        raise RecipeError("a recipe or --list expected", where="glossfree recipe", remedy="glossfree recipe --list")
+    return shipped() if name is None else describe(name, overrides or ())
 
 
 def describe(source: str | Path, overrides: Sequence[str] = ()) -> Description:

@@ -61,7 +61,7 @@ class Sweep:
                     row[key] = {"mean": mean, "deviation": stdev(values) if len(values) > 1 else None}
                 yield row
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         cells = [{"name": c.name, "point": c.point, "seed": c.seed, **outcome} for c, outcome in self.cells]
         return {**self.facts, "points": list(self.points()), "cells": cells}
@@ -183,7 +183,7 @@ def _write_down(cells: Sequence[Cell], work: Sequence[CellRun]) -> None:
 
 
 def _kept(runs: Path, found: Sweep) -> Sweep:
-    Run(runs).write_json(SWEEP, found.as_dict())
+    Run(runs).write_json(SWEEP, found.to_dict())
     return found
 
 

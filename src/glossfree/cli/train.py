@@ -6,9 +6,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
+
+from glossfree.cli import options
 from glossfree.cli.features import check_weights_named, stored_features
+from glossfree.cli.options import Corpus, Overrides, RunFolder, Track
+from glossfree.cli.verb import Written
 from glossfree.console import Console, Silent
 from glossfree.errors import RunError
 from glossfree.models.hierarchy import TranslationModel
@@ -28,12 +33,44 @@ from glossfree.video.timeline import SAME_RATE
 
 
 def train(
-    recipe: str | Path | Recipe,
+    recipe: options.Recipe,
+    corpus: Corpus,
+    run: RunFolder,
+    console: Console,
+    overrides: Overrides = None,
+    track: Track = None,
+    until: Annotated[str | None, typer.Option(metavar="STAGE", help="The last stage to train.")] = None,
+    from_: Annotated[
+        Path | None, typer.Option("--from", metavar="RUN", help="Take the stages that this run has finished.")
+    ] = None,
+    after: Annotated[
+        str | None, typer.Option(metavar="STAGE", help="With --from: take RUN's stages up to this one, as they are.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was interrupted.")] = False,
+) -> Written:
+    """Train a recipe's stages; see `train_recipe`."""
+    if after is not None and from_ is None:
+        raise RunError("without --from", where=f"--after {after}", remedy="name the run to go on from")
+    trained = train_recipe(
+        load_recipe(recipe, overrides or ()),
+        corpus=corpus,
+        run=run,
+        console=console,
+        until=until,
+        start=from_,
+        after=after,
+        resume=resume,
+        track=track or (),
+    )
+    return Written(trained.folder)
+
+
+def train_recipe(
+    recipe: Recipe,
     *,
     corpus: Path,
     run: Path,
     console: Console,
-    overrides: Sequence[str] = (),
     until: str | None = None,
     start: Path | None = None,
     after: str | None = None,
@@ -47,7 +84,7 @@ def train(
     training.trackers). Raises RunError, before anything is read, if one is not there; RecipeError; CorpusError.
     """
     check_trackers(track)
-    chosen = recipe if isinstance(recipe, Recipe) else load_recipe(recipe, overrides)
+    chosen = recipe
     check_weights_named(chosen)
     begun, group = time.perf_counter(), Processes.launched()
     _check_names(chosen, until, after)

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
+from typing import Annotated
 
-from glossfree.console import Console
+import typer
+
+from glossfree.console import Console, Result
 from glossfree.corpora.captions import WRITTEN, Caption, read_captions, write_captions
 from glossfree.corpora.files import VIDEOS, is_companion
 from glossfree.corpora.manifest import FrameFolder, Segment, VideoFile
@@ -18,35 +23,123 @@ from glossfree.translator import Failure, SignTranslator, Translation
 from glossfree.video.decode import natural_order, open_source
 
 Request = tuple[Path, Segment | None]
-STRONG = 0.5  # of the highest: what is weaker is not written into an .eaf
+STRONG = 0.5  # of the highest score: weaker pseudo-glosses are not written into an .eaf
+
+
+class Format(StrEnum):
+    """How sentences are written."""
+
+    text = "text"
+    json = "json"
+    srt = "srt"
+    vtt = "vtt"
+    eaf = "eaf"
+
+
+@dataclass
+class Translations(Result):
+    """Translations and failures as they come, in order; `lines` consumes them. `has_names`: text names the clips."""
+
+    results: Iterable[Translation | Failure]
+    format: Format
+    out: Path | None
+    has_names: bool
+    console: Console
+    translated: int = 0
+    failed: int = 0
+
+    @property
+    def exit_code(self) -> int:
+        """0: all were translated, 1: some, 2: none."""
+        return 0 if not self.failed else 1 if self.translated else 2
+
+    def lines(self, as_json: bool) -> Iterator[str]:
+        """A line for each clip or segment as soon as it is translated; captions at the end; none with `out`.
+
+        Raises GlossfreeError for JSON and another format; CorpusError if `out` cannot be written.
+        """
+        if as_json and self.format not in (Format.text, Format.json):
+            remedy = "leave one of the two out"
+            raise GlossfreeError(f"--json and --format {self.format}", where="translate", remedy=remedy)
+        form = Format.json if as_json else self.format
+        if form in WRITTEN:
+            translations = [each for each in self._reported() if isinstance(each, Translation)]
+            text = _captions(translations, form, self.out) if translations else ""
+            lines: Iterator[str] = iter([text.rstrip("\n")] if text else [])
+        else:
+            lines = (line for each in self._reported() if (line := self._line(each, form)))
+        if self.out is None:
+            yield from lines
+        elif (written := list(lines)) and form not in WRITTEN:
+            write_atomic(self.out, "\n".join(written) + "\n")
+
+    def _reported(self) -> Iterator[Translation | Failure]:
+        """The results, counted; failures and notes go to the console, each note once."""
+        notes: set[str] = set()
+        for each in self.results:
+            if isinstance(each, Failure):
+                self.failed += 1
+                self.console.say(f"glossfree: {each.error}")
+            else:
+                self.translated += 1
+                for note in (f"{each.path}: {note}" for note in each.notes):
+                    if note not in notes:
+                        notes.add(note)
+                        self.console.say(note)
+            yield each
+
+    def _line(self, result: Translation | Failure, form: Format) -> str:
+        if form is Format.json:
+            return json.dumps(result.to_dict(), ensure_ascii=False)
+        if isinstance(result, Failure):
+            return ""
+        times = f"{result.start:.2f}\t{result.end:.2f}\t" if result.is_part else ""
+        return f"{f'{Path(result.path).name}: ' if self.has_names else ''}{times}{result.text}"
 
 
 def translate(
-    model: Path,
-    clips: Sequence[Path],
-    *,
-    start: float | None = None,
-    end: float | None = None,
-    segments: Path | None = None,
-    tier: str | None = None,
-    window: float | None = None,
-    num_hypotheses: int = 1,
-) -> Iterator[Translation | Failure]:
-    """A Translation for each clip, or for each segment of it, in order; a Failure for one that cannot be read.
+    model: Annotated[Path, typer.Argument(help="Folder made by `glossfree export`.")],
+    clips: Annotated[
+        list[Path], typer.Argument(help="Video files, folders of videos, or folders of frames.", readable=False)
+    ],
+    console: Console,
+    hypotheses: Annotated[int, typer.Option(min=1, help="Length of the n-best list (with --json).")] = 1,
+    start: Annotated[float | None, typer.Option(min=0, help="Seconds: only what comes after.")] = None,
+    end: Annotated[float | None, typer.Option(min=0, help="Seconds: only what comes before.")] = None,
+    segments: Annotated[
+        Path | None,
+        typer.Option(help="Segments of one long video: .eaf, .vtt, .srt, .ass, or a table with start, end."),
+    ] = None,
+    tier: Annotated[str | None, typer.Option(help="Tier of the .eaf.")] = None,
+    window: Annotated[
+        float | None, typer.Option(min=0.5, help="Seconds: cut each video into pieces this long.")
+    ] = None,
+    format_: Annotated[Format, typer.Option("--format", help="How sentences are written.")] = Format.text,
+    out: Annotated[Path | None, typer.Option(help="File to write to; standard output if left out.")] = None,
+) -> Translations:
+    """Translate each clip, or each segment of it, in order; a folder of videos stands for them.
 
-    A folder that holds videos stands for them. `start`, `end`: only what lies between, in seconds; `segments`: a file
-    of captions or annotations (`tier` of it) or a table, whose segments are translated one by one; `window`: seconds of
-    the pieces that each clip is cut into. Raises GlossfreeError, before the model is loaded, where these do not go
-    together.
+    Raises GlossfreeError, before the model is loaded, for options that contradict each other and for an `out` that
+    cannot be written.
     """
-    videos = list(expanded(clips))
+    videos = list(_expanded(clips))
     segment = None if start is None and end is None else Segment(start or 0.0, end)
     requests = _requests(videos, segment, segments, tier, window)
+    if format_ in WRITTEN and len(videos) != 1:
+        remedy = "translate one video at a time, or use --format json"
+        raise CorpusError(f"one .{format_} file belongs to one video", where="translate", remedy=remedy)
+    if out is not None and (out.is_dir() or not os.access(out if out.exists() else out.parent, os.W_OK)):
+        raise CorpusError("cannot be written", where=out, remedy="name a file in a folder that you may write to")
+    results = _translated(model, requests, hypotheses)
+    return Translations(results, format_, out, len(videos) > 1, console)
+
+
+def _translated(model: Path, requests: Iterable[Request], num_hypotheses: int) -> Iterator[Translation | Failure]:
     yield from SignTranslator.from_pretrained(model).explain_all(requests, num_hypotheses=num_hypotheses)
 
 
-def expanded(clips: Sequence[Path]) -> Iterator[Path]:
-    """Paths as given -> files, and folders of images: a folder that holds videos becomes these, in natural order."""
+def _expanded(clips: Sequence[Path]) -> Iterator[Path]:
+    """Replace each folder that holds videos by these, in natural order; keep files and folders of images."""
     for path in clips:
         try:
             names = [file.name for file in path.iterdir()] if path.is_dir() else []
@@ -78,7 +171,7 @@ def _requests(
 
 
 def _windows(video: Path, seconds: float) -> Iterator[Request]:
-    """A video -> its pieces of `seconds`, the last one up to half as long again. What cannot be read is one piece."""
+    """Cut a video into pieces of `seconds`, the last one up to half as long again; an unreadable one is one piece."""
     try:
         length = open_source(FrameFolder(video) if video.is_dir() else VideoFile(video)).timeline.seconds
     except ClipError:
@@ -90,76 +183,10 @@ def _windows(video: Path, seconds: float) -> Iterator[Request]:
         yield video, Segment(number * seconds, end)
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """How many clips or segments were translated, and how many could not be read."""
+def _captions(translations: Sequence[Translation], form: str, path: Path | None) -> str:
+    """Translations of one video -> the text of a .srt, .vtt or .eaf, written to `path` if there is one.
 
-    translated: int
-    failed: int
-
-    @property
-    def exit_code(self) -> int:
-        """0: all, 1: some, 2: none."""
-        return 0 if not self.failed else 1 if self.translated else 2
-
-
-def present(
-    results: Iterable[Translation | Failure],
-    form: str,
-    *,
-    console: Console,
-    show: Callable[[str], None],
-    out: Path | None = None,
-) -> Outcome:
-    """Results, as they come, in a form: "text" or "json", a line each; "srt", "vtt" or "eaf", of one video, at the end.
-
-    They are shown, or written to `out`. Failures and notes go to the console; in JSON they are lines and fields too.
-    Raises CorpusError: `out` cannot be written, captions of several videos.
-    """
-    done: list[Translation] = []
-    lines: list[str] = []
-    noted: set[str] = set()
-    pending: list[str] = []  # empty lines of failed clips, so that lines and clips can be paired
-    failed = 0
-    emit = show if out is None else lines.append
-    for each in results:
-        if isinstance(each, Failure):
-            failed += 1
-            console.say(f"glossfree: {each.error}")
-        else:
-            done.append(each)
-            for note in (f"{each.path}: {note}" for note in each.notes):
-                if note not in noted:  # once, however many segments a video has
-                    noted.add(note)
-                    console.say(note)
-        if form == "json":
-            emit(json.dumps(each.as_dict(), ensure_ascii=False))
-        elif form == "text":
-            pending.append("" if isinstance(each, Failure) else _line(each))
-            while done and pending:  # without a sentence there is no output
-                emit(pending.pop(0))
-    if form in WRITTEN and done:
-        if len({each.path for each in done}) > 1:
-            remedy = "translate one video at a time, or use --format json"
-            raise CorpusError(f"one .{form} file belongs to one video", where="translate", remedy=remedy)
-        text = as_captions(done, form, path=out)
-        if out is None:
-            show(text.rstrip("\n"))
-    elif out is not None and lines:
-        write_atomic(out, "\n".join(lines) + "\n")
-    return Outcome(len(done), failed)
-
-
-def _line(translation: Translation) -> str:
-    if not translation.is_part:
-        return translation.text
-    return f"{translation.start:.2f}\t{translation.end:.2f}\t{translation.text}"
-
-
-def as_captions(translations: Sequence[Translation], form: str, *, path: Path | None = None) -> str:
-    """Translations of one video -> text of a .srt, .vtt or .eaf, written to `path` if there is one.
-
-    An .eaf has a tier of sentences, and one of the strongest pseudo-glosses, each where it is strong.
+    An .eaf has a tier of sentences, and one of the strongest pseudo-glosses where they are strong.
     """
     sentences = [Caption(each.start, each.end, each.text) for each in translations]
     tracks = {"pseudo-gloss": [gloss for each in translations for gloss in _strong_glosses(each)]}
@@ -169,8 +196,8 @@ def as_captions(translations: Sequence[Translation], form: str, *, path: Path | 
 
 
 def _strong_glosses(translation: Translation) -> Iterator[Caption]:
-    """The pseudo-glosses of at least half the score of the strongest, each from where to where it is at least half as
-    strong as at its peak."""
+    """The pseudo-glosses with at least half the score of the best, each while it is at least half as strong as at its
+    peak."""
     start, end = (translation.start + translation.trimmed[0], translation.end - translation.trimmed[1])
     for track in translation.tracks:
         if track.score < STRONG * translation.tracks[0].score:

@@ -53,7 +53,7 @@ class Crop:
     height: float
     how: How = "centre"
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         return {name: value if name == "how" else round(value, 4) for name, value in asdict(self).items()}
 
@@ -69,7 +69,7 @@ class SignerProfile:
     outline: np.ndarray
     likeness: float
 
-    def as_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON, below 4 kB."""
         top = float(self.outline.max()) or 1.0
         cells = np.rint(self.outline / top * 255).astype(np.uint8)
@@ -81,7 +81,7 @@ class SignerProfile:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> SignerProfile:
-        """Inverse of `as_dict`, to 1/255 of the outline. Raises KeyError, TypeError, ValueError on anything else."""
+        """Inverse of `to_dict`, to 1/255 of the outline. Raises KeyError, TypeError, ValueError on anything else."""
         face = None if values["face"] is None else _box(values["face"])
         likeness = float(values["likeness"])
         if not np.isfinite([likeness, *(face or ())]).all() or (face and face[2] <= 0):
@@ -108,7 +108,7 @@ def signer_profile(clips: Iterable[np.ndarray], aspect: float) -> dict[str, Any]
     face = _box(np.median(faces, axis=0)) if len(faces) > SEEN * len(outlines) else None
     mean = np.mean(outlines, axis=0)
     likeness = float(np.median([_likeness(outline, mean).max() for outline in outlines]))
-    return SignerProfile(face, mean, likeness).as_dict()
+    return SignerProfile(face, mean, likeness).to_dict()
 
 
 def find_signer(frames: Sequence[np.ndarray] | np.ndarray, profile: dict[str, Any] | None, aspect: float) -> Crop:

@@ -24,7 +24,7 @@ def few_clips(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 def test_it_makes_everything_once(tiny: Any, tmp_path: Path) -> None:
-    first = demo(tmp_path, recipe=tiny.recipe, compare=True, console=Silent())
+    first = demo(out=tmp_path, recipe=tiny.recipe, compare=True, console=Silent())
     assert {name: set(splits) for name, splits in first.scores.items()} == {
         "with-pretraining": {"dev", "test"},
         "without-pretraining": {"dev", "test"},
@@ -40,7 +40,7 @@ def test_it_makes_everything_once(tiny: Any, tmp_path: Path) -> None:
 
     kept = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.safetensors")}
     console = Silent()
-    again = demo(tmp_path, recipe=tiny.recipe, console=console)
+    again = demo(out=tmp_path, recipe=tiny.recipe, console=console)
     assert again.scores["with-pretraining"] == first.scores["with-pretraining"]
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     assert not any("epoch" in line for line in console.lines)
@@ -48,7 +48,7 @@ def test_it_makes_everything_once(tiny: Any, tmp_path: Path) -> None:
 
 def test_a_recipe_is_looked_at_first(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"vision\.hiden_size"):
-        demo(tmp_path / "demo", overrides=["vision.hiden_size=3"], console=Silent())
+        demo(out=tmp_path / "demo", overrides=["vision.hiden_size=3"], console=Silent())
     assert not (tmp_path / "demo").exists()
 
 

@@ -53,7 +53,7 @@ def test_nothing_that_is_there_is_touched(tiny_run: Path, tmp_path: Path) -> Non
 
 def test_an_empty_folder_is_filled(tiny_run: Path, tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
-    verify(export(tiny_run, tmp_path / "model"))
+    verify(export(tiny_run, tmp_path / "model").path)
 
 
 def test_what_fails_on_the_way_leaves_nothing(tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

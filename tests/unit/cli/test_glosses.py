@@ -93,7 +93,7 @@ def test_a_file_of_sentences_with_trained_vectors(tmp_path: Path) -> None:
     text = report.to_text()
     for part in ("13 from 3 sentences", "hanta", "300 numbers each, trained", "NOUN", "ADP", "3: frisch, lösen, wehen"):
         assert part in text
-    assert json.loads(json.dumps(report.as_dict()))["num_pseudo_glosses"] == 13
+    assert json.loads(json.dumps(report.to_dict()))["num_pseudo_glosses"] == 13
 
 
 def test_another_language_and_where_it_comes_from(corpus: Path, tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ def test_counts_are_those_of_real_modules(tiny: Any, overrides: tuple[str, ...])
 
 def test_both_faces_show_the_same_numbers(tiny: Any) -> None:
     counts = params(tiny.recipe)
-    plain = json.loads(json.dumps(counts.as_dict()))
+    plain = json.loads(json.dumps(counts.to_dict()))
     text = counts.to_text()
     assert f"counted with {counts.sizes}, the recipe's" in text
     assert "Table 3" not in text.replace("which Table 3 does not count", "")

@@ -75,7 +75,7 @@ def test_a_corpus_is_packed_with_its_manifest(root: Path, tmp_path: Path) -> Non
     for clip in manifest:
         assert (clip.num_frames, clip.fps) == (LENGTHS[clip.id], 12.5)
         assert read_clip(manifest.folder / clip.file).shape == (clip.num_frames, SIZE, SIZE, 3)
-    assert json.loads(json.dumps(result.as_dict()))["complete"] is True
+    assert json.loads(json.dumps(result.to_dict()))["complete"] is True
 
 
 def test_what_is_packed_is_kept_and_a_larger_limit_adds_to_it(root: Path, tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_one_bad_clip_is_listed_and_the_rest_is_packed(root: Path, tmp_path: Pat
     assert clip_id == "zwei"
     assert str(root / "zwei.mp4") in message
     assert (result.packed, result.splits["train"]) == (3, 1)
-    assert result.as_dict()["failed"] == [{"id": "zwei", "message": message}]
+    assert result.to_dict()["failed"] == [{"id": "zwei", "message": message}]
     (root / "zwei.mp4").write_bytes(whole)
     mended = run(root, tmp_path / "out")
     assert mended.complete

@@ -105,7 +105,7 @@ def test_the_list_for_programs_says_what_each_is_based_on(call: Any) -> None:
     data = json.loads(call("recipe", "--list", "--json").out)
     bases = {path.stem: tomllib.loads(path.read_text(encoding="utf-8")).get("base", "") for path in shipped_recipes()}
     assert {name: each["base"] for name, each in data.items()} == bases
-    assert data == shipped().as_dict()
+    assert data == shipped().to_dict()
 
 
 @pytest.mark.parametrize("arguments", [(), ("demo", "--list")])

@@ -72,7 +72,7 @@ def test_every_cell_is_run_once_and_reported_with_mean_and_deviation(
     assert first["bleu1"]["mean"] == pytest.approx(100 * 5 / 11)
     assert first["bleu1"]["deviation"] == pytest.approx(100 * 2 / 11 / 2**0.5)
     assert second["bleu1"]["mean"] == pytest.approx(100 * 9.5 / 11)
-    assert json.loads((tmp_path / "runs/sweep.json").read_text()) == found.as_dict()
+    assert json.loads((tmp_path / "runs/sweep.json").read_text()) == found.to_dict()
     lines = found.to_text().splitlines()
     assert lines[0].split() == ["grid", "point", "split", "n", *(f"BLEU-{n}" for n in (1, 2, 3, 4)), "ROUGE-L", "chrF"]
     assert lines[2].startswith("pretrain.objectives.pseudo_gloss.weight=1   dev    2  45.45 ± 12.86 ")

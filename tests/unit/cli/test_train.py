@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from glossfree.cli.train import train
+from glossfree.cli.train import train_recipe
 from glossfree.console import Silent
 from glossfree.corpora.manifest import Manifest
 from glossfree.errors import CorpusError, ModelError, RecipeError, RunError
@@ -28,9 +28,8 @@ STAGES = ["denoise", "pretrain", "finetune1", "finetune2"]
 def begin(tiny: Any, run: Path, *overrides: str, **options: Any) -> tuple[list[str], str]:
     """Train -> the stages that steps were logged of just now, and what was said."""
     console, before = Silent(), len(list(Run(run).records()))
-    train(
-        options.pop("recipe", tiny.recipe), corpus=tiny.corpus, run=run, console=console, overrides=overrides, **options
-    )
+    recipe = load_recipe(options.pop("recipe", tiny.recipe), overrides)
+    train_recipe(recipe, corpus=tiny.corpus, run=run, console=console, **options)
     stages = dict.fromkeys(record["stage"] for record in list(Run(run).records())[before:])
     return list(stages), "\n".join(console.lines)
 

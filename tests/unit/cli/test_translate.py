@@ -11,11 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from glossfree.cli.translate import translate
+from glossfree.cli.translate import translate as translate_verb
+from glossfree.console import Silent
 from glossfree.corpora.manifest import Manifest
 from glossfree.errors import GlossfreeError, ModelError
 from glossfree.translator import Failure, Translation
 from glossfree.video.pack import read_clip, write_clip
+
+
+def translate(model: Path, clips: list[Path], **options: Any) -> list[Translation | Failure]:
+    return list(translate_verb(model, clips, Silent(), **options).results)
 
 
 @pytest.fixture
@@ -29,7 +34,7 @@ def long_video(tiny: Any, tmp_path: Path) -> Path:
 
 def test_one_translation_a_clip_in_the_order_given(tiny: Any, tiny_model: Path) -> None:
     paths = [tiny.corpus / clip.file for clip in reversed(Manifest.load(tiny.corpus).split("dev"))]
-    results = list(translate(tiny_model, paths, num_hypotheses=2))
+    results = translate(tiny_model, paths, hypotheses=2)
     assert [each.path for each in results] == [str(path) for path in paths]
     assert [len(each.hypotheses) for each in results if isinstance(each, Translation)] == [2] * 4
 
@@ -56,7 +61,7 @@ def test_bad_clips_do_not_end_it(tiny: Any, tiny_model: Path, tmp_path: Path, ca
 def test_the_model_is_looked_at_before_any_clip(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_text("")
     with pytest.raises(ModelError, match="no-model"):
-        next(translate(tmp_path / "no-model", [tmp_path / "a.mp4"]))
+        translate(tmp_path / "no-model", [tmp_path / "a.mp4"])
 
 
 def test_windows_cover_the_video_without_a_stump(long_video: Path, tiny_model: Path) -> None:
@@ -102,9 +107,35 @@ def test_ways_of_cutting_that_do_not_go_together_are_refused(
     options: dict[str, Any], long_video: Path, tiny_model: Path
 ) -> None:
     with pytest.raises(GlossfreeError):
-        next(translate(tiny_model, [long_video], **options))
+        translate(tiny_model, [long_video], **options)
     with pytest.raises(GlossfreeError, match="one video"):
-        next(translate(tiny_model, [long_video, long_video], start=1.0))
+        translate(tiny_model, [long_video, long_video], start=1.0)
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (("--format", "srt"), "one .srt file belongs to one video"),
+        (("--out", "nowhere/said.txt"), "nowhere/said.txt: cannot be written"),
+        (("--format", "vtt", "--json"), "--json and --format vtt"),
+    ],
+)
+def test_what_cannot_be_written_is_refused_before_the_model_is_loaded(
+    options: tuple[str, ...], problem: str, tmp_path: Path, call: Callable[..., Any]
+) -> None:
+    clips = [tmp_path / name for name in (("a.mp4",) if "--json" in options else ("a.mp4", "b.mp4"))]
+    shown = call("translate", tmp_path / "no-model", *clips, *options)
+    assert (shown.code, shown.out) == (2, "") and problem in shown.err
+
+
+def test_several_clips_are_named(tiny: Any, tiny_model: Path, tmp_path: Path, call: Callable[..., Any]) -> None:
+    clip, *_ = Manifest.load(tiny.corpus).split("test")
+    for name in ("a.mp4", "b.mp4"):
+        shutil.copyfile(tiny.corpus / clip.file, tmp_path / name)
+    sentence = call("translate", tiny_model, tmp_path / "a.mp4").out
+    assert call("translate", tiny_model, tmp_path).out == f"a.mp4: {sentence}b.mp4: {sentence}"
+    assert call("translate", tiny_model, tmp_path, "--out", tmp_path / "said.txt").out == ""
+    assert (tmp_path / "said.txt").read_text() == f"a.mp4: {sentence}b.mp4: {sentence}"
 
 
 def test_one_frame_is_no_clip(tiny_model: Path, tmp_path: Path) -> None:

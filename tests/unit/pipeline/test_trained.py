@@ -102,7 +102,7 @@ def test_names_of_pseudo_glosses_come_with_the_head(tiny: Any, copy: Path, tmp_p
     expected = PseudoGlosses.load(copy / "pseudo_glosses.json").inventory
     assert PseudoGlosses.load(run.folder / "pseudo_glosses.json").inventory != expected
     assert SignTranslator.of_run(TrainedRun(run.folder)).pseudo_glosses == expected
-    assert SignTranslator.from_pretrained(export(run.folder, model)).pseudo_glosses == expected
+    assert SignTranslator.from_pretrained(export(run.folder, model).path).pseudo_glosses == expected
 
 
 def test_a_head_of_other_segments_is_not_taken(tiny: Any, copy: Path) -> None:

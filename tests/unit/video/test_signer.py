@@ -122,7 +122,7 @@ def test_training_need_not_be_square(how: str) -> None:
 def test_a_profile_is_small_plain_and_comes_back(profile: dict[str, Any]) -> None:
     text = json.dumps(profile)
     assert len(text) < 4000
-    assert SignerProfile.from_dict(json.loads(text)).as_dict() == profile
+    assert SignerProfile.from_dict(json.loads(text)).to_dict() == profile
     assert signer_profile([], 1.0) is None
 
 
