@@ -84,7 +84,7 @@ def load(name: str) -> Callable[..., Any]:
             from glossfree.cli.status import status
             return status
         case "evaluate":
-            from glossfree.cli.trained import evaluate
+            from glossfree.cli.evaluate import evaluate
             return evaluate
         case "export":
             from glossfree.cli.export import export
@@ -112,7 +112,7 @@ def command(name: str) -> Any:
     """The command of a verb, with all its options."""
     verb = typer.Typer(add_completion=False)
     function = load(name)
-    legacy = name in ("prepare", "glosses", "sweep", "evaluate", "score", "compare")
+    legacy = name in ("prepare", "glosses", "sweep", "score", "compare")
     verb.command(name, help=VERBS[name])(function if legacy else as_command(function))
     return typer.main.get_command(verb)
 

@@ -1,0 +1,40 @@
+"""`evaluate`: a run's model on one split -> predictions and scores, both kept in the run folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from glossfree.console import Console, Result
+from glossfree.pipeline import decode
+from glossfree.scoring.metrics import Scores, scores_table
+
+
+@dataclass(frozen=True)
+class Evaluated(Result):
+    """The scores of a run on one split."""
+
+    run: Path
+    split: str
+    scores: Scores
+
+    def to_dict(self) -> dict[str, Any]:
+        """The split and each score by name."""
+        return {"split": self.split, **self.scores.to_dict()}
+
+    def to_text(self) -> str:
+        """A table with one line."""
+        return scores_table({self.run.name: {self.split: self.scores}})
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Folder of a fine-tuned run.")],
+    console: Console,
+    split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
+    corpus: Annotated[Path | None, typer.Option(help="Another prepared corpus than the run's.")] = None,
+) -> Evaluated:
+    """Translate every clip of a split and score it. Raises RunError: not a trained run; CorpusError."""
+    return Evaluated(run, split, decode.evaluate(run, split=split, console=console, corpus=corpus).scores)
