@@ -20,7 +20,7 @@ from glossfree.corpora.manifest import PackedClip
 from glossfree.video.dataset import ClipDataset, clip_rng
 from glossfree.video.frames import View, apply, draw_affine
 from glossfree.video.pack import read_clip, write_clip
-from glossfree.video.sampler import ClipSampler, make_loader
+from glossfree.video.sampler import ClipLoader, ClipSampler
 
 LENGTHS = (63, 117, 141, 75, 104)  # frames; PHOENIX14T's median is about 110
 HEIGHT, WIDTH = 260, 210  # PHOENIX14T's frames
@@ -93,7 +93,7 @@ def packed(folder: Path, view: View) -> list[PackedClip]:
 def epochs_of(folder: Path, clips: list[PackedClip], view: View, cache_bytes: int = 0) -> Callable[[], int]:
     """Some epochs of the loader as training sees them -> the number of their frames."""
     dataset = ClipDataset(folder, clips, view, augment=True, cache_bytes=cache_bytes)
-    loader = make_loader(dataset, ClipSampler(dataset.lengths, batch_size=4, shuffle=True, seed=0))
+    loader = ClipLoader(dataset, ClipSampler(dataset.lengths, batch_size=4, shuffle=True, seed=0))
 
     def run_epochs() -> int:
         frames = 0

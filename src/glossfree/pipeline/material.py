@@ -24,10 +24,10 @@ from glossfree.text.vectors import PROTOTYPES, load_vectors
 from glossfree.training.device import best_device
 from glossfree.training.processes import Processes
 from glossfree.training.stage import Loader
-from glossfree.video.dataset import ClipDataset, FeatureClips, FeatureDataset, FrameCache
-from glossfree.video.features import FeatureStore, StoredFeatures
+from glossfree.video.dataset import ClipDataset, FeatureDataset, FrameCache
+from glossfree.video.features import FeatureStore, SampledFeatures
 from glossfree.video.frames import View
-from glossfree.video.sampler import ClipSampler, make_loader
+from glossfree.video.sampler import ClipLoader, ClipSampler
 from glossfree.video.timeline import Sampling, mixed_rates, usual_rate
 
 
@@ -142,10 +142,12 @@ class Material:
         on_bad_clip = self.recipe.data.on_bad_clip if training or may_skip else "stop"
         targets = self._targets(clips, needs)
         if self.store is not None:
-            stored = StoredFeatures(
-                self.store,
+            rows = SampledFeatures(self.store, clips, sampling_of(self.recipe), skip_missing=on_bad_clip == "skip")
+            stored = FeatureDataset(
+                rows,
                 clips,
-                sampling=sampling_of(self.recipe),
+                level="backbone_features",
+                lengths=rows.lengths,
                 encode=self.encode,
                 targets=targets,
                 on_bad_clip=on_bad_clip,
@@ -202,7 +204,7 @@ class Material:
         assert self.glosses is not None
         return {NEEDED_GLOSSES: {clip.id: self.glosses.targets(clip.text) for clip in clips}}
 
-    def _loader(self, dataset: ClipDataset | FeatureClips, batch_size: int, min_clips: int, training: bool) -> Loader:
+    def _loader(self, dataset: ClipDataset | FeatureDataset, batch_size: int, min_clips: int, training: bool) -> Loader:
         data = self.recipe.data
         sampler = ClipSampler(
             dataset.lengths,
@@ -216,7 +218,7 @@ class Material:
             world_size=Processes.here().size,
         )
         workers = data.num_workers if isinstance(dataset, ClipDataset) else 0
-        return make_loader(dataset, sampler, num_workers=workers, seed=self.recipe.seed)
+        return ClipLoader(dataset, sampler, num_workers=workers, seed=self.recipe.seed)
 
 
 def _min_clips(stage: StageConfig) -> int:

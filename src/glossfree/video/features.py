@@ -2,16 +2,14 @@
 
 `OUT/features/KEY/` holds `features.json` (what made them) and one safetensors file per clip with rows (T, W) float32,
 one row per packed frame, not augmented. KEY follows from the backbone's weights and the preprocessing: other weights
-are another folder, never a wrong answer. Each file says what clip it was made from: one packed anew is found out.
+are another folder. Each file says which packed clip it was made from, so that one packed again is noticed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,12 +21,14 @@ from torch import Tensor, from_numpy
 
 from glossfree.corpora.manifest import PackedClip
 from glossfree.errors import ClipError, CorpusError, name_some
-from glossfree.files.disk import write_atomic
-from glossfree.video.dataset import NO_TARGETS, Encode, FeatureClips, NamedTargets, OnBadClip
+from glossfree.files.disk import LEFTOVERS, atomic, read_json, write_json
+from glossfree.video.container import place
+from glossfree.video.dataset import OnBadClip
 from glossfree.video.pack import read_journal
 from glossfree.video.timeline import Sampling, Timeline
 
 FEATURES, ABOUT, ROWS, NOT_READ = "features", "features.json", "rows", "not_read"
+UNREADABLE, MISSING, STALE = "could not be read", "have no features", "were packed anew since, or are damaged"
 
 
 def features_key(weights: str, frame_size: int, crop_size: int) -> str:
@@ -55,10 +55,10 @@ class FeatureStore:
         return (self.folder / Path(clip.file).relative_to("clips")).with_suffix(".safetensors")
 
     def begin(self, about: Mapping[str, Any]) -> None:
-        """Make the folder, drop what a killed run left half-written, and describe it. Raises CorpusError."""
+        """Make the folder, remove what a killed run left half-written, and describe it. Raises CorpusError."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            for leftover in self.folder.rglob(".*.tmp"):
+            for leftover in self.folder.rglob(LEFTOVERS):
                 leftover.unlink(missing_ok=True)
         except OSError as error:
             raise CorpusError(f"cannot be made ({error.strerror})", where=self.folder, remedy="check rights") from error
@@ -67,37 +67,26 @@ class FeatureStore:
     def describe(self, about: Mapping[str, Any], not_read: Mapping[str, str]) -> None:
         """Write `features.json`: what made them, and the clips that could not be read with their stamps (`stamps`).
         Raises CorpusError."""
-        facts = {**about, NOT_READ: dict(not_read)}
-        write_atomic(self.folder / ABOUT, json.dumps(facts, ensure_ascii=False, indent=1) + "\n")
+        write_json(self.folder / ABOUT, {**about, NOT_READ: dict(not_read)})
 
     def not_read(self) -> dict[str, str]:
         """The clips that could not be read when the features were made, with their stamps. Raises CorpusError."""
-        try:
-            return dict(json.loads((self.folder / ABOUT).read_text(encoding="utf-8"))[NOT_READ])
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            problem = f"cannot be read ({error})"
-            raise CorpusError(problem, where=self.folder / ABOUT, remedy=self.remedy) from error
+        unreadable = read_json(self.folder / ABOUT, remedy=self.remedy).get(NOT_READ)
+        if not isinstance(unreadable, dict):
+            problem = f"cannot be read ({NOT_READ} is {unreadable!r})"
+            raise CorpusError(problem, where=self.folder / ABOUT, remedy=self.remedy)
+        return unreadable
 
     def write(self, clip: PackedClip, rows: Tensor, stamp: str) -> None:
-        """Rows (T, W) of a clip, the whole file or nothing. Raises CorpusError (full disk, rights)."""
-        path = self.path(clip)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+        """Save rows (T, W) of a clip atomically. Raises CorpusError (full disk, rights)."""
+        with atomic(self.path(clip), parents=True, also=(SafetensorError,)) as temporary:
             save_file({ROWS: rows.contiguous()}, temporary, metadata={"made_from": stamp})
-            temporary.replace(path)
-        except (OSError, SafetensorError) as error:
-            with suppress(OSError):
-                temporary.unlink()
-            reason = getattr(error, "strerror", None) or error
-            raise CorpusError(f"cannot be written ({reason})", where=path, remedy="check space and rights") from error
 
     def read(self, clip: PackedClip, indices: np.ndarray | None = None) -> Tensor:
         """Rows (T, W) of a clip, or of these of its frames. Raises ClipError: missing, damaged, of another shape."""
-        path = self.path(clip)
-        where = f"clip {clip.id} ({path})"
+        where = place(self.path(clip), clip.id)
         try:
-            with safe_open(path, framework="pt") as file:
+            with safe_open(self.path(clip), framework="pt") as file:
                 rows: Tensor = file.get_tensor(ROWS)
         except (OSError, SafetensorError) as error:
             raise ClipError(f"features cannot be read ({error})", where=where, remedy=self.remedy) from error
@@ -117,9 +106,8 @@ class FeatureStore:
             return False
 
     def drop(self, clip: PackedClip) -> None:
-        """Remove the features of a clip that cannot be read any more: they are of what it was before."""
-        with suppress(FileNotFoundError):
-            self.path(clip).unlink()
+        """Remove the features of a clip that cannot be read any more: they are of an earlier file."""
+        self.path(clip).unlink(missing_ok=True)
 
     def check(self, clips: Sequence[PackedClip], on_bad_clip: OnBadClip = "stop") -> None:
         """Raise CorpusError, with names, unless the features of all these clips are here and up to date.
@@ -127,30 +115,28 @@ class FeatureStore:
         With "skip" those may be missing that could not be read when the features were made.
         """
         if not (self.folder / ABOUT).is_file():
-            others = sorted(path.name for path in (self.corpus / FEATURES).glob("*") if path.is_dir())
-            found = f"; there are those of other weights or sizes ({', '.join(others)})" if others else ""
-            raise CorpusError(f"no features of these weights{found}", where=self.folder, remedy=self.remedy)
+            others = ", ".join(sorted(path.name for path in (self.corpus / FEATURES).glob("*") if path.is_dir()))
+            hint = f"; there are those of other weights or sizes ({others})" if others else ""
+            raise CorpusError(f"no features of these weights{hint}", where=self.folder, remedy=self.remedy)
         marks = stamps(self.corpus, clips)
         odd = [clip for clip in clips if not self.has(clip, marks[clip.id])]
         known = self.not_read() if odd else {}
-        unreadable = [clip.id for clip in odd if known.get(clip.id) == marks[clip.id]]
-        missing = [clip.id for clip in odd if clip.id not in unreadable and not self.path(clip).is_file()]
-        stale = [clip.id for clip in odd if clip.id not in {*unreadable, *missing}]
-        kinds = {
-            "could not be read": [] if on_bad_clip == "skip" else unreadable,
-            "have no features": missing,
-            "were packed anew since, or are damaged": stale,
-        }
-        counted = [f"{len(names)} clips {what} ({name_some(names)})" for what, names in kinds.items() if names]
+        kinds: dict[str, list[str]] = {UNREADABLE: [], MISSING: [], STALE: []}
+        for clip in odd:
+            is_unreadable, is_there = known.get(clip.id) == marks[clip.id], self.path(clip).is_file()
+            kinds[UNREADABLE if is_unreadable else STALE if is_there else MISSING].append(clip.id)
+        if on_bad_clip == "skip":
+            kinds[UNREADABLE] = []
+        counted = [f"{len(names)} clips {kind} ({name_some(names)})" for kind, names in kinds.items() if names]
         if counted:
-            # the same command cannot read them either
-            mend = f'pack them again with glossfree prepare, or data.on_bad_clip = "skip"; then {self.remedy}'
-            remedy = mend if kinds["could not be read"] else self.remedy
+            remedy = self.remedy
+            if kinds[UNREADABLE]:  # the same command cannot read them either
+                remedy = f'pack them again with glossfree prepare, or data.on_bad_clip = "skip"; then {remedy}'
             raise CorpusError(" and ".join(counted), where=self.folder, remedy=remedy)
 
 
 def stamps(corpus: Path, clips: Sequence[PackedClip]) -> dict[str, str]:
-    """What each clip is, as it is packed now: what it was made from (`packed.jsonl`), and the size of its file."""
+    """The identity of each clip as it is packed now: its fingerprint in `packed.jsonl`, and the size of its file."""
     journal = read_journal(corpus)
     marks = {}
     for clip in clips:
@@ -160,32 +146,30 @@ def stamps(corpus: Path, clips: Sequence[PackedClip]) -> dict[str, str]:
     return marks
 
 
-class StoredFeatures(FeatureClips):
-    """The clips of one split as features (T, W) of level "backbone_features", read when asked for; no video is opened.
+class SampledFeatures(Mapping[str, Tensor]):
+    """The stored features of some clips: {clip id: rows (T, W) of its sampled frames}, read when asked for.
 
-    Frames are sampled as `ClipDataset` samples them without augmentation. `store.check` comes first; with `on_bad_clip`
-    "skip" clips without features are left out, `bad_clips` lists them.
+    Frames are sampled as `ClipDataset` samples them without augmentation; `lengths[clip id]` is T, known without
+    reading. With `skip_missing`, clips without features are left out. `store.check` comes first; what is lost later
+    raises ClipError as `FeatureStore.read`.
     """
 
     def __init__(
-        self,
-        store: FeatureStore,
-        clips: Sequence[PackedClip],
-        *,
-        sampling: Sampling,
-        encode: Encode | None = None,
-        targets: NamedTargets = NO_TARGETS,
-        on_bad_clip: OnBadClip = "stop",
+        self, store: FeatureStore, clips: Sequence[PackedClip], sampling: Sampling, *, skip_missing: bool = False
     ) -> None:
-        may_skip = on_bad_clip == "skip"
-        missing = [clip.id for clip in clips if may_skip and not store.path(clip).is_file()]
-        self.store, self.folder, self.sampling = store, store.corpus, sampling
-        super().__init__(clips, missing, level="backbone_features", encode=encode, targets=targets)
+        self.store, self.sampling = store, sampling
+        self.clips = {clip.id: clip for clip in clips if not skip_missing or store.path(clip).is_file()}
+        self.lengths = {name: sampling.length(Timeline.of(clip)) for name, clip in self.clips.items()}
 
-    def rows(self, clip: PackedClip) -> Tensor:
-        """The features (T, W) of a clip's sampled frames. Raises ClipError as `FeatureStore.read`."""
+    def __getitem__(self, clip_id: str) -> Tensor:
+        clip = self.clips[clip_id]
         return self.store.read(clip, self.sampling.indices(Timeline.of(clip)))
 
-    def num_rows(self, clip: PackedClip) -> int:
-        """T of a clip; no file is opened."""
-        return self.sampling.length(Timeline.of(clip))
+    def __contains__(self, clip_id: object) -> bool:
+        return clip_id in self.clips
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.clips)
+
+    def __len__(self) -> int:
+        return len(self.clips)

@@ -24,8 +24,8 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 
 from glossfree.errors import ClipError, CorpusError
-from glossfree.video.batch import ClipBatch
-from glossfree.video.dataset import ClipDataset, FeatureClips, collate
+from glossfree.video.batch import ClipBatch, collate
+from glossfree.video.dataset import ClipDataset, FeatureDataset
 
 # Steps whose clips are sorted by length together. On lengths like PHOENIX14T's (log-normal, median 110; batch 16)
 # a padded batch is 11 % padding, without sorting 49 %; two clips meet again in the next epoch in 1 % of the cases.
@@ -36,10 +36,10 @@ class ClipSampler(Sampler[list[int]]):
     """Every clip once per epoch, in steps of `batch_size` clips, each in batches of `max_frames_per_batch` (0 = any).
 
     A clip longer than that limit has a batch to itself. `bucket_width` puts clips of similar length together: with
-    `shuffle` those of so many steps, drawn anew each epoch, without it those of the whole split (longest first, so that
-    memory runs out at once or never); 0 leaves clips as they come. A last step of fewer than `min_clips` (losses that
-    compare clips need 2: a single clip has no negatives), or of fewer than there are processes, joins the step before
-    it. The plan depends on (seed, epoch) and the lengths only.
+    `shuffle` those of so many steps, drawn anew each epoch; without it those of the whole split, longest first, so that
+    memory runs out at once or never; 0 keeps the order. A last step of fewer than `min_clips` (losses that compare
+    clips need 2: a single clip has no negatives), or of fewer clips than processes, joins the step before it. The plan
+    depends on (seed, epoch) and the lengths only.
 
     With `world_size` processes all follow one plan. With `shuffle` each takes its share of every step (`rank` 0 ..
     world_size-1), so that a step has the same clips on any number of processes; without it, its share of the steps.
@@ -90,10 +90,6 @@ class ClipSampler(Sampler[list[int]]):
     def num_steps(self, epochs: int) -> int:
         """One process's steps in the epochs 0 .. epochs-1, equally many in each: what a schedule needs."""
         return epochs * len(self._mine(self.plan(0)))
-
-    def frames(self) -> int:
-        """Frames of an epoch, for all processes together."""
-        return int(self.lengths.sum())
 
     def largest_batch(self) -> int:
         """Frames of the largest batch that this process may get in any epoch: the longest clips may meet in a step."""
@@ -147,54 +143,72 @@ class ClipSampler(Sampler[list[int]]):
         if self.lengths[clips].sum() <= self.max_frames_per_batch:
             return [clips]
         batches: list[list[int]] = []
-        room: list[int] = []
         for index in sorted(clips, key=lambda index: -self.lengths[index]):
-            length = int(self.lengths[index])
-            place = next((number for number, left in enumerate(room) if length <= left), len(batches))
-            if place == len(batches):
-                batches.append([])
-                room.append(self.max_frames_per_batch)
-            batches[place].append(index)
-            room[place] -= length
+            for batch in batches:
+                if self.lengths[[*batch, index]].sum() <= self.max_frames_per_batch:
+                    batch.append(index)
+                    break
+            else:
+                batches.append([index])
         return batches
 
     def _sorted(self, pool: np.ndarray, rng: np.random.Generator) -> list[int]:
-        if not self.bucket_width:
-            return [int(index) for index in pool]
-        keys = self.lengths[pool].astype(np.float64)
-        if self.shuffle:  # a small corpus is one pool: without noise its steps would be the same in every epoch
-            keys *= rng.uniform(0.9, 1.1, size=len(pool)) * rng.choice([-1, 1])
-            return [int(index) for index in pool[np.argsort(keys, kind="stable")]]
-        return [int(index) for index in pool[np.argsort(-keys, kind="stable")]]
+        if self.bucket_width:
+            keys = -self.lengths[pool].astype(np.float64)
+            if self.shuffle:  # a small corpus is one pool: without noise its steps would be the same in every epoch
+                keys *= rng.uniform(0.9, 1.1, size=len(pool)) * rng.choice([1, -1])
+            pool = pool[np.argsort(keys, kind="stable")]
+        indices: list[int] = pool.tolist()
+        return indices
 
 
 class ClipLoader(DataLoader[Any]):
-    """Batches of a dataset in a sampler's order; a clip that cannot be read raises its ClipError here, in one line."""
+    """Batches of a dataset in a sampler's order; a clip that cannot be read raises its ClipError here, in one line.
+
+    Any `num_workers` gives the same batches in the same order. Workers live through all epochs and use one thread each.
+    On Linux they are forked, so that they share the cache.
+    """
+
+    def __init__(
+        self, dataset: ClipDataset | FeatureDataset, sampler: ClipSampler, *, num_workers: int = 0, seed: int = 0
+    ) -> None:
+        super().__init__(
+            dataset,
+            batch_sampler=sampler,
+            collate_fn=collate,
+            num_workers=num_workers,
+            persistent_workers=num_workers > 0,
+            multiprocessing_context="fork" if num_workers and sys.platform == "linux" else None,
+            worker_init_fn=_prepare_worker,
+            pin_memory=torch.cuda.is_available(),
+            generator=torch.Generator().manual_seed(seed),
+        )
+        self.clips, self.clip_sampler = dataset, sampler
 
     def set_epoch(self, epoch: int, position: int = 0) -> None:
         """Go to an epoch, past its first `position` steps. To be called before iterating."""
-        self.batch_sampler.set_epoch(epoch, position)  # type: ignore[union-attr]
-        self.dataset.set_epoch(epoch)  # type: ignore[attr-defined]
+        self.clip_sampler.set_epoch(epoch, position)
+        self.clips.set_epoch(epoch)
 
     def num_steps(self, epochs: int) -> int:
         """All steps of the epochs 0 .. epochs-1."""
-        return int(self.batch_sampler.num_steps(epochs))  # type: ignore[union-attr]
+        return self.clip_sampler.num_steps(epochs)
 
     def frames(self) -> int:
         """Frames of an epoch, for all processes together."""
-        return int(self.batch_sampler.frames())  # type: ignore[union-attr]
+        return int(self.clip_sampler.lengths.sum())
 
     def largest_batch(self) -> int:
         """Frames of the largest batch that this process may get in any epoch."""
-        return int(self.batch_sampler.largest_batch())  # type: ignore[union-attr]
+        return self.clip_sampler.largest_batch()
 
     def skipped(self) -> list[str]:
         """Ids of the clips that could not be read so far, by any worker of this process, and were left out."""
-        return list(self.dataset.bad_clips())  # type: ignore[attr-defined]
+        return self.clips.bad_clips()
 
     def steps(self) -> Iterator[list[ClipBatch]]:
         """The epoch, a step at a time: its batches; none where all of its clips were skipped."""
-        counts = self.batch_sampler.batches_of_steps()  # type: ignore[union-attr]
+        counts = self.clip_sampler.batches_of_steps()
         batches = self._read()
         for count in counts:
             yield [batch for batch in islice(batches, count) if len(batch)]
@@ -206,8 +220,8 @@ class ClipLoader(DataLoader[Any]):
         """Every planned batch, also those whose clips were all skipped."""
         for batch in super().__iter__():
             if isinstance(batch, ClipError):
-                # The workers end here and now. In a circle (of an error, its traceback and a frame) that the garbage
-                # collector finds later, the queues to them are closed first, and each is waited for 10 s.
+                # End the workers now. If the garbage collector frees them later, as part of a reference cycle (error,
+                # traceback, frame), their queues are closed first, and it waits 10 s for each worker.
                 self._iterator = None
                 raise batch
             yield batch
@@ -215,8 +229,11 @@ class ClipLoader(DataLoader[Any]):
 
 @contextmanager
 def explain_dead_workers(folder: Path) -> Iterator[None]:
-    """Inside, a loader's process that dies is a CorpusError. torch learns of it by a signal: its own error may come
-    from whatever line is running just then, and so this stands around all that is done while a loader is open."""
+    """Turn the death of a loader's worker into a CorpusError.
+
+    torch learns of it by a signal, and raises from whatever line is running just then: wrap all that is done while a
+    loader is open.
+    """
     try:
         yield
     except RuntimeError as error:
@@ -229,31 +246,11 @@ def explain_dead_workers(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def make_loader(
-    dataset: ClipDataset | FeatureClips, sampler: ClipSampler, *, num_workers: int = 0, seed: int = 0
-) -> ClipLoader:
-    """A dataset and the plan of its batches -> a loader; any `num_workers` gives the same batches in the same order.
-
-    Workers live through all epochs and use one thread each. On Linux they are forked, so that they share the cache.
-    """
-    return ClipLoader(
-        dataset,
-        batch_sampler=sampler,
-        collate_fn=collate,
-        num_workers=num_workers,
-        persistent_workers=num_workers > 0,
-        multiprocessing_context="fork" if num_workers and sys.platform == "linux" else None,
-        worker_init_fn=_prepare_worker,
-        pin_memory=torch.cuda.is_available(),
-        generator=torch.Generator().manual_seed(seed),
-    )
-
-
 def _prepare_worker(worker: int) -> None:
-    """Workers already are one per core: threads inside them would only get in each other's way.
+    """One thread per worker, since workers are one per core; and no end by a signal that is meant for the parent.
 
-    A terminal's Ctrl-C and a cluster's SIGTERM reach them too, but they must go on reading until a step is saved. They
-    end with their parent: then, and only then, SIGTERM ends them.
+    A terminal's Ctrl-C and a cluster's SIGTERM reach workers too, but they must go on reading until a step is saved.
+    SIGTERM ends them only once their parent is ending.
     """
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
@@ -262,6 +259,6 @@ def _prepare_worker(worker: int) -> None:
         signal.signal(signal.SIGTERM, lambda number, frame: os._exit(0) if _PARENT_CLOSES[0] else None)
 
 
-# One byte that this process and its forked workers share: whether it is ending, and SIGTERM comes from itself.
+# One byte that this process and its forked workers share: whether it is ending, and sends the SIGTERM itself.
 _PARENT_CLOSES = mmap.mmap(-1, 1)
 atexit.register(_PARENT_CLOSES.__setitem__, 0, 1)

@@ -13,8 +13,8 @@ import torch
 
 from glossfree.corpora.manifest import PackedClip
 from glossfree.errors import ClipError
-from glossfree.video.batch import ClipBatch
-from glossfree.video.dataset import ClipDataset, ClipItem, FeatureDataset, FrameCache, clip_rng, collate
+from glossfree.video.batch import ClipBatch, collate
+from glossfree.video.dataset import ClipDataset, FeatureDataset, FrameCache, clip_rng
 from glossfree.video.frames import View
 from glossfree.video.pack import read_clip, write_clip
 from glossfree.video.timeline import Sampling, sample_frames
@@ -47,9 +47,9 @@ def clips() -> list[PackedClip]:
     ]
 
 
-def item_of(dataset: ClipDataset | FeatureDataset, index: int) -> ClipItem:
+def item_of(dataset: ClipDataset | FeatureDataset, index: int) -> ClipBatch:
     item = dataset[index]
-    assert isinstance(item, ClipItem)
+    assert isinstance(item, ClipBatch)
     return item
 
 
@@ -63,7 +63,7 @@ def test_without_augmentation_frames_are_the_centre_crop_of_the_sampled_frames(f
         assert item.frames.dtype == torch.uint8 and item.frames.is_contiguous()
         assert item.frames.shape == (dataset.lengths[index], 3, CROP, CROP)
         np.testing.assert_array_equal(item.frames.numpy(), expected)
-        assert (item.id, item.text, item.labels, item.targets) == (clip.id, clip.text, None, {})
+        assert (item.ids, item.texts, item.labels, item.targets) == ((clip.id,), (clip.text,), None, {})
 
 
 def test_chance_comes_from_seed_epoch_and_id_only(folder: Path, clips: list[PackedClip]):
@@ -199,7 +199,7 @@ def test_a_clip_without_features_is_left_out_and_counted(clips: list[PackedClip]
     assert dataset.bad_clips() == ["clip-2", "clip-4"]
     assert dataset.lengths == [LENGTHS[index] for index in (0, 1, 3)]
     item = dataset[2]
-    assert item.id == "clip-3" and item.frames.unique().tolist() == [3.0]
+    assert item.ids == ("clip-3",) and item.frames.unique().tolist() == [3.0]
 
 
 @pytest.mark.parametrize("augment", [True, False])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +11,9 @@ import torch
 
 from glossfree.corpora.manifest import PackedClip
 from glossfree.errors import ClipError, CorpusError
-from glossfree.video.dataset import ClipItem, collate
-from glossfree.video.features import FeatureStore, StoredFeatures, features_key, stamps
+from glossfree.video.batch import ClipBatch, collate
+from glossfree.video.dataset import FeatureDataset
+from glossfree.video.features import FeatureStore, SampledFeatures, features_key, stamps
 from glossfree.video.timeline import Sampling, sample_frames
 
 CLIPS = [PackedClip(f"c{n}", "train", f"satz {n}", f"clips/train/c{n}.mp4", length, 25.0) for n, length in
@@ -34,6 +36,11 @@ def filled(store: FeatureStore) -> FeatureStore:
     return store
 
 
+def stored(store: FeatureStore, sampling: Sampling, **options: Any) -> FeatureDataset:
+    features = SampledFeatures(store, CLIPS, sampling, skip_missing="on_bad_clip" in options)
+    return FeatureDataset(features, CLIPS, level="backbone_features", lengths=features.lengths, **options)
+
+
 def test_a_key_follows_from_weights_and_sizes() -> None:
     keys = {features_key(*given) for given in (("a", 256, 224), ("b", 256, 224), ("a", 64, 224), ("a", 256, 56))}
     assert len(keys) == 4 and features_key("a", 256, 224) in keys
@@ -51,12 +58,10 @@ def test_what_was_written_comes_back(store: FeatureStore) -> None:
 
 def test_frames_are_sampled_as_those_of_a_video(store: FeatureStore) -> None:
     filled(store)
-    dataset = StoredFeatures(
-        store, CLIPS, sampling=Sampling(stride=2, max_frames=4), encode=lambda text: [len(text), 2]
-    )
+    dataset = stored(store, Sampling(stride=2, max_frames=4), encode=lambda text: [len(text), 2])
     assert dataset.lengths == [4, 2, 4] and len(dataset) == 3 and dataset.bad_clips() == []
     items = [dataset[index] for index in range(3)]
-    assert all(isinstance(item, ClipItem) for item in items)
+    assert all(isinstance(item, ClipBatch) for item in items)
     for clip, item in zip(CLIPS, items, strict=True):
         assert torch.equal(item.frames, rows(clip)[sample_frames(clip.num_frames, stride=2, max_frames=4)])
     batch = collate(items)
@@ -100,9 +105,9 @@ def test_a_clip_that_could_not_be_read_is_left_out_only_where_that_is_asked_for(
     with pytest.raises(CorpusError, match=told):
         store.check(CLIPS)
     store.check(CLIPS, "skip")
-    dataset = StoredFeatures(store, CLIPS, sampling=Sampling(stride=1, max_frames=9), on_bad_clip="skip")
+    dataset = stored(store, Sampling(stride=1, max_frames=9), on_bad_clip="skip")
     assert (dataset.lengths, dataset.bad_clips()) == ([7, 9], ["c1"])
-    assert [dataset[index].id for index in range(len(dataset))] == ["c0", "c2"]
+    assert [dataset[index].ids for index in range(len(dataset))] == [("c0",), ("c2",)]
     (store.corpus / "clips/train").mkdir(parents=True)
     (store.corpus / CLIPS[1].file).write_bytes(b"packed anew: it may well be read now")
     with pytest.raises(CorpusError, match=r"1 clips have no features \(c1\)"):

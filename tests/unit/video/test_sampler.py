@@ -16,7 +16,7 @@ from glossfree.video.batch import ClipBatch
 from glossfree.video.dataset import ClipDataset, FeatureDataset
 from glossfree.video.frames import View
 from glossfree.video.pack import write_clip
-from glossfree.video.sampler import ClipSampler, explain_dead_workers, make_loader
+from glossfree.video.sampler import ClipLoader, ClipSampler, explain_dead_workers
 from glossfree.video.timeline import Sampling
 
 RNG = np.random.default_rng(0)
@@ -190,12 +190,12 @@ def test_no_batch_of_any_epoch_is_larger_than_foreseen(batch_size: int, limit: i
                 LENGTHS[:count], batch_size=batch_size, shuffle=True, seed=2, max_frames_per_batch=limit,
                 min_clips=2, rank=rank, world_size=world_size,
             )  # fmt: skip
-            assert sampler.frames() == sum(LENGTHS[:count])
+            assert int(sampler.lengths.sum()) == sum(LENGTHS[:count])
             largest = 0
             for epoch in range(8):
                 sampler.set_epoch(epoch)
                 largest = max(largest, *(sum(LENGTHS[index] for index in batch) for batch in sampler))
-            assert largest <= sampler.largest_batch() <= sampler.frames()
+            assert largest <= sampler.largest_batch() <= int(sampler.lengths.sum())
             if count <= batch_size and not limit:
                 assert largest == sampler.largest_batch(), "where all clips are one batch it is exact"
             assert not limit or sampler.largest_batch() <= limit
@@ -224,7 +224,7 @@ def epochs(folder: Path, clips: list[PackedClip], num_workers: int, **options: i
         **options,
     )
     sampler = ClipSampler(dataset.lengths, batch_size=4, shuffle=True, seed=5)
-    loader = make_loader(dataset, sampler, num_workers=num_workers, seed=5)
+    loader = ClipLoader(dataset, sampler, num_workers=num_workers, seed=5)
     result = []
     for epoch in (0, 1, 2):
         loader.set_epoch(epoch)
@@ -256,7 +256,7 @@ def test_a_loader_gives_steps_of_batches(corpus: tuple[Path, list[PackedClip]], 
     dataset = ClipDataset(folder, [*clips, *lost], View(25, 19), on_bad_clip="skip")
     options = {"batch_size": 4, "max_frames_per_batch": 20, "bucket_width": 0}
     sampler = ClipSampler(dataset.lengths, shuffle=False, seed=0, **options)
-    loader = make_loader(dataset, sampler, num_workers=num_workers)
+    loader = ClipLoader(dataset, sampler, num_workers=num_workers)
     steps = list(loader.steps())
     assert len(steps) == loader.num_steps(1) == 4
     assert [sum(len(batch) for batch in step) for step in steps] == [4, 4, 1, 0]  # the lost are left out
@@ -288,11 +288,11 @@ def test_a_bad_clip_stops_in_one_line_or_is_skipped(corpus: tuple[Path, list[Pac
     stop = ClipDataset(folder, [*clips, bad], view)
     order = ClipSampler(stop.lengths, batch_size=3, shuffle=False, seed=0)
     with pytest.raises(ClipError, match="clip clip-lost") as caught:
-        list(make_loader(stop, order, num_workers=num_workers))
+        list(ClipLoader(stop, order, num_workers=num_workers))
     assert "\n" not in str(caught.value)
     skip = ClipDataset(folder, [*clips, bad, bad], view, on_bad_clip="skip")
     order = ClipSampler(skip.lengths, batch_size=1, shuffle=False, seed=0)
-    loader = make_loader(skip, order, num_workers=num_workers)
+    loader = ClipLoader(skip, order, num_workers=num_workers)
     assert loader.skipped() == []
     assert sorted(batch.ids[0] for batch in loader) == sorted(clip.id for clip in clips)
     assert loader.skipped() == skip.bad_clips() == ["clip-lost", "clip-lost"]
@@ -303,7 +303,7 @@ def test_a_bad_clip_ends_the_workers_at_once(corpus: tuple[Path, list[PackedClip
     folder, clips = corpus
     dataset = ClipDataset(folder, [*clips, PackedClip("clip-lost", "train", "wind", "lost.mp4", 5, 25.0)], View(25, 19))
     before = set(multiprocessing.active_children())
-    loader = make_loader(dataset, ClipSampler(dataset.lengths, batch_size=3, shuffle=False, seed=0), num_workers=2)
+    loader = ClipLoader(dataset, ClipSampler(dataset.lengths, batch_size=3, shuffle=False, seed=0), num_workers=2)
     batches = iter(loader)
     next(batches)
     workers = set(multiprocessing.active_children()) - before
@@ -328,7 +328,7 @@ def test_features_are_loaded_the_same_way(corpus: tuple[Path, list[PackedClip]])
     _, clips = corpus
     features = {clip.id: torch.full((clip.num_frames, 7), float(index)) for index, clip in enumerate(clips)}
     dataset = FeatureDataset(features, clips, level="frame_features")
-    loader = make_loader(dataset, ClipSampler(dataset.lengths, batch_size=4, shuffle=True, seed=0))
+    loader = ClipLoader(dataset, ClipSampler(dataset.lengths, batch_size=4, shuffle=True, seed=0))
     loader.set_epoch(2)
     assert (loader.frames(), loader.largest_batch()) == (sum(dataset.lengths), sum(sorted(dataset.lengths)[-4:]))
     for batch in loader:
