@@ -25,8 +25,9 @@ from glossfree.pipeline.assemble import assemble, prepare, training_stage, visua
 from glossfree.pipeline.material import gather
 from glossfree.pipeline.text_features import encode
 from glossfree.pipeline.weights import BACKBONE, load_backbone
-from glossfree.recipe.files import dump_recipe, load_recipe
+from glossfree.recipe.files import load_recipe
 from glossfree.recipe.schema import Recipe
+from glossfree.recipe.values import dump_recipe
 from glossfree.training.loop import train
 from glossfree.training.run import Run, save_tensors
 

@@ -33,8 +33,9 @@ from glossfree.models.hierarchy import TranslationModel
 from glossfree.models.tokens import CODES_AND_MASK, EOS_ID
 from glossfree.models.weights import state
 from glossfree.pipeline.assemble import adapt, put_mapper
-from glossfree.recipe.files import dump_recipe, load_recipe
+from glossfree.recipe.files import load_recipe
 from glossfree.recipe.schema import Recipe
+from glossfree.recipe.values import dump_recipe
 from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
 from glossfree.text.tokenizer import SentenceTokenizer
 from glossfree.text.unigram import CODES_25, FILE_SPECIALS, SPECIALS

@@ -20,8 +20,7 @@ from pydantic.fields import FieldInfo
 from glossfree.cli.app import VERBS
 from glossfree.cli.params import params
 from glossfree.objectives import OBJECTIVES
-from glossfree.recipe.files import CHOICES
-from glossfree.recipe.schema import Recipe, StageConfig
+from glossfree.recipe.schema import CHOICES, Recipe, StageConfig
 
 ROOT = Path(__file__).parents[1]
 # functions and files that compare, check or write values: what nothing else reads has no effect

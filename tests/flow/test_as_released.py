@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-from glossfree.recipe.files import as_toml, differences, flat, load_recipe
+from glossfree.recipe.files import load_recipe
+from glossfree.recipe.values import as_toml, differences, flat
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,8 @@ from glossfree.models.temporal import TEMPORAL
 from glossfree.models.temporal.local_attention import LocalAttention
 from glossfree.objectives import OBJECTIVES
 from glossfree.objectives.translation import Translation
-from glossfree.recipe.files import declarations, differences, flat, load_recipe, recipe_files, shipped_recipes
+from glossfree.recipe.files import load_recipe, recipe_files, shipped_recipes
+from glossfree.recipe.values import differences, explain, flat
 from glossfree.settings import value
 
 PAPER, RELEASED = "hfa-phoenix14t", "hfa-phoenix14t-as-released"
@@ -73,8 +74,7 @@ RELEASED_DEFAULTS = {
 
 def test_the_paper_s_recipe_says_these_values_and_leaves_all_others_to_their_defaults() -> None:
     recipe = load_recipe(PAPER)
-    declared = declarations(recipe)
-    changed = {key: content for key, content in flat(recipe).items() if content != declared[key][0]}
+    changed = {key: each.value for key, each in explain(recipe, {}).items() if each.value != each.default}
     assert {key: changed.pop(key) for key in ("name", "stages")} == {
         "name": PAPER,
         "stages": ["denoise", "pretrain", "finetune1", "finetune2"],
@@ -97,17 +97,23 @@ def test_the_released_recipe_differs_from_the_paper_in_these_values_and_no_other
     assert {key: values[key] for key in RELEASED_DEFAULTS} == RELEASED_DEFAULTS
 
 
+def standings_in(path: Path) -> dict[str, str]:
+    """The standings that comments of a recipe's file give to its values."""
+    settings = recipe_files(path)[0].settings
+    return {key: setting.standing for key, setting in settings.items() if setting.standing}
+
+
 def test_every_difference_of_the_released_recipe_says_that_it_is_released() -> None:
-    file = recipe_files(RELEASED)[0]
-    assert set(file.standings) == set(AS_RELEASED)
-    assert set(file.standings.values()) == {"released", "released, derived"}
+    standings = standings_in(recipe_files(RELEASED)[0].path)
+    assert set(standings) == set(AS_RELEASED)
+    assert set(standings.values()) == {"released", "released, derived"}
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_every_comment_that_names_a_standing_reaches_a_value(path: Path) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()
     comments = [line for line in lines if STANDING.match(line)]
-    assert len(recipe_files(path)[0].standings) == len(comments)
+    assert len(standings_in(path)) == len(comments)
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)

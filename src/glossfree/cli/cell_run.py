@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from glossfree.errors import Interrupted, RunError
-from glossfree.recipe.files import dump_recipe, load_recipe
+from glossfree.recipe.files import load_recipe
 from glossfree.recipe.schema import Recipe
+from glossfree.recipe.values import dump_recipe
 from glossfree.scoring.predictions import read_scores, scores_path
 from glossfree.training.run import Run
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from glossfree.errors import RecipeError
-from glossfree.recipe.files import flat, load_recipe
+from glossfree.recipe.files import load_recipe
 from glossfree.recipe.schema import Recipe
+from glossfree.recipe.values import flat
 
 LONGEST_NAME = 120  # letters; a file system takes 255
 

@@ -12,19 +12,9 @@ import typer
 from glossfree.cli.options import Overrides
 from glossfree.console import Result
 from glossfree.errors import RecipeError
-from glossfree.recipe.files import (
-    as_toml,
-    commented,
-    declarations,
-    dump_recipe,
-    flat,
-    load_recipe,
-    overriding,
-    recipe_files,
-    shipped_recipes,
-    standing_of,
-)
+from glossfree.recipe.files import load_recipe, merge, recipe_files, shipped_recipes
 from glossfree.recipe.schema import Recipe
+from glossfree.recipe.values import as_toml, dump_recipe, explain, flat
 
 
 @dataclass(frozen=True)
@@ -99,13 +89,11 @@ def describe(source: str | Path, overrides: Sequence[str] = ()) -> Description:
     recipe, files = load_recipe(source, overrides), recipe_files(source)
     base = files[1] if len(files) > 1 else None
     below = flat(load_recipe(base.path)) if base is not None else {}
-    declared, comments = declarations(recipe), commented([overriding(overrides), *files])
+    standings = {key: setting.standing for key, setting in merge(files, overrides).items()}
     values = {}
-    for key, content in flat(recipe).items():
-        _, _, meaning = declared.get(key, (None, "", ""))
-        standing = standing_of(key, content, declared, comments)
-        is_changed = base is not None and key not in ("name", "summary") and below.get(key) != content
-        values[key] = Value(content, standing, meaning, below.get(key) if is_changed else None, is_changed)
+    for key, each in explain(recipe, standings).items():
+        is_changed = base is not None and key not in ("name", "summary") and below.get(key) != each.value
+        values[key] = Value(each.value, each.standing, each.meaning, below.get(key) if is_changed else None, is_changed)
     return Description(recipe, None if base is None else base.name, values)
 
 

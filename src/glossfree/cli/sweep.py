@@ -21,7 +21,8 @@ from glossfree.console import Console, text_table
 from glossfree.corpora.manifest import MANIFEST, Manifest
 from glossfree.errors import RecipeError, RunError
 from glossfree.pipeline.workflow import MAY_CHANGE
-from glossfree.recipe.files import differences, in_words, load_recipe
+from glossfree.recipe.files import load_recipe
+from glossfree.recipe.values import differences, in_words
 from glossfree.scoring.metrics import COLUMNS
 from glossfree.training.interrupt import stop_requests
 from glossfree.training.run import Run

@@ -22,8 +22,9 @@ from glossfree.pipeline.material import Material, gather
 from glossfree.pipeline.weights import check_same_sources, load_sources, weight_sources
 from glossfree.pipeline.workflow import MAY_CHANGE, TOKENIZER, Workflow, reopens, start_run
 from glossfree.recipe.advice import advice
-from glossfree.recipe.files import differences, in_words, load_recipe
+from glossfree.recipe.files import load_recipe
 from glossfree.recipe.schema import Recipe, StageConfig
+from glossfree.recipe.values import differences, in_words
 from glossfree.text.tokenizer import SentenceTokenizer
 from glossfree.training.loop import precision_of
 from glossfree.training.processes import Processes

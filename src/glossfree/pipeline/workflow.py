@@ -22,8 +22,9 @@ from glossfree.pipeline.decode import Decoder, evaluate_clips
 from glossfree.pipeline.material import Material, with_rate
 from glossfree.pipeline.stages import TrainingStage
 from glossfree.pipeline.text_features import TEXT_FEATURES, FrozenTextEncoder, text_features_of
-from glossfree.recipe.files import differences, dump_recipe, flat, in_words, load_recipe
+from glossfree.recipe.files import load_recipe
 from glossfree.recipe.schema import Recipe, StageConfig
+from glossfree.recipe.values import differences, dump_recipe, flat, in_words
 from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
 from glossfree.text.tokenizer import SentenceTokenizer
 from glossfree.training.device import best_device

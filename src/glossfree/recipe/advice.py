@@ -1,7 +1,7 @@
-"""What a recipe does otherwise than the one it is named after, and what that usually costs: said before the start.
+"""What usually costs something where a recipe differs from the one that it is named after: said before training.
 
-Only values that people change for want of memory or time, and whose cost they then find after days: steps, epochs,
-stride, precision. Everything else that differs is in the run's recipe.toml.
+Only what people change for want of memory or time, and whose cost they find after days: steps, epochs, stride,
+precision. Everything else that differs is in the run's recipe.toml.
 """
 
 from __future__ import annotations
@@ -12,12 +12,16 @@ from glossfree.recipe.files import load_recipe, recipes_folder
 from glossfree.recipe.schema import Recipe, StageConfig
 
 PAPER, PAPERS_CORPUS = "hfa-phoenix14t", "phoenix14t"
-# what users of other public code for this task write in its issues, where the rate was not scaled to the batch
-REPORTED = "users of other code who left it so report a BLEU-4 of 8 to 16 where 21 was to be had"
+PRECISIONS = {
+    "fp32": "about twice the time and memory, scores should not suffer",
+    "fp16": "numbers beyond 65,504 overflow: the loss is scaled, and steps that overflow are skipped",
+    "bf16": "numbers have three digits instead of seven: losses differ a little",
+    "auto": "another device may compute in another precision",
+}
 
 
 def model_of(recipe: Recipe, corpus: str) -> Recipe | None:
-    """What a recipe is measured by: the shipped one of its name, else on the paper's corpus the paper; else nothing."""
+    """The recipe to compare with: the shipped one of the same name; else the paper's on its own corpus; else none."""
     path = recipes_folder() / f"{recipe.name}.toml"
     if path.is_file():
         return load_recipe(path)
@@ -27,13 +31,16 @@ def model_of(recipe: Recipe, corpus: str) -> Recipe | None:
 def advice(recipe: Recipe, corpus: str, stages: Sequence[str], native: str) -> list[str]:
     """One line for each difference that usually costs something; `stages`: those that are still to be trained.
 
-    `native`: accelerate's word for the precision that this device is fast in (no, fp16, bf16). The batch of a step is
-    the recipe's on any number of processes, which share it: their number makes no difference here.
+    `native`: accelerate's name of the precision that the device is fast in (no, fp16, bf16).
     """
-    lines = list(_slow_here(recipe, native))
+    lines = []
+    precision = recipe.training.precision
+    if precision in ("bf16", "fp16") and native == "no":
+        slow = "this device is not known to be fast in it, and may take hundreds of times as long as in fp32"
+        lines.append(f"training.precision is {precision}: {slow}")
     model = model_of(recipe, corpus)
     if model is not None:
-        lines += _of_the_whole(recipe, model)
+        lines += _of_all_stages(recipe, model)
         usual = {stage.name: stage for stage in model.stages}
         for stage in recipe.stages:
             if stage.name in stages and stage.name in usual:
@@ -41,59 +48,36 @@ def advice(recipe: Recipe, corpus: str, stages: Sequence[str], native: str) -> l
     return lines
 
 
-def _slow_here(recipe: Recipe, native: str) -> Iterator[str]:
-    wanted = recipe.training.precision
-    if wanted in ("bf16", "fp16") and native == "no":
-        yield (
-            f"training.precision is {wanted}, and this device is not known to be fast in it: "
-            "a CPU without it takes hundreds of times as long as in fp32"
-        )
-
-
-def _of_the_whole(recipe: Recipe, model: Recipe) -> Iterator[str]:
+def _of_all_stages(recipe: Recipe, model: Recipe) -> Iterator[str]:
     stride, usual = recipe.data.stride, model.data.stride
-    if stride > usual:
-        yield (
-            f"data.stride is {stride}, {model.name} has {usual}: cheaper by as much, but short signs keep few frames; "
-            "scores are not to be compared with that recipe's"
-        )
-    elif stride < usual:
-        yield (
-            f"data.stride is {stride}, {model.name} has {usual}: more time and memory, and shorter clips reach "
-            "data.max_frames; scores are not to be compared with that recipe's"
-        )
-    wanted, usual_precision = recipe.training.precision, model.training.precision
-    if wanted != usual_precision:
-        costs = {
-            "fp32": "about twice the time and memory where the device is fast in less; the scores should not suffer",
-            "fp16": "beyond 65,504 numbers overflow: the loss is scaled, and steps that still overflow are left out",
-            "bf16": "numbers of three digits instead of seven: losses differ a little, from the first step on",
-            "auto": "what the device is fast in: not the same numbers on another device",
-        }
-        yield f"training.precision is {wanted}, {model.name} has {usual_precision}: {costs[wanted]}"
+    if stride != usual:
+        cost = "short signs keep few frames" if stride > usual else "more time and memory, and clips reach max_frames"
+        yield f"data.stride is {stride}, {model.name} has {usual}: {cost}; scores do not compare with that recipe's"
+    precision = recipe.training.precision
+    if precision != model.training.precision:
+        usual_precision = model.training.precision
+        yield f"training.precision is {precision}, {model.name} has {usual_precision}: {PRECISIONS[precision]}"
 
 
 def _of_a_stage(stage: StageConfig, usual: StageConfig, model: str) -> Iterator[str]:
-    name = stage.name
     if stage.epochs != usual.epochs:
-        said = f"{name}.epochs is {stage.epochs}, {model} has {usual.epochs}"
         if not stage.epochs:
-            yield f"{said}: what that stage teaches is missing from all that follow"
+            cost = "the stages after it miss what it teaches"
         elif not usual.epochs:
-            yield f"{said}: a stage more, whose weights are not those that the others were meant to start from"
+            cost = "the other stages were not meant to start from its weights"
         elif stage.epochs < usual.epochs:
-            yield f"{said}: the learning rate falls sooner, too; a model then usually stays below that recipe's scores"
+            cost = "the learning rate falls sooner; scores usually stay below that recipe's"
         else:
-            yield f"{said}: the learning rate falls later, too; small corpora are learnt by heart, watch the dev loss"
-    rate, usual_rate = stage.learning_rate, usual.learning_rate
+            cost = "the learning rate falls later; small corpora are overfitted, watch the dev loss"
+        yield f"{stage.name}.epochs is {stage.epochs}, {model} has {usual.epochs}: {cost}"
     if stage.epochs and stage.batch_size != usual.batch_size:
-        said = f"{name}.batch_size is {stage.batch_size}, {model} has {usual.batch_size}"
-        cost = f"its learning rate is {rate:g}, not {usual_rate:g}: only a run tells whether the two fit each other"
-        if rate == usual_rate:
-            cost = f"the learning rate is still {rate:g}; {REPORTED}"
+        rate, fewer = stage.learning_rate, stage.batch_size < usual.batch_size
+        cost = f"the learning rate is {rate:g}, not {usual.learning_rate:g}: only a run tells whether it fits"
+        if rate == usual.learning_rate:
+            # users of other public code for this task report this in its issues
+            cost = f"the learning rate is still {rate:g}, for which others report a BLEU-4 of 8 to 16 instead of 21"
         if stage.compares_clips:
-            fewer = "fewer" if stage.batch_size < usual.batch_size else "more"
-            cost += f"; and each clip is compared with {fewer} others (eq 4)"
-        if stage.batch_size < usual.batch_size:
-            cost += ". For want of memory data.max_frames_per_batch costs less: only BatchNorm notices it"
-        yield f"{said}: {cost}"
+            cost += f"; each clip is compared with {'fewer' if fewer else 'more'} others"
+        if fewer:
+            cost += "; data.max_frames_per_batch saves memory without this cost"
+        yield f"{stage.name}.batch_size is {stage.batch_size}, {model} has {usual.batch_size}: {cost}"

@@ -1,66 +1,61 @@
-"""Recipes as files: TOML that inherits and holds only differences, overrides, checks, and the whole written out.
+"""Recipes from files: TOML that inherits and holds only differences, overrides, and all problems at once.
 
-What a recipe holds, with meaning and standing of every value, is in `glossfree.recipe.schema`. Loading reports all
-problems at once, before anything is built.
+What a recipe holds is in `glossfree.recipe.schema`; how it is shown, compared and written in `glossfree.recipe.values`.
 """
 
 from __future__ import annotations
 
-import copy
 import difflib
-import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from glossfree.errors import RecipeError
-from glossfree.models.backbones import BACKBONES
-from glossfree.models.decoders import DECODERS
-from glossfree.models.language import LANGUAGE
-from glossfree.models.temporal import TEMPORAL
+from glossfree.errors import RecipeError, shortened
 from glossfree.objectives import OBJECTIVES
-from glossfree.recipe.schema import Recipe, StageConfig, tables
+from glossfree.recipe.schema import CHOICES, Recipe, StageConfig
+from glossfree.recipe.values import as_toml, leaves
 from glossfree.settings import Section
 
-# what can be chosen by its `kind`: the entries, and the one that is meant where none is named
-CHOICES: dict[str, tuple[Mapping[str, type[BaseModel]], str]] = {
-    "vision": (BACKBONES, "dinov2"),
-    "temporal": (TEMPORAL, "local_attention"),
-    "language": (LANGUAGE, "mbart"),
-    "decoder": (DECODERS, "mbart"),
-}
 OWN = ("base", "name", "summary")  # keys of a file that are not inherited
-# tables and keys that recipes had up to version 0.1.0, which named no stages, and that none without stages has now
-EARLIER = {
-    *("pseudo_glosses", "backbone", "label_smoothing", "cache_features", "average_padding", "identity_sharpness"),
-    *("pseudo_gloss_weight", "pseudo_gloss_loss", "contrastive_weight", "contrastive_loss"),
-}
 STANDING = re.compile(r"#\s*((?:stated|released|derived|assumed)(?:, (?:stated|released|derived|assumed))*)(?:: |$)")
 ASSIGNMENT = re.compile(r"([\w.]+)\s*=")
 STAGE_NAME = re.compile(r"[\w-]+", re.ASCII)  # a bare key of TOML, and a part of a file's name
+REMEDY = "glossfree recipe NAME prints every key of a recipe; docs/paper.md says what each means"
+WITHOUT_STAGES = "it names no stages: one of an earlier version, or without a base (glossfree recipe --list)"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A value that a file sets, and the standing that a comment above its key gives it, "" if there is none."""
+
+    value: Any
+    standing: str = ""
+
+
+Settings = dict[str, Setting]  # by dotted key
 
 
 @dataclass(frozen=True)
 class RecipeFile:
-    """One file: its own tables, and the standing that a comment above a key gives its value."""
+    """A file of a recipe: what itself sets, without what it inherits."""
 
     path: Path
-    tables: dict[str, Any]
-    standings: dict[str, str]
+    settings: Settings
 
     @property
     def name(self) -> str:
-        """What it calls itself; else its file's name."""
-        return str(self.tables.get("name", self.path.stem))
+        """The recipe's name; without one, the file's."""
+        return str(self.settings["name"].value) if "name" in self.settings else self.path.stem
 
 
 def recipes_folder() -> Path:
-    """Where the shipped recipes lie: inside the installed package, or at the root of a checkout."""
+    """Where the shipped recipes are: inside the installed package, or at the root of a checkout."""
     packaged = Path(__file__).parents[1] / "recipes"
     return packaged if packaged.is_dir() else Path(__file__).parents[3] / "recipes"
 
@@ -75,165 +70,159 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 
     Raises RecipeError listing every problem at once; unknown keys come with the nearest spelling.
     """
-    files = recipe_files(source)
-    content = inherited(files)
-    if "stages" not in content and any(EARLIER.intersection(key.split(".")) for key, _ in _leaves(content)):
-        remedy = "start its run anew, with a recipe of this version (glossfree recipe --list)"
-        raise RecipeError("written by an earlier version of glossfree", where=files[0].path, remedy=remedy)
-    for override in overrides:
-        _apply(content, override)
-    return parse_recipe(content, where=str(files[0].path))
+    try:
+        files = recipe_files(source)
+        return parse_recipe(_nested(merge(files, overrides), files[0].path), where=str(files[0].path))
+    except RecursionError as error:
+        problem = "tables or lists are nested too deeply"
+        raise RecipeError(problem, where=shortened(str(source)), remedy=REMEDY) from error
 
 
 def recipe_files(source: str | Path) -> list[RecipeFile]:
-    """A recipe -> its file, the one that it is based on, and so on. Raises RecipeError: missing, no TOML, a cycle."""
+    """A recipe -> its file, the one that it is based on, and so on. Raises RecipeError: missing, not TOML, a cycle."""
     files = [_read(_find(source))]
-    while "base" in files[-1].tables:
-        base, below = files[-1].tables["base"], files[-1].path
-        path = _find(base, beside=below)
+    while base := files[-1].settings.get("base"):
+        child = files[-1].path
+        if not isinstance(base.value, str):
+            raise RecipeError("base: the name or path of a recipe expected", where=child, remedy='base = "demo"')
+        path = _find(base.value, beside=child)
         if path.resolve() in {file.path.resolve() for file in files}:
-            names = " -> ".join([*(file.name for file in files), str(base)])
-            raise RecipeError(f"its bases go in a circle: {names}", where=below, remedy="base it on another recipe")
+            names = " -> ".join([*(file.name for file in files), base.value])
+            raise RecipeError(f"its bases go in a circle: {names}", where=child, remedy="base it on another recipe")
         files.append(_read(path))
     return files
 
 
-def inherited(files: Sequence[RecipeFile]) -> dict[str, Any]:
-    """A recipe's files, itself first -> its tables: what each file says, over what its base says."""
-    content: dict[str, Any] = {section: {"kind": default} for section, (_, default) in CHOICES.items()}
+def merge(files: Sequence[RecipeFile], overrides: Iterable[str] = ()) -> Settings:
+    """A recipe's files, itself first, and overrides -> its settings: each file's over those of its base."""
+    settings: Settings = {}
     for file in reversed(files):
-        for key in OWN:
-            content.pop(key, None)
-        _put_over(content, {key: item for key, item in file.tables.items() if key != "base"})
-        content["name"] = file.name
-    return content
-
-
-def commented(files: Sequence[RecipeFile]) -> dict[str, str]:
-    """A recipe's files, itself first -> the standing that a comment gives a value, by dotted key.
-
-    Of a value that several files set, the comment in the first one counts: without one there is none.
-    """
-    standings: dict[str, str] = {}
-    for first in reversed(range(len(files))):
-        file, own = files[first], dict(_leaves(files[first].tables))
-        keys = [key for key, _ in _leaves(inherited(files[first:]))]
-        standings = {key: (file.standings if key in own else standings).get(key, "") for key in keys}
-    return {key: standing for key, standing in standings.items() if standing}
-
-
-def overriding(overrides: Sequence[str]) -> RecipeFile:
-    """Overrides, as if a file in front of all others held them."""
-    content: dict[str, Any] = {}
+        settings = {key: setting for key, setting in settings.items() if key not in OWN}
+        own = {"name": Setting(file.path.stem), **file.settings}
+        own.pop("base", None)
+        settings = _put_over(settings, own)
     for override in overrides:
-        _apply(content, override)
-    return RecipeFile(Path("--set"), content, {})
+        settings = _put_over(settings, _override(override))
+    return settings
 
 
 def parse_recipe(content: Mapping[str, Any], where: str = "recipe") -> Recipe:
     """Nested tables -> Recipe. Raises RecipeError with all problems."""
-    problems: list[str] = []
-    content = dict(content)
-    values: dict[str, Any] = {}
-    for section, (registry, default) in CHOICES.items():
-        values[section] = _chosen(section, registry, default, content.pop(section, {}), problems)
-    names = content.pop("stages", [])
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        problems.append("stages: a list of names expected")
-        names = []
-    taken = {*Recipe.model_fields, *OWN, "none"}  # `start = "none"` means no stage
-    problems += [f"stages: {name!r} is the name of a table already, or no name" for name in names if name in taken]
-    problems += [f"stages: {name!r} comes twice" for name in dict.fromkeys(names) if names.count(name) > 1]
-    odd = [name for name in names if not STAGE_NAME.fullmatch(name)]
-    problems += [f"stages: {name!r} is no name: letters, digits, _ and - expected" for name in odd]
-    names = [name for name in dict.fromkeys(names) if name not in (*taken, *odd)]
-    stages = tuple(_stage(name, content.pop(name, {}), problems) for name in names)
-    values["stages"] = None if None in stages else stages
-    for key in [key for key in content if key not in Recipe.model_fields]:
-        problems.append(_unknown(key, [*Recipe.model_fields, *names]))
-        del content[key]
-    for key, field in Recipe.model_fields.items():
-        if key in content and isinstance(field.default, Section):
-            table = _table(content.pop(key), key, problems)
-            values[key] = None if table is None else _validated(type(field.default), table, key, problems)
-    complete = {key: item for key, item in values.items() if item is not None}
-    recipe = _validated(Recipe, {**content, **complete}, "", problems)
-    if isinstance(recipe, Recipe) and not problems:
-        problems += recipe.problems()
-    if problems:
-        remedy = "glossfree recipe NAME prints every key of a recipe; docs/paper.md says what each means"
-        raise RecipeError("; ".join(problems), where=where, remedy=remedy)
-    assert isinstance(recipe, Recipe)
+    parser = _Parser()
+    recipe = parser.recipe(content)
+    if recipe is None or parser.problems:
+        old = not content.get("stages") and any(problem.startswith("unknown key") for problem in parser.problems)
+        raise RecipeError("; ".join(parser.problems), where=where, remedy=WITHOUT_STAGES if old else REMEDY)
     return recipe
 
 
-def differences(old: Recipe, new: Recipe, *, apart_from: Sequence[str] = ()) -> dict[str, tuple[Any, Any]]:
-    """Each key that two recipes differ in -> its values, None where a recipe has no such key."""
-    before, after = flat(old), flat(new)
-    return {
-        key: (before.get(key), after.get(key))
-        for key in {**before, **after}
-        if before.get(key) != after.get(key) and key not in apart_from
-    }
+class _Parser:
+    """Tables -> what they describe. `problems` collects what is wrong with them."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+
+    def recipe(self, tables: Mapping[str, Any]) -> Recipe | None:
+        """All tables of a recipe -> the recipe, None with a problem."""
+        content, values = dict(tables), dict[str, Any]()
+        for key, item in leaves(content):
+            if isinstance(item, int) and not -(2**63) <= item < 2**63:
+                self.problems.append(f"{key}: a whole number of more than 64 bits")
+        for section in CHOICES:
+            values[section] = self._chosen(section, content.pop(section, {}))
+        for section, field in Recipe.model_fields.items():
+            if isinstance(field.default, Section) and section in content:
+                values[section] = self._validated(type(field.default), content.pop(section), section)
+        names = self._stage_names(content.pop("stages", []))
+        stages = [self._stage(name, content.pop(name, {})) for name in names]
+        values["stages"] = None if None in stages else tuple(stages)
+        content |= {key: item for key, item in values.items() if item is not None}
+        recipe: Recipe | None = self._validated(Recipe, content, "", other_keys=names)
+        if recipe is not None and not self.problems:
+            self.problems += recipe.problems()
+        return recipe
+
+    def _chosen(self, section: str, table: Any) -> Any:
+        """A table that says its `kind` -> the options of that entry."""
+        registry, default = CHOICES[section]
+        kind = table.get("kind", default) if isinstance(table, dict) else default
+        if not isinstance(kind, str) or kind not in registry:
+            near = _nearest(str(kind), registry)
+            self.problems.append(f"{section}.kind: no {kind!r}, one of {', '.join(registry)}{near}")
+            return None
+        return self._validated(registry[kind], table, section)
+
+    def _stage_names(self, names: Any) -> list[str]:
+        """`stages` -> the names in it that a stage can have, each once."""
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            self.problems.append("stages: a list of names expected")
+            return []
+        taken = {*Recipe.model_fields, *OWN, "none"}  # `start = "none"` means no stage
+        valid = [name for name in dict.fromkeys(names) if STAGE_NAME.fullmatch(name) and name not in taken]
+        for name in dict.fromkeys(names):
+            if name in taken:
+                self.problems.append(f"stages: {name!r} is the name of a table already")
+            elif name not in valid:
+                self.problems.append(f"stages: {name!r} is no name: letters, digits, _ and - expected")
+            elif names.count(name) > 1:
+                self.problems.append(f"stages: {name!r} comes twice")
+        return valid
+
+    def _stage(self, name: str, table: Any) -> Any:
+        """The table of a stage -> the stage, with its objectives."""
+        if isinstance(table, dict) and isinstance(table.get("objectives", {}), dict):
+            if "name" in table:
+                self.problems.append(f"unknown key '{name}.name': `stages` names it")
+            objectives = {}
+            for key, options in table.get("objectives", {}).items():
+                where = f"{name}.objectives.{key}"
+                if key in OBJECTIVES:
+                    objectives[key] = self._validated(OBJECTIVES[key], options, where)
+                else:
+                    near = _nearest(where, [f"{name}.objectives.{known}" for known in OBJECTIVES])
+                    self.problems.append(f"unknown key {where!r}{near}")
+            valid = {key: options for key, options in objectives.items() if options is not None}
+            table = {**table, "objectives": valid, "name": name}
+        elif isinstance(table, dict):
+            self.problems.append(f"{name}.objectives: a table expected, not {as_toml(table['objectives'])}")
+            return None
+        return self._validated(StageConfig, table, name)
+
+    def _validated(self, model: type[Section], table: Any, where: str, other_keys: Sequence[str] = ()) -> Any:
+        """A table of values -> an object of the class that declares them, None with a problem."""
+        if not isinstance(table, dict):
+            self.problems.append(f"{where}: a table expected, not {as_toml(table)}")
+            return None
+        try:
+            return model.model_validate(table)
+        except ValidationError as error:
+            known = [name for name, field in model.model_fields.items() if not field.exclude]
+            known = [f"{where}.{name}".removeprefix(".") for name in (*known, *other_keys)]
+            for item in error.errors():
+                key = ".".join(map(str, (where, *item["loc"]))).strip(".")
+                unknown = item["type"] == "extra_forbidden"
+                self.problems.append(
+                    f"unknown key {key!r}{_nearest(key, known)}" if unknown else f"{key}: {item['msg']}"
+                )
+            return None
 
 
-def in_words(changes: Mapping[str, tuple[Any, Any]]) -> str:
-    """Differences -> "table.key: old, now new; ..."."""
-    return "; ".join(f"{key}: {as_toml(before)}, now {as_toml(after)}" for key, (before, after) in changes.items())
-
-
-def flat(recipe: Recipe) -> dict[str, Any]:
-    """Every value of a recipe by its dotted key."""
-    return dict(_leaves(tables(recipe)))
-
-
-def dump_recipe(recipe: Recipe, comments: Mapping[str, str] | None = None) -> str:
-    """The whole recipe as TOML, every value written out: itself runnable. `comments`: behind values, by dotted key."""
-    groups: dict[str, list[str]] = {}
-    for key, item in _leaves(tables(recipe)):
-        if item is None or item == {}:
-            continue
-        table, _, name = key.rpartition(".")
-        line = f"{name} = {as_toml(item)}"
-        comment = (comments or {}).get(key)
-        groups.setdefault(table, []).append(f"{line:44}  # {comment}" if comment else line)
-    return "\n\n".join("\n".join(([f"[{table}]"] if table else []) + lines) for table, lines in groups.items()) + "\n"
-
-
-def as_toml(item: Any) -> str:
-    """A value as TOML writes it; "nothing" for none."""
-    if item is None:
-        return "nothing"
-    if isinstance(item, bool):
-        return "true" if item else "false"
-    if isinstance(item, str):
-        return json.dumps(item, ensure_ascii=False)  # its escapes are all TOML's
-    if isinstance(item, tuple | list):
-        return f"[{', '.join(map(as_toml, item))}]"
-    return repr(item)
-
-
-def declarations(recipe: Recipe) -> dict[str, tuple[Any, str, str]]:
-    """Every key of a recipe -> the default of its field, that default's standing, and what the value means."""
-    return dict(_declared(recipe, ""))
-
-
-def standing_of(
-    key: str, content: Any, declared: Mapping[str, tuple[Any, str, str]], comments: Mapping[str, str]
-) -> str:
-    """How well a value is known: what a comment says (see `commented`), else what its field says of its default."""
-    default, standing, _ = declared.get(key, (None, "assumed", ""))
-    return comments.get(key) or (standing if content == default else "assumed")
+def _nearest(key: str, known: Iterable[str]) -> str:
+    """ ", did you mean 'x'?", where something known is spelt nearly like `key`."""
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    return f", did you mean {near[0]!r}?" if near else ""
 
 
 def _find(source: str | Path, beside: Path | None = None) -> Path:
     """The file of a recipe: a path (of a base, from its own folder), or the name of a shipped one."""
     folders = [] if beside is None else [beside.parent]
-    for path in (*(folder / source for folder in folders), Path(source), recipes_folder() / f"{source}.toml"):
-        if path.is_file():
-            return path
+    with suppress(OSError):  # a name that is too long
+        for path in (*(folder / source for folder in folders), Path(source), recipes_folder() / f"{source}.toml"):
+            if path.is_file():
+                return path
     shipped = ", ".join(file.stem for file in shipped_recipes())
-    where = str(source) if beside is None else f"base {source!r} of {beside}"
+    name = shortened(str(source))
+    where = name if beside is None else f"base {name!r} of {beside}"
     raise RecipeError("no such recipe", where=where, remedy=f"a TOML file, or one of {shipped}")
 
 
@@ -243,9 +232,8 @@ def _read(path: Path) -> RecipeFile:
         content = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"not TOML ({error})", where=path, remedy="mend that line") from error
-    if not isinstance(content.get("base", ""), str):
-        raise RecipeError("base: the name or path of a recipe expected", where=path, remedy='base = "hfa-phoenix14t"')
-    return RecipeFile(path, content, dict(_standings(text)))
+    standings = dict(_standings(text))
+    return RecipeFile(path, {key: Setting(item, standings.get(key, "")) for key, item in leaves(content)})
 
 
 def _standings(text: str) -> Iterator[tuple[str, str]]:
@@ -261,137 +249,49 @@ def _standings(text: str) -> Iterator[tuple[str, str]]:
             standing = ""
 
 
-def _put_over(content: dict[str, Any], own: Mapping[str, Any]) -> None:
-    """Put a file's tables, or an override, over others, in place. A stage that `stages` drops goes with its table."""
-    below, stages = content.get("stages"), own.get("stages")
-    if isinstance(below, list) and isinstance(stages, list):
-        for dropped in (name for name in below if isinstance(name, str) and name not in stages):
-            content.pop(dropped, None)
-    _merge(content, copy.deepcopy(own))
-
-
-def _merge(content: dict[str, Any], own: Mapping[str, Any]) -> None:
-    """Put tables over others, in place. A table of another `kind` takes the other's place as a whole."""
-    for key, item in own.items():
-        below = content.get(key)
-        same_kind = isinstance(below, dict) and isinstance(item, dict) and item.get("kind") in (None, below.get("kind"))
-        if isinstance(below, dict) and isinstance(item, dict) and same_kind:
-            _merge(below, item)
-        else:
-            content[key] = item
-
-
-def _apply(content: dict[str, Any], override: str) -> None:
-    """One `table.key=value`, the value read as TOML where it is TOML, else as a string."""
-    key, separator, text = override.partition("=")
+def _override(text: str) -> Settings:
+    """`table.key=value` -> settings. The value is read as TOML where it is TOML, else as a string."""
+    key, separator, value = text.partition("=")
     if not separator:
-        raise RecipeError("no '=' in it", where=f"--set {override}", remedy="write table.key=value")
+        raise RecipeError("no '=' in it", where=f"--set {shortened(text)}", remedy="write table.key=value")
     try:
-        parsed = tomllib.loads(f"value = {text}")["value"]
+        parsed = tomllib.loads(f"value = {value}")
     except tomllib.TOMLDecodeError:
-        parsed = text
-    *sections, last = key.strip().split(".")
-    item: Any = {last: parsed}
-    table: Any = content
-    for section in sections:
-        table = table.get(section, {}) if isinstance(table, dict) else None
-        if not isinstance(table, dict):
-            raise RecipeError(f"{section!r} is not a table", where=f"--set {override}", remedy="see docs/paper.md")
-    for section in reversed(sections):
-        item = {section: item}
-    _put_over(content, item)
+        parsed = {}
+    item = parsed["value"] if len(parsed) == 1 else value  # a second line of TOML is no part of the value
+    return {name: Setting(each) for name, each in leaves({key.strip(): item})}
 
 
-def _table(item: Any, where: str, problems: list[str]) -> dict[str, Any] | None:
-    if isinstance(item, dict):
-        return item
-    problems.append(f"{where}: a table expected, not {as_toml(item)}")
-    return None
+def _put_over(below: Settings, own: Settings) -> Settings:
+    """Settings over others. A table of another `kind`, or of a stage that `stages` drops, goes as a whole."""
+    gone = [key for key, setting in own.items() if setting.value != {}]  # a value takes the place of a table
+    for section, (_, default) in CHOICES.items():
+        kind = below.get(f"{section}.kind", Setting(default)).value
+        if own.get(f"{section}.kind", Setting(kind)).value != kind:
+            gone.append(section)
+    before, after = (each.get("stages", Setting(None)).value for each in (below, own))
+    if isinstance(before, list) and isinstance(after, list):
+        gone += [name for name in before if isinstance(name, str) and name not in after]
+    kept = {key: item for key, item in below.items() if not key.startswith(tuple(f"{name}." for name in gone))}
+    for key in (key for key, setting in own.items() if setting.value == {}):
+        if key.endswith((".objectives", ".learning_rate_factors")) and any(each.startswith(f"{key}.") for each in kept):
+            remedy = "an objective of weight 0 is switched off; a factor of 1 changes nothing"
+            raise RecipeError(f"{key}: an empty table removes nothing", remedy=remedy)
+    return kept | own
 
 
-def _chosen(
-    section: str, registry: Mapping[str, type[BaseModel]], default: str, item: Any, problems: list[str]
-) -> BaseModel | None:
-    """A table that says its `kind` -> the options of that entry; None with a problem."""
-    table = _table(item, section, problems)
-    if table is None:
-        return None
-    kind = table.get("kind", default)
-    if not isinstance(kind, str) or kind not in registry:
-        near = difflib.get_close_matches(str(kind), registry, n=1)
-        hint = f", did you mean {near[0]!r}?" if near else ""
-        problems.append(f"{section}.kind: no {kind!r}, one of {', '.join(registry)}{hint}")
-        return None
-    return _validated(registry[kind], table, section, problems)
-
-
-def _stage(name: str, item: Any, problems: list[str]) -> StageConfig | None:
-    table = _table(item, name, problems)
-    if table is None:
-        return None
-    objectives = {}
-    for objective, options in (_table(table.get("objectives", {}), f"{name}.objectives", problems) or {}).items():
-        where = f"{name}.objectives.{objective}"
-        if objective not in OBJECTIVES:
-            problems.append(_unknown(where, [f"{name}.objectives.{known}" for known in OBJECTIVES]))
-        elif _table(options, where, problems) is not None:
-            objectives[objective] = _validated(OBJECTIVES[objective], options, where, problems)
-    if "name" in table:
-        problems.append(f"unknown key '{name}.name': `stages` names it")
-    valid = {objective: options for objective, options in objectives.items() if options is not None}
-    stage = _validated(StageConfig, {**table, "objectives": valid, "name": name}, name, problems)
-    return stage if isinstance(stage, StageConfig) else None
-
-
-def _validated(model: type[BaseModel], table: Mapping[str, Any], where: str, problems: list[str]) -> BaseModel | None:
-    try:
-        return model.model_validate(table)
-    except ValidationError as error:
-        for item in error.errors():
-            key = ".".join(map(str, (*([where] if where else []), *item["loc"]))).removesuffix(".")
-            if item["type"] == "extra_forbidden":
-                problems.append(_unknown(key, _keys(model, where)))
-            else:
-                problems.append(f"{key}: {item['msg']}")
-        return None
-
-
-def _keys(model: type[BaseModel], where: str) -> list[str]:
-    """The keys of a table; those of the whole recipe under ""."""
-    return [f"{where}.{name}".removeprefix(".") for name, field in model.model_fields.items() if not field.exclude]
-
-
-def _unknown(key: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    return f"unknown key {key!r}" + (f", did you mean {near[0]!r}?" if near else "")
-
-
-def _leaves(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested tables -> (dotted key, value) of every value."""
-    for key, item in content.items():
-        if isinstance(item, dict) and item:
-            yield from _leaves(item, f"{prefix}{key}.")
+def _nested(settings: Settings, where: Path) -> dict[str, Any]:
+    """Settings -> nested tables. Raises RecipeError for a key below a value."""
+    content: dict[str, Any] = {}
+    for key, setting in settings.items():
+        *tables, last = key.split(".")
+        table = content
+        for name in tables:
+            table = table.setdefault(name, {})
+            if not isinstance(table, dict):
+                raise RecipeError(f"{key}: {name!r} is not a table", where=where, remedy=REMEDY)
+        if setting.value == {}:
+            table.setdefault(last, {})
         else:
-            yield prefix + key, item
-
-
-def _declared(section: BaseModel, prefix: str) -> Iterator[tuple[str, tuple[Any, str, str]]]:
-    for name, field in type(section).model_fields.items():
-        content = getattr(section, name)
-        if name == "stages":
-            yield "stages", ((), "stated", field.description or "")
-            for stage in content:
-                yield from _declared(stage, f"{stage.name}.")
-        elif name == "objectives":
-            for objective, options in content.items():
-                yield from _declared(options, f"{prefix}objectives.{objective}.")
-        elif isinstance(content, BaseModel):
-            yield from _declared(content, f"{prefix}{name}.")
-        elif name == "kind":
-            registry, default = CHOICES[prefix.removesuffix(".")]
-            yield prefix + name, (default, "stated", f"one of {', '.join(registry)}")
-        elif not field.exclude:
-            extra = field.json_schema_extra
-            standing = str(extra["standing"]) if isinstance(extra, dict) else "assumed"
-            keys = [f"{name}.{entry}" for entry in content] if isinstance(content, dict) and content else [name]
-            yield from ((prefix + key, (field.default, standing, field.description or "")) for key in keys)
+            table[last] = setting.value
+    return content

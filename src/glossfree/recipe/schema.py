@@ -1,25 +1,36 @@
 """What a recipe holds: section 4.2 of the paper, and any other method, as typed, frozen values.
 
-Every field says what it means, its unit, and how well it is known. The values of a part that can be chosen (a backbone,
-a decoder, an objective) are declared in its own file. `glossfree.recipe.files` reads and writes recipes.
+Every field says what it means, its unit, and how well it is known. What can be chosen (a backbone, a decoder, an
+objective) declares its values in its own file.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, SerializeAsAny
 
 from glossfree.models.adapters import Adapters
+from glossfree.models.backbones import BACKBONES
 from glossfree.models.backbones.dinov2 import Dinov2
 from glossfree.models.choices import Backbone, Decoding, Language, Temporal
+from glossfree.models.decoders import DECODERS
 from glossfree.models.decoders.mbart import MBartDecoding
+from glossfree.models.language import LANGUAGE
 from glossfree.models.language.mbart import MBart
+from glossfree.models.temporal import TEMPORAL
 from glossfree.models.temporal.local_attention import LocalAttention
 from glossfree.objectives.base import TEXT_NEEDS, Need, Objective
 from glossfree.settings import MOST_PIXELS, MOST_TOKENS, Section, value
 
+# tables that choose by their `kind`: the entries, and the one without a `kind`
+CHOICES: dict[str, tuple[Mapping[str, type[Section]], str]] = {
+    "vision": (BACKBONES, "dinov2"),
+    "temporal": (TEMPORAL, "local_attention"),
+    "language": (LANGUAGE, "mbart"),
+    "decoder": (DECODERS, "mbart"),
+}
 Batches = Literal["clips", "sentences", "segments"]
 Part = Literal["vision", "temporal", "language", "mapper", "decoder"]
 
@@ -28,45 +39,39 @@ class DataConfig(Section):
     """From packed clips to frames of one size (section 4.2)."""
 
     frame_size: int = value(256, "released", "pixels of a packed frame, height and width", ge=8, le=MOST_PIXELS)
-    crop_size: int = value(
-        224, "released", "pixels of a cropped frame: random in training, centre otherwise", ge=8, le=MOST_PIXELS
-    )
+    crop_size: int = value(224, "released", "pixels of a crop: random in training, else central", ge=8, le=MOST_PIXELS)
     fit: Literal["stretch", "pad", "crop"] = value(
-        "stretch",
-        "stated",
-        "how a packed frame became square: stretched, with its edges continued, or cut (prepare --fit)",
+        "stretch", "stated", "how frames became square: stretched, padded with their edges, or cut (prepare --fit)"
     )
-    fps: float = value(0.0, "assumed", "frames per second that the model sees: clips of other rates are resampled by "
-                       "time; 0: the corpus's own rate", ge=0, le=1000)  # fmt: skip
+    fps: float = value(0.0, "assumed", "frames per second after resampling; 0: the corpus's own rate", ge=0, le=1000)
     stride: int = value(1, "released", "every stride-th frame is used (Sign2GPT: 2)", ge=1)
     max_frames: int = value(300, "released", "frames per clip; longer clips are sampled evenly", ge=1)
-    augment_probability: float = value(
-        0.5, "released", "of each of rotation, resize, translation, per clip", ge=0, le=1
-    )
+    augment_probability: float = value(0.5, "released", "of rotation, resize, translation each, per clip", ge=0, le=1)
     rotation: float = value(30.0, "released", "degrees, drawn in +-rotation", ge=0, le=180)
     resize: float = value(0.2, "released", "fraction, drawn in +-resize", ge=0, lt=1)
     translation: float = value(10.0, "released", "pixels of the packed frame, drawn in +-translation", ge=0)
     num_workers: int = value(2, "assumed", "loader processes", ge=0)
     on_bad_clip: Literal["stop", "skip"] = value(
-        "stop", "assumed", "a clip that cannot be read in training stops it, or is left out, counted and named"
+        "stop", "assumed", "a clip that cannot be read stops training, or is skipped, counted and named"
     )
-    bucket_width: int = value(16, "assumed", "steps whose clips are sorted by length together: less padding, negatives "
-                              "of similar length. 0: clips as they come", ge=0)  # fmt: skip
-    cache_megabytes: int = value(0, "assumed", "memory for decoded frames; 0 = decode them every epoch", ge=0)
-    max_frames_per_batch: int = value(0, "assumed", "frames in one forward pass; a step of more is computed in several "
-                                      "and their gradients add up; 0 = no limit", ge=0)  # fmt: skip
+    bucket_width: int = value(
+        16, "assumed", "steps whose clips are sorted by length together, against padding; 0: no sorting", ge=0
+    )
+    cache_megabytes: int = value(0, "assumed", "memory for decoded frames; 0: decode them in every epoch", ge=0)
+    max_frames_per_batch: int = value(
+        0, "assumed", "frames in one forward pass; a larger step takes several passes; 0: no limit", ge=0
+    )
 
 
 class TextConfig(Section):
     """Sentences to token ids."""
 
     language: str = value("de_DE", "stated", "mBART language code of the sentences")
-    tokenizer: str = value("", "derived", "folder with sentencepiece.bpe.model, or hub:owner/name, trimmed to the "
-                           "training sentences; empty: train pieces on them")  # fmt: skip
-    num_pieces: int = value(500, "assumed", "pieces when they are trained on the corpus", ge=32, le=MOST_TOKENS)
-    vocabulary_size: int = value(
-        2172, "derived", "tokens where no corpus is at hand (parameter counts)", ge=8, le=MOST_TOKENS
+    tokenizer: str = value(
+        "", "derived", "folder or hub:owner/name, trimmed to the training sentences; empty: train pieces on them"
     )
+    num_pieces: int = value(500, "assumed", "pieces when they are trained on the corpus", ge=32, le=MOST_TOKENS)
+    vocabulary_size: int = value(2172, "derived", "tokens without a corpus, for parameter counts", ge=8, le=MOST_TOKENS)
     max_tokens: int = value(128, "assumed", "tokens of a sentence, special ones included", ge=4)
 
 
@@ -75,43 +80,37 @@ class StageConfig(Section):
 
     name: str = Field("", exclude=True)
     batches: Batches = value(
-        "clips",
-        "stated",
-        "what it reads: clips; noised sentences; or segment features of clips, computed once: nothing below trains",
+        "clips", "stated", "clips; noised sentences; or segment features of clips, computed once: nothing below trains"
     )
-    start: str = value("", "assumed", 'the stage whose weights it begins with; empty: the one before it; "none": the '
-                       "pretrained weights")  # fmt: skip
+    start: str = value(
+        "", "assumed", 'stage whose weights it starts from; empty: the one before; "none": the pretrained weights'
+    )
     objectives: dict[str, SerializeAsAny[Objective]] = value({}, "stated", "losses by name, each with its options")
-    train: tuple[Part, ...] = value(
-        ("vision", "temporal", "language", "mapper", "decoder"), "stated", "parts of the model that train", min_length=1
-    )
-    adapters: bool = value(
-        True, "stated", "adapters are in, and beside them all is frozen; false: parts train as a whole"
-    )
-    mapper: bool = value(False, "stated", "the mapper is in, before the language encoder")
+    train: tuple[Part, ...] = value(get_args(Part), "stated", "parts of the model that train", min_length=1)
+    adapters: bool = value(True, "stated", "train adapters, and freeze what they stand beside; false: train all")
+    mapper: bool = value(False, "stated", "a mapper stands before the language encoder")
     epochs: int = value(100, "stated", "epochs; 0 skips the stage", ge=0)
     batch_size: int = value(16, "stated", "clips (or sentences) per optimiser step", ge=1)
-    optimizer: Literal["adamw", "adam", "sgd"] = value("adamw", "stated", "what moves the weights")
+    optimizer: Literal["adamw", "adam", "sgd"] = value("adamw", "stated", "optimiser")
     momentum: float = value(0.9, "assumed", "of sgd", ge=0, lt=1)
     learning_rate: float = value(6e-4, "released", "peak of the schedule", gt=0)
-    learning_rate_factors: dict[str, float] = value(
-        {},
-        "assumed",
-        "factors of the learning rate by part of the model, or by objective; 1 for those that are not named",
+    learning_rate_factors: dict[str, Annotated[float, Field(ge=0)]] = value(
+        {}, "assumed", "factors of the learning rate by part of the model or by objective; others: 1"
     )
     schedule: Literal["one_cycle", "cosine", "constant"] = value(
-        "one_cycle", "stated", "the learning rate after its warm-up: down to almost 0 along a cosine, or as it is; "
-        "one_cycle rises along a cosine, the others along a line")  # fmt: skip
+        "one_cycle",
+        "stated",
+        "after the warm-up down to almost 0 along a cosine, or constant; one_cycle warms up along a cosine, the others "
+        "along a line",
+    )
     warmup: float = value(5.0, "stated", "epochs in which the learning rate rises, at most half of all", ge=0)
     weight_decay: float = value(0.01, "released", "of the optimiser", ge=0)
     max_grad_norm: float = value(1.0, "stated", "gradient norm is clipped here", gt=0)
     keep: Literal["loss", "bleu4", "rouge_l", "chrf", "last"] = value(
-        "loss", "stated", "weights that it leaves: of the epoch with the lowest dev loss, the best dev score by beam "
-        "search, or of the last")  # fmt: skip
-    augment: bool = value(True, "stated", "random crop, rotation, resize, translation")
-    mask_ratio: float = value(
-        0.35, "assumed", "share of words masked in spans, in batches of sentences (mBART's)", ge=0, lt=1
+        "loss", "stated", "whose weights are kept: epoch of lowest dev loss, of best dev score (beam search), or last"
     )
+    augment: bool = value(True, "stated", "random crop, rotation, resize, translation")
+    mask_ratio: float = value(0.35, "assumed", "share of words masked, in batches of sentences (mBART's)", ge=0, lt=1)
     mean_span: float = value(3.5, "assumed", "words per masked span, Poisson (mBART's)", gt=0)
 
     @property
@@ -134,27 +133,42 @@ class StageConfig(Section):
         """Whether clips are translated in it."""
         return self.batches != "sentences" and any(each.level == "logits" for each in self.used_objectives.values())
 
+    @property
+    def reached_parts(self) -> set[str]:
+        """The parts of the model that gradients of its losses reach."""
+        if self.batches == "sentences":
+            return {"language", "decoder"}
+        levels = {each.level for each in self.used_objectives.values()}
+        parts = {"decoder"} if "logits" in levels else set[str]()
+        if levels & {"video", "logits"}:
+            parts |= {"language", "mapper"} if self.mapper else {"language"}
+        if self.batches == "clips":
+            parts |= {"vision"} if levels == {"frame"} else {"vision", "temporal"}
+        return parts
+
     def problems(self) -> Iterator[str]:
         """What is wrong within the stage."""
-        levels = {name: each.level for name, each in self.used_objectives.items()}
         for name, objective in self.objectives.items():
             yield from (f"objectives.{name}.{problem}" for problem in objective.problems())
         if not self.epochs:
             return
+        levels = {name: each.level for name, each in self.used_objectives.items()}
         if not levels:
             yield "objectives: none has a weight, so there is nothing to minimise"
+        elif not self.reached_parts.intersection(self.train):
+            yield f"train: no loss of this stage depends on {', '.join(self.train)}"
         if self.compares_clips and self.batch_size == 1:
             yield "batch_size 1 has no negatives: losses that compare clips would be 0"
         if self.batches == "segments":
             below = [part for part in ("vision", "temporal") if part in self.train]
             if below:
-                yield f'batches "segments" needs {" and ".join(below)} left out of train: nothing below them may change'
+                yield f'batches "segments" needs {" and ".join(below)} left out of train: cached features cannot change'
             if self.augment:
                 yield 'batches "segments" needs augment = false: cached frames cannot change between epochs'
-        apart = [name for name, level in levels.items() if level == "frame" and self.batches != "clips"]
-        apart += [name for name, level in levels.items() if level != "logits" and self.batches == "sentences"]
-        for name in dict.fromkeys(apart):
-            yield f'objectives.{name} looks at {levels[name]} features, batches "{self.batches}" have none'
+        for name, level in levels.items():
+            missing = {"clips": (), "segments": ("frame",), "sentences": ("frame", "segment", "video")}[self.batches]
+            if level in missing:
+                yield f'objectives.{name} looks at {level} features, batches "{self.batches}" have none'
         prefixed = [name for name, each in self.used_objectives.items() if each.has_prefix]
         if len(prefixed) > 1:
             yield f"objectives: each of {', '.join(prefixed)} puts a token of its own in front of the segments"
@@ -170,8 +184,9 @@ class TrainingConfig(Section):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = value(
         "auto", "assumed", "of forward passes; auto: bf16 where the device is fast in it, fp16 on older GPUs, else fp32"
     )
-    checkpoint_minutes: float = value(10.0, "assumed", "minutes between two checkpoints within an epoch; each epoch "
-                                      "ends with one; 0: after every step", ge=0)  # fmt: skip
+    checkpoint_minutes: float = value(
+        10.0, "assumed", "minutes between checkpoints within an epoch, each of which ends with one; 0: every step", ge=0
+    )
 
 
 class DecodeConfig(Section):
@@ -186,7 +201,7 @@ class DecodeConfig(Section):
 class ScoresConfig(Section):
     """What is done to both sides before they are compared (the rest follows from the corpus's language)."""
 
-    append: str = value("", "assumed", 'text behind every hypothesis and every reference (released: " .")')
+    append: str = value("", "assumed", 'text after every hypothesis and reference (released: " .")')
 
 
 class Recipe(Section):
@@ -227,27 +242,24 @@ class Recipe(Section):
 
     def parents(self, name: str) -> tuple[str, ...]:
         """The planned stages that a stage builds on, the first one first: weights are those of each in turn."""
-        order = [stage.name for stage in self.planned]
-        chain: list[str] = []
-        while True:
-            start = self.stage(name).start
-            before = order[: order.index(name)]
-            name = start or (before[-1] if before else "none")
-            if name == "none" or name not in before:
-                return tuple(reversed(chain))
-            chain.append(name)
+        before: list[str] = []
+        for stage in self.planned:
+            if stage.name == name:
+                break
+            before.append(stage.name)
+        parent = self.stage(name).start or (before[-1] if before else "none")
+        return (*self.parents(parent), parent) if parent in before else ()
 
     def lineage(self, name: str) -> tuple[StageConfig, ...]:
-        """A planned stage, behind those that it builds on."""
+        """A planned stage, after those that it builds on."""
         return tuple(map(self.stage, (*self.parents(name), name)))
 
     def problems(self) -> Iterator[str]:
         """What is wrong between values that are fine alone."""
-        for name in ("vision", "temporal", "language", "decoder"):
-            yield from (f"{name}.{problem}" for problem in getattr(self, name).problems())
-        for name in ("vision", "language", "decoder"):
+        for name in CHOICES:
             part = getattr(self, name)
-            if part.train == "adapters" and not isinstance(part, Adapters):
+            yield from (f"{name}.{problem}" for problem in part.problems())
+            if getattr(part, "train", "") == "adapters" and not isinstance(part, Adapters):
                 yield f'{name}.train "adapters": {part.kind} has no layers for them, only "all" and "none"'
         yield from self.decoder.problems_with(self.language)
         data = self.data
@@ -259,37 +271,26 @@ class Recipe(Section):
             yield f'vision.features "cached" needs vision.train = "none", not "{self.vision.train}"'
         if self.language.weights and not self.text.tokenizer:
             yield "language.weights needs text.tokenizer: each row of its token table belongs to a piece"
-        adapted = mapped = False
-        names: list[str] = []
+        earlier: list[StageConfig] = []
         for stage in self.stages:
             yield from (f"{stage.name}.{problem}" for problem in stage.problems())
-            if not stage.epochs:
-                continue
-            yield from self._problems_of(stage, names)
-            if adapted and not stage.adapters:
-                yield f"{stage.name}.adapters = false after a stage that has put them in: they stay"
-            if mapped and not stage.mapper:
-                yield f"{stage.name}.mapper = false after a stage that has put it in: it stays"
-            adapted, mapped = adapted or stage.adapters, mapped or stage.mapper
-            names.append(stage.name)
+            if stage.epochs:
+                yield from (f"{stage.name}{problem}" for problem in self._problems_of(stage, earlier))
+                earlier.append(stage)
 
-    def _problems_of(self, stage: StageConfig, before: list[str]) -> Iterator[str]:
-        if stage.start not in ("", "none", *before):
-            yield f"{stage.name}.start {stage.start!r} is no planned stage before it"
+    def _problems_of(self, stage: StageConfig, earlier: list[StageConfig]) -> Iterator[str]:
+        """What is wrong between a planned stage and the model, or those before it."""
+        if stage.start not in ("", "none", *(each.name for each in earlier)):
+            yield f".start {stage.start!r} is no planned stage before it"
         if self.vision.features == "cached" and stage.augment and stage.batches != "sentences":
-            yield f'vision.features "cached" needs {stage.name}.augment = false: frames were seen once'
+            yield '.augment: vision.features "cached" needs false, as frames were seen once'
         reads_text = stage.batches == "sentences" or stage.needs & TEXT_NEEDS
         if reads_text and not self.language.reads_text:
-            yield f'{stage.name} needs an encoder that reads sentences; language.kind "{self.language.kind}" does not'
-        known = {*Part.__args__, *stage.objectives}  # type: ignore[attr-defined]
+            yield f': language.kind "{self.language.kind}" does not read sentences, which it needs'
         for name in stage.learning_rate_factors:
-            if name not in known:
-                yield f"{stage.name}.learning_rate_factors: {name!r} is neither a part nor an objective of it"
-
-
-def tables(recipe: Recipe) -> Mapping[str, object]:
-    """A recipe as the nested tables of its file: each stage under its own name."""
-    content = recipe.model_dump()
-    stages = content.pop("stages")
-    named = {stage.name: table for stage, table in zip(recipe.stages, stages, strict=True)}
-    return {**content, "stages": [*named], **named}
+            if name not in (*get_args(Part), *stage.objectives):
+                yield f".learning_rate_factors: {name!r} is neither a part nor an objective of it"
+        if not stage.adapters and any(each.adapters for each in earlier):
+            yield ".adapters = false after a stage that has put them in: they stay"
+        if not stage.mapper and any(each.mapper for each in earlier):
+            yield ".mapper = false after a stage that has put it in: it stays"

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from glossfree.cli.recipe import describe, shipped
-from glossfree.recipe.files import flat, load_recipe, shipped_recipes
+from glossfree.recipe.files import load_recipe, shipped_recipes
+from glossfree.recipe.values import flat
 
 OWN = """base = "hfa-phoenix14t"
 name = "mine"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from glossfree.recipe.advice import _of_the_whole, advice, model_of
+from glossfree.recipe.advice import _of_all_stages, advice, model_of
 from glossfree.recipe.files import load_recipe, shipped_recipes
 
 PAPER = "hfa-phoenix14t"
@@ -39,12 +39,12 @@ def test_a_recipe_of_a_shipped_one_s_name_is_measured_by_that_one() -> None:
 
 def test_a_smaller_step_with_the_same_rate_names_the_cost_that_others_report() -> None:
     (pretrain,) = lines_of("pretrain.batch_size=4")
-    assert pretrain.startswith("pretrain.batch_size is 4, hfa-phoenix14t has 16: the learning rate is still 0.0006; ")
-    assert "8 to 16 where 21" in pretrain and "fewer others (eq 4)" in pretrain and "max_frames_per_batch" in pretrain
+    assert pretrain.startswith("pretrain.batch_size is 4, hfa-phoenix14t has 16: the learning rate is still 0.0006, ")
+    assert "8 to 16 instead of 21" in pretrain and "fewer others" in pretrain and "max_frames_per_batch" in pretrain
     (finetune,) = lines_of("finetune1.batch_size=4")
-    assert "eq 4" not in finetune and "8 to 16 where 21" in finetune
+    assert "others;" not in finetune and "8 to 16 instead of 21" in finetune
     (alone,) = lines_of("pretrain.batch_size=4", "pretrain.objectives.contrastive.weight=0")
-    assert "eq 4" not in alone, "a loss of weight 0 compares nothing"
+    assert "others;" not in alone, "a loss of weight 0 compares nothing"
 
 
 def test_a_stage_that_the_other_recipe_does_not_have_is_not_measured() -> None:
@@ -61,7 +61,7 @@ def test_a_stage_that_the_other_recipe_does_not_have_is_not_measured() -> None:
 
 def test_a_step_with_a_rate_of_its_own_is_not() -> None:
     (line,) = lines_of("finetune1.batch_size=64", "finetune1.learning_rate=1.2e-3")
-    assert "its learning rate is 0.0012, not 0.0006" in line
+    assert "the learning rate is 0.0012, not 0.0006" in line
     assert "8 to 16" not in line and "max_frames_per_batch" not in line
     (larger,) = lines_of("pretrain.batch_size=64", "pretrain.learning_rate=1.2e-3")
     assert "more others" in larger
@@ -76,7 +76,7 @@ def test_epochs_fewer_more_none_and_a_stage_more() -> None:
         "finetune1.epochs is 0, hfa-phoenix14t has 100",
         "finetune2.epochs is 300, hfa-phoenix14t has 200",
     ]
-    assert ["a stage more" in lines[0], "sooner" in lines[1], "missing" in lines[2], "later" in lines[3]] == [True] * 4
+    assert ["not meant" in lines[0], "sooner" in lines[1], "miss" in lines[2], "later" in lines[3]] == [True] * 4
 
 
 def test_only_the_stages_that_are_to_be_trained_are_looked_at() -> None:
@@ -98,7 +98,7 @@ def test_stride(stride: int, words: str) -> None:
 def test_a_smaller_stride_than_the_recipe_s() -> None:
     own = load_recipe(PAPER).model_copy(update={"name": "demo"})
     strided = own.model_copy(update={"data": own.data.model_copy(update={"stride": 3})})
-    (line,) = _of_the_whole(own, strided)
+    (line,) = _of_all_stages(own, strided)
     assert line.startswith("data.stride is 1, demo has 3: more time and memory")
 
 

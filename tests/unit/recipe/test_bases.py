@@ -9,16 +9,8 @@ from tests.unit.recipe_files import PAPER, recipe_file
 
 from glossfree.errors import RecipeError
 from glossfree.objectives.translation import Translation
-from glossfree.recipe.files import (
-    commented,
-    declarations,
-    differences,
-    flat,
-    load_recipe,
-    overriding,
-    recipe_files,
-    standing_of,
-)
+from glossfree.recipe.files import load_recipe, merge, recipe_files
+from glossfree.recipe.values import differences, explain
 
 
 def test_a_recipe_holds_what_its_bases_hold_but_their_names(tmp_path: Path) -> None:
@@ -134,9 +126,8 @@ def test_stages_keep_their_tables_in_another_order(tmp_path: Path) -> None:
 def known(path: Path, overrides: list[str] | None = None) -> dict[str, str]:
     """A recipe's file -> the standing of each of its values."""
     overrides = overrides or []
-    recipe = load_recipe(path, overrides)
-    comments = commented([overriding(overrides), *recipe_files(path)])
-    return {key: standing_of(key, value, declarations(recipe), comments) for key, value in flat(recipe).items()}
+    standings = {key: setting.standing for key, setting in merge(recipe_files(path), overrides).items()}
+    return {key: each.standing for key, each in explain(load_recipe(path, overrides), standings).items()}
 
 
 def test_a_value_is_as_well_known_as_its_field_or_as_a_comment_says(tmp_path: Path) -> None:

@@ -11,17 +11,8 @@ from tests.unit.recipe_files import PAPER, recipe_file
 from glossfree.errors import RecipeError
 from glossfree.objectives import OBJECTIVES
 from glossfree.objectives.translation import Translation
-from glossfree.recipe.files import (
-    declarations,
-    differences,
-    dump_recipe,
-    flat,
-    in_words,
-    load_recipe,
-    parse_recipe,
-    recipes_folder,
-    shipped_recipes,
-)
+from glossfree.recipe.files import load_recipe, parse_recipe, recipes_folder, shipped_recipes
+from glossfree.recipe.values import differences, flat
 
 
 def test_a_shipped_recipe_is_loaded_by_name_and_by_path() -> None:
@@ -32,53 +23,11 @@ def test_a_shipped_recipe_is_loaded_by_name_and_by_path() -> None:
         assert load_recipe(path).name == path.stem
 
 
-@pytest.mark.parametrize("path", shipped_recipes(), ids=lambda path: path.stem)
-def test_a_dumped_recipe_is_the_recipe(path: Path, tmp_path: Path) -> None:
-    recipe = load_recipe(path)
-    text = dump_recipe(recipe)
-    assert load_recipe(recipe_file(tmp_path, text)) == recipe
-    assert dump_recipe(load_recipe(recipe_file(tmp_path, text))) == text
-    written = {f"{key.rpartition('.')[2]} = " for key, value in flat(recipe).items() if value != {}}
-    assert [line for line in written if f"\n{line}" not in f"\n{text}"] == [], "every value is written out"
-
-
-def test_a_dump_keeps_quotes_control_characters_booleans_lists_tables_and_small_numbers(tmp_path: Path) -> None:
-    content = {
-        "name": 'a "b" C:\\d ü',
-        "stages": ["one", "tw-o", "3"],
-        "one": {
-            "objectives": {"pseudo_gloss": {"learn_temperatures": False, "splits": ["dev", "train"]}},
-            "learning_rate_factors": {"vision": 0.1, "pseudo_gloss": 3},
-        },
-        "tw-o": {"objectives": {"translation": {}}, "start": "none", "train": ["mapper", "decoder"]},
-        "3": {"epochs": 0},
-        "temporal": {"layer_scale": 3e-7},
-        "scores": {"append": " .\t\n\u0001"},
-    }
-    recipe = parse_recipe(content)
-    text = dump_recipe(recipe)
-    assert load_recipe(recipe_file(tmp_path, text)) == recipe
-    assert 'splits = ["train", "dev"]\n' in text
-    assert "[one.learning_rate_factors]\nvision = 0.1\npseudo_gloss = 3.0\n" in text
-    commented_text = dump_recipe(recipe, {"one.epochs": 'stated; paper: "x" [y]', "seed": "assumed"})
-    assert commented_text.count("#") == 2
-    assert load_recipe(recipe_file(tmp_path, commented_text)) == recipe
-
-
 def test_a_table_that_names_no_kind_is_the_paper_s_part() -> None:
     recipe = parse_recipe({})
     kinds = [part.kind for part in (recipe.vision, recipe.temporal, recipe.language, recipe.decoder)]
     assert kinds == ["dinov2", "local_attention", "mbart", "mbart"]
     assert recipe.stages == ()
-
-
-def test_every_value_has_its_dotted_key() -> None:
-    values = flat(load_recipe(PAPER, ["seed=3", "data.stride=2", "finetune2.learning_rate_factors.vision=0.1"]))
-    assert (values["seed"], values["data.stride"], values["vision.kind"]) == (3, 2, "dinov2")
-    assert values["stages"] == ["denoise", "pretrain", "finetune1", "finetune2"]
-    assert values["pretrain.objectives.pseudo_gloss.splits"] == ("train",)
-    assert values["finetune2.learning_rate_factors.vision"] == 0.1
-    assert not {"pretrain.name", "finetune2.learning_rate_factors", "denoise.objectives"} & set(values)
 
 
 @pytest.mark.parametrize(
@@ -189,6 +138,62 @@ def test_a_key_below_a_plain_value_of_the_file_is_named(tmp_path: Path, key: str
     path = recipe_file(tmp_path, "seed = 3\n[data]\nstride = 2\n")
     with pytest.raises(RecipeError, match=f"'{plain}' is not a table"):
         load_recipe(path, [f"{key}=3"])
+
+
+@pytest.mark.parametrize(
+    ("override", "problem"),
+    [
+        (f"seed={2**63}", "seed: a whole number of more than 64 bits"),
+        (f"pretrain.epochs={10**400}", "pretrain.epochs: a whole number of more than 64 bits"),
+        ("seed=3\ndata.stride=2", "seed: "),
+        ("pretrain.objectives={}", "pretrain.objectives: an empty table removes nothing"),
+        ("pretrain={objectives={}}", "pretrain.objectives: an empty table removes nothing"),
+        ('name=["x"]', "name: "),
+        ("pretrain.learning_rate_factors.vision=-1", "pretrain.learning_rate_factors.vision: "),
+        ("seed=" + "[" * 10_000 + "]" * 10_000, "nested too deeply"),
+        ("data" + ".deep" * 10_000 + "=3", "nested too deeply"),
+    ],
+    ids=lambda text: text[:30],
+)
+def test_an_override_that_no_value_can_be_is_refused(override: str, problem: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(PAPER, [override])
+    assert problem in caught.value.problem
+
+
+def test_an_override_may_hold_a_line_break(tmp_path: Path) -> None:
+    path = recipe_file(tmp_path, "seed = 3\n")
+    assert load_recipe(path, ["scores.append= .\n"]).scores.append == " .\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ('name = ["x"]\n', "name: "),
+        ("seed = " + "[" * 10_000 + "]" * 10_000, "nested too deeply"),
+        ("deep" + ".deep" * 10_000 + " = 3\n", "nested too deeply"),
+        (f'base = "{PAPER}"\n[pretrain]\nobjectives = {{}}\n', "an empty table removes nothing"),
+    ],
+    ids=["name", "list", "tables", "empty"],
+)
+def test_a_file_that_no_recipe_can_be_is_refused(tmp_path: Path, text: str, problem: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(recipe_file(tmp_path, text))
+    assert problem in caught.value.problem
+
+
+def test_a_table_without_values_adds_an_objective_or_nothing(tmp_path: Path) -> None:
+    text = f'base = "{PAPER}"\n[data]\n[finetune2.objectives.sign_contrast]\n[finetune2.objectives.translation]\n'
+    changes = differences(load_recipe(PAPER), load_recipe(recipe_file(tmp_path, text)), apart_from=("name", "summary"))
+    assert changes and all(key.startswith("finetune2.objectives.sign_contrast.") for key in changes)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "x" * 5000, "a/" * 2000, "no\0thing"])
+def test_a_name_that_no_file_can_have_is_no_recipe(tmp_path: Path, name: str) -> None:
+    with pytest.raises(RecipeError, match="no such recipe"):
+        load_recipe(name)
+    with pytest.raises(RecipeError, match="no such recipe"):
+        load_recipe(recipe_file(tmp_path, f'base = "{"x" * 300}"\n'))
 
 
 @pytest.mark.parametrize(
@@ -323,40 +328,3 @@ def test_a_recipe_of_an_earlier_version_is_called_that(tmp_path: Path, text: str
 def test_a_number_far_beyond_any_model_is_refused_before_it_is_built(key: str) -> None:
     with pytest.raises(RecipeError, match=key):
         load_recipe(PAPER, [f"{key}={2**31}"])
-
-
-def test_differences_of_two_recipes_are_named_with_both_values() -> None:
-    old = load_recipe(PAPER)
-    assert differences(old, old) == {}
-    overrides = ["seed=3", "data.stride=2", 'text.language="nl_XX"', "finetune2.epochs=7", "temporal.kind=linear"]
-    changes = differences(old, load_recipe(PAPER, [*overrides, "finetune1.learning_rate_factors.mapper=2"]))
-    assert changes.pop("temporal.kind") == ("local_attention", "linear")
-    assert changes.pop("temporal.num_layers") == (4, None)
-    expected = {
-        "seed": (0, 3),
-        "data.stride": (1, 2),
-        "text.language": ("de_DE", "nl_XX"),
-        "finetune2.epochs": (200, 7),
-        "finetune1.learning_rate_factors.mapper": (None, 2.0),
-    }
-    assert {key: values for key, values in changes.items() if key in expected} == expected
-    left = {key.partition(".")[0] for key in changes if key not in expected}
-    assert left == {"temporal", "finetune1"} and "finetune1.learning_rate_factors" in changes
-    seedless = differences(old, load_recipe(PAPER, overrides), apart_from=("seed", "text.language"))
-    assert [key for key in seedless if not key.startswith("temporal")] == ["data.stride", "finetune2.epochs"]
-
-
-def test_differences_in_words() -> None:
-    changes: dict[str, Any] = {"text.language": ("de_DE", "nl_XX"), "a.b": (None, 0.5), "c": (True, ("x", "y"))}
-    assert in_words(changes) == 'text.language: "de_DE", now "nl_XX"; a.b: nothing, now 0.5; c: true, now ["x", "y"]'
-
-
-def test_every_key_is_declared_with_its_default_and_its_meaning() -> None:
-    recipe = load_recipe("signcl-phoenix14t", ["finetune2.learning_rate_factors.vision=0.1", "vision.kind=convnet"])
-    declared = declarations(recipe)
-    assert set(flat(recipe)) <= {*declared}
-    assert all(meaning for _, _, meaning in declared.values())
-    default, standing, meaning = declared["pretrain.objectives.contrastive.pooling"]
-    assert (default, standing) == ("mean", "stated") and "token" in meaning
-    assert declared["vision.kind"] == ("dinov2", "stated", "one of dinov2, convnet")
-    assert declared["finetune2.learning_rate_factors.vision"][2] == declared["pretrain.learning_rate_factors"][2]

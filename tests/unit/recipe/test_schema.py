@@ -14,8 +14,8 @@ from glossfree.objectives import OBJECTIVES
 from glossfree.objectives.contrastive import Contrastive
 from glossfree.objectives.pseudo_gloss import PseudoGloss
 from glossfree.objectives.translation import Translation
-from glossfree.recipe.files import CHOICES, load_recipe, parse_recipe
-from glossfree.recipe.schema import Recipe, StageConfig, tables
+from glossfree.recipe.files import load_recipe, parse_recipe
+from glossfree.recipe.schema import CHOICES, Recipe, StageConfig
 from glossfree.settings import Standing
 
 PAPER = "hfa-phoenix14t"
@@ -66,16 +66,6 @@ def test_stages_are_found_by_name_and_planned_where_they_have_epochs() -> None:
     assert [stage.name for stage in recipe.planned] == ["pretrain", "finetune1", "finetune2"]
     with pytest.raises(KeyError):
         recipe.stage("warmup")
-
-
-def test_the_tables_of_a_recipe_are_those_of_its_file() -> None:
-    recipe = load_recipe(PAPER)
-    content = dict(tables(recipe))
-    assert content["stages"] == ["denoise", "pretrain", "finetune1", "finetune2"]
-    pretrain = content["pretrain"]
-    assert isinstance(pretrain, dict) and "name" not in pretrain
-    assert list(pretrain["objectives"]) == ["pseudo_gloss", "contrastive"]
-    assert pretrain["objectives"]["contrastive"]["loss"] == "cross_entropy"
 
 
 def in_a_row(**starts: str) -> Recipe:
@@ -160,6 +150,7 @@ CONTRADICTIONS = [
     (["vision.hidden_size=385"], [["vision.hidden_size 385", "num_heads 6"]]),
     (["vision.adapter_layers=13"], [["vision.adapter_layers", "num_layers"]]),
     (["temporal.hidden_size=510"], [["temporal.hidden_size 510", "num_heads 8"]]),
+    (["temporal.hidden_size=24"], [["temporal.hidden_size 24", "num_heads 8", "even"]]),
     (["temporal.window_size=6"], [["temporal.window_size", "odd"]]),
     (["temporal.downsample_after=5"], [["temporal.downsample_after", "num_layers"]]),
     (["language.hidden_size=1000"], [["language.hidden_size 1000", "num_heads 16"]]),
@@ -199,6 +190,14 @@ CONTRADICTIONS = [
     ),
     (["finetune2.objectives.sign_contrast.margin=5"], [["finetune2.objectives.sign_contrast.margin 5", "scale_free"]]),
     (["finetune2.objectives.translation.weight=0"], [["finetune2.objectives", "nothing to minimise"]]),
+    (
+        ['finetune1.train=["vision"]', "finetune1.batches=segments", "finetune1.augment=false"],
+        [["finetune1.train", "depends on vision"], ["finetune1.batches", "vision"]],
+    ),
+    (['pretrain.train=["mapper","decoder"]'], [["pretrain.train", "mapper, decoder"]]),
+    (['pretrain.train=["language"]', "pretrain.objectives.contrastive.weight=0"], [["pretrain.train", "language"]]),
+    (["denoise.epochs=2", 'denoise.train=["temporal"]'], [["denoise.train", "temporal"]]),
+    (["finetune1.mapper=false", 'finetune1.train=["mapper"]'], [["finetune1.train", "mapper"]]),
     (["pretrain.batch_size=1"], [["pretrain.batch_size 1", "negatives"]]),
     (["finetune1.batches=segments"], [["finetune1.batches", "augment"]]),
     (

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from glossfree.models.choices import Temporal, TemporalModule
 from glossfree.padded import Padded
-from glossfree.settings import DEEPEST, WIDEST, heads_fit, value
+from glossfree.settings import DEEPEST, WIDEST, value
 
 # Queries that share one slice of keys. Forward and backward on one core, 4,096 steps, 8 heads of 64: 16 to 64 within
 # 20 % of each other, 128 half as slow again, a dense mask 20 times, a gathered window per query 5 times as slow.
@@ -37,7 +37,8 @@ class LocalAttention(Temporal):
 
     def problems(self) -> Iterator[str]:
         """Sizes that do not fit each other."""
-        yield from heads_fit(self.hidden_size, self.num_heads)
+        if self.hidden_size % (2 * self.num_heads):
+            yield f"hidden_size {self.hidden_size} is no even multiple of num_heads {self.num_heads}, as positions need"
         if self.window_size % 2 == 0:
             yield "window_size must be odd: as many neighbours on either side"
         if self.downsample_after > self.num_layers:
