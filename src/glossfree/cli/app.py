@@ -99,10 +99,10 @@ def load(name: str) -> Callable[..., Any]:
             from glossfree.cli.demo import demo
             return demo
         case "score":
-            from glossfree.cli.scoring import score
+            from glossfree.cli.score import score
             return score
         case "compare":
-            from glossfree.cli.scoring import compare
+            from glossfree.cli.compare import compare
             return compare
     raise KeyError(name)
 # fmt: on
@@ -112,7 +112,7 @@ def command(name: str) -> Any:
     """The command of a verb, with all its options."""
     verb = typer.Typer(add_completion=False)
     function = load(name)
-    legacy = name in ("prepare", "glosses", "sweep", "score", "compare")
+    legacy = name in ("prepare", "glosses", "sweep")
     verb.command(name, help=VERBS[name])(function if legacy else as_command(function))
     return typer.main.get_command(verb)
 

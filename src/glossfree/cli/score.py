@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from glossfree.console import Console, aligned, text_table
+import typer
+
+from glossfree.cli.options import Language, References, Samples, Seed, Split
+from glossfree.console import Console, Result, aligned, text_table
 from glossfree.corpora.manifest import Manifest
 from glossfree.report.systems import (
     TITLES,
@@ -47,7 +50,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Scored:
+class Scored(Result):
     """What one system scores. `rows`: the default convention of the language first, published ones behind it.
 
     `language_from` is where the language was found: "option", "corpus" or "assumed". `notes` are warnings.
@@ -100,18 +103,19 @@ class Scored:
 
 
 def score(
-    hypotheses: Path,
-    *,
+    hypotheses: Annotated[Path, typer.Option(help="Text, CSV, TSV, JSONL or JSON, or the folder of a run.")],
     console: Console,
-    references: Path | None = None,
-    split: str = "test",
-    language: str | None = None,
-    conventions: bool = False,
-    bleurt: Path | None = None,
-    diagnose: bool = False,
-    training: Path | None = None,
-    samples: int = SAMPLES,
-    seed: int = 0,
+    references: References = None,
+    split: Split = "test",
+    language: Language = None,
+    conventions: Annotated[bool, typer.Option("--conventions", help="Also score as each published code does.")] = False,
+    bleurt: Annotated[Path | None, typer.Option(help="Folder with BLEURT as PyTorch.")] = None,
+    diagnose: Annotated[bool, typer.Option("--diagnose", help="Also what is right and wrong, and where.")] = False,
+    training: Annotated[
+        Path | None, typer.Option(help="Sentences of training, for --diagnose; the corpus's if left out.")
+    ] = None,
+    samples: Samples = SAMPLES,
+    seed: Seed = 0,
 ) -> Scored:
     """Score a file or a run against references, or against its corpus; `conventions`: under all published ones too.
 

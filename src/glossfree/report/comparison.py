@@ -8,7 +8,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from glossfree.console import text_table
+from glossfree.console import Result, text_table
 from glossfree.errors import CorpusError
 from glossfree.report.compare_page import (
     ChangedSentence,
@@ -36,7 +36,7 @@ SHOWN = 5  # sentences in each direction on the terminal; the page shows all tha
 
 
 @dataclass(frozen=True)
-class Compared:
+class Compared(Result):
     """Systems A and B, by name, on the same sentences; `better` and `worse` as in `comparison`, with their texts."""
 
     a: str
