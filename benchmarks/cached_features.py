@@ -14,7 +14,7 @@ import torch
 
 from benchmarks.full_size import plan_of
 from benchmarks.timing import machine, table
-from glossfree.cli.features import features, stored_features
+from glossfree.cli.features import features
 from glossfree.cli.glosses import glosses
 from glossfree.cli.prepare import prepare as prepare_corpus
 from glossfree.console import Silent
@@ -22,6 +22,7 @@ from glossfree.corpora.manifest import unique_texts
 from glossfree.models.weights import state
 from glossfree.objectives.base import Inputs
 from glossfree.pipeline.assemble import assemble, prepare, training_stage, visual_encoder
+from glossfree.pipeline.features import stored_features
 from glossfree.pipeline.material import gather
 from glossfree.pipeline.text_features import encode
 from glossfree.pipeline.weights import BACKBONE, load_backbone
@@ -83,7 +84,7 @@ def _epoch(recipe: Recipe, corpus: Path, encoder: Path, folder: Path) -> float:
     model = assemble(recipe, len(material.tokenizer))
     load_backbone(model.hierarchy.visual.backbone, recipe.vision, encoder)
     if recipe.vision.features == "cached":
-        material = replace(material, store=stored_features(recipe, material, model))
+        material = replace(material, store=stored_features(material, model))
     sentences = unique_texts(material.clips("train"))
     inputs = Inputs(
         vectors=material.vectors,

@@ -17,10 +17,10 @@ from glossfree.cli.glosses import glosses
 from glossfree.cli.options import Overrides
 from glossfree.cli.prepare import prepare
 from glossfree.cli.report import report, scores_of
-from glossfree.cli.train import train_recipe
 from glossfree.console import Console, Result
 from glossfree.corpora.manifest import Manifest
 from glossfree.pipeline.decode import evaluate
+from glossfree.pipeline.start import train_recipe
 from glossfree.recipe.files import load_recipe
 from glossfree.recipe.schema import Recipe
 from glossfree.scoring.metrics import Scores, scores_table

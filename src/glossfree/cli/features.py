@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any
 
 import torch
@@ -16,31 +14,26 @@ from glossfree import __version__
 from glossfree.cli.options import Overrides, PreparedFolder
 from glossfree.console import Console, Result
 from glossfree.corpora.manifest import Manifest, PackedClip
-from glossfree.errors import ClipError, RecipeError, RunError
+from glossfree.errors import ClipError
 from glossfree.files.disk import digest
-from glossfree.models.hierarchy import TranslationModel, VisualEncoder
+from glossfree.models.hierarchy import VisualEncoder
 from glossfree.models.weights import fingerprint, state
 from glossfree.pipeline.assemble import visual_encoder
-from glossfree.pipeline.material import Material, check_frames, view_of
+from glossfree.pipeline.features import deciding_settings, store_of, usual_recipe
+from glossfree.pipeline.material import check_frames, view_of
 from glossfree.pipeline.weights import (
-    RECIPE,
     WEIGHTS,
-    backbone_tensors,
     encoder_files,
     folder_of,
-    is_ours,
     load_backbone,
 )
 from glossfree.recipe.files import load_recipe
 from glossfree.recipe.schema import Recipe
 from glossfree.training.device import best_device
-from glossfree.training.run import Run
 from glossfree.video.dataset import ClipDataset
-from glossfree.video.features import FeatureStore, features_key, stamps
+from glossfree.video.features import stamps
 from glossfree.video.sampler import explain_dead_workers
 from glossfree.video.timeline import Sampling
-
-LIGHT = "hfa-phoenix14t-light"
 
 
 @dataclass(frozen=True)
@@ -79,7 +72,7 @@ def features(
     ours, else of the light recipe. Raises ModelError, RecipeError, CorpusError (full disk).
     """
     source = folder_of(encoder, WEIGHTS)
-    chosen = load_recipe(recipe or _usual_recipe(source), overrides or ())
+    chosen = load_recipe(recipe or usual_recipe(source), overrides or ())
     manifest = Manifest.load(corpus)
     check_frames(chosen, manifest)
     visual = visual_encoder(chosen)
@@ -90,7 +83,7 @@ def features(
         "files": {file.name: digest(file) for file in encoder_files(source)},
         "weights": fingerprint(state(visual.backbone)),
         "width": store.width,
-        **{key.partition(".")[2]: content for key, content in _decides(chosen).items()},
+        **{key.partition(".")[2]: content for key, content in deciding_settings(chosen).items()},
         "glossfree": __version__,
     }
     store.begin(about)
@@ -135,59 +128,3 @@ def _one_by_one(dataset: ClipDataset) -> Any:
             yield dataset[index]
         except ClipError as error:
             yield error
-
-
-def store_of(recipe: Recipe, corpus: Path, visual: VisualEncoder, encoder: str) -> FeatureStore:
-    """Where the features of these weights and this preprocessing lie."""
-    weights = fingerprint(state(visual.backbone))
-    key = features_key(weights, recipe.data.frame_size, recipe.data.crop_size)
-    usual = _decides(load_recipe(_usual_recipe(Path(encoder))))
-    changes = [f"--set {name}={content}" for name, content in _decides(recipe).items() if content != usual.get(name)]
-    command = ["glossfree features", shlex.quote(str(corpus)), "--encoder", shlex.quote(encoder), *changes]
-    return FeatureStore(corpus, key, recipe.vision.hidden_size, f"make them: {' '.join(command)}")
-
-
-def _decides(recipe: Recipe) -> dict[str, object]:
-    """What decides whether weights fit, and what they see, by key."""
-    data = recipe.data
-    sizes = {f"vision.{name}": content for name, content in recipe.vision.sizes().items()}
-    return {"data.frame_size": data.frame_size, "data.crop_size": data.crop_size, **sizes}
-
-
-def _usual_recipe(source: Path) -> str | Path:
-    """The recipe whose sizes and crop are taken where none is named."""
-    return source / RECIPE if is_ours(source) else LIGHT
-
-
-def check_weights_named(recipe: Recipe) -> None:
-    """Raise RecipeError if features of no weights in particular are asked for: no shipped recipe can name them."""
-    if recipe.vision.features == "cached" and not recipe.vision.weights:
-        raise RecipeError(
-            'vision.features is "cached", and vision.weights names no weights',
-            where=recipe.name,
-            remedy="name those that the features were made with: --set vision.weights=FOLDER",
-        )
-
-
-def stored_features(
-    recipe: Recipe, material: Material, model: TranslationModel, start: Run | None = None, taken: Sequence[str] = ()
-) -> FeatureStore:
-    """The store that a recipe with cached features trains from, as the model has its backbone.
-
-    Raises CorpusError: features of a clip that are missing, or older than the clip; RunError: the stages `taken` of
-    the run `start` saw with another backbone, which their weights would put in the place of this one.
-    """
-    folder, encoder, visual = material.manifest.folder, recipe.vision.weights, model.hierarchy.visual
-    store = store_of(recipe, folder, visual, encoder)
-    seen = [name for name in taken if recipe.stage(name).batches != "sentences"]
-    if start is not None and seen:
-        path = start.weights(seen[-1])
-        if fingerprint(backbone_tensors(path)) != fingerprint(state(visual.backbone)):
-            raise RunError(
-                f"its backbone is not that of {encoder}, which the features were made with",
-                where=path,
-                remedy=f"features of its own: --encoder {start.folder}, then --set vision.weights={start.folder}",
-            )
-    store.check(material.clips("train"), recipe.data.on_bad_clip)
-    store.check(material.clips("dev"))
-    return store

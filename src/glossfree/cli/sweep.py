@@ -20,7 +20,7 @@ from glossfree.cli.slurm import Slurm, submit, the_submitit
 from glossfree.console import Console, text_table
 from glossfree.corpora.manifest import MANIFEST, Manifest
 from glossfree.errors import RecipeError, RunError
-from glossfree.pipeline.workflow import MAY_CHANGE
+from glossfree.pipeline.start import MAY_CHANGE
 from glossfree.recipe.files import load_recipe
 from glossfree.recipe.values import differences, in_words
 from glossfree.scoring.metrics import COLUMNS

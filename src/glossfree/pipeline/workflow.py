@@ -6,27 +6,23 @@ import math
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
 from glossfree.console import Console
-from glossfree.errors import RunError
 from glossfree.models.choices import LanguageEncoder
 from glossfree.models.hierarchy import PREFIXES, HierarchicalEncoder, TranslationModel
 from glossfree.models.weights import load
 from glossfree.objectives.base import TEXT_NEEDS, Inputs
 from glossfree.pipeline.assemble import prepare, training_stage
 from glossfree.pipeline.decode import Decoder, evaluate_clips
-from glossfree.pipeline.material import Material, with_rate
+from glossfree.pipeline.material import Material
 from glossfree.pipeline.stages import TrainingStage
 from glossfree.pipeline.text_features import TEXT_FEATURES, FrozenTextEncoder, text_features_of
-from glossfree.recipe.files import load_recipe
-from glossfree.recipe.schema import Recipe, StageConfig
-from glossfree.recipe.values import differences, dump_recipe, flat, in_words
-from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
-from glossfree.text.tokenizer import SentenceTokenizer
+from glossfree.recipe.schema import StageConfig
+from glossfree.recipe.values import flat
 from glossfree.training.device import best_device
 from glossfree.training.loop import Plan, precision_of, train
 from glossfree.training.processes import Processes
@@ -37,48 +33,45 @@ from glossfree.training.trackers import Trackers
 from glossfree.training.watch import Watch
 from glossfree.video.sampler import explain_dead_workers
 
-TOKENIZER = "tokenizer"
 SKIPPED = "skipped_clips.json"  # {stage: {clip id: file}}
 SHOWN = 20  # of them on the console
-# what a run may be resumed with: no number depends on it
-MAY_CHANGE = ("name", "summary", "data.num_workers", "data.cache_megabytes", "training.checkpoint_minutes")
 
 
 class Workflow:
     """A recipe on a corpus in a run folder.
 
-    `build`: makes the model with the pretrained weights that the recipe names, without adapters, anew at each call.
-    `start`: a run that has finished the stages `taken`, whose weights are taken from there. `track`: trackers by name.
+    `build`: makes a model with the pretrained weights that the recipe names, without adapters. `origins`: the runs
+    that finished stages are loaded from instead of trained, by stage. `track`: trackers by name.
     """
 
     def __init__(
         self,
-        recipe: Recipe,
         material: Material,
         build: Callable[[], TranslationModel],
         run: Run,
         console: Console,
-        start: Run | None = None,
-        taken: Sequence[str] = (),
+        origins: Mapping[str, Run] = MappingProxyType({}),
         track: Sequence[str] = (),
     ) -> None:
-        self.recipe, self.material, self.run, self.console = recipe, material, run, console
-        self.build, self.track = build, track
-        self.origins = {name: start for name in taken if start is not None}
+        self.recipe, self.material, self.run, self.console = material.recipe, material, run, console
+        self.build, self.origins, self.track = build, origins, track
         self.device = best_device()
         self.group = Processes.here()
 
-    def train(self, stages: Sequence[StageConfig]) -> None:
-        """Run these stages of the recipe in order; finished ones are loaded, not trained again."""
+    def train(self, stages: Sequence[StageConfig], model: TranslationModel | None = None) -> None:
+        """Run these stages of the recipe in order; finished ones are loaded, not trained again.
+
+        `model`: the first one, if it was built before.
+        """
         if self.group.is_main:
             self.run.clear()
         with self._watch(stages) as watch:
-            model = self.build()
+            model = model or self.build()
             inputs: Inputs | None = None
             before: tuple[str, ...] = ()
             for stage in stages:
                 parents = self.recipe.parents(stage.name)
-                if parents != before:  # it does not go on from the stage before it
+                if parents != before:  # it does not continue the stage before it
                     model, inputs = self._rebuilt(parents)
                 inputs = self._train(stage, model, inputs, watch)
                 before = (*parents, stage.name)
@@ -291,62 +284,6 @@ def segment_features(
             }
             advance(1)
     return {clip: rows for part in Processes.here().objects(features) for clip, rows in part.items()}
-
-
-def start_run(folder: Path, recipe: Recipe, material: Material, *, resume: bool, facts: dict[str, object]) -> Run:
-    """Make (or reopen) a run folder that holds all that its model needs: recipe, tokenizer, pseudo-glosses.
-
-    A run that goes on with more epochs or stages has the longer recipe from here on. Raises RunError as `reopens`.
-    """
-    run = Run(folder)
-    if reopens(run, recipe, material, resume=resume):
-        if flat(load_recipe(run.recipe)) != flat(recipe):
-            run.write("recipe.toml", dump_recipe(recipe))
-    else:
-        material.tokenizer.save(folder / TOKENIZER)
-        if material.glosses is not None:
-            material.glosses.save(folder / PSEUDO_GLOSSES)
-        # the recipe is written last: where one is, all the rest is
-        run.start(dump_recipe(recipe), {"corpus": str(material.manifest.folder.resolve()), **facts}, resume=resume)
-    return run
-
-
-def reopens(run: Run, recipe: Recipe, material: Material, *, resume: bool) -> bool:
-    """Whether there is a run already, to go on with; nothing is written.
-
-    Raises RunError if there is one that is not to be resumed, or one of another recipe or other sentences. The last
-    stage may have more epochs than it had, and stages may come behind it.
-    """
-    if not run.reopens(resume=resume):
-        return False
-    earlier, now = (with_rate(each, material.manifest) for each in (load_recipe(run.recipe), recipe))
-    changes = differences(earlier, now, apart_from=MAY_CHANGE)
-    for key in _continued(earlier, now):
-        changes.pop(key, None)
-    if changes:
-        problem = f"was started with another recipe ({in_words(changes)})"
-        remedy = (
-            f"resume with --recipe {run.recipe}; its last stage may have more epochs, and stages may come behind it"
-        )
-        raise RunError(problem, where=run.recipe, remedy=remedy)
-    same = SentenceTokenizer.load(run.folder / TOKENIZER).sha256 == material.tokenizer.sha256
-    if material.glosses is not None:
-        same = same and PseudoGlosses.load(run.folder / PSEUDO_GLOSSES).sha256 == material.glosses.sha256
-    if not same:
-        problem = f"was started with other sentences or pseudo-glosses, from {run.read_json('run.json')['corpus']}"
-        raise RunError(problem, where=run.folder, remedy="resume with that corpus as it was, or name another --run")
-    return True
-
-
-def _continued(earlier: Recipe, now: Recipe) -> list[str]:
-    """The keys that may differ because the run goes on: more epochs of its last stage, stages behind it."""
-    old, new = ([stage.name for stage in recipe.stages] for recipe in (earlier, now))
-    if not earlier.planned or new[: len(old)] != old:
-        return []
-    last = earlier.planned[-1]
-    behind = [stage.name for stage in now.stages[earlier.stages.index(last) + 1 :]]
-    more = [f"{last.name}.epochs"] if now.stage(last.name).epochs > last.epochs else []
-    return ["stages", *more, *(key for key in flat(now) if key.partition(".")[0] in behind)]
 
 
 def _count(stage: TrainingStage) -> int:

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from glossfree.models.weights import state
 from glossfree.pipeline import workflow as module
 from glossfree.pipeline.assemble import assemble
 from glossfree.pipeline.material import gather
+from glossfree.pipeline.start import start_run
 from glossfree.pipeline.text_features import TEXT_FEATURES, text_features_of
-from glossfree.pipeline.workflow import Workflow, segment_features, start_run
+from glossfree.pipeline.workflow import Workflow, segment_features
 from glossfree.recipe.files import load_recipe
 from glossfree.training.run import Run, load_facts, save_tensors
 
@@ -32,12 +34,10 @@ def workflow(
 ) -> tuple[Workflow, Silent]:
     material, console = gather(load_recipe(tiny.recipe, overrides), tiny.corpus), Silent()
     recipe = material.recipe
-    opened = start_run(run, recipe, material, resume=True, facts={})
-    origin = None if start is None else Run(start)
-    return (
-        Workflow(recipe, material, lambda: assemble(recipe, len(material.tokenizer)), opened, console, origin, taken),
-        console,
-    )
+    start_run(Run(run), material, resume=True, facts={})
+    origins = {} if start is None else dict.fromkeys(taken, Run(start))
+    build = partial(assemble, recipe, len(material.tokenizer))
+    return Workflow(material, build, Run(run), console, origins), console
 
 
 def train(
@@ -182,11 +182,11 @@ def test_a_run_is_reopened_only_with_its_own_recipe_and_sentences(tiny: Any, tmp
     recipe = load_recipe(tiny.recipe)
     material = gather(recipe, tiny.corpus)
     run = tmp_path / "run"
-    start_run(run, recipe, material, resume=False, facts={"start": None})
+    start_run(Run(run), material, resume=False, facts={"start": None})
     before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
-    start_run(run, recipe, material, resume=True, facts={"start": None})
+    start_run(Run(run), material, resume=True, facts={"start": None})
     with pytest.raises(RunError, match="holds a run already"):
-        start_run(run, recipe, material, resume=False, facts={})
+        start_run(Run(run), material, resume=False, facts={})
     for changes, problem in (
         (["seed=1"], r"\(seed: 0, now 1\)"),
         (
@@ -201,11 +201,11 @@ def test_a_run_is_reopened_only_with_its_own_recipe_and_sentences(tiny: Any, tmp
         (['stages=["denoise","pretrain","finetune2","finetune1"]'], r"stages: \["),
     ):
         with pytest.raises(RunError, match=f"was started with another recipe .*{problem}"):
-            start_run(run, load_recipe(tiny.recipe, changes), material, resume=True, facts={})
+            start_run(Run(run), replace(material, recipe=load_recipe(tiny.recipe, changes)), resume=True, facts={})
     assert material.glosses is not None
     other = replace(material, glosses=replace(material.glosses, counts={}))
     with pytest.raises(RunError, match="other sentences or pseudo-glosses"):
-        start_run(run, recipe, other, resume=True, facts={})
+        start_run(Run(run), other, resume=True, facts={})
     assert {path: path.read_bytes() for path in before} == before
 
 
@@ -225,13 +225,13 @@ MORE = ('stages=["denoise","pretrain","finetune1","finetune2","tune"]', "tune.ep
 def test_a_run_may_go_on_with_more_and_then_has_that_recipe(tiny: Any, tmp_path: Path, changes: list[str]) -> None:
     recipe, more = load_recipe(tiny.recipe, ["data.fps=8"]), load_recipe(tiny.recipe, ["data.fps=8", *changes])
     material = gather(recipe, tiny.corpus)
-    start_run(tmp_path / "run", recipe, material, resume=False, facts={})
-    start_run(tmp_path / "run", more, material, resume=True, facts={})
+    start_run(Run(tmp_path / "run"), material, resume=False, facts={})
+    start_run(Run(tmp_path / "run"), replace(material, recipe=more), resume=True, facts={})
     assert load_recipe(tmp_path / "run/recipe.toml") == more
     longer = [key for key in changes if key.startswith(("stages", "finetune2"))]
     if longer:
         with pytest.raises(RunError, match="was started with another recipe"):  # there is no way back
-            start_run(tmp_path / "run", recipe, material, resume=True, facts={})
+            start_run(Run(tmp_path / "run"), material, resume=True, facts={})
 
 
 def shortened(tiny: Any, tiny_run: Path, tmp_path: Path, last: str, *overrides: str) -> tuple[Path, list[str]]:
@@ -241,7 +241,7 @@ def shortened(tiny: Any, tiny_run: Path, tmp_path: Path, last: str, *overrides: 
     run = copy_of(tiny_run, tmp_path, *behind)
     (run / "recipe.toml").unlink()
     recipe = load_recipe(tiny.recipe, ["data.fps=8", *settings])
-    start_run(run, recipe, gather(recipe, tiny.corpus), resume=False, facts={})
+    start_run(Run(run), gather(recipe, tiny.corpus), resume=False, facts={})
     return run, settings
 
 

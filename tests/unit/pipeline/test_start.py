@@ -12,12 +12,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from glossfree.cli.train import train_recipe
 from glossfree.console import Silent
 from glossfree.corpora.manifest import Manifest
 from glossfree.errors import CorpusError, ModelError, RecipeError, RunError
 from glossfree.models.weights import state
 from glossfree.pipeline.assemble import visual_encoder
+from glossfree.pipeline.start import train_recipe
 from glossfree.pipeline.weights import load_backbone
 from glossfree.recipe.files import load_recipe
 from glossfree.training.run import Run, load_facts

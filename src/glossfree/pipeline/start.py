@@ -1,0 +1,243 @@
+"""Recipe, corpus and options of `train` -> a run folder whose stages are trained: new, resumed, or from another run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from glossfree.console import Console, Silent
+from glossfree.errors import RunError
+from glossfree.models.hierarchy import TranslationModel
+from glossfree.pipeline.assemble import assemble
+from glossfree.pipeline.features import check_weights_named, stored_features
+from glossfree.pipeline.material import Material, gather, with_rate
+from glossfree.pipeline.trained import TOKENIZER, recipe_of
+from glossfree.pipeline.weights import Source, check_same_sources, load_sources, weight_sources
+from glossfree.pipeline.workflow import Workflow
+from glossfree.recipe.advice import advice
+from glossfree.recipe.files import load_recipe
+from glossfree.recipe.schema import Recipe, StageConfig
+from glossfree.recipe.values import differences, dump_recipe, flat, in_words
+from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
+from glossfree.text.tokenizer import SentenceTokenizer
+from glossfree.training.loop import precision_of
+from glossfree.training.processes import Processes
+from glossfree.training.run import Run
+from glossfree.training.trackers import check_trackers
+from glossfree.video.timeline import SAME_RATE
+
+# what a run may be resumed with: no number depends on it
+MAY_CHANGE = ("name", "summary", "data.num_workers", "data.cache_megabytes", "training.checkpoint_minutes")
+# settings that decide what the weights of another run mean
+SHARED = ("seed", "text.", "vision.", "temporal.", "language.", "decoder.")
+
+
+def train_recipe(
+    recipe: Recipe,
+    *,
+    corpus: Path,
+    run: Path,
+    console: Console,
+    until: str | None = None,
+    start: Path | None = None,
+    after: str | None = None,
+    resume: bool = False,
+    track: Sequence[str] = (),
+) -> Run:
+    """Train a recipe's stages, one after another, up to and including `until`.
+
+    `start`: a run whose finished stages are loaded instead of trained: those up to and including `after`, whatever
+    their settings; without `after`, all from the first on that have the same settings in both recipes. `track`: names
+    of trackers (see training.trackers). Raises, before the run folder is made: RunError (the folder holds a run that
+    is not resumed, another recipe, an unknown stage or tracker), RecipeError, CorpusError, ModelError.
+    """
+    began, group, folder = time.perf_counter(), Processes.launched(), Run(run)
+    check_trackers(track)
+    check_weights_named(recipe)
+    _check_names(recipe, until, after)
+    if start is None and resume and folder.recipe.is_file():
+        start, after = _origin_of(folder, after)
+    origin = None if start is None else Run(start)
+    taken = () if origin is None else stages_to_take(recipe, origin, after, console)
+    stages = _stages_until(recipe, until, taken)
+    material = gather(
+        recipe, corpus, tokenizer=None if origin is None else SentenceTokenizer.load(origin.folder / TOKENIZER)
+    )
+    for stage in stages:
+        if stage.compares_clips and stage.name not in taken and not folder.weights(stage.name).is_file():
+            material.check_pairs(stage.name)
+    is_resumed = check_resumable(folder, material, resume=resume)
+    if is_resumed:
+        _say_what_is_longer(folder, material.recipe, console)
+    else:
+        _say_what_to_expect(material, taken, console)
+    sources = weight_sources(recipe)
+    for earlier in ([folder] if is_resumed else []) + ([] if origin is None else [origin]):
+        if sources:
+            check_same_sources(sources, earlier.read_json("run.json").get("weights", {}), where=earlier.folder)
+    # before the run folder is made: weights that cannot be loaded leave none
+    model, weights = build_model(material, sources, console)
+    if recipe.vision.features == "cached":
+        material = replace(material, store=stored_features(material, model, origin, taken))
+    group.wait()  # until all processes have seen what was there before
+    if group.is_main:
+        facts = {"start": None if start is None else str(start.resolve()), "taken": list(taken), "weights": weights}
+        start_run(folder, material, resume=resume, facts=facts)
+    group.wait()
+    origins = {} if origin is None else dict.fromkeys(taken, origin)
+    workflow = Workflow(material, lambda: build_model(material, sources, Silent())[0], folder, console, origins, track)
+    workflow.train(stages, model)
+    names = ", ".join(stage.name for stage in stages)
+    console.say(f"{names} in {time.perf_counter() - began:.0f} s: {folder.folder}")
+    return folder
+
+
+def build_model(
+    material: Material, sources: Sequence[Source], console: Console
+) -> tuple[TranslationModel, dict[str, dict[str, Any]]]:
+    """A new model with pretrained weights, without adapters, and what a run records of these weights, by role."""
+    model = assemble(material.recipe, len(material.tokenizer))
+    return model, load_sources(model, material.recipe, sources, material.kept_ids, console)
+
+
+def start_run(run: Run, material: Material, *, resume: bool, facts: Mapping[str, Any]) -> None:
+    """Make (or reopen) a run folder that holds all that its model needs: recipe, tokenizer, pseudo-glosses.
+
+    A run that continues with more epochs or stages has the longer recipe from here on. Raises RunError as
+    `check_resumable`.
+    """
+    recipe = material.recipe
+    if check_resumable(run, material, resume=resume):
+        if flat(load_recipe(run.recipe)) != flat(recipe):
+            run.write("recipe.toml", dump_recipe(recipe))
+        return
+    material.tokenizer.save(run.folder / TOKENIZER)
+    if material.glosses is not None:
+        material.glosses.save(run.folder / PSEUDO_GLOSSES)
+    profile = material.manifest.corpus.get("profile", {})
+    corpus = str(material.manifest.folder.resolve())
+    # the recipe is written last: a folder that holds it holds all the rest
+    run.start(dump_recipe(recipe), {"corpus": corpus, **facts, "profile": profile}, resume=resume)
+
+
+def check_resumable(run: Run, material: Material, *, resume: bool) -> bool:
+    """Whether there is a run already, to continue; nothing is written.
+
+    Raises RunError if there is one that is not to be resumed, or one of another recipe or other sentences. The last
+    stage may have more epochs than it had, and stages may follow it.
+    """
+    if not run.reopens(resume=resume):
+        return False
+    earlier, now = (with_rate(each, material.manifest) for each in (load_recipe(run.recipe), material.recipe))
+    changes = differences(earlier, now, apart_from=(*MAY_CHANGE, *_extensions(earlier, now)))
+    if changes:
+        problem = f"was started with another recipe ({in_words(changes)})"
+        remedy = f"resume with --recipe {run.recipe}; its last stage may have more epochs, and stages may follow it"
+        raise RunError(problem, where=run.recipe, remedy=remedy)
+    same = SentenceTokenizer.load(run.folder / TOKENIZER).sha256 == material.tokenizer.sha256
+    if material.glosses is not None:
+        same = same and PseudoGlosses.load(run.folder / PSEUDO_GLOSSES).sha256 == material.glosses.sha256
+    if not same:
+        problem = f"was started with other sentences or pseudo-glosses, from {run.read_json('run.json')['corpus']}"
+        raise RunError(problem, where=run.folder, remedy="resume with that corpus as it was, or name another --run")
+    return True
+
+
+def _extensions(earlier: Recipe, now: Recipe) -> list[str]:
+    """The keys that may differ because the run continues: more epochs of its last stage, stages after it."""
+    old, new = ([stage.name for stage in recipe.stages] for recipe in (earlier, now))
+    if not earlier.planned or new[: len(old)] != old:
+        return []
+    last = earlier.planned[-1]
+    later = [stage.name for stage in now.stages[earlier.stages.index(last) + 1 :]]
+    more = [f"{last.name}.epochs"] if now.stage(last.name).epochs > last.epochs else []
+    return ["stages", *more, *(key for key in flat(now) if key.partition(".")[0] in later)]
+
+
+def _origin_of(run: Run, after: str | None) -> tuple[Path | None, str | None]:
+    """A resumed run -> the run that it was started from, and the last stage that it took from there."""
+    facts = run.read_json("run.json")
+    start, taken = facts.get("start"), facts.get("taken") or [after]
+    return (None, after) if start is None else (Path(start), taken[-1])
+
+
+def _check_names(recipe: Recipe, until: str | None, after: str | None) -> None:
+    """Raise RunError for a stage that the recipe does not have."""
+    names = [stage.name for stage in recipe.stages]
+    for option, name in (("--until", until), ("--after", after)):
+        if name is not None and name not in names:
+            raise RunError("no such stage", where=f"{option} {name}", remedy=f"one of {', '.join(names)}")
+
+
+def _stages_until(recipe: Recipe, until: str | None, taken: Sequence[str]) -> list[StageConfig]:
+    """The planned stages up to and including one of them. Raises RunError if none of them is to be trained."""
+    last = len(recipe.stages) if until is None else _index(recipe, until)
+    stages = [stage for stage in recipe.planned if _index(recipe, stage.name) <= last]
+    if all(stage.name in taken for stage in stages):
+        remedy = "name a later --until, or change a stage with --set" if stages else "set epochs in the recipe"
+        raise RunError("nothing to train", where=recipe.name, remedy=remedy)
+    return stages
+
+
+def _index(recipe: Recipe, name: str) -> int:
+    return [stage.name for stage in recipe.stages].index(name)
+
+
+def stages_to_take(recipe: Recipe, origin: Run, after: str | None, console: Console) -> tuple[str, ...]:
+    """The stages that `origin` has finished and that are not trained again, as `train` says.
+
+    Raises RunError if there are none.
+    """
+    theirs = recipe_of(origin)
+    changes = differences(theirs, recipe)
+    taken: list[str] = []
+    problem = ""
+    for stage in recipe.planned:
+        name = stage.name
+        if after is not None and _index(recipe, name) > _index(recipe, after):
+            break
+        changed = {key: pair for key, pair in changes.items() if key.startswith(f"{name}.")}
+        if not origin.weights(name).is_file():
+            problem = f"stage {name} has not finished"
+        elif after is None and changed:
+            problem = f"its stage {name} is another ({in_words(changed)})"
+        elif after is None and theirs.parents(name) != recipe.parents(name):
+            problem = f"its stage {name} builds on other stages"
+        if problem:
+            break
+        taken.append(name)
+    if not taken or (after is not None and problem):
+        remedy = "resume it: --resume" if "finished" in problem else "--after STAGE takes its weights as they are"
+        raise RunError(problem or "has none of this recipe's stages", where=origin.folder, remedy=remedy)
+    if problem:
+        console.say(f"from {origin.folder}: {', '.join(taken)}; {problem}, and is trained here")
+    others = {key: pair for key, pair in changes.items() if key.startswith(SHARED)}
+    if others:
+        console.say(f"warning: {origin.folder} was trained with other settings ({in_words(others)})")
+    return tuple(taken)
+
+
+def _say_what_is_longer(run: Run, recipe: Recipe, console: Console) -> None:
+    """What a resumed run has more of than it was started with."""
+    changes = differences(load_recipe(run.recipe), recipe, apart_from=MAY_CHANGE)
+    longer = {key: pair for key, pair in changes.items() if key.endswith(".epochs") and pair[0] is not None}
+    if longer:
+        console.say(f"{in_words(longer)}: the learning rate follows a new schedule from here on")
+    if "stages" in changes:
+        console.say(f"the run gets more stages: {in_words({'stages': changes['stages']})}")
+
+
+def _say_what_to_expect(material: Material, taken: Sequence[str], console: Console) -> None:
+    """What a new run does to its clips, and where it departs from the recipe that it is named after."""
+    recipe = material.recipe
+    rates = [clip.fps for clip in material.manifest]
+    if max(rates) > recipe.data.fps * (1 + SAME_RATE) or min(rates) < recipe.data.fps * (1 - SAME_RATE):
+        range_ = f"{min(rates):g} to {max(rates):g}" if min(rates) < max(rates) else f"{rates[0]:g}"
+        console.say(f"clips of {range_} frames/s are resampled to data.fps = {recipe.data.fps:g}")
+    corpus = str(material.manifest.corpus.get("name", ""))
+    own = [stage.name for stage in recipe.stages if stage.name not in taken]
+    for line in advice(recipe, corpus, own, precision_of()):
+        console.say(f"warning: {line}")
