@@ -1,6 +1,7 @@
 """Poses -> frames: the wall, the body, the face, two arms and two hands, then the camera's noise.
 
-All geometry of a clip is computed at once; a frame is then some sixty strokes. T frames.
+All geometry of a clip is computed at once; a frame is then some sixty strokes. T frames; lengths are fractions of the
+frame's side unless they say pixels.
 """
 
 from __future__ import annotations
@@ -12,20 +13,20 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from glossfree.avatar import body
-from glossfree.avatar.body import Build
-from glossfree.avatar.face import Head
-from glossfree.avatar.hands import CENTRE as HAND_CENTRE
-from glossfree.avatar.hands import PALM, axes_of, joints
-from glossfree.avatar.motion import CENTRE, DOMINANT, FACE, PASSIVE, SHAPE, TURN
-from glossfree.avatar.pen import Stroke, capsule, mix
+from glossfree.avatar import hands
+from glossfree.avatar.pen import Stroke, capsule, mix, rounded
 from glossfree.avatar.signer import SIGNERS, Colour, Signer
 
 _SUPERSAMPLE_BELOW = 150  # pixels: smaller frames are drawn at twice the size
-_EDGE = 0.011  # width of dark edges, fraction of the frame
+_SHOULDER_LINE = 0.47  # of the frame, from its top
+_HEAD_CENTRE, _HEAD_HALF_HEIGHT, _HEAD_HALF_WIDTH = 0.26, 0.152, 0.112
+_NECK, _TILT = 0.13, np.radians(11)  # the head turns about a point so far above the shoulders, so far at most
+_EDGE = 0.011  # width of dark edges
 _NOISE, _NOISE_ROOM = 5.0, 24  # standard deviation in grey levels; pixels that the tile is larger than the frame
 _NOISE_MIDDLE = 128  # grey level of a tile that adds nothing
 _BLINK_EVERY = 3.0  # seconds, on average
+_BLACK: Colour = (30, 30, 34)
+Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,6 @@ class Camera:
     """How the signer is seen: T frames, pixels."""
 
     who: Signer
-    build: Build
     origin: np.ndarray  # (T,2) the middle of the shoulders
     scale: float  # pixels per frame side
 
@@ -60,14 +60,13 @@ def draw_clip(poses: np.ndarray, signer: int, size: int, fps: float, rng: np.ran
 
 
 def _draw_clip(poses: np.ndarray, signer: int, size: int, seconds: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    who = SIGNERS[signer]
     enlarged = size < _SUPERSAMPLE_BELOW
     canvas = 2 * size if enlarged else size
-    camera = Camera(who, Build.of(who), _sway(seconds, rng) * canvas, float(rng.uniform(0.97, 1.03)) * canvas)
-    head = Head(who, poses[:, FACE], _lids(seconds, rng), camera.origin, camera.scale)
-    right, left = _Limb(camera, poses[:, DOMINANT], -1), _Limb(camera, poses[:, PASSIVE], 1)
+    camera = Camera(SIGNERS[signer], _sway(seconds, rng) * canvas, float(rng.uniform(0.97, 1.03)) * canvas)
+    head = Head(camera, poses[:, hands.FACE], _lids(seconds, rng))
+    right, left = Limb(camera, poses[:, hands.DOMINANT], -1), Limb(camera, poses[:, hands.PASSIVE], 1)
     behind = [*head.back_hair(), *_torso(camera), *head.strokes(), *left.arm(), *right.arm()]
-    hands = (left.hand(), right.hand())
+    drawn_hands = (left.hand(), right.hand())
     wall, tile = _wall(signer, canvas), _noise_tile(size, rng)
     corners = rng.integers(0, _NOISE_ROOM, (len(poses), 2))
     gain, level, start = rng.uniform(0.94, 1.06), rng.normal(0, 5.0), rng.uniform(0, 2 * np.pi)
@@ -78,7 +77,7 @@ def _draw_clip(poses: np.ndarray, signer: int, size: int, seconds: np.ndarray, r
         np.copyto(picture, wall)
         for stroke in behind:
             stroke.paint(picture, t)
-        for order, parts in hands:
+        for order, parts in drawn_hands:
             for part in order[t]:
                 for stroke in parts[part]:
                     stroke.paint(picture, t)
@@ -87,20 +86,21 @@ def _draw_clip(poses: np.ndarray, signer: int, size: int, seconds: np.ndarray, r
     return frames
 
 
-class _Limb:
-    """One arm and its hand through a clip. `numbers` (T,29) as in `motion`; `side` as in `Camera.pixels`."""
+class Limb:
+    """One arm and its hand through a clip. `numbers` (T,29) as in a pose; `side` as in `Camera.pixels`."""
 
     def __init__(self, camera: Camera, numbers: np.ndarray, side: int) -> None:
-        build, axes = camera.build, axes_of(numbers[:, TURN])
+        who, axes = camera.who, hands.axes_of(numbers[:, hands.TURN])
         self.camera, self.facing = camera, axes[:, 2, 2]  # 1: the palm faces the viewer, -1: the back of the hand
-        elbow, wrist = body.elbows(build, numbers[:, CENTRE] - axes[:, :, 1] * (HAND_CENTRE * build.hand))
-        turned = axes.transpose(0, 2, 1) * build.hand
-        bones = joints(numbers[:, SHAPE])
+        from_wrist = axes[:, :, 1] * (hands.HAND_CENTRE * who.hand_length)
+        elbow, wrist = hands.elbows(who, numbers[:, hands.CENTRE] - from_wrist)
+        turned = axes.transpose(0, 2, 1) * who.hand_length
+        bones = hands.joints(numbers[:, hands.SHAPE])
         fingers = (bones.reshape(len(bones), -1, 3) @ turned).reshape(bones.shape) + wrist[:, None, None]
-        palm = PALM @ turned + wrist[:, None]
+        palm = hands.PALM @ turned + wrist[:, None]
         depth = np.concatenate([fingers[..., 2].mean(2), palm[..., 2].mean(1, keepdims=True)], axis=1)
         self.order = np.argsort(depth, axis=1).tolist()  # five fingers, palm last
-        shoulder = np.broadcast_to(np.array((build.shoulder, 0.0, 0.0)), wrist.shape)
+        shoulder = np.broadcast_to(np.array((who.shoulder, 0.0, 0.0)), wrist.shape)
         self.shoulder, self.elbow, self.wrist, self.palm, self.fingers = (
             camera.pixels(points, side) for points in (shoulder, elbow, wrist, palm, fingers)
         )
@@ -122,7 +122,7 @@ class _Limb:
 
         Every part has a dark edge, so that fingers stay apart where they cross.
         """
-        unit, edge = self.camera.build.hand * self.camera.scale, self.camera.edge
+        unit, edge = self.camera.who.hand_length * self.camera.scale, self.camera.edge
         skin, dark = self._skin(), mix(self.camera.who.skin, (20, 0, 0), 0.62)
         parts = []
         for finger in range(5):
@@ -130,39 +130,141 @@ class _Limb:
             path = self.fingers[:, finger]
             parts.append([Stroke.line(path, max(2.0, width + edge), dark), Stroke.line(path, width - edge, skin)])
         thick = 0.07 * unit  # half of the palm, seen edge-on
-        parts.append(
-            [Stroke.hull(self.palm, thick + more, paint) for more, paint in ((edge / 2, dark), (-edge / 2, skin))]
-        )
+        edges = ((edge / 2, dark), (-edge / 2, skin))
+        parts.append([Stroke.hull(self.palm, thick + more, paint) for more, paint in edges])
         return self.order, parts
 
     def _skin(self) -> list[Colour]:
         """Palms are lighter and redder than the backs of hands."""
         skin = self.camera.who.skin
         palms = [mix(skin, (255, 214, 200), 0.35 * front) for front in np.maximum(0, self.facing).tolist()]
-        return [
-            mix(palm, (0, 0, 0), 0.14 * back) for palm, back in zip(palms, np.maximum(0, -self.facing), strict=True)
-        ]
+        backs = np.maximum(0, -self.facing)
+        return [mix(palm, (0, 0, 0), 0.14 * back) for palm, back in zip(palms, backs, strict=True)]
+
+
+class Head:
+    """A head through a clip. `face` (T,5): brows, mouth open, mouth width, tilt, nod; `lids` (T,): 1 open, 0 shut."""
+
+    def __init__(self, camera: Camera, face: np.ndarray, lids: np.ndarray) -> None:
+        self.who, self.scale, self.lids = camera.who, camera.scale, lids
+        self.brows, self.opened, self.width = face[:, 0], face[:, 1], face[:, 2]
+        self.low = 0.016 * face[:, 4]  # nodding moves the features down on the face
+        tilt = face[:, 3] * _TILT
+        right = np.stack([np.cos(tilt), np.sin(tilt)], axis=1)
+        down = np.stack([-np.sin(tilt), np.cos(tilt)], axis=1)
+        lift = _HEAD_CENTRE - _NECK - 0.018 * np.abs(face[:, 4:5])
+        self.axes = np.stack([right, down], axis=1) * self.scale  # rows: a step to the right, a step down
+        self.centre = camera.origin - np.array((0.0, _NECK)) * self.scale - down * lift * self.scale
+        self.half = (_HEAD_HALF_WIDTH * self.who.head * self.who.face_width, _HEAD_HALF_HEIGHT * self.who.head)
+
+    def strokes(self) -> Iterator[Stroke]:
+        """All but the hair behind the neck, from the back to the front."""
+        who, (wide, high) = self.who, self.half
+        for side in (-1, 1):
+            yield self._oval((side * wide * 0.98, 0.015), (0.02, 0.034), mix(who.skin, (60, 10, 0), 0.18))
+        yield self._oval((0, 0), (wide, high), mix(who.skin, (30, 0, 0), 0.5), points=36)
+        yield self._oval((0, 0), (wide - 0.006, high - 0.006), who.skin, points=36)
+        if who.hair_style != "bald":
+            yield self._front_hair()
+        for side in (-1, 1):
+            yield from self._eye(side)
+        nose = ((0.004, -0.01), (0.014, 0.036), (-0.004, 0.041))
+        yield self._line(self._features(*nose), 0.007, mix(who.skin, (40, 0, 0), 0.34))
+        yield from self._mouth()
+
+    def _eye(self, side: int) -> Iterator[Stroke]:
+        """Eye, brow and half of the glasses, if any."""
+        high = (0.0125 + 0.004 * np.maximum(0.0, self.brows)) * (0.12 + 0.88 * self.lids)
+        white = self._features((side * 0.046, -0.012)) + rounded(14) * _pairs(0.0215, high)
+        yield Stroke.fill(self._pixels(white), (244, 242, 240))
+        iris = self._features((side * 0.046, -0.012)) + rounded(10) * _pairs(0.0095, np.minimum(0.0105, high))
+        yield Stroke.fill(self._pixels(iris), (40, 28, 24))
+        lift = 0.018 * self.brows
+        frown = np.where(self.brows < 0, 0.006, 0.0)  # frowning draws the inner ends down further
+        arch = self._features((side * 0.022, -0.043), (side * 0.048, -0.054), (side * 0.074, -0.043))
+        arch[:, :, 1] += np.stack([frown - lift, -lift, -0.7 * lift], axis=1)
+        yield self._line(arch, 0.0115, mix(self.who.hair, (20, 10, 10), 0.45))
+        if self.who.glasses:
+            rim = self._features((side * 0.046, -0.010)) + rounded(14)[[*range(14), 0]] * (0.036, 0.027)
+            yield self._line(rim, 0.006, _BLACK)
+            yield self._line(self._features((side * 0.011, -0.012), (0, -0.014)), 0.006, _BLACK)
+
+    def _mouth(self) -> Iterator[Stroke]:
+        """Lips around an opening that is a line while the mouth is shut; their corners rise when it smiles."""
+        half = 0.036 * (1 + np.where(self.width > 0, 0.42, 0.45) * self.width)
+        bow = 0.016 * np.maximum(0.0, self.width)
+        for across, shut, open_, colour in (
+            (1.0, 0.0065, 0.026, mix(self.who.skin, (150, 30, 40), 0.55)),
+            (0.80, 0.0016, 0.021, (58, 16, 22)),
+        ):
+            rim = rounded(16) * _pairs(across * half, shut + open_ * self.opened)
+            rim[:, :, 1] += bow[:, None] * (0.5 - (rim[:, :, 0] / half[:, None]) ** 2)
+            yield Stroke.fill(self._pixels(self._features((0, 0.084)) + rim), colour)
+
+    def back_hair(self) -> Iterator[Stroke]:
+        """What hangs behind head, neck and shoulders."""
+        who, (wide, high) = self.who, self.half
+        if who.hair_style == "bald":
+            return
+        yield self._oval((0, -0.018), (wide + 0.018, high + 0.010), who.hair, points=36)
+        if who.hair_style == "long":
+            side = [(1.0, -0.03), (1.10, 0.06), (1.16, 0.15), (1.06, 0.20), (0.80, 0.215)]
+            curtain = [(x * (wide + 0.02), y) for x, y in side]
+            yield Stroke.fill(self._pixels(np.array([[*curtain, *((-x, y) for x, y in curtain[::-1])]])), who.hair)
+        elif who.hair_style == "bun":
+            yield self._oval((0, -high - 0.012), (0.05, 0.036), who.hair)
+
+    def _front_hair(self) -> Stroke:
+        """The part of the head above the hairline."""
+        who, (wide, high) = self.who, self.half
+        start = 0.60 if who.hair_style == "bun" else 0.50
+        turns = np.linspace(np.pi + np.arcsin(start), 2 * np.pi - np.arcsin(start), 13)
+        rim = [((wide + 0.008) * np.cos(turn), (high + 0.008) * np.sin(turn)) for turn in turns]
+        parting = -0.3 if who.hair_style == "long" else 0.28
+        hairline = [(wide * 0.6, -high * 0.60), (parting * wide, -high * 0.74), (-wide * 0.6, -high * 0.58)]
+        return Stroke.fill(self._pixels(np.array([[*rim, *hairline]])), who.hair)
+
+    def _features(self, *points: Point) -> np.ndarray:
+        """Points on the face (K) -> (T,K,2), moved by nodding."""
+        moved = np.repeat(np.array([points], dtype=float), len(self.low), axis=0)
+        moved[:, :, 1] += self.low[:, None]
+        return moved
+
+    def _pixels(self, points: np.ndarray) -> np.ndarray:
+        """(T or 1,K,2) right and down of the head's centre -> pixels (T,K,2)."""
+        pixels: np.ndarray = self.centre[:, None] + points @ self.axes
+        return pixels
+
+    def _oval(self, centre: Point, half: Point, colour: Colour, points: int = 20) -> Stroke:
+        return Stroke.fill(self._pixels((rounded(points) * half + centre)[None]), colour)
+
+    def _line(self, points: np.ndarray, width: float, colour: Colour) -> Stroke:
+        return Stroke.line(self._pixels(points), width * self.scale, colour)
+
+
+def _pairs(across: float | np.ndarray, down: np.ndarray) -> np.ndarray:
+    """Half axes of every frame: (T,1,2)."""
+    return np.stack([np.broadcast_to(across, down.shape), down], axis=-1)[:, None]
 
 
 def _torso(camera: Camera) -> Iterator[Stroke]:
     """Shoulders and chest down to the lower edge, then neck and collar."""
-    who, wide = camera.who, camera.build.shoulder
+    who, wide = camera.who, camera.who.shoulder
     half = [(0.06, -0.072), (wide - 0.04, -0.03), (wide + 0.02, 0.015), (wide + 0.04, 0.09), (wide + 0.015, 0.30),
             (wide + 0.03, 0.75)]  # fmt: skip
     outline = np.array([*half, *((-x, y) for x, y in half[::-1])])
     neck = np.array([(-0.05, -0.12), (0.05, -0.12), (0.062, -0.07), (0.0, 0.03), (-0.062, -0.07)])
-
-    def pixels(points: np.ndarray) -> np.ndarray:
-        return camera.origin[:, None] + points * camera.scale
-
-    yield Stroke.fill(pixels(outline), mix(who.shirt, (0, 0, 0), 0.45))
-    yield Stroke.fill(pixels(outline - np.sign(outline) * (1, 0) * _EDGE + (0, _EDGE)), who.shirt)
-    yield Stroke.fill(pixels(neck), mix(who.skin, (0, 0, 0), 0.16))
+    for points, colour in (
+        (outline, mix(who.shirt, (0, 0, 0), 0.45)),
+        (outline - np.sign(outline) * (1, 0) * _EDGE + (0, _EDGE), who.shirt),
+        (neck, mix(who.skin, (0, 0, 0), 0.16)),
+    ):
+        yield Stroke.fill(camera.origin[:, None] + points * camera.scale, colour)
 
 
 def _sway(seconds: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """The middle of the shoulders (T,2), fractions of the frame: where the camera stands, and a slow sway."""
-    middle = np.array((0.5, body.SHOULDER_LINE)) + rng.normal(0, 0.007, 2)
+    middle = np.array((0.5, _SHOULDER_LINE)) + rng.normal(0, 0.007, 2)
     starts = rng.uniform(0, 2 * np.pi, 2)
     sway: np.ndarray = middle + 0.006 * np.sin(seconds[:, None] * (2.1, 1.3) + starts)
     return sway

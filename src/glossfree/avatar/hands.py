@@ -1,8 +1,8 @@
-"""Handshapes and palm orientations -> joints of a hand in space.
+"""Handshapes, palm orientations and wrists -> joints of hands and arms in space.
 
 A hand is one unit long from the wrist to the tip of the middle finger. Its own axes: x towards the little finger, y
 along the fingers, z out of the palm. Space around the body: outward from the midline, up, forward to the viewer; both
-hands use the same numbers, and only the projection mirrors one of them.
+arms use the same numbers, and only the projection mirrors one of them.
 """
 
 from __future__ import annotations
@@ -11,57 +11,17 @@ from functools import lru_cache
 
 import numpy as np
 
+from glossfree.avatar.signer import Signer
+from glossfree.avatar.signs import HANDSHAPES, ORIENTATIONS
+
 # Bend in degrees at the three joints of a finger.
-_BENDS = {
-    "1": (0, 4, 4),  # extended
-    "0": (82, 100, 55),  # folded into the palm
-    "c": (18, 62, 45),  # curved
-    "b": (78, 8, 6),  # bent at the knuckle, straight beyond
-    "o": (48, 58, 34),  # its tip meets the thumb
-}
+_BENDS = {"1": (0, 4, 4), "0": (82, 100, 55), "c": (18, 62, 45), "b": (78, 8, 6), "o": (48, 58, 34)}
 # Joints of the thumb after its base: (x, y, z) each.
 _THUMBS = {
     "out": ((-0.30, 0.23, 0.03), (-0.44, 0.33, 0.04), (-0.56, 0.41, 0.04)),
     "in": ((-0.25, 0.24, 0.03), (-0.27, 0.39, 0.05), (-0.25, 0.52, 0.06)),
     "across": ((-0.22, 0.25, 0.10), (-0.07, 0.32, 0.19), (0.07, 0.33, 0.20)),
     "meet": ((-0.24, 0.21, 0.12), (-0.22, 0.33, 0.25), (-0.15, 0.44, 0.36)),
-}
-# Name: index, middle, ring, little finger; spread 0-1; thumb.
-_SHAPES = {
-    "flat": ("1111", 0.0, "in"),
-    "spread": ("1111", 1.0, "out"),
-    "four": ("1111", 0.8, "across"),
-    "fist": ("0000", 0.0, "across"),
-    "thumb": ("0000", 0.0, "out"),
-    "index": ("1000", 0.0, "across"),
-    "gun": ("1000", 0.0, "out"),
-    "two": ("1100", 1.2, "across"),
-    "two_closed": ("1100", 0.0, "across"),
-    "three": ("1100", 1.0, "out"),
-    "w": ("1110", 1.0, "across"),
-    "pinky": ("0001", 0.4, "across"),
-    "horns": ("1001", 0.4, "across"),
-    "plane": ("0001", 0.8, "out"),
-    "claw": ("cccc", 1.0, "out"),
-    "round": ("cccc", 0.0, "meet"),
-    "bent": ("bbbb", 0.0, "in"),
-    "hook": ("c000", 0.0, "across"),
-    "bent_two": ("cc00", 1.0, "across"),
-    "ring": ("o111", 0.8, "meet"),
-    "pinch": ("o000", 0.0, "meet"),
-    "beak": ("bbbb", 0.0, "meet"),
-    "relaxed": ("cccc", 0.2, "in"),
-}
-# Name: direction of the fingers, direction out of the palm (made perpendicular to it), both (outward, up, forward).
-_ORIENTATIONS = {
-    "front_up": ((-0.05, 1.0, 0.0), (0.0, 0.0, 1.0)),
-    "back_up": ((-0.15, 1.0, 0.1), (0.0, 0.0, -1.0)),
-    "side_up": ((-0.1, 1.0, 0.15), (-1.0, 0.0, 0.25)),
-    "front_tilted": ((-0.85, 0.6, 0.0), (0.0, 0.0, 1.0)),
-    "back_inward": ((-1.0, 0.15, 0.1), (0.0, 0.0, -1.0)),
-    "down_inward": ((-0.75, -0.2, 0.5), (0.0, -0.85, -0.5)),
-    "up_inward": ((-0.6, -0.1, 0.7), (0.0, 0.75, 0.65)),
-    "back_down": ((-0.2, -1.0, 0.15), (0.0, 0.0, -1.0)),
 }
 _KNUCKLES = np.array([(-0.175, 0.47, 0), (-0.06, 0.50, 0), (0.06, 0.48, 0), (0.17, 0.43, 0)])
 _LENGTHS = np.array([(0.23, 0.14, 0.10), (0.25, 0.15, 0.10), (0.23, 0.14, 0.10), (0.18, 0.11, 0.09)])
@@ -71,14 +31,21 @@ PALM = np.array([
     (-0.12, 0.02, 0), (0.11, 0.02, 0), (0.18, 0.40, 0), (0.07, 0.47, 0), (-0.06, 0.48, 0), (-0.18, 0.44, 0),
     (-0.19, 0.18, 0),
 ])  # fmt: skip
-CENTRE = 0.48  # of the hand, along its fingers: the point that is led to a sign's place
+HAND_CENTRE = 0.48  # of the hand, along its fingers: the point that is led to a sign's place
+RELAXED = "relaxed"  # the handshape between signs
 NUM_SHAPE = 22  # numbers of a handshape: 12 bends, spread, 9 thumb coordinates
+
+# Parts of a pose: two hands, then the face; parts of a hand.
+NUM_HAND, NUM_FACE = 7 + NUM_SHAPE, 5
+DOMINANT, PASSIVE = slice(0, NUM_HAND), slice(NUM_HAND, 2 * NUM_HAND)
+FACE = slice(2 * NUM_HAND, 2 * NUM_HAND + NUM_FACE)
+CENTRE, TURN, SHAPE = slice(0, 3), slice(3, 7), slice(7, NUM_HAND)
 
 
 @lru_cache
 def shape_numbers(name: str) -> np.ndarray:
     """Handshape -> (22,) numbers that may be interpolated: bends in radians, spread, thumb joints."""
-    fingers, spread, thumb = _SHAPES[name]
+    fingers, spread, thumb = ("cccc", 0.2, "in") if name == RELAXED else HANDSHAPES[name]
     bends = np.radians([_BENDS[finger] for finger in fingers])
     return np.concatenate([bends.ravel(), [spread], np.ravel(_THUMBS[thumb])])
 
@@ -86,7 +53,7 @@ def shape_numbers(name: str) -> np.ndarray:
 @lru_cache
 def orientation_numbers(name: str) -> np.ndarray:
     """Orientation -> (4,) unit quaternion (w, x, y, z) that turns the hand's axes into space."""
-    fingers, palm = (np.array(vector) for vector in _ORIENTATIONS[name])
+    fingers, palm = (np.array(vector) for vector in ORIENTATIONS[name])
     fingers = fingers / np.linalg.norm(fingers)
     palm = palm - fingers * (palm @ fingers)
     palm /= np.linalg.norm(palm)
@@ -134,3 +101,25 @@ def joints(shapes: np.ndarray) -> np.ndarray:
     result[:, 1:, 0] = _KNUCKLES
     result[:, 1:, 1:] = _KNUCKLES[:, None] + np.cumsum(steps * _LENGTHS[None, :, :, None], axis=2)
     return result
+
+
+def elbows(who: Signer, wrists: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Wrists (T,3) -> elbows and reachable wrists, (T,3) each: two-link inverse kinematics.
+
+    Of the circle of possible elbows the one that hangs lowest is taken, a little outward, and behind a low wrist but
+    before a high one: so no wrist lies along that direction, where the choice would jump. A wrist out of reach is drawn
+    in along its line to the shoulder.
+    """
+    shoulder = np.array((who.shoulder, 0.0, 0.0))
+    line = wrists - shoulder
+    distance = np.linalg.norm(line, axis=1, keepdims=True)
+    direction = line / np.maximum(distance, 1e-6)
+    upper, lower = who.upper_arm, who.forearm
+    distance = np.clip(distance, abs(upper - lower) + 0.01, 0.995 * (upper + lower))
+    along = (upper**2 - lower**2 + distance**2) / (2 * distance)
+    radius = np.sqrt(np.maximum(upper**2 - along**2, 0.0))
+    forward = np.interp(wrists[:, 1], (-0.2, 0.1), (-0.6, 0.8))
+    hanging = np.stack([np.full_like(forward, 0.45), np.full_like(forward, -1.0), forward], axis=1)
+    aside = hanging - direction * (direction * hanging).sum(1, keepdims=True)
+    aside /= np.maximum(np.linalg.norm(aside, axis=1, keepdims=True), 1e-6)
+    return shoulder + direction * along + aside * radius, shoulder + direction * distance

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 Colour = tuple[int, int, int]
+HAND = 0.225  # wrist to fingertip of the average signer
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,23 @@ class Signer:
     reach: float = 1.0  # size of movements and of the signing space
     shift: tuple[float, float] = (0.0, 0.0)  # habitual offset of the hands, outward and up
     texture: str = "plain"  # of the wall: plain, gradient, stripes, curtain
+
+    @property
+    def shoulder(self) -> float:
+        """From the midline to a shoulder."""
+        return 0.185 * self.shoulders
+
+    @property
+    def upper_arm(self) -> float:
+        return 0.27 * self.arms
+
+    @property
+    def forearm(self) -> float:
+        return 0.25 * self.arms
+
+    @property
+    def hand_length(self) -> float:
+        return HAND * self.hand
 
 
 SIGNERS = (

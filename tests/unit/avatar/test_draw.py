@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from glossfree.avatar import draw, signs
-from glossfree.avatar.body import Build
-from glossfree.avatar.motion import DOMINANT, Habit, rest_pose, sign_poses
+from glossfree.avatar.hands import DOMINANT
 from glossfree.avatar.signer import SIGNERS
+from glossfree.avatar.signing import Habit, rest_pose, sign_poses
 from glossfree.avatar.signs import Sign
 
 HABIT = Habit(1.0, 1.0, (0.0, 0.0))
@@ -28,7 +28,7 @@ def changed(first: np.ndarray, second: np.ndarray) -> int:
 
 @pytest.mark.parametrize("size", [48, 81, 112, 160, 256])
 def test_frames_are_square_rgb_of_any_size(size):
-    frames = draw.draw_clip(np.repeat(rest_pose(), 3, axis=0), 1, size, 12.5, np.random.default_rng(0))
+    frames = draw.draw_clip(np.tile(rest_pose(), (3, 1)), 1, size, 12.5, np.random.default_rng(0))
     assert frames.shape == (3, size, size, 3)
     assert frames.dtype == np.uint8
 
@@ -53,9 +53,9 @@ def test_places_can_be_told_apart_at_64_pixels():
 @pytest.mark.parametrize("signer", range(len(SIGNERS)))
 def test_a_hand_spans_ten_pixels_of_64(signer):
     who, origin = SIGNERS[signer], np.array([(32.0, 30.0)])
-    camera = draw.Camera(who, Build.of(who), origin, 64.0)
+    camera = draw.Camera(who, origin, 64.0)
     poses = sign_poses(Sign("spread", "middle", "hold", "front_up"), HABIT, np.array([0.5]), np.zeros(3))
-    limb = draw._Limb(camera, poses[:, DOMINANT], -1)
+    limb = draw.Limb(camera, poses[:, DOMINANT], -1)
     joints = limb.fingers[0].reshape(-1, 2)
     across, down = np.ptp(joints, axis=0)
     assert down + 64 * 0.02 >= 10  # the tip's own roundness included
@@ -72,7 +72,7 @@ def test_signers_and_rooms_differ():
 
 
 def test_camera_adds_noise_that_changes_and_a_slow_drift():
-    frames = draw.draw_clip(np.repeat(rest_pose(), 40, axis=0), 4, 64, 12.5, np.random.default_rng(1)).astype(float)
+    frames = draw.draw_clip(np.tile(rest_pose(), (40, 1)), 4, 64, 12.5, np.random.default_rng(1)).astype(float)
     corner = frames[:, :8, :8]
     assert 2 < corner.std(axis=(1, 2)).mean() < 9
     assert np.abs(corner[1] - corner[0]).max() > 3
@@ -96,3 +96,52 @@ def test_eyes_blink_now_and_then():
     shut = np.flatnonzero(np.diff(lids) < 0).size
     assert 12 <= shut <= 30
     assert 0.02 < 1 - lids.mean() < 0.08
+
+
+SIDE = 240
+STILL = (0.0, 0.0, 0.0, 0.0, 0.0)
+
+
+def picture(face: tuple[float, ...] = STILL, lid: float = 1.0, signer: int = 0) -> np.ndarray:
+    origin = np.array([(0.5 * SIDE, 0.6 * SIDE)])
+    head = draw.Head(draw.Camera(SIGNERS[signer], origin, SIDE), np.array([face]), np.array([lid]))
+    frame = np.full((SIDE, SIDE, 3), 128, np.uint8)
+    for stroke in [*head.back_hair(), *head.strokes()]:
+        stroke.paint(frame, 0)
+    return frame
+
+
+@pytest.mark.parametrize(
+    ("face", "rows"),
+    [
+        pytest.param((1, 0, 0, 0, 0), (0.25, 0.37), id="brows up"),
+        pytest.param((-1, 0, 0, 0, 0), (0.25, 0.37), id="brows down"),
+        pytest.param((0, 1, 0, 0, 0), (0.38, 0.48), id="mouth open"),
+        pytest.param((0, 0.5, -1, 0, 0), (0.38, 0.48), id="mouth round"),
+        pytest.param((0, 0, 1, 0, 0), (0.38, 0.48), id="smile"),
+    ],
+)
+def test_a_part_of_the_face_moves_alone(face, rows):
+    changed = (picture() != picture(face)).any(axis=2)
+    top, bottom = (round(row * SIDE) for row in rows)
+    assert changed[top:bottom].sum() > 40
+    assert not changed[:top].any()
+    assert not changed[bottom:].any()
+
+
+def test_tilting_to_either_side_mirrors_the_outline():
+    left, right = (np.any(picture((0, 0, 0, tilt, 0), signer=4) != 128, axis=2) for tilt in (1.0, -1.0))
+    assert (left != right).sum() > 200
+    assert (left != np.roll(right[:, ::-1], 1, axis=1)).mean() < 0.01
+
+
+def test_lids_shut_the_eyes():
+    white = [(picture(lid=lid) > 225).all(axis=2).sum() for lid in (0.0, 1.0)]
+    assert white[0] < 0.4 * white[1]
+
+
+@pytest.mark.parametrize("signer", range(len(SIGNERS)))
+def test_every_signer_has_a_head(signer):
+    drawn = (picture(signer=signer) != 128).any(axis=2)
+    assert drawn.mean() > 0.05
+    assert not drawn[:, : SIDE // 5].any()

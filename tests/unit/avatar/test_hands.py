@@ -1,4 +1,4 @@
-"""Hands: bones keep their length, orientations mean what they say, handshapes differ."""
+"""Hands and arms: bones keep their length, orientations mean what they say, handshapes differ."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from glossfree.avatar import hands, signs
+from glossfree.avatar.signer import SIGNERS
 
 OUTWARD, UP, FORWARD = np.eye(3)
 
@@ -45,7 +46,7 @@ def test_orientation_is_a_rotation_that_meets_its_table(name):
     axes = hands.axes_of(turn[None])[0]
     np.testing.assert_allclose(axes @ axes.T, np.eye(3), atol=1e-9)
     assert np.linalg.det(axes) == pytest.approx(1)
-    fingers, palm = (np.array(vector) / np.linalg.norm(vector) for vector in hands._ORIENTATIONS[name])
+    fingers, palm = (np.array(vector) / np.linalg.norm(vector) for vector in signs.ORIENTATIONS[name])
     np.testing.assert_allclose(axes[:, 1], fingers, atol=1e-6)
     assert axes[:, 2] @ palm > 0.9
 
@@ -77,3 +78,33 @@ def test_palm_is_convex():
     after = np.roll(sides, -1, axis=0)
     turns = sides[:, 0] * after[:, 1] - sides[:, 1] * after[:, 0]
     assert (turns > 0).all()
+
+
+def wrists(count: int = 211) -> np.ndarray:
+    rng = np.random.default_rng(3)
+    return rng.uniform((-0.4, -0.5, -0.1), (0.5, 0.45, 0.3), (count, 3))
+
+
+@pytest.mark.parametrize("signer", range(len(SIGNERS)))
+def test_both_bones_keep_their_length(signer):
+    who = SIGNERS[signer]
+    elbow, wrist = hands.elbows(who, wrists())
+    shoulder = np.array((who.shoulder, 0.0, 0.0))
+    np.testing.assert_allclose(np.linalg.norm(elbow - shoulder, axis=1), who.upper_arm, rtol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(wrist - elbow, axis=1), who.forearm, rtol=1e-6)
+
+
+def test_wrist_within_reach_stays_and_beyond_is_drawn_in():
+    who = SIGNERS[0]
+    near, far = np.array((0.1, 0.2, 0.1)), np.array((3.0, 0.0, 0.0))
+    _, found = hands.elbows(who, np.stack([near, far]))
+    np.testing.assert_allclose(found[0], near, atol=1e-9)
+    assert np.linalg.norm(found[1] - (who.shoulder, 0, 0)) <= who.upper_arm + who.forearm
+    assert found[1, 1] == found[1, 2] == 0
+
+
+def test_elbows_hang_below_the_shoulders_before_the_body():
+    who = SIGNERS[0]
+    for name in ("chest", "belly", "middle", "low"):
+        elbow, _ = hands.elbows(who, np.array([signs.PLACES[name]]))
+        assert elbow[0, 1] < -0.1, name
