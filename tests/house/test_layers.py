@@ -50,6 +50,7 @@ ONLY_IN = {
     "transformers": {"models", "pipeline.assemble", "models.bleurt"},
     "huggingface_hub": {"pipeline.weights"},
     "pydantic": {"settings", "models.choices", "objectives", "recipe"},
+    "jinja2": {"report"},
     "sacrebleu": {"scoring"},
     "rouge_score": {"scoring.rouge"},
     "sentencepiece": {"text", "models.bleurt"},

@@ -16,13 +16,14 @@ from glossfree.cli.export import export
 from glossfree.cli.glosses import glosses
 from glossfree.cli.options import Overrides
 from glossfree.cli.prepare import prepare
-from glossfree.cli.report import report, scores_of
+from glossfree.cli.report import report
 from glossfree.console import Console, Result
 from glossfree.corpora.manifest import Manifest
 from glossfree.pipeline.decode import evaluate
 from glossfree.pipeline.start import train_recipe
 from glossfree.recipe.files import load_recipe
 from glossfree.recipe.schema import Recipe
+from glossfree.report.build import scores_of
 from glossfree.scoring.metrics import Scores, scores_table
 from glossfree.scoring.predictions import predictions_path, read_predictions
 from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES

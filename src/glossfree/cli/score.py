@@ -96,7 +96,7 @@ class Scored(Result):
                 parts.append(f"{row.convention.name}: {row.convention.source}")
                 parts += [f"  {TITLES[name]:<7}  {row.signatures[name]}" for name in ("bleu4", "rouge_l")]
         if self.diagnosis is not None:
-            from glossfree.report.diagnosis_tables import diagnosis_text
+            from glossfree.report.tables import diagnosis_text
 
             parts += ["", diagnosis_text(self.diagnosis)]
         return "\n".join(parts)
@@ -162,14 +162,16 @@ def _appended(hypotheses: Sentences, split: str) -> Iterator[str]:
 
 def _diagnosis(pairs: Pairs, references: Sentences, training: Path | None, split: str, language: str) -> Diagnosis:
     """With the training sentences that the user names, else those of the corpus that the references are from."""
-    from glossfree.report.content import TRAINING, diagnose_sentences, diagnose_split  # only here: a tagger is loaded
+    from glossfree.report.diagnosis import diagnose_sentences  # only here: a tagger is loaded
 
     hypotheses, expected = (dict(zip(pairs.ids, texts, strict=True)) for texts in (pairs.hypotheses, pairs.references))
-    seen = load_references(training, split=TRAINING).texts if training else None
+    seen: Sequence[str] | None = load_references(training, split="train").texts if training else None
+    signers = None
     if references.source.is_dir():
         manifest = Manifest.load(references.source)
-        return diagnose_split(hypotheses, expected, manifest, split, training=seen, language=language)
-    return diagnose_sentences(hypotheses, expected, training=seen or (), language=language)
+        signers = {clip.id: clip.signer for clip in manifest.split(split)}
+        seen = [clip.text for clip in manifest.split("train")] if seen is None else seen
+    return diagnose_sentences(hypotheses, expected, training=seen or (), language=language, signers=signers)
 
 
 def _learned(pairs: Pairs, bleurt: Path | None) -> tuple[LearnedScore, ...]:

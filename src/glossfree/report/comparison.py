@@ -1,8 +1,8 @@
-"""`compare`: two systems on the same sentences -> is B better than A, how sure is that, and on which sentences."""
+"""Two systems on the same sentences -> is B better than A, how sure is that, and on which sentences."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -10,15 +10,9 @@ from typing import Any
 
 from glossfree.console import Result, text_table
 from glossfree.errors import CorpusError
-from glossfree.report.compare_page import (
-    ChangedSentence,
-    ComparisonData,
-    probability,
-    write_comparison,
-)
+from glossfree.report.page import render, write_page
 from glossfree.report.systems import (
     TITLES,
-    between,
     find_references,
     how_paired,
     how_read,
@@ -26,13 +20,26 @@ from glossfree.report.systems import (
     load_hypotheses,
     warnings,
 )
+from glossfree.report.tables import comparison_table
 from glossfree.scoring.conventions import convention_for
 from glossfree.scoring.sentences import Pairs, Sentences, pair
 from glossfree.scoring.significance import SAMPLES, Change, Comparison
 from glossfree.scoring.significance import compare as compare_statistics
 from glossfree.scoring.statistics import Statistics
 
-SHOWN = 5  # sentences in each direction on the terminal; the page shows all that `Comparison` keeps
+NUM_SHOWN = 5  # sentences in each direction in the terminal; the page shows all that `Comparison` keeps
+
+
+@dataclass(frozen=True)
+class ChangedSentence:
+    """One sentence on which the systems differ much, and what each of them scores on it (0-100)."""
+
+    id: str
+    reference: str
+    a: str
+    b: str
+    score_a: float
+    score_b: float
 
 
 @dataclass(frozen=True)
@@ -52,44 +59,40 @@ class Compared(Result):
     notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; sentences stand with their texts in place of their numbers."""
+        """Plain values for JSON; sentences with their texts in place of their numbers."""
         values = asdict(self)
         inner = {key: value for key, value in values.pop("comparison").items() if key not in ("better", "worse")}
         return {**values, **inner}
 
     def about(self) -> str:
-        """How many sentences, how they were paired, and how chance was measured."""
-        found = self.comparison
-        paired = how_paired(found.num_sentences, self.by_line, self.language, self.language_from)
-        return f"{paired}; {found.samples:,} samples, seed {found.seed}"
+        """How many sentences, how they were paired, and how they were drawn."""
+        paired = how_paired(self.comparison.num_sentences, self.by_line, self.language, self.language_from)
+        return f"{paired}; {self.comparison.samples:,} samples, seed {self.comparison.seed}"
 
     def to_text(self) -> str:
         """Both systems' scores, differences with interval and p; sentences won and lost; the largest changes."""
-        found = self.comparison
-        header = ("score", "A", "B", "B - A", "95 % interval", "p bootstrap", "p randomisation")
-        lines = [
-            (
-                TITLES[name],
-                f"{metric.a:.2f}",
-                f"{metric.b:.2f}",
-                f"{metric.difference:+.2f}",
-                between(metric.interval),
-                probability(metric.p_bootstrap, found.samples),
-                probability(metric.p_randomisation, found.samples),
-            )
-            for name, metric in found.metrics.items()
-        ]
-        parts = [f"A: {self.a}", f"B: {self.b}", "", text_table(header, lines), self.about(), *self.notes]
-        counted = f"B is better on {found.wins:,}, worse on {found.losses:,}, as good on {found.ties:,}"
-        parts += ["", f"sentences, by {TITLES[found.sentence_metric]} of each: {counted}"]
-        for title, sentences in (("B gains most", self.better), ("B loses most", self.worse)):
-            for place, shown in enumerate(sentences[:SHOWN]):
-                parts += ["", title] if place == 0 else []
-                parts += [
-                    f"{shown.id}: {shown.score_a:.1f} -> {shown.score_b:.1f}",
-                    *(f"  {side}  {text}" for side, text in (("=", shown.reference), ("A", shown.a), ("B", shown.b))),
-                ]
-        return "\n".join(parts)
+        comparison, table = self.comparison, comparison_table(self.comparison)
+        counts = f"B is better on {comparison.wins:,}, worse on {comparison.losses:,}, as good on {comparison.ties:,}"
+        return "\n".join(
+            [
+                *(f"A: {self.a}", f"B: {self.b}", ""),
+                *(text_table(table.columns, table.rows), self.about(), *self.notes),
+                *("", f"sentences, by {TITLES[comparison.sentence_metric]} of each: {counts}"),
+                *_listed("B gains most", self.better[:NUM_SHOWN]),
+                *_listed("B loses most", self.worse[:NUM_SHOWN]),
+            ]
+        )
+
+    def to_html(self) -> str:
+        """The page: sentences that B gains and loses first, then scores, then the rest."""
+        return render("compare.html", data=self)
+
+
+def _listed(title: str, sentences: Sequence[ChangedSentence]) -> Iterator[str]:
+    for number, each in enumerate(sentences):
+        yield from ("", title) if number == 0 else ("",)
+        yield f"{each.id}: {each.score_a:.1f} -> {each.score_b:.1f}"
+        yield from (f"  =  {each.reference}", f"  A  {each.a}", f"  B  {each.b}")
 
 
 def compare(
@@ -105,31 +108,31 @@ def compare(
 ) -> Compared:
     """Compare two files or runs under the default convention of their language; with `out`, write the page there.
 
-    References that are not named are those of the corpus of A's run, or of B's. Raises CorpusError, RunError: what
+    Without `references`, they are those of the corpus of A's run, or of B's. Raises CorpusError, RunError: what
     cannot be read, ids that do not fit, a page that cannot be written.
     """
     sides = [load_hypotheses(path, split=split) for path in (a, b)]
     first = next((side for side in sides if side.source.is_dir()), sides[0])
-    meant = find_references(first, references, split=split)
-    if meant.numbered:
+    wanted = find_references(first, references, split=split)
+    if wanted.numbered:
         _check_order(*sides)
-    pairs = [pair(side, meant) for side in sides]
-    spoken, found_in = language_of(language, meant)
-    convention = convention_for(spoken)
+    pairs = [pair(side, wanted) for side in sides]
+    code, language_from = language_of(language, wanted)
+    convention = convention_for(code)
     of_a, of_b = (Statistics.of(each.hypotheses, each.references, convention) for each in pairs)
     comparison = compare_statistics(of_a, of_b, samples=samples, seed=seed)
-    notes = [*how_read([*sides, meant]), *warnings([each.hypotheses for each in pairs], pairs[0], convention)]
+    notes = [*how_read([*sides, wanted]), *warnings([each.hypotheses for each in pairs], pairs[0], convention)]
     if pairs[0].hypotheses == pairs[1].hypotheses:
         notes.insert(0, "note: A and B are identical: was one file given as both?")
     ids = next((each.ids for each, side in zip(pairs, sides, strict=True) if not side.numbered), pairs[0].ids)
-    same = a.name == b.name
+    is_same_name = a.name == b.name
     compared = Compared(
-        a=str(a) if same else a.name,
-        b=str(b) if same else b.name,
-        references=str(meant.source),
+        a=str(a) if is_same_name else a.name,
+        b=str(b) if is_same_name else b.name,
+        references=str(wanted.source),
         by_line=any(each.by_line for each in pairs),
-        language=spoken,
-        language_from=found_in,
+        language=code,
+        language_from=language_from,
         comparison=comparison,
         better=_changed(comparison.better, ids, *pairs),
         worse=_changed(comparison.worse, ids, *pairs),
@@ -137,19 +140,7 @@ def compare(
         notes=tuple(notes),
     )
     if out is not None:
-        write_comparison(
-            out,
-            ComparisonData(
-                a=compared.a,
-                b=compared.b,
-                subtitle=compared.about(),
-                comparison=comparison,
-                better=compared.better,
-                worse=compared.worse,
-                signatures={TITLES[name]: signature for name, signature in compared.signatures.items()},
-                notes=notes,
-            ),
-        )
+        write_page(out, compared.to_html())
     return compared
 
 

@@ -1,4 +1,4 @@
-"""What a report is made of: plain values, filled in by whoever has them. Empty parts are left out of the page."""
+"""What a report is made of: plain values. Empty parts are left out of the page."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from glossfree.corpora.manifest import SignSpan
 from glossfree.report.diagnosis import Diagnosis
-from glossfree.report.spans import Pointing
+from glossfree.report.pointing import Pointing
 from glossfree.scoring.metrics import Scores
 from glossfree.scoring.significance import Interval
 
@@ -20,10 +20,9 @@ class ReportClip:
     """One translated clip. T frames, S segments, P pseudo-glosses.
 
     `frames` (T, H, W, 3) uint8 RGB, any size; None where they could not be read, and `problem` says why.
-    `timeline` (S, P) over `names` (P): score of each pseudo-gloss at each segment, the sum over S is its gloss score.
-    `seen` are the indices of the frames that the model saw (None: every one), `frames_per_segment` of which make a
-    segment. `expected` are the pseudo-glosses of
-    the reference. `score` is the hypothesis's mean log-probability.
+    `timeline` (S, P) over `names` (P): score of each pseudo-gloss at each segment; the sum over S is its gloss score.
+    `middles` (S,): the frame in the middle of each segment. `expected`: the pseudo-glosses of the reference.
+    `score`: the mean log-probability of the hypothesis; `alternatives`: other hypotheses with theirs.
     """
 
     id: str
@@ -33,9 +32,8 @@ class ReportClip:
     frames: np.ndarray | None = None
     problem: str = ""
     timeline: np.ndarray | None = None
+    middles: np.ndarray | None = None
     names: Sequence[str] = ()
-    seen: np.ndarray | None = None
-    frames_per_segment: int = 2
     expected: Sequence[str] = ()
     spans: Sequence[SignSpan] = ()
     alternatives: Sequence[tuple[str, float]] = ()
@@ -47,12 +45,10 @@ class ReportClip:
 class ReportData:
     """One run, ready to be shown.
 
-    `scores`: {row: {split: Scores}}; the first row is this run, a second one is what it is compared with.
-    `intervals`: {split: {metric: Interval}}, `conventions`: {split: {convention: Scores}} and `diagnosis`:
-    {split: Diagnosis} are of this run.
+    `scores`: {run: {split: Scores}}; the first is this run, a second one is what it is compared with. By split, and of
+    this run: `intervals` {metric: Interval}, `conventions` {convention: Scores}, `diagnosis`, `pointing`.
     `curves`: {stage: records} as a run logs them: steps ({"step", "lr", loss terms}) and epochs
-    ({"step", "train": {...}, "dev": {...}}), in any mixture. `pointing`: {split: Pointing}.
-    `seconds`: {what: wall time}. `notes` say what the numbers do not show.
+    ({"step", "train": {...}, "dev": {...}}). `seconds`: {stage: wall time}. `notes`: what the numbers do not show.
     """
 
     title: str

@@ -1,4 +1,4 @@
-"""Frames (T, H, W, 3) uint8 RGB -> what a page can carry: an H.264 clip and a strip of thumbnails, as data: URIs."""
+"""Frames (T, H, W, 3) uint8 RGB -> what a page can hold: an H.264 clip and a strip of thumbnails, as data: URIs."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from glossfree.video.pack import encode
 VIDEO_SIZE = 192  # pixels of the longer side; smaller clips keep their size
 VIDEO_OPTIONS = {"crf": "25", "preset": "fast", "g": "12", "bf": "0"}  # short groups: jumping to a frame is instant
 THUMBNAIL_SIZE = 88
-FRAMES_PER_THUMBNAIL = 4
-MAX_THUMBNAILS = 12
+FRAMES_PER_THUMBNAIL, MAX_THUMBNAILS = 4, 12
 JPEG_QUALITY = 78
 
 
@@ -22,8 +21,9 @@ def video_uri(frames: np.ndarray, fps: float) -> str:
     return _uri("video/mp4", encode(shrink(frames, VIDEO_SIZE), fps, options=VIDEO_OPTIONS))
 
 
-def strip_uri(frames: np.ndarray, count: int) -> str:
-    """`count` frames side by side in one JPEG; each stands for one `count`-th of the clip, and is its middle frame."""
+def strip_uri(frames: np.ndarray) -> str:
+    """A few frames side by side in one JPEG; each is the middle one of an equal part of the clip."""
+    count = max(1, min(MAX_THUMBNAILS, round(len(frames) / FRAMES_PER_THUMBNAIL)))
     middles = (np.arange(count) + 0.5) * len(frames) / count
     return _jpeg(np.concatenate(list(shrink(frames[middles.astype(int)], THUMBNAIL_SIZE)), axis=1))
 
@@ -31,11 +31,6 @@ def strip_uri(frames: np.ndarray, count: int) -> str:
 def poster_uri(frames: np.ndarray) -> str:
     """The first frame, for browsers that show nothing before a clip is played."""
     return _jpeg(shrink(frames[:1], VIDEO_SIZE)[0])
-
-
-def thumbnails(num_frames: int) -> int:
-    """How many thumbnails a clip gets: one for every few frames, not more than fit side by side."""
-    return max(1, min(MAX_THUMBNAILS, round(num_frames / FRAMES_PER_THUMBNAIL)))
 
 
 def shrink(frames: np.ndarray, longer_side: int) -> np.ndarray:
@@ -49,8 +44,8 @@ def shrink(frames: np.ndarray, longer_side: int) -> np.ndarray:
 
 
 def _jpeg(picture: np.ndarray) -> str:
-    written, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    assert written, "OpenCV writes JPEG"
+    is_written, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    assert is_written, "OpenCV writes JPEG"
     return _uri("image/jpeg", data.tobytes())
 
 

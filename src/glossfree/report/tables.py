@@ -1,159 +1,240 @@
-"""Scores, pointing, settings and times -> tables."""
+"""Scores, diagnosis and comparison -> tables in plain words: one representation for the terminal and for the page.
+
+The words of each table stand in tables.toml. Shares are in percent; "-" stands for a share of nothing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import textwrap
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass, replace
+from functools import cache
+from importlib.resources import files
 from typing import Any
 
-from glossfree.report.diagnosis_tables import percent
-from glossfree.report.markup import Html, hidden, join, tag
-from glossfree.report.page_findings import reading
-from glossfree.report.spans import Pointing
+from glossfree.console import aligned
+from glossfree.report.diagnosis import Diagnosis, share
+from glossfree.report.pointing import TOLERANCES, Pointing
+from glossfree.report.systems import TITLES
 from glossfree.scoring.metrics import COLUMNS, Scores
+from glossfree.scoring.significance import Comparison, Interval
 
-HOW_TO_POINT = (
-    "Peak: how often the highest segment of a pseudo-gloss lies inside the sign that it names. mAP: segments are "
-    "ranked by their score, and those inside the sign should come first; 100 % means that all of them do, so it also "
-    "asks whether the whole sign is found. Chance is a segment, or a ranking, drawn blindly."
-)
-NOT_POINTED = (
-    "Signs whose name is no pseudo-gloss, pseudo-glosses that are not signed, and real signing: only drawn signs have "
-    "known times."
-)
-MORE_COLUMNS = (("exact", "exact %"), ("length_ratio", "length ratio"))
+WIDTH = 100  # characters of a line of text in the terminal
+
+Row = tuple[str, ...]
+Values = Sequence[str | int | float | None]
 
 
-def scores_section(rows: Mapping[str, Mapping[str, Scores]]) -> Html:
-    """{row: {split: Scores}} -> one table per split, the best value of a column in bold, and the signatures.
+@dataclass(frozen=True)
+class Table:
+    """`rows` under `columns`; the first cell of a row is its name. `reading`: how to read it; `limits`: what it does
+    not show; `best`: (row, column) of cells to emphasise."""
 
-    Rows scored under different conventions have their signatures each, and none of them is best.
+    title: str
+    columns: Row
+    rows: tuple[Row, ...]
+    reading: str = ""
+    limits: str = ""
+    best: frozenset[tuple[int, int]] = frozenset()
+
+
+@cache
+def _words() -> dict[str, dict[str, Any]]:
+    return tomllib.loads(files("glossfree.report").joinpath("tables.toml").read_text(encoding="utf-8"))
+
+
+def make_table(name: str, rows: Iterable[Values], **values: object) -> Table:
+    """Rows of values -> the table that tables.toml describes under `name`, with `values` in its sentences."""
+    words = _words()[name]
+    return Table(
+        title=words["title"].format(**values),
+        columns=tuple(words["columns"]),
+        rows=tuple(tuple(_cell(value) for value in row) for row in rows),
+        reading=words.get("reading", "").format(**values),
+        limits=words.get("limits", ""),
+    )
+
+
+def _cell(value: str | int | float | None) -> str:
+    if value is None:
+        return "-"
+    return value if isinstance(value, str) else f"{value:,}" if isinstance(value, int) else f"{value:.2f}"
+
+
+def tables_text(tables: Iterable[Table]) -> str:
+    """Tables -> text for the terminal."""
+    parts = []
+    for table in tables:
+        lines = [table.title, "-" * len(table.title), *aligned([table.columns, *table.rows])]
+        for note in (table.reading, f"Not shown: {table.limits}"):
+            lines += textwrap.wrap(note, WIDTH)
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def score_tables(scores: Mapping[str, Mapping[str, Scores]]) -> list[Table]:
+    """{model: {split: Scores}} -> a table for each split, the best value of a column emphasised.
+
+    Models that were scored under different conventions do not compare: none of them is best.
     """
-    splits = list(dict.fromkeys(split for by_split in rows.values() for split in by_split))
-    tables = [
-        _scores_table(split, {name: by_split[split] for name, by_split in rows.items() if split in by_split})
-        for split in splits
-    ]
-    firsts = {name: next(iter(by_split.values())) for name, by_split in rows.items() if by_split}
-    groups: list[tuple[list[str], Scores]] = []
-    for name, scores in firsts.items():
-        group = next((names for names, other in groups if other.convention == scores.convention), None)
-        if group is None:
-            groups.append(([name], scores))
-        else:
-            group.append(name)
-    return join([tables, [_signatures(scores, names if len(groups) > 1 else ()) for names, scores in groups]])
+    keys = [*(key for key, _ in COLUMNS), "exact", "length_ratio"]
+    tables = []
+    for split in dict.fromkeys(split for by_split in scores.values() for split in by_split):
+        models = {name: by_split[split] for name, by_split in scores.items() if split in by_split}
+        first = next(iter(models.values()))
+        values = [[getattr(model, key) for key in keys] for model in models.values()]
+        best: set[tuple[int, int]] = set()
+        if len(models) > 1 and all(model.convention == first.convention for model in models.values()):
+            for column in range(len(COLUMNS)):
+                highest = max(row[column] for row in values)
+                best |= {(number, column + 1) for number, row in enumerate(values) if row[column] == highest}
+        rows = [(name, *row) for name, row in zip(models, values, strict=True)]
+        table = make_table("scores", rows, split=split, num_sentences=first.num_sentences)
+        tables.append(replace(table, best=frozenset(best)))
+    return tables
 
 
-def _scores_table(split: str, rows: Mapping[str, Scores]) -> Html:
-    columns = (*COLUMNS, *MORE_COLUMNS)
-    best = {key: max(getattr(scores, key) for scores in rows.values()) for key, _ in COLUMNS}
-    conventions = [scores.convention for scores in rows.values()]
-    comparable = len(rows) > 1 and conventions.count(conventions[0]) == len(rows)
-    head = tag("tr", tag("th", "model", scope="col"), [tag("th", title, scope="col") for _, title in columns])
-    body = []
-    for name, scores in rows.items():
-        cells = []
-        for key, _ in columns:
-            value = getattr(scores, key)
-            text = f"{value:.2f}"
-            is_best = comparable and key in best and value == best[key]
-            cells.append(tag("td", tag("strong", text, hidden(" (best)")) if is_best else text))
-        body.append(tag("tr", tag("th", name, scope="row"), cells))
-    count = next(iter(rows.values())).num_sentences
-    caption = tag("caption", tag("b", split), f" {count:,} sentences")
-    return tag("div", tag("table", caption, tag("thead", head), tag("tbody", body), class_="scores"), class_="wide")
+def signatures(scores: Mapping[str, Mapping[str, Scores]]) -> dict[str, list[tuple[str, str]]]:
+    """{model: {split: Scores}} -> {title: [(metric, signature)]}, for each convention that models were scored under."""
+    groups: dict[str, tuple[list[str], Scores]] = {}
+    for name, by_split in scores.items():
+        for first in list(by_split.values())[:1]:
+            convention = ", ".join(f"{key} {value!r}" for key, value in first.convention.items())
+            groups.setdefault(convention, ([], first))[0].append(name)
+    return {
+        f"How the scores of {', '.join(names)} are computed": [*first.signatures.items(), ("text", convention)]
+        for convention, (names, first) in groups.items()
+    }
 
 
-def _signatures(scores: Scores, names: Sequence[str]) -> Html:
-    convention = ", ".join(f"{key} {value!r}" for key, value in scores.convention.items())
-    lines = [
-        tag("tr", tag("th", name, scope="row"), tag("td", tag("code", s))) for name, s in scores.signatures.items()
-    ]
-    lines.append(tag("tr", tag("th", "text", scope="row"), tag("td", tag("code", convention))))
-    title = f"How the scores of {', '.join(names)} are computed" if names else "How these scores are computed"
-    return tag("details", tag("summary", title), tag("table", tag("tbody", lines), class_="facts"))
+def interval_tables(scores: Mapping[str, Scores], intervals: Mapping[str, Mapping[str, Interval]]) -> list[Table]:
+    """{split: Scores} of one run and {split: {metric: Interval}} -> a table for each split that has both."""
+    tables = []
+    for split in [split for split in intervals if split in scores]:
+        rows = [
+            (TITLES[key], getattr(scores[split], key), f"{interval.low:.2f} to {interval.high:.2f}")
+            for key, interval in intervals[split].items()
+        ]
+        tables.append(make_table("intervals", rows, split=split, num_sentences=scores[split].num_sentences))
+    return tables
 
 
-def pointing_section(pointing: Mapping[str, Pointing]) -> Html:
-    """{split: Pointing} -> a table of hit rates and mean average precision, each beside chance."""
-    tolerances = sorted({tolerance for result in pointing.values() for tolerance in result.hit_rate})
-    ranked = any(result.mean_average_precision for result in pointing.values())
-    titles = ["split", "signs"]
-    for tolerance in tolerances:
-        titles += ["peak inside the sign" if tolerance == 0 else f"within {tolerance} frames", "by chance"]
-    for tolerance in tolerances if ranked else ():
-        titles += ["mAP" if tolerance == 0 else f"mAP within {tolerance} frames", "by chance"]
-    body = []
+def convention_tables(conventions: Mapping[str, Mapping[str, Scores]]) -> list[Table]:
+    """{split: {convention: Scores}} of the same sentences -> a table for each split."""
+    tables = []
+    for split, by_name in conventions.items():
+        rows = []
+        for name, scores in by_name.items():
+            values = [getattr(scores, key) for key, _ in COLUMNS[:5]]  # chrF is the same under all of them
+            rows.append((name, *values, str(scores.convention.get("source") or "glossfree's default")))
+        tables.append(make_table("conventions", rows, split=split))
+    return tables
+
+
+def pointing_table(pointing: Mapping[str, Pointing]) -> Table:
+    """{split: Pointing} -> hit rates and mean average precision, each beside chance."""
+    rows: list[Values] = []
     for split, result in pointing.items():
-        rates = [(result.hit_rate, result.chance)]
-        rates += [(result.mean_average_precision, result.chance_precision)] if ranked else []
-        cells = [tag("td", f"{result.pairs:,}")]
-        for found, chance in rates:
-            for tolerance in tolerances:
-                cells.append(tag("td", tag("strong", percent(found.get(tolerance)))))
-                cells.append(tag("td", percent(chance.get(tolerance))))
-        body.append(tag("tr", tag("th", split, scope="row"), cells))
-    caption = tag("caption", tag("b", "Does the timeline find the sign?"), " by the true times of the drawn signs")
-    head = tag("tr", [tag("th", title, scope="col") for title in titles])
-    table = tag("table", caption, tag("thead", head), tag("tbody", body), class_="scores")
-    return tag("div", table, reading(HOW_TO_POINT, NOT_POINTED), class_="wide")
+        rates = (result.hit_rate, result.chance), (result.mean_average_precision, result.chance_precision)
+        cells = [side.get(tolerance) for pair in rates for tolerance in TOLERANCES for side in pair]
+        rows.append((split, result.pairs, *cells))
+    return make_table("pointing", rows)
 
 
-def settings_section(settings: Mapping[str, Any]) -> Html:
-    """A nested mapping -> one foldable table per top-level key; loose values stand in a table of their own."""
-    loose = {key: value for key, value in settings.items() if not isinstance(value, Mapping)}
-    parts = [_facts_details("general", loose)] if loose else []
-    parts += [_facts_details(key, value) for key, value in settings.items() if isinstance(value, Mapping)]
-    return tag("div", parts, class_="settings")
-
-
-def _facts_details(name: str, values: Mapping[str, Any]) -> Html:
-    return tag("details", tag("summary", name), facts(values))
-
-
-def facts(values: Mapping[str, Any]) -> Html:
-    """A nested mapping -> a table of two columns, inner keys joined by dots."""
-    rows = [tag("tr", tag("th", key, scope="row"), tag("td", text)) for key, text in _flat(values)]
-    return tag("table", tag("tbody", rows), class_="facts")
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for key, value in values.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{name}.")
-        elif isinstance(value, Sequence) and not isinstance(value, str):
-            yield name, ", ".join(str(item) for item in value) or "none"
-        else:
-            yield name, _plain(value)
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "none" if value is None or value == "" else str(value)
-
-
-def seconds_section(seconds: Mapping[str, float]) -> Html:
-    """{what: wall time in seconds} -> bars of their shares."""
-    total = sum(seconds.values()) or 1.0
+def comparison_table(comparison: Comparison) -> Table:
+    """Two systems -> their scores, the difference with its interval, and both p-values."""
     rows = [
-        tag(
-            "tr",
-            tag("th", what, scope="row"),
-            tag("td", duration(value), class_="when"),
-            tag("td", tag("span", class_="share", style=f"width:{100 * value / total:.1f}%"), class_="shares"),
+        (
+            *(TITLES[name], metric.a, metric.b, f"{metric.difference:+.2f}"),
+            f"{metric.interval.low:+.2f} to {metric.interval.high:+.2f}",
+            probability(metric.p_bootstrap, comparison.samples),
+            probability(metric.p_randomisation, comparison.samples),
         )
-        for what, value in seconds.items()
+        for name, metric in comparison.metrics.items()
     ]
-    rows.append(tag("tr", tag("th", "total", scope="row"), tag("td", duration(total), class_="when"), tag("td", "")))
-    return tag("table", tag("tbody", rows), class_="facts times")
+    return make_table("comparison", rows, samples=comparison.samples)
 
 
-def duration(seconds: float) -> str:
-    """Seconds -> a time that a person reads."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{seconds:.1f} s"
+def probability(p: float, samples: int) -> str:
+    """A p-value as text; where no sample speaks against the difference, less than one of them."""
+    return f"< {1 / samples:.2g}" if p == 0 else f"{p:.3f}"
+
+
+def diagnosis_text(diagnosis: Diagnosis) -> str:
+    """Diagnosis -> text for the terminal."""
+    head = f"{diagnosis.num_sentences:,} sentences, against {diagnosis.num_training:,} training sentences"
+    return "\n\n".join(part for part in (head, tables_text(diagnosis_tables(diagnosis))) if part)
+
+
+def diagnosis_tables(diagnosis: Diagnosis) -> list[Table]:
+    """Diagnosis -> its tables; those without a row are left out."""
+    rare = diagnosis.by_frequency[:2]  # words that training has at most twice
+    text, count = diagnosis.most_frequent or ("", 0)
+    tables = [
+        make_table("length", map(astuple, diagnosis.by_length)),
+        make_table("signer", map(astuple, diagnosis.by_signer)),
+        make_table(
+            "frequency",
+            [astuple(each) for each in diagnosis.by_frequency if each.reference_words or each.hypothesis_words]
+            if diagnosis.num_training
+            else (),
+            wanted=sum(each.distinct_in_references for each in rare),
+            produced=sum(each.distinct_produced for each in rare),
+            right=sum(each.distinct_right for each in rare),
+        ),
+        make_table("habits", _habits(diagnosis), count=count, text=text or "(nothing)"),
+        make_table("support", _support(diagnosis)),
+        make_table("numbers", _numbers(diagnosis), **vars(diagnosis.numbers)),
+        make_table("names", _names(diagnosis)),
+    ]
+    return [table for table in tables if table.rows]
+
+
+def _habits(diagnosis: Diagnosis) -> Iterator[Values]:
+    if diagnosis.num_training and diagnosis.num_sentences:
+        yield "are a whole training sentence", *astuple(diagnosis.copies)
+    if diagnosis.num_sentences:
+        yield "differ (different ones / all)", *astuple(diagnosis.distinct)
+        yield "repeat four words in a row", *astuple(diagnosis.repeated_ngram)
+        yield "repeat a word at once", *astuple(diagnosis.repeated_word)
+
+
+def _support(diagnosis: Diagnosis) -> Iterator[Values]:
+    def listed(words: Sequence[tuple[str, int]]) -> str:
+        return ", ".join(f"{word} {count:,}" for word, count in words) or "-"
+
+    s = diagnosis.support
+    if s.hypothesis_words or s.reference_words:
+        yield "made up", s.hypothesis_words, s.unsupported, listed(s.commonest_unsupported)
+        yield "left out", s.reference_words, s.omitted, listed(s.commonest_omitted)
+
+
+def _numbers(diagnosis: Diagnosis) -> Iterator[Values]:
+    n = diagnosis.numbers
+    if n.in_references or n.invented:
+        yield "right", n.right, share(n.right, n.in_references)
+        yield "another number in its place", n.wrong, share(n.wrong, n.in_references)
+        yield "missed", n.missed, share(n.missed, n.in_references)
+        yield "in the translation, without any in the reference", n.invented, None
+        yield "sentences with all numbers right", n.sentences_right, share(n.sentences_right, n.sentences)
+
+
+def _names(diagnosis: Diagnosis) -> Iterator[Values]:
+    n = diagnosis.names
+    if n is not None and (n.in_references or n.in_hypotheses):
+        yield "in references, and in the translation (recall)", n.in_references, n.recall
+        yield "in translations, and right (precision)", n.in_hypotheses, n.precision
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """A nested mapping -> (key, text) pairs, inner keys joined by dots."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{prefix}{key}.")
+        elif isinstance(value, Sequence) and not isinstance(value, str):
+            yield f"{prefix}{key}", ", ".join(map(str, value)) or "none"
+        elif isinstance(value, bool):
+            yield f"{prefix}{key}", "yes" if value else "no"
+        else:
+            yield f"{prefix}{key}", "none" if value is None or value == "" else str(value)

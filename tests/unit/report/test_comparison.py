@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from glossfree.errors import CorpusError, RunError
-from glossfree.report.compare_page import probability
-from glossfree.report.comparison import Compared, compare
+from glossfree.report.comparison import ChangedSentence, Compared, compare
 from glossfree.scoring.conventions import convention_for
 from glossfree.scoring.significance import compare as compare_statistics
 from glossfree.scoring.statistics import METRICS, Statistics
@@ -123,9 +124,21 @@ def test_the_page_is_written_where_it_is_wanted(files: tuple[Path, Path, Path], 
         compared(*files, out=tmp_path / "file/page.html")
 
 
-def test_no_draw_is_not_probability_zero() -> None:
-    assert [probability(p, 1000) for p in (0.0, 0.001, 0.25, 1.0)] == ["< 0.001", "0.001", "0.250", "1.000"]
-    assert probability(0.0, 10) == "< 0.1"
+def test_nobodys_text_is_markup(files: tuple[Path, Path, Path]) -> None:
+    evil = '<script>alert("1")</script>'
+    sentence = ChangedSentence(evil, evil, evil, evil, 0.0, 1.0)
+    result = replace(compared(*files), a=evil, b=evil, notes=(evil,), signatures={"bleu4": evil}, worse=(sentence,))
+    assert evil not in result.to_html() and "&lt;script&gt;" in result.to_html()
+
+
+def test_the_page_shows_sentences_first_and_then_scores(files: tuple[Path, Path, Path]) -> None:
+    result = compared(*files)
+    page = result.to_html()
+    assert re.findall(r'<section id="(.*?)"', page) == ["better", "worse", "scores", "signatures", "limits"]
+    assert 'title="not in the reference">schnee</mark>' in page and "(nothing)" in page
+    assert f"{result.comparison.metrics['bleu4'].difference:+.2f}" in page and "0 → 100" in page
+    assert 'id="worse"' not in replace(result, worse=()).to_html()
+    assert not re.search(r"@import|url\(|https?://", page)
 
 
 def test_unicode_forms_do_not_matter_and_are_said_of_each_file(tmp_path: Path) -> None:

@@ -11,10 +11,12 @@ import pytest
 
 from glossfree.corpora.manifest import SignSpan
 from glossfree.errors import RunError
-from glossfree.report import ReportClip, ReportData, write_report
+from glossfree.report.comparison import compare
+from glossfree.report.data import ReportClip, ReportData
 from glossfree.report.diagnosis import Diagnosis, diagnose
-from glossfree.report.page import render
-from glossfree.report.spans import Pointing
+from glossfree.report.page import mark_words, write_page
+from glossfree.report.page import render_report as render
+from glossfree.report.pointing import Pointing
 from glossfree.scoring.metrics import score
 from glossfree.scoring.significance import Interval
 
@@ -69,6 +71,7 @@ def clip(**changes: object) -> ReportClip:
         fps=12.5,
         frames=rng.integers(0, 255, (11, 30, 22, 3), dtype=np.uint8),
         timeline=rng.random((6, 3)) * 0.1,
+        middles=np.arange(0, 11, 2),
         names=NAMES,
         expected=("regen",),
         spans=(SignSpan("SUED", 1, 4), SignSpan("REGEN", 5, 9)),
@@ -96,7 +99,7 @@ def full() -> ReportData:
         diagnosis={"test": diagnosis("im norden regen", "im süden regen")},
         clips=(clip(), clip(id="clip-b", hypothesis="im süden regen")),
         curves={"pretrain": [{"step": i, "lr": 1e-3, "loss": 3.0 - i} for i in range(3)]},
-        pointing={"test": Pointing(7, 3, 2, {0: 57.0, 2: 71.0}, {0: 19.0, 2: 31.0})},
+        pointing={"test": Pointing(7, {0: 57.0, 2: 71.0}, {0: 19.0, 2: 31.0}, {}, {})},
         settings={"recipe": "demo", "train": {"batch_size": 8, "lora": {"targets": ["q", "v"]}}},
         environment={"python": "3.11"},
         seconds={"pretrain": 61.0, "finetune": 5.5},
@@ -105,7 +108,8 @@ def full() -> ReportData:
 
 
 def test_the_page_is_complete_in_itself(tmp_path):
-    page = write_report(tmp_path / "deep" / "report.html", full()).read_text(encoding="utf-8")
+    write_page(tmp_path / "deep/report.html", render(full()))
+    page = (tmp_path / "deep/report.html").read_text(encoding="utf-8")
     checker = checked(page)
     for address in checker.addresses:
         assert address.startswith(("data:", "#")), address[:80]
@@ -117,23 +121,17 @@ def test_the_page_is_complete_in_itself(tmp_path):
 
 def test_every_part_is_there():
     page = render(full())
-    for text in ("BLEU-4", "ROUGE-L", "chrF", "+33.1", "57.0 %", "19.0 %", "batch_size", "q, v", "tok:13a"):
+    for text in ("BLEU-4", "ROUGE-L", "chrF", "+33.1", "57.00", "19.00", "batch_size", "q, v", "tok:13a"):
         assert text in page
-    for text in ("61.25 to 98.75", "0.75 to 1.25", "others&#x27;", "Are rare words ever produced?"):
+    for text in ("61.25 to 98.75", "0.75 to 1.25", "others&#39;", "Are rare words ever produced?"):
         assert text in page
     assert page.count("Not shown") == 9  # interval, conventions, six tables of the diagnosis, timelines
-    for anchor in (
-        "scores",
-        "conventions",
-        "diagnosis",
-        "timelines",
-        "clips",
-        "training",
-        "settings",
-        "times",
-        "environment",
-        "limits",
-    ):
+    anchors = re.findall(r'<section id="(.*?)"', page)
+    assert anchors == [
+        *("clips", "scores", "timelines", "conventions", "training", "diagnosis", "settings", "times"),
+        *("environment", "limits"),
+    ]
+    for anchor in anchors:
         assert f'id="{anchor}"' in page and f'href="#{anchor}"' in page
 
 
@@ -160,7 +158,7 @@ def test_nobodys_text_is_markup():
         conventions={NASTY: {NASTY: score(["a"], ["a"])}},
         diagnosis={NASTY: diagnosis(NASTY, NASTY + " x")},
         curves={NASTY: [{"step": 0, NASTY: 1.0}]},
-        pointing={NASTY: Pointing(1, 1, 1, {0: 50.0}, {0: 5.0})},
+        pointing={NASTY: Pointing(1, {0: 50.0}, {0: 5.0}, {}, {})},
         settings={NASTY: {NASTY: NASTY}},
         environment={NASTY: NASTY},
         seconds={NASTY: 1.0},
@@ -201,4 +199,74 @@ def test_the_same_data_gives_the_same_bytes():
 def test_an_unwritable_place_is_one_error(tmp_path):
     (tmp_path / "file").write_text("x", encoding="utf-8")
     with pytest.raises(RunError, match="cannot be written"):
-        write_report(tmp_path / "file" / "report.html", ReportData(title="x"))
+        write_page(tmp_path / "file" / "report.html", "x")
+
+
+def marked(page: str, kind: str) -> list[str]:
+    return re.findall(rf'<mark class="{kind}" title=[^>]*>([^<]*)</mark>', page)
+
+
+def test_both_sentences_show_what_the_other_lacks():
+    page = render(
+        ReportData(title="x", clips=[clip(hypothesis="im norden viel regen", reference="im süden regen bald")])
+    )
+    assert marked(page, "extra") == ["norden", "viel"]
+    assert marked(page, "missed") == ["süden", "bald"]
+    assert re.search(r"<dd[^>]*>im <mark[^>]*>norden</mark> <mark[^>]*>viel</mark> regen</dd>", page)
+    assert mark_words("am tag sonne", "am  tag sonne")[0] == [("am", True), ("tag", True), ("sonne", True)]
+
+
+def test_an_empty_hypothesis_is_said():
+    page = render(ReportData(title="x", clips=[clip(hypothesis="", reference="am tag")]))
+    assert "(nothing)" in page and marked(page, "missed") == ["am", "tag"]
+
+
+def test_right_and_wrong_translations_are_told_apart():
+    right = clip(hypothesis="Am Tag Sonne", reference="Am Tag Sonne")
+    wrong = clip(id="Clip-B", hypothesis="Am Tag", reference="Am Tag Sonne")
+    page = render(ReportData(title="x", clips=[right, wrong]))
+    assert page.count('data-exact="yes"') == 1 and page.count('data-exact="no"') == 1
+    assert "word for word" in page and "ROUGE-L 77" in page  # P = 1, R = 2/3
+    assert 'data-text="clip-b am tag sonne am tag"' in page  # for the search
+
+
+def test_the_legend_names_only_what_occurs():
+    page = render(ReportData(title="x", clips=[clip(timeline=None, names=(), spans=())]))
+    assert "score of a pseudo-gloss" not in page and "avatar" not in page
+
+
+def test_a_clip_without_frames_keeps_its_sentences():
+    page = render(ReportData(title="x", clips=[clip(frames=None, problem="missing file", hypothesis="abend")]))
+    assert "missing file" in page and "<video" not in page and "abend" in page
+
+
+def test_other_hypotheses_stand_below_the_clip():
+    page = render(ReportData(title="x", clips=[clip()]))
+    assert "1 other hypotheses" in page and "im süden nebel" in page and "-0.70" in page
+
+
+def test_only_the_first_clips_are_unfolded():
+    page = render(ReportData(title="x", clips=[clip(id=f"clip-{number}") for number in range(11)]))
+    assert checked(page).counts["article"] == 11 and "3 more clips" in page
+
+
+def test_heat_and_true_spans_share_one_axis():
+    timeline = np.zeros((6, 3))
+    timeline[3, 1] = 0.2
+    page = render(ReportData(title="x", clips=[clip(timeline=timeline, spans=(SignSpan("REGEN", 5, 8),))]))
+    assert '<rect x="5.5" width="2" height="1" opacity="1.00"/>' in page and "nan" not in page
+    places = re.findall(r'class="(?:bar|truth)" style="(.*?)"', page)
+    assert places == ["left:45.45%;width:27.27%"] * 2
+
+
+def test_charts_are_described_in_words():
+    page = render(full())
+    assert 'aria-label="pretrain, loss: step from 3 to 1"' in page and page.count("<polyline") == 2
+
+
+def test_the_page_of_a_comparison_is_complete_in_itself(tmp_path):
+    for name, text in (("a", "am tag\n\n"), ("b", "am tag regen\nwind\n"), ("references", "am tag regen\nwind\n")):
+        (tmp_path / f"{name}.txt").write_text(text, encoding="utf-8")
+    compared = compare(tmp_path / "a.txt", tmp_path / "b.txt", references=tmp_path / "references.txt", samples=5)
+    checker = checked(compared.to_html())
+    assert checker.counts["article"] == 2 and all(address[1:] in checker.ids for address in checker.addresses)

@@ -1,77 +1,155 @@
-"""Tables of scores, pointing, settings and times."""
+"""Tables of scores, pointing, comparison and diagnosis: the same for the terminal and for the page."""
 
 from __future__ import annotations
 
 import re
 
-from glossfree.report.spans import Pointing
-from glossfree.report.tables import duration, facts, pointing_section, scores_section, settings_section
-from glossfree.scoring.conventions import convention_for
+import pytest
+
+from glossfree.report.diagnosis import Diagnosis, diagnose, split_words
+from glossfree.report.pointing import Pointing
+from glossfree.report.tables import (
+    convention_tables,
+    diagnosis_tables,
+    diagnosis_text,
+    flatten,
+    interval_tables,
+    make_table,
+    pointing_table,
+    probability,
+    score_tables,
+    signatures,
+)
+from glossfree.scoring.conventions import convention_for, published_for
 from glossfree.scoring.metrics import score
+from glossfree.scoring.significance import Interval
+
+SIDES = ["am tag regen im norden", "wind"], ["am tag regen im süden", "viel wind"]
 
 
-def text(html: str) -> str:
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", html))
+def content(sentence: str) -> frozenset[str]:
+    return frozenset(split_words(sentence)) - {"am", "im"}
 
 
-def test_the_better_row_is_marked():
-    better, worse = score(["a b c d e"], ["a b c d e"]), score(["a b c d x"], ["a b c d e"])
-    html = scores_section({"ours": {"test": better}, "theirs": {"test": worse}})
-    ours, theirs = re.findall(r"<tr><th scope=\"row\">(?:ours|theirs)</th>.*?</tr>", html)
-    assert ours.count("<strong>") == 6 and "<strong>" not in theirs
-    assert "BLEU-1 BLEU-2 BLEU-3 BLEU-4 ROUGE-L chrF" in text(html)
+def names(sentence: str) -> frozenset[str]:
+    return frozenset({"rhein", "harz"}) & set(split_words(sentence))
 
 
-def test_one_row_alone_is_not_best():
-    assert "(best)" not in scores_section({"ours": {"dev": score(["a"], ["a"])}})
-
-
-def test_splits_have_tables_of_their_own():
-    one = score(["a b"], ["a b"])
-    html = scores_section({"ours": {"dev": one, "test": one}, "theirs": {"test": one}})
-    assert html.count("<caption>") == 2
-
-
-def test_pointing_stands_beside_chance():
-    found = text(pointing_section({"test": Pointing(1234, 5, 6, {0: 61.25, 2: 80.0}, {0: 11.0, 2: 20.5})}))
-    assert "test 1,234 61.2 % 11.0 % 80.0 % 20.5 %" in found
-    assert "Not shown" in found and "mAP by chance" not in found  # not measured: no column
-
-
-def test_mean_average_precision_stands_beside_its_own_chance():
-    measured = Pointing(7, 5, 6, {0: 61.25, 2: 80.0}, {0: 11.0, 2: 20.5}, {0: 55.55, 2: 70.0}, {0: 14.25, 2: 24.0})
-    older = Pointing(3, 2, 2, {0: 50.0, 2: 60.0}, {0: 10.0, 2: 20.0})
-    found = text(pointing_section({"test": measured, "dev": older}))
-    assert "mAP by chance mAP within 2 frames by chance" in found
-    assert "test 7 61.2 % 11.0 % 80.0 % 20.5 % 55.5 % 14.2 % 70.0 % 24.0 %" in found
-    assert "dev 3 50.0 % 10.0 % 60.0 % 20.0 % - - - -" in found
-
-
-def test_nested_settings_are_flat_and_complete():
-    html = settings_section(
-        {"name": "demo", "train": {"lr": 6e-4, "lora": {"rank": 4, "on": ["q", "v"]}, "cache": False}}
+def diagnosis() -> Diagnosis:
+    return diagnose(
+        {"a": "am rhein drei grad", "b": "am tag regen", "c": ""},
+        {"a": "am rhein vier grad", "b": "am tag regen", "c": "im harz elf grad und viel wind"},
+        training=["am tag regen", "am rhein drei grad wind", "am main"],
+        content=content,
+        names=names,
+        signers={"a": "1", "b": "2", "c": "2"},
     )
-    found = text(html)
-    for expected in ("general name demo", "lr 0.0006", "lora.rank 4", "lora.on q, v", "cache no"):
-        assert expected in found
 
 
-def test_numbers_are_not_taken_for_truth_values():
-    assert "epochs 1" in text(facts({"epochs": 1})) and "warmup 0.0" in text(facts({"warmup": 0.0}))
-    assert "resume yes" in text(facts({"resume": True}))
+def test_values_are_formatted_once() -> None:
+    table = make_table("length", [("7", 1234, 12.345, 0.0, None)])
+    assert table.rows == (("7", "1,234", "12.35", "0.00", "-"),)
 
 
-def test_times_are_read_by_people():
-    assert [duration(s) for s in (5.25, 59.9, 61.0, 7325.0)] == ["5.2 s", "1 min 00 s", "1 min 01 s", "2 h 02 min"]
+def test_every_table_says_how_to_read_it_and_what_it_does_not_show() -> None:
+    tables = diagnosis_tables(diagnosis())
+    assert len(tables) == 7
+    for table in tables:
+        assert table.rows and table.reading and table.limits
+        assert {len(row) for row in table.rows} == {len(table.columns)}
 
 
-def test_rows_of_different_conventions_are_not_compared_and_both_are_explained():
+def test_the_figures_stand_in_the_text() -> None:
+    text = diagnosis_text(diagnosis())
+    spaced = re.sub(r"\s+", " ", text)
+    assert spaced.startswith("3 sentences, against 3 training sentences")
+    assert "are a whole training sentence 33.33 33.33" in spaced
+    assert "another number in its place 1 50.00" in spaced and "missed 1 50.00" in spaced
+    assert "(recall) 2 50.00" in spaced and "(precision) 1 100.00" in spaced
+    assert "vier 1" in spaced and "drei 1" in spaced
+    assert spaced.count("Not shown:") == 7
+    assert max(map(len, text.splitlines())) <= 120
+
+
+def test_without_training_sentences_nothing_is_said_about_them() -> None:
+    text = diagnosis_text(diagnose({"a": "x y"}, {"a": "x z"}, training=[], content=content))
+    assert "whole training sentence" not in text and "times in training" not in text
+    assert "Copies and repetition" in text and "Names" not in text
+
+
+def test_nothing_gives_no_table() -> None:
+    nothing = diagnose({}, {}, training=[], content=content, names=names)
+    assert diagnosis_tables(nothing) == []
+    assert diagnosis_text(nothing) == "0 sentences, against 0 training sentences"
+
+
+def test_the_better_row_is_marked() -> None:
+    better, worse = score(["a b c d e"], ["a b c d e"]), score(["a b c d x"], ["a b c d e"])
+    (table,) = score_tables({"ours": {"test": better}, "theirs": {"test": worse}})
+    assert table.best == {(0, column) for column in range(1, 7)}
+    assert table.columns[:7] == ("model", "BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "chrF")
+    assert table.rows[0][:2] == ("ours", "100.00") and table.rows[1][1] == f"{worse.bleu1:.2f}"
+    assert score_tables({"ours": {"test": better}})[0].best == frozenset()  # a single row is not best
+
+
+def test_splits_have_tables_of_their_own() -> None:
+    one = score(["a b"], ["a b"])
+    tables = score_tables({"ours": {"dev": one, "test": one}, "theirs": {"test": one}})
+    assert [len(table.rows) for table in tables] == [1, 2]
+    assert [table.title for table in tables] == ["dev, 1 sentences", "test, 1 sentences"]
+
+
+def test_rows_of_different_conventions_are_not_compared_and_both_are_explained() -> None:
     one = score(["a b c d x"], ["a b c d e"])
     other = score(["a b c d e"], ["a b c d e"], convention=convention_for("de", append=" ."))
-    html = scores_section({"ours": {"test": one}, "again": {"test": one}, "theirs": {"test": other}})
-    assert "(best)" not in html
-    found = text(html)
-    assert "How the scores of ours, again are computed" in found
-    assert "How the scores of theirs are computed" in found
-    assert html.count("<details>") == 2 and html.count("|append:&quot; .&quot;") == 6
-    assert text(scores_section({"ours": {"test": one}, "again": {"test": one}})).count("How these scores") == 1
+    rows = {"ours": {"test": one}, "again": {"test": one}, "theirs": {"test": other}}
+    assert score_tables(rows)[0].best == frozenset()
+    explained = signatures(rows)
+    assert list(explained) == ["How the scores of ours, again are computed", "How the scores of theirs are computed"]
+    appended = dict(explained["How the scores of theirs are computed"])
+    assert sum('|append:" ."' in text for text in appended.values()) == 6 and "append ' .'" in appended["text"]
+
+
+def test_intervals_stand_beside_the_scores_of_their_split() -> None:
+    ours = score(*SIDES)
+    intervals = {"test": {"bleu4": Interval(1.0, 2.5)}, "other": {"bleu4": Interval(7.0, 8.0)}}
+    (table,) = interval_tables({"test": ours, "dev": ours}, intervals)
+    assert table.rows == (("BLEU-4", f"{ours.bleu4:.2f}", "1.00 to 2.50"),)
+    assert "2 sentences" in table.reading
+    assert interval_tables({}, {}) == [] == convention_tables({})
+
+
+def test_each_convention_is_a_row_with_its_source() -> None:
+    rows = {how.name: score(*SIDES, convention=how) for how in (convention_for("de"), *published_for("de"))}
+    (table,) = convention_tables({"test": rows})
+    for row, (name, scores) in zip(table.rows, rows.items(), strict=True):
+        values = [f"{getattr(scores, key):.2f}" for key in ("bleu1", "bleu2", "bleu3", "bleu4", "rouge_l")]
+        assert row == (name, *values, scores.convention["source"] or "glossfree's default")
+
+
+def test_pointing_stands_beside_chance() -> None:
+    measured = Pointing(1234, {0: 61.25, 2: 80.0}, {0: 11.0, 2: 20.5}, {0: 55.55, 2: 70.0}, {0: 14.25, 2: 24.0})
+    unranked = Pointing(3, {0: 50.0, 2: 60.0}, {0: 10.0, 2: 20.0}, {}, {})
+    table = pointing_table({"test": measured, "dev": unranked})
+    values = ("61.25", "11.00", "80.00", "20.50", "55.55", "14.25", "70.00", "24.00")
+    assert table.rows[0] == ("test", "1,234", *values)
+    assert table.rows[1][2:] == ("50.00", "10.00", "60.00", "20.00", "-", "-", "-", "-")
+    assert len(table.columns) == len(table.rows[0])
+
+
+def test_no_draw_is_not_probability_zero() -> None:
+    assert [probability(p, 1000) for p in (0.0, 0.001, 0.25, 1.0)] == ["< 0.001", "0.001", "0.250", "1.000"]
+    assert probability(0.0, 10) == "< 0.1"
+
+
+@pytest.mark.parametrize(
+    ("values", "rows"),
+    [
+        ({"name": "demo", "train": {"lr": 6e-4}}, [("name", "demo"), ("train.lr", "0.0006")]),
+        ({"lora": {"rank": 4, "on": ["q", "v"]}}, [("lora.rank", "4"), ("lora.on", "q, v")]),
+        ({"cache": False, "resume": True}, [("cache", "no"), ("resume", "yes")]),
+        ({"epochs": 1, "warmup": 0.0, "x": None, "y": ()}, [("epochs", "1"), ("warmup", "0.0"), ("x", "none")]),
+    ],
+)
+def test_nested_settings_are_flat_and_complete(values: dict[str, object], rows: list[tuple[str, str]]) -> None:
+    assert list(flatten(values))[:3] == rows

@@ -2,35 +2,39 @@
 
 from __future__ import annotations
 
-import re
+from typing import Any
 
 import numpy as np
 import pytest
 
 from glossfree.corpora.manifest import SignSpan
 from glossfree.report.data import ReportClip
-from glossfree.report.spans import segment_frames
-from glossfree.report.timeline import cell_edges, choose_rows, timeline_table
+from glossfree.report.pointing import segment_middles
+from glossfree.report.timeline import HeatRow, cell_edges, choose_rows, heat_rows, sign_labels, ticks
 
 
-def clip(timeline: np.ndarray, names: tuple[str, ...], **more: object) -> ReportClip:
+def rows(timeline: np.ndarray, names: tuple[str, ...], frames_per_segment: int = 2, **more: Any) -> list[HeatRow]:
+    """The rows of a clip of 11 frames, all of which the model saw."""
     frames = np.zeros((11, 16, 16, 3), np.uint8)
-    return ReportClip("a", "r", "h", 12.5, frames=frames, timeline=timeline, names=names, **more)  # type: ignore[arg-type]
+    middles = segment_middles(len(timeline), np.arange(11), frames_per_segment)
+    return heat_rows(
+        ReportClip("a", "r", "h", 12.5, frames=frames, timeline=timeline, middles=middles, names=names, **more)
+    )
 
 
 def test_cells_meet_halfway_and_fill_the_axis():
     # 5 frames, segments in the middle of frames 0, 2, 4, whose centres are 0.5, 2.5, 4.5.
-    assert cell_edges(segment_frames(3, 5), 5).tolist() == [0, 1.5, 3.5, 5]
-    assert cell_edges(segment_frames(1, 2), 2).tolist() == [0, 2]
+    assert cell_edges(np.array([0, 2, 4]), 5).tolist() == [0, 1.5, 3.5, 5]
+    assert cell_edges(np.array([0]), 2).tolist() == [0, 2]
 
 
 def test_rows_are_the_highest_peaks_and_all_expected_ones():
     names = tuple("abcdefghijkl")
     timeline = np.tile(np.arange(12) / 100, (5, 1))
     timeline[3, 0] = 0.0005  # "a" is the weakest of all
-    rows = choose_rows(timeline, names, ("a", "not in the inventory"))
-    assert names[rows[0]] == "a"
-    assert sorted(names[row] for row in rows[1:]) == list("efghijkl")
+    chosen = choose_rows(timeline, names, ("a", "not in the inventory"))
+    assert names[chosen[0]] == "a"
+    assert sorted(names[row] for row in chosen[1:]) == list("efghijkl")
 
 
 def test_expected_rows_follow_their_peaks():
@@ -39,40 +43,35 @@ def test_expected_rows_follow_their_peaks():
     assert choose_rows(timeline, ("x", "y", "z"), ("x", "y", "z")) == [1, 2, 0]
 
 
-def test_heat_lies_under_the_true_span():
-    timeline = np.zeros((6, 2))
-    timeline[3, 1] = 0.2  # segment 3 looks at frame 6: cell [5.5, 7.5)
-    html = timeline_table(clip(timeline, ("nebel", "fünfzehn"), spans=(SignSpan("FUENFZEHN", 5, 8),)))
-    cells = re.findall(r'<rect x="([\d.]+)" width="([\d.]+)" height="1" opacity="([\d.]+)"', html)
-    assert cells == [("5.5", "2", "1.00")]
-    truth = re.search(r'class="truth" style="left:([\d.]+)%;width:([\d.]+)%"', html)
-    bar = re.search(r'class="bar" style="left:([\d.]+)%;width:([\d.]+)%"', html)
-    assert truth is not None and bar is not None and truth.groups() == bar.groups()
-    assert [float(share) for share in truth.groups()] == pytest.approx([100 * 5 / 11, 100 * 3 / 11], abs=0.01)
-
-
 @pytest.mark.parametrize(
-    ("frames_per_segment", "num_segments", "cell"), [(1, 11, ("3", "1")), (2, 6, ("5.5", "2")), (3, 4, ("8", "3"))]
+    ("frames_per_segment", "num_segments", "cell"), [(1, 11, (3, 1)), (2, 6, (5.5, 2)), (3, 4, (8, 3))]
 )
-def test_cells_are_as_wide_as_segments(frames_per_segment: int, num_segments: int, cell: tuple[str, str]) -> None:
+def test_cells_are_as_wide_as_segments(frames_per_segment: int, num_segments: int, cell: tuple[float, float]) -> None:
     """Segment 3 looks at frame 3, 6 or 9 of 11, whose centres are half a frame further on."""
     timeline = np.zeros((num_segments, 2))
     timeline[3, 1] = 0.2
-    html = timeline_table(clip(timeline, ("nebel", "regen"), frames_per_segment=frames_per_segment))
-    assert re.findall(r'<rect x="([\d.]+)" width="([\d.]+)"', html) == [cell]
+    span = SignSpan("FUENFZEHN", 5, 8)
+    first, second = rows(timeline, ("fünfzehn", "nebel"), frames_per_segment, spans=(span,))
+    assert first.cells == () and first.truth == (span,)
+    assert second.cells == ((*cell, 1.0),) and second.truth == ()
+    assert second.peak == pytest.approx((cell[0] + cell[1] / 2) / 12.5)
 
 
 def test_scores_stand_beside_their_rows():
-    timeline = np.full((6, 1), 0.125)
-    html = timeline_table(clip(timeline, ("regen",), expected=("regen",)))
-    assert '<td class="sum">0.75</td>' in html and "in the reference" in html
+    (row,) = rows(np.full((6, 1), 0.125), ("regen",), expected=("regen",))
+    assert (row.total, row.is_expected, len(row.values), len(row.edges)) == (0.75, True, 6, 7)
 
 
-def test_numbers_that_are_none_do_not_break_the_page():
-    html = timeline_table(clip(np.full((6, 2), np.nan), ("a", "b")))
-    assert "nan" not in html
+def test_nan_does_not_break_the_page():
+    assert all(row.cells == () and row.total == 0 for row in rows(np.full((6, 2), np.nan), ("a", "b")))
 
 
-def test_a_timeline_of_another_length_is_refused():
-    with pytest.raises(ValueError, match="7 segments do not come from 11 frames"):
-        timeline_table(clip(np.zeros((7, 1)), ("a",)))
+def test_labels_reach_halfway_to_their_neighbours():
+    spans = SignSpan("A", 2, 4), SignSpan("B", 8, 9), SignSpan("C", 9, 11)
+    assert [label[1:] for label in sign_labels(spans, 14)] == [(0, 6), (8, 9), (9, 11)]
+    assert sign_labels((), 7) == []
+
+
+def test_ticks_are_round_seconds():
+    assert ticks(2.6) == [0, 0.5, 1.0, 1.5, 2.0, 2.5]
+    assert ticks(0.3) == pytest.approx([0, 0.1, 0.2])

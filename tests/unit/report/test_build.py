@@ -10,14 +10,19 @@ from typing import Any
 import pytest
 import torch
 
-from glossfree.cli.report import report, scores_of, seen_frames, stage_seconds, timelines_of
 from glossfree.console import Silent
 from glossfree.corpora.manifest import Manifest
 from glossfree.errors import CorpusError, RunError
 from glossfree.pipeline.trained import TrainedRun
+from glossfree.report.build import predictions_of, scores_of, seen_frames, stage_seconds, timelines_of, write_report
 from glossfree.scoring.conventions import PUBLISHED
+from glossfree.scoring.predictions import read_predictions
 from glossfree.training.run import Run
 from glossfree.translator import SignTranslator
+
+
+def report(runs: list[Path], out: Path | None = None, **options: Any) -> Path:
+    return write_report(runs, out, console=Silent(), **options)
 
 
 @pytest.fixture
@@ -27,7 +32,7 @@ def copy(tiny_run: Path, tmp_path: Path) -> Path:
 
 
 def test_the_page_shows_scores_settings_and_clips(tiny: Any, copy: Path) -> None:
-    page = report([copy], console=Silent(), clips=2).path
+    page = report([copy], num_clips=2)
     assert page == copy / "report.html"
     text = page.read_text(encoding="utf-8")
     clips = Manifest.load(tiny.corpus).split("test")
@@ -38,7 +43,7 @@ def test_the_page_shows_scores_settings_and_clips(tiny: Any, copy: Path) -> None
 
 
 def test_the_first_run_is_diagnosed_and_scored_under_every_convention(copy: Path) -> None:
-    text = report([copy], console=Silent(), clips=0).path.read_text(encoding="utf-8")
+    text = report([copy], num_clips=0).read_text(encoding="utf-8")
     for name in ("plain", *PUBLISHED):
         assert f'<th scope="row">{name}</th>' in text
     for part in ("95 % interval", "5 sentences of test, against 12 training sentences", "mAP", "Scores by signer"):
@@ -47,10 +52,10 @@ def test_the_first_run_is_diagnosed_and_scored_under_every_convention(copy: Path
 
 def test_runs_stand_side_by_side(copy: Path, tmp_path: Path) -> None:
     shutil.copytree(copy, tmp_path / "another")
-    page = report([copy, tmp_path / "another"], console=Silent(), clips=0, out=tmp_path / "page.html").path
+    page = report([copy, tmp_path / "another"], num_clips=0, out=tmp_path / "page.html")
     assert "another" in page.read_text(encoding="utf-8")
     with pytest.raises(RunError, match="nothing"):
-        report([copy, tmp_path / "nothing"], console=Silent())
+        report([copy, tmp_path / "nothing"])
 
 
 def test_a_clip_whose_file_is_gone_is_named(tiny: Any, copy: Path, tmp_path: Path) -> None:
@@ -60,14 +65,14 @@ def test_a_clip_whose_file_is_gone_is_named(tiny: Any, copy: Path, tmp_path: Pat
     gone = tmp_path / "corpus" / Manifest.load(tiny.corpus).split("test")[1].file
     gone.unlink()
     with pytest.raises(CorpusError) as caught:
-        report([copy], console=Silent())
+        report([copy])
     assert gone.stem in str(caught.value) and str(tmp_path / "corpus") in str(caught.value)
 
 
 def test_without_predictions_the_page_names_the_command_that_makes_them(copy: Path) -> None:
     (copy / "predictions.test.jsonl").unlink()
     with pytest.raises(RunError, match=r"glossfree evaluate .* --split test"):
-        report([copy], console=Silent())
+        report([copy])
     assert not (copy / "report.html").exists()
 
 
@@ -80,7 +85,7 @@ def test_timelines_are_the_head_s(tiny: Any, tiny_run: Path) -> None:
         assert found[clip.id].shape == (-(-len(frames) // 2), len(translator.pseudo_glosses))
         tracks = translator.explain(tiny.corpus / clip.file, num_tracks=1).tracks
         column = found[clip.id][:, translator.pseudo_glosses.index(tracks[0].pseudo_gloss)]
-        torch.testing.assert_close(column, torch.tensor(tracks[0].timeline), atol=1e-5, rtol=1e-3)
+        torch.testing.assert_close(torch.tensor(column), torch.tensor(tracks[0].timeline), atol=1e-5, rtol=1e-3)
     translator.head = None
     assert timelines_of(translator, material, "test", Silent()) == {}
 
@@ -91,3 +96,19 @@ def test_scores_and_seconds_are_read_from_the_run(tiny_run: Path, tmp_path: Path
     seconds = stage_seconds(Run(tiny_run))
     assert list(seconds) == ["denoise", "pretrain", "finetune1", "finetune2"]
     assert min(seconds.values()) > 0
+
+
+def test_predictions_stand_in_the_manifest_s_order(tiny: Any, tiny_run: Path) -> None:
+    manifest = Manifest.load(tiny.corpus)
+    predictions = read_predictions(tiny_run / "predictions.test.jsonl")
+    expected = [(clip.id, predictions[clip.id]) for clip in manifest.split("test")]
+    assert list(predictions_of(tiny_run, manifest, "test").items()) == expected
+
+
+def test_ids_that_do_not_fit_are_named(tiny: Any, copy: Path) -> None:
+    path = copy / "predictions.test.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    path.write_text("".join(lines[1:]), encoding="utf-8")
+    manifest = Manifest.load(tiny.corpus)
+    with pytest.raises(CorpusError, match=manifest.split("test")[0].id):
+        predictions_of(copy, manifest, "test")

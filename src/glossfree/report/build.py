@@ -1,0 +1,195 @@
+"""A trained and evaluated run -> the data of its report."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from glossfree.console import Console
+from glossfree.corpora.manifest import Manifest, PackedClip
+from glossfree.errors import ClipError, RunError
+from glossfree.pipeline.material import Material, sampling_of
+from glossfree.pipeline.trained import TrainedRun
+from glossfree.recipe.schema import Recipe
+from glossfree.report.data import ReportClip, ReportData
+from glossfree.report.diagnosis import diagnose_sentences
+from glossfree.report.page import render_report, write_page
+from glossfree.report.pointing import TimedClip, measure_pointing, segment_middles
+from glossfree.scoring.conventions import convention_for, published_for
+from glossfree.scoring.metrics import Scores
+from glossfree.scoring.predictions import Prediction, predictions_path, read_predictions, read_scores, scores_path
+from glossfree.scoring.sentences import check_ids
+from glossfree.scoring.significance import intervals
+from glossfree.scoring.statistics import Statistics
+from glossfree.training.run import Run
+from glossfree.translator import SignTranslator
+from glossfree.video.pack import read_clip
+from glossfree.video.sampler import explain_dead_workers
+from glossfree.video.timeline import Timeline
+
+SPLITS = ("dev", "test")
+
+
+def write_report(
+    runs: Sequence[Path], out: Path | None, *, console: Console, split: str = "test", num_clips: int = 24
+) -> Path:
+    """Write the report of the first run, with the scores of the others beside its own -> the file.
+
+    Raises RunError: a folder that is no run, a first run that was not evaluated yet, a page that cannot be written;
+    CorpusError: predictions that do not fit the clips.
+    """
+    trained, *others = [TrainedRun(folder) for folder in runs]
+    data = build_report(trained, [other.run.folder for other in others], split, num_clips, console)
+    path = out or trained.run.folder / "report.html"
+    write_page(path, render_report(data))
+    return path
+
+
+def build_report(
+    trained: TrainedRun, others: Sequence[Path], split: str, num_clips: int, console: Console
+) -> ReportData:
+    """A run, and the folders of runs to compare it with -> the data of its report."""
+    run, recipe = trained.run, trained.recipe
+    translator, material = SignTranslator.of_run(trained), trained.material()
+    manifest = material.manifest
+    predictions = predictions_of(run.folder, manifest, split)
+    hypotheses = {id: prediction.text for id, prediction in predictions.items()}
+    references = {clip.id: clip.text for clip in manifest.split(split)}
+    convention = convention_for(manifest.language, append=recipe.scores.append)
+    sides = list(hypotheses.values()), list(references.values())
+    statistics = [Statistics.of(*sides, how) for how in (convention, *published_for(manifest.language))]
+    diagnosis = diagnose_sentences(
+        hypotheses,
+        references,
+        training=[clip.text for clip in manifest.split("train")],
+        language=manifest.language,
+        signers={clip.id: clip.signer for clip in manifest.split(split)},
+        convention=convention,
+    )
+    timelines = timelines_of(translator, material, split, console)
+    middles = {
+        clip.id: segment_middles(len(timelines[clip.id]), seen_frames(recipe, clip), translator.frames_per_segment)
+        for clip in manifest.split(split)
+        if clip.id in timelines
+    }
+    timed = [
+        TimedClip(timelines[clip.id], middles[clip.id], clip.spans)
+        for clip in manifest.split(split)
+        if clip.spans and clip.id in timelines
+    ]
+    pointing = measure_pointing(timed, translator.pseudo_glosses)
+    curves = defaultdict(list)
+    for record in run.records():
+        curves[record["stage"]].append(record)
+    return ReportData(
+        title=f"glossfree: {run.folder.name}",
+        subtitle=f"recipe {recipe.name}, corpus {manifest.corpus.get('name', manifest.folder.name)}",
+        scores={folder.name: scores_of(folder) for folder in (run.folder, *others)},
+        intervals={split: intervals(statistics[0])},
+        conventions={split: {each.convention.name: Scores.of(each) for each in statistics}},
+        diagnosis={split: diagnosis},
+        clips=list(_clips(material, predictions, timelines, middles, translator.pseudo_glosses, split, num_clips)),
+        curves=dict(curves),
+        pointing={} if pointing is None else {split: pointing},
+        settings=recipe.model_dump(),
+        environment={key: value for key, value in run.read_json("run.json").items() if key != "libraries"},
+        seconds=stage_seconds(run),
+        notes=_notes(recipe, manifest),
+    )
+
+
+def predictions_of(run: Path, manifest: Manifest, split: str) -> dict[str, Prediction]:
+    """A run folder -> the predictions of a split by clip id, in the manifest's order.
+
+    Raises RunError where the split was not translated yet, CorpusError where clips and predictions do not match.
+    """
+    path = predictions_path(run, split)
+    if not path.is_file():
+        raise RunError(f"no predictions for {split}", where=run, remedy=f"glossfree evaluate {run} --split {split}")
+    predictions, clips = read_predictions(path), manifest.split(split)
+    check_ids(predictions, [clip.id for clip in clips])
+    return {clip.id: predictions[clip.id] for clip in clips}
+
+
+def scores_of(run: Path) -> dict[str, Scores]:
+    """The scores in a run folder, by split."""
+    return {split: read_scores(scores_path(run, split)) for split in SPLITS if scores_path(run, split).is_file()}
+
+
+def stage_seconds(run: Run) -> dict[str, float]:
+    """Wall time of each stage, validation included."""
+    return {record["stage"]: record["seconds"] for record in run.records() if record["kind"] == "epoch"}
+
+
+def timelines_of(translator: SignTranslator, material: Material, split: str, console: Console) -> dict[str, np.ndarray]:
+    """Every clip of a split -> {id: pseudo-gloss timeline (S, P)}; {} for a model without a pseudo-gloss head."""
+    loader = material.clip_loader(split, material.recipe.decode.batch_size)
+    if translator.head is None or loader is None:
+        return {}
+    timelines: dict[str, np.ndarray] = {}
+    progress = console.progress(f"pseudo-glosses of {split}", len(loader))
+    with explain_dead_workers(material.manifest.folder), progress as advance, torch.no_grad():
+        for batch in loader:
+            moved = batch.prepared(translator.device)
+            scores = translator.head(translator.model.hierarchy.segments(moved.frames, moved.lengths, moved.level))
+            for row, (id, length) in enumerate(zip(batch.ids, scores.lengths.tolist(), strict=True)):
+                timelines[id] = scores.timeline[row, :length].cpu().numpy()
+            advance(1)
+    return timelines
+
+
+def seen_frames(recipe: Recipe, clip: PackedClip) -> np.ndarray:
+    """Indices of a clip's packed frames that the model sees."""
+    return sampling_of(recipe).indices(Timeline.of(clip))
+
+
+def _clips(
+    material: Material,
+    predictions: Mapping[str, Prediction],
+    timelines: Mapping[str, np.ndarray],
+    middles: Mapping[str, np.ndarray],
+    names: Sequence[str],
+    split: str,
+    count: int,
+) -> Iterator[ReportClip]:
+    """`count` clips at even distances in the split: chosen by position, not by how well they went."""
+    clips = material.manifest.split(split)
+    for clip in clips[:: max(1, len(clips) // max(1, count))][:count]:
+        frames, problem = None, ""
+        try:
+            frames = read_clip(material.manifest.folder / clip.file)
+        except ClipError as error:
+            problem = str(error)
+        yield ReportClip(
+            id=clip.id,
+            reference=clip.text,
+            hypothesis=predictions[clip.id].text,
+            score=predictions[clip.id].score,
+            alternatives=predictions[clip.id].alternatives,
+            fps=clip.fps,
+            frames=frames,
+            problem=problem,
+            timeline=timelines.get(clip.id),
+            middles=middles.get(clip.id),
+            names=names,
+            # only training sentences were tagged
+            expected=() if material.glosses is None else material.glosses.sentences.get(clip.text, ()),
+            spans=clip.spans,
+            signer=clip.signer,
+        )
+
+
+def _notes(recipe: Recipe, manifest: Manifest) -> list[str]:
+    notes = ["Clips are shown at even distances through the split, not chosen by how well they went."]
+    if recipe.vision.features == "cached":
+        notes.append(
+            "Trained from cached frame features: the vision backbone was frozen, its adapters were not trained, and "
+            "frames were not augmented."
+        )
+    if any(clip.spans for clip in manifest.clips):
+        notes.append("The signer is drawn. Drawn signs are not signing: these scores say nothing about real video.")
+    return notes

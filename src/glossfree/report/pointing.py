@@ -1,0 +1,120 @@
+"""Pseudo-gloss timelines and true sign spans -> does the timeline find the sign? Peaks and rankings, against chance.
+
+Two measures for each pair of a clip and a pseudo-gloss that is signed in it. *Hit rate*: does the highest segment lie
+in a true span? *Average precision* (AP): segments are ranked by their score, and precision is averaged over the ranks
+of those in a true span. Its mean over pairs also tells whether the whole sign is found, not only its best moment.
+
+Only corpora with known sign times (the drawn ones) can be measured. Avatar glosses are names ("FUENFZEHN"),
+pseudo-glosses are lemmas ("fünfzehn"). Only those that agree after `fold` are counted.
+Units: frames of the packed clip; rates on 0-100.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from glossfree.corpora.manifest import SignSpan
+
+TOLERANCES = (0, 2)  # frames
+FOLDING = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"})
+
+
+@dataclass(frozen=True)
+class TimedClip:
+    """A clip with known sign times: `timeline` (S, P), the frame in the middle of each segment (S,), the true spans."""
+
+    timeline: np.ndarray
+    middles: np.ndarray
+    spans: tuple[SignSpan, ...]
+
+
+@dataclass(frozen=True)
+class Pointing:
+    """Over `pairs` of clip and pseudo-gloss, by tolerance in frames: the share of peaks inside a true span (0-100).
+
+    `chance` is what a random segment reaches: the share of the clip's segments that lie in the span.
+    `mean_average_precision` (0-100) is over the pairs with at least one segment in a span (at a large stride a sign
+    can fall between two). `chance_precision` is its exact expectation under a random ranking, a little above the share
+    of segments in the span.
+    """
+
+    pairs: int
+    hit_rate: dict[int, float]
+    chance: dict[int, float]
+    mean_average_precision: dict[int, float]
+    chance_precision: dict[int, float]
+
+
+def fold(name: str) -> str:
+    """A gloss or a lemma -> the spelling that both share: lower case, umlauts and sharp s written out."""
+    return name.lower().translate(FOLDING)
+
+
+def segment_middles(num_segments: int, seen: np.ndarray, frames_per_segment: int) -> np.ndarray:
+    """(S,) the packed clip's frame in the middle of each segment.
+
+    `seen` (T,) are the indices of the packed frames that the model saw; `frames_per_segment` of them make a segment.
+    Raises ValueError where S is not ceil(T / frames_per_segment).
+    """
+    middles = np.asarray(seen)[::frames_per_segment]
+    if num_segments != len(middles):
+        raise ValueError(f"{num_segments} segments do not come from {len(seen)} frames")
+    return middles
+
+
+def measure_pointing(clips: Iterable[TimedClip], names: Sequence[str]) -> Pointing | None:
+    """Timelines (S, P) over P pseudo-glosses -> Pointing; None where no gloss of a clip is a pseudo-gloss.
+
+    A sign that occurs more than once in a clip is one pair: its peak may lie in any of its spans.
+    """
+    columns = {fold(name): column for column, name in enumerate(names)}
+    hits: dict[int, list[tuple[bool, float]]] = {tolerance: [] for tolerance in TOLERANCES}
+    precisions: dict[int, list[tuple[float, float]]] = {tolerance: [] for tolerance in TOLERANCES}
+    for clip in clips:
+        for name in {fold(span.gloss) for span in clip.spans} & columns.keys():
+            spans = [span for span in clip.spans if fold(span.gloss) == name]
+            scores = clip.timeline[:, columns[name]]
+            for tolerance in TOLERANCES:
+                inside = np.zeros(len(scores), dtype=bool)
+                for span in spans:
+                    inside |= (clip.middles >= span.start - tolerance) & (clip.middles < span.end + tolerance)
+                hits[tolerance].append((bool(inside[np.argmax(scores)]), float(inside.mean())))
+                if inside.any():
+                    by_chance = average_precision(np.zeros(len(inside)), inside)
+                    precisions[tolerance].append((average_precision(scores, inside), by_chance))
+    pairs = len(hits[TOLERANCES[0]])
+    if pairs == 0:
+        return None
+    rates = {tolerance: 100 * np.mean(values, 0) for tolerance, values in hits.items()}
+    precision = {tolerance: 100 * np.mean(values, 0) for tolerance, values in precisions.items() if values}
+    return Pointing(
+        pairs=pairs,
+        hit_rate={tolerance: float(ours) for tolerance, (ours, _) in rates.items()},
+        chance={tolerance: float(chance) for tolerance, (_, chance) in rates.items()},
+        mean_average_precision={tolerance: float(ours) for tolerance, (ours, _) in precision.items()},
+        chance_precision={tolerance: float(chance) for tolerance, (_, chance) in precision.items()},
+    )
+
+
+def average_precision(scores: np.ndarray, relevant: np.ndarray) -> float:
+    """Scores (S,) and which segments are relevant (S,) bool -> average precision in [0, 1] of the ranking by score.
+
+    With R relevant segments, AP = 1/R sum over ranks k of relevant ones of (relevant ones among the first k) / k.
+    Equal scores have no order: the expectation over all of their orders is taken. In a group of m equal ones with
+    r relevant, behind n others with p relevant, rank n + j holds a relevant one with probability r/m, and then
+    (j-1)(r-1)/(m-1) others of the group are expected before it. One group of all is thus the exact level of chance.
+    NaN ranks last. Raises ValueError where nothing is relevant.
+    """
+    total = int(np.sum(relevant))
+    if total == 0:
+        raise ValueError("no segment is relevant")
+    _, groups = np.unique(np.where(np.isnan(scores), np.inf, -scores), return_inverse=True)  # 0: the highest score
+    sizes, hits = np.bincount(groups), np.bincount(groups, weights=relevant)
+    n, p = np.cumsum(sizes) - sizes, np.cumsum(hits) - hits
+    m, r, n, p = (np.repeat(of_group, sizes) for of_group in (sizes, hits, n, p))  # (S,) by rank
+    rank = np.arange(1, len(m) + 1)
+    others = (rank - n - 1) * (r - 1) / np.maximum(m - 1, 1)
+    return float(np.sum(r / m * (p + 1 + others) / rank)) / total
