@@ -61,7 +61,7 @@ def outcome(run: Path) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="locks and process groups as Linux has them")
+@pytest.mark.skipif(sys.platform != "linux", reason="process groups as Linux has them")
 def test_stopped_killed_and_resumed_a_sweep_is_its_single_runs(tiny: Any, nursery: Nursery, tmp_path: Path) -> None:
     runs, single = tmp_path / "runs", tmp_path / "single"
     folders = [runs / name(*point) for point in POINTS]
@@ -72,21 +72,19 @@ def test_stopped_killed_and_resumed_a_sweep_is_its_single_runs(tiny: Any, nurser
     code, out, err = first.ended()
     assert (code, out) == (130, ""), err
     assert err.splitlines()[-1].startswith("glossfree: ") and "--resume goes on" in err.splitlines()[-1]
-    assert "stopped and saved at step" in (folders[1] / "log.txt").read_text()
+    assert "stopped and saved at step" in err
     states = [cell["state"] for cell in json.loads((runs / "sweep.json").read_text())["cells"]]
     assert states == ["done", "waiting", "waiting", "waiting"]
 
-    second = Started(tiny, runs, "--resume")  # killed in the third: its training goes on, alone
+    second = Started(tiny, runs, "--resume")  # killed in the third, with its training
     second.wait_for(folders[2], 2)
-    os.kill(second.process.pid, signal.SIGKILL)
-    second.process.wait(timeout=60)
+    os.killpg(second.process.pid, signal.SIGKILL)
+    second.ended()
 
     code, out, err = Started(tiny, runs, "--resume", "--json").ended()
     assert code == 0, err
-    found = json.loads(out)
-    assert [cell["state"] for cell in found["cells"]] == ["done"] * 4
-    trained = [(each / "log.txt").read_text().count("$ glossfree train") for each in folders]
-    assert trained == [1, 2, 1, 1]
+    result = json.loads(out)
+    assert [cell["state"] for cell in result["cells"]] == ["done"] * 4
 
     for weight, seed in POINTS:
         run = single / name(weight, seed)
@@ -95,7 +93,7 @@ def test_stopped_killed_and_resumed_a_sweep_is_its_single_runs(tiny: Any, nurser
         assert nursery.run("evaluate", run, "--split", "dev") == 0, nursery.err
         assert outcome(runs / run.name) == outcome(run), run.name
     scores = [json.loads((each / "scores.dev.json").read_text())["chrf"] for each in folders]
-    means = [row["chrf"]["mean"] for row in found["points"]]
+    means = [row["chrf"]["mean"] for row in result["points"]]
     assert means == pytest.approx([sum(scores[:2]) / 2, sum(scores[2:]) / 2])
     assert len({json.dumps(records(each)[-1]) for each in folders}) == 4, "other seeds and weights, other runs"
 
@@ -108,6 +106,5 @@ def test_a_cell_that_cannot_be_trained_is_told_and_the_next_is(tiny: Any, tmp_pa
     bad, good = done.out.splitlines()[2:4]
     assert bad.split()[:3] == ["finetune2.learning_rate=1e+30", "dev", "0"]
     assert good.split()[:3] == ["finetune2.learning_rate=0.001", "dev", "1"]
-    told = done.out.splitlines()[-1]
-    assert told.startswith("failed: finetune2.learning_rate=1e+30,seed=0: train: finetune2: "), told
-    assert "log.txt" in told
+    last = done.out.splitlines()[-1]
+    assert last.startswith("failed: finetune2.learning_rate=1e+30,seed=0: train: finetune2: "), last

@@ -78,7 +78,7 @@ def load(name: str) -> Callable[..., Any]:
             from glossfree.cli.train import train
             return train
         case "sweep":
-            from glossfree.cli.training import sweep
+            from glossfree.cli.sweep import sweep
             return sweep
         case "status":
             from glossfree.cli.status import status
@@ -112,7 +112,7 @@ def command(name: str) -> Any:
     """The command of a verb, with all its options."""
     verb = typer.Typer(add_completion=False)
     function = load(name)
-    legacy = name in ("prepare", "glosses", "sweep")
+    legacy = name in ("prepare", "glosses")
     verb.command(name, help=VERBS[name])(function if legacy else as_command(function))
     return typer.main.get_command(verb)
 

@@ -1,4 +1,4 @@
-"""A recipe, seeds and a grid of values -> the cells of a sweep, each with a recipe and a name of its own."""
+"""A recipe, seeds and a grid of values -> the cells of a sweep, each with its own recipe, name and commands."""
 
 from __future__ import annotations
 
@@ -15,72 +15,81 @@ from glossfree.recipe.files import load_recipe
 from glossfree.recipe.schema import Recipe
 from glossfree.recipe.values import flat
 
-LONGEST_NAME = 120  # letters; a file system takes 255
+LONGEST_NAME = 120  # characters; a file system takes 255
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of a sweep. `point`: the values of the grid that it has, by dotted key."""
+    """One run of a sweep. `point`: its values of the grid, by dotted key; `changes`: what --set gets."""
 
     point: dict[str, Any]
     seed: int
     recipe: Recipe
+    changes: tuple[str, ...]
 
     @property
     def name(self) -> str:
-        """What its folder is called: readable, the same for the same values, fit for any file system."""
-        return named([*self.point.items(), ("seed", self.seed)])
+        """The name of its folder: readable, valid on any file system, the same for the same values."""
+        return folder_name([*self.point.items(), ("seed", self.seed)])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"name": self.name, "point": self.point, "seed": self.seed}
 
 
 def cells_of(source: str | Path, overrides: Sequence[str], seeds: Sequence[int], grid: Sequence[str]) -> list[Cell]:
-    """Every seed at every point of the grid, in the order given, the last key's values and then the seeds fastest.
+    """Every seed at every point of the grid, in the order given; seeds vary fastest, then the last key.
 
-    `grid`: `section.key=a,b,c`. Raises RecipeError: a value that no recipe takes, a key or a point that comes twice.
+    `grid`: lines of `section.key=a,b,c`. Raises RecipeError: a value that no recipe takes, a key or a point twice.
     """
-    keys, texts = zip(*(values_of(line) for line in grid), strict=True) if grid else ((), ())
+    keys, texts = zip(*map(parse_grid, grid), strict=True) if grid else ((), ())
+    fixed = {override.partition("=")[0].strip() for override in overrides}
     if len(set(keys)) < len(keys):
         raise RecipeError("a key twice", where="--grid", remedy="write all its values in one: section.key=a,b,c")
-    fixed = {override.partition("=")[0].strip() for override in overrides}
-    for key in sorted(fixed & set(keys)):
-        raise RecipeError("in --set and in --grid", where=key, remedy="leave one of the two out")
+    if both := sorted(fixed & set(keys)):
+        raise RecipeError("in --set and in --grid", where=both[0], remedy="remove one of the two")
     if "seed" in fixed | set(keys):
-        raise RecipeError("given in two ways", where="seed", remedy="--seeds says it")
+        raise RecipeError("set twice", where="seed", remedy="--seeds says it")
     if len(set(seeds)) < len(seeds) or not seeds:
         raise RecipeError("needs seeds that differ", where="--seeds", remedy="as in --seeds 0,42,100")
     cells: list[Cell] = []
     for values in itertools.product(*texts):
-        chosen = [f"{key}={text}" for key, text in zip(keys, values, strict=True)]
-        recipe = load_recipe(source, [*overrides, *chosen])
-        held = flat(recipe)
-        if tables := [key for key in keys if key not in held]:
+        changes = (*overrides, *(f"{key}={text}" for key, text in zip(keys, values, strict=True)))
+        settings = flat(load_recipe(source, changes))
+        if tables := [key for key in keys if key not in settings]:
             raise RecipeError("a table, not a value", where=f"--grid {tables[0]}", remedy="name one of its keys")
-        point = {key: held[key] for key in keys}
+        point = {key: settings[key] for key in keys}
         if any(point == cell.point for cell in cells):
-            raise RecipeError(f"{', '.join(chosen)} comes twice", where="--grid", remedy="name each value once")
-        cells += [Cell(point, seed, load_recipe(source, [*overrides, *chosen, f"seed={seed}"])) for seed in seeds]
+            raise RecipeError(f"{point} comes twice", where="--grid", remedy="name each value once")
+        for seed in seeds:
+            own = (*changes, f"seed={seed}")
+            cells.append(Cell(point, seed, load_recipe(source, own), own))
     return cells
 
 
-def values_of(line: str) -> tuple[str, list[str]]:
-    """`section.key=a,b,c` -> the key and its values; commas within brackets and quotes divide nothing."""
+def parse_grid(line: str) -> tuple[str, list[str]]:
+    """`section.key=a,b,c` -> the key and its values; a comma within brackets or quotes separates nothing."""
     key, separator, text = line.partition("=")
     if not separator or not key.strip():
         raise RecipeError("no key and values", where=f"--grid {line}", remedy="write section.key=a,b,c")
-    values, depth, quote = [""], 0, ""
-    for letter in text:
-        if quote:
-            quote = "" if letter == quote else quote
-        elif letter in "\"'":
-            quote = letter
-        depth += (letter in "[{") - (letter in "]}") if not quote else 0
-        if letter == "," and not depth and not quote:
-            values.append("")
+    values: list[str] = []
+    for piece in text.split(","):
+        if values and _is_open(values[-1]):
+            values[-1] += f",{piece}"
         else:
-            values[-1] += letter
+            values.append(piece)
     return key.strip(), [value.strip() for value in values]
 
 
-def seeds_of(text: str) -> list[int]:
+def _is_open(text: str) -> bool:
+    """Whether a quote or a bracket in it is not closed yet."""
+    unquoted = re.sub(r"\"[^\"]*\"|'[^']*'", "", text)
+    return bool(re.search("[\"']", unquoted)) or len(re.findall(r"[\[{]", unquoted)) > len(
+        re.findall(r"[\]}]", unquoted)
+    )
+
+
+def parse_seeds(text: str) -> list[int]:
     """`0,42,100` -> the numbers. Raises RecipeError."""
     try:
         return [int(word) for word in text.split(",")]
@@ -88,19 +97,19 @@ def seeds_of(text: str) -> list[int]:
         raise RecipeError("not whole numbers", where=f"--seeds {text}", remedy="as in --seeds 0,42,100") from error
 
 
-def shown(value: Any) -> str:
-    """A value of a recipe, in a name or a table."""
+def value_text(value: Any) -> str:
+    """A value of a recipe, for a name or a table."""
     if isinstance(value, tuple | list):
-        return "+".join(map(shown, value))
+        return "+".join(map(value_text, value))
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         value = int(value)
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def named(values: Sequence[tuple[str, Any]]) -> str:
-    """Keys and values -> the name of a folder; what does not fit into one is told apart by a hash."""
-    whole = ",".join(f"{key}={shown(value)}" for key, value in values)
-    fitting = re.sub(r"[^\w.,=+-]+", "_", whole)
-    if fitting == whole and len(whole) <= LONGEST_NAME:
-        return whole
-    return f"{fitting[:LONGEST_NAME]}-{hashlib.sha256(whole.encode()).hexdigest()[:6]}"
+def folder_name(values: Sequence[tuple[str, Any]]) -> str:
+    """Keys and values -> the name of a folder; a hash tells apart what would get the same name."""
+    text = ",".join(f"{key}={value_text(value)}" for key, value in values)
+    valid = re.sub(r"[^\w.,=+-]+", "_", text)
+    if valid == text and len(text) <= LONGEST_NAME:
+        return text
+    return f"{valid[:LONGEST_NAME]}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"

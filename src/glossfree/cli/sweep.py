@@ -1,120 +1,179 @@
 """`sweep`: a recipe with several seeds, at every point of a grid -> mean and deviation of each score.
 
-The cells are trained one after another, or as jobs of a cluster. Nothing is shared between them: each is what a single
-`train` and `evaluate` of its recipe would give, to the last bit. Points are compared on dev; test is scored if asked.
+Each cell is an ordinary run, made by `glossfree train` and `glossfree evaluate`: one after another, as SLURM jobs, or
+by whoever runs the printed commands. Points are compared on dev; test is scored if asked for.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any
+from typing import Annotated, Any
 
-from glossfree.cli.cell_run import DONE, FAILED, WANTED, CellRun, Outcome
-from glossfree.cli.cells import Cell, cells_of, shown
-from glossfree.cli.slurm import Slurm, submit, the_submitit
-from glossfree.console import Console, text_table
+import typer
+
+from glossfree.cli.cells import Cell, cells_of, parse_seeds, value_text
+from glossfree.cli.jobs import Slurm
+from glossfree.cli.options import Corpus, Overrides, Recipe, Track
+from glossfree.console import Console, Result, text_table
 from glossfree.corpora.manifest import MANIFEST, Manifest
-from glossfree.errors import RecipeError, RunError
+from glossfree.errors import Interrupted, RecipeError, RunError
+from glossfree.files.disk import digest
+from glossfree.pipeline.material import with_rate
 from glossfree.pipeline.start import MAY_CHANGE
 from glossfree.recipe.files import load_recipe
 from glossfree.recipe.values import differences, in_words
 from glossfree.scoring.metrics import COLUMNS
-from glossfree.training.interrupt import stop_requests
+from glossfree.scoring.predictions import read_scores, scores_path
+from glossfree.training.interrupt import Request, stop_requests
 from glossfree.training.run import Run
+from glossfree.training.status import FAILED, TRAINING, is_alive, read_status
 from glossfree.training.trackers import check_trackers
 
 SWEEP = "sweep.json"
+DONE, WAITING, UNDER_WAY = "done", "waiting", "under way"  # states of a cell, beside FAILED
+POLL = 0.5  # seconds between looks for a request to stop
 PLUS_MINUS = "±"
 
 
 @dataclass(frozen=True)
-class Sweep:
-    """What a sweep was asked for (`facts`), and each cell with what has come of it so far."""
+class Sweep(Result):
+    """What a sweep was asked for, and each cell: name, point, seed, state, and scores, job or problem."""
 
     facts: dict[str, Any]
-    cells: tuple[tuple[Cell, Outcome], ...]
+    cells: list[dict[str, Any]]
 
     @property
-    def failed(self) -> list[str]:
-        """Cells that ended without scores, each with its error."""
-        return [f"{cell.name}: {outcome['problem']}" for cell, outcome in self.cells if outcome["state"] == FAILED]
+    def exit_code(self) -> int:
+        """1 if a cell ended without scores."""
+        return int(any(cell["state"] == FAILED for cell in self.cells))
 
     def points(self) -> Iterator[dict[str, Any]]:
         """Each point of the grid on each split: {"point", "split", "n", score: {"mean", "deviation"}}.
 
         Over the `n` seeds that are done: mean, and sample standard deviation (n - 1), null for fewer than two.
         """
-        found: dict[str, tuple[Cell, list[Outcome]]] = {}
-        for cell, outcome in self.cells:
-            done = found.setdefault(repr(cell.point), (cell, []))[1]
-            done += [outcome] if outcome["state"] == DONE else []
-        for cell, done in found.values():
+        for point, group in groupby(self.cells, key=lambda cell: cell["point"]):
+            done = [cell["scores"] for cell in group if cell["state"] == DONE]
             for split in self.facts["splits"]:
-                row: dict[str, Any] = {"point": cell.point, "split": split, "n": len(done)}
+                row: dict[str, Any] = {"point": point, "split": split, "n": len(done)}
                 for key, _ in COLUMNS:
-                    values = [float(outcome["scores"][split][key]) for outcome in done]
+                    values = [float(scores[split][key]) for scores in done]
                     mean = fmean(values) if values else None
                     row[key] = {"mean": mean, "deviation": stdev(values) if len(values) > 1 else None}
                 yield row
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        cells = [{"name": c.name, "point": c.point, "seed": c.seed, **outcome} for c, outcome in self.cells]
-        return {**self.facts, "points": list(self.points()), "cells": cells}
+        return {**self.facts, "points": list(self.points()), "cells": self.cells}
 
     def to_text(self) -> str:
-        """A table with a line for each point and split; below it what is not in it, by name."""
-        lines = []
+        """A table with a line for each point and split; below it the cells that are not in it."""
+        rows = []
         for row in self.points():
-            point = ", ".join(f"{key}={shown(value)}" for key, value in row["point"].items())
-            name = point or str(self.facts["recipe"])
-            lines.append((name, row["split"], str(row["n"]), *(_with_deviation(row[key]) for key, _ in COLUMNS)))
+            point = ", ".join(f"{key}={value_text(value)}" for key, value in row["point"].items())
+            values = (_with_deviation(row[key]) for key, _ in COLUMNS)
+            rows.append((point or str(self.facts["recipe"]), row["split"], str(row["n"]), *values))
         header = ("grid point", "split", "n", *(title for _, title in COLUMNS))
         notes = [f"mean {PLUS_MINUS} sample standard deviation over n seeds"]
-        for cell, outcome in self.cells:
-            if outcome["state"] != DONE:
-                job, problem = outcome.get("job"), outcome.get("problem")
-                said = [f"job {job}"] * (job is not None) + [str(problem)] * (problem is not None)
-                notes.append(f"{outcome['state']}: {cell.name}" + (f": {', '.join(said)}" if said else ""))
-        appended = {str(c.recipe.scores.append) for c, _ in self.cells} - {""}
-        notes += [f'"{append}" behind every hypothesis and reference' for append in sorted(appended)]
-        return "\n".join([text_table(header, lines, left=2), *notes])
+        for cell in self.cells:
+            if cell["state"] != DONE:
+                job = f"job {cell['job']}" if "job" in cell else ""
+                details = ", ".join(filter(None, (job, cell.get("problem"))))
+                notes.append(f"{cell['state']}: {cell['name']}" + (f": {details}" if details else ""))
+        scores = [each for cell in self.cells for each in cell.get("scores", {}).values()]
+        appended = {str(each["convention"].get("append", "")) for each in scores} - {""}
+        notes += [f'"{text}" behind every hypothesis and reference' for text in sorted(appended)]
+        return "\n".join([text_table(header, rows, left=2), *notes])
+
+
+@dataclass(frozen=True)
+class Commands(Result):
+    """The commands of all cells, a line for the shell each."""
+
+    commands: list[str]
+
+    def to_text(self) -> str:
+        """One cell a line."""
+        return "\n".join(self.commands)
 
 
 def sweep(
-    recipe: str | Path,
-    *,
-    corpus: Path,
-    runs: Path,
-    seeds: Sequence[int],
+    recipe: Recipe,
+    corpus: Corpus,
+    runs: Annotated[Path, typer.Option(help="Folder of the sweep: a run for each seed at each point of the grid.")],
+    seeds: Annotated[str, typer.Option(help="As in 0,42,100.")],
     console: Console,
-    overrides: Sequence[str] = (),
-    grid: Sequence[str] = (),
-    test: bool = False,
-    processes: int = 1,
-    track: Sequence[str] = (),
-    resume: bool = False,
-    slurm: Slurm | None = None,
-) -> Sweep:
+    overrides: Overrides = None,
+    grid: Annotated[list[str] | None, typer.Option(help="section.key=a,b,c; several make all combinations.")] = None,
+    test: Annotated[bool, typer.Option("--test", help="Score test, too; dev is for choosing.")] = False,
+    processes: Annotated[int, typer.Option(min=1, help="Processes (GPUs) that train a run together.")] = 1,
+    track: Track = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with what was interrupted or has failed.")] = False,
+    print_: Annotated[bool, typer.Option("--print", help="Only print the commands, a run a line.")] = False,
+    slurm: Annotated[bool, typer.Option("--slurm", help="Submit a job for each run, or collect its scores.")] = False,
+    slurm_partition: Annotated[str, typer.Option(help="Partition of the jobs.")] = "",
+    slurm_gpus: Annotated[int, typer.Option(min=0, help="GPUs of a job, one process each.")] = 1,
+    slurm_hours: Annotated[float, typer.Option(min=0.1, help="Time limit of a job; it goes on in another.")] = 24.0,
+    slurm_option: Annotated[
+        list[str] | None, typer.Option(help="key=value for sbatch, as account=NAME; may be given several times.")
+    ] = None,
+) -> Sweep | Commands:
     """Train and score every seed at every point of the grid, each in its folder below `runs`.
 
-    What is done is left alone, what was interrupted goes on, what failed is tried again. `slurm`: submits jobs instead,
-    or collects what became of those that were submitted. Raises, before anything is trained, what is wrong with any of
-    the recipes, the corpus or the folder; Interrupted when asked to stop.
+    Cells that have scores are skipped, interrupted ones go on, failed ones are tried again. Raises what is wrong with
+    a recipe, the corpus or the folder before anything starts; Interrupted when asked to stop.
     """
+    jobs = Slurm(slurm_partition, slurm_gpus, slurm_hours, tuple(slurm_option or ()))
+    if not slurm and jobs != Slurm():
+        raise RunError("options of jobs without --slurm", where="sweep", remedy="add --slurm, or leave them out")
+    check_trackers(track or ())
+    splits = ("dev", "test") if test else ("dev",)
+    cells = cells_of(recipe, overrides or (), parse_seeds(seeds), grid or ())
+    _check_cells(cells, corpus, splits, runs)
+    processes = max(processes, slurm_gpus if slurm else 1)
+    commands = [_commands(cell, recipe, corpus, runs, splits, processes, track or ()) for cell in cells]
+    if print_:
+        return Commands([" && ".join(map(shlex.join, steps)) for steps in commands])
+    facts = {
+        "recipe": cells[0].recipe.name,
+        "corpus": str(corpus.resolve()),
+        "manifest_sha256": digest(corpus / MANIFEST),
+        "seeds": parse_seeds(seeds),
+        "overrides": list(overrides or ()),
+        "grid": list(grid or ()),
+        "splits": list(splits),
+    }
+    earlier = _earlier_cells(runs, facts, may_resume=resume or slurm)
+    result = Sweep(facts, [{**cell.to_dict(), **_outcome(runs / cell.name, splits)} for cell in cells])
+    Run(runs).write_json(SWEEP, result.to_dict())
+    with stop_requests() as request:
+        for number, (row, steps) in enumerate(zip(result.cells, commands, strict=True), start=1):
+            name, run = row["name"], runs / row["name"]
+            if row["state"] == WAITING and slurm:
+                row |= jobs.outcome(run, steps, earlier.get(name, {}), again=resume)
+            elif row["state"] == WAITING:
+                console.say(f"{name} ({number} of {len(cells)})")
+                row |= _run(steps, run, request) or _outcome(run, splits)
+            Run(runs).write_json(SWEEP, result.to_dict())
+    return result
+
+
+def _check_cells(cells: Sequence[Cell], corpus: Path, splits: Sequence[str], runs: Path) -> None:
+    """Raise the error of a corpus without a split, of a recipe that cannot be scored, of a run of another recipe."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         remedy = "call it without accelerate or torchrun, and with --processes"
         raise RunError("starts its processes itself", where="sweep", remedy=remedy)
-    check_trackers(track)
-    if slurm is not None:
-        the_submitit()
-    cells = cells_of(recipe, overrides, seeds, grid)
-    splits = ("dev", "test") if test else ("dev",)
     manifest = Manifest.load(corpus)
     for split in ("train", *splits):
         manifest.split(split)
@@ -122,70 +181,84 @@ def sweep(
         if not any(stage.writes_sentences for stage in cell.recipe.planned):
             remedy = "give a stage with the objective translation its epochs"
             raise RecipeError("no stage learns to translate: nothing to score", where=cell.name, remedy=remedy)
-    facts = {
-        "recipe": cells[0].recipe.name,
-        "corpus": str(corpus.resolve()),
-        "manifest_sha256": hashlib.sha256((corpus / MANIFEST).read_bytes()).hexdigest(),
-        "seeds": list(seeds),
-        "overrides": list(overrides),
-        "grid": list(grid),
-        "splits": list(splits),
-    }
-    _must_go_on(runs, facts, may=resume or slurm is not None)
-    work = [CellRun(runs / cell.name, corpus, splits, processes, track) for cell in cells]
-    _write_down(cells, work)
-    if slurm is None:
-        return _one_after_another(runs, facts, cells, work, console)
-    submitted = submit(work, slurm, runs, again=resume, console=console)
-    return _kept(runs, Sweep(facts, tuple(zip(cells, submitted, strict=True))))
+        run = Run(runs / cell.name)
+        if run.recipe.is_file():
+            old, new = (with_rate(each, manifest) for each in (load_recipe(run.recipe), cell.recipe))
+            if changes := differences(old, new, apart_from=MAY_CHANGE):
+                problem = f"was started with another recipe ({in_words(changes)})"
+                raise RunError(problem, where=run.folder, remedy="resume with the same --set, or name another --runs")
 
 
-def _one_after_another(
-    runs: Path, facts: dict[str, Any], cells: Sequence[Cell], work: Sequence[CellRun], console: Console
-) -> Sweep:
-    def kept() -> Sweep:
-        return _kept(runs, Sweep(facts, tuple((c, run.outcome()) for c, run in zip(cells, work, strict=True))))
+def _commands(
+    cell: Cell, recipe: str, corpus: Path, runs: Path, splits: Sequence[str], processes: int, track: Sequence[str]
+) -> list[list[str]]:
+    """What trains and scores a cell, one command after another, in this Python."""
+    glossfree = [sys.executable, "-m", "glossfree"]
+    if processes > 1:
+        launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+        glossfree = [sys.executable, "-m", *launcher, "-m", "--", "glossfree"]
+    sets = [word for change in cell.changes for word in ("--set", change)]
+    tracks = [word for name in track for word in ("--track", name)]
+    run, where = str(runs / cell.name), ["--corpus", str(corpus)]
+    train = ["train", "--recipe", recipe, *where, "--run", run, "--resume", *sets, *tracks]
+    evaluate = [["evaluate", run, "--split", split, *where] for split in splits]
+    return [[*glossfree, *words] for words in (train, *evaluate)]
 
-    kept()
-    with console.progress("sweep", len(cells)) as advance, stop_requests() as request:
-        for cell, run in zip(cells, work, strict=True):
-            found = run(lambda: request.signal, lambda note: advance(0, note=note))
-            advance(1)
-            scores = [f"BLEU-4 {values['bleu4']:.2f} on {split}" for split, values in found.get("scores", {}).items()]
-            console.say(f"{cell.name}: {', '.join(scores) or found['problem']}")
-            kept()
-    return kept()
 
-
-def _must_go_on(runs: Path, facts: dict[str, Any], *, may: bool) -> None:
-    """Raise RunError if there is a sweep that is not to be gone on with, or one of another corpus."""
+def _earlier_cells(runs: Path, facts: dict[str, Any], *, may_resume: bool) -> dict[str, dict[str, Any]]:
+    """The cells of the sweep in this folder, by name. Raises RunError for one of another corpus."""
     if not (runs / SWEEP).is_file():
-        return
-    if not may:
+        return {}
+    if not may_resume:
         raise RunError("holds a sweep already", where=runs, remedy="--resume it, or name another folder")
-    before = Run(runs).read_json(SWEEP)
-    if before.get("manifest_sha256") != facts["manifest_sha256"]:
+    earlier = Run(runs).read_json(SWEEP)
+    if earlier.get("manifest_sha256") != facts["manifest_sha256"]:
         remedy = "resume with that corpus as it was, or name another --runs"
-        raise RunError(f"was started on another corpus, {before.get('corpus')}", where=runs, remedy=remedy)
+        raise RunError(f"was started on another corpus, {earlier.get('corpus')}", where=runs, remedy=remedy)
+    return {cell["name"]: cell for cell in earlier["cells"]}
 
 
-def _write_down(cells: Sequence[Cell], work: Sequence[CellRun]) -> None:
-    """Put each cell's recipe into its folder. Raises RunError for one that another recipe was begun with; then nothing
-    is written."""
-    for cell, run in zip(cells, work, strict=True):
-        path = run.folder / WANTED
-        changed = differences(load_recipe(path), cell.recipe, apart_from=MAY_CHANGE) if path.is_file() else {}
-        if changed:
-            problem = f"was started with another recipe ({in_words(changed)})"
-            raise RunError(problem, where=run.folder, remedy="resume with the same --set, or name another --runs")
-    for cell, run in zip(cells, work, strict=True):
-        if run.outcome()["state"] != DONE:
-            run.prepare(cell.recipe)
+def _outcome(run: Path, splits: Sequence[str]) -> dict[str, Any]:
+    """{"state": DONE, "scores": ...} of a cell that has scores of all splits, else {"state": WAITING}."""
+    paths = {split: scores_path(run, split) for split in splits}
+    if not all(path.is_file() for path in paths.values()):
+        return {"state": WAITING}
+    return {"state": DONE, "scores": {split: read_scores(path).to_dict() for split, path in paths.items()}}
 
 
-def _kept(runs: Path, found: Sweep) -> Sweep:
-    Run(runs).write_json(SWEEP, found.to_dict())
-    return found
+def _run(commands: Sequence[Sequence[str]], run: Path, request: Request) -> dict[str, Any]:
+    """Run commands on this terminal, up to the first that fails -> {"state": FAILED, "problem": ...}, or {}.
+
+    A request to stop is passed on to the command, which saves; then raises Interrupted.
+    """
+    with suppress(RunError):  # no status yet: nobody trains it
+        status = read_status(Run(run))
+        if status.state == TRAINING and is_alive(status):
+            return {"state": FAILED, "problem": f"train: process {status.pid} is still at it"}
+    for words in commands:
+        begin, is_told = time.time(), False
+        process = subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=2
+        )  # the result alone goes to standard output
+        while process.poll() is None:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(POLL)
+            if request.signal and not is_told:
+                process.send_signal(request.signal)
+                is_told = True
+        if request.signal:
+            stopped = Interrupted("sweep stopped", where=run, remedy="the same command with --resume goes on")
+            stopped.signal = request.signal
+            raise stopped
+        if code := process.returncode:
+            verb = "train" if "train" in words else "evaluate"
+            problem = f"exit code {code}" if code > 0 else f"ended by {signal.Signals(-code).name}"
+            with suppress(RunError):  # a training that failed says why
+                status = read_status(Run(run))
+                if status.state == FAILED and status.problem and status.written >= begin:
+                    problem = status.problem
+            return {"state": FAILED, "problem": f"{verb}: {problem}"}
+    return {}
 
 
 def _with_deviation(values: dict[str, float | None]) -> str:

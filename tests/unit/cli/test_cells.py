@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from glossfree.cli.cells import LONGEST_NAME, cells_of, named, seeds_of, shown, values_of
+from glossfree.cli.cells import LONGEST_NAME, cells_of, folder_name, parse_grid, parse_seeds, value_text
 from glossfree.errors import RecipeError
 from glossfree.recipe.files import load_recipe
 
@@ -45,7 +45,7 @@ def test_without_a_grid_there_are_only_seeds(tiny: Any) -> None:
     ],
 )
 def test_commas_within_brackets_and_quotes_divide_nothing(line: str, values: list[str]) -> None:
-    assert values_of(line) == ("a.b", values)
+    assert parse_grid(line) == ("a.b", values)
 
 
 def test_a_list_is_one_value(tiny: Any) -> None:
@@ -96,13 +96,15 @@ def test_what_cannot_be_run_is_refused(
 
 
 def test_seeds_are_numbers() -> None:
-    assert seeds_of("0,42, 100") == [0, 42, 100]
+    assert parse_seeds("0,42, 100") == [0, 42, 100]
     with pytest.raises(RecipeError, match="--seeds 0,x"):
-        seeds_of("0,x")
+        parse_seeds("0,x")
 
 
 def test_names_fit_into_a_file_system_and_stay_apart() -> None:
-    paths = [named([("vision.weights", path), ("seed", 0)]) for path in ("a/b", "a_b", "a:b", "w" * 300, "w" * 301)]
+    paths = [
+        folder_name([("vision.weights", path), ("seed", 0)]) for path in ("a/b", "a_b", "a:b", "w" * 300, "w" * 301)
+    ]
     assert paths[1] == "vision.weights=a_b,seed=0" and paths[0].startswith("vision.weights=a_b,seed=0-")
     assert len(set(paths)) == 5 and max(map(len, paths)) <= LONGEST_NAME + 7
     assert not any(set(path) & set("/:\\ ") for path in paths)
@@ -110,4 +112,4 @@ def test_names_fit_into_a_file_system_and_stay_apart() -> None:
 
 @pytest.mark.parametrize(("value", "text"), [(True, "true"), (10.0, "10"), (6e-4, "0.0006"), (("a", "b"), "a+b")])
 def test_values_are_shown_as_people_write_them(value: Any, text: str) -> None:
-    assert shown(value) == text
+    assert value_text(value) == text

@@ -1,139 +1,246 @@
-"""sweep: which cells are run, what is refused before, what is reported. What a cell is: test_cell_run."""
+"""sweep: which cells are run and what becomes of them, what is refused before, what is reported.
+
+Instead of glossfree a few lines of Python run, which start at once and do what the test says.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import shutil
+import signal
+import subprocess
 import sys
+import threading
+import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from glossfree.cli import sweep as module
-from glossfree.cli.cell_run import CellRun
-from glossfree.cli.slurm import Slurm
-from glossfree.cli.sweep import sweep
+from glossfree.cli.sweep import Commands, Sweep, sweep
 from glossfree.console import Silent
+from glossfree.corpora.manifest import Manifest
 from glossfree.errors import CorpusError, Interrupted, RecipeError, RunError
+from glossfree.pipeline.material import with_rate
 from glossfree.recipe.files import load_recipe
+from glossfree.recipe.values import dump_recipe
+from glossfree.scoring.conventions import convention_for
 from glossfree.scoring.metrics import score
+from glossfree.training.run import Run
+from glossfree.training.status import Status
 
 GRID = ["pretrain.objectives.pseudo_gloss.weight=1,10"]
 WORDS = ["es", "taut", "morgen", "im", "norden", "und", "im", "süden", "wird", "es", "kalt"]
-
-
-class Stub(CellRun):
-    """Says what it is told to, at once: how many of eleven words are right, or an error."""
-
-    said: dict[str, Any]  # name of a cell -> right words, an error, or an exception
-    ran: list[str]
-
-    def __call__(self, stopping: Any = None, tell: Any = None) -> dict[str, Any]:
-        found = self.outcome()
-        if found["state"] == "done":
-            return found
-        self.ran.append(self.folder.name)
-        says = self.said[self.folder.name]
-        if isinstance(says, Exception):
-            raise says
-        if isinstance(says, str):
-            found = {"state": "failed", "problem": says}
-        else:
-            hypothesis = " ".join([*WORDS[:says], *["x"] * (len(WORDS) - says)])
-            found = {"state": "done", "scores": {"dev": score([hypothesis], [" ".join(WORDS)]).to_dict()}}
-        (self.folder / "cell.json").write_text(json.dumps(found))
-        return found
-
-
 NAMES = [f"pretrain.objectives.pseudo_gloss.weight={weight},seed={seed}" for weight in (1, 10) for seed in (0, 42)]
+STAND_IN = """
+import json, os, shutil, signal, sys, time
+from pathlib import Path
+here, verb = Path(__file__).parent, sys.argv[1]
+run = Path(sys.argv[sys.argv.index("--run") + 1] if "--run" in sys.argv else sys.argv[2])
+with (here / "calls").open("a") as calls:
+    calls.write(json.dumps(sys.argv[1:]) + "\\n")
+print("on standard output")
+does = json.loads((here / "does.json").read_text())[run.name]
+if does == verb + " fails":
+    sys.exit(2)
+if does == verb + " dies":
+    os.kill(os.getpid(), signal.SIGKILL)
+run.mkdir(parents=True, exist_ok=True)
+if does == verb + " says why":
+    (run / "recipe.toml").touch()
+    shutil.copy(here / "status.json", run)
+    sys.exit(2)
+if does == verb + " is slow":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    (run / "begun").touch()
+    time.sleep(60)
+if verb == "evaluate":
+    split = sys.argv[sys.argv.index("--split") + 1]
+    shutil.copy(here / f"{does}.json", run / f"scores.{split}.json")
+"""
+
+
+@dataclass
+class StandIn:
+    """What `python -m glossfree` does in each cell: so many of eleven words right, or "VERB fails", "VERB dies"."""
+
+    folder: Path
+
+    def does(self, **cells: Any) -> None:
+        path = self.folder / "glossfree/does.json"
+        before = json.loads(path.read_text()) if path.exists() else {}
+        path.write_text(json.dumps({**before, **cells}))
+        for count in (each for each in cells.values() if isinstance(each, int)):
+            hypothesis = " ".join([*WORDS[:count], *["x"] * (len(WORDS) - count)])
+            scores = score([hypothesis], [" ".join(WORDS)]).to_dict()
+            (self.folder / f"glossfree/{count}.json").write_text(json.dumps(scores))
+
+    def calls(self) -> list[list[str]]:
+        path = self.folder / "glossfree/calls"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def trained(self) -> list[str]:
+        """The cells that were trained since the last call, by name."""
+        names = [Path(words[words.index("--run") + 1]).name for words in self.calls() if words[0] == "train"]
+        (self.folder / "glossfree/calls").unlink(missing_ok=True)
+        return names
 
 
 @pytest.fixture
-def stub(monkeypatch: pytest.MonkeyPatch) -> type[Stub]:
-    Stub.said, Stub.ran = dict(zip(NAMES, (4, 6, 8, 11), strict=True)), []
-    monkeypatch.setattr(module, "CellRun", Stub)
-    return Stub
+def stand_in(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    folder = tmp_path_factory.mktemp("stand_in")
+    (folder / "glossfree").mkdir()
+    (folder / "glossfree/__init__.py").touch()
+    (folder / "glossfree/__main__.py").write_text(STAND_IN)
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    monkeypatch.setattr(module, "POLL", 0.02)
+    stand_in = StandIn(folder)
+    stand_in.does(**dict(zip(NAMES, (4, 6, 8, 11), strict=True)))
+    return stand_in
 
 
-def start(tiny: Any, runs: Path, *, grid: list[str] = GRID, **options: Any) -> module.Sweep:
-    given: dict[str, Any] = {"corpus": tiny.corpus, "seeds": [0, 42], "console": Silent(), "grid": grid, **options}
-    return sweep(tiny.recipe, runs=runs, **given)
+def start(tiny: Any, runs: Path, *, grid: list[str] = GRID, **options: Any) -> Any:
+    arguments = {"corpus": tiny.corpus, "seeds": "0,42", "console": Silent(), "grid": grid, **options}
+    return sweep(str(tiny.recipe), runs=runs, **arguments)
+
+
+def problems(result: Sweep) -> dict[str, str]:
+    return {cell["name"]: cell["problem"] for cell in result.cells if cell["state"] == "failed"}
 
 
 def test_every_cell_is_run_once_and_reported_with_mean_and_deviation(
-    tiny: Any, tmp_path: Path, stub: type[Stub]
+    tiny: Any, tmp_path: Path, stand_in: StandIn, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    found = start(tiny, tmp_path / "runs")
-    assert stub.ran == NAMES and found.failed == []
-    first, second = found.points()
+    result = start(tiny, tmp_path / "runs")
+    out, err = capfd.readouterr()
+    assert (out, err.count("on standard output")) == ("", 8)
+    assert stand_in.trained() == NAMES and result.exit_code == 0
+    first, second = result.points()
     assert (first["point"], first["split"], first["n"]) == ({"pretrain.objectives.pseudo_gloss.weight": 1.0}, "dev", 2)
     # BLEU-1 of k right words of eleven, of the same length, is k / 11; a sample of two deviates by |a - b| / sqrt 2
     assert first["bleu1"]["mean"] == pytest.approx(100 * 5 / 11)
     assert first["bleu1"]["deviation"] == pytest.approx(100 * 2 / 11 / 2**0.5)
     assert second["bleu1"]["mean"] == pytest.approx(100 * 9.5 / 11)
-    assert json.loads((tmp_path / "runs/sweep.json").read_text()) == found.to_dict()
-    lines = found.to_text().splitlines()
+    assert json.loads((tmp_path / "runs/sweep.json").read_text()) == result.to_dict()
+    lines = result.to_text().splitlines()
     assert lines[0].split() == ["grid", "point", "split", "n", *(f"BLEU-{n}" for n in (1, 2, 3, 4)), "ROUGE-L", "chrF"]
     assert lines[2].startswith("pretrain.objectives.pseudo_gloss.weight=1   dev    2  45.45 ± 12.86 ")
     assert lines[3].startswith("pretrain.objectives.pseudo_gloss.weight=10  dev    2  86.36 ± 19.28 ")
-    assert lines[4] == "mean ± sample standard deviation over n seeds" and len(lines) == 5
+    assert len(lines) == 5
 
 
-def test_each_cell_has_its_recipe(tiny: Any, tmp_path: Path, stub: type[Stub]) -> None:
-    start(tiny, tmp_path, overrides=["finetune2.epochs=2"])
-    wanted = load_recipe(tiny.recipe, ["finetune2.epochs=2", "pretrain.objectives.pseudo_gloss.weight=10", "seed=42"])
-    assert load_recipe(tmp_path / NAMES[3] / "cell.toml") == wanted
-
-
-def test_a_cell_that_fails_is_named_and_the_others_go_on(tiny: Any, tmp_path: Path, stub: type[Stub]) -> None:
-    stub.said[NAMES[1]] = "train: loss is nan"
-    found = start(tiny, tmp_path)
-    assert stub.ran == NAMES and found.failed == [f"{NAMES[1]}: train: loss is nan"]
-    first, second = found.points()
-    assert (first["n"], second["n"]) == (1, 2)
-    assert first["bleu1"] == {"mean": pytest.approx(100 * 4 / 11), "deviation": None}
-    assert found.to_text().splitlines()[-1] == f"failed: {NAMES[1]}: train: loss is nan"
-    stub.said[NAMES[1]] = 6
-    stub.ran.clear()
-    again = start(tiny, tmp_path, resume=True)
-    assert stub.ran == [NAMES[1]] and again.failed == [] and next(again.points())["n"] == 2
-
-
-def test_a_point_without_scores_has_none(tiny: Any, tmp_path: Path, stub: type[Stub]) -> None:
-    stub.said = dict.fromkeys(NAMES, "train: is odd")
-    found = start(tiny, tmp_path)
-    assert next(found.points())["bleu4"] == {"mean": None, "deviation": None}
-    assert found.to_text().splitlines()[2].split() == [
-        "pretrain.objectives.pseudo_gloss.weight=1",
-        "dev",
-        "0",
-        *"------",
+def test_a_cell_is_trained_and_then_evaluated(tiny: Any, tmp_path: Path, stand_in: StandIn) -> None:
+    start(tiny, tmp_path, overrides=["finetune2.epochs=2"], test=True, track=[])
+    recipe, corpus, run = str(tiny.recipe), str(tiny.corpus), str(tmp_path / NAMES[3])
+    changes = ["finetune2.epochs=2", "pretrain.objectives.pseudo_gloss.weight=10", "seed=42"]
+    assert stand_in.calls()[-3:] == [
+        ["train", "--recipe", recipe, "--corpus", corpus, "--run", run, "--resume"]
+        + [word for change in changes for word in ("--set", change)],
+        *(["evaluate", run, "--split", split, "--corpus", corpus] for split in ("dev", "test")),
     ]
 
 
-def test_a_stop_ends_the_sweep_and_it_goes_on(tiny: Any, tmp_path: Path, stub: type[Stub]) -> None:
-    stub.said[NAMES[2]] = Interrupted("sweep stopped")
-    with pytest.raises(Interrupted):
+@pytest.mark.parametrize(
+    ("does", "problem"),
+    [
+        ("train fails", "train: exit code 2"),
+        ("evaluate fails", "evaluate: exit code 2"),
+        ("train dies", "train: ended by SIGKILL"),
+        ("train says why", "train: loss is nan"),
+    ],
+)
+def test_a_cell_that_fails_is_named_and_the_others_go_on(
+    tiny: Any, tmp_path: Path, stand_in: StandIn, does: str, problem: str
+) -> None:
+    Run(stand_in.folder / "glossfree").write_json(
+        "status.json", {**vars(Status(state="failed", problem="loss is nan")), "written": time.time() + 60}
+    )
+    stand_in.does(**{NAMES[1]: does})
+    result = start(tiny, tmp_path)
+    assert stand_in.trained() == NAMES and problems(result) == {NAMES[1]: problem} and result.exit_code == 1
+    first, second = result.points()
+    assert (first["n"], second["n"]) == (1, 2)
+    assert first["bleu1"] == {"mean": pytest.approx(100 * 4 / 11), "deviation": None}
+    assert result.to_text().splitlines()[-1] == f"failed: {NAMES[1]}: {problem}"
+    (tmp_path / NAMES[1] / "recipe.toml").unlink(missing_ok=True)
+    stand_in.does(**{NAMES[1]: 6})
+    again = start(tiny, tmp_path, resume=True)
+    assert stand_in.trained() == [NAMES[1]] and again.exit_code == 0 and next(again.points())["n"] == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="processes cannot be seen there")
+def test_a_cell_that_another_process_trains_is_left_alone(tiny: Any, tmp_path: Path, stand_in: StandIn) -> None:
+    Run(tmp_path / NAMES[1]).write_json("status.json", vars(Status()))
+    assert problems(start(tiny, tmp_path)) == {NAMES[1]: f"train: process {os.getpid()} is still at it"}
+    assert NAMES[1] not in stand_in.trained()
+
+
+def test_a_point_without_scores_has_none(tiny: Any, tmp_path: Path, stand_in: StandIn) -> None:
+    stand_in.does(**dict.fromkeys(NAMES, "train fails"))
+    result = start(tiny, tmp_path)
+    assert next(result.points())["bleu4"] == {"mean": None, "deviation": None}
+    assert result.to_text().splitlines()[2].split() == [GRID[0].removesuffix(",10"), "dev", "0", *"------"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_stop_is_passed_on_and_the_sweep_can_be_resumed(tiny: Any, tmp_path: Path, stand_in: StandIn) -> None:
+    stand_in.does(**{NAMES[2]: "train is slow"})
+
+    def stop() -> None:
+        deadline = time.monotonic() + 30
+        while not (tmp_path / NAMES[2] / "begun").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    thread = threading.Thread(target=stop)
+    thread.start()
+    with pytest.raises(Interrupted) as stopped:
         start(tiny, tmp_path)
-    kept = json.loads((tmp_path / "sweep.json").read_text())
-    assert [cell["state"] for cell in kept["cells"]] == ["done", "done", "waiting", "waiting"]
-    stub.said[NAMES[2]] = 8
-    stub.ran.clear()
+    thread.join()
+    assert stopped.value.signal == signal.SIGTERM
+    states = [cell["state"] for cell in json.loads((tmp_path / "sweep.json").read_text())["cells"]]
+    assert states == ["done", "done", "waiting", "waiting"]
+    stand_in.does(**{NAMES[2]: 8})
+    stand_in.trained()
     with pytest.raises(RunError, match="--resume"):
         start(tiny, tmp_path)
-    assert start(tiny, tmp_path, resume=True).failed == [] and stub.ran == NAMES[2:]
+    assert start(tiny, tmp_path, resume=True).exit_code == 0 and stand_in.trained() == NAMES[2:]
 
 
-def test_seeds_and_points_can_be_added(tiny: Any, tmp_path: Path, stub: type[Stub]) -> None:
+def test_seeds_points_and_splits_can_be_added(tiny: Any, tmp_path: Path, stand_in: StandIn) -> None:
     start(tiny, tmp_path, grid=["pretrain.objectives.pseudo_gloss.weight=1"])
-    assert [row["n"] for row in start(tiny, tmp_path, resume=True).points()] == [2, 2] and stub.ran == NAMES
+    assert [row["n"] for row in start(tiny, tmp_path, resume=True).points()] == [2, 2]
+    assert stand_in.trained() == NAMES
+    with_test = start(tiny, tmp_path, resume=True, test=True)
+    assert [(row["split"], row["n"]) for row in with_test.points()] == [("dev", 2), ("test", 2)] * 2
+
+
+def test_the_commands_are_printed_and_can_be_run_elsewhere(tiny: Any, tmp_path: Path, stand_in: StandIn) -> None:
+    printed = start(tiny, tmp_path / "a b", print_=True)
+    assert isinstance(printed, Commands) and not (tmp_path / "a b").exists() and stand_in.calls() == []
+    assert printed.to_dict() == {"commands": printed.to_text().splitlines()} and len(printed.commands) == 4
+    for line in printed.commands[:3]:
+        subprocess.run(["sh", "-c", line], check=True)
+    stand_in.trained()
+    assert start(tiny, tmp_path / "a b").exit_code == 0 and stand_in.trained() == NAMES[3:]
+    several = start(tiny, tmp_path, print_=True, processes=3).commands[0]
+    words = shlex.split(several)
+    assert words[1:8] == ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "3", "-m", "--"]
+    assert words[8:10] == ["glossfree", "train"]
 
 
 def test_another_recipe_or_corpus_is_refused_before_anything_is_written(
-    tiny: Any, tmp_path: Path, stub: type[Stub]
+    tiny: Any, tmp_path: Path, stand_in: StandIn
 ) -> None:
     start(tiny, tmp_path)
+    for name in NAMES:
+        seed = f"seed={name.rpartition('=')[2]}"
+        recipe = with_rate(load_recipe(tiny.recipe, [name.partition(",")[0], seed]), Manifest.load(tiny.corpus))
+        (tmp_path / name / "recipe.toml").write_text(dump_recipe(recipe))
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     with pytest.raises(RunError, match=r"finetune2.epochs: 1, now 2"):
         start(tiny, tmp_path, overrides=["finetune2.epochs=2"], resume=True)
@@ -148,55 +255,33 @@ def test_another_recipe_or_corpus_is_refused_before_anything_is_written(
 
 
 def test_what_cannot_be_swept_is_refused_at_once(
-    tiny: Any, tmp_path: Path, stub: type[Stub], monkeypatch: pytest.MonkeyPatch
+    tiny: Any, tmp_path: Path, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    without = ["finetune1.epochs=0", "finetune2.epochs=0"]
     with pytest.raises(RecipeError, match="nothing to score"):
-        start(tiny, tmp_path / "runs", overrides=without)
+        start(tiny, tmp_path / "runs", overrides=["finetune1.epochs=0", "finetune2.epochs=0"])
     with pytest.raises(CorpusError, match="no manifest"):
         start(tiny, tmp_path / "runs", corpus=tmp_path)
     with pytest.raises(RunError, match="no such tracker"):
         start(tiny, tmp_path / "runs", track=["paper"])
-    monkeypatch.setitem(sys.modules, "submitit", None)
-    with pytest.raises(RunError, match="pip install"):
-        start(tiny, tmp_path / "runs", slurm=Slurm())
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(RunError, match="--processes"):
         start(tiny, tmp_path / "runs")
-    assert stub.ran == [] and not (tmp_path / "runs").exists()
+    assert stand_in.calls() == [] and not (tmp_path / "runs").exists()
 
 
-def test_test_is_scored_only_when_asked(
-    tiny: Any, tmp_path: Path, stub: type[Stub], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert start(tiny, tmp_path / "dev").facts["splits"] == ["dev"]
-    seen: list[tuple[str, ...]] = []
-
-    class Seen(Stub):
-        def __call__(self, stopping: Any = None, tell: Any = None) -> dict[str, Any]:
-            seen.append(self.splits)
-            return {"state": "failed", "problem": "enough"}
-
-        def outcome(self) -> dict[str, Any]:
-            return {"state": "failed", "problem": "enough"}
-
-    monkeypatch.setattr(module, "CellRun", Seen)
-    start(tiny, tmp_path / "test", test=True)
-    assert seen == [("dev", "test")] * 4
+def test_what_is_appended_is_named(tiny: Any, tmp_path: Path, stand_in: StandIn) -> None:
+    path = stand_in.folder / "glossfree/4.json"
+    path.write_text(json.dumps(score(["es taut"], ["es"], convention=convention_for("de", append=" .")).to_dict()))
+    assert start(tiny, tmp_path).to_text().splitlines()[-1] == '" ." behind every hypothesis and reference'
 
 
-def test_what_is_appended_is_said(tiny: Any, tmp_path: Path, stub: type[Stub]) -> None:
-    found = start(tiny, tmp_path, overrides=['scores.append=" ."'])
-    assert found.to_text().splitlines()[-1] == '" ." behind every hypothesis and reference'
-
-
-def test_the_command_line_binds_it(tiny: Any, tmp_path: Path, stub: type[Stub], call: Any) -> None:
+def test_the_command_line_binds_it(tiny: Any, tmp_path: Path, stand_in: StandIn, call: Any) -> None:
     words = ("sweep", *tiny.options, "--seeds", "0,42", "--grid", GRID[0])
-    done = call(*words, "--runs", tmp_path / "a", "--json")
-    assert done.code == 0 and [row["n"] for row in json.loads(done.out)["points"]] == [2, 2]
-    stub.said[NAMES[0]] = "train: is odd"
-    done = call(*words, "--runs", tmp_path / "b")
-    assert done.code == 1 and done.out.splitlines()[-1] == f"failed: {NAMES[0]}: train: is odd"
+    called = call(*words, "--runs", tmp_path / "a", "--json")
+    assert called.code == 0 and [row["n"] for row in json.loads(called.out)["points"]] == [2, 2]
+    stand_in.does(**{NAMES[0]: "train fails"})
+    called = call(*words, "--runs", tmp_path / "b")
+    assert called.code == 1 and called.out.splitlines()[-1] == f"failed: {NAMES[0]}: train: exit code 2"
     refused = call(*words, "--runs", tmp_path / "c", "--slurm-gpus", 4)
     assert refused.code == 2 and "without --slurm" in refused.err
     refused = call("sweep", *tiny.options, "--runs", tmp_path / "c", "--seeds", "none")
