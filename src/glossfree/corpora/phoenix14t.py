@@ -1,23 +1,29 @@
-"""RWTH-PHOENIX-Weather 2014 T in its official layout -> clips (paper 4.1: 7,096 / 519 / 642 sentences).
+"""RWTH-PHOENIX-Weather 2014 T -> clips (paper 4.1: 7,096 / 519 / 642 sentences): its videos, or its glosses drawn.
 
-Under ROOT: `annotations/manual/PHOENIX-2014-T.{split}.corpus.csv` with `name|video|start|end|speaker|orth|translation`
-(no quoting) and `features/fullFrame-210x260px/{split}/{name}/images0001.png ...` at 25 frames/s. ROOT may be the
-folder that holds both, the release's top folder, or the folder above that.
+The release has `annotations/manual/PHOENIX-2014-T.{split}.corpus.csv` with
+`name|video|start|end|speaker|orth|translation` and `features/fullFrame-210x260px/{split}/{name}/images0001.png ...` at
+25 frames/s. ROOT may be the folder that holds both, the release's top folder, or the folder above that.
+
+The drawn corpus, `phoenix14t-avatar`, needs only the three annotation files, which may also lie in ROOT itself. The
+avatar signs the glosses of column `orth`; they reach the renderer and the manifest's sign spans, never training.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from glossfree.avatar import signing
+from glossfree.avatar.signer import SIGNERS
+from glossfree.avatar.signs import lexicon
 from glossfree.corpora.checks import is_safe_id, overlap_warning
 from glossfree.corpora.files import Files, is_companion
 from glossfree.corpora.manifest import SPLITS, Clip, FrameFolder
 from glossfree.errors import CorpusError, name_some, shortened
-from glossfree.files.encoding import nfc, read_text, split_lines
-from glossfree.files.tables import form_notes, is_composed, name_columns
+from glossfree.files.tables import name_columns, read_table
 
 COUNTS = {"train": 7096, "dev": 519, "test": 642}
 FPS = 25.0
@@ -25,11 +31,12 @@ ANNOTATIONS = Path("annotations/manual")
 FRAMES = Path("features/fullFrame-210x260px")
 _TOPS = (".", "PHOENIX-2014-T", "PHOENIX-2014-T-release-v3/PHOENIX-2014-T")
 _NEEDED = ("name", "speaker", "orth", "translation")
+_REMEDY = "--root is the release's folder PHOENIX-2014-T, which holds annotations/ and features/"
 
 
 @dataclass(frozen=True)
 class Annotation:
-    """One line of an annotation file. The glosses never reach training: the avatar draws them, nothing else."""
+    """One line of an annotation file."""
 
     name: str
     speaker: str
@@ -42,11 +49,7 @@ def find_top(root: Path) -> Path:
     for top in _TOPS:
         if (root / top / ANNOTATIONS).is_dir():
             return root / top
-    raise CorpusError(
-        f"no folder {ANNOTATIONS} in it",
-        where=root,
-        remedy="--root is the release's folder PHOENIX-2014-T, which holds annotations/ and features/",
-    )
+    raise CorpusError(f"no folder {ANNOTATIONS} in it", where=root, remedy=_REMEDY)
 
 
 def annotation_path(folder: Path, split: str) -> Path:
@@ -54,51 +57,44 @@ def annotation_path(folder: Path, split: str) -> Path:
     return folder / f"PHOENIX-2014-T.{split}.corpus.csv"
 
 
+def annotations_folder(root: Path) -> Path:
+    """The folder of the annotation files: ROOT itself if one is there, else where the release has them."""
+    if any(annotation_path(root, split).is_file() for split in SPLITS):
+        return root
+    try:
+        return find_top(root) / ANNOTATIONS
+    except CorpusError as error:
+        remedy = f"--root is the folder with the three files, or the release's, with {ANNOTATIONS}/"
+        raise CorpusError(f"no {annotation_path(root, 'train').name} in it", where=root, remedy=remedy) from error
+
+
 def read_annotations(path: Path) -> list[Annotation]:
     """One annotation file -> its lines, in order, in NFC.
 
     Raises CorpusError with the line: file or column missing, wrong number of fields, duplicate name, a name that is no
-    file name, empty translation. Empty lines are passed over.
+    file name, empty translation.
     """
     if not path.is_file():
         raise CorpusError("missing annotation file", where=path, remedy="unpack the release's annotations/ again")
-    header, *lines = split_lines(read_text(path)) or [""]
-    columns = nfc(header).split("|")
-    absent = [column for column in _NEEDED if column not in columns]
+    table = read_table(path)
+    absent = [column for column in _NEEDED if column not in table.columns]
     if absent:
-        raise CorpusError(
-            f"missing column {', '.join(absent)}; columns here: {name_columns(columns)}",
-            where=path,
-            remedy="columns are name|video|start|end|speaker|orth|translation",
-        )
+        problem = f"missing column {', '.join(absent)}; columns here: {name_columns(table.columns)}"
+        raise CorpusError(problem, where=path, remedy="columns are name|video|start|end|speaker|orth|translation")
     annotations: dict[str, Annotation] = {}
-    for number, line in enumerate(lines, start=2):
-        if not line.strip():
-            continue
-        fields = nfc(line).split("|")
-        where = f"{path}, line {number}"
-        if len(fields) != len(columns):
-            raise CorpusError(
-                f"{len(fields)} fields, {len(columns)} expected", where=where, remedy="one '|' between two fields"
-            )
-        row = dict(zip(columns, fields, strict=True))
-        annotation = _annotation(row, where)
-        if annotation.name in annotations:
-            raise CorpusError(f"duplicate name {annotation.name!r}", where=where, remedy="keep one of the two lines")
-        annotations[annotation.name] = annotation
+    for row in table.rows:
+        name, speaker, glosses, text = (row.fields[column].strip() for column in _NEEDED)
+        where = f"{path}, line {row.line}"
+        if not is_safe_id(name):
+            problem = f"name {shortened(name)!r} is no file name"
+            raise CorpusError(problem, where=where, remedy="letters, digits, '-', '_' and '.'")
+        if name in annotations:
+            raise CorpusError(f"duplicate name {name!r}", where=where, remedy="keep one of the two lines")
+        if not text:
+            remedy = "write the sentence, or drop the line"
+            raise CorpusError(f"empty translation of {name!r}", where=where, remedy=remedy)
+        annotations[name] = Annotation(name, speaker, tuple(glosses.split()), text)
     return list(annotations.values())
-
-
-def _annotation(row: dict[str, str], where: str) -> Annotation:
-    name = row["name"].strip()
-    if not is_safe_id(name):
-        raise CorpusError(
-            f"name {shortened(name)!r} is no file name", where=where, remedy="letters, digits, '-', '_' and '.'"
-        )
-    text = row["translation"].strip()
-    if not text:
-        raise CorpusError(f"empty translation of {name!r}", where=where, remedy="write the sentence, or drop the line")
-    return Annotation(name, row["speaker"].strip(), tuple(row["orth"].split()), text)
 
 
 def clips(root: Path | None, split: str, *, limit: int | None = None) -> Iterator[Clip]:
@@ -107,7 +103,7 @@ def clips(root: Path | None, split: str, *, limit: int | None = None) -> Iterato
     A missing frame folder is no error here: `check` lists them all, and packing reports each one.
     """
     if root is None:
-        raise CorpusError("needs --root", where="phoenix14t", remedy="--root is the release's folder PHOENIX-2014-T")
+        raise CorpusError("needs --root", where="phoenix14t", remedy=_REMEDY)
     top = find_top(root)
     files = Files(top / FRAMES / split)
     for annotation in read_annotations(annotation_path(top / ANNOTATIONS, split))[:limit]:
@@ -116,41 +112,67 @@ def clips(root: Path | None, split: str, *, limit: int | None = None) -> Iterato
         yield Clip(annotation.name, split, annotation.text, source, signer=annotation.speaker, fps=FPS)
 
 
+def drawn_clips(
+    root: Path | None, split: str, *, limit: int | None = None, fps: float = signing.FPS, seed: int = 0
+) -> Iterator[Clip]:
+    """ROOT -> the drawn clips of one split in the order of the annotations, the first `limit` of them.
+
+    The signer, one of nine, and the drawing's seed come from the clip's name and `seed`. Without glosses (four clips of
+    PHOENIX14T) the signer stands still.
+    """
+    if root is None:
+        remedy = "--root is the folder with PHOENIX14T's annotation files"
+        raise CorpusError("needs --root", where="phoenix14t-avatar", remedy=remedy)
+    folder = annotations_folder(root)
+    paths = {name: annotation_path(folder, name) for name in SPLITS}
+    # A sign must look the same in every split, so the lexicon is made of those that are there.
+    annotations = {name: read_annotations(path) for name, path in paths.items() if name == split or path.is_file()}
+    signs = lexicon(gloss for lines in annotations.values() for line in lines for gloss in line.glosses)
+    for annotation in annotations[split][:limit]:
+        digest = hashlib.sha256(f"{seed}/{annotation.name}".encode()).digest()
+        signer, clip_seed = int.from_bytes(digest[:4], "big") % len(SIGNERS), int.from_bytes(digest[4:8], "big")
+        signed = tuple(signs[gloss] for gloss in annotation.glosses)
+        drawing = signing.SignedSentence(annotation.glosses, signer, clip_seed, fps, signed)
+        yield Clip(annotation.name, split, annotation.text, drawing, f"signer{signer}", drawing.spans, fps)
+
+
 def check(root: Path) -> list[str]:
     """ROOT -> what is missing or odd in it, by name: counts, frame folders, names and sentences in two splits.
 
     Raises CorpusError where the annotations themselves cannot be used.
     """
+
+    def has_no_frames(clip: Clip) -> bool:
+        assert isinstance(clip.source, FrameFolder)
+        try:
+            with os.scandir(clip.source.path) as entries:
+                return all(is_companion(entry.name) for entry in entries)
+        except OSError:
+            return True
+
     found = [clip for split in SPLITS for clip in clips(root, split)]
+    return _problems(found, find_top(root) / ANNOTATIONS, has_no_frames, "frame folders missing or empty")
+
+
+def check_drawn(root: Path) -> list[str]:
+    """ROOT -> what is odd in it: counts unlike the release's, no glosses, names and sentences in two splits."""
+    found = [clip for split in SPLITS for clip in drawn_clips(root, split)]
+    return _problems(found, annotations_folder(root), lambda clip: not clip.spans, "clips without a gloss")
+
+
+def _problems(clips: list[Clip], folder: Path, is_odd: Callable[[Clip], bool], oddity: str) -> list[str]:
+    """What is odd in the clips of all splits and in the annotation files of `folder`."""
     problems = []
     first_split: dict[str, str] = {}
-    for clip in found:
+    for clip in clips:
         if first_split.setdefault(clip.id, clip.split) != clip.split:
             problems.append(f"name {clip.id!r} stands in {first_split[clip.id]} and in {clip.split}")
     for split in SPLITS:
-        here = [clip for clip in found if clip.split == split]
+        here = [clip for clip in clips if clip.split == split]
         if len(here) != COUNTS[split]:
             problems.append(f"{split}: {len(here):,} clips, {COUNTS[split]:,} in the release")
-        missing = [clip.id for clip in here if isinstance(clip.source, FrameFolder) and _is_empty(clip.source.path)]
-        if missing:
-            noun = "frame folder" if len(missing) == 1 else "frame folders"
-            problems.append(f"{split}: {len(missing):,} {noun} missing or empty: {name_some(missing)}")
-    problems += form_warnings(find_top(root) / ANNOTATIONS)
-    warning = overlap_warning(found)
+        if odd := [clip.id for clip in here if is_odd(clip)]:
+            problems.append(f"{split}: {oddity}: {len(odd):,}: {name_some(odd)}")
+        problems += [f"{split}: {note}" for note in read_table(annotation_path(folder, split)).notes]
+    warning = overlap_warning(clips)
     return [*problems, warning] if warning else problems
-
-
-def form_warnings(folder: Path) -> list[str]:
-    """How many annotations of the files in a folder are not in composed Unicode form, for the user."""
-    paths = [annotation_path(folder, split) for split in SPLITS]
-    lines = [line for path in paths if path.is_file() for line in split_lines(read_text(path))[1:]]
-    return list(form_notes(sum(not is_composed(line) for line in lines), len(lines), "annotations"))
-
-
-def _is_empty(folder: Path) -> bool:
-    """Whether a folder is not there or holds nothing; looks at few entries only (there are 8,257 folders)."""
-    try:
-        with os.scandir(folder) as entries:
-            return all(is_companion(entry.name) for entry in entries)
-    except OSError:
-        return True

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from glossfree.avatar import wetter
-from glossfree.corpora import folder, phoenix14t, phoenix14t_avatar
+from glossfree.avatar import signing, wetter
+from glossfree.corpora import folder, phoenix14t
 from glossfree.corpora.manifest import Clip
 from glossfree.errors import CorpusError
 
@@ -41,9 +41,9 @@ CORPORA: dict[str, Corpus] = {
         Corpus("wetter", wetter.clips, needs_root=False, fps=wetter.FPS, options=("counts", "seed")),
         Corpus(
             "phoenix14t-avatar",
-            phoenix14t_avatar.clips,
-            fps=phoenix14t_avatar.FPS,
-            check=phoenix14t_avatar.check,
+            phoenix14t.drawn_clips,
+            fps=signing.FPS,
+            check=phoenix14t.check_drawn,
             options=("seed",),
         ),
         Corpus("phoenix14t", phoenix14t.clips, fps=phoenix14t.FPS, check=phoenix14t.check),

@@ -67,7 +67,7 @@ def test_columns_are_found_by_name_whatever_their_order_and_line_ends(tmp_path: 
     ("header", "lines", "pieces"),
     [
         ("name|video|speaker|orth", ["a|b|c|d"], ["missing column translation", "columns here: name, video, speaker"]),
-        ("name;speaker", ["a;b"], ["missing column name, speaker, orth, translation", "columns here: name;speaker"]),
+        ("name;speaker", ["a;b"], ["missing column orth, translation", "columns here: name, speaker"]),
         (HEADER, [line("a", "es taut"), line("a", "es friert")], ["line 3", "duplicate name 'a'"]),
         (HEADER, [line("a", "es taut"), line("b", "  ")], ["line 3", "empty translation of 'b'"]),
         (HEADER, [line("a", "es taut"), "b|c"], ["line 3", "2 fields, 7 expected"]),
@@ -141,8 +141,8 @@ def test_the_check_names_missing_and_empty_frame_folders_by_split(top: Path) -> 
         (frames / name / "images0001.png").unlink()
         (frames / name).rmdir()
     problems = check(top)
-    assert "train: 2 frame folders missing or empty: train_tagesschau-0, train_tagesschau-4" in problems
-    assert "test: 1 frame folder missing or empty: test_tagesschau-1" in problems
+    assert "train: frame folders missing or empty: 2: train_tagesschau-0, train_tagesschau-4" in problems
+    assert "test: frame folders missing or empty: 1: test_tagesschau-1" in problems
     assert not any(problem.startswith("dev") and "folder" in problem for problem in problems)
 
 
@@ -150,7 +150,7 @@ def test_the_check_counts_the_missing_beyond_ten(top: Path) -> None:
     lines = [line(f"neu-{number}", f"satz {number}") for number in range(13)]
     write_csv(annotation_path(top / "annotations/manual", "dev"), *lines)
     [found] = [problem for problem in check(top) if "missing" in problem]
-    assert found.startswith("dev: 13 frame folders missing or empty: neu-0, neu-1, ")
+    assert found.startswith("dev: frame folders missing or empty: 13: neu-0, neu-1, ")
     assert found.endswith("neu-9 and 3 more")
 
 
@@ -168,7 +168,7 @@ def test_the_real_annotations_have_the_sizes_of_the_paper(shared: Path) -> None:
     assert all(annotation.text for found in sizes.values() for annotation in found)
 
 
-def test_annotations_are_read_in_nfc_and_the_mixture_is_said(top: Path) -> None:
+def test_annotations_are_read_in_nfc_and_the_mixture_is_named(top: Path) -> None:
     path = annotation_path(top / "annotations/manual", "dev")
     name, folder = "dev_gru\u0308n", top / "features/fullFrame-210x260px/dev/dev_gru\u0308n"
     write_csv(path, line(name, "es wird ku\u0308hl", orth="KU\u0308HL"), line("dev_tagesschau-0", "es bleibt kühl"))
@@ -176,11 +176,11 @@ def test_annotations_are_read_in_nfc_and_the_mixture_is_said(top: Path) -> None:
     [first, _] = clips(top, "dev")
     assert (first.id, first.text, first.source) == ("dev_grün", "es wird kühl", FrameFolder(folder))
     assert read_annotations(path)[0].glosses == ("KÜHL",)
-    assert any("1 of 10 annotations" in problem for problem in check(top))
+    assert any("dev: 1 of 2 rows" in problem for problem in check(top))
 
 
 def test_a_frame_folder_that_holds_companions_alone_is_empty(top: Path) -> None:
     folder = top / "features/fullFrame-210x260px/dev/dev_tagesschau-1"
     (folder / "images0001.png").rename(folder / "._images0001.png")
     (folder / "Thumbs.db").touch()
-    assert "dev: 1 frame folder missing or empty: dev_tagesschau-1" in check(top)
+    assert "dev: frame folders missing or empty: 1: dev_tagesschau-1" in check(top)
