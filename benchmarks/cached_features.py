@@ -16,7 +16,6 @@ from benchmarks.full_size import plan_of
 from benchmarks.timing import machine, table
 from glossfree.cli.features import features
 from glossfree.cli.glosses import glosses
-from glossfree.cli.prepare import prepare as prepare_corpus
 from glossfree.console import Silent
 from glossfree.corpora.manifest import unique_texts
 from glossfree.models.weights import state
@@ -31,6 +30,7 @@ from glossfree.recipe.schema import Recipe
 from glossfree.recipe.values import dump_recipe
 from glossfree.training.loop import train
 from glossfree.training.run import Run, save_tensors
+from glossfree.video.corpus import prepare_corpus
 
 CLIPS, EPOCHS, ROUNDS = 400, 1, 3
 FROZEN = ("vision.train=none", "pretrain.augment=false", "finetune1.augment=false", "finetune2.augment=false",
@@ -47,7 +47,7 @@ def _measure(folder: Path) -> str:
     corpus, encoder = folder / "corpus", folder / "encoder"
     video = load_recipe("demo", FROZEN)
     counts = {"train": CLIPS, "dev": 20, "test": 20}
-    prepare_corpus("wetter", out=corpus, frame_size=video.data.frame_size, counts=counts, console=Silent())
+    prepare_corpus("wetter", corpus, frame_size=video.data.frame_size, counts=counts, console=Silent())
     glosses(corpus, console=Silent())
     _untrained_run(video, encoder)
     written = features(corpus, str(encoder), console=Silent())

@@ -13,7 +13,8 @@ from types import ModuleType
 import pytest
 
 from glossfree.cli.glosses import glosses
-from glossfree.cli.prepare import prepare
+from glossfree.console import Silent
+from glossfree.video.corpus import prepare_corpus
 
 ROOT = Path(__file__).parents[2]
 # where there is no git (an unpacked archive): what lies here is looked at instead
@@ -71,7 +72,9 @@ def place(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
     """A folder as the documents suppose it: a small prepared corpus, a model that has hardly seen it, and a video."""
     folder = tmp_path_factory.mktemp("documents")
     corpus = folder / "runs/wetter"
-    prepare("wetter", out=corpus, frame_size=40, counts={"train": 16, "dev": 4, "test": 4}, workers=1)
+    prepare_corpus(
+        "wetter", corpus, console=Silent(), frame_size=40, counts={"train": 16, "dev": 4, "test": 4}, workers=1
+    )
     glosses(corpus)
     shutil.copytree(tiny_model, folder / "runs/demo/model")
     shutil.copyfile(next((corpus / "clips/test").glob("*.mp4")), folder / "clip.mp4")

@@ -54,7 +54,7 @@ def load(name: str) -> Callable[..., Any]:
             from glossfree.cli.doctor import doctor
             return doctor
         case "prepare":
-            from glossfree.cli.corpora import prepare
+            from glossfree.cli.prepare import prepare
             return prepare
         case "inspect":
             from glossfree.cli.inspect import inspect
@@ -112,7 +112,7 @@ def command(name: str) -> Any:
     """The command of a verb, with all its options."""
     verb = typer.Typer(add_completion=False)
     function = load(name)
-    legacy = name in ("prepare", "glosses")
+    legacy = name == "glosses"
     verb.command(name, help=VERBS[name])(function if legacy else as_command(function))
     return typer.main.get_command(verb)
 

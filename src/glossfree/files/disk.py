@@ -54,9 +54,9 @@ def write_atomic(
         temporary.write_bytes(data)
 
 
-def write_json(path: Path, values: Any, error: type[GlossfreeError] = CorpusError) -> None:
-    """Write indented JSON, the whole file or nothing. Raises `error`."""
-    write_atomic(path, json.dumps(values, ensure_ascii=False, indent=1) + "\n", error)
+def write_json(path: Path, values: Any, error: type[GlossfreeError] = CorpusError, *, parents: bool = False) -> None:
+    """Write indented JSON, the whole file or nothing. Raises `error`; see `atomic`."""
+    write_atomic(path, json.dumps(values, ensure_ascii=False, indent=1) + "\n", error, parents=parents)
 
 
 def read_json(path: Path, error: type[GlossfreeError] = CorpusError, *, remedy: str = "") -> dict[str, Any]:

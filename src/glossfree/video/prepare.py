@@ -25,7 +25,8 @@ from urllib.parse import quote
 import cv2
 import numpy as np
 
-from glossfree.corpora.manifest import FORMAT, MANIFEST, Clip, Manifest, PackedClip, SignSpan
+from glossfree.console import Result
+from glossfree.corpora.manifest import FORMAT, MANIFEST, SPLITS, Clip, Manifest, PackedClip, SignSpan
 from glossfree.errors import ClipError, CorpusError, GlossfreeError
 from glossfree.video.decode import open_source
 from glossfree.video.frames import Fit, fit_frame
@@ -47,8 +48,11 @@ Progress = Callable[[int, int, int], None]
 
 
 @dataclass(frozen=True)
-class PrepareResult:
-    """What a run of `prepare` did. `frames` and `seconds` count this run's packing, not what was kept."""
+class PrepareResult(Result):
+    """What a run of `prepare` did. `skipped` clips were packed before; `frames` and `seconds` count this run only.
+
+    `failed`: (clip id, problem) of each clip that could not be read.
+    """
 
     manifest: Manifest
     failed: tuple[tuple[str, str], ...]
@@ -56,6 +60,43 @@ class PrepareResult:
     skipped: int
     frames: int
     seconds: float
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """1 if a clip could not be read."""
+        return int(bool(self.failed))
+
+    @property
+    def splits(self) -> dict[str, int]:
+        """Packed clips of each split."""
+        return {split: sum(clip.split == split for clip in self.manifest) for split in SPLITS}
+
+    @property
+    def frames_per_second(self) -> float:
+        """Frames packed per second of wall time, by all workers together."""
+        return self.frames / self.seconds if self.seconds > 0 else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "corpus": self.manifest.corpus["name"],
+            "out": str(self.manifest.folder),
+            "splits": self.splits,
+            "packed": self.packed,
+            "skipped": self.skipped,
+            "failed": [{"id": clip_id, "message": message} for clip_id, message in self.failed],
+            "warnings": list(self.warnings),
+            "frames": self.frames,
+            "seconds": self.seconds,
+            "complete": not self.failed,
+            "frames_per_second": round(self.frames_per_second, 1),
+        }
+
+    def to_text(self) -> str:
+        """One line: counts and speed."""
+        counts = f"{self.packed} clips packed, {self.skipped} there before"
+        return f"{self.manifest.folder}: {counts}, {self.frames_per_second:.0f} frames/s"
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from glossfree.errors import RecipeError
 @pytest.fixture(autouse=True)
 def few_clips(monkeypatch: pytest.MonkeyPatch) -> None:
     def small(corpus: str, **options: Any) -> Any:
-        return prepare(corpus, counts={"train": 12, "dev": 4, "test": 5}, workers=1, **options)
+        return prepare(corpus, train=12, dev=4, test=5, workers=1, **options)
 
     monkeypatch.setattr(module, "prepare", small)
 

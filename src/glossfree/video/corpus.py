@@ -1,0 +1,185 @@
+"""A corpus by name and its ROOT -> a prepared folder: every check first, then packing.
+
+What cannot work is a CorpusError before anything is written. What is odd (a sentence in two splits, missing frame
+folders, other counts than the release's) is a warning: it is said, and returned.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from glossfree.console import Advance, Console
+from glossfree.corpora.checks import overlap_warning
+from glossfree.corpora.manifest import CORPUS, SPLITS, Clip, FrameFolder, Manifest, VideoFile
+from glossfree.corpora.registry import Corpus, find_corpus
+from glossfree.errors import CorpusError, name_some
+from glossfree.files.disk import read_json, write_json
+from glossfree.files.encoding import base_language
+from glossfree.video.frames import Fit
+from glossfree.video.prepare import PrepareResult, Progress, prepare
+from glossfree.video.timeline import FEWEST, mixed_rates, usual_rate
+
+LISTED = 20  # unreadable clips that are named at the end
+ANOTHER_OUT = "choose another --out"
+
+
+def prepare_corpus(
+    name: str,
+    out: Path,
+    *,
+    console: Console,
+    root: Path | None = None,
+    limit: int | None = None,
+    frame_size: int = 256,
+    fit: Fit = "stretch",
+    fps: float | None = None,
+    workers: int | None = None,
+    strict: bool = False,
+    seed: int | None = None,
+    counts: Mapping[str, int] | None = None,
+    language: str | None = None,
+) -> PrepareResult:
+    """Pack the first `limit` clips of each split; `counts` (clips by split) and `seed` are for generated corpora.
+
+    `workers` None = one per core; the other options as in `video.prepare`. Packing goes on where an interrupted run
+    stopped. Raises CorpusError: unknown corpus or option, unusable ROOT, an `out` that cannot be written or holds
+    something else; with `strict` also for missing sources, before anything is packed.
+    """
+    corpus = find_corpus(name)
+    options = {key: value for key, value in (("counts", counts), ("seed", seed)) if value is not None}
+    _check_options(corpus, root, out, options)
+    spoken = _language(language or corpus.language)
+    if language is None and corpus.language_assumed:
+        console.say(f"note: the sentences are taken to be in language {spoken}: --language says another")
+    identity = {"name": name, "language": spoken, "frame_size": frame_size, "fit": fit}
+    settings = options | {key: value for key, value in (("limit", limit), ("fps", fps)) if value is not None}
+    _check_earlier(out, identity, settings)
+    if root:
+        console.say(f"checking {root}")
+    clips, warnings = _collect(corpus, root, limit, options, strict)
+    for warning in warnings:
+        console.say(f"warning: {warning}")
+    if not (out / CORPUS).is_file():  # an interrupted run is recognised by it; the finished one writes it again
+        write_json(out / CORPUS, identity | {"settings": settings}, parents=True)
+    with console.progress("packing clips", len(clips)) as advance:
+        result = prepare(
+            name,
+            clips,
+            out,
+            frame_size=frame_size,
+            fit=fit,
+            fps=fps or 0.0,
+            workers=workers or _cores(),
+            strict=strict,
+            language=spoken,
+            on_progress=_reporter(advance),
+            settings=settings,
+        )
+    odd = _odd_clips(result.manifest)
+    for line in (*(f"warning: {warning}" for warning in odd), *_unreadable(result, out)):
+        console.say(line)
+    return replace(result, warnings=(*warnings, *odd))
+
+
+def _odd_clips(manifest: Manifest) -> list[str]:
+    """Packed clips that training has to change or cannot use: several rates, very few frames."""
+    problems = []
+    if problem := mixed_rates(manifest.clips):
+        remedy = f"--fps {usual_rate(manifest.clips):g} packs them at one rate"
+        problems.append(f"{problem}: training resamples them to its data.fps; {remedy}")
+    if short := [clip.id for clip in manifest if clip.num_frames < FEWEST]:
+        noun = "clip has" if len(short) == 1 else "clips have"
+        problems.append(f"{len(short):,} {noun} fewer than {FEWEST} frames: {name_some(short)}")
+    return problems
+
+
+def _unreadable(result: PrepareResult, out: Path) -> list[str]:
+    """A line for each clip that could not be packed, up to LISTED of them."""
+    lines = [f"not packed: {message}" for _, message in result.failed[:LISTED]]
+    more = len(result.failed) - LISTED
+    return [*lines, f"and {more:,} more: glossfree inspect {out} lists them all"] if more > 0 else lines
+
+
+def _check_options(corpus: Corpus, root: Path | None, out: Path, options: Mapping[str, Any]) -> None:
+    """Raises CorpusError for options that contradict the corpus or each other, before any file is read."""
+    root_is = "--root is the folder that holds the corpus"
+    if corpus.needs_root and root is None:
+        raise CorpusError("needs --root", where=corpus.name, remedy=root_is)
+    if root is not None and not corpus.needs_root:
+        raise CorpusError("is built in and takes no --root", where=corpus.name, remedy="leave --root away")
+    if root is not None and not root.is_dir():
+        raise CorpusError("no such folder", where=root, remedy=root_is)
+    if root is not None and out.resolve() == root.resolve():
+        raise CorpusError("--out and --root are the same folder", where=out, remedy=ANOTHER_OUT)
+    for name in options:
+        if name not in corpus.options:
+            takes = " and ".join(corpus.options) or "neither counts nor seed"
+            raise CorpusError(f"takes no {name}", where=corpus.name, remedy=f"it takes {takes}")
+
+
+def _language(code: str) -> str:
+    """A language code in any spelling (de, de-DE, de_DE) -> its two letters. Raises CorpusError."""
+    short = base_language(code)
+    if len(short) != 2 or not short.isalpha():
+        raise CorpusError(f"language {code!r} is no code", where="--language", remedy="two letters, as de or en")
+    return short
+
+
+def _check_earlier(out: Path, identity: dict[str, Any], settings: dict[str, Any]) -> None:
+    """Raises CorpusError if `out` holds another corpus, or this one with other settings; more or fewer clips may be."""
+    path = out / CORPUS
+    if not path.is_file():
+        return
+    earlier = {"fit": "stretch", **read_json(path, remedy=ANOTHER_OUT)}  # older folders do not say how frames fit
+    of_earlier, wanted = earlier.get("settings"), dict(identity)
+    if not isinstance(of_earlier, dict) or not identity.keys() <= earlier.keys():
+        raise CorpusError("not made by prepare", where=path, remedy=ANOTHER_OUT)
+    for key in ("seed", "fps"):
+        earlier[key], wanted[key] = of_earlier.get(key) or 0, settings.get(key) or 0
+    differing = [f"{key} {earlier[key]!r}, not {wanted[key]!r}" for key in wanted if earlier[key] != wanted[key]]
+    if differing:
+        raise CorpusError(f"holds a corpus with {'; '.join(differing)}", where=out, remedy=ANOTHER_OUT)
+
+
+def _collect(
+    corpus: Corpus, root: Path | None, limit: int | None, options: dict[str, Any], strict: bool
+) -> tuple[list[Clip], list[str]]:
+    """All clips of a corpus, and warnings. Raises CorpusError: no clips; with `strict`, missing sources."""
+    warnings = corpus.check(root) if corpus.check and root else []
+    clips = [clip for split in SPLITS for clip in corpus.clips(root, split, limit=limit, **options)]
+    if not clips:
+        raise CorpusError("no clips in it", where=root or corpus.name, remedy="check --root and --limit")
+    if not corpus.check and (overlap := overlap_warning(clips)):
+        warnings = [*warnings, overlap]
+    missing = [clip.id for clip in clips if _is_missing(clip)] if strict else []
+    if missing:
+        problem = f"{len(missing):,} of {len(clips):,} clips have no frames: {name_some(missing)}"
+        raise CorpusError(problem, where=root, remedy="unpack them, or leave --strict away: the rest is packed then")
+    return clips, warnings
+
+
+def _is_missing(clip: Clip) -> bool:
+    return isinstance(clip.source, VideoFile | FrameFolder) and not os.path.exists(clip.source.path)  # noqa: PTH110
+
+
+def _reporter(advance: Advance) -> Progress:
+    """Packing's progress (clips done, in all, frames so far) -> steps of a bar, with the rate beside it."""
+    started, last = time.perf_counter(), 0
+
+    def report(done: int, total: int, frames: int) -> None:
+        nonlocal last
+        rate = frames / max(time.perf_counter() - started, 1e-3)
+        advance(done - last, note=f"{rate:,.0f} frames/s" if frames else "")
+        last = done
+
+    return report
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
