@@ -18,7 +18,8 @@ from glossfree.pipeline.assemble import adapt_vision, assemble, visual_encoder
 from glossfree.pipeline.material import gather, sampling_of, view_of
 from glossfree.pipeline.weights import load_backbone
 from glossfree.recipe.files import load_recipe
-from glossfree.video.dataset import ClipDataset, collate
+from glossfree.video.batch import collate
+from glossfree.video.dataset import ClipDataset
 from glossfree.video.pack import read_clip, write_clip
 
 
