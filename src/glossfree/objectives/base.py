@@ -1,8 +1,7 @@
 """What an objective is: options in a recipe, and a module that turns features into a loss.
 
-An entry is one file: a subclass of `Objective` (its options, with `build`), and the module that it builds, of one of
-two kinds. A separable loss is a mean over what each clip gives alone; a joint one compares the clips of a step. The
-registry in `glossfree.objectives` names the entry: that is all it needs.
+An objective is one file: a subclass of `Objective` (its options, with `build`), and the module that it builds. A
+separable loss is a mean over clips; a joint loss compares the clips of a step with each other.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from glossfree.settings import Section, value
 Level = Literal["frame", "segment", "video", "logits"]
 Need = Literal["pseudo_glosses", "document_frequencies", "text_features", "text_tokens", "text_encoder"]
 
-# needs that a language encoder meets that reads sentences
+# needs that only a language encoder that reads sentences can meet
 TEXT_NEEDS: frozenset[Need] = frozenset(("text_features", "text_tokens", "text_encoder"))
 
 
@@ -53,11 +52,10 @@ class Inputs:
 
 
 class SeparableLoss(nn.Module):
-    """A loss that is a mean over a batch's clips, or over parts of them."""
+    """A loss that is a mean over a batch's clips, or over parts of them.
 
-    def forward(self, levels: Levels, batch: Any) -> Tensor:
-        """What the model computed of a batch, and the batch -> the loss, a scalar."""
-        raise NotImplementedError
+    `forward(levels, batch)`: what the model computed of a batch, and the batch -> the loss, a scalar.
+    """
 
     def units(self, batch: Any) -> float:
         """How many values the loss of this batch is a mean over: clips, unless a subclass says otherwise."""
@@ -65,7 +63,10 @@ class SeparableLoss(nn.Module):
 
 
 class JointLoss(nn.Module):
-    """A loss that compares clips with each other: all clips of a step, in whatever batches and processes they are."""
+    """A loss that compares all clips of a step with each other, in whatever batches and processes they are.
+
+    `forward(*features)`: the features of all clips of the step -> the loss, a scalar.
+    """
 
     prefix: nn.Parameter | None  # (1, E): stands in front of every clip's segments, if the loss wants one
 
@@ -77,17 +78,13 @@ class JointLoss(nn.Module):
         """What is compared of each clip of a batch: tensors (B, ...), or ragged sequences Padded (B, L, any)."""
         raise NotImplementedError
 
-    def forward(self, *features: Any) -> Tensor:
-        """The features of all clips of the step -> the loss, a scalar."""
-        raise NotImplementedError
-
 
 class Objective(Section):
-    """Options of an objective, and its weight in the loss of a stage. Of weight 0 nothing is built or required."""
+    """Options of an objective, and its weight in the loss of a stage. With weight 0 nothing is built or required."""
 
     weight: float = value(1.0, "assumed", "factor of this loss in the sum that the stage minimises", ge=0)
 
-    level: ClassVar[Level] = "video"  # the highest level that it looks at: what lies above need not be computed
+    level: ClassVar[Level] = "video"  # the highest level that it looks at; what lies above need not be computed
     compares_clips: ClassVar[bool] = False  # whether it builds a JointLoss
 
     @property

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator
-from functools import partial
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -37,13 +36,14 @@ class Contrastive(Objective):
     logit_scale: float = value(1 / 0.07, "assumed", "start of 1/tau in eq 4 (CLIP's)", gt=0)
     token: bool = value(True, "stated", "a learned token stands in front of the segments")
     pooling: Literal["mean", "first"] = value(
-        "mean", "stated", "a video's features: the average over its segments and the token, or the token's row alone"
+        "mean", "stated", "a video's features: the mean over token and segments, or the token's row alone"
     )
-    average_padding: bool = value(False, "assumed", "whether eq 4's averages run over padding, too (released), and so "
-                                  "depend on the clips of a forward pass")  # fmt: skip
+    average_padding: bool = value(
+        False, "assumed", "means run over padding, too (released), and so depend on the clips of a forward pass"
+    )
     equal_sentences: Literal["left_out", "negatives"] = value(
-        "left_out", "assumed", "clips of a step with the same sentence: not compared with each other, or (released) "
-        "pushed apart")  # fmt: skip
+        "left_out", "assumed", "clips of a step with the same sentence: not compared, or (released) pushed apart"
+    )
 
     compares_clips: ClassVar[bool] = True
 
@@ -58,7 +58,7 @@ class Contrastive(Objective):
         return ("text_encoder",) if self.average_padding else ("text_features",)
 
     def problems(self) -> Iterator[str]:
-        """A row that is not there."""
+        """A first row that is not there."""
         if self.pooling == "first" and not self.token:
             yield 'pooling "first" needs token = true: that is the first row'
 
@@ -76,13 +76,11 @@ class ContrastiveLoss(JointLoss):
         if options.token:
             self.prefix = nn.Parameter(torch.randn(1, width) * 0.02)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(options.logit_scale)))
-        divergence = partial(contrastive_divergence, sharpness=options.identity_sharpness)
-        self.loss = contrastive_loss if options.loss == "cross_entropy" else divergence
 
     def features(self, levels: Levels, batch: Any) -> tuple[Tensor | Padded, ...]:
         """A batch -> pooled video and text features (B, E), and a number for each sentence (B,), equal for equal ones.
 
-        The average of a video runs over the token's row, too."""
+        The mean of a video includes the token's row."""
         assert levels.video is not None
         if self.options.pooling == "first":
             video = levels.video.values[:, 0]
@@ -97,11 +95,13 @@ class ContrastiveLoss(JointLoss):
 
     def forward(self, video: Tensor, text: Tensor, sentences: Tensor) -> Tensor:
         """Features of all clips of the step -> the loss."""
-        excluded = None
-        if self.options.equal_sentences == "left_out":
+        options, excluded = self.options, None
+        if options.equal_sentences == "left_out":
             excluded = sentences[:, None] == sentences
             excluded.fill_diagonal_(False)
-        return self.loss(video, text, self.scale(), excluded)
+        if options.loss == "divergence":
+            return contrastive_divergence(video, text, self.scale(), excluded, options.identity_sharpness)
+        return contrastive_loss(video, text, self.scale(), excluded)
 
     def scale(self) -> Tensor:
         """1 / tau of eq 4, a scalar, kept at most MAX_LOGIT_SCALE."""
@@ -119,8 +119,8 @@ def contrastive_loss(
 ) -> Tensor:
     """Pooled video and text features (B, E) -> L_VLA: symmetric cross-entropy over cosines (eq 4).
 
-    Row i of `video` belongs to row i of `text`; all other rows are negatives, but those `excluded` (B, B).
-    `logit_scale` = 1 / tau. The mean of both directions, as in CLIP; ln B is chance.
+    Row i of `video` belongs to row i of `text`; all other rows are negatives, except those `excluded` (B, B).
+    `logit_scale` = 1 / tau. The mean of both directions, as in CLIP; random features give ln B.
     """
     logits = contrastive_logits(video, text, logit_scale)
     if excluded is not None:
@@ -136,19 +136,19 @@ def contrastive_divergence(
     excluded: Tensor | None = None,
     sharpness: float = 10.0,
 ) -> Tensor:
-    """Pooled video and text features (B, E) -> what the released code takes for L_VLA: a softened identity as target.
+    """Pooled video and text features (B, E) -> the released code's L_VLA: divergence from a softened identity.
 
     With q = softmax(sharpness * I) and p = softmax(logits), both along rows: KL(q || p), summed over a row, averaged
     over rows, for logits (B, B) and for their transpose; the mean of both. 0 where each logit of a pair is `sharpness`
-    above those of its negatives; further apart is not better.
+    above those of its negatives; a larger distance is no better.
     """
     logits = contrastive_logits(video, text, logit_scale)
-    wanted = sharpness * torch.eye(len(logits), device=logits.device)
+    targets = sharpness * torch.eye(len(logits), device=logits.device)
     if excluded is not None:
-        logits, wanted = logits.masked_fill(excluded, EXCLUDED), wanted.masked_fill(excluded, EXCLUDED)
+        logits, targets = logits.masked_fill(excluded, EXCLUDED), targets.masked_fill(excluded, EXCLUDED)
     directions = [
-        functional.kl_div(rows.log_softmax(dim=-1), targets.log_softmax(dim=-1), reduction="batchmean", log_target=True)
-        for rows, targets in ((logits, wanted), (logits.T, wanted.T))
+        functional.kl_div(p.log_softmax(dim=-1), q.log_softmax(dim=-1), reduction="batchmean", log_target=True)
+        for p, q in ((logits, targets), (logits.T, targets.T))
     ]
     return (directions[0] + directions[1]) / 2
 
@@ -156,14 +156,13 @@ def contrastive_divergence(
 def contrastive_logits(video: Tensor, text: Tensor, logit_scale: Tensor | float) -> Tensor:
     """Pooled video and text features (B, E) -> cosines of each video with each text, times `logit_scale`: (B, B).
 
-    Raises ValueError for a clip alone: it has no negatives, and eq 4 would be 0 whatever it is.
+    Raises ValueError for a single clip: without negatives, eq 4 would be 0 whatever the features are.
     """
     if len(video) < 2:
         raise ValueError(f"{len(video)} clip cannot be compared with others")
     if video.shape != text.shape:
         raise ValueError(f"video {tuple(video.shape)} and text {tuple(text.shape)} differ in shape")
-    with torch.autocast(
-        video.device.type, enabled=False
-    ):  # a product would be rounded to 8 bits, then multiplied by 1 / tau
+    # in half precision a cosine would be rounded to 8 bits, and then multiplied by 1 / tau
+    with torch.autocast(video.device.type, enabled=False):
         cosines = functional.normalize(video.float(), dim=-1) @ functional.normalize(text.float(), dim=-1).T
         return cosines * logit_scale

@@ -36,19 +36,14 @@ class PseudoGloss(Objective):
     loss: Literal["cross_entropy", "sigmoid_cross_entropy"] = value(
         "cross_entropy", "stated", "eq 3's scores against their targets, as they are or (released) behind a sigmoid"
     )
-    num_pseudo_glosses: int = value(
-        2322, "derived", "P where no corpus is at hand (parameter counts)", ge=1, le=MOST_TOKENS
+    num_pseudo_glosses: int = value(2322, "derived", "P without a corpus, for parameter counts", ge=1, le=MOST_TOKENS)
+    splits: tuple[Split, ...] = value(
+        ("train",), "assumed", "splits whose sentences make the inventory (released: all three)", min_length=1
     )
-    splits: tuple[Split, ...] = value(("train",), "assumed", "splits whose sentences make the inventory, in any order "
-                                      "(released: all three)", min_length=1)  # fmt: skip
     max_document_frequency: float = value(
-        1.0,
-        "assumed",
-        "pseudo-glosses in so large a share of the training sentences, or a larger, are no targets (Sign2GPT: 0.4); "
-        "1: all are",
-        gt=0,
-        le=1,
-    )
+        1.0, "assumed", "pseudo-glosses in this share of training sentences are no targets; 1: all are (Sign2GPT: 0.4)",
+        gt=0, le=1,
+    )  # fmt: skip
     vector_size: int = value(300, "stated", "width of a prototype (fastText)", ge=1, le=WIDEST)
     dropout: float = value(0.2, "released", "dropout before the linear layer of the head", ge=0, lt=1)
     prototype_temperature: float = value(0.1, "stated", "start of tau_p", ge=0.01, le=1)
@@ -76,15 +71,10 @@ class PseudoGloss(Objective):
         return PseudoGlossLoss(self.head(sizes.segment, inputs.vectors), self.loss, rare)
 
     def head(self, width: int, vectors: Tensor) -> PseudoGlossHead:
-        """Width E and vectors (P, 300) -> the head alone, as a translator uses it for its timeline."""
+        """Width E and vectors (P, 300) -> the head alone, which a translator uses for its timeline."""
+        temperatures = self.prototype_temperature, self.time_temperature
         return PseudoGlossHead(
-            width,
-            vectors,
-            dropout=self.dropout,
-            prototype_temperature=self.prototype_temperature,
-            time_temperature=self.time_temperature,
-            learn_temperatures=self.learn_temperatures,
-            train_prototypes=self.train_prototypes,
+            width, vectors, self.dropout, *temperatures, self.learn_temperatures, self.train_prototypes
         )
 
 
@@ -156,8 +146,8 @@ class PseudoGlossHead(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.projection = nn.Linear(width, vectors.shape[1])
         self.prototypes = nn.Parameter(vectors.detach().clone(), requires_grad=train_prototypes)
-        # as logarithms, as CLIP keeps its own: a step of Adam is as large as the learning rate, and 150 of them at the
-        # paper's 6e-4 would take a temperature from 0.1 to its bound, wherever the loss would have it
+        # Logarithms, as in CLIP: a step of Adam is as large as the learning rate, and 150 steps of the paper's 6e-4
+        # would take a temperature from 0.1 to its bound, whatever the loss.
         self.log_prototype_temperature = nn.Parameter(torch.tensor(prototype_temperature).log(), learn_temperatures)
         self.log_time_temperature = nn.Parameter(torch.tensor(time_temperature).log(), learn_temperatures)
 
@@ -166,7 +156,7 @@ class PseudoGlossHead(nn.Module):
         """tau_p and tau_t (eq 2), scalars in TEMPERATURE_RANGE."""
         lowest, highest = map(math.log, TEMPERATURE_RANGE)
         for logarithm in (self.log_prototype_temperature, self.log_time_temperature):
-            # the value is put back, not its use clamped: a clamp has no gradient outside, the value could never return
+            # The parameter is clamped, not its use: a clamp has no gradient outside, and the value could not return.
             logarithm.data.clamp_(lowest, highest)
         return self.log_prototype_temperature.exp(), self.log_time_temperature.exp()
 
@@ -182,20 +172,19 @@ class PseudoGlossHead(nn.Module):
 def pseudo_gloss_loss(scores: Tensor, targets: Tensor) -> Tensor:
     """Scores and multi-hot targets (B, P) -> L_PG: binary cross-entropy, averaged over B and P (eq 3).
 
-    Scores already lie in [0, 1], so no sigmoid stands between (`sigmoid_pseudo_gloss_loss` has one). They are kept
-    SCORE_MARGIN away from 0 and 1, and so is the gradient finite.
+    Scores already lie in [0, 1], so there is no sigmoid (`sigmoid_pseudo_gloss_loss` has one). They are kept
+    SCORE_MARGIN away from 0 and 1, so that the gradient is finite.
     """
     if scores.shape != targets.shape:
         raise ValueError(f"scores {tuple(scores.shape)} and targets {tuple(targets.shape)} differ in shape")
-    certain = scores.float().clamp(SCORE_MARGIN, 1 - SCORE_MARGIN)
-    wanted = targets.float()
-    return -(wanted * certain.log() + (1 - wanted) * (1 - certain).log()).mean()
+    scores, targets = scores.float().clamp(SCORE_MARGIN, 1 - SCORE_MARGIN), targets.float()
+    return -(targets * scores.log() + (1 - targets) * (1 - scores).log()).mean()
 
 
 def sigmoid_pseudo_gloss_loss(scores: Tensor, targets: Tensor) -> Tensor:
-    """Scores and multi-hot targets (B, P) -> what the released code takes for L_PG: a sigmoid stands between.
+    """Scores and multi-hot targets (B, P) -> the released code's L_PG: the sigmoid of a score is taken first.
 
-    A score in [0, 1] becomes a probability in [0.50, 0.73]: a wanted pseudo-gloss costs 0.31 at best, an unwanted one
-    ln 2, and as nearly all are unwanted, so does the average.
+    A score in [0, 1] becomes a probability in [0.50, 0.73]: a target costs 0.31 at best, any other pseudo-gloss ln 2 at
+    best. As nearly all are no targets, so does the average.
     """
     return pseudo_gloss_loss(scores.float().sigmoid(), targets)

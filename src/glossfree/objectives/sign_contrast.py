@@ -7,14 +7,14 @@ B clips, T frames, D width, K negatives, L tokens of a sentence. Each real frame
     loss  d+ + mean over K of max(0, m - d-)                             (paper)
           mean of softplus(d+ - m) + mean over K of softplus(m - d-)     (released)
 
-The loss is the mean over all real frames of a batch. A term without a pair is 0: d- in clips that are too short for
-negatives, both terms in clips of one frame. T and L are those of each clip, and padding is neither anchor nor negative.
-The released code takes the longest T and L of the batch, counts padding as frames, skips the outer frames of a clip and
+The loss is the mean over all real frames of a batch. A term without a pair is 0: d- in clips too short for negatives,
+both terms in clips of one frame. T and L are those of each clip, and padding is neither anchor nor negative. The
+released code takes the longest T and L of the batch, counts padding as frames, skips the outer frames of a clip and
 divides by B twice.
 
-Where `scale_free`, distances are divided by the mean distance between two frames of the clip. This is ours. The margins
-of the paper (64) and of the released code (32) are in units of ResNet features. Behind FrameNorm, unrelated frames with
-D = 512 are 32 apart in L2 and 578 in L1: every negative would cost something in the one, none in the other.
+With `scale_free`, which is ours, distances are divided by the mean distance between two frames of the clip. The margins
+of the paper (64) and of the released code (32) are in units of ResNet features. After FrameNorm, unrelated frames with
+D = 512 are 32 apart in L2 and 578 in L1: in the one every negative would cost something, in the other none.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from glossfree.padded import Padded
 from glossfree.settings import value
 
 SPECIAL_TOKENS = 2  # </s> and the language code, at the end of all labels
-# Least mean distance that a clip is divided by, as a share of its frames' mean norm. In a clip that stands still
-# distances are rounding: bfloat16 keeps 8 bits, 0.4 %. Gradients grow as 1 / scale, and such a clip would drown others.
+# Least scale of a clip, as a share of its frames' mean norm. In a clip that stands still distances are rounding errors
+# (0.4 % in bfloat16), and as gradients grow with 1 / scale, it would dominate all other clips.
 LEAST_SCALE = 0.01
-# n signs that stand still, equally far from each other, are n / (n - 1) mean distances apart: two signs reach 2, and
-# the default margin of 1.1 can be met by about ten. Above 2 practically every negative costs something.
+# n held signs, equally far from each other, are n / (n - 1) mean distances apart: two signs 2, ten signs about 1.1, the
+# default margin. Above 2 practically every negative costs something.
 WIDEST_MARGIN = 2.0
 GOLDEN_RATIO = 0.6180339887  # its multiples, modulo 1, fill [0, 1) evenly
 
@@ -45,32 +45,31 @@ Form = Literal["hinge", "softplus"]
 
 
 class SignContrast(Objective):
-    """Which frames repel, from how far, and up to which distance. "Stated" and "released" are by Ye et al. here."""
+    """Which frames repel, from how far, and up to which distance. "Stated" and "released" refer to Ye et al. here."""
 
     weight: float = value(0.01, "stated", "weight in both stages (released: 0.001 in fine-tuning)", ge=0)
     distance: Literal["l2", "l1"] = value(
         "l2", "stated", "between two frames: Euclidean, or (released) the sum of absolute differences"
     )
     loss: Form = value("hinge", "stated", "d+ + max(0, m - d-), or (released) softplus(d+ - m) + softplus(m - d-)")
-    scale_free: bool = value(
-        True, "assumed", "distances are divided by the mean distance between two frames of their clip"
+    scale_free: bool = value(True, "assumed", "divide distances by the mean distance of two frames of the clip")
+    margin: float = value(
+        1.1,
+        "assumed",
+        "m, in mean distances of a clip; without scale_free in units of features (64 or 32)",
+        gt=0,
     )
-    margin: float = value(1.1, "assumed", "m: negatives further apart cost nothing; in mean distances of a clip. With "
-                          "scale_free = false in units of the features (stated: 64, released: 32)", gt=0)  # fmt: skip
     negatives: int = value(4, "released", "frames that each frame is pushed away from", ge=1, le=1000)
     zipf: float = value(2.3, "stated", "reach of a sign in frames, as a multiple of frames per token", ge=0)
-    min_reach: int = value(10, "stated", "frames that a sign reaches at least; negatives lie beyond twice its reach",
-                           ge=0)  # fmt: skip
+    min_reach: int = value(10, "stated", "least reach of a sign; negatives lie beyond twice its reach", ge=0)
 
     level: ClassVar[Level] = "frame"
 
     def problems(self) -> Iterator[str]:
         """A margin in the wrong unit."""
         if self.scale_free and self.margin > WIDEST_MARGIN:
-            yield (
-                f"margin {self.margin:g} is in mean distances of a clip, at most {WIDEST_MARGIN:g}; one in units of "
-                "the features needs scale_free = false"
-            )
+            unit = f"is in mean distances of a clip, at most {WIDEST_MARGIN:g}"
+            yield f"margin {self.margin:g} {unit}; one in units of the features needs scale_free = false"
 
     def build(self, sizes: Sizes, inputs: Inputs) -> SignContrastLoss:
         """A loss without parameters of its own."""
@@ -80,8 +79,8 @@ class SignContrast(Objective):
 class SignContrastLoss(SeparableLoss):
     """Frame features -> SignCL's loss, a mean over frames.
 
-    Negatives are drawn by torch's generator in training and always the same in evaluation. Where a batch has no labels,
-    `min_reach` alone is the reach.
+    In training, torch's generator draws the negatives; in evaluation they are always the same. Without labels the
+    reach is `min_reach`.
     """
 
     def __init__(self, options: SignContrast) -> None:
@@ -89,7 +88,7 @@ class SignContrastLoss(SeparableLoss):
         self.options, self.order = options, {"l2": 2, "l1": 1}[options.distance]
 
     def forward(self, levels: Levels, batch: Any) -> Tensor:
-        """The loss of a batch, in float32: d- and m differ by little, which half precision would round away."""
+        """The loss of a batch, in float32: half precision would round away the small difference of d- and m."""
         assert levels.frame is not None
         options, lengths = self.options, levels.frame.lengths
         with torch.autocast(levels.frame.values.device.type, enabled=False):
@@ -100,8 +99,8 @@ class SignContrastLoss(SeparableLoss):
             draws = values.new_empty(*values.shape[:2], options.negatives)
             draws = draws.uniform_() if self.training else even_draws(draws)
             negatives, exist = far_frames(lengths, gaps, draws)
-            # of the clip, not of the step: a step in several batches then equals the whole, and clips of one signer
-            # in one studio lie closer together than those of a corpus, so that no negative would reach the margin
+            # A scale for each clip, not for the step: a step in several batches then equals the whole, and as frames
+            # of one signer in one studio are alike, no negative would reach a margin in distances of the corpus.
             scale = mean_distance(frames, self.order) if options.scale_free else values.new_ones(len(values))
             return sign_contrast_loss(frames, negatives, exist, scale, options.margin, self.order, options.loss)
 
@@ -124,7 +123,7 @@ def negative_gaps(lengths: Tensor, tokens: Tensor | None, zipf: float, min_reach
 def even_draws(like: Tensor) -> Tensor:
     """A tensor (B, T, K) -> draws in [0, 1) of its shape, for evaluation: equal in all clips and for all K.
 
-    They differ from frame to frame: with the same draw for all, the same few distances in time would be compared.
+    They differ between frames: with one draw for all, only a few distances in time would be compared.
     """
     steps = torch.arange(like.shape[1], dtype=like.dtype, device=like.device)
     return (steps * GOLDEN_RATIO % 1)[:, None].expand_as(like)
@@ -133,9 +132,9 @@ def even_draws(like: Tensor) -> Tensor:
 def far_frames(lengths: Tensor, gaps: Tensor, draws: Tensor) -> tuple[Tensor, Tensor]:
     """Lengths and gaps (B,) in frames, draws (B, T, K) in [0, 1] -> negatives (B, T, K) of each frame, and which exist.
 
-    Frame i has n frames j with |i - j| >= gap. Their order is cut into K equal parts, and draw k takes one of the k-th:
-    uniform draws take each frame equally often, but spread over the clip; equal draws are evenly spaced. Negatives are
-    frame numbers within the clip; where `exist` (B, T) is false (n = 0, or i is padding) they mean nothing.
+    Frame i has n frames j with |i - j| >= gap. They are cut into K equal parts in their order, and draw k takes one of
+    part k: uniform draws take each frame equally often, spread over the clip; equal draws are evenly spaced. Negatives
+    are frame numbers within the clip; where `exist` (B, T) is false (n = 0, or i is padding) they mean nothing.
     """
     steps, number = torch.arange(draws.shape[1], device=draws.device), draws.shape[2]
     before = (steps - gaps[:, None] + 1).clamp(min=0)  # negatives j <= i - gap
@@ -155,7 +154,7 @@ def mean_distance(frames: Padded, order: int) -> Tensor:
     At least LEAST_SCALE of the mean norm of the clip's frames, and above 0.
     """
     mask, lengths = frames.mask, frames.lengths
-    # by products in L2: 13 times faster, and exact enough for a mean (but not for what is nearly 0, such as i = j)
+    # L2 by products: 13 times faster, and exact enough for a mean (but not for distances near 0, such as i = j)
     mode = "use_mm_for_euclid_dist"
     distances = torch.cdist(frames.values, frames.values, p=float(order), compute_mode=mode)
     total = distances.masked_fill(~(mask[:, :, None] & mask[:, None]), 0.0).triu(1).sum(dim=(1, 2))
@@ -175,7 +174,7 @@ def sign_contrast_loss(
     values, mask = frames.values, frames.mask
     steps = torch.linalg.vector_norm(values[:, 1:] - values[:, :-1], order, dim=-1) / scale[:, None]
     attraction = mean_of_neighbours(steps if form == "hinge" else functional.softplus(steps - margin), mask[:, 1:])
-    # embedding adds up its gradient in one order; that of indexing differs from run to run with two threads
+    # embedding sums its gradient in a fixed order; with two threads that of indexing differs from run to run
     starts = torch.arange(len(values), device=values.device) * values.shape[1]
     others = functional.embedding(negatives + starts[:, None, None], values.flatten(0, 1))
     apart = torch.linalg.vector_norm(values[:, :, None] - others, order, dim=-1) / scale[:, None, None]

@@ -47,5 +47,5 @@ def translation_loss(logits: Tensor, labels: Tensor, label_smoothing: float = 0.
     if logits.shape[:-1] != labels.shape:
         raise ValueError(f"logits {tuple(logits.shape)} do not fit labels {tuple(labels.shape)}")
     return functional.cross_entropy(
-        logits.float().flatten(0, 1), labels.flatten(), ignore_index=-100, label_smoothing=label_smoothing
+        logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORED, label_smoothing=label_smoothing
     )
