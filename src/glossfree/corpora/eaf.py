@@ -4,7 +4,7 @@ Times are seconds since the start of the media file. ELAN plays an annotation at
 TIME_ORIGIN, so that a media file with TIME_ORIGIN 1200 shows an annotation that begins at 0 ms at its 1.2 s.
 
 Written with pympi. Read without it: pympi 1.71 refuses files that ELAN opens (no schema location, an id without
-digits), keeps the whole tree in memory, and neither interpolates times nor knows TIME_ORIGIN.
+digits), and neither interpolates times nor knows TIME_ORIGIN.
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ import mimetypes
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import count, pairwise
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
 
-from glossfree.errors import CorpusError, name_some, shortened
+from glossfree.errors import CorpusError, name_some, named, shortened
 from glossfree.files.encoding import nfc
 
 Annotation = tuple[float, float, str]  # start and end in seconds, text
@@ -32,110 +34,34 @@ _REMEDY = "open it in ELAN and save it again"
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Entry:
     """One annotation as it stands in the file: between two time slots, or below a parent annotation."""
 
     id: str
     slots: tuple[str, str] | None
-    parent: str = ""
-    previous: str = ""
-    text: str = ""
+    parent: str
+    previous: str
+    text: str
 
 
-@dataclass
-class _Document:
-    """The parts of an annotation file that carry times and texts."""
+class _Tree(ElementTree.TreeBuilder):
+    """An XML tree; refuses what can fill the memory: entities, before any is expanded, and elements without an end."""
 
-    slots: dict[str, int | None] = field(default_factory=dict)  # in ms; None: not aligned
-    tiers: dict[str, list[_Entry]] = field(default_factory=dict)
-    media: list[dict[str, str]] = field(default_factory=list)
+    depth = 0
 
-    def counts(self, *, aligned: bool = False) -> dict[str, int]:
-        """Tier -> number of annotations, or of those between time slots alone."""
-        return {
-            name: sum(entry.slots is not None or not aligned for entry in entries)
-            for name, entries in self.tiers.items()
-        }
+    def doctype(self, *_: Any) -> None:
+        raise CorpusError("holds a DOCTYPE, which no ELAN file has", remedy=_REMEDY)
 
+    def start(self, tag: Any, attributes: Any, /) -> Any:
+        self.depth += 1
+        if self.depth > _DEEPEST:
+            raise CorpusError("damaged XML: elements without an end", remedy=_REMEDY)
+        return super().start(tag, attributes)
 
-class _Builder:
-    """Calls of an XML parser -> a _Document; everything else in the file is passed over, nothing of it is kept."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.document = _Document()
-        self._depth = 0
-        self._entries: list[_Entry] = []
-        self._pieces: list[str] | None = None  # of the text of the annotation that is being read
-
-    def doctype(self, *_: str | None) -> None:
-        """Refuse entities before any of them is expanded: a few lines of them can fill the memory."""
-        raise CorpusError("holds a DOCTYPE, which no ELAN file has", where=self.path, remedy=_REMEDY)
-
-    def start(self, tag: str, attributes: dict[str, str]) -> None:
-        if not self._depth and tag != "ANNOTATION_DOCUMENT":
-            raise CorpusError(f"not an ELAN file: its root is {shortened(tag, 40)!r}", where=self.path, remedy=_REMEDY)
-        self._depth += 1
-        if self._depth > _DEEPEST:  # the parser's own memory grows with it
-            raise CorpusError("damaged XML: elements without an end", where=self.path, remedy=_REMEDY)
-        try:
-            self._element(tag, attributes)
-        except KeyError as error:
-            raise CorpusError(f"{tag} without {error.args[0]}", where=self.path, remedy=_REMEDY) from error
-
-    def _element(self, tag: str, attributes: dict[str, str]) -> None:
-        match tag:
-            case "HEADER":
-                unit = attributes.get("TIME_UNITS", "milliseconds")
-                if unit != "milliseconds":
-                    raise CorpusError(
-                        f"times in {shortened(unit, 40)!r}, not milliseconds", where=self.path, remedy=_REMEDY
-                    )
-            case "MEDIA_DESCRIPTOR":
-                self.document.media.append(dict(attributes))
-            case "TIME_SLOT":
-                self.document.slots[attributes["TIME_SLOT_ID"]] = self._time(attributes)
-            case "TIER":
-                self._entries = self.document.tiers.setdefault(attributes["TIER_ID"], [])
-            case "ALIGNABLE_ANNOTATION":
-                slots = attributes["TIME_SLOT_REF1"], attributes["TIME_SLOT_REF2"]
-                self._entries.append(_Entry(attributes["ANNOTATION_ID"], slots))
-            case "REF_ANNOTATION":
-                parent, previous = attributes["ANNOTATION_REF"], attributes.get("PREVIOUS_ANNOTATION", "")
-                self._entries.append(_Entry(attributes["ANNOTATION_ID"], None, parent, previous))
-            case "ANNOTATION_VALUE":
-                self._pieces = []
-
-    def _time(self, attributes: dict[str, str]) -> int | None:
-        if "TIME_VALUE" not in attributes:
-            return None
-        slot = attributes["TIME_SLOT_ID"]
-        time = _integer(self.path, attributes["TIME_VALUE"], f"the time of slot {shortened(slot, 40)}")
-        if not 0 <= time < _LATEST:
-            raise CorpusError(f"impossible time of slot {shortened(slot, 40)}", where=self.path, remedy=_REMEDY)
-        return time
-
-    def data(self, text: str) -> None:
-        if self._pieces is not None:
-            self._pieces.append(text)
-
-    def end(self, tag: str) -> None:
-        self._depth -= 1
-        if tag == "ANNOTATION_VALUE" and self._pieces is not None:
-            if self._entries:
-                self._entries[-1].text = "".join(self._pieces)
-            self._pieces = None
-
-    def close(self) -> _Document:
-        return self.document
-
-
-def _integer(path: Path, text: str, what: str) -> int:
-    try:
-        return int(text)
-    except ValueError as error:
-        raise CorpusError(f"{what} is not a whole number of ms", where=path, remedy=_REMEDY) from error
+    def end(self, tag: str, /) -> Element:
+        self.depth -= 1
+        return super().end(tag)
 
 
 def read_tier(path: Path, tier: str | None = None, *, media: Path | None = None) -> tuple[str, list[Annotation]]:
@@ -146,69 +72,112 @@ def read_tier(path: Path, tier: str | None = None, *, media: Path | None = None)
     `media` is the file that is watched: its TIME_ORIGIN counts; without it, that of the linked videos.
     Raises CorpusError: not an ELAN file, no such tier or several (with their counts), annotations without any time.
     """
-    document = _parse(path)
-    name = _choose(path, document, tier)
-    times = _times(document, document.tiers[name])
-    missing = [entry.id for entry in document.tiers[name] if entry.id not in times]
-    if missing:
-        problem = f"tier {shortened(name)!r}: {len(missing):,} annotations have no time ({name_some(missing)})"
-        raise CorpusError(problem, where=path, remedy="align them in ELAN")
-    origin = _origin(path, document.media, media)
-    annotations = []
-    for entry in document.tiers[name]:
-        start, end = times[entry.id]
-        annotations.append(((start + origin) / 1000, (end + origin) / 1000, entry.text))
-    return name, annotations
+    with named(path):
+        root = _parse(path)
+        try:
+            slots = {slot.attrib["TIME_SLOT_ID"]: _slot_time(slot) for slot in root.iter("TIME_SLOT")}
+            tiers: dict[str, list[_Entry]] = {}
+            for element in root.iter("TIER"):
+                tiers.setdefault(element.attrib["TIER_ID"], []).extend(_entries(element))
+        except KeyError as error:
+            raise CorpusError(f"an element without {error.args[0]}", remedy=_REMEDY) from error
+        name = _choose(tiers, tier)
+        times = _times(slots, tiers, tiers[name])
+        missing = [entry.id for entry in tiers[name] if entry.id not in times]
+        if missing:
+            problem = f"tier {shortened(name)!r}: {len(missing):,} annotations have no time ({name_some(missing)})"
+            raise CorpusError(problem, remedy="align them in ELAN")
+        origin = _origin(list(root.iter("MEDIA_DESCRIPTOR")), media)
+    entries = [(*times[entry.id], entry.text) for entry in tiers[name]]
+    return name, [((start + origin) / 1000, (end + origin) / 1000, text) for start, end, text in entries]
 
 
-def _parse(path: Path) -> _Document:
-    builder = _Builder(path)
-    parser = ElementTree.XMLParser(target=builder)
+def _parse(path: Path) -> Element:
+    parser = ElementTree.XMLParser(target=_Tree())
     try:
         parser.feed(path.read_bytes())
-        parser.close()
+        root: Element = parser.close()
     except ElementTree.ParseError as error:
         problem = f"damaged XML (line {error.position[0]}, column {error.position[1]})"
-        raise CorpusError(problem, where=path, remedy=_REMEDY) from error
+        raise CorpusError(problem, remedy=_REMEDY) from error
     except (ValueError, LookupError) as error:  # an encoding that the parser does not know
-        raise CorpusError("XML in an unknown encoding", where=path, remedy="save it as UTF-8") from error
+        raise CorpusError("XML in an unknown encoding", remedy="save it as UTF-8") from error
     except OSError as error:
-        raise CorpusError(f"cannot be read ({error.strerror})", where=path, remedy="check the path") from error
-    return builder.document
+        raise CorpusError(f"cannot be read ({error.strerror})", remedy="check the path") from error
+    if root.tag != "ANNOTATION_DOCUMENT":
+        raise CorpusError(f"not an ELAN file: its root is {shortened(root.tag, 40)!r}", remedy=_REMEDY)
+    for header in root.iter("HEADER"):
+        if (unit := header.get("TIME_UNITS", "milliseconds")) != "milliseconds":
+            raise CorpusError(f"times in {shortened(unit, 40)!r}, not milliseconds", remedy=_REMEDY)
+    return root
 
 
-def _choose(path: Path, document: _Document, tier: str | None) -> str:
+def _entries(tier: Element) -> list[_Entry]:
+    entries = []
+    for item in tier.iter():
+        aligned = item.tag == "ALIGNABLE_ANNOTATION"
+        if aligned or item.tag == "REF_ANNOTATION":
+            slots = (item.attrib["TIME_SLOT_REF1"], item.attrib["TIME_SLOT_REF2"]) if aligned else None
+            parent = "" if aligned else item.attrib["ANNOTATION_REF"]
+            text = item.findtext("ANNOTATION_VALUE", "")
+            entries.append(
+                _Entry(item.attrib["ANNOTATION_ID"], slots, parent, item.get("PREVIOUS_ANNOTATION", ""), text)
+            )
+    return entries
+
+
+def _slot_time(slot: Element) -> int | None:
+    """The time of a slot in ms, None if it has none."""
+    if "TIME_VALUE" not in slot.attrib:
+        return None
+    what = f"time of slot {shortened(slot.attrib['TIME_SLOT_ID'], 40)}"
+    time = _integer(slot.attrib["TIME_VALUE"], what)
+    if not 0 <= time < _LATEST:
+        raise CorpusError(f"impossible {what}", remedy=_REMEDY)
+    return time
+
+
+def _integer(text: str, what: str) -> int:
+    try:
+        return int(text)
+    except ValueError as error:
+        raise CorpusError(f"{what} is not a whole number of ms", remedy=_REMEDY) from error
+
+
+def _choose(tiers: Mapping[str, Sequence[_Entry]], tier: str | None) -> str:
     """The name of the tier that is meant, compared in NFC and without blanks around it."""
-    listed = name_some([f"{name!r} ({number:,})" for name, number in document.counts().items()]) or "none"
-    if tier is None:
-        names = [name for name, number in document.counts(aligned=True).items() if number]
-        if len(names) != 1:
-            several = "several tiers have" if names else "no tier has"
-            problem = f"{several} time-aligned annotations; tiers here: {listed}"
-            raise CorpusError(problem, where=path, remedy="name one with --tier" if names else _REMEDY)
-        return names[0]
-    names = [name for name in document.tiers if _same(name, tier)]
-    if not names:
-        raise CorpusError(f"no tier {shortened(tier)!r}; tiers here: {listed}", where=path, remedy="name one of these")
-    return names[0]
+    listed = name_some([f"{name!r} ({len(entries):,})" for name, entries in tiers.items()]) or "none"
+    if tier is not None:
+        name = next((name for name in tiers if _is_same(name, tier)), None)
+        if name is None:
+            raise CorpusError(f"no tier {shortened(tier)!r}; tiers here: {listed}", remedy="name one of these")
+        return name
+    aligned = [name for name, entries in tiers.items() if any(entry.slots for entry in entries)]
+    if len(aligned) != 1:
+        several = "several tiers have" if aligned else "no tier has"
+        problem = f"{several} time-aligned annotations; tiers here: {listed}"
+        raise CorpusError(problem, remedy="name one with --tier" if aligned else _REMEDY)
+    return aligned[0]
 
 
-def _same(name: str, other: str) -> bool:
+def _is_same(name: str, other: str) -> bool:
     return nfc(name).strip() == nfc(other).strip()
 
 
-def _times(document: _Document, wanted: Sequence[_Entry]) -> dict[str, tuple[float, float]]:
+def _times(
+    slots: Mapping[str, int | None], tiers: Mapping[str, Sequence[_Entry]], wanted: Sequence[_Entry]
+) -> dict[str, tuple[float, float]]:
     """Annotation id -> its start and end in ms on ELAN's time line, for `wanted` and their parents."""
     times: dict[str, tuple[float, float]] = {}
     siblings: dict[str, tuple[str, list[_Entry]]] = {}  # an annotation's id -> its parent, and all on its tier below it
-    for entries in document.tiers.values():
-        slots = _slot_times(document.slots, [entry.slots for entry in entries if entry.slots])
+    for entries in tiers.values():
+        own = _interpolated(slots, [entry.slots for entry in entries if entry.slots])
         groups: dict[str, list[_Entry]] = {}
         for entry in entries:
             if entry.slots is None:
                 groups.setdefault(entry.parent, []).append(entry)
-            elif entry.slots[0] in slots and entry.slots[1] in slots:
-                times[entry.id] = slots[entry.slots[0]], slots[entry.slots[1]]
+            elif entry.slots[0] in own and entry.slots[1] in own:
+                times[entry.id] = own[entry.slots[0]], own[entry.slots[1]]
         for parent, group in groups.items():
             siblings |= {entry.id: (parent, group) for entry in group}
     for entry in wanted:
@@ -225,7 +194,7 @@ def _times(document: _Document, wanted: Sequence[_Entry]) -> dict[str, tuple[flo
     return times
 
 
-def _slot_times(slots: Mapping[str, int | None], pairs: Sequence[tuple[str, str]]) -> dict[str, float]:
+def _interpolated(slots: Mapping[str, int | None], pairs: Sequence[tuple[str, str]]) -> dict[str, float]:
     """Time slots of one tier -> ms. Slots without a time divide the stretch between their neighbours equally.
 
     Neighbours are those that annotations of the tier join: `pairs` of start and end. Slots that no time bounds on
@@ -249,27 +218,26 @@ def _slot_times(slots: Mapping[str, int | None], pairs: Sequence[tuple[str, str]
 def _in_order(group: list[_Entry]) -> list[_Entry]:
     """Annotations below one parent, each after the one that it names as its previous."""
     following = {entry.previous: entry for entry in group if entry.previous}
-    first = [entry for entry in group if not entry.previous]
-    ordered = first[:1]
+    ordered = [entry for entry in group if not entry.previous][:1]
     while ordered and len(ordered) < len(group) and ordered[-1].id in following:
         ordered.append(following[ordered[-1].id])
     return ordered if len(ordered) == len(group) else group
 
 
-def _origin(path: Path, descriptors: Sequence[Mapping[str, str]], media: Path | None) -> int:
+def _origin(descriptors: Sequence[Element], media: Path | None) -> int:
     """TIME_ORIGIN in ms of the media file that is watched, else of the linked videos, else of all linked media."""
-    urls = [item.get("RELATIVE_MEDIA_URL") or item.get("MEDIA_URL", "") for item in descriptors]
-    names = [re.split(r"[/\\]", url)[-1] for url in urls]
-    origins = [_integer(path, item.get("TIME_ORIGIN", "0"), "TIME_ORIGIN") for item in descriptors]
-    named = [media is not None and _same(unquote(name), unquote(media.name)) for name in names]
-    videos = [item.get("MIME_TYPE", "").startswith("video") for item in descriptors]
-    which = next((choice for choice in (named, videos) if any(choice)), [True] * len(origins))
-    chosen = [(name, origin) for name, origin, is_chosen in zip(names, origins, which, strict=True) if is_chosen]
-    if len({origin for _, origin in chosen}) > 1:
-        listed = name_some([f"{name!r} by {origin} ms" for name, origin in chosen])
+    linked = []  # name, origin, is it a video
+    for item in descriptors:
+        name = re.split(r"[/\\]", item.get("RELATIVE_MEDIA_URL") or item.get("MEDIA_URL") or "")[-1]
+        is_video = item.get("MIME_TYPE", "").startswith("video")
+        linked.append((name, _integer(item.get("TIME_ORIGIN", "0"), "TIME_ORIGIN"), is_video))
+    same = [item for item in linked if media is not None and _is_same(unquote(item[0]), unquote(media.name))]
+    counted = same or [item for item in linked if item[2]] or linked
+    if len({origin for _, origin, _ in counted}) > 1:
+        listed = name_some([f"{name!r} by {origin} ms" for name, origin, _ in counted])
         problem = f"its media begin at different times ({listed}), and none has the name of the video"
-        raise CorpusError(problem, where=path, remedy="give the video the name that it has in ELAN")
-    return chosen[0][1] if chosen else 0
+        raise CorpusError(problem, remedy="give the video the name that it has in ELAN")
+    return counted[0][1] if counted else 0
 
 
 def eaf_text(tiers: Mapping[str, Sequence[Annotation]], *, media: Path | None, folder: Path) -> str:
@@ -287,11 +255,10 @@ def eaf_text(tiers: Mapping[str, Sequence[Annotation]], *, media: Path | None, f
     document.adocument["xsi:noNamespaceSchemaLocation"] = _SCHEMA
     document.header.update(MEDIA_FILE="", TIME_UNITS="milliseconds")
     if media is not None:
-        url, relative, mime = _link(media, folder)
-        document.add_linked_file(url, relpath=relative, mimetype=mime)
+        document.add_linked_file(**_link(media, folder))
     lanes = _without_overlaps({name: [_in_ms(item) for item in items] for name, items in tiers.items()})
     entries = [(name, *item) for name, items in lanes.items() for item in items]
-    # each annotation has two slots of its own; all slots stand in the order of time, an end before a start
+    # each annotation has two slots of its own; their ids follow the order of time, an end before a start
     bounds = [(start, 1, number) for number, (_, start, _, _) in enumerate(entries)]
     bounds += [(end, 0, number) for number, (_, _, end, _) in enumerate(entries)]
     slots = {(number, side): f"ts{place}" for place, (_, side, number) in enumerate(sorted(bounds), start=1)}
@@ -324,20 +291,16 @@ def _without_overlaps(tiers: Mapping[str, list[tuple[int, int, str]]]) -> dict[s
     return lanes
 
 
-def _link(media: Path, folder: Path) -> tuple[str, str | None, str]:
-    """A media file -> its URL, its path from `folder` (None: on another drive), its MIME type, as ELAN writes them.
-
-    ELAN takes a URL literally: it does not decode "%20".
-    """
+def _link(media: Path, folder: Path) -> dict[str, str | None]:
+    """A media file -> its URL, which ELAN takes literally, its path from `folder` and its MIME type."""
     path = media.resolve()
-    url = "file:///" + path.as_posix().lstrip("/")
     try:
         relative = Path(os.path.relpath(path, folder.resolve())).as_posix()
-        relative = relative if relative.startswith("../") else f"./{relative}"
-    except ValueError:
+        relative = without_controls(relative if relative.startswith("../") else f"./{relative}")
+    except ValueError:  # on another drive
         relative = None
-    mime = mimetypes.guess_type(path.name)[0] or "unknown"
-    return without_controls(url), relative and without_controls(relative), mime
+    url = without_controls("file:///" + path.as_posix().lstrip("/"))
+    return {"file_path": url, "relpath": relative, "mimetype": mimetypes.guess_type(path.name)[0] or "unknown"}
 
 
 def without_controls(text: str) -> str:

@@ -131,7 +131,7 @@ def test_an_annotation_before_the_video_begins_is_named(tmp_path: Path) -> None:
         (document(SENTENCES, SLOTS).replace("1200", "bald"), "slot an is not a whole"),
         (document(SENTENCES, SLOTS).replace("1200", "9" * 12), "impossible time of slot an"),
         (document(SENTENCES, SLOTS).replace("1200", "-5"), "impossible time"),
-        (document(SENTENCES, SLOTS).replace("TIME_SLOT_REF2", "REF2"), "ANNOTATION without TIME_SLOT_REF2"),
+        (document(SENTENCES, SLOTS).replace("TIME_SLOT_REF2", "REF2"), "an element without TIME_SLOT_REF2"),
         (document(SENTENCES, SLOTS, media("a.mp4", 0).replace('"0"', '"x"')), "TIME_ORIGIN"),
         (document(SENTENCES, SLOTS | {"aus": None}), r"'Satz'.*1 annotations have no time \(erster\)"),
         (document(SENTENCES, SLOTS | {"aus": 1200}), r"number 2 \(1\.2 to 1\.2"),
