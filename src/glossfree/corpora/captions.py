@@ -14,13 +14,14 @@ import html
 import math
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from glossfree.corpora import eaf
 from glossfree.corpora.segments import COLUMNS, segment_of
-from glossfree.errors import CorpusError, name_some, shortened
+from glossfree.errors import CorpusError, name_some, named, shortened
 from glossfree.files.disk import write_atomic
 from glossfree.files.encoding import nfc, read_text
 from glossfree.files.tables import JSON_LINES, TABLES, Row, read_table, rename_columns
@@ -30,6 +31,7 @@ WRITTEN = ("srt", "vtt", "eaf")
 SENTENCES = "sentence"  # the name of the tier that the captions go to
 LARGEST = {".eaf": 50}  # MB; ELAN's XML is long
 LARGEST_TEXT = 10  # MB; an hour of captions has about 0.1
+_TIME_COLUMNS = ("start", "end", "start_ms", "end_ms", "start_frame", "end_frame")
 
 _TIMED = re.compile(r"\s*-?\d+:[\d:.,]*\s*-+>")  # a line that means to be the times of a caption
 _TIMES = {
@@ -65,39 +67,48 @@ def read_captions(path: Path, *, tier: str | None = None, media: Path | None = N
     Raises CorpusError: missing, too large, damaged, no captions, one that ends before it has begun, no such tier.
     """
     suffix = path.suffix.lower()
-    if suffix not in READ:
-        problem = f"unknown kind of captions {shortened(suffix, 20)!r}"
-        raise CorpusError(problem, where=path, remedy=f"one of {', '.join(READ)}")
-    if tier is not None and suffix != ".eaf":
-        raise CorpusError(f"{suffix} has no tiers", where=path, remedy="leave out --tier")
-    _check_size(path)
-    if suffix in TABLES | JSON_LINES:
-        captions = _from_table(path, media)
-    elif suffix == ".eaf":
-        name, annotations = eaf.read_tier(path, tier, media=media)
-        captions = [Caption(start, end, _plain(text), name) for start, end, text in annotations]
-    else:
-        text = _BREAKS.sub("\n", read_text(path))
-        read = {".vtt": _from_vtt, ".srt": _from_srt}.get(suffix, _from_substation)
-        captions = read(path, text)
-    _check_times(path, captions)
+    with named(path), _libraries():
+        if suffix not in READ:
+            raise CorpusError(f"unknown kind of captions {shortened(suffix, 20)!r}", remedy=f"one of {', '.join(READ)}")
+        if tier is not None and suffix != ".eaf":
+            raise CorpusError(f"{suffix} has no tiers", remedy="leave out --tier")
+        _check_size(path)
+        if suffix in TABLES | JSON_LINES:
+            captions = _from_table(path, media)
+        elif suffix == ".eaf":
+            name, annotations = eaf.read_tier(path, tier, media=media)
+            captions = [Caption(start, end, _plain(text), name) for start, end, text in annotations]
+        else:
+            text = _BREAKS.sub("\n", read_text(path))
+            read = {".vtt": _from_vtt, ".srt": _from_srt}.get(suffix, _from_substation)
+            captions = read(path, text)
+        _check_times(captions)
     return sorted(captions, key=lambda caption: (caption.start, caption.end))
+
+
+@contextmanager
+def _libraries() -> Iterator[None]:
+    """A missing library becomes an error that names the extra."""
+    try:
+        yield
+    except ImportError as error:
+        problem = f"needs {error.name or 'a library'}"
+        raise CorpusError(problem, remedy='pip install "glossfree[captions]"') from error
 
 
 def _check_size(path: Path) -> None:
     try:
         size = path.stat().st_size
     except OSError as error:
-        raise CorpusError(f"cannot be read ({error.strerror})", where=path, remedy="check the path") from error
+        raise CorpusError(f"cannot be read ({error.strerror})", remedy="check the path") from error
     most = LARGEST.get(path.suffix.lower(), LARGEST_TEXT)
     if size > most * 1e6:
-        problem = f"{size / 1e6:,.0f} MB of captions, at most {most} are read"
-        raise CorpusError(problem, where=path, remedy="split the file")
+        raise CorpusError(f"{size / 1e6:,.0f} MB of captions, at most {most} are read", remedy="split the file")
 
 
-def _check_times(path: Path, captions: Sequence[Caption]) -> None:
+def _check_times(captions: Sequence[Caption]) -> None:
     if not captions:
-        raise CorpusError("no captions in it", where=path, remedy="check that the file is the right one")
+        raise CorpusError("no captions in it", remedy="check that the file is the right one")
     wrong = [
         f"number {number} ({caption.start:g} to {caption.end:g} s)"
         for number, caption in enumerate(captions, start=1)
@@ -105,7 +116,7 @@ def _check_times(path: Path, captions: Sequence[Caption]) -> None:
     ]
     if wrong:
         problem = f"captions that end before they begin, last no time or begin before the video: {name_some(wrong)}"
-        raise CorpusError(problem, where=path, remedy="mend their times or remove them")
+        raise CorpusError(problem, remedy="correct their times or remove them")
 
 
 def _plain(text: str) -> str:
@@ -113,40 +124,29 @@ def _plain(text: str) -> str:
     return " ".join(eaf.without_controls(text).split())
 
 
-def _check_timed_lines(path: Path, text: str, form: str) -> int:
-    """The number of lines with a caption's times. Raises CorpusError with the first that are no times.
-
-    The libraries pass over such a line, and over its caption, without a word.
-    """
-    number = 0
-    for place, line in enumerate(text.split("\n"), start=1):
-        if _TIMED.match(line):
-            if not _TIMES[form].fullmatch(line):
-                example = "00:00:01,000 --> 00:00:02,500" if form == "srt" else "00:00:01.000 --> 00:00:02.500"
-                raise CorpusError("not a caption's times", where=f"{path}, line {place}", remedy=f"write {example}")
-            number += 1
-    return number
-
-
-def _check_number(path: Path, timed: int, read: int) -> None:
-    """Refuse a file in which the library saw more or fewer captions than lines with a caption's times."""
-    if timed != read:
-        problem = f"{timed:,} captions begin in it, {read:,} can be read"
-        raise CorpusError(problem, where=path, remedy="leave an empty line between two captions")
+def _check_timed_lines(path: Path, text: str, form: str, num_read: int | None = None) -> None:
+    """Raise CorpusError for a caption that the library passed over without a word: a line that means to be its times
+    and is none, or captions without an empty line between them."""
+    timed = [(place, line) for place, line in enumerate(text.split("\n"), start=1) if _TIMED.match(line)]
+    for place, line in timed:
+        if not _TIMES[form].fullmatch(line):
+            example = "00:00:01,000 --> 00:00:02,500" if form == "srt" else "00:00:01.000 --> 00:00:02.500"
+            raise CorpusError("not a caption's times", where=f"{path}, line {place}", remedy=f"write {example}")
+    if num_read not in (None, len(timed)):
+        problem = f"{len(timed):,} captions begin in it, {num_read:,} can be read"
+        raise CorpusError(problem, remedy="leave an empty line between two captions")
 
 
 def _from_vtt(path: Path, text: str) -> list[Caption]:
-    try:
-        import webvtt
-        from webvtt.errors import MalformedCaptionError, MalformedFileError
-    except ImportError as error:
-        raise _without_library(path, "webvtt-py") from error
-    number = _check_timed_lines(path, text, "vtt")
+    import webvtt
+    from webvtt.errors import MalformedCaptionError, MalformedFileError
+
     try:
         cues = webvtt.from_string(text).captions
     except (MalformedFileError, MalformedCaptionError, ValueError) as error:
-        raise CorpusError("not WebVTT", where=path, remedy="its first line is WEBVTT") from error
-    _check_number(path, number, len(cues))
+        _check_timed_lines(path, text, "vtt")
+        raise CorpusError("not WebVTT", remedy="its first line is WEBVTT") from error
+    _check_timed_lines(path, text, "vtt", len(cues))
     return [
         Caption(
             cue.start_time.in_milliseconds() / 1000,
@@ -158,11 +158,10 @@ def _from_vtt(path: Path, text: str) -> list[Caption]:
 
 
 def _from_srt(path: Path, text: str) -> list[Caption]:
-    number = _check_timed_lines(path, text, "srt")
     # pysubs2 takes a last line that is a number for the number of the next caption: give it one. On thousands of empty
     # lines it would spend hours.
-    subtitles = _subtitles(path, re.sub("\n{3,}", "\n\n", text) + "\n\n0\n", "srt")
-    _check_number(path, number, len(subtitles))
+    subtitles = _subtitles(re.sub("\n{3,}", "\n\n", text) + "\n\n0\n", "srt")
+    _check_timed_lines(path, text, "srt", len(subtitles))
     captions = []
     for start, end, marked in subtitles:
         sentence = _TAGS.sub("", marked.replace(r"\N", "\n"))
@@ -173,8 +172,8 @@ def _from_srt(path: Path, text: str) -> list[Caption]:
 def _from_substation(path: Path, text: str) -> list[Caption]:
     for place, line in enumerate(text.split("\n"), start=1):
         if line.startswith("Dialogue:") and line.count(",") < 9:  # pysubs2 would invent an end
-            raise CorpusError("a dialogue without its ten fields", where=f"{path}, line {place}", remedy="mend it")
-    subtitles = _subtitles(path, text, path.suffix.lower().removeprefix("."))
+            raise CorpusError("a dialogue without its ten fields", where=f"{path}, line {place}", remedy="correct it")
+    subtitles = _subtitles(text, path.suffix.lower().removeprefix("."))
     return [
         Caption(start, end, _plain(re.sub(r"\\[nNh]", " ", _OVERRIDES.sub("", marked))))
         for start, end, marked in subtitles
@@ -184,23 +183,19 @@ def _from_substation(path: Path, text: str) -> list[Caption]:
 
 def _from_table(path: Path, media: Path | None) -> list[Caption]:
     """Rows with start and end -> captions; where the rows name several files, those of `media`."""
-    table = rename_columns(read_table(path), ("start", "end", "start_ms", "end_ms", "start_frame", "end_frame", "fps"))
-    table = rename_columns(table, ("path", "text"))
+    table = rename_columns(read_table(path), (*_TIME_COLUMNS, "fps", "path", "text"))
     if not {column for columns in COLUMNS.values() for column in columns} & set(table.columns):
-        raise CorpusError("no columns start and end", where=path, remedy="write them, in seconds")
+        raise CorpusError("no columns start and end", remedy="write them, in seconds")
+    stems = [nfc(Path(row.fields.get("path", "").replace("\\", "/")).stem) for row in table.rows]
     rows = list(table.rows)
-    files = {_stem(row) for row in rows}
-    if len(files) > 1:
-        rows = [row for row in rows if media is not None and _stem(row) == nfc(media.stem)]
+    if len(set(stems)) > 1:
+        wanted = None if media is None else nfc(media.stem)
+        rows = [row for row, stem in zip(table.rows, stems, strict=True) if stem == wanted]
         if not rows:
             name = "the video" if media is None else repr(shortened(media.stem))
-            problem = f"segments of {len(files):,} videos, none of them {name}"
-            raise CorpusError(problem, where=path, remedy="check the column path, or leave it out")
+            problem = f"segments of {len(set(stems)):,} videos, none of them {name}"
+            raise CorpusError(problem, remedy="check the column path, or leave it out")
     return [_row_caption(path, row) for row in rows]
-
-
-def _stem(row: Row) -> str:
-    return nfc(Path(row.fields.get("path", "").replace("\\", "/")).stem)
 
 
 def _row_caption(path: Path, row: Row) -> Caption:
@@ -213,28 +208,22 @@ def _row_caption(path: Path, row: Row) -> Caption:
         if not 0 < fps < math.inf:
             raise ValueError("frames without a column fps, the frames of a second")
     except ValueError as error:
-        raise CorpusError(shortened(str(error)), where=where, remedy="mend this line") from error
+        raise CorpusError(shortened(str(error)), where=where, remedy="correct this line") from error
     return Caption(segment.start / fps, segment.end / fps, _plain(row.fields.get("text", "")))
 
 
-def _subtitles(path: Path, text: str, form: str) -> list[tuple[float, float, str]]:
+def _subtitles(text: str, form: str) -> list[tuple[float, float, str]]:
     """Text in a format of pysubs2 -> start and end in seconds, and the text with its markup; no comments."""
-    try:
-        import pysubs2
-    except ImportError as error:
-        raise _without_library(path, "pysubs2") from error
+    import pysubs2
+
     options = {"keep_html_tags": True} if form == "srt" else {}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about styles and margins
             events = pysubs2.SSAFile.from_string(text, format_=form, **options)
     except (pysubs2.Pysubs2Error, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise CorpusError(f"damaged .{form} file", where=path, remedy="save it again in a subtitle editor") from error
+        raise CorpusError(f"damaged .{form} file", remedy="save it again in a subtitle editor") from error
     return [(event.start / 1000, event.end / 1000, event.text) for event in events if not event.is_comment]
-
-
-def _without_library(where: Path | None, library: str) -> CorpusError:
-    return CorpusError(f"needs {library}", where=where, remedy='pip install "glossfree[captions]"')
 
 
 def write_captions(
@@ -255,23 +244,20 @@ def write_captions(
     if any(not 0 <= caption.start < caption.end < math.inf for caption in every):
         raise ValueError("a caption must begin at 0 or later and end after its start")
     ordered = sorted(captions, key=lambda caption: (caption.start, caption.end))
-    try:
+    with named(path), _libraries():
         match format:
             case "srt":
                 text = _to_srt(ordered)
             case "vtt":
                 text = _to_vtt(ordered)
             case "eaf":
-                tiers = {SENTENCES: ordered, **tracks}
                 annotations = {
                     name: [(caption.start, caption.end, _plain(caption.text)) for caption in track]
-                    for name, track in tiers.items()
+                    for name, track in {SENTENCES: ordered, **tracks}.items()
                 }
                 text = eaf.eaf_text(annotations, media=media, folder=path.parent if path else Path())
             case _:
                 raise ValueError(f"format {format!r} is none of {', '.join(WRITTEN)}")
-    except ImportError as error:
-        raise _without_library(path, error.name or "a library") from error
     if path is not None:
         write_atomic(path, text)
     return text
