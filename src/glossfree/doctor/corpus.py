@@ -1,49 +1,98 @@
-"""A corpus that is not packed yet -> findings: counts, rates, aspects, lengths, silent mistakes, the worst clips.
+"""A corpus, packed or not -> findings: counts, rates, aspects, lengths, faults of single clips, the worst clips.
 
-Headers of files are read, in threads, each file once; hardly a frame is decoded. A prepared folder is judged by its
-manifest.
+Reads headers only, in threads, each file once. A prepared folder is judged by its manifest. Times in seconds, rates in
+frames per second; 0 stands for what is unknown.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
-from glossfree.console import Console
+from glossfree.console import Console, duration
 from glossfree.corpora import folder, phoenix14t
-from glossfree.corpora.checks import overlap_warning
 from glossfree.corpora.files import VIDEOS, is_companion
 from glossfree.corpora.inspection import inspect
-from glossfree.corpora.manifest import MANIFEST, SPLITS, Clip, FrameFolder, Manifest, PackedClip, VideoFile
+from glossfree.corpora.manifest import MANIFEST, SPLITS, Clip, FrameFolder, Manifest, VideoFile
 from glossfree.corpora.registry import find_corpus
-from glossfree.doctor.clips import (
-    SAME_ASPECT,
-    ClipFacts,
-    aspect_finding,
-    complaints,
-    fault_findings,
-    figures_of,
-    groups,
-    length_finding,
-    rate_finding,
-    worst_clips,
-)
-from glossfree.doctor.findings import Diagnosis, Finding
-from glossfree.errors import ClipError, CorpusError
+from glossfree.doctor.findings import BadClip, Diagnosis, Finding, counted
+from glossfree.errors import ClipError, CorpusError, name_some
+from glossfree.text.tagging import split_words
 from glossfree.video.container import FPS, VideoInfo, probe
 from glossfree.video.decode import image_names
-from glossfree.video.timeline import SAME_RATE
+from glossfree.video.timeline import BEYOND, FEWEST, SAME_RATE
 
 THREADS = 8  # reading headers is mostly waiting for the disk
-Header = VideoInfo | ClipError
+LONGEST = 30.0  # seconds of one sentence; PHOENIX14T's longest clip is 19 s
+FASTEST, SLOWEST = 8.0, 0.2  # words a second: beyond them the sentence hardly belongs to the clip
+SAME_ASPECT = 0.1  # aspects that differ by no more are one aspect
+NAMED = 5  # clips that a finding names; figures have them all
+WORST = 10
+SHAPES = {16 / 9: "16:9", 4 / 3: "4:3", 1.0: "square", 3 / 4: "3:4", 9 / 16: "9:16"}
+# fault of a clip, gravest first: topic, what completes "13 clips ...", remedy; "" where another finding says it
+FAULTS = {
+    "missing": ("files", "have no file", "correct the paths, or copy the files to where they lead"),
+    "unreadable": ("files", "cannot be read", "copy or download the files again, or drop the rows"),
+    "behind": ("segments", "begin behind the end of their video", "correct start, end or the video"),
+    "beyond": ("segments", "end behind the end of their video", "correct the end, or the video"),
+    "empty": ("sentences", "have an empty sentence", "write the sentence, or drop the row"),
+    "short": ("lengths", f"have fewer than {FEWEST} frames", "check start and end, or drop them"),
+    "fast": ("sentences", f"have more than {FASTEST:g} words a second", "does the sentence belong there?"),
+    "slow": ("sentences", f"have under {SLOWEST} words a second", "does the sentence belong there?"),
+    "long": ("lengths", f"are longer than {LONGEST:.0f} s", "cut them into sentences, with columns start and end"),
+    "rate": ("", "", ""),
+    "aspect": ("", "", ""),
+}
 
 
-def diagnose_corpus(path: Path, corpus: str | None, console: Console) -> Diagnosis:
-    """ROOT of a corpus, its sentence file, or a prepared folder -> Diagnosis; `corpus` None: known by its layout.
+@dataclass(frozen=True)
+class ClipFacts:
+    """One clip: its sentence, and what its header states. It lasts from `start` to `end` of a video of `video_seconds`.
+
+    `error` says why its file cannot be read; `is_missing`, that there is no such file.
+    """
+
+    id: str
+    split: str
+    text: str
+    path: str = ""
+    fps: float = 0.0
+    aspect: float = 0.0
+    video_seconds: float = 0.0
+    start: float = 0.0
+    end: float = 0.0
+    error: str = ""
+    is_missing: bool = False
+
+    @property
+    def seconds(self) -> float:
+        """Length of the part of the clip that the video has."""
+        end = min(self.end, self.video_seconds) if self.video_seconds else self.end
+        return max(0.0, end - self.start)
+
+
+@dataclass(frozen=True)
+class Complaint:
+    """A fault of one clip, in its own figures; `excess` in [0, 1) ranks it among others of the same fault."""
+
+    fault: str
+    detail: str
+    excess: float = 0.0
+
+    @property
+    def rank(self) -> tuple[int, float]:
+        """Smaller is graver."""
+        return list(FAULTS).index(self.fault), -self.excess
+
+
+def diagnose_corpus(path: Path, name: str | None, console: Console) -> Diagnosis:
+    """ROOT of a corpus, its sentence file, or a prepared folder -> Diagnosis; `name` None: known by its layout.
 
     Raises CorpusError: no such corpus, a folder that looks like none of them.
     """
@@ -51,31 +100,32 @@ def diagnose_corpus(path: Path, corpus: str | None, console: Console) -> Diagnos
         remedy = "compare it with a model: glossfree doctor MODEL clip.mp4"
         raise CorpusError("is a video, not a corpus", where=path, remedy=remedy)
     root = path.parent if path.is_file() else path
-    if corpus is None and (root / MANIFEST).is_file():
+    if name is None and (root / MANIFEST).is_file():
         return _diagnose_prepared(root)
-    chosen = find_corpus(corpus or guess_corpus(root))
-    if not chosen.needs_root:
-        raise CorpusError("is built in: there is nothing to check", where=chosen.name, remedy="prepare it")
-    subject = f"{path} ({chosen.name})"
-    if path.is_file() and chosen.name == "folder" and path.name.lower() not in folder.SENTENCES:
+    corpus = find_corpus(name or guess_corpus(root))
+    if corpus.check is None:
+        raise CorpusError("is built in: there is nothing to check", where=corpus.name, remedy="prepare it")
+    if path.is_file() and corpus.name == "folder" and path.name.lower() not in folder.SENTENCES:
         remedy = f"call it {' or '.join(folder.SENTENCES)}: prepare looks for these names"
         raise CorpusError("is no sentence file of a corpus", where=path, remedy=remedy)
+    subject = f"{path} ({corpus.name})"
     try:
-        notes = chosen.check(root) if chosen.check else []
-        clips = [clip for split in SPLITS for clip in chosen.clips(root, split)]
+        notes = corpus.check(root)
+        clips = [clip for split in SPLITS for clip in corpus.clips(root, split)]
     except CorpusError as error:
         where = f" ({error.where})" if error.where and error.where != str(root) else ""
         return Diagnosis(subject, (Finding("sentences", "problem", f"{error.problem}{where}", error.remedy or ""),))
-    if not chosen.check and (overlap := overlap_warning(clips)):
-        notes = [overlap]
     headers = read_headers(clips, console)
     facts = [_facts(clip, headers, root) for clip in clips]
-    remedy = f"glossfree prepare {chosen.name} --root {root} --out OUT --fps {{fps}} resamples all clips by time"
-    about = {"corpus": chosen.name, "files": len(headers)}
-    diagnosis = _diagnosis(subject, facts, notes, remedy, about, names_missing=chosen.check is not None)
-    if chosen.name != "folder":
-        return diagnosis
-    return replace(diagnosis, findings=(*diagnosis.findings, *_companion_findings(root)))
+    remedy = f"glossfree prepare {corpus.name} --root {root} --out OUT --fps {{fps}} resamples all clips by time"
+    return _diagnosis(
+        subject,
+        facts,
+        [*(Finding("corpus", "warning", note) for note in notes), *_companions(root, corpus.name)],
+        remedy,
+        {"corpus": corpus.name, "files": len(headers)},
+        notes_name_missing=True,
+    )
 
 
 def guess_corpus(root: Path) -> str:
@@ -90,19 +140,16 @@ def guess_corpus(root: Path) -> str:
     try:
         top = phoenix14t.find_top(root)
     except CorpusError as error:
-        raise CorpusError(
-            "looks like no corpus that glossfree knows",
-            where=root,
-            remedy=f"write {' or '.join(folder.SENTENCES)} with the columns path, text, split; or name --corpus",
-        ) from error
+        remedy = f"write {' or '.join(folder.SENTENCES)} with the columns path, text, split; or name --corpus"
+        raise CorpusError("looks like no corpus that glossfree knows", where=root, remedy=remedy) from error
     return "phoenix14t" if (top / phoenix14t.FRAMES).is_dir() else "phoenix14t-avatar"
 
 
-def read_headers(clips: Sequence[Clip], console: Console) -> dict[Path, Header]:
+def read_headers(clips: Sequence[Clip], console: Console) -> dict[Path, VideoInfo | ClipError]:
     """Clips -> what the header of each distinct file or frame folder states, or the error of reading it."""
-    sources = dict.fromkeys(clip.source for clip in clips if isinstance(clip.source, VideoFile | FrameFolder))
+    sources = [clip.source for clip in clips if isinstance(clip.source, VideoFile | FrameFolder)]
     folders = {source.path: isinstance(source, FrameFolder) for source in sources}
-    headers: dict[Path, Header] = {}
+    headers: dict[Path, VideoInfo | ClipError] = {}
     with console.progress("reading headers", len(folders)) as advance, ThreadPoolExecutor(THREADS) as threads:
         for path, header in zip(folders, threads.map(_header, folders, folders.values()), strict=True):
             headers[path] = header
@@ -110,7 +157,7 @@ def read_headers(clips: Sequence[Clip], console: Console) -> dict[Path, Header]:
     return headers
 
 
-def _header(path: Path, is_folder: bool) -> Header:
+def _header(path: Path, is_folder: bool) -> VideoInfo | ClipError:
     try:
         if not is_folder:
             return probe(path)
@@ -121,88 +168,183 @@ def _header(path: Path, is_folder: bool) -> Header:
     return VideoInfo(image.width, image.height, len(names), FPS, len(names) / FPS)
 
 
-def _facts(clip: Clip, headers: dict[Path, Header], root: Path) -> ClipFacts:
+def _facts(clip: Clip, headers: dict[Path, VideoInfo | ClipError], root: Path) -> ClipFacts:
     source = clip.source
     if not isinstance(source, VideoFile | FrameFolder):
         fps = clip.fps or source.fps
-        return ClipFacts(clip.id, clip.split, clip.text, "", fps, 1.0, source.num_frames / fps)
-    header = headers[source.path]
-    path = os.path.relpath(source.path, root)
+        seconds = source.num_frames / fps
+        return ClipFacts(clip.id, clip.split, clip.text, "", fps, 1.0, seconds, end=seconds)
+    header, path = headers[source.path], os.path.relpath(source.path, root)
     if isinstance(header, ClipError):
-        missing = not source.path.exists()
-        return ClipFacts(clip.id, clip.split, clip.text, path, error=header.problem, is_missing=missing)
-    return ClipFacts(
-        id=clip.id,
-        split=clip.split,
-        text=clip.text,
-        path=path,
-        fps=clip.fps or header.fps,
-        aspect=header.width / header.height if header.height else 0.0,
-        video_seconds=header.num_frames / clip.fps if clip.fps else header.seconds,
-        segment=source.segment,
-    )
+        is_missing = not source.path.exists()
+        return ClipFacts(clip.id, clip.split, clip.text, path, error=header.problem, is_missing=is_missing)
+    fps = clip.fps or header.fps
+    seconds = header.num_frames / clip.fps if clip.fps else header.seconds
+    aspect = header.width / header.height if header.height else 0.0
+    start, end, segment = 0.0, seconds, source.segment
+    if segment is not None:
+        unit = fps if segment.unit == "frames" and fps else 1.0
+        start, end = segment.start / unit, seconds if segment.end is None else segment.end / unit
+    return ClipFacts(clip.id, clip.split, clip.text, path, fps, aspect, seconds, start, end)
 
 
 def _diagnose_prepared(root: Path) -> Diagnosis:
     """A prepared folder -> Diagnosis of its manifest, with the problems that `inspect` names."""
-    manifest = Manifest.load(root)
-    facts = [_packed_facts(clip) for clip in manifest]
-    remedy = "glossfree prepare again, into another folder, with --fps {fps}: it resamples all clips by time"
-    about = {"corpus": str(manifest.corpus.get("name", "")), "files": len(facts)}
-    fit = str(manifest.corpus.get("fit", "stretch"))
-    return _diagnosis(f"{root} (prepared)", facts, inspect(root).problems, remedy, about, fit)
-
-
-def _packed_facts(clip: PackedClip) -> ClipFacts:
-    seconds = clip.num_frames / clip.fps if clip.fps > 0 else 0.0
-    return ClipFacts(clip.id, clip.split, clip.text, clip.file, clip.fps, clip.aspect, seconds)
+    manifest, facts = Manifest.load(root), []
+    for clip in manifest:
+        seconds = clip.num_frames / clip.fps if clip.fps > 0 else 0.0
+        facts.append(ClipFacts(clip.id, clip.split, clip.text, clip.file, clip.fps, clip.aspect, seconds, end=seconds))
+    return _diagnosis(
+        f"{root} (prepared)",
+        facts,
+        [Finding("corpus", "warning", problem) for problem in inspect(root).problems],
+        "glossfree prepare again, into another folder, with --fps {fps}: it resamples all clips by time",
+        {"corpus": str(manifest.corpus.get("name", "")), "files": len(facts)},
+        fit=str(manifest.corpus.get("fit", "stretch")),
+    )
 
 
 def _diagnosis(
     subject: str,
     facts: Sequence[ClipFacts],
-    notes: Sequence[str],
-    remedy: str,
+    notes: Sequence[Finding],
+    rate_remedy: str,
     about: dict[str, Any],
+    *,
     fit: str = "stretch",
-    names_missing: bool = False,
+    notes_name_missing: bool = False,
 ) -> Diagnosis:
-    """Facts of all clips, and what the corpus says of itself -> Diagnosis.
-
-    `remedy`: what to do about mixed rates. `names_missing`: whether `notes` tell of missing files already.
-    """
-    rates, aspects = (
-        groups((clip.fps for clip in facts), SAME_RATE),
-        groups((clip.aspect for clip in facts), SAME_ASPECT),
-    )
+    """Facts of all clips, and what the corpus says of itself -> Diagnosis."""
+    rates = groups((clip.fps for clip in facts), SAME_RATE)
+    aspects = groups((clip.aspect for clip in facts), SAME_ASPECT)
     fps, aspect = next(iter(rates), 0.0), next(iter(aspects), 0.0)
-    odd = [complaints(clip, fps, aspect) for clip in facts]
+    complaints = [sorted(find_faults(clip, fps, aspect), key=lambda each: each.rank) for clip in facts]
     ids: dict[str, list[str]] = {}
-    for clip, reasons in zip(facts, odd, strict=True):
+    for clip, reasons in zip(facts, complaints, strict=True):
         for complaint in reasons:
-            ids.setdefault(complaint.fault.name, []).append(clip.id)
-    findings = [
+            ids.setdefault(complaint.fault, []).append(clip.id)
+    known = [clip.seconds for clip in facts if clip.seconds]
+    seconds = {"shortest": min(known, default=None), "median": median(known) if known else None}
+    figures = about | {
+        "clips": dict(Counter(clip.split for clip in facts)),
+        "fps": {f"{fps:g}": count for fps, count in rates.items()},
+        "aspect": {f"{aspect:g}": count for aspect, count in aspects.items()},
+        "seconds": seconds | {"longest": max(known, default=None), "all": sum(known)},
+        "faults": ids,
+    }
+    findings = (
         _count_finding(facts, about["files"]),
-        rate_finding(rates, remedy.replace("{fps}", f"{fps:g}")),
-        aspect_finding(aspects, fit),
-        length_finding([clip.seconds for clip in facts if not clip.error]),
-        *fault_findings(ids, len(facts), names_missing=names_missing),
-        *(Finding("corpus", "warning", note) for note in notes),
-    ]
-    figures = about | figures_of(facts, rates, aspects) | {"faults": ids}
-    return Diagnosis(subject, tuple(filter(None, findings)), figures, worst_clips(facts, odd))
+        _rate_finding(rates, rate_remedy.replace("{fps}", f"{fps:g}")),
+        _aspect_finding(aspects, fit),
+        _length_finding([clip.seconds for clip in facts if not clip.error]),
+        *_fault_findings(ids, len(facts), notes_name_missing=notes_name_missing),
+        *notes,
+    )
+    pairs = [pair for pair in zip(facts, complaints, strict=True) if pair[1]]
+    worst = sorted(pairs, key=lambda pair: (pair[1][0].rank, -len(pair[1])))[:WORST]
+    bad = (BadClip(clip.id, clip.split, clip.path, tuple(each.detail for each in odd)) for clip, odd in worst)
+    return Diagnosis(subject, tuple(filter(None, findings)), figures, tuple(bad))
+
+
+def groups(values: Iterable[float], tolerance: float) -> dict[float, int]:
+    """Values above 0 -> the commonest of each cluster, and how many lie within `tolerance` (a fraction) of it."""
+    counts: dict[float, int] = {}
+    for value, count in Counter(round(value, 2) for value in values if value > 0).most_common():
+        near = next((centre for centre in counts if abs(value / centre - 1) <= tolerance), value)
+        counts[near] = counts.get(near, 0) + count
+    return dict(sorted(counts.items(), key=lambda item: -item[1]))
+
+
+def find_faults(clip: ClipFacts, fps: float, aspect: float) -> Iterator[Complaint]:
+    """A clip, and the commonest rate and aspect of its corpus -> what is odd about it."""
+    words, seconds = sum(word[0].isalnum() for word in split_words(clip.text)), clip.seconds
+    if not clip.text.strip():
+        yield Complaint("empty", "empty sentence")
+    elif seconds and not clip.error:
+        rate, detail = words / seconds, f"{counted(words, 'word')} in {seconds:.1f} s"
+        if rate > FASTEST:
+            yield Complaint("fast", detail, 1 - FASTEST / rate)
+        elif rate < SLOWEST:
+            yield Complaint("slow", detail, 1 - rate / SLOWEST)
+    if clip.error:
+        yield Complaint("missing" if clip.is_missing else "unreadable", clip.error)
+    elif clip.video_seconds and clip.start >= clip.video_seconds:
+        yield Complaint("behind", f"begins at {clip.start:.1f} s of a video of {clip.video_seconds:.1f} s")
+    else:
+        if clip.video_seconds and clip.end > clip.video_seconds + max(BEYOND, 1 / (clip.fps or FPS)):
+            detail = f"ends at {clip.end:.1f} s of a video of {clip.video_seconds:.1f} s"
+            yield Complaint("beyond", detail, 1 - clip.video_seconds / clip.end)
+        frames = round(seconds * clip.fps)
+        if clip.end and clip.fps and frames < FEWEST:
+            yield Complaint("short", counted(frames, "frame"))
+        elif seconds > LONGEST:
+            yield Complaint("long", f"{seconds:.0f} s long", 1 - LONGEST / seconds)
+    if fps and clip.fps and abs(clip.fps / fps - 1) > SAME_RATE:
+        yield Complaint("rate", f"{clip.fps:g} frames/s, most have {fps:g}")
+    if aspect and clip.aspect and abs(clip.aspect / aspect - 1) > SAME_ASPECT:
+        yield Complaint("aspect", f"{clip.aspect:.2f} wide to 1 high, most are {aspect:.2f}")
+
+
+def _fault_findings(ids: dict[str, list[str]], num_clips: int, *, notes_name_missing: bool) -> Iterator[Finding]:
+    """{fault: ids of its clips} -> a warning each; a problem if not one clip can be read."""
+    can_read_none = len(ids.get("missing", [])) + len(ids.get("unreadable", [])) == num_clips
+    for fault, (topic, what, remedy) in FAULTS.items():
+        is_problem = can_read_none and topic == "files"
+        if topic and fault in ids and (is_problem or fault != "missing" or not notes_name_missing):
+            text = f"{len(ids[fault]):,} of {num_clips:,} clips {what}: {name_some(ids[fault], limit=NAMED)}"
+            yield Finding(topic, "problem" if is_problem else "warning", text, remedy)
 
 
 def _count_finding(facts: Sequence[ClipFacts], num_files: int) -> Finding:
     if not facts:
         return Finding("clips", "problem", "none", "one line of the sentence file per clip")
-    counts = {split: sum(clip.split == split for clip in facts) for split in SPLITS}
-    shown = ", ".join(f"{split} {count:,}" for split, count in counts.items())
-    return Finding("clips", "ok", f"{shown}; {num_files:,} files" if num_files else shown)
+    counts = ", ".join(f"{split} {sum(clip.split == split for clip in facts):,}" for split in SPLITS)
+    return Finding("clips", "ok", f"{counts}; {num_files:,} files" if num_files else counts)
 
 
-def _companion_findings(root: Path) -> Iterator[Finding]:
-    """Files that operating systems leave beside others, anywhere below ROOT."""
-    count = sum(is_companion(name) for _, _, files in os.walk(root) for name in files)
+def _rate_finding(rates: dict[float, int], remedy: str) -> Finding | None:
+    """{frames per second: clips} -> how the rates are distributed; several are a warning."""
+    if len(rates) < 2:
+        return Finding("frame rate", "ok", f"{next(iter(rates)):g} frames/s in all clips") if rates else None
+    text = ", ".join(f"{counted(count, 'clip')} at {fps:g}/s" for fps, count in list(rates.items())[:NAMED])
+    more = f" and {len(rates) - NAMED} more rates" if len(rates) > NAMED else ""
+    return Finding("frame rate", "warning", f"mixed: {text}{more}", remedy)
+
+
+def _aspect_finding(aspects: dict[float, int], fit: str) -> Finding | None:
+    """{width / height: clips} -> how the shapes are distributed, and what making them square does to them."""
+    if not aspects:
+        return None
+    text = ", ".join(f"{counted(count, 'clip')} {_shape(aspect)}" for aspect, count in list(aspects.items())[:NAMED])
+    text += f" and {len(aspects) - NAMED} more" if len(aspects) > NAMED else ""
+    if len(aspects) == 1 or fit != "stretch":
+        return Finding("aspect", "ok", text)
+    remedy = "glossfree prepare --fit pad keeps shapes (and the recipe's data.fit says the same)"
+    return Finding("aspect", "warning", f"mixed, the same sign looks different in each: {text}", remedy)
+
+
+def _shape(aspect: float) -> str:
+    """Width / height -> its name, and what `stretch` does to it."""
+    name = next((name for shape, name in SHAPES.items() if abs(shape / aspect - 1) < 0.01), f"{aspect:.2f}:1")
+    if abs(aspect - 1) < 0.01:
+        return name
+    side, rest = ("width", 1 / aspect) if aspect > 1 else ("height", aspect)
+    return f"{name} (stretch leaves {100 * rest:.0f} % of the {side})"
+
+
+def _length_finding(seconds: Sequence[float]) -> Finding | None:
+    """Seconds of all clips, 0 where unknown -> shortest, median, longest, and all together."""
+    known = [value for value in seconds if value]
+    if not known:
+        return Finding("lengths", "warning", "no file says how long it is") if seconds else None
+    text = f"{min(known):.1f} s shortest, {median(known):.1f} s median, {max(known):.1f} s longest"
+    unknown = len(seconds) - len(known)
+    rest = f"; unknown of {counted(unknown, 'clip')}" if unknown else ""
+    return Finding("lengths", "ok", f"{text}, {duration(sum(known))} in all{rest}")
+
+
+def _companions(root: Path, corpus: str) -> Iterator[Finding]:
+    """Files that operating systems leave beside those of a folder."""
+    count = sum(is_companion(name) for _, _, files in os.walk(root) for name in files) if corpus == "folder" else 0
     if count:
         yield Finding("other files", "ok", f"{count:,} of operating systems (as ._x, Thumbs.db) are passed over")

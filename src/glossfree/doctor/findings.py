@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -56,35 +55,25 @@ class Diagnosis(Result):
 
     def to_text(self) -> str:
         """The verdict, then problems, warnings, the worst clips, and what is well; a remedy under its finding."""
-        blocks = [f"{self.subject}: {self._verdict()}"]
+        verdict = "works"
+        for level, words in (("warning", "works, with {}"), ("problem", "cannot work like this ({})")):
+            if count := sum(finding.level == level for finding in self.findings):
+                verdict = words.format(counted(count, level))
+        blocks = [[f"{self.subject}: {verdict}"]]
         for level, heading in _HEADINGS.items():
             if level == "ok" and self.worst:
-                blocks.append("\n".join(["Worst clips", *map(_bad_clip_line, self.worst)]))
-            lines = _lines(finding for finding in self.findings if finding.level == level)
-            if lines:
-                blocks.append("\n".join([heading, *lines]))
-        return "\n\n".join(blocks)
-
-    def _verdict(self) -> str:
-        problems, warnings = (
-            sum(finding.level == level for finding in self.findings) for level in ("problem", "warning")
-        )
-        if problems:
-            return f"cannot work like this ({_counted(problems, 'problem')})"
-        return f"works, with {_counted(warnings, 'warning')}" if warnings else "works"
+                blocks.append(["Worst clips", *map(_bad_clip_line, self.worst)])
+            block = [heading]
+            for finding in (finding for finding in self.findings if finding.level == level):
+                block.append(f"  {finding.topic}: {finding.text}")
+                block += [f"    -> {finding.remedy}"] if finding.remedy else []
+            blocks += [block] if len(block) > 1 else []
+        return "\n\n".join("\n".join(block) for block in blocks)
 
 
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def _lines(findings: Iterable[Finding]) -> list[str]:
-    lines = []
-    for finding in findings:
-        lines.append(f"  {finding.topic}: {finding.text}")
-        if finding.remedy:
-            lines.append(f"    -> {finding.remedy}")
-    return lines
+def counted(count: int, noun: str) -> str:
+    """1, "clip" -> "1 clip"; 1200, "clip" -> "1,200 clips"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _bad_clip_line(clip: BadClip) -> str:

@@ -1,7 +1,7 @@
 """The installation -> findings: versions, accelerator, precision, memory, disk, extras, taggers.
 
-A broken library may raise anything when it is imported, or end the process. So each one is imported in a child process
-of its own, all of them at once, and what a child cannot do is a finding.
+A broken library may raise anything when it is imported, or end the process. So a child process imports them, and what
+it cannot do is a finding.
 """
 
 from __future__ import annotations
@@ -12,33 +12,43 @@ import platform
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from glossfree import __version__
-from glossfree.doctor.findings import Diagnosis, Finding
+from glossfree.doctor.findings import Diagnosis, Finding, counted
 from glossfree.text.tagging import HANTA_MODELS, SPACY_MODELS
 
-TIMEOUT = 60.0  # seconds for all imports together; the first after an installation compiles files
+TIMEOUT = 60.0  # seconds without an answer; the first import after an installation compiles files
 LITTLE_MEMORY = 4e9  # bytes: translating one clip with the paper's model takes 3.6 GB
 LITTLE_DISK = 10e9  # bytes: the paper's weights are 1.6 GB, and a run keeps several and an optimiser's state
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 MEMINFO = Path("/proc/meminfo")
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 MARK = "glossfree-doctor:"
-REPORT = f"import json\ndef report(**facts): print('\\n{MARK}' + json.dumps(facts), flush=True)\n"
+CHILD = f"""import json, sys
+def report(**facts):
+    print("\\n{MARK}" + json.dumps(facts), flush=True)
+for module, code in json.loads(sys.argv[1]):
+    report(module=module)
+    try:
+        library = __import__(module)
+        report(version=getattr(library, "__version__", ""))
+        exec(code)
+        report(error="")
+    except BaseException as error:
+        report(error=f"{{type(error).__name__}}: {{error}}"[:200])
+"""
 TORCH = """import torch
-report(version=torch.__version__, built_for=torch.version.cuda or torch.version.hip or "the CPU")
+report(built_for=torch.version.cuda or torch.version.hip or "the CPU")
 names = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
 report(devices=[[name, *torch.cuda.mem_get_info(n)] for n, name in enumerate(names)])
 from glossfree.training.loop import precision_of
 report(precision=precision_of().replace("no", "fp32"))"""
 SPACY = f"""import spacy
-report(version=spacy.__version__)
 known, models = {[name for names in SPACY_MODELS.values() for name in names]!r}, []
 for name in (name for name in known if name in spacy.util.get_installed_models()):
     __import__(name)
@@ -48,7 +58,7 @@ for name in (name for name in known if name in spacy.util.get_installed_models()
 
 @dataclass(frozen=True)
 class Library:
-    """A library as pip and as Python name it, and the code that shows that it works.
+    """A library as pip and as Python name it, and code that shows that it works.
 
     `extra` is the extra of glossfree that brings it; "" for one that is always needed.
     """
@@ -58,24 +68,11 @@ class Library:
     code: str = ""
     extra: str = ""
 
-    @property
-    def remedy(self) -> str:
-        """How to install it, or to install it again."""
-        return f"pip install --force-reinstall {self.name}"
-
-
-@dataclass(frozen=True)
-class Import:
-    """What came of importing a library: what it reported, and the error that it ended with, if any."""
-
-    facts: dict[str, Any] = field(default_factory=dict)
-    error: str = ""
-
 
 LIBRARIES = (
     Library("torch", "torch", TORCH),
     Library("transformers", "transformers"),
-    Library("av", "av", "import av\nreport(version=av.__version__, ffmpeg=av.ffmpeg_version_info)"),
+    Library("av", "av", "import av; report(ffmpeg=av.ffmpeg_version_info)"),
     Library("opencv-python-headless", "cv2"),
     Library("numpy", "numpy"),
     Library("HanTa", "HanTa", "from HanTa.HanoverTagger import HanoverTagger"),
@@ -91,121 +88,112 @@ LIBRARIES = (
 def diagnose_installation(libraries: Sequence[Library] = LIBRARIES, folder: Path | None = None) -> Diagnosis:
     """What is installed here and what of it works; `folder` (the current one) is where runs would be written."""
     folder = folder or Path.cwd()
-    imports = import_all(libraries)
-    findings = [
-        *_library_findings(libraries, imports),
-        *_compute_findings(imports.get("torch")),
+    facts = import_all([library for library in libraries if find_spec(library.module) is not None])
+    taggers = _taggers(facts)
+    findings = (
+        *_library_findings(libraries, facts),
+        *_compute_findings(facts.get("torch", {})),
         *_space_findings(folder),
-        *_extra_findings(libraries, imports),
-    ]
-    taggers = _taggers(imports)
-    findings.append(Finding("taggers", "ok", ", ".join(f"{language} {name}" for language, name in taggers.items())))
-    torch_facts = imports["torch"].facts if "torch" in imports else {}
+        Finding("taggers", "ok", ", ".join(f"{language} {name}" for language, name in taggers.items())),
+    )
     figures = {
         "python": platform.python_version(),
         "glossfree": __version__,
-        "libraries": {name: {**library.facts, "error": library.error} for name, library in imports.items()},
-        "precision": torch_facts.get("precision"),
+        "libraries": facts,
+        "precision": facts.get("torch", {}).get("precision"),
         "cores": _cores(),
         "memory": memory(),
         "disk": shutil.disk_usage(folder).free,
         "taggers": taggers,
     }
-    return Diagnosis("installation", tuple(findings), figures)
+    return Diagnosis("installation", findings, figures)
 
 
-def import_all(libraries: Sequence[Library]) -> dict[str, Import]:
-    """Libraries -> by module name, what came of importing each; those that are not installed are left out."""
-    children = {
-        library.module: subprocess.Popen(
-            [sys.executable, "-P", "-c", REPORT + (library.code or _plain_code(library.module))],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            stdin=subprocess.DEVNULL,
-            text=True,
-            errors="replace",
-        )
-        for library in libraries
-        if find_spec(library.module) is not None
-    }
-    deadline = time.monotonic() + TIMEOUT
-    return {module: _outcome(child, deadline) for module, child in children.items()}
+def import_all(libraries: Sequence[Library]) -> dict[str, dict[str, Any]]:
+    """Libraries -> by module, what importing each reported: "version", "error" ("" if it works) and more.
+
+    A library that ends the child, or never returns, gets that as its error; another child goes on behind it.
+    """
+    facts: dict[str, dict[str, Any]] = {}
+    while waiting := [(library.module, library.code) for library in libraries if library.module not in facts]:
+        try:
+            command = [sys.executable, "-P", "-c", CHILD, json.dumps(waiting)]
+            child = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT, check=False)
+            output, error = child.stdout, f"the process ended with code {child.returncode}"
+        except subprocess.TimeoutExpired as ended:
+            output, error = ended.stdout or b"", f"not done after {TIMEOUT:.0f} s"
+        module = waiting[0][0]
+        for line in output.decode(errors="replace").splitlines():
+            if line.startswith(MARK):
+                report = json.loads(line.removeprefix(MARK))
+                module = report.pop("module", module)
+                facts.setdefault(module, {"version": "", "error": error}).update(report)
+        facts.setdefault(module, {"version": "", "error": error})
+    return facts
 
 
-def _plain_code(module: str) -> str:
-    return f"import {module}\nreport(version=getattr({module}, '__version__', ''))"
-
-
-def _outcome(child: subprocess.Popen[str], deadline: float) -> Import:
-    """A child that imports a library -> its reports together, and the last line that it wrote when it failed."""
-    try:
-        output, errors = child.communicate(timeout=max(0.1, deadline - time.monotonic()))
-    except subprocess.TimeoutExpired:
-        child.kill()
-        output, errors = child.communicate()
-        errors = f"not done after {TIMEOUT:.0f} s"
-    facts: dict[str, Any] = {}
-    for line in output.splitlines():
-        if line.startswith(MARK):
-            facts |= json.loads(line.removeprefix(MARK))
-    if child.returncode == 0:
-        return Import(facts)
-    lines = [line.strip() for line in errors.splitlines() if line.strip()]
-    return Import(facts, lines[-1][:200] if lines else f"the process ended with code {child.returncode}")
-
-
-def _library_findings(libraries: Sequence[Library], imports: Mapping[str, Import]) -> Iterator[Finding]:
-    """The versions in one line, and each library that is always needed and does not work."""
+def _library_findings(libraries: Sequence[Library], facts: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
+    """The versions in one line, each library that does not work, and how to get the extras."""
     versions = [f"Python {platform.python_version()}", f"glossfree {__version__}"]
-    for library in (library for library in libraries if not library.extra):
-        outcome = imports.get(library.module)
-        if outcome is None:
-            yield Finding(library.name, "problem", "is not installed", f"pip install {library.name}")
-        elif outcome.error and (library.module != "torch" or "version" not in outcome.facts):
-            yield Finding(library.name, "problem", f"cannot be imported ({outcome.error})", library.remedy)
-        elif outcome.facts.get("version"):
-            ffmpeg = f" (FFmpeg {outcome.facts['ffmpeg']})" if outcome.facts.get("ffmpeg") else ""
-            versions.append(f"{library.name} {outcome.facts['version']}{ffmpeg}")
+    extras: list[str] = []
+    absent: list[str] = []
+    for library in libraries:
+        name, known = library.name, facts.get(library.module)
+        again = f"pip install --force-reinstall {name}"
+        if known is None and library.extra:
+            absent.append(library.extra)
+        elif known is None:
+            yield Finding(name, "problem", "is not installed", f"pip install {name}")
+        elif known["error"] and library.extra:
+            yield Finding(name, "warning", f"is installed but broken, and not used ({known['error']})", again)
+        elif known["error"] and not (library.module == "torch" and known["version"]):  # see _compute_findings
+            yield Finding(name, "problem", f"cannot be imported ({known['error']})", again)
+        else:
+            details = f" (FFmpeg {known['ffmpeg']})" if "ffmpeg" in known else ""
+            details += f" with {', '.join(known['models'])}" if "models" in known else ""
+            (extras if library.extra else versions).append(f"{name} {known['version']}".strip() + details)
     yield Finding("versions", "ok", ", ".join(versions))
+    if extras:
+        yield Finding("extras", "ok", ", ".join(extras))
+    if absent:
+        names = ", ".join(dict.fromkeys(absent))
+        yield Finding("not installed", "ok", f"{names}; none is needed, pip install 'glossfree[NAME]' adds one")
 
 
-def _compute_findings(torch: Import | None) -> Iterator[Finding]:
+def _compute_findings(torch: Mapping[str, Any]) -> Iterator[Finding]:
     """Accelerators, and the precision that `training.precision = "auto"` chooses."""
-    if torch is None or "version" not in torch.facts:
+    if not torch.get("version"):
         return
-    build = f"torch is built for {torch.facts['built_for']}"
-    devices = torch.facts.get("devices")
-    if devices is None:
+    if "devices" not in torch:
         remedy = "restart the machine or update its driver; CUDA_VISIBLE_DEVICES= hides the accelerator"
-        yield Finding("accelerator", "problem", f"does not answer ({torch.error})", remedy)
+        yield Finding("accelerator", "problem", f"does not answer ({torch['error']})", remedy)
         return
-    for name, free, total in devices:
+    for name, free, total in torch["devices"]:
         text = f"{name}, {free / 1e9:.1f} of {total / 1e9:.1f} GB free"
         if free < total / 2:
             yield Finding("accelerator", "warning", text, "another process holds the rest: end it, or wait for it")
         else:
             yield Finding("accelerator", "ok", text)
-    if not devices and NVIDIA_DRIVER.exists():
+    build = f"torch is built for {torch['built_for']}"
+    if not torch["devices"] and NVIDIA_DRIVER.exists():
         text, remedy = f"there is an NVIDIA driver, but torch finds no GPU ({build})", "install torch's build for CUDA"
         yield Finding("accelerator", "warning", text, remedy)
-    elif not devices:
+    elif not torch["devices"]:
         yield Finding("accelerator", "ok", f"none, models compute on the CPU ({build})")
-    if "precision" in torch.facts:
-        yield Finding("precision", "ok", f'{torch.facts["precision"]} (what training.precision = "auto" chooses)')
+    if "precision" in torch:
+        yield Finding("precision", "ok", f'{torch["precision"]} (what training.precision = "auto" chooses)')
     else:
-        yield Finding(
-            "training", "problem", f"cannot be imported ({torch.error})", "pip install --force-reinstall accelerate"
-        )
+        remedy = "pip install --force-reinstall accelerate"
+        yield Finding("training", "problem", f"cannot be imported ({torch['error']})", remedy)
 
 
 def _space_findings(folder: Path) -> Iterator[Finding]:
-    cores, available = _cores(), memory()
-    text = f"{cores} core{'s' if cores > 1 else ''}, {available / 1e9:.1f} GB of memory free"
+    available, free = memory(), shutil.disk_usage(folder).free
+    text = counted(_cores(), "core") + (f", {available / 1e9:.1f} GB of memory free" if available else "")
     if available and available < LITTLE_MEMORY:
         yield Finding("memory", "warning", text, "the paper's model needs 4 GB to translate a clip, more to train")
     else:
-        yield Finding("memory", "ok", text if available else f"{cores} cores")
-    free = shutil.disk_usage(folder).free
+        yield Finding("memory", "ok", text)
     if not os.access(folder, os.W_OK):
         yield Finding("disk", "warning", f"{folder} cannot be written", "work in another folder")
     elif free < LITTLE_DISK:
@@ -215,34 +203,14 @@ def _space_findings(folder: Path) -> Iterator[Finding]:
         yield Finding("disk", "ok", f"{free / 1e9:.0f} GB free in {folder}")
 
 
-def _extra_findings(libraries: Sequence[Library], imports: Mapping[str, Import]) -> Iterator[Finding]:
-    """Extras that work, extras that are broken, and how to get those that are not installed."""
-    working, absent = [], []
-    for library in (library for library in libraries if library.extra):
-        outcome = imports.get(library.module)
-        if outcome is None:
-            absent.append(library.extra)
-        elif outcome.error:
-            text = f"is installed but broken, and not used ({outcome.error})"
-            yield Finding(library.name, "warning", text, library.remedy)
-        else:
-            models = f" with {', '.join(outcome.facts['models'])}" if outcome.facts.get("models") else ""
-            working.append(f"{library.name} {outcome.facts.get('version', '')}".strip() + models)
-    if working:
-        yield Finding("extras", "ok", ", ".join(working))
-    if absent:
-        names = ", ".join(dict.fromkeys(absent))
-        yield Finding("not installed", "ok", f"{names}; none is needed, pip install 'glossfree[NAME]' adds one")
-
-
-def _taggers(imports: Mapping[str, Import]) -> dict[str, str]:
+def _taggers(facts: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """Language -> the tagger that `glossfree glosses` takes for it; "other" stands for all further languages."""
-    models = imports["spacy"].facts.get("models", []) if "spacy" in imports else []
+    models = facts.get("spacy", {}).get("models", [])
     taggers = {}
     for language in sorted({*SPACY_MODELS, *HANTA_MODELS}):
         spacy_model = next((model for model in SPACY_MODELS.get(language, ()) if model in models), None)
-        hanta = language in HANTA_MODELS and "HanTa" in imports and not imports["HanTa"].error
-        taggers[language] = f"spaCy ({spacy_model})" if spacy_model else "HanTa" if hanta else "by frequency"
+        has_hanta = language in HANTA_MODELS and facts.get("HanTa", {"error": "absent"})["error"] == ""
+        taggers[language] = f"spaCy ({spacy_model})" if spacy_model else "HanTa" if has_hanta else "by frequency"
     return taggers | {"other": "by frequency"}
 
 

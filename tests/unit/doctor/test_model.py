@@ -99,7 +99,7 @@ def test_clips_that_cannot_be_translated_are_problems(tmp_path: Path) -> None:
         assert [finding.topic for finding in diagnosis.findings if finding.level == "problem"] == [name]
 
 
-@pytest.mark.parametrize("training", [None, {}, {"fps": "25", "aspect": [1], "seconds": {}, "light": [None] * 3}, [7]])
+@pytest.mark.parametrize("training", [None, {}])
 def test_a_model_that_does_not_say_is_told_so(tmp_path: Path, training: Any) -> None:
     folder = model(tmp_path / "model")
     card = {"format": FORMAT, "files": {}} | ({} if training is None else {"training": training})
@@ -108,6 +108,24 @@ def test_a_model_that_does_not_say_is_told_so(tmp_path: Path, training: Any) -> 
     [text] = warnings(diagnosis, "training")
     assert all(word in text for word in ("does not say", "rate", "aspect", "lengths"))
     assert (warnings(diagnosis, "a.mp4"), len(warnings(diagnosis, "night.mp4"))) == ([], 1)
+
+
+@pytest.mark.parametrize(
+    "training",
+    [
+        {"fps": "25"},
+        {"aspect": [1]},
+        {"seconds": {}},
+        {"light": [None] * 3},
+        [7],
+        {"signer": {"face": [1], "outline": 7}},
+    ],
+)
+def test_a_card_that_translate_refuses_cannot_work(tmp_path: Path, training: Any) -> None:
+    folder = model(tmp_path / "model")
+    (folder / "model.json").write_text(json.dumps({"format": FORMAT, "files": {}, "training": training}))
+    diagnosis = doctor([folder])
+    assert (diagnosis.exit_code, "damaged" in diagnosis.findings[0].text) == (2, True)
 
 
 def test_a_model_that_was_altered_cannot_work(tmp_path: Path) -> None:
@@ -143,8 +161,3 @@ def test_a_signer_of_another_size_is_told(tmp_path: Path, scale: float, is_odd: 
     [*texts] = warnings(doctor([model(tmp_path / "model", signer=profile), tmp_path / "a.mp4"]), "a.mp4")
     assert [text for text in texts if "as large" in text] == texts
     assert len(texts) == is_odd
-
-
-def test_a_profile_of_another_version_is_passed_over(tmp_path: Path) -> None:
-    folder = model(tmp_path / "model", signer={"face": [1], "outline": 7})
-    assert doctor([folder, clip(tmp_path / "a.mp4")]).exit_code == 0

@@ -11,7 +11,7 @@ import pytest
 
 from glossfree.doctor import installation as doctor_installation
 from glossfree.doctor.findings import BadClip, Diagnosis, Finding
-from glossfree.doctor.installation import LIBRARIES, Import, Library, diagnose_installation, import_all
+from glossfree.doctor.installation import LIBRARIES, Library, diagnose_installation, import_all
 from glossfree.video.pack import write_clip
 
 BROKEN = {
@@ -46,15 +46,25 @@ def test_a_library_that_is_broken_in_any_way_is_a_finding(modules: Path, name: s
     assert "pip install" in finding.remedy
 
 
+def test_a_library_that_ends_the_child_does_not_hide_the_others(modules: Path) -> None:
+    for name in ("crashes", "closes"):
+        (modules / f"{name}.py").write_text(BROKEN[name])
+    (modules / "fine.py").write_text("__version__ = '7.3'")
+    facts = import_all([Library(name, name) for name in ("crashes", "fine", "closes")])
+    assert facts["fine"] == {"version": "7.3", "error": ""}
+    assert facts["crashes"]["error"] and facts["closes"]["error"]
+
+
 def test_the_error_of_an_import_is_told(modules: Path) -> None:
     (modules / "odd.py").write_text("print('{\"version\": 7}')\n" + BROKEN["raises_value"])
-    assert import_all([Library("odd", "odd")]) == {"odd": Import({}, "ValueError: not made for this version")}
+    facts = import_all([Library("odd", "odd")])
+    assert facts == {"odd": {"version": "", "error": "ValueError: not made for this version"}}
 
 
 def test_an_import_that_never_ends_is_ended(modules: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor_installation, "TIMEOUT", 0.5)
     (modules / "endless.py").write_text("import time\ntime.sleep(300)")
-    assert "not done" in import_all([Library("endless", "endless")])["endless"].error
+    assert "not done" in import_all([Library("endless", "endless")])["endless"]["error"]
 
 
 def test_what_works_and_what_is_not_installed(modules: Path) -> None:
