@@ -1,30 +1,16 @@
-"""What every corpus checks in the same way: legible lists of names, safe ids, sentences in two splits.
-
-Knows no file layout; the corpora and the commands share it so that the same problem reads the same everywhere.
-"""
+"""What every corpus checks in the same way: ids that are file names, sentences in two splits."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
-from typing import Protocol
+from collections.abc import Sequence
 
+from glossfree.corpora.manifest import Clip, PackedClip
 from glossfree.files.encoding import nfc
 
 _UNSAFE = re.compile(r"[^\w.+=@-]")  # \w is Unicode: letters with umlauts stay
 _LONGEST_ID = 150  # characters; with the pack's suffix and a temporary name still below the 255 bytes of common systems
-
-
-class HasText(Protocol):
-    """A clip, offered or packed: what it is called, where it belongs, what is said in it."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def split(self) -> str: ...
-    @property
-    def text(self) -> str: ...
 
 
 def is_safe_id(clip_id: str) -> bool:
@@ -44,17 +30,12 @@ def safe_id(name: str) -> str:
     return f"{stem}-{digest}"
 
 
-def shared_sentences(clips: Iterable[HasText]) -> dict[str, tuple[str, ...]]:
-    """Sentences (NFC) that occur in more than one split -> the splits, sorted; in order of first appearance."""
+def overlap_warning(clips: Sequence[Clip | PackedClip]) -> str | None:
+    """One line with the number of sentences, and of clips, that are in two splits or more; None if there are none."""
     splits: dict[str, set[str]] = {}
     for clip in clips:
         splits.setdefault(nfc(clip.text), set()).add(clip.split)
-    return {text: tuple(sorted(found)) for text, found in splits.items() if len(found) > 1}
-
-
-def overlap_warning(clips: Sequence[HasText]) -> str | None:
-    """One line with the number of sentences, and of clips, that stand in two splits or more; None if there are none."""
-    shared = shared_sentences(clips)
+    shared = {text for text, names in splits.items() if len(names) > 1}
     if not shared:
         return None
     concerned = sum(nfc(clip.text) in shared for clip in clips)

@@ -6,34 +6,20 @@ Reads the manifest and looks at each packed file's size; opens none of them.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from glossfree.console import Result, aligned
 from glossfree.corpora.checks import overlap_warning
-from glossfree.corpora.manifest import SPLITS, Manifest, PackedClip
+from glossfree.corpora.manifest import CORPUS, SPLITS, Manifest, PackedClip
 from glossfree.errors import name_some
 
-# What a row of the table is called, the field it shows, how it is written.
-_ROWS: tuple[tuple[str, str, str], ...] = (
-    ("clips", "clips", "{:,}"),
-    ("frames", "frames", "{:,}"),
-    ("hours", "hours", "{:.2f}"),
-    ("frames a clip, mean", "mean_frames", "{:.1f}"),
-    ("frames a clip, min", "min_frames", "{:,}"),
-    ("frames a clip, max", "max_frames", "{:,}"),
-    ("distinct sentences", "sentences", "{:,}"),
-    ("words", "words", "{:,}"),
-    ("words a sentence, mean", "mean_words", "{:.1f}"),
-    ("vocabulary", "vocabulary", "{:,}"),
-    ("words that occur once", "singletons", "{:,}"),
-    ("vocabulary not in train", "unseen_words", "{:,}"),
-    ("signers", "signers", "{:,}"),
-    ("sign spans", "spans", "{:,}"),
-    ("MB on disk", "megabytes", "{:.1f}"),
-)
+
+def _row(label: str, form: str = "{:,}") -> Any:
+    """A field with its label in the table and how it is written there."""
+    return field(metadata={"label": label, "form": form})
 
 
 @dataclass(frozen=True)
@@ -44,21 +30,21 @@ class SplitFigures:
     split does not have, None for the training split itself. `megabytes`: 10^6 bytes.
     """
 
-    clips: int
-    frames: int
-    hours: float
-    mean_frames: float
-    min_frames: int
-    max_frames: int
-    sentences: int
-    words: int
-    mean_words: float
-    vocabulary: int
-    singletons: int
-    unseen_words: int | None
-    signers: int
-    spans: int
-    megabytes: float
+    clips: int = _row("clips")
+    frames: int = _row("frames")
+    hours: float = _row("hours", "{:.2f}")
+    mean_frames: float = _row("frames a clip, mean", "{:.1f}")
+    min_frames: int = _row("frames a clip, min")
+    max_frames: int = _row("frames a clip, max")
+    sentences: int = _row("distinct sentences")
+    words: int = _row("words")
+    mean_words: float = _row("words a sentence, mean", "{:.1f}")
+    vocabulary: int = _row("vocabulary")
+    singletons: int = _row("words that occur once")
+    unseen_words: int | None = _row("vocabulary not in train")
+    signers: int = _row("signers")
+    spans: int = _row("sign spans")
+    megabytes: float = _row("MB on disk", "{:.1f}")
 
 
 @dataclass(frozen=True)
@@ -79,31 +65,28 @@ class Inspection(Result):
         lines = [f"{self.out}: {', '.join([str(self.corpus.get('name', 'no name')), *about])}", ""]
         columns = {**self.splits, "all": self.total}
         cells = [["", *columns]]
-        for label, field, form in _ROWS:
-            values = [getattr(figures, field) for figures in columns.values()]
-            cells.append([label, *("" if value is None else form.format(value) for value in values)])
-        lines += aligned(cells)
-        lines.append("")
+        for row in fields(SplitFigures):
+            values = [getattr(figures, row.name) for figures in columns.values()]
+            written = ["" if value is None else row.metadata["form"].format(value) for value in values]
+            cells.append([row.metadata["label"], *written])
+        lines += [*aligned(cells), ""]
         lines += [f"problem: {problem}" for problem in self.problems] or ["no problems"]
         return "\n".join(lines)
 
 
-def inspect(out: Path, say: Callable[[str], None] | None = None) -> Inspection:
-    """Look at the prepared folder `out`; `say` gets the table. Raises CorpusError if it is no prepared folder."""
+def inspect(out: Path) -> Inspection:
+    """A prepared folder -> its figures and problems. Raises CorpusError if it is none."""
     manifest = Manifest.load(out)
     sizes = {clip.id: _size(manifest.folder / clip.file) for clip in manifest}
     known = {word for clip in manifest if clip.split == "train" for word in clip.text.split()}
-    names = [*SPLITS, *sorted({clip.split for clip in manifest} - set(SPLITS))]
-    splits = {}
-    for name in names:
-        here = [clip for clip in manifest if clip.split == name]
-        if here:
-            splits[name] = _figures(here, sizes, None if name == "train" else known)
+    by_split: dict[str, list[PackedClip]] = {name: [] for name in SPLITS}
+    for clip in sorted(manifest, key=lambda clip: clip.split):
+        by_split.setdefault(clip.split, []).append(clip)
+    splits = {
+        name: _figures(clips, sizes, None if name == "train" else known) for name, clips in by_split.items() if clips
+    }
     total = _figures(manifest.clips, sizes, None)
-    found = Inspection(manifest.folder, manifest.corpus, splits, total, tuple(_problems(manifest, sizes)))
-    if say is not None:
-        say(found.to_text())
-    return found
+    return Inspection(manifest.folder, manifest.corpus, splits, total, tuple(_problems(manifest, sizes)))
 
 
 def _figures(clips: Sequence[PackedClip], sizes: dict[str, int | None], known: set[str] | None) -> SplitFigures:
@@ -131,37 +114,24 @@ def _figures(clips: Sequence[PackedClip], sizes: dict[str, int | None], known: s
 
 def _problems(manifest: Manifest, sizes: dict[str, int | None]) -> list[str]:
     """Everything that training would stumble over, one line each."""
-    problems = []
-    missing = [clip.id for clip in manifest if sizes[clip.id] is None]
-    empty = [clip.id for clip in manifest if sizes[clip.id] == 0]
-    speechless = [clip.id for clip in manifest if not clip.text.strip()]
-    frameless = [clip.id for clip in manifest if clip.num_frames < 1 or not clip.fps > 0]
-    strangers = [clip.id for clip in manifest if clip.split not in SPLITS]
-    for culprits, what in (
-        (missing, "packed files missing"),
-        (empty, "packed files of 0 bytes"),
-        (speechless, "empty sentences"),
-        (frameless, "clips without frames or rate"),
-        (strangers, f"clips in splits other than {', '.join(SPLITS)}"),
-    ):
-        if culprits:
-            problems.append(f"{what}: {len(culprits):,}: {name_some(culprits)}")
+    culprits = {
+        "packed files missing": [clip.id for clip in manifest if sizes[clip.id] is None],
+        "packed files of 0 bytes": [clip.id for clip in manifest if sizes[clip.id] == 0],
+        "empty sentences": [clip.id for clip in manifest if not clip.text.strip()],
+        "clips without frames or rate": [clip.id for clip in manifest if clip.num_frames < 1 or not clip.fps > 0],
+        f"clips in splits other than {', '.join(SPLITS)}": [c.id for c in manifest if c.split not in SPLITS],
+    }
+    problems = [f"{what}: {len(ids):,}: {name_some(ids)}" for what, ids in culprits.items() if ids]
     absent = [split for split in SPLITS if all(clip.split != split for clip in manifest)]
     if absent:
         problems.append(f"no clips in split {' or '.join(absent)}")
     if overlap := overlap_warning(manifest.clips):
         problems.append(overlap)
-    return problems + _told(manifest.corpus)
-
-
-def _told(corpus: dict[str, Any]) -> list[str]:
-    """What corpus.json says of itself: clips that could not be packed, in the words of the packing."""
-    if not corpus:
-        return ["corpus.json is missing or empty: language and frame size are unknown"]
-    told = []
-    for problem in corpus.get("problems", []):
-        told.append(f"not packed: {problem.get('message', problem) if isinstance(problem, dict) else problem}")
-    return told
+    if not manifest.corpus:
+        problems.append(f"{CORPUS} is missing or empty: language and frame size are unknown")
+    for problem in manifest.corpus.get("problems", []):  # in the words of the packing
+        problems.append(f"not packed: {problem.get('message', problem) if isinstance(problem, dict) else problem}")
+    return problems
 
 
 def _size(path: Path) -> int | None:

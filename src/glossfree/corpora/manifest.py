@@ -16,13 +16,14 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from glossfree.errors import CorpusError
-from glossfree.files.disk import write_atomic
-from glossfree.files.encoding import nfc
+from glossfree.files.disk import read_json, write_atomic, write_json
+from glossfree.files.encoding import nfc, read_text, split_lines
 
 SPLITS = ("train", "dev", "test")
 MANIFEST, CORPUS = "manifest.jsonl", "corpus.json"
 FORMAT = 1
 MOST_FRAMES = 10_000_000  # of a clip: two days at 50 frames/s
+_REMEDY = "run glossfree prepare again"
 CORPUS_TYPES = {"name": str, "language": str, "frame_size": int, "fit": str, "problems": list}
 
 
@@ -123,8 +124,8 @@ class PackedClip:
 
     @classmethod
     def from_json(cls, line: str) -> PackedClip:
-        """Inverse of `to_json`, id and sentence in NFC. Raises KeyError/TypeError/ValueError on anything else."""
-        values = json.loads(line)
+        """Inverse of `to_json`, id and sentence in NFC. Raises KeyError, TypeError or ValueError on anything else."""
+        values = dict(json.loads(line))
         values["id"], values["text"] = nfc(values["id"]), nfc(values["text"])
         values["spans"] = tuple(SignSpan(**span) for span in values.get("spans", ()))
         values["times"] = tuple(map(float, values.get("times", ())))
@@ -158,48 +159,36 @@ class Manifest:
     def load(cls, folder: str | Path) -> Manifest:
         """Read `manifest.jsonl` and `corpus.json`. Raises CorpusError: missing, not JSON, duplicate id."""
         folder = Path(folder)
-        path = folder / MANIFEST
+        path, corpus_path = folder / MANIFEST, folder / CORPUS
         if not path.is_file():
-            raise CorpusError(
-                f"no {MANIFEST}", where=folder, remedy="make it with: glossfree prepare CORPUS --out " + str(folder)
-            )
+            raise CorpusError(f"no {MANIFEST}", where=folder, remedy=f"glossfree prepare CORPUS --out {folder}")
         clips: dict[str, PackedClip] = {}
-        text = _read(path).removesuffix("\n")
-        for number, line in enumerate(text.split("\n") if text else (), start=1):  # a sentence may hold U+2028
+        for number, line in enumerate(split_lines(read_text(path)), start=1):
             try:
                 clip = PackedClip.from_json(line)
-            except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-                raise CorpusError(
-                    f"line {number} is not a clip ({error})", where=path, remedy="run glossfree prepare again"
-                ) from error
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
+                raise CorpusError(f"line {number} is not a clip ({error})", where=path, remedy=_REMEDY) from error
             if clip.id in clips:
                 raise CorpusError(f"clip id {clip.id!r} twice (line {number})", where=path, remedy="keep one of them")
             clips[clip.id] = clip
-        corpus_path = folder / CORPUS
-        try:
-            corpus = json.loads(_read(corpus_path)) if corpus_path.is_file() else {}
-        except (ValueError, RecursionError) as error:
-            raise CorpusError(f"not JSON ({error})", where=corpus_path, remedy="run glossfree prepare again") from error
-        is_object = isinstance(corpus, dict)
-        odd = [key for key, kind in CORPUS_TYPES.items() if is_object and type(corpus.get(key, kind())) is not kind]
-        if odd or not is_object:
-            problem = f"{odd[0]!r} is of another type" if odd else "not an object"
-            raise CorpusError(problem, where=corpus_path, remedy="run glossfree prepare again")
+        corpus = read_json(corpus_path, remedy=_REMEDY) if corpus_path.is_file() else {}
+        for key, kind in CORPUS_TYPES.items():
+            if type(corpus.get(key, kind())) is not kind:
+                raise CorpusError(f"{key!r} is of another type", where=corpus_path, remedy=_REMEDY)
         return cls(folder, tuple(clips.values()), corpus)
 
     def save(self) -> None:
-        """Write both files, each whole or not at all."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_atomic(self.folder / MANIFEST, "".join(clip.to_json() + "\n" for clip in self.clips))
-        write_atomic(self.folder / CORPUS, json.dumps(self.corpus, ensure_ascii=False, indent=1) + "\n")
+        """Write both files, each atomically. Raises CorpusError."""
+        write_atomic(self.folder / MANIFEST, "".join(clip.to_json() + "\n" for clip in self.clips), parents=True)
+        write_json(self.folder / CORPUS, self.corpus)
 
     def split(self, name: str) -> tuple[PackedClip, ...]:
         """The clips of one split, in manifest order. Raises CorpusError if there are none."""
-        found = tuple(clip for clip in self.clips if clip.split == name)
-        if not found:
+        clips = tuple(clip for clip in self.clips if clip.split == name)
+        if not clips:
             present = sorted({clip.split for clip in self.clips})
             raise CorpusError(f"no clip in split {name!r}", where=self.folder, remedy=f"splits here: {present}")
-        return found
+        return clips
 
     @property
     def language(self) -> str:
@@ -208,13 +197,6 @@ class Manifest:
 
     def __iter__(self) -> Iterator[PackedClip]:
         return iter(self.clips)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise CorpusError(f"not UTF-8 ({error})", where=path, remedy="run glossfree prepare again") from error
 
 
 def unique_texts(clips: Iterable[PackedClip]) -> list[str]:
