@@ -15,7 +15,6 @@ import torch
 from benchmarks.full_size import plan_of
 from benchmarks.timing import machine, table
 from glossfree.cli.features import features
-from glossfree.cli.glosses import glosses
 from glossfree.console import Silent
 from glossfree.corpora.manifest import unique_texts
 from glossfree.models.weights import state
@@ -28,6 +27,7 @@ from glossfree.pipeline.weights import BACKBONE, load_backbone
 from glossfree.recipe.files import load_recipe
 from glossfree.recipe.schema import Recipe
 from glossfree.recipe.values import dump_recipe
+from glossfree.text.corpus import write_pseudo_glosses
 from glossfree.training.loop import train
 from glossfree.training.run import Run, save_tensors
 from glossfree.video.corpus import prepare_corpus
@@ -48,7 +48,7 @@ def _measure(folder: Path) -> str:
     video = load_recipe("demo", FROZEN)
     counts = {"train": CLIPS, "dev": 20, "test": 20}
     prepare_corpus("wetter", corpus, frame_size=video.data.frame_size, counts=counts, console=Silent())
-    glosses(corpus, console=Silent())
+    write_pseudo_glosses(corpus, console=Silent())
     _untrained_run(video, encoder)
     written = features(corpus, str(encoder), console=Silent())
     cached = load_recipe("demo", [*FROZEN, "vision.features=cached", f"vision.weights={encoder}"])

@@ -12,8 +12,8 @@ from types import ModuleType
 
 import pytest
 
-from glossfree.cli.glosses import glosses
 from glossfree.console import Silent
+from glossfree.text.corpus import write_pseudo_glosses
 from glossfree.video.corpus import prepare_corpus
 
 ROOT = Path(__file__).parents[2]
@@ -75,7 +75,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
     prepare_corpus(
         "wetter", corpus, console=Silent(), frame_size=40, counts={"train": 16, "dev": 4, "test": 4}, workers=1
     )
-    glosses(corpus)
+    write_pseudo_glosses(corpus, console=Silent())
     shutil.copytree(tiny_model, folder / "runs/demo/model")
     shutil.copyfile(next((corpus / "clips/test").glob("*.mp4")), folder / "clip.mp4")
     return folder

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_CLASS_DEPTH, MAX_BYTES = 400, 60, 3, 500_000
-PRINTS = {"glossfree.cli.app", "glossfree.cli.verb", "glossfree.cli.shared"}
+PRINTS = {"glossfree.cli.app", "glossfree.cli.verb"}
 PICKLES = {"pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
 HARMLESS = {("pickle", "UnpicklingError")}  # the error that torch raises, not the module
 DEVICES = ("cuda", "cpu", "mps", "xpu")

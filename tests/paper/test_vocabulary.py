@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from glossfree.cli.vocabulary import vocabulary
+from glossfree.console import Silent
 from glossfree.text.pseudo_glosses import extract
 from glossfree.text.tagging import HantaTagger
 from glossfree.text.tokenizer import SentenceTokenizer
@@ -40,7 +41,7 @@ def test_sentences(texts: dict[str, list[str]]) -> None:
 def test_2172_tokens(shared: Path, texts: dict[str, list[str]], tmp_path: Path, name: str) -> None:
     file = tmp_path / "train.txt"
     file.write_text("".join(f"{text}\n" for text in texts["train"]), encoding="utf-8")
-    report = vocabulary(shared / name, sentences=file)
+    report = vocabulary(shared / name, Silent(), sentences=file)
     assert report.size == 2172 == report.specials + report.pieces + report.codes + report.mask
     assert (report.specials, report.pieces, report.codes, report.mask) == (4, 2142, 25, 1)
     assert (report.original_size, report.num_sentences, report.language) == (ORIGINALS[name], 7096, "de_DE")

@@ -20,6 +20,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from glossfree import __version__
 from glossfree.cli.verb import as_command, is_first_process, show
+from glossfree.console import Result
 from glossfree.errors import GlossfreeError, Interrupted
 
 INTERRUPTED = 130
@@ -47,7 +48,7 @@ VERBS = {
 
 
 # fmt: off
-def load(name: str) -> Callable[..., Any]:
+def load(name: str) -> Callable[..., Result]:
     """Import the function of one verb; the others, and what they import, are not loaded."""
     match name:
         case "doctor":
@@ -60,7 +61,7 @@ def load(name: str) -> Callable[..., Any]:
             from glossfree.cli.inspect import inspect
             return inspect
         case "glosses":
-            from glossfree.cli.corpora import glosses
+            from glossfree.cli.glosses import glosses
             return glosses
         case "features":
             from glossfree.cli.features import features
@@ -111,9 +112,7 @@ def load(name: str) -> Callable[..., Any]:
 def command(name: str) -> Any:
     """The command of a verb, with all its options."""
     verb = typer.Typer(add_completion=False)
-    function = load(name)
-    legacy = name == "glosses"
-    verb.command(name, help=VERBS[name])(function if legacy else as_command(function))
+    verb.command(name, help=VERBS[name])(as_command(load(name)))
     return typer.main.get_command(verb)
 
 

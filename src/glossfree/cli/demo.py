@@ -76,7 +76,7 @@ def demo(
         prepare("wetter", out=corpus, frame_size=chosen.data.frame_size, console=console)
     with clock("pseudo-glosses"):
         if not (corpus / PSEUDO_GLOSSES).is_file():
-            glosses(corpus, console=console)
+            glosses(console, corpus)
     with clock("training"):
         train_recipe(chosen, corpus=corpus, run=run, console=console, resume=True)
     with clock("translating"):

@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from glossfree.cli.glosses import training_sentences
 from glossfree.cli.options import Sentences
-from glossfree.console import Result
+from glossfree.console import Console, Result
 from glossfree.errors import named
+from glossfree.text.corpus import training_sentences
 from glossfree.text.tokenizer import SentenceTokenizer
 from glossfree.text.unigram import SPECIALS
 
@@ -40,6 +40,7 @@ class VocabularyReport(Result):
 
 def vocabulary(
     tokenizer: Annotated[Path, typer.Option(help="Folder with sentencepiece.bpe.model.")],
+    console: Console,
     corpus: Annotated[Path | None, typer.Option(help="A folder made by `glossfree prepare`.")] = None,
     sentences: Sentences = None,
 ) -> VocabularyReport:
@@ -47,7 +48,7 @@ def vocabulary(
 
     Raises ModelError: unusable tokenizer; CorpusError: both or no source, no sentence.
     """
-    texts = training_sentences(corpus, sentences)
+    texts = training_sentences(corpus, sentences, console)
     original = SentenceTokenizer.load(tokenizer)
     with named(sentences or corpus):
         trimmed, _ = original.trimmed(texts)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from glossfree.cli.vocabulary import vocabulary
+from glossfree.console import Silent
 from glossfree.corpora.manifest import Manifest, PackedClip
 from glossfree.errors import CorpusError, ModelError
 from glossfree.text.tokenizer import SentenceTokenizer
@@ -27,8 +28,8 @@ def test_a_file_and_a_corpus_give_the_same(folder: Path) -> None:
     splits = [*(("train", text) for text in TRAIN), ("test", "zwischen hamburg und köln")]
     clips = tuple(PackedClip(str(n), split, text, f"{n}.mp4", 9, 25.0) for n, (split, text) in enumerate(splits))
     Manifest(folder / "corpus", clips, {}).save()
-    by_file = vocabulary(folder / "tokenizer", sentences=folder / "train.txt")
-    by_corpus = vocabulary(folder / "tokenizer", corpus=folder / "corpus")
+    by_file = vocabulary(folder / "tokenizer", Silent(), sentences=folder / "train.txt")
+    by_corpus = vocabulary(folder / "tokenizer", Silent(), corpus=folder / "corpus")
     assert by_file == by_corpus
     original = SentenceTokenizer.load(folder / "tokenizer")
     used = {token for text in TRAIN for token in original.piece_ids(text)}
@@ -38,15 +39,15 @@ def test_a_file_and_a_corpus_give_the_same(folder: Path) -> None:
 
 
 def test_the_report_as_text_and_as_json(folder: Path) -> None:
-    report = vocabulary(folder / "tokenizer", sentences=folder / "train.txt")
+    report = vocabulary(folder / "tokenizer", Silent(), sentences=folder / "train.txt")
     assert f"{report.size} tokens = 4 special + {report.pieces} pieces that 3 sentences use" in report.to_text()
     assert json.loads(json.dumps(report.to_dict()))["size"] == report.size
 
 
 def test_what_cannot_be_read_is_named(folder: Path) -> None:
     with pytest.raises(ModelError, match=r"no sentencepiece\.bpe\.model"):
-        vocabulary(folder, sentences=folder / "train.txt")
+        vocabulary(folder, Silent(), sentences=folder / "train.txt")
     with pytest.raises(CorpusError, match="no sentences named"):
-        vocabulary(folder / "tokenizer")
+        vocabulary(folder / "tokenizer", Silent())
     with pytest.raises(CorpusError, match="named twice"):
-        vocabulary(folder / "tokenizer", corpus=folder, sentences=folder / "train.txt")
+        vocabulary(folder / "tokenizer", Silent(), corpus=folder, sentences=folder / "train.txt")

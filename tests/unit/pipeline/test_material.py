@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from glossfree.cli.glosses import glosses
+from glossfree.console import Silent
 from glossfree.corpora.manifest import Manifest
 from glossfree.errors import ClipError, CorpusError, RecipeError
 from glossfree.pipeline.material import gather, view_of
 from glossfree.recipe.files import load_recipe
+from glossfree.text.corpus import write_pseudo_glosses
 from glossfree.text.tokenizer import SentenceTokenizer
 from glossfree.video.features import FeatureStore
 
@@ -292,7 +293,7 @@ def test_pseudo_glosses_of_other_splits_than_the_recipe_s_are_refused_in_trainin
 def test_the_order_of_splits_does_not_matter(tiny: Any, tmp_path: Path, order: str) -> None:
     corpus = tmp_path / "corpus"
     shutil.copytree(tiny.corpus, corpus)
-    glosses(corpus, splits=order.split(","))
+    write_pseudo_glosses(corpus, splits=order.split(","), console=Silent())
     material = material_of(tiny, 'pretrain.objectives.pseudo_gloss.splits=["dev","test","train"]', corpus=corpus)
     assert len(material.glosses) > len(material_of(tiny).glosses)
     with pytest.raises(CorpusError, match=r"made from .*test.*; .* pseudo_gloss says splits = train ->"):

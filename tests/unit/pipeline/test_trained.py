@@ -11,7 +11,6 @@ import pytest
 from safetensors.torch import load_file
 
 from glossfree.cli.export import export
-from glossfree.cli.glosses import glosses
 from glossfree.console import Silent
 from glossfree.corpora.manifest import Manifest
 from glossfree.errors import CorpusError, ModelError, RunError
@@ -20,6 +19,7 @@ from glossfree.pipeline.trained import TrainedRun, load_model_and_head
 from glossfree.recipe.files import load_recipe
 from glossfree.scoring.metrics import score
 from glossfree.scoring.predictions import read_predictions
+from glossfree.text.corpus import write_pseudo_glosses
 from glossfree.text.pseudo_glosses import PseudoGlosses
 from glossfree.training.run import Run
 from glossfree.translator import SignTranslator
@@ -97,7 +97,7 @@ def test_names_of_pseudo_glosses_come_with_the_head(tiny: Any, copy: Path, tmp_p
     run.weights("pretrain").unlink()
     run.write_json("run.json", {**run.read_json("run.json"), "start": str(copy)})
     shutil.copytree(tiny.corpus, tmp_path / "corpus")
-    glosses(tmp_path / "corpus", splits=("train", "dev", "test"))
+    write_pseudo_glosses(tmp_path / "corpus", splits=("train", "dev", "test"), console=Silent())
     shutil.copyfile(tmp_path / "corpus/pseudo_glosses.json", run.folder / "pseudo_glosses.json")
     expected = PseudoGlosses.load(copy / "pseudo_glosses.json").inventory
     assert PseudoGlosses.load(run.folder / "pseudo_glosses.json").inventory != expected
@@ -158,7 +158,7 @@ def test_a_chinese_corpus_is_scored_by_characters_with_the_same_stop(tiny: Any, 
 
 def test_a_corpus_whose_inventory_was_made_anew_can_still_be_evaluated(tiny: Any, copy: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny.corpus, tmp_path / "other")
-    glosses(tmp_path / "other", splits=("train", "dev", "test"))
+    write_pseudo_glosses(tmp_path / "other", splits=("train", "dev", "test"), console=Silent())
     assert evaluate(copy, split="dev", console=Silent(), corpus=tmp_path / "other").scores.num_sentences == 4
 
 

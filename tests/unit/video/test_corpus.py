@@ -202,7 +202,7 @@ def test_a_sentence_in_two_splits_is_a_warning_that_is_said_and_returned(root: P
 def test_missing_frame_folders_are_listed_before_packing_and_packed_around(tmp_path: Path) -> None:
     root = phoenix(tmp_path / "release", missing="dev-1")
     result = run(root, tmp_path / "out", "phoenix14t")
-    assert "dev: 1 frame folder missing or empty: dev-1" in result.warnings
+    assert any("frame folder" in warning and "dev-1" in warning for warning in result.warnings)
     assert [clip_id for clip_id, _ in result.failed] == ["dev-1"]
     assert (result.packed, result.frames) == (2, 4)
 

@@ -6,13 +6,15 @@ import json
 import os
 import unicodedata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from glossfree.cli.glosses import glosses
+from glossfree.console import Silent
 from glossfree.corpora.manifest import Manifest, PackedClip
 from glossfree.errors import CorpusError
+from glossfree.text.corpus import GlossReport, write_pseudo_glosses
 from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
 from glossfree.text.vectors import PROTOTYPES, load_vectors
 
@@ -27,6 +29,13 @@ SENTENCES = {
 }
 INVENTORY = ("fallen", "frisch", "liter", "lösen", "morgen", "nebel", "norden", "regen", "sich", "süden", "wehen",
              "wind", "zwölf")  # fmt: skip
+
+
+def glosses(corpus: Path | None = None, said: list[str] | None = None, **options: Any) -> GlossReport:
+    """Write pseudo-glosses; `said` gets the console's lines."""
+    console = Silent()
+    console.lines = [] if said is None else said
+    return write_pseudo_glosses(corpus, console=console, **options)
 
 
 @pytest.fixture
@@ -49,16 +58,20 @@ def vec(tmp_path: Path) -> Path:
 
 def test_a_corpus(corpus: Path, vec: Path) -> None:
     said: list[str] = []
-    report = glosses(corpus, vectors=vec, say=said.append)
+    report = glosses(corpus, vectors=vec, said=said)
     found = PseudoGlosses.load(corpus / PSEUDO_GLOSSES)
     assert found.inventory == INVENTORY
     assert load_vectors(corpus / PROTOTYPES, found.inventory).shape == (13, 2)
-    assert (report.num_pseudo_glosses, report.num_sentences, report.vector_size) == (13, 3, 2)
-    assert report.out_of_vocabulary == ("wind", "zwölf")
-    assert sum(report.kept.values()) == 13
-    assert sum(report.dropped.values()) == len(" ".join(SENTENCES["train"]).split()) - 13
-    assert (report.backend, report.language, report.splits) == ("hanta (morphmodel_ger)", "de", ("train",))
-    assert report.sha256 == found.sha256
+    assert (len(report.glosses), report.num_sentences, report.vector_size) == (13, 3, 2)
+    assert report.unknown == ("wind", "zwölf")
+    assert sum(report.glosses.kept.values()) == 13
+    assert sum(report.glosses.dropped.values()) == len(" ".join(SENTENCES["train"]).split()) - 13
+    assert (report.glosses.backend, report.glosses.language, report.glosses.splits) == (
+        "hanta (morphmodel_ger)",
+        "de",
+        ("train",),
+    )
+    assert report.glosses.sha256 == found.sha256
     assert said == ["tagging with hanta (morphmodel_ger)", f"reading vectors from {vec}"]
 
 
@@ -89,7 +102,7 @@ def test_a_file_of_sentences_with_trained_vectors(tmp_path: Path) -> None:
     vectors = load_vectors(tmp_path / "new" / "out" / PROTOTYPES, found.inventory)
     assert vectors.shape == (13, 300)
     assert np.isfinite(vectors).all()
-    assert set(report.out_of_vocabulary) == {"frisch", "lösen", "wehen"}
+    assert set(report.unknown) == {"frisch", "lösen", "wehen"}
     text = report.to_text()
     for part in ("13 from 3 sentences", "hanta", "300 numbers each, trained", "NOUN", "ADP", "3: frisch, lösen, wehen"):
         assert part in text
@@ -102,12 +115,12 @@ def test_another_language_and_where_it_comes_from(corpus: Path, tmp_path: Path) 
     vec = tmp_path / "en.vec"
     vec.write_text("wind 1 2\n")
     report = glosses(sentences=file, out=tmp_path / "en", vectors=vec, language="en_XX")
-    assert (report.language, report.backend) == ("en", "hanta (morphmodel_en)")
+    assert (report.glosses.language, report.glosses.backend) == ("en", "hanta (morphmodel_en)")
     manifest = Manifest.load(corpus)
     Manifest(corpus, manifest.clips, {"language": "fr"}).save()
-    report = glosses(corpus, backend="frequency")
-    assert report.language == "fr"
-    assert report.backend.startswith("frequency (no tagger")
+    report = glosses(corpus)
+    assert report.glosses.language == "fr"
+    assert report.glosses.backend.startswith("frequency (no tagger")
 
 
 def test_the_same_input_gives_the_same_files(corpus: Path, vec: Path) -> None:
@@ -130,7 +143,6 @@ def test_the_same_input_gives_the_same_files(corpus: Path, vec: Path) -> None:
         ({"corpus": "nowhere"}, r"no manifest\.jsonl"),
         ({"corpus": "corpus", "vectors": "gone.bin"}, r"gone\.bin: no such file of vectors"),
         ({"corpus": "corpus", "vectors": "empty.txt"}, "none of 13 words is in it"),
-        ({"corpus": "corpus", "backend": "nltk"}, "unknown tagging backend"),
     ],
 )
 def test_bad_input_is_named_and_leaves_earlier_output(
@@ -141,7 +153,7 @@ def test_bad_input_is_named_and_leaves_earlier_output(
     (tmp_path / "empty.txt").write_text(" \n\n")
     (tmp_path / "good.txt").write_text("der wind weht\n")
     (tmp_path / "latin.txt").write_bytes("für\n".encode("latin-1"))
-    given = {key: value if key == "backend" else tmp_path / value for key, value in arguments.items()}
+    given = {key: tmp_path / value for key, value in arguments.items()}
     with pytest.raises(CorpusError, match=message):
         glosses(given.pop("corpus", None), **given)
     assert {path.name: path.read_bytes() for path in corpus.iterdir()} == before
@@ -169,7 +181,7 @@ def test_a_table_gives_the_sentences_of_its_training_rows(tmp_path: Path, vec: P
     rows = [f"{n}.mp4,{text},training" for n, text in enumerate(SENTENCES["train"])]
     (tmp_path / name).write_text("\n".join([header, *rows, "x.mp4,hagel in bremen,test"]), encoding="utf-8")
     said: list[str] = []
-    report = glosses(sentences=tmp_path / name, out=tmp_path / "out", vectors=vec, say=said.append)
+    report = glosses(sentences=tmp_path / name, out=tmp_path / "out", vectors=vec, said=said)
     assert PseudoGlosses.load(tmp_path / "out" / PSEUDO_GLOSSES).inventory == INVENTORY
     assert report.num_sentences == 3
     assert any("1 rows" in line and name in line for line in said)
@@ -187,7 +199,7 @@ def test_decomposed_sentences_give_the_same_glosses_and_are_said(tmp_path: Path,
     for form in ("NFC", "NFD"):
         text = unicodedata.normalize(form, "\n".join(SENTENCES["train"]))
         (tmp_path / f"{form}.txt").write_text(text, encoding="utf-8")
-        glosses(sentences=tmp_path / f"{form}.txt", out=tmp_path / form, vectors=vec, say=said.append)
+        glosses(sentences=tmp_path / f"{form}.txt", out=tmp_path / form, vectors=vec, said=said)
     assert PseudoGlosses.load(tmp_path / "NFD" / PSEUDO_GLOSSES) == PseudoGlosses.load(
         tmp_path / "NFC" / PSEUDO_GLOSSES
     )
