@@ -43,7 +43,7 @@ FUNCTIONS = (  # what templates call
     *(media.video_uri, media.poster_uri, media.strip_uri),
     *(timeline.heat_rows, timeline.sign_labels, timeline.ticks),
     *(tables.score_tables, tables.signatures, tables.interval_tables, tables.convention_tables, tables.flatten),
-    *(tables.pointing_table, tables.diagnosis_tables, tables.comparison_table, tables.probability),
+    *(tables.pointing_tables, tables.diagnosis_tables, tables.comparison_table, tables.probability),
 )
 
 

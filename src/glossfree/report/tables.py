@@ -132,14 +132,18 @@ def convention_tables(conventions: Mapping[str, Mapping[str, Scores]]) -> list[T
     return tables
 
 
-def pointing_table(pointing: Mapping[str, Pointing]) -> Table:
-    """{split: Pointing} -> hit rates and mean average precision, each beside chance."""
-    rows: list[Values] = []
+def pointing_tables(pointing: Mapping[str, Pointing]) -> list[Table]:
+    """{split: Pointing} -> a table for each split: hit rates and mean average precision, beside chance."""
+    tables = []
     for split, result in pointing.items():
-        rates = (result.hit_rate, result.chance), (result.mean_average_precision, result.chance_precision)
-        cells = [side.get(tolerance) for pair in rates for tolerance in TOLERANCES for side in pair]
-        rows.append((split, result.pairs, *cells))
-    return make_table("pointing", rows)
+        rows: list[Values] = []
+        for tolerance in TOLERANCES:
+            place = f"within {tolerance} frames of the sign" if tolerance else "inside the sign"
+            rows.append((f"peak {place}", result.hit_rate[tolerance], result.chance[tolerance]))
+            average = result.mean_average_precision.get(tolerance), result.chance_precision.get(tolerance)
+            rows.append((f"mAP {place}", *average))
+        tables.append(make_table("pointing", rows, split=split, pairs=result.pairs))
+    return tables
 
 
 def comparison_table(comparison: Comparison) -> Table:

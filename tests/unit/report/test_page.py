@@ -158,7 +158,7 @@ def test_nobodys_text_is_markup():
         conventions={NASTY: {NASTY: score(["a"], ["a"])}},
         diagnosis={NASTY: diagnosis(NASTY, NASTY + " x")},
         curves={NASTY: [{"step": 0, NASTY: 1.0}]},
-        pointing={NASTY: Pointing(1, {0: 50.0}, {0: 5.0}, {}, {})},
+        pointing={NASTY: Pointing(1, {0: 50.0, 2: 60.0}, {0: 5.0, 2: 9.0}, {}, {})},
         settings={NASTY: {NASTY: NASTY}},
         environment={NASTY: NASTY},
         seconds={NASTY: 1.0},

@@ -15,7 +15,7 @@ from glossfree.report.tables import (
     flatten,
     interval_tables,
     make_table,
-    pointing_table,
+    pointing_tables,
     probability,
     score_tables,
     signatures,
@@ -130,11 +130,15 @@ def test_each_convention_is_a_row_with_its_source() -> None:
 def test_pointing_stands_beside_chance() -> None:
     measured = Pointing(1234, {0: 61.25, 2: 80.0}, {0: 11.0, 2: 20.5}, {0: 55.55, 2: 70.0}, {0: 14.25, 2: 24.0})
     unranked = Pointing(3, {0: 50.0, 2: 60.0}, {0: 10.0, 2: 20.0}, {}, {})
-    table = pointing_table({"test": measured, "dev": unranked})
-    values = ("61.25", "11.00", "80.00", "20.50", "55.55", "14.25", "70.00", "24.00")
-    assert table.rows[0] == ("test", "1,234", *values)
-    assert table.rows[1][2:] == ("50.00", "10.00", "60.00", "20.00", "-", "-", "-", "-")
-    assert len(table.columns) == len(table.rows[0])
+    first, second = pointing_tables({"test": measured, "dev": unranked})
+    assert [row[1:] for row in first.rows] == [
+        ("61.25", "11.00"),
+        ("55.55", "14.25"),
+        ("80.00", "20.50"),
+        ("70.00", "24.00"),
+    ]
+    assert [row[1:] for row in second.rows] == [("50.00", "10.00"), ("-", "-"), ("60.00", "20.00"), ("-", "-")]
+    assert "test, 1,234 signs" in first.title and first.reading and first.limits
 
 
 def test_no_draw_is_not_probability_zero() -> None:

@@ -87,6 +87,8 @@ if (controls) {
       if (fits) count++;
       else card.querySelector("video")?.pause();
     }
+    const more = document.getElementById("more");
+    if (more && (words.length || which.value)) more.open = true;
     document.getElementById("found").textContent = `${count} of ${cards.length} clips`;
   };
   controls.hidden = false;
