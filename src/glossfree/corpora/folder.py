@@ -42,10 +42,10 @@ def sentence_file(root: Path) -> Path:
         raise CorpusError("no such folder", where=root, remedy="--root is the folder with the videos")
     here = sorted(path for path in root.iterdir() if path.stem.lower() == "sentences" and path.is_file())
     tables = [path for path in here if path.name.lower() in SENTENCES]
+    workbooks = [path for path in here if path.suffix.lower() in SPREADSHEETS]
+    if workbooks and not tables:
+        raise spreadsheet_error(workbooks[0])
     if not tables:
-        for path in here:
-            if path.suffix.lower() in SPREADSHEETS:
-                raise spreadsheet_error(path)
         raise CorpusError("no sentence file in it", where=root, remedy=f"write {_REMEDY}")
     if len(tables) > 1:
         names = ", ".join(path.name for path in tables)
@@ -112,28 +112,28 @@ def _read(root: Path) -> tuple[list[Clip], list[str]]:
         except ValueError as error:
             wrong.append(str(error))
         problems += [f"line {row.line}: {problem}" for problem in wrong]
-    if entries and not problems and all(entry.place is None for entry in entries):
-        missing = name_some([entry.reference for entry in entries])
+    missing = [entry.reference for entry in entries if entry.place is None]
+    if missing and not problems and len(missing) == len(entries):
+        problem = f"none of {len(entries):,} files of {path.name} is there: {name_some(missing)}"
         remedy = "paths are relative to --root, ids are names of videos or image folders below it"
-        raise CorpusError(
-            f"none of {len(entries):,} files of {path.name} is there: {missing}", where=root, remedy=remedy
-        )
-    named, note = _named_apart(entries)
-    lines: dict[str, int] = {}
-    clips = []
+        raise CorpusError(problem, where=root, remedy=remedy)
+    named, notes = _named_apart(entries)
+    clips: dict[str, tuple[Clip, int]] = {}  # by id, with the line
     for entry in named:
         clip = _clip(root, entry)
-        if clip.id in lines:
-            first = f"(first in line {lines[clip.id]})"
+        if clip.id in clips:
+            first = f"(first in line {clips[clip.id][1]})"
             problems.append(f"line {entry.row.line}: duplicate id {shortened(clip.id)!r} {first}")
-        lines.setdefault(clip.id, entry.row.line)
-        clips.append(clip)
+        clips.setdefault(clip.id, (clip, entry.row.line))
+    notes += _notes(table, entries)
+    if missing:
+        notes.append(f"listed files missing: {len(missing):,}: {name_some(missing)}")
     if problems:
-        problems += _missing(entries)
+        problems += notes[-1:] if missing else []
         several = f"{len(problems):,} problems: " if len(problems) > 1 else ""
         listed = "; ".join(problems[:10]) + (f"; and {len(problems) - 10:,} more" if len(problems) > 10 else "")
-        raise CorpusError(several + listed, where=path, remedy="mend these lines")
-    return clips, [*table.notes, *note, *_notes(table, entries)]
+        raise CorpusError(several + listed, where=path, remedy="correct these lines")
+    return [clip for clip, _ in clips.values()], [*table.notes, *notes]
 
 
 def _row_problems(row: Row) -> Iterator[str]:
@@ -174,23 +174,19 @@ def _entry(files: Files, row: Row) -> _Entry:
 
 def _named_apart(entries: Sequence[_Entry]) -> tuple[list[_Entry], list[str]]:
     """Entries of one video and one name -> names with their times, where these differ; and a note that says so."""
-    groups: dict[str, list[_Entry]] = {}
+    places: dict[str, set[Path | str]] = {}
+    labels: dict[str, set[str]] = {}
     for entry in entries:
-        groups.setdefault(entry.name, []).append(entry)
-    shared = {
-        name
-        for name, group in groups.items()
-        if len({entry.place or entry.reference for entry in group}) == 1
-        and len({segment_label(entry.segment) for entry in group}) > 1
-    }
-    if not shared:
-        return list(entries), []
+        places.setdefault(entry.name, set()).add(entry.place or entry.reference)
+        labels.setdefault(entry.name, set()).add(segment_label(entry.segment))
+    shared = {name for name in places if len(places[name]) == 1 and len(labels[name]) > 1}
     named = [
         replace(entry, name=f"{entry.name}__{segment_label(entry.segment)}") if entry.name in shared else entry
         for entry in entries
     ]
-    changed = [entry.name for entry in named if entry not in groups.get(entry.name, ())]
-    return named, [f"{len(changed):,} rows share a video without an id of their own: called by time, as {changed[0]}"]
+    changed = [new.name for new, entry in zip(named, entries, strict=True) if entry.name in shared]
+    note = f"{len(changed):,} rows share a video without an id of their own: called by time, as {''.join(changed[:1])}"
+    return named, [note] if shared else []
 
 
 def _clip(root: Path, entry: _Entry) -> Clip:
@@ -204,7 +200,7 @@ def _clip(root: Path, entry: _Entry) -> Clip:
 
 
 def _notes(table: Table, entries: Sequence[_Entry]) -> Iterator[str]:
-    """How splits, times and rates were read, as lines for the user; files that are missing."""
+    """How splits, times and rates were read, as lines for the user."""
     splits = Counter(row.fields["split"] for row in table.rows)
     others = [
         f"{name} as {split_of(name)} ({count:,} rows)" for name, count in splits.items() if split_of(name) != name
@@ -216,14 +212,6 @@ def _notes(table: Table, entries: Sequence[_Entry]) -> Iterator[str]:
     rates = sum(bool(entry.row.fields.get("fps")) and bool(entry.place and entry.place.is_file()) for entry in entries)
     if rates:
         yield f"column fps counts for folders of images: {rates:,} video files keep their own rate"
-    yield from _missing(entries)
-
-
-def _missing(entries: Sequence[_Entry]) -> Iterator[str]:
-    missing = [entry.reference for entry in entries if entry.place is None]
-    if missing:
-        noun = "file is" if len(missing) == 1 else "files are"
-        yield f"{len(missing):,} listed {noun} missing: {name_some(missing)}"
 
 
 def clips(root: Path | None, split: str, *, limit: int | None = None) -> Iterator[Clip]:
@@ -246,7 +234,6 @@ def check(root: Path) -> list[str]:
     places = [place for places in Files(root).sources.values() for place in places]
     spare = sorted(str(place.relative_to(root)) for place in places if os.path.realpath(place) not in used)
     if spare:
-        noun = "video or image folder has" if len(spare) == 1 else "videos or image folders have"
-        problems.append(f"{len(spare):,} {noun} no sentence: {name_some(spare)}")
+        problems.append(f"videos or image folders without a sentence: {len(spare):,}: {name_some(spare)}")
     warning = overlap_warning(all_clips)
     return [*problems, warning] if warning else problems

@@ -165,7 +165,7 @@ def test_a_file_in_another_encoding_is_named(root: Path) -> None:
 )
 def test_what_is_wrong_with_a_row_is_named_with_its_line(root: Path, rows: str, piece: str) -> None:
     path = write(root, f"id,split,text\n{rows}\n")
-    assert problem(root) == f"{path}: {piece} -> mend these lines"
+    assert problem(root) == f"{path}: {piece} -> correct these lines"
 
 
 def test_an_id_that_fits_two_files_names_both(root: Path) -> None:
@@ -185,13 +185,13 @@ def test_missing_files_are_clips_that_cannot_be_packed_ten_of_them_named_in_one_
     rows = [f"fehlt/{number}.mp4,train,satz {number}" for number in range(13)]
     write(root, "\n".join(["path,split,text", "a/eins.mp4,train,es taut", *rows]) + "\n")
     [message] = [note for note in check(root) if "missing" in note]
-    assert message.startswith("13 listed files are missing: fehlt/0.mp4, fehlt/1.mp4")
+    assert message.startswith("listed files missing: 13: fehlt/0.mp4, fehlt/1.mp4")
     assert message.endswith("fehlt/9.mp4 and 3 more")
 
 
 def test_a_path_that_the_file_system_refuses_is_a_missing_file(root: Path) -> None:
     write(root, f"path,split,text\n{'x' * 300}.mp4,train,es taut\na/eins.mp4,dev,es friert\n")
-    assert "1 listed file is missing: xxx" in check(root)[0]
+    assert "listed files missing: 1: xxx" in check(root)[0]
 
 
 def test_all_problems_are_reported_at_once(root: Path) -> None:
@@ -201,7 +201,7 @@ def test_all_problems_are_reported_at_once(root: Path) -> None:
     assert "4 problems: line 2: split 'trian'" in message
     assert "line 2: empty sentence of 'eins'" in message
     assert "line 4: duplicate id 'zwei' (first in line 3)" in message
-    assert "1 listed file is missing: neun" in message
+    assert "listed files missing: 1: neun" in message
 
 
 def test_of_many_problems_ten_are_written_out(root: Path) -> None:
@@ -227,7 +227,7 @@ def test_the_check_names_empty_splits_spare_videos_and_shared_sentences(root: Pa
     write(root, "\n".join(lines), "sentences.jsonl")
     assert check(root) == [
         "no clip in split dev",
-        "3 videos or image folders have no sentence: b/c/fünf.mov, b/sechs, vier.avi",
+        "videos or image folders without a sentence: 3: b/c/fünf.mov, b/sechs, vier.avi",
         "1 sentence occurs in more than one split (2 clips): scores on them show memory",
     ]
 
@@ -358,7 +358,7 @@ def test_linked_folders_are_found_by_id_and_are_not_spare(root: Path, tmp_path_f
     (root / "a" / "circle").symlink_to(root, target_is_directory=True)
     write(root, "id,path,text,split\nneun,,es taut,train\nx,a/circle/a/eins.mp4,es friert,dev\n")
     assert read_clips(root)[0].source == VideoFile(root / "link/neun.mp4")
-    [spare] = [note for note in check(root) if "no sentence" in note]
+    [spare] = [note for note in check(root) if "without a sentence" in note]
     assert "neun" not in spare and "eins" not in spare
 
 
@@ -367,7 +367,7 @@ def test_a_folder_of_companions_alone_is_no_image_folder(root: Path) -> None:
         touch(root / "sieben" / name)
         touch(root / "b/sechs" / name)
     write(root, "id,text,split\nsieben,es taut,train\nsechs,es friert,dev\n")
-    assert "1 listed file is missing: sieben" in check(root)[0]
+    assert "listed files missing: 1: sieben" in check(root)[0]
     assert read_clips(root)[1].source == FrameFolder(root / "b/sechs")
 
 

@@ -145,7 +145,7 @@ def test_missing_files_are_failed_clips_unless_all_are_missing(root: Path, tmp_p
     write_sentences(root, (*ROWS, ("fünf", "test", "es bleibt kühl")))
     result = run(root, tmp_path / "out")
     assert (result.packed, [clip_id for clip_id, _ in result.failed]) == (4, ["fünf"])
-    assert any("1 listed file is missing: fünf" in warning for warning in result.warnings)
+    assert any("listed files missing: 1: fünf" in warning for warning in result.warnings)
     with pytest.raises(CorpusError, match="1 of 5 clips have no frames: fünf"):
         run(root, tmp_path / "strict", strict=True)
     assert not (tmp_path / "strict").exists()
@@ -238,7 +238,7 @@ def test_what_cannot_work_is_said_before_anything_is_written(
 
 def test_all_problems_of_the_root_come_before_anything_is_written(root: Path, tmp_path: Path) -> None:
     write_sentences(root, (*ROWS, ("fünf", "trian", "es hagelt"), ("sechs", "test", "")))
-    with pytest.raises(CorpusError, match=r"3 problems: line 6: split 'trian'.*line 7: empty.*2 listed files"):
+    with pytest.raises(CorpusError, match=r"3 problems: line 6: split 'trian'.*line 7: empty.*listed files missing: 2"):
         run(root, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
