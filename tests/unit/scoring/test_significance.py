@@ -178,7 +178,7 @@ def test_the_seed_decides_and_pieces_do_not(monkeypatch: pytest.MonkeyPatch) -> 
     assert compare(of(A), of(B), samples=SAMPLES, seed=SEED) == whole
     assert compare(of(A), of(B), samples=SAMPLES, seed=SEED + 1).metrics != whole.metrics
     ours = intervals(of(A), samples=SAMPLES, seed=SEED)
-    monkeypatch.setattr(significance, "CELLS", 3 * N + 1)
+    monkeypatch.setattr(significance, "CHUNK", 3)
     pieces = compare(of(A), of(B), samples=SAMPLES, seed=SEED)
     for name in METRICS:
         assert pieces.metrics[name].p_randomisation == whole.metrics[name].p_randomisation
