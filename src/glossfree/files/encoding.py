@@ -35,8 +35,6 @@ def read_text(path: Path) -> str:
     if encoding == "utf-8" and (wide := _wide(data)):
         problem = f"not UTF-8: it looks like {wide} without a byte order mark"
         raise CorpusError(problem, where=path, remedy=_mend(path, wide))
-    if encoding == "utf-8" and b"\0" in data:
-        raise _with_zeros(path)
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
@@ -46,7 +44,7 @@ def read_text(path: Path) -> str:
             problem, remedy = f"{problem}: it reads as Windows-1252", _mend(path, "WINDOWS-1252")
         raise CorpusError(problem, where=path, remedy=remedy) from error
     if "\0" in text:
-        raise _with_zeros(path)
+        raise CorpusError("holds zero bytes: not a text file", where=path, remedy="check the path")
     return text
 
 
@@ -55,10 +53,6 @@ def split_lines(text: str) -> list[str]:
     if not text:
         return []
     return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
-
-
-def _with_zeros(path: Path) -> CorpusError:
-    return CorpusError("holds zero bytes: not a text file", where=path, remedy="check the path")
 
 
 def spreadsheet_error(path: Path) -> CorpusError:

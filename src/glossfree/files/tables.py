@@ -11,7 +11,6 @@ import csv
 import io
 import json
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -77,10 +76,10 @@ def read_table(path: Path, text: str | None = None) -> Table:
     Raises CorpusError with the line: no text, wrong number of fields, broken or suspicious quoting, no JSON.
     """
     text = read_text(path) if text is None else text
-    columns, rows, notes = (_json_rows if path.suffix.lower() in JSON_LINES else _delimited)(path, text)
-    composed = [Row(row.line, {name: nfc(value) for name, value in row.fields.items()}) for row in rows]
-    changed = sum(row.fields != other.fields for row, other in zip(rows, composed, strict=True))
-    return Table(path, tuple(columns), tuple(composed), (*notes, *form_notes(changed, len(rows), "rows")))
+    table = (_json_rows if path.suffix.lower() in JSON_LINES else _delimited)(path, text)
+    rows = tuple(Row(row.line, {name: nfc(value) for name, value in row.fields.items()}) for row in table.rows)
+    changed = sum(row.fields != other.fields for row, other in zip(rows, table.rows, strict=True))
+    return replace(table, rows=rows, notes=(*table.notes, *form_notes(changed, len(rows), "rows")))
 
 
 def rename_columns(table: Table, columns: Iterable[str]) -> Table:
@@ -89,16 +88,14 @@ def rename_columns(table: Table, columns: Iterable[str]) -> Table:
     used = []
     for column in columns:
         present = [name for name in (column, *SYNONYMS[column]) if name in table.columns]
-        if not present:
-            continue
-        names[present[0]] = column
-        if present != [column]:
+        if present:
+            names[present[0]] = column
+        if present and present != [column]:
             others = f", not {' or '.join(present[1:])}" if len(present) > 1 else ""
             used.append(f"{column} from {present[0]}{others}")
     notes = (*table.notes, f"columns are read under other names: {'; '.join(used)}") if used else table.notes
     rows = (Row(row.line, {names.get(name, name): text for name, text in row.fields.items()}) for row in table.rows)
-    renamed = tuple(names.get(name, name) for name in table.columns)
-    return replace(table, columns=renamed, rows=tuple(rows), notes=notes)
+    return replace(table, columns=tuple(names.get(name, name) for name in table.columns), rows=tuple(rows), notes=notes)
 
 
 def split_of(name: str) -> str:
@@ -124,21 +121,13 @@ def name_columns(columns: Iterable[str]) -> str:
     return name_some([shortened(column, 40) for column in columns]) or "none"
 
 
-def form_notes(changed: int, total: int, noun: str) -> Iterator[str]:
+def form_notes(changed: int, total: int, noun: str) -> list[str]:
     """How many of all `noun` were not in composed form, as a line for the user; nothing if all were."""
-    if changed:
-        yield f"{changed:,} of {total:,} {noun} are in decomposed Unicode form (NFD): read as composed (NFC)"
+    note = f"{changed:,} of {total:,} {noun} are in decomposed Unicode form (NFD): read as composed (NFC)"
+    return [note] if changed else []
 
 
-def is_composed(text: str) -> bool:
-    """Whether a text is in NFC already."""
-    return unicodedata.is_normalized("NFC", text)
-
-
-_Parts = tuple[list[str], list[Row], list[str]]  # columns, rows, notes
-
-
-def _delimited(path: Path, text: str) -> _Parts:
+def _delimited(path: Path, text: str) -> Table:
     lines = list(io.StringIO(text, newline=""))
     start, separator = _layout(lines)
     records = _unquoted(lines, start, separator) if separator in UNQUOTED else _quoted(path, lines, start, separator)
@@ -153,28 +142,23 @@ def _delimited(path: Path, text: str) -> _Parts:
             _check_swallowed(lines[first - 1 : last], separator, header or values, first, where)
         if not header:
             header = [column_name(value) for value in values]
-            _check_unique(header, where)
+            if twice := [name for name, count in Counter(header).items() if name and count > 1]:
+                remedy = "give every column a name of its own (capitals and blanks do not count)"
+                raise CorpusError(f"column {shortened(twice[0], 40)!r} twice", where=where, remedy=remedy)
             continue
-        if len(values) < len(header) or any(values[len(header) :]):
+        width = len(header)
+        if len(values) < width or any(values[width:]):  # spreadsheets add empty fields
             runs = f"; a quoted field runs from line {first} to line {last}" if last > first else ""
             remedy = "put quotes around a field that holds the separator"
-            raise CorpusError(f"{len(values)} fields, {len(header)} expected{runs}", where=where, remedy=remedy)
+            raise CorpusError(f"{len(values)} fields, {width} expected{runs}", where=where, remedy=remedy)
         wrapped += sum(map(_is_wrapped, values))
-        rows.append(Row(first, {name: value for name, value in zip(header, values, strict=False) if name}))
+        rows.append(Row(first, {name: value for name, value in zip(header, values[:width], strict=True) if name}))
     notes = []
     if long:
         notes.append(f"{len(long):,} quoted fields hold line breaks, the first in lines {long[0]}")
     if wrapped and separator in UNQUOTED:
-        kind = "tabs" if separator == "\t" else "|"
-        notes.append(f"{wrapped:,} fields stand in quotation marks: in a file separated by {kind} these are letters")
-    return [name for name in header if name], rows, notes
-
-
-def _check_unique(header: Sequence[str], where: str) -> None:
-    twice = next((name for name, count in Counter(header).items() if name and count > 1), None)
-    if twice:
-        remedy = "give every column a name of its own (capitals and blanks do not count)"
-        raise CorpusError(f"column {shortened(twice, 40)!r} twice", where=where, remedy=remedy)
+        notes.append(f"{wrapped:,} fields are in quotation marks, which are letters between tabs or |")
+    return Table(path, tuple(name for name in header if name), tuple(rows), tuple(notes))
 
 
 def _layout(lines: Sequence[str]) -> tuple[int, str]:
@@ -197,15 +181,15 @@ _Record = tuple[int, int, list[str]]  # first line, last line, fields
 def _quoted(path: Path, lines: Sequence[str], start: int, separator: str) -> Iterator[_Record]:
     reader = csv.reader(lines[start:], delimiter=separator, strict=True)
     first = start + 1
-    while True:
-        try:
-            values = next(reader, None)
-        except csv.Error as error:
-            raise _broken(path, first, start + reader.line_num, error) from error
-        if values is None:
-            return
-        yield first, start + reader.line_num, values
-        first = start + reader.line_num + 1
+    try:
+        for values in reader:
+            yield first, start + reader.line_num, values
+            first = start + reader.line_num + 1
+    except csv.Error as error:
+        how = "is never closed" if "end of data" in str(error) else "is not closed at a separator"
+        problem = f"broken quoting: a field {how}, from line {first} to line {start + reader.line_num} ({error})"
+        remedy = f"close the quotes in line {first}, or double a quotation mark that is part of the text"
+        raise CorpusError(problem, where=f"{path}, line {first}", remedy=remedy) from error
 
 
 def _unquoted(lines: Sequence[str], start: int, separator: str) -> Iterator[_Record]:
@@ -245,16 +229,6 @@ def _is_doubled(value: str) -> bool:
     return value == '""' or (_is_wrapped(value) and '""' in inner and '"' not in inner.replace('""', ""))
 
 
-def _broken(path: Path, first: int, last: int, error: csv.Error) -> CorpusError:
-    problem = f"broken quoting ({error})"
-    if "end of data" in str(error):
-        problem = f"broken quoting: a field that opens in line {first} is never closed (the file ends in line {last})"
-    elif last > first:
-        problem = f"broken quoting: a field that opens in line {first} goes on into line {last} ({error})"
-    remedy = f"close the quotes in line {first}, or double a quotation mark that is part of the text"
-    return CorpusError(problem, where=f"{path}, line {first}", remedy=remedy)
-
-
 def _check_swallowed(lines: Sequence[str], separator: str, header: Sequence[str], first: int, where: str) -> None:
     """Raise CorpusError if a record of several lines looks like several rows, merged by a stray quotation mark.
 
@@ -279,26 +253,24 @@ def _check_swallowed(lines: Sequence[str], separator: str, header: Sequence[str]
         raise CorpusError(problem, where=where, remedy=remedy)
 
 
-def _json_rows(path: Path, text: str) -> _Parts:
-    """One object a line; values that are objects or lists are left aside."""
+def _json_rows(path: Path, text: str) -> Table:
+    """One object a line; values that are objects or lists are ignored."""
     rows: list[Row] = []
     columns: dict[str, None] = {}
     for number, line in enumerate(split_lines(text), start=1):
         if not line.strip():
             continue
-        where, remedy = f"{path}, line {number}", "one JSON object per line"
         try:
-            values = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise CorpusError(f"not JSON ({shortened(str(error))})", where=where, remedy=remedy) from error
-        if not isinstance(values, dict):
-            raise CorpusError("not an object", where=where, remedy=remedy)
-        plain = {column_name(key): value for key, value in values.items() if not isinstance(value, dict | list)}
-        columns.update(dict.fromkeys(plain))
-        fields = {key: "" if value is None else str(value) for key, value in plain.items()}
-        try:
-            "".join((*fields, *fields.values())).encode("utf-8")
-        except UnicodeEncodeError as error:  # JSON can spell halves of a character
-            raise CorpusError(f"no text ({error.reason})", where=where, remedy="write whole characters") from error
+            plain = {column_name(key): value for key, value in json.loads(line).items()}
+            fields = {
+                key: "" if value is None else str(value)
+                for key, value in plain.items()
+                if not isinstance(value, dict | list)
+            }
+            "".join((*fields, *fields.values())).encode("utf-8")  # JSON can spell halves of a character
+        except (ValueError, RecursionError, AttributeError) as error:
+            problem = "not an object" if isinstance(error, AttributeError) else f"not JSON ({shortened(str(error))})"
+            raise CorpusError(problem, where=f"{path}, line {number}", remedy="one JSON object per line") from error
+        columns.update(dict.fromkeys(fields))
         rows.append(Row(number, fields))
-    return list(columns), rows, []
+    return Table(path, tuple(columns), tuple(rows))
