@@ -1,7 +1,10 @@
 """Any video, or a segment of one -> the frames that a model would have been trained on, and what was done to get there.
 
-A clip is brought to the model's rate by time, relieved of stillness at its ends that training did not have, and, where
-its aspect is another than training's, cropped around the signer. Whatever is done or cannot be done is reported.
+A clip is resampled to the model's rate, relieved of stillness at its ends that training did not have and, where its
+aspect is another than training's, cropped around the signer. Whatever is done or cannot be done is reported.
+
+What training looked like is a *profile*: rate, aspect, length, light, stillness at both ends, signers. `prepare` writes
+it into `corpus.json`, training keeps it with the run, and `export` with the model. Plain values for JSON, below 8 kB.
 """
 
 from __future__ import annotations
@@ -29,6 +32,10 @@ LONGER = 1.5  # times the longest clip of training: above it a clip is likely to
 PREVIEW = 1500  # frames that are looked at beforehand, at most
 PREVIEW_HEIGHT = 240  # pixels of the frames in which the signer is looked for
 SIGNER_FRAMES = 32  # frames in which the signer is looked for
+LOOKED_AT = 48  # training clips whose frames are looked at, spread evenly over the split
+LONGEST = 600  # frames of a clip that is looked at, to save memory
+HEIGHT = 48  # pixels of the small grey frames that stillness and light are read from
+MOVES = 0.25  # of the way from the stillest to the liveliest frames: above it something moves
 
 
 @dataclass(frozen=True)
@@ -83,8 +90,7 @@ class Intake:
         """
         size = self.view.frame_size
         is_packed = packed_size(path) == (size, size)
-        source = FrameFolder(path, segment) if path.is_dir() else VideoFile(path, segment)
-        reader = open_source(source)
+        reader = open_source(FrameFolder(path, segment) if path.is_dir() else VideoFile(path, segment))
         timeline = reader.timeline
         if len(timeline) < FEWEST:
             problem = f"too short to be signing: {len(timeline)} frame{'s' * (len(timeline) > 1)}"
@@ -94,11 +100,11 @@ class Intake:
             beats = np.arange(len(timeline))
         look = self._look(path, reader, beats, is_packed)
         kept = beats[look.first : look.last]
-        chosen = kept[sample_frames(len(kept), stride=self.sampling.stride, max_frames=self.sampling.max_frames)]
+        sampled = kept[sample_frames(len(kept), stride=self.sampling.stride, max_frames=self.sampling.max_frames)]
         if is_packed and segment is None:
-            frames = read_clip(path, chosen)
+            frames = read_clip(path, sampled)
         else:
-            pictures = (frame if look.crop is None else apply_crop(frame, look.crop) for frame in reader.read(chosen))
+            pictures = (frame if look.crop is None else apply_crop(frame, look.crop) for frame in reader.read(sampled))
             frames = np.stack([fit_frame(picture, size, self.fit) for picture in pictures])
         rate = len(beats) / timeline.seconds
         return ModelClip(
@@ -114,12 +120,12 @@ class Intake:
         )
 
     def _look(self, path: Path, reader: Reader, beats: np.ndarray, is_packed: bool) -> Look:
-        count = min(PREVIEW, len(beats)) if self.profile else 1  # nothing to compare with: one frame tells the aspect
-        seen = np.unique(np.linspace(0, len(beats) - 1, count).round().astype(int))
+        count = min(PREVIEW, len(beats)) if self.profile else 1  # nothing to compare with: one frame shows the aspect
+        seen = beats[np.unique(np.linspace(0, len(beats) - 1, count).round().astype(int))]
         every = max(1, len(seen) // SIGNER_FRAMES)
         # Filled in place: small arrays kept between large ones that come and go would leave holes in memory.
         small, larger, aspect = np.empty((0, 0, 0), np.float32), [], 0.0
-        for number, frame in enumerate(reader.read(beats[seen])):
+        for number, frame in enumerate(reader.read(seen)):
             aspect = frame.shape[1] / frame.shape[0]
             height = min(PREVIEW_HEIGHT, frame.shape[0])
             preview = resize(frame, max(1, round(height * aspect)), height)
@@ -129,7 +135,7 @@ class Intake:
             small[number] = grey_frame
             if number % every == 0:
                 larger.append(preview)
-        first, last = self._trim(small, reader.timeline, beats[seen], len(beats))
+        first, last = self._trim(small, reader.timeline, seen, len(beats))
         usual = self.profile.get("aspect", (0, 0, 0))[1]
         if is_packed or not usual or max(aspect / usual, usual / aspect) <= OTHER_ASPECT:
             return Look(first, last, None, aspect)
@@ -172,12 +178,6 @@ class Intake:
             )
 
 
-LOOKED_AT = 48  # training clips whose frames are looked at, spread evenly over the split
-LONGEST = 600  # frames of a clip that is looked at: the memory for it stays small
-HEIGHT = 48  # pixels of the small grey frames that stillness and light are read from
-MOVES = 0.25  # of the way from the stillest to the liveliest frames: above it something moves
-
-
 def profile_of(manifest: Manifest) -> dict[str, Any]:
     """A prepared corpus -> the profile of its training clips (of all clips where it has no training split).
 
@@ -197,7 +197,7 @@ def profile_of(manifest: Manifest) -> dict[str, Any]:
     rests: list[tuple[float, float]] = []
     light: list[float] = []
 
-    def looked_at() -> Iterator[np.ndarray]:
+    def frames_of_some() -> Iterator[np.ndarray]:
         for clip in evenly([clip for clip in clips if clip.num_frames <= LONGEST], LOOKED_AT):
             try:
                 frames = read_clip(manifest.folder / clip.file)
@@ -208,7 +208,7 @@ def profile_of(manifest: Manifest) -> dict[str, Any]:
             light.append(float(small.mean()))
             yield frames
 
-    signer = signer_profile(looked_at(), profile.get("aspect", (0, 1, 0))[1])
+    signer = signer_profile(frames_of_some(), profile.get("aspect", (0, 1, 0))[1])
     if signer is not None:
         starts, ends = zip(*rests, strict=True)
         profile["light"] = _spread(light, 5, 95)

