@@ -85,7 +85,7 @@ def in_turns(workers: Mapping[str, Worker], rounds: int, warm_up: int = 1) -> di
 
 def peak_gigabytes() -> float:
     """The most memory that this process has had so far."""
-    from glossfree.training.estimates import peak_resident  # not above: what starts others needs next to no memory
+    from glossfree.training.device import peak_resident  # not above: what starts others needs next to no memory
 
     return peak_resident() / GIGA
 

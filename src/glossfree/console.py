@@ -17,13 +17,23 @@ Advance = Callable[..., None]
 
 
 class Console(Protocol):
-    """Where a command tells what it does. Results are returned, never said."""
+    """Where work reports to a person. Results are returned, never printed here."""
 
     def say(self, line: str) -> None:
-        """One line for people."""
+        """One line that a person needs."""
 
-    def progress(self, task: str, total: int) -> AbstractContextManager[Advance]:
-        """A bar of `total` steps: inside, call `advance(steps=1, note="")`."""
+    def detail(self, line: str) -> None:
+        """One line that only a person who asks for more needs, such as a count or a path."""
+
+    def warn(self, line: str) -> None:
+        """One line about what may be wrong, which is printed even if nothing else is."""
+
+    def progress(self, task: str, total: int, *, says_steps: bool = False) -> AbstractContextManager[Advance]:
+        """A bar of `total` steps: inside, call `advance(steps=1, note="")`.
+
+        Two blanks separate the parts of a note, the most important first: where room is short, the last ones go.
+        `says_steps`: the work says lines itself, so that nothing has to replace the bar where there is no terminal.
+        """
 
 
 class Result:
@@ -52,7 +62,7 @@ def _plain(items: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def duration(seconds: float) -> str:
-    """Seconds -> what a person says: 41 s, 7 min, 3 h 05 min, 2 d 07 h."""
+    """Seconds -> 41 s, 7 min, 3 h 05 min, 2 d 07 h."""
     if seconds < 99.5:
         return f"{max(0.0, seconds):.0f} s"
     minutes = round(seconds / 60)
@@ -64,8 +74,13 @@ def duration(seconds: float) -> str:
     return f"{hours // 24} d {hours % 24:02d} h"
 
 
+def size(num_bytes: float) -> str:
+    """Bytes -> 3.4 MB, 1.2 GB."""
+    return f"{num_bytes / 1e9:.1f} GB" if num_bytes >= 999.5e6 else f"{num_bytes / 1e6:.3g} MB"
+
+
 class Silent:
-    """A console that keeps quiet; `lines` holds what was said."""
+    """A console that prints nothing; `lines` holds what it was passed."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -73,8 +88,14 @@ class Silent:
     def say(self, line: str) -> None:
         self.lines.append(line)
 
+    def detail(self, line: str) -> None:
+        self.lines.append(line)
+
+    def warn(self, line: str) -> None:
+        self.lines.append(f"warning: {line}")
+
     @contextmanager
-    def progress(self, task: str, total: int) -> Iterator[Advance]:
+    def progress(self, task: str, total: int, *, says_steps: bool = False) -> Iterator[Advance]:
         yield lambda steps=1, note="": None
 
 

@@ -86,9 +86,7 @@ def test_a_finished_run_says_so_and_told_its_needs_on_the_way(
     assert call("status", run).out.startswith(f"run         {run}\nstate       finished\n")
     assert "warning" not in nursery.err, "the tiny recipe is measured by none"
     for stage in STAGES:
-        assert " parameters " in line_behind(nursery, f"{stage}: memory: ")
-        assert "validation not counted; memory peak " in line_behind(nursery, f"{stage}: about ")
-    assert "a batch of at most 47 frames" in line_behind(nursery, "pretrain: memory: ")
+        assert "without validation; memory up to about " in line_behind(nursery, f"{stage}: an epoch takes about ")
     assert nursery.run(*train(tiny, run)) == 0
     assert looked_at(call, run)["state"] == "finished", "also where nothing was left to do"
 
@@ -117,7 +115,7 @@ def test_a_recipe_that_differs_from_its_name_s_is_warned_of_once(tiny: Any, nurs
     warned = [line for line in nursery.err.splitlines() if line.startswith("warning: ")]
     stages = [f"{stage}.{key}" for stage in STAGES for key in ("epochs", "batch_size")]
     assert [line.split()[1] for line in warned] == ["data.stride", *stages], "of those behind --until as well"
-    assert nursery.err.index("warning: ") < nursery.err.index("parameters train"), "before anything starts"
+    assert nursery.err.index("warning: ") < nursery.err.index("batches of"), "before anything starts"
     assert nursery.run(*command) == 0
     assert "warning: " not in nursery.err
 

@@ -84,7 +84,7 @@ def test_all_stages_at_once_are_some_in_one_run_and_the_others_in_another(
     done = call("train", *tiny.options, "--from", first, "--run", second)
     assert (done.code, done.out) == (0, f"{second}\n")
     assert sorted(path.stem for path in (second / "weights").iterdir()) == ["finetune1", "finetune2"]
-    assert f"pretrain: finished before, weights from {first}" in done.err
+    assert "pretrain: finished before" in done.err
     for stage in ("finetune1", "finetune2"):
         once, twice = (load_file(run / "weights" / f"{stage}.safetensors") for run in (tiny_run, second))
         assert once.keys() == twice.keys()

@@ -49,7 +49,7 @@ ONLY_IN = {
     "peft": {"models"},
     "transformers": {"models", "pipeline.assemble", "models.bleurt"},
     "huggingface_hub": {"pipeline.weights"},
-    "pydantic": {"settings", "models.choices", "objectives", "recipe"},
+    "pydantic": {"settings", "models.choices", "objectives", "recipe", "training.status"},
     "jinja2": {"report"},
     "sacrebleu": {"scoring"},
     "rouge_score": {"scoring.rouge"},

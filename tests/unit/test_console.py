@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from glossfree.console import Console, Silent, duration
+from glossfree.console import Console, Silent, duration, size
 
 
 def test_silent_keeps_what_was_said_and_shows_nothing(capsys: object) -> None:
@@ -14,8 +14,9 @@ def test_silent_keeps_what_was_said_and_shows_nothing(capsys: object) -> None:
     with given.progress("work", 3) as advance:
         advance()
         advance(2, note="done")
-        given.say("two")
-    assert console.lines == ["one", "two"]
+        given.detail("two")
+        given.warn("three")
+    assert console.lines == ["one", "two", "warning: three"]
     assert capsys.readouterr() == ("", "")  # type: ignore[attr-defined]
 
 
@@ -29,3 +30,17 @@ def test_silent_keeps_what_was_said_and_shows_nothing(capsys: object) -> None:
 )
 def test_a_duration_is_said_in_two_units_at_most(seconds: float, said: str) -> None:
     assert duration(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("num_bytes", "text"),
+    [
+        (3_140_000, "3.14 MB"),
+        (127_000, "0.127 MB"),
+        (812_400_000, "812 MB"),
+        (999_600_000, "1.0 GB"),
+        (1.24e10, "12.4 GB"),
+    ],
+)
+def test_a_size_has_three_digits(num_bytes: float, text: str) -> None:
+    assert size(num_bytes) == text

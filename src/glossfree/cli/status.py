@@ -13,10 +13,10 @@ from typing import Annotated, Any
 
 import typer
 
-from glossfree.console import Result, duration
-from glossfree.training.estimates import WARMING_UP, size
+from glossfree.console import Result, duration, size
 from glossfree.training.run import Run
 from glossfree.training.status import TRAINING, Status, is_alive, read_status
+from glossfree.training.watch import WARMING_UP
 
 GONE = "no longer alive"
 SILENCE = 30 * 60.0  # seconds without a word after which a run on another machine is taken for dead

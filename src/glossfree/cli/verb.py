@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
-from glossfree.cli.terminal import Terminal
+from glossfree.cli.terminal import NORMAL, QUIET, VERBOSE, Terminal
 from glossfree.console import Console, Result, Silent
 
 Verb = Callable[..., Result]
@@ -64,7 +64,8 @@ def as_command(verb: Verb) -> Callable[..., None]:
         if verbose:
             logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
         if "console" in own:
-            console: Console = Terminal() if is_first_process() and not quiet else Silent()
+            verbosity = QUIET if quiet else VERBOSE if verbose else NORMAL
+            console: Console = Terminal(verbosity) if is_first_process() else Silent()
             arguments["console"] = console
         result = verb(**arguments)
         for text in result.lines(as_json):

@@ -44,6 +44,7 @@ class TrainingStage(nn.Module):
         self.name, self.model = name, model
         self.objectives, self.weights = nn.ModuleDict(objectives), dict(weights)
         self.level, self.trains, self.reads = level, tuple(trains), reads
+        self.unit = {"clips": "frames"}.get(reads, reads)
         model.train_only(self.trains)
 
     @property

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from glossfree.console import Console, Silent
+from glossfree.console import Console, Silent, duration
 from glossfree.errors import RunError
 from glossfree.models.hierarchy import TranslationModel
 from glossfree.pipeline.assemble import assemble
@@ -91,7 +91,7 @@ def train_recipe(
     workflow = Workflow(material, lambda: build_model(material, sources, Silent())[0], folder, console, origins, track)
     workflow.train(stages, model)
     names = ", ".join(stage.name for stage in stages)
-    console.say(f"{names} in {time.perf_counter() - began:.0f} s: {folder.folder}")
+    console.say(f"{names}: trained in {duration(time.perf_counter() - began)}")
     return folder
 
 
@@ -216,7 +216,7 @@ def stages_to_take(recipe: Recipe, origin: Run, after: str | None, console: Cons
         console.say(f"from {origin.folder}: {', '.join(taken)}; {problem}, and is trained here")
     others = {key: pair for key, pair in changes.items() if key.startswith(SHARED)}
     if others:
-        console.say(f"warning: {origin.folder} was trained with other settings ({in_words(others)})")
+        console.warn(f"{origin.folder} was trained with other settings ({in_words(others)})")
     return tuple(taken)
 
 
@@ -240,4 +240,4 @@ def _say_what_to_expect(material: Material, taken: Sequence[str], console: Conso
     corpus = str(material.manifest.corpus.get("name", ""))
     own = [stage.name for stage in recipe.stages if stage.name not in taken]
     for line in advice(recipe, corpus, own, precision_of()):
-        console.say(f"warning: {line}")
+        console.warn(line)

@@ -154,6 +154,8 @@ def load_sources(
         "vision": lambda path: load_backbone(model.hierarchy.visual.backbone, recipe.vision, path),
         "language": lambda path: recipe.language.load(model.hierarchy.language, path, kept_ids() or None),
     }
+    if not sources:
+        return {}
     record = {}
     with console.progress("pretrained weights", len(sources)) as advance:
         for source in sources:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from glossfree.console import Console
+from glossfree.console import Console, size
 from glossfree.models.choices import LanguageEncoder
 from glossfree.models.hierarchy import PREFIXES, HierarchicalEncoder, TranslationModel
 from glossfree.models.weights import load
@@ -135,7 +135,8 @@ class Workflow:
             if done >= config.epochs or name in self.origins:
                 finished = self._finished(name)
                 assert finished is not None
-                self.console.say(f"{name}: finished before, weights from {finished.folder}")
+                self.console.say(f"{name}: finished before")
+                self.console.detail(f"{name}: weights from {finished.weights(name)}")
                 if self.group.is_main:
                     self._tidy(name)  # a run that was killed just behind its weights has not come to it
                 return inputs
@@ -146,10 +147,13 @@ class Workflow:
         stage.move(self.device)
         if done:
             self._load_objectives(stage)
-        counts = f"{sum(p.numel() for p in stage.trained().values()):,} of {_count(stage):,} parameters train"
         precision = precision_of(self.recipe.training.precision).replace("no", "fp32")
-        begins = f"{name}: {config.epochs - done} epochs, batches of {config.batch_size}, {precision}"
-        self.console.say(f"{begins}, {counts}")
+        epochs = f"{config.epochs - done} epoch{'s' * (config.epochs - done > 1)}"
+        self.console.say(f"{name}: {epochs}, batches of {config.batch_size}, {precision}")
+        trained = list(stage.trained().values())
+        memory = size(3 * sum(p.nbytes for p in trained))  # AdamW has two moments
+        counts = f"{sum(p.numel() for p in trained):,} of {_count(stage):,} parameters train"
+        self.console.detail(f"{name}: {counts}, whose gradients and optimiser take about {memory}")
         with explain_dead_workers(self.material.manifest.folder):
             train_loader, dev_loader = self._loaders(config, model)
             measure = None if dev_loader is None else (lambda: self._dev_scores(model, dev_loader))
@@ -188,7 +192,7 @@ class Workflow:
         self.run.write_json(SKIPPED, {**known, name: {clip: str(folder / files[clip]) for clip in clips}})
         first = ", ".join(clips[:SHOWN]) + (" ..." if len(clips) > SHOWN else "")
         counted = f"{len(clips)} of {len(files)} training clips could not be read and were left out"
-        self.console.say(f"{name}: {counted}: {first} (all of them in {path})")
+        self.console.warn(f"{name}: {counted}: {first} (all of them in {path})")
 
     def _tidy(self, name: str) -> None:
         """Remove what a finished stage only needed on the way; text features when no stage behind it needs them."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -14,7 +14,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from glossfree.console import Console
+from glossfree.console import Console, duration
 from glossfree.errors import Interrupted, RunError
 from glossfree.training.checkpoint import Progress, load_into, restore, save
 from glossfree.training.interrupt import Request, stop_requests
@@ -133,7 +133,7 @@ class _Training:
     def run_all(self) -> Progress:
         """All epochs that are left."""
         progress, plan, name = self.progress, self.plan, self.stage.name
-        with self.console.progress(name, self.steps) as advance:
+        with self.console.progress(name, self.steps, says_steps=True) as advance:
             advance(progress.step)
             while progress.epoch < plan.epochs:
                 self._train_epoch(advance)
@@ -166,7 +166,7 @@ class _Training:
             times = {"seconds": round(now - begun, 4), "waited": round(waited, 4)}
             if self.group.is_main:
                 self.run.log({**record, "frames": frames, **losses, **times})
-            spent = Spent(frames, now - begun, waited)
+            spent = Spent(clips if stage.unit == "sentences" else frames, now - begun, waited)
             advance(1, note=self.watch.step(progress, losses, lr, batches, spent))
             begun = now
             self._save_if_due()
@@ -264,11 +264,19 @@ class _Training:
         self.watch.epoch(progress, dev)
         progress.next_epoch()
         self._save()
-        shown, shown_dev = ("  ".join(f"{name} {value:.3f}" for name, value in each.items()) for each in (losses, dev))
-        speed = f"{progress.seconds / progress.epoch:.1f} s an epoch"
-        self.console.say(
-            f"{stage.name} epoch {progress.epoch}/{plan.epochs}: {shown} | dev {shown_dev or '-'} | {speed}"
-        )
+        all_losses = {**losses, **{f"dev {name}": value for name, value in dev.items()}}
+        first = [name for name in ("loss", "dev loss", f"dev {plan.keep}") if name in all_losses]
+        best = " (best)" if progress.best_epoch == progress.epoch else ""
+        time_taken = duration(progress.seconds / (progress.epoch - plan.begin))
+        place = f"{stage.name} epoch {progress.epoch}/{plan.epochs}"
+        self.console.say(f"{place}: {_shown(all_losses, dict.fromkeys(first))}{best}, {time_taken} an epoch")
+        others = [name for name in all_losses if name not in first]
+        if others:
+            self.console.detail(f"{place}: {_shown(all_losses, others)}")
+
+
+def _shown(values: Mapping[str, float], names: Iterable[str]) -> str:
+    return ", ".join(f"{name} {values[name]:.3f}" for name in names)
 
 
 def evaluate(

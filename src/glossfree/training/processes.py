@@ -1,6 +1,6 @@
-"""This process among those that train together (`accelerate launch`): sums, rows and words of all of them.
+"""This process among those that train together (`accelerate launch`): sums, rows and objects of all of them.
 
-With one process everything is itself, and nothing is sent. All processes must make the same calls in the same order.
+A single process sends nothing. All processes must make the same calls in the same order.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from glossfree.errors import RunError
 
 
 @contextmanager
-def lost_explained() -> Iterator[None]:
-    """Inside, another process that has ended is a RunError: what it ended for is in its own output.
+def explain_lost_process() -> Iterator[None]:
+    """Inside, another process that has ended is a RunError.
 
     NCCL has an error of its own for it; gloo raises RuntimeError, and its name is in the text.
     """
@@ -45,41 +45,40 @@ class Processes:
 
     @classmethod
     def here(cls) -> Processes:
-        """The group that this process was launched in; alone where it was not."""
+        """The group of this process; a single process without one."""
         if not (distributed.is_available() and distributed.is_initialized()):
             return cls()
         return cls(distributed.get_rank(), distributed.get_world_size())
 
     @classmethod
     def launched(cls) -> Processes:
-        """The group that `accelerate launch` (or torchrun) started this process in, joined now; alone without one."""
+        """Join the group that `accelerate launch` (or torchrun) started this process in -> that group."""
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            PartialState()  # joins, by the device's own means (gloo on a CPU), once however often it is made
+            PartialState()  # joins by the device's backend (gloo on a CPU), once however often it is made
         return cls.here()
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the one that writes and speaks."""
+        """Whether this is the process that writes files and lines."""
         return self.rank == 0
 
     def sum(self, values: Tensor) -> Tensor:
         """The same tensor of each process -> their sum."""
-        if self.size > 1:
-            values = values.clone()
-            with lost_explained():
-                distributed.all_reduce(values)
-        return values
+        return self._reduced(values, "SUM")
 
     def most(self, values: Tensor) -> Tensor:
         """The same tensor of each process -> the largest of each value."""
+        return self._reduced(values, "MAX")
+
+    def _reduced(self, values: Tensor, operation: str) -> Tensor:
         if self.size > 1:
             values = values.clone()
-            with lost_explained():
-                distributed.all_reduce(values, op=distributed.ReduceOp.MAX)
+            with explain_lost_process():
+                distributed.all_reduce(values, op=getattr(distributed.ReduceOp, operation))
         return values
 
     def rows(self, own: Tensor) -> tuple[Tensor, int]:
-        """(n, ...) of each process, n may differ -> (N, ...) of all, by rank, and where one's own begin."""
+        """(n, ...) of each process, n may differ -> (N, ...) of all, by rank, and the index of one's own first row."""
         if self.size == 1:
             return own, 0
         counts = torch.zeros(self.size, dtype=torch.int64, device=own.device)
@@ -88,7 +87,7 @@ class Processes:
         padded = own.new_zeros(max(numbers), *own.shape[1:])
         padded[: len(own)] = own
         parts = [torch.empty_like(padded) for _ in numbers]
-        with lost_explained():
+        with explain_lost_process():
             distributed.all_gather(parts, padded)
         return torch.cat([part[:n] for part, n in zip(parts, numbers, strict=True)]), sum(numbers[: self.rank])
 
@@ -96,26 +95,27 @@ class Processes:
         """A plain object of each process -> those of all, by rank."""
         if self.size == 1:
             return [own]
-        found: list[Any] = [None] * self.size
-        with lost_explained():
-            distributed.all_gather_object(found, own)
-        return found
+        objects: list[Any] = [None] * self.size
+        with explain_lost_process():
+            distributed.all_gather_object(objects, own)
+        return objects
 
     def wait(self) -> None:
-        """Go on when all have come here."""
+        """Return when all processes have called this."""
         if self.size > 1:
-            with lost_explained():
+            with explain_lost_process():
                 distributed.barrier()
 
     def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Put the sum of all processes' gradients in place of one's own; none stays none where nobody has one."""
+        """Replace gradients by their sums over all processes; where no process has one it stays None."""
         if self.size == 1:
             return
-        chosen = list(parameters)
-        there = self.sum(torch.tensor([int(p.grad is not None) for p in chosen], device=chosen[0].device)).tolist()
-        moved = [p for p, count in zip(chosen, there, strict=True) if count]
-        flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in moved])
-        with lost_explained():
+        trained = list(parameters)
+        has_gradient = torch.tensor([int(p.grad is not None) for p in trained], device=trained[0].device)
+        counts = self.sum(has_gradient).tolist()
+        used = [p for p, count in zip(trained, counts, strict=True) if count]
+        flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in used])
+        with explain_lost_process():
             distributed.all_reduce(flat)
-        for parameter, total in zip(moved, torch.split(flat, [p.numel() for p in moved]), strict=True):
+        for parameter, total in zip(used, torch.split(flat, [p.numel() for p in used]), strict=True):
             parameter.grad = total.view_as(parameter)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from glossfree import __version__
 from glossfree.errors import RunError
+from glossfree.files.disk import atomic, read_json, write_atomic
 
 LIBRARIES = ("torch", "transformers", "peft", "accelerate", "av", "sentencepiece", "sacrebleu", "numpy")
 
@@ -37,20 +37,18 @@ class Run:
         return self.folder / "steps.jsonl"
 
     def weights(self, stage: str) -> Path:
-        """The weights that a finished stage leaves behind."""
+        """The weights that a finished stage has saved."""
         return self.folder / "weights" / f"{stage}.safetensors"
 
     def checkpoint(self, stage: str, name: str) -> Path:
-        """`last` (with the optimiser) or `best` of a stage that is under way."""
+        """`last` (with the optimiser) or `best` of a stage that is training."""
         return self.folder / "checkpoints" / f"{stage}.{name}.safetensors"
 
     def reopens(self, *, resume: bool) -> bool:
-        """Whether a run is here already, to go on with. Raises RunError if it is not to be resumed."""
-        if not self.recipe.is_file():
-            return False
-        if not resume:
+        """Whether there is a run to resume. Raises RunError if there is one, and it is not to be resumed."""
+        if self.recipe.is_file() and not resume:
             raise RunError("holds a run already", where=self.folder, remedy="--resume it, or name another folder")
-        return True
+        return self.recipe.is_file()
 
     def start(self, recipe_toml: str, facts: dict[str, Any], *, resume: bool) -> None:
         """Make the folder, unless there is a run to resume. Raises RunError."""
@@ -59,31 +57,29 @@ class Run:
             self.write("recipe.toml", recipe_toml)  # last: a folder that holds it holds all of this
 
     def clear(self) -> None:
-        """Remove tensors that a killed process was in the middle of writing: nobody else would, and at full size each
-        such file is up to 1.6 GB. Part of them have names of safetensors' own making, .tmp and six letters."""
+        """Remove tensors that a killed process had not finished writing: at full size up to 1.6 GB each.
+
+        safetensors adds names of its own, .tmp and six letters.
+        """
         for folder in (self.folder, self.folder / "checkpoints", self.folder / "weights"):
-            for unfinished in (*folder.glob(".tmp*"), *folder.glob(".*.safetensors.tmp")):
+            for unfinished in (*folder.glob(".tmp*"), *folder.glob(".*.safetensors.*.tmp")):
                 unfinished.unlink(missing_ok=True)
 
     def write(self, name: str, text: str) -> Path:
-        """A text file of the run, whole or not at all; of a path that is no UTF-8, JSON's escapes are written."""
+        """Write a text file of the run atomically; what is not UTF-8 in a path becomes a JSON escape."""
         path = self.folder / name
-        _whole(path, lambda temporary: temporary.write_bytes(text.encode("utf-8", "backslashreplace")))
+        write_atomic(path, text.encode("utf-8", "backslashreplace"), RunError, parents=True)
         return path
 
     def write_json(self, name: str, data: Any) -> Path:
-        """A JSON file of the run, whole or not at all."""
+        """Write a JSON file of the run atomically."""
         return self.write(name, json.dumps(data, ensure_ascii=False, indent=1) + "\n")
 
-    def read_json(self, name: str) -> Any:
-        """A JSON file of the run. Raises RunError if it is missing or broken."""
+    def read_json(self, name: str) -> dict[str, Any]:
+        """The object in a JSON file of the run. Raises RunError if it is missing or broken."""
         path = self.folder / name
-        try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
-            raise RunError("missing", where=path, remedy="is this the folder of a run?") from error
-        except (ValueError, RecursionError) as error:
-            raise RunError(f"not JSON ({error})", where=path, remedy="restore it or run again") from error
+        remedy = "restore it or run again" if path.is_file() else "is this the folder of a run?"
+        return read_json(path, RunError, remedy=remedy)
 
     def log(self, record: dict[str, Any]) -> None:
         """Append one line to steps.jsonl."""
@@ -94,7 +90,7 @@ class Run:
             raise RunError(f"cannot be written ({error.strerror})", where=self.steps, remedy="check space") from error
 
     def records(self) -> Iterator[dict[str, Any]]:
-        """What was logged; a last line cut off by a crash is left out."""
+        """The lines of steps.jsonl, without a last one that a crash cut off."""
         if not self.steps.is_file():
             return
         for line in self.steps.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -104,8 +100,7 @@ class Run:
                 continue
 
     def forget(self, stage: str, epoch: int, step: int) -> None:
-        """Drop the lines of a stage that lie behind `step` steps and from the end of `epoch` on: a resumed run writes
-        them again."""
+        """Drop a stage's lines after `step` steps, and its ends of epochs from `epoch` on: they are written again."""
 
         def is_ahead(record: dict[str, Any]) -> bool:
             ahead = record["step"] > step or (record["kind"] == "epoch" and record["epoch"] >= epoch)
@@ -129,46 +124,27 @@ def environment() -> dict[str, Any]:
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any] | None = None) -> None:
-    """Tensors and a few facts -> one safetensors file, whole or not at all. Raises RunError (full disk, rights)."""
-    metadata = {"facts": json.dumps(facts or {})}
+    """Write tensors and a few facts to a safetensors file, atomically. Raises RunError (full disk, rights)."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-
-    def write(temporary: Path) -> None:
-        save_file(plain, temporary, metadata=metadata)
-        with temporary.open("r+b") as file:  # some disks tell only now that they are full, and a machine that loses
-            os.fsync(file.fileno())  # its power would find the name and not the bytes
-
-    _whole(path, write)
+    with atomic(path, RunError, parents=True, also=(SafetensorError,)) as temporary:
+        save_file(plain, temporary, metadata={"facts": json.dumps(facts or {})})
+        with temporary.open("r+b") as file:  # some disks say only now that they are full, and after a power failure
+            os.fsync(file.fileno())  # there would be the name without the bytes
 
 
-def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Inverse of `save_tensors`. Raises RunError if the file is missing or damaged."""
-    return _opened(path, lambda file: {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118 (no dict)
-
-
-def load_facts(path: Path) -> dict[str, Any]:
-    """The facts beside the tensors of a file, which are not read. Raises RunError as `load_tensors`."""
-    return _opened(path, lambda file: {})[1]
-
-
-def _opened(path: Path, read: Callable[[Any], dict[str, Tensor]]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def load_tensors(path: Path, *, facts_only: bool = False) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The inverse of `save_tensors`; `facts_only`: without tensors. Raises RunError: the file is missing or damaged."""
     if not path.is_file():
         raise RunError("missing", where=path, remedy="has that stage finished? glossfree train --resume goes on")
     try:
         with safe_open(path, framework="pt") as file:
-            return read(file), json.loads((file.metadata() or {}).get("facts", "{}"))
+            names = [] if facts_only else file.keys()
+            facts = json.loads((file.metadata() or {}).get("facts", "{}"))
+            return {name: file.get_tensor(name) for name in names}, facts
     except (SafetensorError, ValueError) as error:
         raise RunError(f"damaged ({error})", where=path, remedy="restore the file or train that stage again") from error
 
 
-def _whole(path: Path, write: Callable[[Path], object]) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(temporary)
-        temporary.replace(path)
-    except (OSError, SafetensorError) as error:
-        with suppress(OSError):  # the folder itself may be the problem
-            temporary.unlink()
-        reason = getattr(error, "strerror", None) or error
-        raise RunError(f"cannot be written ({reason})", where=path, remedy="check space and rights") from error
+def load_facts(path: Path) -> dict[str, Any]:
+    """The facts in a file of tensors. Raises RunError as `load_tensors`."""
+    return load_tensors(path, facts_only=True)[1]

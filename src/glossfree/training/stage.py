@@ -16,6 +16,7 @@ class Stage(Protocol):
     """A module that maps a batch to named losses, and says what of it trains."""
 
     name: str
+    unit: str  # of its speed: frames, segments or sentences
 
     @property
     def compares_clips(self) -> bool:
@@ -50,7 +51,7 @@ class Stage(Protocol):
 
 
 def frames_in(batch: Any) -> int:
-    """Frames (or tokens) in a batch: the unit of speed."""
+    """Frames in a batch; tokens where it holds sentences."""
     return int(batch.lengths.sum())
 
 

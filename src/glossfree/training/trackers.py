@@ -1,6 +1,6 @@
 """Curves for people who keep them elsewhere: tensorboard, wandb, trackio, mlflow, through accelerate.
 
-None unless asked for, and then its package is imported by the first process only. steps.jsonl is written all the same.
+None unless asked for; then the first process alone imports its package. steps.jsonl is written all the same.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from glossfree.console import Console
 from glossfree.errors import RunError
 from glossfree.training.run import Run
 
-TRACKERS = ("tensorboard", "wandb", "trackio", "mlflow")  # accelerate's words, which are also their packages'
+TRACKERS = ("tensorboard", "wandb", "trackio", "mlflow")  # accelerate's names, which are also their packages'
 PROJECT = "glossfree"
 FOLDER = "trackers"  # of a run: what a tracker writes on this machine
 
 
 def check_trackers(names: Sequence[str]) -> None:
-    """Raise RunError for a tracker that there is none of, or whose package is missing. Imports none of them."""
+    """Raise RunError for an unknown tracker, or one whose package is missing. Imports none of them."""
     unknown = [name for name in names if name not in TRACKERS]
     if unknown:
         raise RunError("no such tracker", where=f"--track {unknown[0]}", remedy=f"one of {', '.join(TRACKERS)}")
@@ -35,10 +35,7 @@ def check_trackers(names: Sequence[str]) -> None:
 
 
 class Trackers:
-    """The trackers of a run, started; none for `names` = ().
-
-    A tracker is a courtesy. One that raises is left out from there on, and said once: the run goes on.
-    """
+    """The started trackers of a run. One that fails later is dropped with a warning; the run goes on."""
 
     def __init__(self, console: Console, started: Sequence[GeneralTracker] = ()) -> None:
         self.console, self.started = console, list(started)
@@ -47,9 +44,9 @@ class Trackers:
     def start(
         cls, names: Sequence[str], run: Run, settings: Mapping[str, Any], console: Console, precision: str
     ) -> Trackers:
-        """Begin, or go on with, what `names` keep of `run`; `settings` are kept with it. For the first process only.
+        """Start `names` for `run`, or continue its curves; `settings` are kept with them. For the first process only.
 
-        `precision`: accelerate's word for that of training, which all of its Accelerators share. Raises RunError where
+        `precision`: accelerate's name for that of training, which all of its Accelerators share. Raises RunError where
         a tracker does not start (not logged in, no server).
         """
         check_trackers(names)
@@ -60,69 +57,61 @@ class Trackers:
             mixed_precision=precision, log_with=list(dict.fromkeys(names)), project_dir=str(folder)
         )
         plain = {key: value if isinstance(value, bool | int | float) else str(value) for key, value in settings.items()}
-        with _Refused(", ".join(names)):
+        with _Caught() as caught:
             folder.mkdir(parents=True, exist_ok=True)
             accelerator.init_trackers(PROJECT, config=plain, init_kwargs=_arguments(run))
+        if caught.error is not None:
+            remedy = "log in or start its server, then --resume; or leave --track out"
+            where = f"--track {', '.join(names)}"
+            raise RunError(f"did not start ({caught.line})", where=where, remedy=remedy) from caught.error
         return cls(console, accelerator.trackers)
 
     def log(self, values: Mapping[str, float], step: int) -> None:
-        """Hand numbers to each, at the run's `step`."""
+        """Send numbers to each tracker, at the run's `step`."""
         for tracker in list(self.started):
-            with _OnTheSide(self, tracker):
+            with _Caught() as caught:
                 tracker.log(dict(values), step=step)
+            self._drop_if_failed(tracker, caught)
 
     def finish(self) -> None:
-        """Have each write what it still holds."""
+        """Have each tracker write what it still holds."""
         for tracker in list(self.started):
-            with _OnTheSide(self, tracker):
-                tracker.finish()  # not Accelerator.end_training, which would also part this process from the others
+            with _Caught() as caught:
+                tracker.finish()  # not Accelerator.end_training, which would also end this process's group
+            self._drop_if_failed(tracker, caught)
         self.started = []
+
+    def _drop_if_failed(self, tracker: GeneralTracker, caught: _Caught) -> None:
+        if caught.error is not None:
+            self.started.remove(tracker)
+            self.console.warn(f"{tracker.name} failed and is left out from here on ({caught.line}); the run goes on")
+
+
+class _Caught:
+    """A context that catches an Exception of any kind: each tracker has errors of its own, unknown here."""
+
+    error: Exception | None = None
+
+    def __enter__(self) -> _Caught:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> bool:
+        self.error = error if isinstance(error, Exception) else None
+        return self.error is not None
+
+    @property
+    def line(self) -> str:
+        """The error in one line."""
+        return f"{type(self.error).__name__}: {self.error}".splitlines()[0]
 
 
 def _arguments(run: Run) -> dict[str, dict[str, Any]]:
-    """What each tracker is told of the run: its name and, so that a resumed run goes on in one curve, which it is."""
-    name = run.folder.resolve().name
-    made = (run.folder / "run.json").stat().st_mtime_ns if (run.folder / "run.json").is_file() else 0
-    mark = hashlib.sha256(f"{run.folder.resolve()} {made}".encode()).hexdigest()[:16]
+    """The options of each tracker: the run's name and, so that a resumed run continues its curve, its identity."""
+    name, facts = run.folder.resolve().name, run.folder / "run.json"
+    started = facts.stat().st_mtime_ns if facts.is_file() else 0
+    identity = hashlib.sha256(f"{run.folder.resolve()} {started}".encode()).hexdigest()[:16]
     return {
-        "wandb": {"name": name, "id": mark, "resume": "allow", "dir": str(run.folder / FOLDER)},
-        "trackio": {"name": f"{name}-{mark}", "resume": "allow"},
+        "wandb": {"name": name, "id": identity, "resume": "allow", "dir": str(run.folder / FOLDER)},
+        "trackio": {"name": f"{name}-{identity}", "resume": "allow"},
         "mlflow": {"run_name": name},
     }
-
-
-class _Refused:
-    """Inside, whatever a tracker raises when it starts is a RunError: each has errors of its own, unknown here."""
-
-    def __init__(self, names: str) -> None:
-        self.names = names
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if isinstance(error, Exception):
-            remedy = "log in or start its server, then --resume; or leave --track out"
-            raise RunError(f"did not start ({_told(error)})", where=f"--track {self.names}", remedy=remedy) from error
-
-
-class _OnTheSide:
-    """Inside, whatever a tracker raises ends this tracker and nothing else."""
-
-    def __init__(self, trackers: Trackers, tracker: GeneralTracker) -> None:
-        self.trackers, self.tracker = trackers, tracker
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> bool:
-        if not isinstance(error, Exception):
-            return False
-        self.trackers.started.remove(self.tracker)
-        self.trackers.console.say(f"{self.tracker.name}: left out from here on ({_told(error)}); the run goes on")
-        return True
-
-
-def _told(error: Exception) -> str:
-    """An error in one line."""
-    return f"{type(error).__name__}: {error}".splitlines()[0]

@@ -1,34 +1,20 @@
-"""What a stage under way tells: the note behind its bar, its estimates, `status.json`, and trackers.
+"""What a stage reports while it trains: a note for its bar, estimates after a few steps, `status.json`, and trackers.
 
-The loop hands over what it knows and asks nothing back but the note. No number of the training depends on any of this.
+No number of the training depends on any of this.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any
 
-from torch import nn
-
-from glossfree.console import Console
+from glossfree.console import Console, duration, size
 from glossfree.errors import GlossfreeError, Interrupted
 from glossfree.training.checkpoint import Progress
-from glossfree.training.estimates import (
-    NOISE,
-    TIMED,
-    WARMING_UP,
-    fixed_memory,
-    forget_peak,
-    held_memory,
-    memory_expected,
-    memory_line,
-    peak_memory,
-    size,
-    time_line,
-)
+from glossfree.training.device import forget_peak, held_memory, peak_memory
 from glossfree.training.processes import Processes
 from glossfree.training.run import Run
 from glossfree.training.stage import Loader, MeasuredLoader, Stage, frames_in
@@ -36,29 +22,21 @@ from glossfree.training.status import FAILED, FINISHED, STOPPED, Planned, Status
 from glossfree.training.step import ALONE
 from glossfree.training.trackers import Trackers
 
+TIMED, WARMING_UP = 5, 2  # a stage is timed over its first five steps without two: caches fill, kernels are chosen
+
 
 @dataclass(frozen=True)
 class Spent:
-    """What a step took: its frames, of all processes, and seconds, of which some were `waited` for data."""
+    """What a step took: `units` of data (see `Stage.unit`) of all processes, seconds, and seconds `waited` for data."""
 
-    frames: int
+    units: int
     seconds: float
     waited: float
 
-    @property
-    def speed(self) -> float:
-        """Frames per second."""
-        return self.frames / self.seconds
-
-    @property
-    def waiting(self) -> float:
-        """Share of the time, 0-1."""
-        return self.waited / self.seconds
-
 
 class Watch:
-    """Of one run. Used as a context around all stages it keeps `status.json` and says its estimates, in the first
-    process; otherwise it only makes the notes."""
+    """Of one run. Inside its context the first process writes `status.json` and says estimates; elsewhere only the
+    notes are made."""
 
     def __init__(
         self,
@@ -71,8 +49,9 @@ class Watch:
     ) -> None:
         self.run, self.console, self.group = run, console, group
         self.trackers = trackers or Trackers(console)
-        self.status = Status(planned=list(planned), processes=group.size)
-        self.is_open, self.before = False, 0
+        self.status = Status(list(planned), processes=group.size)
+        self.is_open = False
+        self.offset = 0  # steps of earlier stages in the curves of trackers
 
     def __enter__(self) -> Watch:
         self.is_open = self.group.is_main
@@ -83,80 +62,94 @@ class Watch:
         if error is None:
             self.status.state = FINISHED
         elif isinstance(error, Interrupted | KeyboardInterrupt):
-            told = error.problem if isinstance(error, Interrupted) else "interrupted"
-            self.status.state, self.status.problem = STOPPED, told
+            self.status.state = STOPPED
+            self.status.problem = error.problem if isinstance(error, Interrupted) else "interrupted"
         else:
-            told = str(error) if isinstance(error, GlossfreeError) else f"{type(error).__name__}: {error}"
-            self.status.state, self.status.problem = FAILED, told
+            self.status.state = FAILED
+            is_ours = isinstance(error, GlossfreeError)
+            self.status.problem = str(error) if is_ours else f"{type(error).__name__}: {error}"
         self._write()
         self.trackers.finish()
 
     def begin(self, stage: Stage, loader: Loader, progress: Progress, epochs: int, steps: int) -> None:
         """A stage is about to train, from where `progress` stands."""
-        self.name, self.epochs, self.steps, self.first = stage.name, epochs, steps, progress.step
+        self.stage, self.first = stage, progress.step
         self.measured = loader if isinstance(loader, MeasuredLoader) else None
-        self.frames, self.seconds = 0, 0.0
+        self.timed: list[Spent] = []
+        self.expected_memory = 0
         forget_peak()
         self.held, self.peak = held_memory(), peak_memory()
-        self.trained = sum(each.nbytes for each in stage.trained().values())
         status = self.status
         status.stage, status.epochs, status.steps, status.step = stage.name, epochs, steps, progress.step
         status.skipped = len(progress.skipped)
         self._write()
-        if self.trackers.started:  # a run's stages stand one behind the other in one curve
+        if self.trackers.started:
             last = {record["stage"]: record["step"] for record in self.run.records() if record["stage"] != stage.name}
-            self.before = sum(last.values())
-        if self.is_open and isinstance(stage, nn.Module):
-            held = sum(each.nbytes for each in stage.parameters())
-            largest = None if self.measured is None else self.measured.largest_batch()
-            self.console.say(fixed_memory(stage.name, held, self.trained, largest))
+            self.offset = sum(last.values())
 
     def step(
         self, progress: Progress, losses: Mapping[str, float], lr: float, batches: Sequence[Any], spent: Spent
     ) -> str:
-        """A step is done, the `progress.step`-th, of `batches` in this process -> what stands behind the bar."""
-        numbers = {"learning_rate": lr, "frames_per_second": spent.speed, "waiting": spent.waiting}
+        """A step of `batches` in this process is done, the `progress.step`-th -> the note, the loss first."""
+        speed, waiting = spent.units / spent.seconds, spent.waited / spent.seconds
+        name, done = self.stage.name, progress.step - self.first
         if self.trackers.started:
-            values = {f"{self.name}/{name}": value for name, value in {**losses, **numbers}.items()}
-            self.trackers.log(values, self.before + progress.step)
-        if self.is_open and progress.step - self.first <= TIMED:
-            self._estimate(progress, batches, spent)
-        shown = "  ".join(f"{name} {value:.3f}" for name, value in losses.items())
-        place = f"epoch {progress.epoch + 1}/{self.epochs}"
-        speed = f"{spent.speed:.0f} frames/s  {100 * spent.waiting:.0f} % waiting"
-        return f"{place}  {shown}  lr {lr:.1e}  {speed}  peak {size(peak_memory())}"
+            numbers = {"learning_rate": lr, "frames_per_second": speed, "waiting": waiting}
+            values = {f"{name}/{key}": value for key, value in {**losses, **numbers}.items()}
+            self.trackers.log(values, self.offset + progress.step)
+        if self.is_open and done <= TIMED:
+            if done == 1:
+                self._estimate_memory(batches)
+            if done > WARMING_UP:
+                self.timed.append(spent)
+            if done == TIMED and progress.step < self.status.steps:
+                self._say_estimates(progress)
+        loss, *terms = (f"{key} {value:.3f}" for key, value in losses.items()) if losses else ("",)
+        terms = terms if len(terms) > 1 else []  # a single one is the loss
+        place = f"epoch {progress.epoch + 1}/{self.status.epochs}"
+        parts = [loss, place, f"{speed:.0f} {self.stage.unit}/s", *terms, f"{100 * waiting:.0f} % waiting"]
+        return "  ".join([*parts, f"lr {lr:.1e}", f"peak {size(peak_memory())}"])
 
     def saved(self, progress: Progress) -> None:
-        """A checkpoint has been written."""
+        """A checkpoint was written."""
         self.status.step, self.status.skipped = progress.step, len(progress.skipped)
         self._write()
 
     def epoch(self, progress: Progress, dev: Mapping[str, float]) -> None:
-        """The losses of the dev split are known, after `progress.step` steps."""
+        """The dev split was evaluated, after `progress.step` steps."""
         if self.trackers.started and dev:
-            values = {f"{self.name}/dev/{name}": value for name, value in dev.items()}
-            self.trackers.log(values, self.before + progress.step)
+            values = {f"{self.stage.name}/dev/{name}": value for name, value in dev.items()}
+            self.trackers.log(values, self.offset + progress.step)
 
-    def _estimate(self, progress: Progress, batches: Sequence[Any], spent: Spent) -> None:
-        """Say what memory and time the stage may take, as soon as there is something to tell it from."""
-        peak, done = peak_memory(), progress.step - self.first
-        if done == 1 and batches and self.measured is not None and peak > self.peak + NOISE:
-            # only a new peak tells: other stages, or reading weights, may have held more before
-            own, largest = max(map(frames_in, batches)), self.measured.largest_batch()
-            if own and largest > own:
-                to_come = 0 if self.first else 2 * self.trained  # a resumed optimiser holds its state already
-                expected = memory_expected(self.held, peak, own, largest, to_come)
-                self.console.say(memory_line(self.name, expected, peak, own, largest))
-        if done > WARMING_UP:
-            self.frames, self.seconds = self.frames + spent.frames, self.seconds + spent.seconds
-        if done == TIMED and self.frames and progress.step < self.steps:
-            speed, epochs_left = self.frames / self.seconds, self.epochs * (1 - progress.step / self.steps)
-            # steps differ in frames, and three are few: an epoch's frames are the better measure where they are known
-            epoch = self.seconds / (TIMED - WARMING_UP) * self.steps / self.epochs
-            if self.measured is not None:
-                epoch = self.measured.frames() / speed
-            self.console.say(time_line(self.name, speed, epoch, epoch * epochs_left, peak, datetime.now()))
-            self._write()
+    def _estimate_memory(self, batches: Sequence[Any]) -> None:
+        """Scale what the first step's largest batch took to the largest batch of the stage.
+
+        Not all of it grows with frames: an estimate. Without a new peak (other stages held more) nothing is known.
+        """
+        peak, frames = peak_memory(), max(map(frames_in, batches), default=0)
+        if self.measured is None or not frames or peak <= self.peak:
+            return
+        # the optimiser's two moments come after the first step, if they were not loaded
+        to_come = 0 if self.first else 2 * sum(each.nbytes for each in self.stage.trained().values())
+        growth = max(1.0, self.measured.largest_batch() / frames)
+        self.expected_memory = self.held + to_come + round((peak - self.held) * growth)
+
+    def _say_estimates(self, progress: Progress) -> None:
+        """How long an epoch and the rest of the stage may take, and how much memory."""
+        epochs, steps = self.status.epochs, self.status.steps
+        seconds = sum(each.seconds for each in self.timed)
+        epoch = seconds / len(self.timed) * steps / epochs
+        units = sum(each.units for each in self.timed)
+        if self.measured is not None and units:  # steps differ in frames: an epoch's frames are the better measure
+            epoch = self.measured.frames() * seconds / units
+        left = epoch * epochs * (1 - progress.step / steps)
+        now = datetime.now()
+        end = now + timedelta(seconds=left)
+        at = f"{end:%H:%M}" if end.date() == now.date() else f"{end:%Y-%m-%d %H:%M}"
+        line = f"an epoch takes about {duration(epoch)}, the stage {duration(left)} more (until {at})"
+        memory = max(self.expected_memory, peak_memory())
+        self.console.say(f"{self.stage.name}: {line}, without validation; memory up to about {size(memory)}")
+        self._write()
 
     def _write(self) -> None:
         if self.is_open:

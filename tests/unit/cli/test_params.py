@@ -53,7 +53,7 @@ def test_a_program_gets_all_stages_within_20_seconds_and_without_the_weights() -
     assert {stage: (found[stage]["trainable"], found[stage]["total"]) for stage in TABLE_3} == TABLE_3
     assert found["sizes"] == {"tokens": 2172, "pseudo_glosses": 2322, "corpus": None}
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 20
-    peak = "from glossfree.cli.params import params; from glossfree.training.estimates import peak_resident;"
+    peak = "from glossfree.cli.params import params; from glossfree.training.device import peak_resident;"
     peak += "params('hfa-phoenix14t'); print(peak_resident())"
     done = subprocess.run([sys.executable, "-c", peak], capture_output=True, text=True, timeout=300, check=True)
     assert int(done.stdout) < 1e9

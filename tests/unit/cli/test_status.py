@@ -189,11 +189,11 @@ def test_what_is_to_come_is_told_from_the_latest_stage_of_its_kind(tmp_path: Pat
 
 
 def test_of_another_machine_silence_tells() -> None:
-    told = Status(host="elsewhere.invalid")
+    told = Status([], host="elsewhere.invalid")
     assert state_of(told, silence=SILENCE - 1) == "training"
     assert state_of(told, silence=SILENCE + 1) == GONE
     assert state_of(replace(told, state="failed"), silence=SILENCE + 1) == "failed"
-    assert state_of(Status(), silence=SILENCE + 1) == "training", "here its process is seen"
+    assert state_of(Status([]), silence=SILENCE + 1) == "training", "here its process is seen"
 
 
 def test_no_run_no_status(tmp_path: Path) -> None:

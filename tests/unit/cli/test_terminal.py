@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from glossfree.cli import terminal
-from glossfree.cli.terminal import Terminal
+from glossfree.cli.terminal import NORMAL, QUIET, SHOWS_STEPS, VERBOSE, Terminal
 
 
 class Clock:
@@ -38,16 +38,43 @@ def test_lines_go_to_standard_error_as_they_are(capsys: pytest.CaptureFixture[st
     assert (out, err) == ("", "[bold]no markup[/bold] " + "x" * 200 + "\n")
 
 
-def test_without_a_terminal_a_line_every_few_seconds(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
-    with Terminal().progress("packing", 40) as advance:
-        for _ in range(40):
+def test_quiet_prints_warnings_only_and_verbose_prints_details(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = {}
+    for verbosity in (QUIET, NORMAL, VERBOSE):
+        console = Terminal(verbosity)
+        console.say("a line")
+        console.detail("a detail")
+        console.warn("odd")
+        with console.progress("packing", 3) as advance:
+            advance(3)
+        lines[verbosity] = capsys.readouterr().err.splitlines()
+    assert lines[QUIET] == ["warning: odd"]
+    assert lines[NORMAL] == ["a line", "warning: odd"]
+    assert lines[VERBOSE] == ["a line", "a detail", "warning: odd"]
+
+
+def test_without_a_terminal_a_line_now_and_then(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    with Terminal().progress("packing", 200) as advance:
+        for _ in range(200):
             advance(note="9 frames/s")
     out, err = capsys.readouterr()
     lines = err.splitlines()
-    assert out == "" and 3 <= len(lines) <= 10
-    assert lines[0].startswith("packing: ") and "/40 " in lines[0] and lines[0].endswith("9 frames/s")
+    assert out == "" and "\x1b" not in err and 3 <= len(lines) <= 10
+    assert lines[0].startswith("packing: ") and "/200 " in lines[0] and lines[0].endswith("9 frames/s")
     done = [int(line.split()[1].split("/")[0]) for line in lines]
     assert done == sorted(set(done))
+
+
+def test_without_a_terminal_work_that_says_lines_itself_has_no_others(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    console = Terminal()
+    with console.progress("pretrain", 200, says_steps=True) as advance:
+        for step in range(200):
+            advance(note="loss 2.1")
+            if step % 100 == 99:
+                console.say(f"epoch {step // 100 + 1}")
+    assert capsys.readouterr().err == "epoch 1\nepoch 2\n"
 
 
 def test_lines_tell_what_is_left_at_the_speed_since_the_first_advance(
@@ -56,21 +83,21 @@ def test_lines_tell_what_is_left_at_the_speed_since_the_first_advance(
     """Of a run that goes on, the first advance is what an earlier one had done: 600 steps in no time."""
     with Terminal().progress("pretrain", 1000) as advance:
         advance(600)
-        for _ in range(12):
+        for _ in range(62):
             advance(1, note="loss 2.1")
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2  # one second and one step at each look, after two looks at the start
-    assert lines[0].startswith("pretrain: 604/1000  ") and lines[0].endswith("  loss 2.1")
-    assert ", 7 min left  " in lines[0] and ", 7 min left  " in lines[1]  # 396 and 391 seconds
+    assert lines[0].startswith("pretrain: 629/1000  ") and lines[0].endswith("  loss 2.1")
+    assert ", 6 min left  " in lines[0] and ", 6 min left  " in lines[1]  # 371 and 341 seconds
 
 
 def test_nothing_is_told_of_what_is_left_before_there_is_a_speed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(terminal, "time", Clock(7.0))
+    monkeypatch.setattr(terminal, "time", Clock(32.0))
     with Terminal().progress("packing", 5) as advance:
         advance(2, note="a note")
-    assert capsys.readouterr().err == "packing: 2/5  14 s  a note\n"
+    assert capsys.readouterr().err == "packing: 2/5  64 s  a note\n"
 
 
 def test_work_that_is_over_at_once_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
@@ -91,7 +118,7 @@ def test_on_a_terminal_a_bar_that_is_wiped_away_and_lines_above_it() -> None:
     assert text.rstrip().endswith("\x1b[2K")
 
 
-NOTE = "epoch 12/100  loss 12.579  contrast 2.123  pseudo_gloss 1.456  lr 1.2e-05  140 frames/s  34 % waiting"
+NOTE = "loss 12.579  epoch 12/100  140 frames/s  contrastive 2.123  pseudo_gloss 1.456  34 % waiting  lr 1.2e-05"
 
 
 def rendered(width: int, task: str, total: int, note: str) -> str:
@@ -114,8 +141,10 @@ def test_bar_share_time_to_go_and_loss_are_seen_whatever_the_width(width: int, t
     line = rendered(width, task, total, NOTE)
     assert line.count("━") >= 9 and " 40%" in line and "loss 12.579" in line
     assert re.search(r"(\d+:)?\d\d:\d\d", line), line
-    assert f"{2 * total // 5}/{total}" in line
-    assert ("…" in line) == (width < 193)  # only the note is cut, and only where it must be
+    assert (f"{2 * total // 5}/{total}" in line) == (width >= SHOWS_STEPS)
+    shown = line[line.index("loss") :].rstrip().split("  ")
+    assert NOTE.split("  ")[: len(shown)] == shown, "whole parts of the note, the last ones left out"
+    assert len(shown) >= 2 and (len(shown) == len(NOTE.split("  "))) == (width > 170)
 
 
 def test_an_error_inside_the_work_comes_out_of_either_kind() -> None:

@@ -74,7 +74,9 @@ def test_every_step_is_logged_with_its_rate_its_frames_and_its_losses(tmp_path: 
     assert [record["epoch"] for record in epochs] == [0, 1, 2, 3]
     first = [record["loss"] * size for record, size in zip(steps[:3], (2, 2, 1), strict=True)]
     assert epochs[0]["train"]["loss"] == pytest.approx(sum(first) / 5)
-    assert len(console.lines) == 4 and "toy epoch 4/4" in console.lines[-1]
+    lines = [line for line in console.lines if "an epoch" in line]
+    assert len(lines) == 4 and all(line.startswith(f"toy epoch {n}/4: loss ") for n, line in enumerate(lines, 1))
+    assert ", dev loss " in lines[0] and f"dev half {epochs[-1]['dev']['half']:.3f}" in console.lines[-1]
 
 
 class InPieces(Loader):

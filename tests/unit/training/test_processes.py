@@ -7,7 +7,7 @@ import torch
 from torch import distributed, nn
 
 from glossfree.errors import RunError
-from glossfree.training.processes import Processes, lost_explained
+from glossfree.training.processes import Processes, explain_lost_process
 
 
 def test_a_process_that_nobody_launched_is_alone_and_the_first() -> None:
@@ -29,8 +29,11 @@ def test_alone_nothing_is_sent() -> None:
 
 def test_a_process_that_is_lost_is_explained_and_other_errors_are_left_alone() -> None:
     for lost in (RuntimeError("[gloo/transport/tcp/pair.cc] Connection closed by peer"), distributed.DistError("x")):
-        with pytest.raises(RunError, match=r"another of the processes .* has ended -> .*--resume"), lost_explained():
+        with (
+            pytest.raises(RunError, match=r"another of the processes .* has ended -> .*--resume"),
+            explain_lost_process(),
+        ):
             raise lost
-    with pytest.raises(RuntimeError, match="shapes") as caught, lost_explained():
+    with pytest.raises(RuntimeError, match="shapes") as caught, explain_lost_process():
         raise RuntimeError("shapes do not fit")
     assert not isinstance(caught.value, RunError)

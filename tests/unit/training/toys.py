@@ -74,6 +74,7 @@ class Separable(nn.Module):
     """A stage of one loss, a mean over clips, that compares none with each other."""
 
     name = "separable"
+    unit = "frames"
     compares_clips = False
 
     def error(self, batch: Batch) -> Tensor:
