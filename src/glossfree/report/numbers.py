@@ -10,8 +10,8 @@ import re
 import tomllib
 from importlib.resources import files
 
+from glossfree.files.encoding import base_language
 from glossfree.report.pointing import fold
-from glossfree.scoring.conventions import base_language
 
 WORD = re.compile(r"(?:(?<!\S)[-−])?\d+(?:[.,:]\d+)*|[^\W\d_]+")  # "-3" has a sign, the second number of "5-10" none
 GERMAN_MEASURES = ("grad", "prozent", "uhr")  # "ein" before one of these is a number

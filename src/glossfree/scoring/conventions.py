@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from glossfree.files.encoding import base_language
+
 ROUGE_BETA = 1.2
 SMOOTHINGS = ("exp", "floor", "none")
 ROUGES = ("mscoco", "seq2seq", "google", "google-stemmed", "word-sets")
@@ -111,11 +113,6 @@ IN_CHINESE: dict[str, dict[str, Any]] = {
     "slrt": {"characters": True, "append": ""},
     "uni-sign": {"characters": True},
 }
-
-
-def base_language(language: str) -> str:
-    """ "zh_CN" -> "zh"."""
-    return language.replace("-", "_").partition("_")[0].lower()
 
 
 def convention_for(language: str, *, append: str = "") -> Convention:

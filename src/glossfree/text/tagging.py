@@ -8,16 +8,15 @@ Three backends behind one protocol, the best that is installed for a language:
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any, Protocol
 
 from glossfree.errors import CorpusError
-from glossfree.files.encoding import nfc
+from glossfree.files.encoding import base_language, nfc
 
 KEPT_POS = ("NOUN", "NUM", "ADV", "PRON", "PROPN", "ADJ", "VERB")  # the paper's list
 CONTENT, FUNCTION = "CONTENT", "FUNCTION"  # what the frequency backend can say
@@ -45,7 +44,6 @@ CGN = {
 }  # fmt: skip
 HANTA_TAGS = {"de": STTS, "en": C5, "nl": CGN}
 LONGEST_WORD = 100  # letters; HanTa's time grows with their square, and a file without blanks is one word
-EMPTY_TAG, START_TAG, END_TAG, UNKNOWN_TAG = 0, 1, 2, 3  # HanTa's numbers
 
 # Where HanTa is wrong on German words that weather forecasts use all the time: found by reading its output on
 # PHOENIX14T's training split, most frequent words first. General German only, no word that has a second reading.
@@ -120,62 +118,20 @@ class HantaTagger:
 
         # HanTa unpickles its model: a file of the installed package, never one that a user or a model folder names.
         self._hanta = HanoverTagger(HANTA_MODELS[language])
-        self._hanta.analyze_forward = lru_cache(maxsize=None)(self._hanta.analyze_forward)  # pure, and words repeat
-        self._analyse = lru_cache(maxsize=None)(self._hanta._analyze)
-        self._emissions = lru_cache(maxsize=None)(self._emissions_of)
+        for name in ("analyze_forward", "analyze_viterbi"):  # pure, slow, and words repeat
+            setattr(self._hanta, name, cache(getattr(self._hanta, name)))
         self._language = language
         self._tags = HANTA_TAGS[language]
         self.name = f"hanta ({HANTA_MODELS[language].removesuffix('.pgz')})"
 
     def tag(self, sentence: str) -> list[Token]:
         words = split_words(sentence)
-        cased = any(word[:1].isupper() for word in words[1:])
-        found = []
-        for word, tag in zip(words, self._best_tags(words, cased), strict=True):
-            if len(word) > LONGEST_WORD:
-                found.append(Token(word, word.lower(), "X"))
-                continue
-            lemma, name = self._analyse(word, tag, taglevel=1)
-            found.append(self._token(word, lemma, name))
-        return found
-
-    def _emissions_of(self, word: str, cased: bool) -> dict[int, float]:
-        """Tag -> log p(word | tag), only for the tags that are likely; empty: nothing is known of the word."""
-        if len(word) > LONGEST_WORD:
-            return {}
-        found = dict(self._hanta._tag_word(word, cutoff=5, casesensitive=cased, conditional=True))
-        return {} if list(found) == [UNKNOWN_TAG] else found
-
-    def _best_tags(self, words: Sequence[str], cased: bool) -> list[int]:
-        """Words -> the likeliest tags by HanTa's trigram model: its `tag_sent_viterbi`, and the same result.
-
-        Ours visits the tags that a word can have (about 2) where HanTa's visits all 57; that was half of all time.
-        """
-        beam: dict[tuple[int, int], tuple[float, Any]] = {(EMPTY_TAG, START_TAG): (0.0, None)}  # score, path
-        for number, word in enumerate(words):
-            emissions = self._emissions(word, cased and number > 0)
-            scores = sorted((score for score, _ in beam.values()), reverse=True)
-            floor = scores[5] - 1 if len(scores) > 5 else -math.inf
-            extended: dict[tuple[int, int], tuple[float, Any]] = {}
-            for state, (score, path) in beam.items():
-                if score < floor:
-                    continue
-                transitions = self._hanta.LP_trans_word[state]
-                for tag in emissions or transitions:
-                    if tag not in transitions or tag == END_TAG:
-                        continue
-                    new = score + transitions[tag] + emissions.get(tag, 0.0)
-                    key = (state[1], tag)
-                    if key not in extended or new > extended[key][0]:
-                        extended[key] = (new, (tag, path))
-            beam = extended
-        ends = self._hanta.LP_trans_word
-        _, path = max(beam.items(), key=lambda item: item[1][0] + ends[item[0]].get(END_TAG, -math.inf))[1]
-        tags = []
-        while path:
-            tag, path = path
-            tags.append(tag)
-        return tags[::-1]
+        is_cased = any(word[:1].isupper() for word in words[1:])
+        readings = self._hanta.tag_sent([word[:LONGEST_WORD] for word in words], casesensitive=is_cased)
+        return [
+            self._token(word, lemma, tag) if len(word) <= LONGEST_WORD else Token(word, word.lower(), "X")
+            for word, (_, lemma, tag) in zip(words, readings, strict=True)
+        ]
 
     def _token(self, word: str, lemma: str, tag: str) -> Token:
         prefixes = (self._tags[tag[:length]] for length in range(len(tag), 0, -1) if tag[:length] in self._tags)
@@ -257,7 +213,7 @@ def tagger(
     is installed and cannot be used. Raises CorpusError: unknown backend, one that has no model for the language here,
     or a spaCy that is named and broken.
     """
-    language = language.replace("-", "_").split("_")[0].lower()
+    language = base_language(language)
     if backend not in (None, *BACKENDS):
         raise CorpusError("unknown tagging backend", where=backend, remedy=f"one of {', '.join(BACKENDS)}")
     if backend in (None, "spacy"):
