@@ -96,8 +96,6 @@ class Intake:
             problem = f"too short to be signing: {len(timeline)} frame{'s' * (len(timeline) > 1)}"
             raise ClipError(problem, where=path, remedy=f"give a clip of at least {FEWEST} frames")
         beats = timeline.at_rate(self.sampling.fps)
-        if beats is None:
-            beats = np.arange(len(timeline))
         look = self._look(path, reader, beats, is_packed)
         kept = beats[look.first : look.last]
         sampled = kept[sample_frames(len(kept), stride=self.sampling.stride, max_frames=self.sampling.max_frames)]

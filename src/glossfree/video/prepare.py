@@ -243,13 +243,13 @@ def _pack(task: Task) -> tuple[str, Record | ClipError]:
     try:
         reader = open_source(clip.source, clip.id, clip.fps, drawing_size=task.frame_size)
         timeline, indices = reader.timeline, reader.timeline.at_rate(task.fps)
-        if indices is not None:
+        if not timeline.has_rate(task.fps):
             timeline = Timeline.constant(len(indices), task.fps)
         aspect = 0.0
 
         def frames() -> Iterator[np.ndarray]:
             nonlocal aspect
-            for frame in reader.read(range(len(timeline)) if indices is None else indices):
+            for frame in reader.read(indices):
                 aspect = aspect or frame.shape[1] / frame.shape[0]
                 yield fit_frame(frame, task.frame_size, task.fit)
 

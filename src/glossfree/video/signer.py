@@ -175,10 +175,8 @@ def _by_face(frames: list[np.ndarray], training: SignerProfile, aspect: float) -
         still, moving = _at_rest_and_moving(frames)
 
         def likeness(crop: Crop) -> float:
-            outline = _outline(
-                *(_cut(picture, crop, (SIDE, SIDE)) for picture in (still, moving)), SIDE, SIDE, PER_CELL
-            )
-            return float(_likeness(outline, training.outline).max())
+            cut = (_cut(still, crop, (SIDE, SIDE)), _cut(moving, crop, (SIDE, SIDE)))
+            return float(_likeness(_outline(*cut, SIDE, SIDE, PER_CELL), training.outline).max())
 
         crop = max(crops, key=likeness)
     size = (round(CROP_HEIGHT * aspect), CROP_HEIGHT)

@@ -1,7 +1,8 @@
-"""When the frames of a clip are shown, and which of them make a segment of it, or the same clip at another rate.
+"""When the frames of a clip are shown, and which of them make a segment, the clip at another rate, or a model's sample.
 
 T frames; times in seconds. A video's frames carry their own times: phones and screen recorders vary the rate, cameras
-state a wrong one, cuts out of a recording begin at any time. Nothing here reads a file.
+state a wrong one, cuts out of a recording begin at any time. The number of sampled frames depends on the clip alone,
+never on the draw: batches can be planned from the manifest. Nothing here reads a file.
 """
 
 from __future__ import annotations
@@ -68,14 +69,18 @@ class Timeline:
         beat = np.linspace(0, self.times[-1], len(self))
         return bool(np.abs(self.times - beat).max() * self.fps <= JITTER)
 
-    def at_rate(self, fps: float) -> np.ndarray | None:
-        """Frames (int64, ascending, with repeats) of the same clip at `fps`, None where it has this rate already.
+    def has_rate(self, fps: float) -> bool:
+        """Whether the clip has this rate already; 0 stands for its own."""
+        return not fps or (self.is_constant and abs(self.fps / fps - 1) <= SAME_RATE)
+
+    def at_rate(self, fps: float) -> np.ndarray:
+        """Frames (int64, ascending, with repeats) of the same clip at `fps`; all of them where it `has_rate`.
 
         Each new frame is the old one whose middle lies nearest to its own, the earlier one of two: of 24 frames/s at 8
         the second of every three.
         """
-        if not fps or (self.is_constant and abs(self.fps / fps - 1) <= SAME_RATE):
-            return None
+        if self.has_rate(fps):
+            return np.arange(len(self))
         wanted = (np.arange(max(1, round(self.seconds * fps))) + 0.5) / fps
         middles = (self.times + np.append(self.times[1:], self.seconds)) / 2
         edges = (middles[:-1] + middles[1:]) / 2
@@ -133,15 +138,13 @@ class Sampling:
 
     def length(self, timeline: Timeline) -> int:
         """How many frames `indices` takes."""
-        at_rate = timeline.at_rate(self.fps)
-        return sampled_length(len(timeline) if at_rate is None else len(at_rate), self.stride, self.max_frames)
+        return sampled_length(len(timeline.at_rate(self.fps)), self.stride, self.max_frames)
 
     def indices(self, timeline: Timeline, rng: np.random.Generator | None = None) -> np.ndarray:
         """The frames of a clip that are used, ascending; a clip of a lower rate repeats some. See `sample_frames`."""
-        at_rate = timeline.at_rate(self.fps)
-        count = len(timeline) if at_rate is None else len(at_rate)
-        indices = sample_frames(count, stride=self.stride, max_frames=self.max_frames, rng=rng)
-        return indices if at_rate is None else at_rate[indices]
+        frames = timeline.at_rate(self.fps)
+        sample = sample_frames(len(frames), stride=self.stride, max_frames=self.max_frames, rng=rng)
+        return np.take(frames, sample)
 
 
 ALL_FRAMES = Sampling()
@@ -164,8 +167,8 @@ def sample_frames(
 
     Up to `max_frames` steps of `stride`: every stride-th frame, from frame 0 or, with `rng`, from a random phase in
     [0, stride); the last index is held inside the clip, so that no phase costs a frame. Longer clips are cut into
-    `max_frames` stretches that differ by one frame at most; the middle of each is taken or, with `rng`, any frame of it
-    (the whole clip is always covered: a sentence has no part that may be left out).
+    `max_frames` stretches that differ by one frame at most; the middle of each is taken or, with `rng`, any frame of
+    it. The whole clip is always covered: a sentence has no part that may be left out.
     """
     count = sampled_length(num_frames, stride, max_frames)
     if -(-num_frames // stride) <= max_frames:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -138,6 +138,8 @@ def test_other_shapes_are_refused(tmp_path: Path, frames: np.ndarray) -> None:
 @contextmanager
 def no_file_over(num_bytes: int) -> Iterator[None]:
     """Inside, the system refuses to let a file grow further, as on a full disk."""
+    import resource  # POSIX only
+
     limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, limits[1]))
     try:
@@ -147,6 +149,7 @@ def no_file_over(num_bytes: int) -> Iterator[None]:
         signal.signal(signal.SIGXFSZ, handler)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="limits the size of files as POSIX can")
 def test_a_full_disk_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     write_clip(path, moving_shapes(5), 25)
