@@ -162,7 +162,7 @@ def _appended(hypotheses: Sentences, split: str) -> Iterator[str]:
 
 def _diagnosis(pairs: Pairs, references: Sentences, training: Path | None, split: str, language: str) -> Diagnosis:
     """With the training sentences that the user names, else those of the corpus that the references are from."""
-    from glossfree.report.diagnosis import diagnose_sentences  # only here: a tagger is loaded
+    from glossfree.report.diagnosis import diagnose  # only here: a tagger is loaded
 
     hypotheses, expected = (dict(zip(pairs.ids, texts, strict=True)) for texts in (pairs.hypotheses, pairs.references))
     seen: Sequence[str] | None = load_references(training, split="train").texts if training else None
@@ -171,7 +171,7 @@ def _diagnosis(pairs: Pairs, references: Sentences, training: Path | None, split
         manifest = Manifest.load(references.source)
         signers = {clip.id: clip.signer for clip in manifest.split(split)}
         seen = [clip.text for clip in manifest.split("train")] if seen is None else seen
-    return diagnose_sentences(hypotheses, expected, training=seen or (), language=language, signers=signers)
+    return diagnose(hypotheses, expected, training=seen or (), language=language, signers=signers)
 
 
 def _learned(pairs: Pairs, bleurt: Path | None) -> tuple[LearnedScore, ...]:

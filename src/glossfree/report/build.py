@@ -16,7 +16,7 @@ from glossfree.pipeline.material import Material, sampling_of
 from glossfree.pipeline.trained import TrainedRun
 from glossfree.recipe.schema import Recipe
 from glossfree.report.data import ReportClip, ReportData
-from glossfree.report.diagnosis import diagnose_sentences
+from glossfree.report.diagnosis import diagnose
 from glossfree.report.page import render_report, write_page
 from glossfree.report.pointing import TimedClip, measure_pointing, segment_middles
 from glossfree.scoring.conventions import convention_for, published_for
@@ -62,7 +62,7 @@ def build_report(
     convention = convention_for(manifest.language, append=recipe.scores.append)
     sides = list(hypotheses.values()), list(references.values())
     statistics = [Statistics.of(*sides, how) for how in (convention, *published_for(manifest.language))]
-    diagnosis = diagnose_sentences(
+    diagnosis = diagnose(
         hypotheses,
         references,
         training=[clip.text for clip in manifest.split("train")],

@@ -36,8 +36,7 @@ CONTENT_POS = KEPT - {"PRON"}  # a pronoun is kept as a pseudo-gloss, but has no
 NAME_SHARE = 0.75  # of the readings of a word
 
 Words = tuple[str, ...]
-WordSet = frozenset[str]
-Extract = Callable[[str], WordSet]
+WordSet = set[str]
 Tag = Callable[[str], list[Token]]
 
 
@@ -138,7 +137,7 @@ class Diagnosis:
         return asdict(self)
 
 
-def diagnose_sentences(
+def diagnose(
     hypotheses: Mapping[str, str],
     references: Mapping[str, str],
     *,
@@ -146,28 +145,47 @@ def diagnose_sentences(
     language: str,
     signers: Mapping[str, str] | None = None,
     convention: Convention | None = None,
+    tag: Tag | None = None,
 ) -> Diagnosis:
-    """`diagnose` with the content words and names that the project's tagger finds."""
-    known = [*training, *references.values()]
-    has_words = any(split_words(text) for text in known)
-    tag: Tag = lru_cache(maxsize=None)(tagger(language, known).tag) if has_words else lambda sentence: []
-    names = find_names([*known, *hypotheses.values()], tag)
+    """{id: hypothesis} and {id: reference} -> Diagnosis. Without any sentence, counts are 0 and shares None.
 
-    def content_words(sentence: str) -> WordSet:
-        return frozenset(token.lemma for token in tag(sentence) if token.pos in CONTENT_POS)
+    `signers`: {id: signer}, as far as known. `convention` is for the scores of groups (None: the language's own).
+    `tag`: sentence -> tokens, for content words and names (None: the project's tagger). Raises ValueError where the
+    ids differ.
+    """
+    if hypotheses.keys() != references.keys():
+        raise ValueError(f"ids differ: {len(hypotheses.keys() ^ references.keys())} have only one side")
+    ids = list(references)
+    convention = convention or convention_for(language)
+    sides = [hypotheses[id] for id in ids], [references[id] for id in ids]
+    words = tuple([split_words(text, convention.characters) for text in side] for side in (*sides, training))
+    statistics = Statistics.of(*sides, convention) if ids else None
+    copied = frozenset(words[2])
+    if tag is None:
+        has_words = any(words[1]) or any(words[2])
+        tag = lru_cache(maxsize=None)(tagger(language, [*training, *sides[1]]).tag) if has_words else lambda text: []
+    tokens = [[tag(text) for text in side] for side in sides]
+    content = [[{token.lemma for token in each if token.pos in CONTENT_POS} for each in side] for side in tokens]
+    lemmas = find_names([*training, *sides[0], *sides[1]], tag)
+    names = [[{lemmas.get(token.word.lower(), "") for token in each} - {""} for each in side] for side in tokens]
 
-    def names_in(sentence: str) -> WordSet:
-        return frozenset(names[token.word.lower()] for token in tag(sentence) if token.word.lower() in names)
+    def habit(has_it: Callable[[Words], bool]) -> Habit:
+        return Habit(*(share(sum(map(has_it, side)), len(ids)) for side in words[:2]))
 
-    return diagnose(
-        hypotheses,
-        references,
-        training=training,
-        content=content_words,
-        names=names_in if names else None,
-        signers=signers,
-        language=language,
-        convention=convention,
+    return Diagnosis(
+        num_sentences=len(ids),
+        num_training=len(training),
+        by_length=_groups(statistics, _rows_by_length([len(sentence) for sentence in words[1]])),
+        by_signer=_groups(statistics, _rows_by_signer([(signers or {}).get(id, "") for id in ids])),
+        by_frequency=count_by_frequency(*words),
+        copies=habit(lambda sentence: sentence in copied),
+        distinct=Habit(*(share(len(set(side)), len(ids)) for side in words[:2])),
+        most_frequent=next(iter(Counter(sides[0]).most_common(1)), None),
+        repeated_ngram=habit(has_repeated_ngram),
+        repeated_word=habit(lambda sentence: any(first == second for first, second in pairwise(sentence))),
+        support=count_support(*content),
+        numbers=count_numbers(*([read_numbers(text, language) for text in side] for side in sides)),
+        names=count_names(*names) if lemmas else None,
     )
 
 
@@ -188,51 +206,6 @@ def find_names(sentences: Iterable[str], tag: Tag) -> dict[str, str]:
                 lemmas.setdefault(word, Counter())[token.lemma] += times
     mostly = {word: each for word, each in lemmas.items() if each.total() > NAME_SHARE * counts[word]}
     return {word: each.most_common(1)[0][0] for word, each in mostly.items()}
-
-
-def diagnose(
-    hypotheses: Mapping[str, str],
-    references: Mapping[str, str],
-    *,
-    training: Sequence[str],
-    content: Extract,
-    names: Extract | None = None,
-    signers: Mapping[str, str] | None = None,
-    language: str = "de",
-    convention: Convention | None = None,
-) -> Diagnosis:
-    """{id: hypothesis} and {id: reference} -> Diagnosis. Without any sentence, counts are 0 and shares None.
-
-    `content`: sentence -> lemmas of its content words; `names`: sentence -> its names. `signers`: {id: signer}, as far
-    as known. `convention` is for the scores of groups (None: the language's own). Raises ValueError where ids differ.
-    """
-    if hypotheses.keys() != references.keys():
-        raise ValueError(f"ids differ: {len(hypotheses.keys() ^ references.keys())} have only one side")
-    ids = list(references)
-    convention = convention or convention_for(language)
-    sides = [hypotheses[id] for id in ids], [references[id] for id in ids]
-    words = tuple([split_words(text, convention.characters) for text in side] for side in (*sides, training))
-    statistics = Statistics.of(*sides, convention) if ids else None
-    copied = frozenset(words[2])
-
-    def habit(has_it: Callable[[Words], bool]) -> Habit:
-        return Habit(*(share(sum(map(has_it, side)), len(ids)) for side in words[:2]))
-
-    return Diagnosis(
-        num_sentences=len(ids),
-        num_training=len(training),
-        by_length=_groups(statistics, _rows_by_length([len(sentence) for sentence in words[1]])),
-        by_signer=_groups(statistics, _rows_by_signer([(signers or {}).get(id, "") for id in ids])),
-        by_frequency=count_by_frequency(*words),
-        copies=habit(lambda sentence: sentence in copied),
-        distinct=Habit(*(share(len(set(side)), len(ids)) for side in words[:2])),
-        most_frequent=next(iter(Counter(sides[0]).most_common(1)), None),
-        repeated_ngram=habit(has_repeated_ngram),
-        repeated_word=habit(lambda sentence: any(first == second for first, second in pairwise(sentence))),
-        support=count_support(*([content(text) for text in side] for side in sides)),
-        numbers=count_numbers(*([read_numbers(text, language) for text in side] for side in sides)),
-        names=count_names(*([names(text) for text in side] for side in sides)) if names else None,
-    )
 
 
 def split_words(text: str, characters: bool = False) -> Words:
@@ -292,19 +265,11 @@ def count_by_frequency(
     bins = []
     for low, high in FREQUENCIES:
         inside = {word for word in wanted | produced if low <= times[word] and (high is None or times[word] <= high)}
-        counts = [sum(side[word] for word in inside) for side in (wanted, produced, right)]
-        bins.append(
-            FrequencyBin(
-                name=f"over {low - 1}" if high is None else f"{low}-{high}" if low < high else str(low),
-                reference_words=counts[0],
-                recall=share(counts[2], counts[0]),
-                hypothesis_words=counts[1],
-                precision=share(counts[2], counts[1]),
-                distinct_in_references=len(inside & wanted.keys()),
-                distinct_produced=len(inside & produced.keys()),
-                distinct_right=len(inside & right.keys()),
-            )
-        )
+        name = f"over {low - 1}" if high is None else f"{low}-{high}" if low < high else str(low)
+        num_wanted, num_produced, num_right = (sum(side[word] for word in inside) for side in (wanted, produced, right))
+        distinct = (len(inside & side.keys()) for side in (wanted, produced, right))
+        recall, precision = share(num_right, num_wanted), share(num_right, num_produced)
+        bins.append(FrequencyBin(name, num_wanted, recall, num_produced, precision, *distinct))
     return tuple(bins)
 
 
@@ -318,14 +283,8 @@ def count_support(hypotheses: Sequence[WordSet], references: Sequence[WordSet]) 
     def commonest(counts: Counter[str]) -> tuple[tuple[str, int], ...]:
         return tuple(sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:NUM_LISTED])
 
-    return Support(
-        hypothesis_words=num_hypothesis,
-        reference_words=num_reference,
-        unsupported=share(extra.total(), num_hypothesis),
-        omitted=share(lost.total(), num_reference),
-        commonest_unsupported=commonest(extra),
-        commonest_omitted=commonest(lost),
-    )
+    unsupported, omitted = share(extra.total(), num_hypothesis), share(lost.total(), num_reference)
+    return Support(num_hypothesis, num_reference, unsupported, omitted, commonest(extra), commonest(lost))
 
 
 def count_numbers(hypotheses: Sequence[Sequence[float]], references: Sequence[Sequence[float]]) -> Numbers:

@@ -19,6 +19,7 @@ from glossfree.report.page import render_report as render
 from glossfree.report.pointing import Pointing
 from glossfree.scoring.metrics import score
 from glossfree.scoring.significance import Interval
+from glossfree.text.tagging import Token
 
 NASTY = "<script>alert('x')</script> & \"regen\""
 NAMES = ("nebel", "regen", "sonne")
@@ -83,9 +84,8 @@ def clip(**changes: object) -> ReportClip:
 
 
 def diagnosis(said: str, meant: str) -> Diagnosis:
-    names = frozenset({said, meant})
     sides = {"a": said, "b": f"{meant} drei"}, {"a": meant, "b": f"{meant} vier"}
-    return diagnose(*sides, training=[said], content=lambda text: names, names=lambda text: names & {text})
+    return diagnose(*sides, training=[said], language="de", tag=lambda text: [Token(text, text, "PROPN")])
 
 
 def full() -> ReportData:

@@ -23,16 +23,14 @@ from glossfree.report.tables import (
 from glossfree.scoring.conventions import convention_for, published_for
 from glossfree.scoring.metrics import score
 from glossfree.scoring.significance import Interval
+from glossfree.text.tagging import Token
 
 SIDES = ["am tag regen im norden", "wind"], ["am tag regen im süden", "viel wind"]
 
 
-def content(sentence: str) -> frozenset[str]:
-    return frozenset(split_words(sentence)) - {"am", "im"}
-
-
-def names(sentence: str) -> frozenset[str]:
-    return frozenset({"rhein", "harz"}) & set(split_words(sentence))
+def tag(sentence: str) -> list[Token]:
+    kinds = {"am": "ADP", "im": "ADP", "rhein": "PROPN", "harz": "PROPN"}
+    return [Token(word, word, kinds.get(word, "NOUN")) for word in split_words(sentence)]
 
 
 def diagnosis() -> Diagnosis:
@@ -40,8 +38,8 @@ def diagnosis() -> Diagnosis:
         {"a": "am rhein drei grad", "b": "am tag regen", "c": ""},
         {"a": "am rhein vier grad", "b": "am tag regen", "c": "im harz elf grad und viel wind"},
         training=["am tag regen", "am rhein drei grad wind", "am main"],
-        content=content,
-        names=names,
+        language="de",
+        tag=tag,
         signers={"a": "1", "b": "2", "c": "2"},
     )
 
@@ -72,13 +70,13 @@ def test_the_figures_stand_in_the_text() -> None:
 
 
 def test_without_training_sentences_nothing_is_said_about_them() -> None:
-    text = diagnosis_text(diagnose({"a": "x y"}, {"a": "x z"}, training=[], content=content))
+    text = diagnosis_text(diagnose({"a": "x y"}, {"a": "x z"}, training=[], language="de", tag=lambda text: []))
     assert "whole training sentence" not in text and "times in training" not in text
     assert "Copies and repetition" in text and "Names" not in text
 
 
 def test_nothing_gives_no_table() -> None:
-    nothing = diagnose({}, {}, training=[], content=content, names=names)
+    nothing = diagnose({}, {}, training=[], language="de", tag=tag)
     assert diagnosis_tables(nothing) == []
     assert diagnosis_text(nothing) == "0 sentences, against 0 training sentences"
 
