@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from glossfree.console import Console
@@ -56,9 +55,10 @@ def build_report(
     run, recipe = trained.run, trained.recipe
     translator, material = SignTranslator.of_run(trained), trained.material()
     manifest = material.manifest
-    predictions = predictions_of(run.folder, manifest, split)
+    clips = manifest.split(split)
+    predictions = predictions_of(run.folder, clips, split)
     hypotheses = {id: prediction.text for id, prediction in predictions.items()}
-    references = {clip.id: clip.text for clip in manifest.split(split)}
+    references = {clip.id: clip.text for clip in clips}
     convention = convention_for(manifest.language, append=recipe.scores.append)
     sides = list(hypotheses.values()), list(references.values())
     statistics = [Statistics.of(*sides, how) for how in (convention, *published_for(manifest.language))]
@@ -67,21 +67,12 @@ def build_report(
         references,
         training=[clip.text for clip in manifest.split("train")],
         language=manifest.language,
-        signers={clip.id: clip.signer for clip in manifest.split(split)},
+        signers={clip.id: clip.signer for clip in clips},
         convention=convention,
     )
-    timelines = timelines_of(translator, material, split, console)
-    middles = {
-        clip.id: segment_middles(len(timelines[clip.id]), seen_frames(recipe, clip), translator.frames_per_segment)
-        for clip in manifest.split(split)
-        if clip.id in timelines
-    }
-    timed = [
-        TimedClip(timelines[clip.id], middles[clip.id], clip.spans)
-        for clip in manifest.split(split)
-        if clip.spans and clip.id in timelines
-    ]
-    pointing = measure_pointing(timed, translator.pseudo_glosses)
+    timed = time_clips(translator, material, split, console)
+    pointing = measure_pointing(timed.values(), translator.pseudo_glosses)
+    shown = clips[:: max(1, len(clips) // max(1, num_clips))][:num_clips]
     curves = defaultdict(list)
     for record in run.records():
         curves[record["stage"]].append(record)
@@ -92,7 +83,10 @@ def build_report(
         intervals={split: intervals(statistics[0])},
         conventions={split: {each.convention.name: Scores.of(each) for each in statistics}},
         diagnosis={split: diagnosis},
-        clips=list(_clips(material, predictions, timelines, middles, translator.pseudo_glosses, split, num_clips)),
+        clips=[
+            _report_clip(clip, predictions[clip.id], timed.get(clip.id), material, translator.pseudo_glosses)
+            for clip in shown
+        ],
         curves=dict(curves),
         pointing={} if pointing is None else {split: pointing},
         settings=recipe.model_dump(),
@@ -102,15 +96,15 @@ def build_report(
     )
 
 
-def predictions_of(run: Path, manifest: Manifest, split: str) -> dict[str, Prediction]:
-    """A run folder -> the predictions of a split by clip id, in the manifest's order.
+def predictions_of(run: Path, clips: Sequence[PackedClip], split: str) -> dict[str, Prediction]:
+    """A run folder -> the predictions of the clips of a split by id, in their order.
 
     Raises RunError where the split was not translated yet, CorpusError where clips and predictions do not match.
     """
     path = predictions_path(run, split)
     if not path.is_file():
         raise RunError(f"no predictions for {split}", where=run, remedy=f"glossfree evaluate {run} --split {split}")
-    predictions, clips = read_predictions(path), manifest.split(split)
+    predictions = read_predictions(path)
     check_ids(predictions, [clip.id for clip in clips])
     return {clip.id: predictions[clip.id] for clip in clips}
 
@@ -125,62 +119,51 @@ def stage_seconds(run: Run) -> dict[str, float]:
     return {record["stage"]: record["seconds"] for record in run.records() if record["kind"] == "epoch"}
 
 
-def timelines_of(translator: SignTranslator, material: Material, split: str, console: Console) -> dict[str, np.ndarray]:
-    """Every clip of a split -> {id: pseudo-gloss timeline (S, P)}; {} for a model without a pseudo-gloss head."""
+def time_clips(translator: SignTranslator, material: Material, split: str, console: Console) -> dict[str, TimedClip]:
+    """Every clip of a split -> {id: its pseudo-glosses in time}; {} for a model without a pseudo-gloss head."""
     loader = material.clip_loader(split, material.recipe.decode.batch_size)
     if translator.head is None or loader is None:
         return {}
-    timelines: dict[str, np.ndarray] = {}
+    clips = {clip.id: clip for clip in material.manifest.split(split)}
+    sampling = sampling_of(material.recipe)
+    timed: dict[str, TimedClip] = {}
     progress = console.progress(f"pseudo-glosses of {split}", len(loader))
     with explain_dead_workers(material.manifest.folder), progress as advance, torch.no_grad():
         for batch in loader:
             moved = batch.prepared(translator.device)
             scores = translator.head(translator.model.hierarchy.segments(moved.frames, moved.lengths, moved.level))
             for row, (id, length) in enumerate(zip(batch.ids, scores.lengths.tolist(), strict=True)):
-                timelines[id] = scores.timeline[row, :length].cpu().numpy()
+                seen = sampling.indices(Timeline.of(clips[id]))
+                middles = segment_middles(length, seen, translator.frames_per_segment)
+                timed[id] = TimedClip(scores.timeline[row, :length].cpu().numpy(), middles, clips[id].spans)
             advance(1)
-    return timelines
+    return timed
 
 
-def seen_frames(recipe: Recipe, clip: PackedClip) -> np.ndarray:
-    """Indices of a clip's packed frames that the model sees."""
-    return sampling_of(recipe).indices(Timeline.of(clip))
-
-
-def _clips(
-    material: Material,
-    predictions: Mapping[str, Prediction],
-    timelines: Mapping[str, np.ndarray],
-    middles: Mapping[str, np.ndarray],
-    names: Sequence[str],
-    split: str,
-    count: int,
-) -> Iterator[ReportClip]:
-    """`count` clips at even distances in the split: chosen by position, not by how well they went."""
-    clips = material.manifest.split(split)
-    for clip in clips[:: max(1, len(clips) // max(1, count))][:count]:
-        frames, problem = None, ""
-        try:
-            frames = read_clip(material.manifest.folder / clip.file)
-        except ClipError as error:
-            problem = str(error)
-        yield ReportClip(
-            id=clip.id,
-            reference=clip.text,
-            hypothesis=predictions[clip.id].text,
-            score=predictions[clip.id].score,
-            alternatives=predictions[clip.id].alternatives,
-            fps=clip.fps,
-            frames=frames,
-            problem=problem,
-            timeline=timelines.get(clip.id),
-            middles=middles.get(clip.id),
-            names=names,
-            # only training sentences were tagged
-            expected=() if material.glosses is None else material.glosses.sentences.get(clip.text, ()),
-            spans=clip.spans,
-            signer=clip.signer,
-        )
+def _report_clip(
+    clip: PackedClip, prediction: Prediction, timed: TimedClip | None, material: Material, names: Sequence[str]
+) -> ReportClip:
+    frames, problem = None, ""
+    try:
+        frames = read_clip(material.manifest.folder / clip.file)
+    except ClipError as error:
+        problem = str(error)
+    return ReportClip(
+        id=clip.id,
+        reference=clip.text,
+        hypothesis=prediction.text,
+        score=prediction.score,
+        alternatives=prediction.alternatives,
+        fps=clip.fps,
+        frames=frames,
+        problem=problem,
+        timed=timed,
+        names=names,
+        # only training sentences were tagged
+        expected=() if material.glosses is None else material.glosses.sentences.get(clip.text, ()),
+        spans=clip.spans,
+        signer=clip.signer,
+    )
 
 
 def _notes(recipe: Recipe, manifest: Manifest) -> list[str]:

@@ -24,16 +24,14 @@ class Chart:
     """One quantity over steps, in pixels of a picture of WIDTH x HEIGHT.
 
     `lines`: {"step", "train" or "dev": points}; `levels`: (y, label) of the horizontal lines; `ends`: labels of the
-    first and the last step; `value`: the number beside the title, and `meaning` what it is.
+    first and the last step; `value`: the number beside the title; `summary`: the lines in words.
     """
 
     name: str
-    title: str
     lines: Lines
     levels: tuple[tuple[float, str], ...]
     ends: tuple[str, str]
     value: str
-    meaning: str
     summary: str
 
 
@@ -67,26 +65,21 @@ def draw_charts(records: Iterable[Mapping[str, Any]]) -> list[Chart]:
 
 
 def _draw(name: str, curve: Lines) -> Chart:
-    lines = {kind: thin(points) for kind, points in curve.items() if points}
-    xs, ys = np.array([point for line in lines.values() for point in line]).T
-    start, low, high = xs.min(), ys.min(), ys.max()
+    lines = {kind: np.array(thin(points)) for kind, points in curve.items() if points}
+    (start, low), (end, high) = (bound(np.concatenate(list(lines.values())), axis=0) for bound in (np.min, np.max))
     low = 0.0 if 0 < low < high / 2 else low
-    x_scale = (WIDTH - LEFT - RIGHT) / (xs.max() - start or 1.0)
-    y_scale = (HEIGHT - TOP - BOTTOM) / (high - low or 1.0)
-
-    def y_of(value: float) -> float:
-        return float(HEIGHT - BOTTOM - (value - low) * y_scale)
-
-    last = lines.get("dev") or lines.get("train") or lines["step"]
-    is_rate = name == "lr"
+    scale = (WIDTH - LEFT - RIGHT) / (end - start or 1.0), -(HEIGHT - TOP - BOTTOM) / (high - low or 1.0)
+    last = next(lines[kind] for kind in ("dev", "train", "step") if kind in lines)
+    base = LEFT, HEIGHT - BOTTOM
+    levels = (low, low + (high - low or 1.0) / 2, high)
     return Chart(
         name=name,
-        title="learning rate" if is_rate else name.replace("_", " "),
-        lines={kind: [(float(LEFT + (x - start) * x_scale), y_of(y)) for x, y in line] for kind, line in lines.items()},
-        levels=tuple((y_of(value), number(value)) for value in (low, low + (high - low or 1.0) / 2, high)),
-        ends=(f"{start:,.0f}", f"{xs.max():,.0f}"),
-        value=number(high if is_rate else last[-1][1]),
-        meaning="highest" if is_rate else "last value",
+        lines={
+            kind: ((line - (start, low)) * scale + (LEFT, HEIGHT - BOTTOM)).tolist() for kind, line in lines.items()
+        },
+        levels=tuple((base[1] + (level - low) * scale[1], number(level)) for level in levels),
+        ends=(f"{start:,.0f}", f"{end:,.0f}"),
+        value=number(high if name == "lr" else last[-1][1]),
         summary="; ".join(f"{kind} from {number(line[0][1])} to {number(line[-1][1])}" for kind, line in lines.items()),
     )
 

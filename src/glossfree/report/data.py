@@ -10,7 +10,7 @@ import numpy as np
 
 from glossfree.corpora.manifest import SignSpan
 from glossfree.report.diagnosis import Diagnosis
-from glossfree.report.pointing import Pointing
+from glossfree.report.pointing import Pointing, TimedClip
 from glossfree.scoring.metrics import Scores
 from glossfree.scoring.significance import Interval
 
@@ -20,9 +20,8 @@ class ReportClip:
     """One translated clip. T frames, S segments, P pseudo-glosses.
 
     `frames` (T, H, W, 3) uint8 RGB, any size; None where they could not be read, and `problem` says why.
-    `timeline` (S, P) over `names` (P): score of each pseudo-gloss at each segment; the sum over S is its gloss score.
-    `middles` (S,): the frame in the middle of each segment. `expected`: the pseudo-glosses of the reference.
-    `score`: the mean log-probability of the hypothesis; `alternatives`: other hypotheses with theirs.
+    `timed`: its pseudo-glosses in time over `names` (P); `expected`: those of the reference. `score`: the mean
+    log-probability of the hypothesis; `alternatives`: other hypotheses with theirs.
     """
 
     id: str
@@ -31,8 +30,7 @@ class ReportClip:
     fps: float
     frames: np.ndarray | None = None
     problem: str = ""
-    timeline: np.ndarray | None = None
-    middles: np.ndarray | None = None
+    timed: TimedClip | None = None
     names: Sequence[str] = ()
     expected: Sequence[str] = ()
     spans: Sequence[SignSpan] = ()

@@ -95,8 +95,8 @@ def _headline(data: ReportData) -> list[tuple[str, str]]:
                 gain = first[split].bleu4 - other[split].bleu4
                 tiles.append((f"{gain:+.1f}", f"BLEU-4 against “{name}” ({other[split].bleu4:.1f})"))
     for split, pointing in list(data.pointing.items())[:1]:
-        meaning = f"of pseudo-gloss peaks inside the true sign, {split} (chance {pointing.chance[0]:.0f} %)"
-        tiles.append((f"{pointing.hit_rate[0]:.0f} %", meaning))
+        value, chance = pointing.rates["peak inside the sign"]
+        tiles.append((f"{value:.0f} %", f"of pseudo-gloss peaks inside the true sign, {split} (chance {chance:.0f} %)"))
     if data.seconds:
         tiles.append((duration(sum(data.seconds.values())), "of training"))
     return tiles

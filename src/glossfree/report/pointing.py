@@ -11,6 +11,7 @@ Units: frames of the packed clip; rates on 0-100.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -18,7 +19,7 @@ import numpy as np
 
 from glossfree.corpora.manifest import SignSpan
 
-TOLERANCES = (0, 2)  # frames
+TOLERANCES = {0: "inside the sign", 2: "within 2 frames of the sign"}
 FOLDING = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"})
 
 
@@ -33,19 +34,15 @@ class TimedClip:
 
 @dataclass(frozen=True)
 class Pointing:
-    """Over `pairs` of clip and pseudo-gloss, by tolerance in frames: the share of peaks inside a true span (0-100).
+    """Over `pairs` of clip and pseudo-gloss, {measure: (its value, its value by chance)} on 0-100.
 
-    `chance` is what a random segment reaches: the share of the clip's segments that lie in the span.
-    `mean_average_precision` (0-100) is over the pairs with at least one segment in a span (at a large stride a sign
-    can fall between two). `chance_precision` is its exact expectation under a random ranking, a little above the share
-    of segments in the span.
+    By chance, a peak is inside the sign as often as the clip's segments are. Average precision is over the pairs with
+    at least one segment in a span (at a large stride a sign can fall between two); by chance, it is the exact
+    expectation under a random ranking, a little above the share of segments in the span.
     """
 
     pairs: int
-    hit_rate: dict[int, float]
-    chance: dict[int, float]
-    mean_average_precision: dict[int, float]
-    chance_precision: dict[int, float]
+    rates: dict[str, tuple[float, float]]
 
 
 def fold(name: str) -> str:
@@ -71,32 +68,24 @@ def measure_pointing(clips: Iterable[TimedClip], names: Sequence[str]) -> Pointi
     A sign that occurs more than once in a clip is one pair: its peak may lie in any of its spans.
     """
     columns = {fold(name): column for column, name in enumerate(names)}
-    hits: dict[int, list[tuple[bool, float]]] = {tolerance: [] for tolerance in TOLERANCES}
-    precisions: dict[int, list[tuple[float, float]]] = {tolerance: [] for tolerance in TOLERANCES}
+    pairs, values = 0, defaultdict[str, list[tuple[float, float]]](list)
     for clip in clips:
         for name in {fold(span.gloss) for span in clip.spans} & columns.keys():
-            spans = [span for span in clip.spans if fold(span.gloss) == name]
+            pairs += 1
             scores = clip.timeline[:, columns[name]]
-            for tolerance in TOLERANCES:
+            for tolerance, place in TOLERANCES.items():
                 inside = np.zeros(len(scores), dtype=bool)
-                for span in spans:
-                    inside |= (clip.middles >= span.start - tolerance) & (clip.middles < span.end + tolerance)
-                hits[tolerance].append((bool(inside[np.argmax(scores)]), float(inside.mean())))
+                for span in clip.spans:
+                    if fold(span.gloss) == name:
+                        inside |= (clip.middles >= span.start - tolerance) & (clip.middles < span.end + tolerance)
+                values[f"peak {place}"].append((inside[np.argmax(scores)], inside.mean()))
                 if inside.any():
                     by_chance = average_precision(np.zeros(len(inside)), inside)
-                    precisions[tolerance].append((average_precision(scores, inside), by_chance))
-    pairs = len(hits[TOLERANCES[0]])
+                    values[f"mAP {place}"].append((average_precision(scores, inside), by_chance))
     if pairs == 0:
         return None
-    rates = {tolerance: 100 * np.mean(values, 0) for tolerance, values in hits.items()}
-    precision = {tolerance: 100 * np.mean(values, 0) for tolerance, values in precisions.items() if values}
-    return Pointing(
-        pairs=pairs,
-        hit_rate={tolerance: float(ours) for tolerance, (ours, _) in rates.items()},
-        chance={tolerance: float(chance) for tolerance, (_, chance) in rates.items()},
-        mean_average_precision={tolerance: float(ours) for tolerance, (ours, _) in precision.items()},
-        chance_precision={tolerance: float(chance) for tolerance, (_, chance) in precision.items()},
-    )
+    means = {name: 100 * np.mean(each, axis=0) for name, each in values.items()}
+    return Pointing(pairs, {name: (float(value), float(chance)) for name, (value, chance) in means.items()})
 
 
 def average_precision(scores: np.ndarray, relevant: np.ndarray) -> float:

@@ -15,7 +15,7 @@ from typing import Any
 
 from glossfree.console import aligned
 from glossfree.report.diagnosis import Diagnosis, share
-from glossfree.report.pointing import TOLERANCES, Pointing
+from glossfree.report.pointing import Pointing
 from glossfree.report.systems import TITLES
 from glossfree.scoring.metrics import COLUMNS, Scores
 from glossfree.scoring.significance import Comparison, Interval
@@ -136,12 +136,7 @@ def pointing_tables(pointing: Mapping[str, Pointing]) -> list[Table]:
     """{split: Pointing} -> a table for each split: hit rates and mean average precision, beside chance."""
     tables = []
     for split, result in pointing.items():
-        rows: list[Values] = []
-        for tolerance in TOLERANCES:
-            place = f"within {tolerance} frames of the sign" if tolerance else "inside the sign"
-            rows.append((f"peak {place}", result.hit_rate[tolerance], result.chance[tolerance]))
-            average = result.mean_average_precision.get(tolerance), result.chance_precision.get(tolerance)
-            rows.append((f"mAP {place}", *average))
+        rows = [(measure, *values) for measure, values in result.rates.items()]
         tables.append(make_table("pointing", rows, split=split, pairs=result.pairs))
     return tables
 

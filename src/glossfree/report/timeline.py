@@ -54,11 +54,10 @@ def cell_edges(middles: np.ndarray, num_frames: int) -> np.ndarray:
 
 def heat_rows(clip: ReportClip) -> list[HeatRow]:
     """The rows of a clip's pseudo-glosses; [] for a clip without scores."""
-    if clip.timeline is None or not clip.timeline.size or clip.frames is None:
+    if clip.timed is None or not clip.timed.timeline.size or clip.frames is None:
         return []
-    assert clip.middles is not None
-    timeline = np.nan_to_num(clip.timeline)
-    edges = cell_edges(clip.middles, len(clip.frames))
+    timeline = np.nan_to_num(clip.timed.timeline)
+    edges = cell_edges(clip.timed.middles, len(clip.frames))
     columns = choose_rows(timeline, clip.names, clip.expected)
     highest = max(float(timeline[:, columns].max()), 1e-9)
     rows = []

@@ -13,12 +13,14 @@ import torch
 from glossfree.console import Silent
 from glossfree.corpora.manifest import Manifest
 from glossfree.errors import CorpusError, RunError
+from glossfree.pipeline.material import sampling_of
 from glossfree.pipeline.trained import TrainedRun
-from glossfree.report.build import predictions_of, scores_of, seen_frames, stage_seconds, timelines_of, write_report
+from glossfree.report.build import predictions_of, scores_of, stage_seconds, time_clips, write_report
 from glossfree.scoring.conventions import PUBLISHED
 from glossfree.scoring.predictions import read_predictions
 from glossfree.training.run import Run
 from glossfree.translator import SignTranslator
+from glossfree.video.timeline import Timeline
 
 
 def report(runs: list[Path], out: Path | None = None, **options: Any) -> Path:
@@ -79,15 +81,17 @@ def test_without_predictions_the_page_names_the_command_that_makes_them(copy: Pa
 def test_timelines_are_the_head_s(tiny: Any, tiny_run: Path) -> None:
     trained = TrainedRun(tiny_run)
     recipe, translator, material = trained.recipe, SignTranslator.of_run(trained), trained.material()
-    found = timelines_of(translator, material, "test", Silent())
+    timed = time_clips(translator, material, "test", Silent())
     for clip in Manifest.load(tiny.corpus).split("test"):
-        frames = seen_frames(recipe, clip)
-        assert found[clip.id].shape == (-(-len(frames) // 2), len(translator.pseudo_glosses))
+        num_frames = len(sampling_of(recipe).indices(Timeline.of(clip)))
+        timeline = timed[clip.id].timeline
+        assert timeline.shape == (-(-num_frames // 2), len(translator.pseudo_glosses))
+        assert len(timed[clip.id].middles) == len(timeline) and timed[clip.id].spans == clip.spans
         tracks = translator.explain(tiny.corpus / clip.file, num_tracks=1).tracks
-        column = found[clip.id][:, translator.pseudo_glosses.index(tracks[0].pseudo_gloss)]
+        column = timeline[:, translator.pseudo_glosses.index(tracks[0].pseudo_gloss)]
         torch.testing.assert_close(torch.tensor(column), torch.tensor(tracks[0].timeline), atol=1e-5, rtol=1e-3)
     translator.head = None
-    assert timelines_of(translator, material, "test", Silent()) == {}
+    assert time_clips(translator, material, "test", Silent()) == {}
 
 
 def test_scores_and_seconds_are_read_from_the_run(tiny_run: Path, tmp_path: Path) -> None:
@@ -102,7 +106,7 @@ def test_predictions_stand_in_the_manifest_s_order(tiny: Any, tiny_run: Path) ->
     manifest = Manifest.load(tiny.corpus)
     predictions = read_predictions(tiny_run / "predictions.test.jsonl")
     expected = [(clip.id, predictions[clip.id]) for clip in manifest.split("test")]
-    assert list(predictions_of(tiny_run, manifest, "test").items()) == expected
+    assert list(predictions_of(tiny_run, manifest.split("test"), "test").items()) == expected
 
 
 def test_ids_that_do_not_fit_are_named(tiny: Any, copy: Path) -> None:
@@ -111,4 +115,4 @@ def test_ids_that_do_not_fit_are_named(tiny: Any, copy: Path) -> None:
     path.write_text("".join(lines[1:]), encoding="utf-8")
     manifest = Manifest.load(tiny.corpus)
     with pytest.raises(CorpusError, match=manifest.split("test")[0].id):
-        predictions_of(copy, manifest, "test")
+        predictions_of(copy, manifest.split("test"), "test")

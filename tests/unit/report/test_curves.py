@@ -52,13 +52,13 @@ def test_many_points_become_means():
 def test_charts_tell_their_ends_in_words():
     loss, _, rate = draw_charts(RECORDS)
     assert loss.summary == "step from 3 to 3; train from 2.5 to 2.5; dev from 2.75 to 2.75"
-    assert (loss.title, loss.value, loss.meaning, loss.ends) == ("loss", "2.75", "last value", ("1", "2"))
-    assert (rate.title, rate.value, rate.meaning) == ("learning rate", "2.0e-04", "highest")
+    assert (loss.name, loss.value, loss.ends) == ("loss", "2.75", ("1", "2"))
+    assert (rate.name, rate.value) == ("lr", "2.0e-04")
 
 
 def test_points_are_scaled_into_the_picture():
     (loss,) = draw_charts([{"step": 1, "loss": 10.0}, {"step": 3, "loss": 6.0}, {"step": 5, "loss": 8.0}])
-    assert loss.lines == {"step": [(44.0, 10.0), (158.0, 128.0), (272.0, 69.0)]}
+    assert loss.lines == {"step": [[44.0, 10.0], [158.0, 128.0], [272.0, 69.0]]}
     assert loss.levels == ((128.0, "6"), (69.0, "8"), (10.0, "10"))
 
 

@@ -16,7 +16,7 @@ from glossfree.report.data import ReportClip, ReportData
 from glossfree.report.diagnosis import Diagnosis, diagnose
 from glossfree.report.page import mark_words, write_page
 from glossfree.report.page import render_report as render
-from glossfree.report.pointing import Pointing
+from glossfree.report.pointing import Pointing, TimedClip
 from glossfree.scoring.metrics import score
 from glossfree.scoring.significance import Interval
 from glossfree.text.tagging import Token
@@ -63,6 +63,10 @@ def checked(page: str) -> Checker:
     return checker
 
 
+def timed(timeline: np.ndarray) -> TimedClip:
+    return TimedClip(timeline, np.arange(0, 11, 2), ())
+
+
 def clip(**changes: object) -> ReportClip:
     rng = np.random.default_rng(5)
     base = ReportClip(
@@ -71,8 +75,7 @@ def clip(**changes: object) -> ReportClip:
         hypothesis="im norden regen",
         fps=12.5,
         frames=rng.integers(0, 255, (11, 30, 22, 3), dtype=np.uint8),
-        timeline=rng.random((6, 3)) * 0.1,
-        middles=np.arange(0, 11, 2),
+        timed=timed(rng.random((6, 3)) * 0.1),
         names=NAMES,
         expected=("regen",),
         spans=(SignSpan("SUED", 1, 4), SignSpan("REGEN", 5, 9)),
@@ -99,7 +102,7 @@ def full() -> ReportData:
         diagnosis={"test": diagnosis("im norden regen", "im süden regen")},
         clips=(clip(), clip(id="clip-b", hypothesis="im süden regen")),
         curves={"pretrain": [{"step": i, "lr": 1e-3, "loss": 3.0 - i} for i in range(3)]},
-        pointing={"test": Pointing(7, {0: 57.0, 2: 71.0}, {0: 19.0, 2: 31.0}, {}, {})},
+        pointing={"test": Pointing(7, {"peak inside the sign": (57.0, 19.0)})},
         settings={"recipe": "demo", "train": {"batch_size": 8, "lora": {"targets": ["q", "v"]}}},
         environment={"python": "3.11"},
         seconds={"pretrain": 61.0, "finetune": 5.5},
@@ -158,7 +161,7 @@ def test_nobodys_text_is_markup():
         conventions={NASTY: {NASTY: score(["a"], ["a"])}},
         diagnosis={NASTY: diagnosis(NASTY, NASTY + " x")},
         curves={NASTY: [{"step": 0, NASTY: 1.0}]},
-        pointing={NASTY: Pointing(1, {0: 50.0, 2: 60.0}, {0: 5.0, 2: 9.0}, {}, {})},
+        pointing={NASTY: Pointing(1, {"peak inside the sign": (50.0, 5.0)})},
         settings={NASTY: {NASTY: NASTY}},
         environment={NASTY: NASTY},
         seconds={NASTY: 1.0},
@@ -188,7 +191,7 @@ def test_a_corpus_without_spans_has_no_bars():
 
 
 def test_a_run_without_pseudo_glosses_still_shows_its_clips():
-    page = render(ReportData(title="x", clips=[clip(timeline=None, names=())]))
+    page = render(ReportData(title="x", clips=[clip(timed=None, names=())]))
     assert "no pseudo-gloss head" in page and checked(page).counts["video"] == 1
 
 
@@ -231,7 +234,7 @@ def test_right_and_wrong_translations_are_told_apart():
 
 
 def test_the_legend_names_only_what_occurs():
-    page = render(ReportData(title="x", clips=[clip(timeline=None, names=(), spans=())]))
+    page = render(ReportData(title="x", clips=[clip(timed=None, names=(), spans=())]))
     assert "score of a pseudo-gloss" not in page and "avatar" not in page
 
 
@@ -253,7 +256,7 @@ def test_only_the_first_clips_are_unfolded():
 def test_heat_and_true_spans_share_one_axis():
     timeline = np.zeros((6, 3))
     timeline[3, 1] = 0.2
-    page = render(ReportData(title="x", clips=[clip(timeline=timeline, spans=(SignSpan("REGEN", 5, 8),))]))
+    page = render(ReportData(title="x", clips=[clip(timed=timed(timeline), spans=(SignSpan("REGEN", 5, 8),))]))
     assert '<rect x="5.5" width="2" height="1" opacity="1.00"/>' in page and "nan" not in page
     places = re.findall(r'class="(?:bar|truth)" style="(.*?)"', page)
     assert places == ["left:45.45%;width:27.27%"] * 2

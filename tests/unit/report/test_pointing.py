@@ -62,7 +62,7 @@ def test_a_peak_is_where_its_segment_looks():
         for at in range(11):
             spans = (SignSpan("REGEN", at, at + 1),)
             result = pointing(timeline(number, regen=3), spans, np.arange(11), frames_per_segment)
-            assert result.hit_rate[0] == 100.0 * (at == start), (frames_per_segment, at)
+            assert result.rates["peak inside the sign"][0] == 100.0 * (at == start), (frames_per_segment, at)
 
 
 def test_hits_and_chance_by_hand():
@@ -71,21 +71,26 @@ def test_hits_and_chance_by_hand():
     result = pointing(timeline(6, regen=3, fuenfzehn=3), spans, np.arange(11))
     # WOLKE has no pseudo-gloss; fünfzehn peaks at frame 6: 2 frames early.
     assert result.pairs == 2
-    assert result.hit_rate == {0: 50.0, 2: 100.0}
-    assert result.chance[0] == pytest.approx(100 * (2 / 6 + 2 / 6) / 2)
-    assert result.chance[2] == pytest.approx(100 * (4 / 6 + 3 / 6) / 2)
+    assert result.rates["peak inside the sign"][0] == 50.0
+    assert result.rates["peak within 2 frames of the sign"][0] == 100.0
+    assert result.rates["peak inside the sign"][1] == pytest.approx(100 * (2 / 6 + 2 / 6) / 2)
+    assert result.rates["peak within 2 frames of the sign"][1] == pytest.approx(100 * (4 / 6 + 3 / 6) / 2)
 
 
 def test_a_repeated_sign_is_one_pair():
     spans = (SignSpan("REGEN", 0, 2), SignSpan("REGEN", 8, 10))
     result = pointing(timeline(5, regen=4), spans, np.arange(10))
-    assert (result.pairs, result.hit_rate[0], result.chance[0]) == (1, 100.0, 40.0)
+    assert (result.pairs, result.rates["peak inside the sign"][0], result.rates["peak inside the sign"][1]) == (
+        1,
+        100.0,
+        40.0,
+    )
 
 
 def test_sampled_frames_are_mapped_back():
     # The model saw frames 1, 4, 7, 10 of 12: segment 1 looks at frame 7.
     result = pointing(timeline(2, regen=1), (SignSpan("REGEN", 7, 8),), np.array([1, 4, 7, 10]))
-    assert result.hit_rate[0] == 100.0
+    assert result.rates["peak inside the sign"][0] == 100.0
 
 
 def test_nothing_in_common_is_none():
@@ -140,7 +145,7 @@ def test_mean_average_precision_by_hand():
     spans = (SignSpan("REGEN", 3, 7), SignSpan("SONNE", 1, 2))
     result = pointing(scores, spans, np.arange(9))
     assert result.pairs == 2
-    assert result.mean_average_precision[0] == pytest.approx(100 * (1 / 1 + 2 / 3) / 2)
+    assert result.rates["mAP inside the sign"][0] == pytest.approx(100 * (1 / 1 + 2 / 3) / 2)
     naive = np.mean([ap_of_order([False, False, True, True, False], order) for order in permutations(range(5))])
-    assert result.chance_precision[0] == pytest.approx(100 * naive)
-    assert result.mean_average_precision[2] > 0 and set(result.chance_precision) == {0, 2}
+    assert result.rates["mAP inside the sign"][1] == pytest.approx(100 * naive)
+    assert result.rates["mAP within 2 frames of the sign"][0] > 0

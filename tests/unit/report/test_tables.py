@@ -126,17 +126,10 @@ def test_each_convention_is_a_row_with_its_source() -> None:
 
 
 def test_pointing_stands_beside_chance() -> None:
-    measured = Pointing(1234, {0: 61.25, 2: 80.0}, {0: 11.0, 2: 20.5}, {0: 55.55, 2: 70.0}, {0: 14.25, 2: 24.0})
-    unranked = Pointing(3, {0: 50.0, 2: 60.0}, {0: 10.0, 2: 20.0}, {}, {})
-    first, second = pointing_tables({"test": measured, "dev": unranked})
-    assert [row[1:] for row in first.rows] == [
-        ("61.25", "11.00"),
-        ("55.55", "14.25"),
-        ("80.00", "20.50"),
-        ("70.00", "24.00"),
-    ]
-    assert [row[1:] for row in second.rows] == [("50.00", "10.00"), ("-", "-"), ("60.00", "20.00"), ("-", "-")]
-    assert "test, 1,234 signs" in first.title and first.reading and first.limits
+    pointing = Pointing(1234, {"peak inside the sign": (61.25, 11.0), "mAP inside the sign": (55.55, 14.25)})
+    (table,) = pointing_tables({"test": pointing})
+    assert table.rows == (("peak inside the sign", "61.25", "11.00"), ("mAP inside the sign", "55.55", "14.25"))
+    assert "test, 1,234 signs" in table.title and table.reading and table.limits
 
 
 def test_no_draw_is_not_probability_zero() -> None:

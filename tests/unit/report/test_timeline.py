@@ -9,7 +9,7 @@ import pytest
 
 from glossfree.corpora.manifest import SignSpan
 from glossfree.report.data import ReportClip
-from glossfree.report.pointing import segment_middles
+from glossfree.report.pointing import TimedClip, segment_middles
 from glossfree.report.timeline import HeatRow, cell_edges, choose_rows, heat_rows, sign_labels, ticks
 
 
@@ -17,9 +17,8 @@ def rows(timeline: np.ndarray, names: tuple[str, ...], frames_per_segment: int =
     """The rows of a clip of 11 frames, all of which the model saw."""
     frames = np.zeros((11, 16, 16, 3), np.uint8)
     middles = segment_middles(len(timeline), np.arange(11), frames_per_segment)
-    return heat_rows(
-        ReportClip("a", "r", "h", 12.5, frames=frames, timeline=timeline, middles=middles, names=names, **more)
-    )
+    timed = TimedClip(timeline, middles, ())
+    return heat_rows(ReportClip("a", "r", "h", 12.5, frames=frames, timed=timed, names=names, **more))
 
 
 def test_cells_meet_halfway_and_fill_the_axis():
