@@ -32,7 +32,7 @@ from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
 from glossfree.text.tokenizer import SentenceTokenizer
 from glossfree.training.device import best_device
 from glossfree.training.run import load_tensors
-from glossfree.video.intake import Intake, ModelClip, checked_profile
+from glossfree.video.intake import Intake, ModelClip, validate_profile
 from glossfree.video.signer import Crop
 
 CARD, WEIGHTS, RECIPE = "model.json", "model.safetensors", "recipe.toml"
@@ -132,7 +132,7 @@ class SignTranslator:
         folder = Path(folder)
         card = verify(folder)
         try:
-            training = checked_profile(card.get("training", {}))
+            training = validate_profile(card.get("training", {}))
         except ValueError as error:
             raise ModelError(f"{CARD} is damaged ({error})", where=folder, remedy=AGAIN) from error
         recipe = load_recipe(folder / RECIPE)

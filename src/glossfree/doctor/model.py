@@ -18,7 +18,7 @@ from glossfree.errors import ClipError, GlossfreeError
 from glossfree.translator import AGAIN, CARD, verify
 from glossfree.video.decode import open_source
 from glossfree.video.frames import resize
-from glossfree.video.intake import LONGER, OTHER_ASPECT, PREVIEW_HEIGHT, checked_profile, grey
+from glossfree.video.intake import LONGER, OTHER_ASPECT, PREVIEW_HEIGHT, grey, validate_profile
 from glossfree.video.pack import packed_size
 from glossfree.video.signer import find_signer
 from glossfree.video.timeline import FEWEST, SAME_RATE
@@ -48,7 +48,7 @@ def diagnose_model(folder: Path, clips: Sequence[Path]) -> Diagnosis:
     """A folder made by `glossfree export`, and video files or folders of images -> Diagnosis."""
     try:
         card = verify(folder)
-        training = checked_profile(card.get("training", {}))
+        training = validate_profile(card.get("training", {}))
     except GlossfreeError as error:
         return Diagnosis(str(folder), (Finding("model", "problem", error.problem, error.remedy or ""),))
     except ValueError as error:

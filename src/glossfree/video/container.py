@@ -23,7 +23,7 @@ from glossfree.video.timeline import Timeline, timeline_of_stamps
 FPS = 25.0  # where neither the clip nor its source states a rate
 HIDDEN_FRAMES = frozenset({"vp8"})  # codecs with packets that show nothing: their frames are counted by decoding
 SLACK = 16  # bytes by which a header may be wrong
-AGAIN = "copy or download the file again"
+COPY_AGAIN = "copy or download the file again"
 PROBE_BYTES = "500000"  # that FFmpeg may read to open a file whose frames are not wanted
 KEPT = 32  # files whose packet times are remembered: a recording of hours is cut into hundreds of segments
 NO_STAMP = np.iinfo(np.int64).min  # of a packet or frame without a time
@@ -63,7 +63,7 @@ def reason(error: Exception) -> str:
 
 
 @contextmanager
-def opened(
+def open_video(
     path: Path, clip_id: str = "", *, header_only: bool = False
 ) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
     """A video file -> its container and its first video stream; the cover picture of a sound file is none.
@@ -77,7 +77,7 @@ def opened(
     except OSError as error:
         raise ClipError(f"cannot be read ({reason(error)})", where=where, remedy="check the path") from error
     if not size:
-        missing, empty = ("no such video file", "correct the path"), ("the file is empty (0 bytes)", AGAIN)
+        missing, empty = ("no such video file", "correct the path"), ("the file is empty (0 bytes)", COPY_AGAIN)
         problem, remedy = missing if size is None else empty
         raise ClipError(problem, where=where, remedy=remedy)
     try:
@@ -91,7 +91,7 @@ def opened(
         raise ClipError(f"cannot be read ({reason(error)})", where=where, remedy="check its rights") from error
     except FFMPEG_ERRORS as error:
         problem = f"not a video, or truncated ({reason(error)})"
-        raise ClipError(problem, where=where, remedy=f"{AGAIN}, or drop the clip") from error
+        raise ClipError(problem, where=where, remedy=f"{COPY_AGAIN}, or drop the clip") from error
     with container:
         streams = [stream for stream in container.streams.video if stream.codec_context is not None]
         moving = [stream for stream in streams if not stream.disposition & Disposition.attached_pic]
@@ -102,8 +102,8 @@ def opened(
 
 
 def probe(path: str | Path) -> VideoInfo:
-    """A video or image file -> what its header states. Raises ClipError as `opened`."""
-    with opened(Path(path), header_only=True) as (container, stream):
+    """A video or image file -> what its header states. Raises ClipError as `open_video`."""
+    with open_video(Path(path), header_only=True) as (container, stream):
         context, fps = stream.codec_context, stated_rate(stream)
         width, height = round(context.width * pixel_aspect(stream)), context.height
         if stream.duration and stream.time_base:
@@ -131,14 +131,14 @@ def stated_rate(stream: av.VideoStream) -> float:
 def scan(path: Path, clip_id: str = "") -> Scan:
     """A video file -> when its frames are shown, from its packets.
 
-    Raises ClipError: as `opened`, and where the file is damaged or truncated, or holds no frame.
+    Raises ClipError: as `open_video`, and where the file is damaged or truncated, or holds no frame.
     The times of the last KEPT files are remembered: reading all packets of an hour takes seconds.
     """
     try:
         status = path.stat()
         size, changed = status.st_size, status.st_mtime_ns
     except OSError:
-        size = changed = 0  # `opened` explains it
+        size = changed = 0  # `open_video` explains it
     try:
         return _scan(path, size, changed)
     except ClipError as error:
@@ -147,7 +147,7 @@ def scan(path: Path, clip_id: str = "") -> Scan:
 
 @lru_cache(maxsize=KEPT)
 def _scan(path: Path, size: int, _changed: int) -> Scan:
-    with opened(path) as (container, stream):
+    with open_video(path) as (container, stream):
         packets = (packet for packet in container.demux(stream) if packet.size and not packet.is_discard)
         stamps = _stamps(packets, path, "reading")
         missing = _missing_by_headers(path, size) if container.format.name.startswith(("matroska", "avi")) else 0
@@ -155,15 +155,15 @@ def _scan(path: Path, size: int, _changed: int) -> Scan:
         missing = missing or max(ends, default=0) - size
         if missing > SLACK:
             problem = f"truncated: its index names {missing:,} bytes that are not there"
-            raise ClipError(problem, where=path, remedy=AGAIN)
+            raise ClipError(problem, where=path, remedy=COPY_AGAIN)
         fps, tick, is_hiding = stated_rate(stream), stream.time_base, stream.codec_context.name in HIDDEN_FRAMES
     known = np.sort(stamps)
     if len(stamps) and tick and (is_hiding or not _are_usable(known)):
-        with opened(path) as (container, stream):
+        with open_video(path) as (container, stream):
             stream.codec_context.thread_count = 1
             known = _stamps(container.decode(stream), path, "decoding")
     if not len(known):
-        raise ClipError("no frames in it", where=path, remedy=f"{AGAIN}, or drop the clip")
+        raise ClipError("no frames in it", where=path, remedy=f"{COPY_AGAIN}, or drop the clip")
     if not _are_usable(known) or not tick:
         return Scan(Timeline.constant(len(known), fps), None)
     return Scan(timeline_of_stamps(known * float(tick), fps), known)
@@ -177,7 +177,7 @@ def _stamps(units: Iterable[av.Packet[av.VideoStream] | av.VideoFrame], path: Pa
             stamps.append(NO_STAMP if unit.pts is None else unit.pts)
     except FFMPEG_ERRORS as error:
         problem = f"damaged or truncated: {action} fails after frame {len(stamps)} ({reason(error)})"
-        raise ClipError(problem, where=path, remedy=AGAIN) from error
+        raise ClipError(problem, where=path, remedy=COPY_AGAIN) from error
     return np.array(stamps, dtype=np.int64)
 
 

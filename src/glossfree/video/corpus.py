@@ -53,10 +53,10 @@ def prepare_corpus(
     corpus = find_corpus(name)
     options = {key: value for key, value in (("counts", counts), ("seed", seed)) if value is not None}
     _check_options(corpus, root, out, options)
-    spoken = _language(language or corpus.language)
+    language_code = _language(language or corpus.language)
     if language is None and corpus.language_assumed:
-        console.say(f"note: the sentences are taken to be in language {spoken}: --language says another")
-    identity = {"name": name, "language": spoken, "frame_size": frame_size, "fit": fit}
+        console.say(f"note: the sentences are taken to be in language {language_code}: --language says another")
+    identity = {"name": name, "language": language_code, "frame_size": frame_size, "fit": fit}
     settings = options | {key: value for key, value in (("limit", limit), ("fps", fps)) if value is not None}
     _check_earlier(out, identity, settings)
     if root:
@@ -76,7 +76,7 @@ def prepare_corpus(
             fps=fps or 0.0,
             workers=workers or _cores(),
             strict=strict,
-            language=spoken,
+            language=language_code,
             on_progress=_reporter(advance),
             settings=settings,
         )
@@ -136,11 +136,11 @@ def _check_earlier(out: Path, identity: dict[str, Any], settings: dict[str, Any]
     if not path.is_file():
         return
     earlier = {"fit": "stretch", **read_json(path, remedy=ANOTHER_OUT)}  # older folders do not say how frames fit
-    of_earlier, wanted = earlier.get("settings"), dict(identity)
-    if not isinstance(of_earlier, dict) or not identity.keys() <= earlier.keys():
+    earlier_settings, wanted = earlier.get("settings"), dict(identity)
+    if not isinstance(earlier_settings, dict) or not identity.keys() <= earlier.keys():
         raise CorpusError("not made by prepare", where=path, remedy=ANOTHER_OUT)
     for key in ("seed", "fps"):
-        earlier[key], wanted[key] = of_earlier.get(key) or 0, settings.get(key) or 0
+        earlier[key], wanted[key] = earlier_settings.get(key) or 0, settings.get(key) or 0
     differing = [f"{key} {earlier[key]!r}, not {wanted[key]!r}" for key in wanted if earlier[key] != wanted[key]]
     if differing:
         raise CorpusError(f"holds a corpus with {'; '.join(differing)}", where=out, remedy=ANOTHER_OUT)

@@ -20,7 +20,7 @@ from av.video.reformatter import VideoReformatter
 
 from glossfree.corpora.manifest import Drawing, FrameFolder, Segment, VideoFile
 from glossfree.errors import ClipError
-from glossfree.video.container import AGAIN, FFMPEG_ERRORS, FPS, opened, pixel_aspect, place, reason, scan
+from glossfree.video.container import COPY_AGAIN, FFMPEG_ERRORS, FPS, open_video, pixel_aspect, place, reason, scan
 from glossfree.video.timeline import Timeline
 
 IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
@@ -86,7 +86,7 @@ class VideoReader:
         distinct = len(set(wanted))
         if frame is None or distinct - len(set(wanted[position:])) < math.floor(READABLE * distinct):
             problem = f"damaged: {decoded} frames come out where the file holds {len(self._times)}"
-            raise ClipError(problem, where=self.where, remedy=AGAIN)
+            raise ClipError(problem, where=self.where, remedy=COPY_AGAIN)
         yield from [self._upright(convert, frame)] * len(wanted[position:])
 
     def _from(self, first: int) -> Iterator[tuple[int, av.VideoFrame]]:
@@ -102,7 +102,7 @@ class VideoReader:
 
     def _decoded(self, first: int) -> Iterator[tuple[int, av.VideoFrame]]:
         """(Number, frame) from the key frame before `first` on."""
-        with opened(self.path) as (container, stream):
+        with open_video(self.path) as (container, stream):
             stream.codec_context.thread_count = 1  # clips are read in parallel processes, not threads
             self._pixel_aspect = pixel_aspect(stream)
             counter = -1
@@ -116,7 +116,7 @@ class VideoReader:
                         yield int(np.searchsorted(self._stamps, frame.pts, side="right")) - 1, frame
             except FFMPEG_ERRORS as error:
                 problem = f"damaged or truncated: decoding fails after frame {counter + 1} ({reason(error)})"
-                raise ClipError(problem, where=self.where, remedy=AGAIN) from error
+                raise ClipError(problem, where=self.where, remedy=COPY_AGAIN) from error
 
     def _upright(self, convert: VideoReformatter, frame: av.VideoFrame) -> np.ndarray:
         """RGB as it is to be shown: turned as a phone was held, with square pixels."""

@@ -95,16 +95,16 @@ class Intake:
         if len(timeline) < FEWEST:
             problem = f"too short to be signing: {len(timeline)} frame{'s' * (len(timeline) > 1)}"
             raise ClipError(problem, where=path, remedy=f"give a clip of at least {FEWEST} frames")
-        beats = timeline.at_rate(self.sampling.fps)
-        look = self._look(path, reader, beats, is_packed)
-        kept = beats[look.first : look.last]
+        numbers = timeline.at_rate(self.sampling.fps)
+        look = self._look(path, reader, numbers, is_packed)
+        kept = numbers[look.first : look.last]
         sampled = kept[sample_frames(len(kept), stride=self.sampling.stride, max_frames=self.sampling.max_frames)]
         if is_packed and segment is None:
             frames = read_clip(path, sampled)
         else:
             pictures = (frame if look.crop is None else apply_crop(frame, look.crop) for frame in reader.read(sampled))
             frames = np.stack([fit_frame(picture, size, self.fit) for picture in pictures])
-        rate = len(beats) / timeline.seconds
+        rate = len(numbers) / timeline.seconds
         return ModelClip(
             frames=apply(frames, draw_affine(self.view), self.view.crop_size),
             num_frames=len(timeline),
@@ -112,14 +112,14 @@ class Intake:
             start=reader.start,
             seconds=timeline.seconds,
             aspect=look.aspect,
-            trimmed=(look.first / rate, (len(beats) - look.last) / rate),
+            trimmed=(look.first / rate, (len(numbers) - look.last) / rate),
             crop=look.crop,
-            notes=tuple(self._notes(timeline, look, len(beats))),
+            notes=tuple(self._notes(timeline, look, len(numbers))),
         )
 
-    def _look(self, path: Path, reader: Reader, beats: np.ndarray, is_packed: bool) -> Look:
-        count = min(PREVIEW, len(beats)) if self.profile else 1  # nothing to compare with: one frame shows the aspect
-        seen = beats[np.unique(np.linspace(0, len(beats) - 1, count).round().astype(int))]
+    def _look(self, path: Path, reader: Reader, numbers: np.ndarray, is_packed: bool) -> Look:
+        count = min(PREVIEW, len(numbers)) if self.profile else 1  # nothing to compare with: one frame shows the aspect
+        seen = numbers[np.unique(np.linspace(0, len(numbers) - 1, count).round().astype(int))]
         every = max(1, len(seen) // SIGNER_FRAMES)
         # Filled in place: small arrays kept between large ones that come and go would leave holes in memory.
         small, larger, aspect = np.empty((0, 0, 0), np.float32), [], 0.0
@@ -133,7 +133,7 @@ class Intake:
             small[number] = grey_frame
             if number % every == 0:
                 larger.append(preview)
-        first, last = self._trim(small, reader.timeline, seen, len(beats))
+        first, last = self._trim(small, reader.timeline, seen, len(numbers))
         usual = self.profile.get("aspect", (0, 0, 0))[1]
         if is_packed or not usual or max(aspect / usual, usual / aspect) <= OTHER_ASPECT:
             return Look(first, last, None, aspect)
@@ -215,7 +215,7 @@ def profile_of(manifest: Manifest) -> dict[str, Any]:
     return profile
 
 
-def checked_profile(values: Any) -> dict[str, Any]:
+def validate_profile(values: Any) -> dict[str, Any]:
     """A profile as a file holds it -> the same. Raises ValueError where it is none."""
     try:
         for name, size in {"fps": 2, "seconds": 3, "aspect": 3, "light": 3}.items():

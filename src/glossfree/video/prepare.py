@@ -136,7 +136,7 @@ def prepare(
     """
     out, started = Path(out), time.perf_counter()
     tasks = _tasks(list(clips), out, frame_size, fit, fps)
-    _clean(out)
+    _make_clean_folder(out)
     journal = read_journal(out)
     kept = {task.clip.id for task in tasks if _is_packed(task, journal)}
     todo = [task for task in tasks if task.clip.id not in kept]
@@ -160,7 +160,7 @@ def prepare(
                     frames += outcome.num_frames
                 report(done, len(tasks), frames)
     finally:
-        _clean(out)
+        _make_clean_folder(out)
     manifest = _manifest(corpus, language, tasks, journal, failed, settings or {})
     manifest.corpus["profile"] = profile_of(manifest)
     manifest.save()
@@ -171,9 +171,9 @@ def prepare(
 def _tasks(clips: list[Clip], out: Path, frame_size: int, fit: Fit, fps: float) -> list[Task]:
     if not clips:
         raise CorpusError("no clips to prepare", where=out, remedy="check --root, --limit and the sentence file")
-    doubles = [clip_id for clip_id, count in Counter(clip.id for clip in clips).items() if count > 1]
-    if doubles:
-        raise CorpusError(f"clip id {doubles[0]!r} twice", where=out, remedy="give every clip an id of its own")
+    duplicates = [clip_id for clip_id, count in Counter(clip.id for clip in clips).items() if count > 1]
+    if duplicates:
+        raise CorpusError(f"clip id {duplicates[0]!r} twice", where=out, remedy="give every clip an id of its own")
     return [
         Task(clip, out, _file(clip), frame_size, fit, fps, fingerprint(clip, frame_size, fit, fps)) for clip in clips
     ]
@@ -191,7 +191,7 @@ def _is_packed(task: Task, journal: dict[str, Record]) -> bool:
     return path.is_file() and path.stat().st_size == record.num_bytes
 
 
-def _clean(out: Path) -> None:
+def _make_clean_folder(out: Path) -> None:
     """Make the folder if need be, and drop what a killed run left half-written."""
     try:
         out.mkdir(parents=True, exist_ok=True)

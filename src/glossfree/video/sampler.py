@@ -73,7 +73,7 @@ class ClipSampler(Sampler[list[int]]):
     def set_epoch(self, epoch: int, position: int = 0) -> None:
         """Go to an epoch, and in it past the first `position` steps (a run that is resumed has had them)."""
         self.epoch, self.position = epoch, position
-        self._steps = [self._batches_of(step) for step in self._mine(self.plan(epoch))]
+        self._steps = [self._batches_of(step) for step in self._own_steps(self.plan(epoch))]
 
     def __len__(self) -> int:
         """The batches that are left of this epoch, for this process."""
@@ -89,7 +89,7 @@ class ClipSampler(Sampler[list[int]]):
 
     def num_steps(self, epochs: int) -> int:
         """One process's steps in the epochs 0 .. epochs-1, equally many in each: what a schedule needs."""
-        return epochs * len(self._mine(self.plan(0)))
+        return epochs * len(self._own_steps(self.plan(0)))
 
     def largest_batch(self) -> int:
         """Frames of the largest batch that this process may get in any epoch: the longest clips may meet in a step."""
@@ -107,13 +107,13 @@ class ClipSampler(Sampler[list[int]]):
         pool_size = max(1, self.bucket_width) * self.batch_size if self.shuffle else max(1, len(order))
         steps = []
         for start in range(0, len(order), pool_size):
-            pool = self._sorted(order[start : start + pool_size], rng)
+            pool = self._sort_by_length(order[start : start + pool_size], rng)
             steps += [pool[first : first + self.batch_size] for first in range(0, len(pool), self.batch_size)]
         if len(steps) > 1 and len(steps[-1]) < self.min_clips:
             steps[-2:] = [[*steps[-2], *steps[-1]]]
         return [steps[index] for index in rng.permutation(len(steps))] if self.shuffle else steps
 
-    def _mine(self, steps: list[list[int]]) -> list[list[int]]:
+    def _own_steps(self, steps: list[list[int]]) -> list[list[int]]:
         """The steps that this process has a part in: all, where they are shared; else its share of them."""
         return steps if self.shuffle else steps[self.rank :: self.world_size]
 
@@ -124,10 +124,10 @@ class ClipSampler(Sampler[list[int]]):
         clips, and then the limit on frames gives way (a last step with hardly a clip for each).
         """
         if not self.shuffle or self.world_size == 1:
-            return self._in_batches(step)
+            return self._split(step)
         longest_first = sorted(step, key=lambda index: -self.lengths[index])
         clips = [longest_first[rank :: self.world_size] for rank in range(self.world_size)]
-        shares = [self._in_batches(share) for share in clips]
+        shares = [self._split(share) for share in clips]
         number = min(max(map(len, shares)), min(map(len, clips)))
         own = shares[self.rank]
         while len(own) < number:
@@ -138,7 +138,7 @@ class ClipSampler(Sampler[list[int]]):
             own = [*rest, [*last, *smallest]]
         return own
 
-    def _in_batches(self, clips: list[int]) -> list[list[int]]:
+    def _split(self, clips: list[int]) -> list[list[int]]:
         """Clips -> as few batches as fit under the limit: each clip, longest first, into the first that has room."""
         if self.lengths[clips].sum() <= self.max_frames_per_batch:
             return [clips]
@@ -152,7 +152,7 @@ class ClipSampler(Sampler[list[int]]):
                 batches.append([index])
         return batches
 
-    def _sorted(self, pool: np.ndarray, rng: np.random.Generator) -> list[int]:
+    def _sort_by_length(self, pool: np.ndarray, rng: np.random.Generator) -> list[int]:
         if self.bucket_width:
             keys = -self.lengths[pool].astype(np.float64)
             if self.shuffle:  # a small corpus is one pool: without noise its steps would be the same in every epoch

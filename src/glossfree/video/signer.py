@@ -102,7 +102,7 @@ def signer_profile(clips: Iterable[np.ndarray], aspect: float) -> dict[str, Any]
         face = _largest_face(filmed[::2])
         if face is not None:
             faces.append(face / (filmed[0].shape[1], CROP_HEIGHT, CROP_HEIGHT))
-        outlines.append(_outline(*_at_rest_and_moving(filmed), SIDE, SIDE, PER_CELL))
+        outlines.append(_outline(*_mean_and_change(filmed), SIDE, SIDE, PER_CELL))
     if not outlines:
         return None
     face = np.median(faces, axis=0) if len(faces) > SEEN * len(outlines) else None
@@ -122,7 +122,7 @@ def find_signer(frames: Sequence[np.ndarray] | np.ndarray, profile: dict[str, An
     crop = None
     if profile is not None and max(height, width) <= NARROWEST * min(height, width):
         training = SignerProfile.from_dict(profile)
-        crop = _by_face(frames, training, aspect) or _by_outline(frames, training, aspect)
+        crop = _find_by_face(frames, training, aspect) or _find_by_outline(frames, training, aspect)
     if crop is None:
         high = min(height, width / aspect)
         crop = Crop((width - high * aspect) / 2, (height - high) / 2, high * aspect, high)
@@ -133,10 +133,10 @@ def apply_crop(frame: np.ndarray, crop: Crop) -> np.ndarray:
     """(H, W, 3) uint8 -> that part of it, (h, w, 3); beyond the picture its outermost pixels go on."""
     height, width = frame.shape[:2]
     pixels = Crop(crop.left * width, crop.top * height, crop.width * width, crop.height * height)
-    return _cut(frame, pixels, (max(1, round(pixels.width)), max(1, round(pixels.height))))
+    return _cut_out(frame, pixels, (max(1, round(pixels.width)), max(1, round(pixels.height))))
 
 
-def _cut(frame: np.ndarray, crop: Crop, size: tuple[int, int]) -> np.ndarray:
+def _cut_out(frame: np.ndarray, crop: Crop, size: tuple[int, int]) -> np.ndarray:
     """A crop in pixels of the frame, fractions of them included -> (size[1], size[0], 3).
 
     In a picture 64 pixels high, half a pixel is what costs a model its first BLEU points.
@@ -161,34 +161,34 @@ def _spread(frames: Sequence[np.ndarray] | np.ndarray, count: int) -> Iterator[n
         yield frames[index]
 
 
-def _by_face(frames: list[np.ndarray], training: SignerProfile, aspect: float) -> Crop | None:
+def _find_by_face(frames: list[np.ndarray], training: SignerProfile, aspect: float) -> Crop | None:
     """The crop, in pixels, in which the face lies as in training."""
     if training.face is None:
         return None
     scale = LONG_SIDE / max(frames[0].shape[:2])
     people = _people([_faces(_scaled(frame, scale)) for frame in frames[::2]])
-    crops = [_around(face / scale, training.face, aspect) for face in people]
+    crops = [_crop_around(face / scale, training.face, aspect) for face in people]
     if not crops:
         return None
     crop = crops[0]
     if len(crops) > 1:  # the one who signs, not the one on the poster
-        still, moving = _at_rest_and_moving(frames)
+        average, change = _mean_and_change(frames)
 
         def likeness(crop: Crop) -> float:
-            cut = (_cut(still, crop, (SIDE, SIDE)), _cut(moving, crop, (SIDE, SIDE)))
+            cut = (_cut_out(average, crop, (SIDE, SIDE)), _cut_out(change, crop, (SIDE, SIDE)))
             return float(_likeness(_outline(*cut, SIDE, SIDE, PER_CELL), training.outline).max())
 
         crop = max(crops, key=likeness)
     size = (round(CROP_HEIGHT * aspect), CROP_HEIGHT)
     for _ in range(ROUNDS):  # the detector's boxes depend on the size of the face: now it is that of training
-        face = _largest_face([_cut(frame, crop, size) for frame in frames])
+        face = _largest_face([_cut_out(frame, crop, size) for frame in frames])
         if face is None:
             break
-        crop = _around(face * (crop.height / CROP_HEIGHT) + (crop.left, crop.top, 0), training.face, aspect)
+        crop = _crop_around(face * (crop.height / CROP_HEIGHT) + (crop.left, crop.top, 0), training.face, aspect)
     return crop
 
 
-def _around(face: Face, usual: Face, aspect: float) -> Crop:
+def _crop_around(face: Face, usual: Face, aspect: float) -> Crop:
     """The crop in which a face, in pixels, has its usual place and size."""
     height = float(face[2] / usual[2])
     left, top = face[0] - usual[0] * height * aspect, face[1] - usual[1] * height
@@ -231,31 +231,31 @@ def _faces(picture: np.ndarray) -> list[Face]:
     ]
 
 
-def _by_outline(frames: list[np.ndarray], training: SignerProfile, aspect: float) -> Crop | None:
+def _find_by_outline(frames: list[np.ndarray], training: SignerProfile, aspect: float) -> Crop | None:
     """The crop, in pixels, whose outline is most like training's."""
     height, width = frames[0].shape[:2]
-    still, moving = _at_rest_and_moving(frames)
+    average, change = _mean_and_change(frames)
     lowest, highest = SMALLEST * min(height, width / aspect), LARGEST * height
     steps = int(np.log(highest / lowest) / np.log(STEP)) + 1
     coarse = (lowest * STEP**step for step in range(steps + 1))
-    _, best = max(_best_places(still, moving, coarse, training, aspect), key=lambda pair: pair[0])
+    _, best = max(_best_places(average, change, coarse, training, aspect), key=lambda pair: pair[0])
     fine = (best.height * FINE_STEP**step for step in range(-FINE_STEPS, FINE_STEPS + 1))
-    likeness, best = max(_best_places(still, moving, fine, training, aspect), key=lambda pair: pair[0])
+    likeness, best = max(_best_places(average, change, fine, training, aspect), key=lambda pair: pair[0])
     return best if likeness >= LIKENESS * training.likeness else None
 
 
 def _best_places(
-    still: np.ndarray, moving: np.ndarray, heights: Iterable[float], training: SignerProfile, aspect: float
+    average: np.ndarray, change: np.ndarray, heights: Iterable[float], training: SignerProfile, aspect: float
 ) -> Iterator[tuple[float, Crop]]:
     """For each height of a crop: the likeness and the crop at its best place."""
-    rows, columns = still.shape
+    rows, columns = average.shape
     cells = SIDE // SEARCH
     template = np.stack([cv2.resize(channel, (cells, cells)) for channel in training.outline])
     template = template[:, EDGE:-EDGE, EDGE:-EDGE]
     for height in heights:
         down = SIDE / height  # pixels of the search per pixel of the picture
         size = max(SEARCH, round(columns * down / aspect)), max(SEARCH, round(rows * down))
-        outline = _outline(still, moving, *size, SEARCH)
+        outline = _outline(average, change, *size, SEARCH)
         pad = [max(round(BEYOND * cells), cells - length) for length in outline.shape[1:]]
         likeness = _likeness(np.pad(outline, ((0, 0), (pad[0], pad[0]), (pad[1], pad[1]))), template)
         _, best, _, (column, row) = cv2.minMaxLoc(likeness)
@@ -273,7 +273,7 @@ def _peak(values: np.ndarray, place: int) -> float:
     return 0.5 * (before - after) / bend if bend < 0 else 0.0
 
 
-def _at_rest_and_moving(frames: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def _mean_and_change(frames: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Frames (K, H, W, 3) -> grey (H, W) float32: their mean, and how much each pixel changes beyond camera noise."""
     grey = np.stack([cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY) for frame in frames])
     values = grey.astype(np.float32)
@@ -281,12 +281,12 @@ def _at_rest_and_moving(frames: Sequence[np.ndarray]) -> tuple[np.ndarray, np.nd
     return values.mean(axis=0), np.sqrt(np.maximum(change - np.median(change), 0))
 
 
-def _outline(still: np.ndarray, moving: np.ndarray, width: int, height: int, cell: int) -> np.ndarray:
+def _outline(average: np.ndarray, change: np.ndarray, width: int, height: int, cell: int) -> np.ndarray:
     """Mean and change, seen at width x height pixels -> (ANGLES + 1, height // cell, width // cell) float32.
 
     Edges are taken relative to the contrast around them, so that light and clothes count less.
     """
-    grey, change = (cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA) for picture in (still, moving))
+    grey, change = (cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA) for picture in (average, change))
     x, y = (cv2.Sobel(grey, cv2.CV_32F, *axis, scale=1 / 8) for axis in ((1, 0), (0, 1)))
     strength = np.hypot(x, y)
     contrast = np.sqrt(cv2.GaussianBlur(strength**2, (0, 0), 8, borderType=cv2.BORDER_REPLICATE)) + CONTRAST
