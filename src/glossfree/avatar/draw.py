@@ -1,7 +1,7 @@
 """Poses -> frames: the wall, the body, the face, two arms and two hands, then the camera's noise.
 
-All geometry of a clip is computed at once; a frame is then some sixty strokes. T frames; lengths are fractions of the
-frame's side unless they say pixels.
+The geometry of a whole clip is computed at once; a frame is then some sixty strokes. T frames. Lengths are fractions of
+the frame's side unless a comment says pixels.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Camera:
 def draw_clip(poses: np.ndarray, signer: int, size: int, fps: float, rng: np.random.Generator) -> np.ndarray:
     """Poses (T,63) -> frames (T,size,size,3) uint8 RGB. `rng` moves camera, sway, blinks, noise and brightness."""
     threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)  # as many clips are rendered side by side as there are cores
+    cv2.setNumThreads(1)  # one process per core renders clips already
     try:
         return _draw_clip(poses, signer, size, np.arange(len(poses)) / fps, rng)
     finally:
@@ -263,7 +263,7 @@ def _torso(camera: Camera) -> Iterator[Stroke]:
 
 
 def _sway(seconds: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The middle of the shoulders (T,2), fractions of the frame: where the camera stands, and a slow sway."""
+    """The middle of the shoulders (T,2), fractions of the frame: the camera's position and a slow sway."""
     middle = np.array((0.5, _SHOULDER_LINE)) + rng.normal(0, 0.007, 2)
     starts = rng.uniform(0, 2 * np.pi, 2)
     sway: np.ndarray = middle + 0.006 * np.sin(seconds[:, None] * (2.1, 1.3) + starts)

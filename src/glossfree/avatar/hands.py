@@ -106,9 +106,8 @@ def joints(shapes: np.ndarray) -> np.ndarray:
 def elbows(who: Signer, wrists: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Wrists (T,3) -> elbows and reachable wrists, (T,3) each: two-link inverse kinematics.
 
-    Of the circle of possible elbows the one that hangs lowest is taken, a little outward, and behind a low wrist but
-    before a high one: so no wrist lies along that direction, where the choice would jump. A wrist out of reach is drawn
-    in along its line to the shoulder.
+    Possible elbows form a circle. The lowest one is used, a little outward, behind a low wrist and in front of a high
+    one, so that the choice never jumps. A wrist out of reach moves along its line to the shoulder.
     """
     shoulder = np.array((who.shoulder, 0.0, 0.0))
     line = wrists - shoulder

@@ -1,7 +1,7 @@
 """Filled shapes and thick lines through a clip, drawn with OpenCV at sub-pixel positions.
 
-A `Stroke` holds one shape for all T frames, so that numpy works on whole clips and a frame costs one call of OpenCV
-per stroke. Dark edges are larger fills underneath: a thick closed line costs four times as much.
+A `Stroke` holds one shape for all T frames: numpy works on clips, and a frame costs one call of OpenCV per stroke. Dark
+edges are larger fills underneath: a thick closed line costs four times as much.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def capsule(start: np.ndarray, end: np.ndarray, wide: float, narrow: float) -> n
 
 
 def _fixed(points: np.ndarray) -> np.ndarray:
-    """Pixels -> whole numbers with fractional bits, as OpenCV takes them with `shift`."""
+    """Pixels -> integers with fractional bits, as OpenCV takes them with `shift`."""
     fixed: np.ndarray = np.rint(points * (1 << _BITS)).astype(np.int32)
     return fixed
 

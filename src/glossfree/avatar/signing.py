@@ -50,8 +50,8 @@ class SignedSentence:
     """Glosses, signed by one of the nine signers; the same fields give the same pixels (a manifest.Drawing).
 
     `seed` varies pace, size, places, durations and camera noise. The pace of signing does not depend on `fps`. `signs`:
-    one per gloss, as of a `lexicon`; else those of the glosses' names. Without a gloss the signer stands still for half
-    a second. Raises ValueError: no such signer, signs of another length, fps not above 0.
+    one per gloss, for example from a `lexicon`; by default `sign_of` each gloss. Without a gloss the signer rests for
+    half a second. Raises ValueError: no such signer, signs of another length, fps not above 0.
     """
 
     glosses: tuple[str, ...]

@@ -50,7 +50,7 @@ BROWS = {"neutral": 0.0, "up": 1.0, "down": -1.0}
 MOUTHS = {"closed": (0.0, 0.0), "open": (1.0, 0.0), "round": (0.55, -1.0), "wide": (0.3, 1.0), "smile": (0.0, 1.0)}
 HEADS = ("still", "left", "right", "nod", "shake")
 
-# Two moving hands need room beside the midline; places that lie on it or beyond it serve one hand only.
+# Two moving hands need room beside the midline: places on it or beyond it are for one hand only.
 PAIRED_PLACES = ("temple", "cheek", "near_shoulder", "chest", "belly", "high", "middle", "low")
 MAIN_PARAMETERS = ("handshape", "place", "movement", "orientation")
 
@@ -84,19 +84,19 @@ def sign_of(gloss: str) -> Sign:
 def lexicon(glosses: Iterable[str]) -> dict[str, Sign]:
     """Inventory -> {gloss: sign}, every two at least two main parameters apart.
 
-    In sorted order each gloss takes its first candidate that is far enough from all before it, so the result does not
-    depend on the order given. PHOENIX14T's 1,073 glosses still have room; in a larger inventory a gloss whose first
-    hundred candidates are all too close takes the first that is merely unlike every other sign.
+    Each gloss, in sorted order, gets its first candidate that is far enough from all earlier signs. That suffices for
+    PHOENIX14T's 1,073 glosses. In a larger inventory a gloss whose first hundred candidates are all too close gets the
+    first candidate that no other gloss has.
     """
     signs: dict[str, Sign] = {}
     used: set[Sign] = set()
-    taken: set[tuple[str, ...]] = set()  # three of a sign's main parameters and the fourth left blank
+    occupied: set[tuple[str, ...]] = set()  # three main parameters of a sign, and a blank for the fourth
     for gloss in sorted(set(glosses)):
-        far = (sign for sign in islice(candidates(gloss), 100) if taken.isdisjoint(_neighbours(sign)))
-        unlike = (sign for sign in candidates(gloss) if sign not in used)
-        signs[gloss] = next(far, None) or next(unlike)
+        far = (sign for sign in islice(candidates(gloss), 100) if occupied.isdisjoint(_neighbours(sign)))
+        unused = (sign for sign in candidates(gloss) if sign not in used)
+        signs[gloss] = next(far, None) or next(unused)
         used.add(signs[gloss])
-        taken.update(_neighbours(signs[gloss]))
+        occupied.update(_neighbours(signs[gloss]))
     return signs
 
 

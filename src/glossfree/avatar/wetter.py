@@ -19,9 +19,9 @@ from glossfree.avatar.signs import lexicon
 from glossfree.corpora.manifest import Clip
 from glossfree.errors import CorpusError
 
-FPS = 8.0  # about three frames a sign: a demo must be drawn and learnt in minutes
+FPS = 8.0  # about three frames a sign: the demo draws and learns in minutes
 COUNTS: Mapping[str, int] = {"train": 2400, "dev": 200, "test": 240}
-CAST = (0, 2, 3, 5)  # of the nine signers, who differ in body, colours, pace and wall: as many as minutes suffice for
+CAST = (0, 2, 3, 5)  # four of the nine signers: a demo learns no more of them in minutes
 
 
 @dataclass(frozen=True)
@@ -33,19 +33,20 @@ class WetterSentence:
 
 
 @cache
-def _sentences() -> dict[str, tuple[WetterSentence, ...]]:
-    """The whole file by split."""
+def _sentences() -> dict[str, list[WetterSentence]]:
+    """The sentences of the data file, by split."""
     rows = files("glossfree.avatar").joinpath("wetter.tsv").read_text(encoding="utf-8").splitlines()[1:]
-    sentences: dict[str, list[WetterSentence]] = {}
+    by_split: dict[str, list[WetterSentence]] = {}
     for split, glosses, text in (row.split("\t") for row in rows):
-        sentences.setdefault(split, []).append(WetterSentence(tuple(glosses.split()), text))
-    return {split: tuple(found) for split, found in sentences.items()}
+        by_split.setdefault(split, []).append(WetterSentence(tuple(glosses.split()), text))
+    return by_split
 
 
 @cache
 def inventory() -> tuple[str, ...]:
     """Every gloss of the corpus, sorted."""
-    return tuple(sorted({gloss for found in _sentences().values() for sentence in found for gloss in sentence.glosses}))
+    every = (sentence for sentences in _sentences().values() for sentence in sentences)
+    return tuple(sorted({gloss for sentence in every for gloss in sentence.glosses}))
 
 
 def sentences(split: str, count: int, seed: int = 0) -> list[WetterSentence]:

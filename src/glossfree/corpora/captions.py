@@ -189,8 +189,8 @@ def _from_table(path: Path, media: Path | None) -> list[Caption]:
     stems = [nfc(Path(row.fields.get("path", "").replace("\\", "/")).stem) for row in table.rows]
     rows = list(table.rows)
     if len(set(stems)) > 1:
-        wanted = None if media is None else nfc(media.stem)
-        rows = [row for row, stem in zip(table.rows, stems, strict=True) if stem == wanted]
+        own_stem = None if media is None else nfc(media.stem)
+        rows = [row for row, stem in zip(table.rows, stems, strict=True) if stem == own_stem]
         if not rows:
             name = "the video" if media is None else repr(shortened(media.stem))
             problem = f"segments of {len(set(stems)):,} videos, none of them {name}"

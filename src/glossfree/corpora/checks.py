@@ -14,7 +14,7 @@ _LONGEST_ID = 150  # characters; with the pack's suffix and a temporary name sti
 
 
 def is_safe_id(clip_id: str) -> bool:
-    """Whether an id is a file name on every common system as it stands: no separator, no leading dot, not too long."""
+    """Whether an id is a valid file name on every common system: no separator, no leading dot, not too long."""
     fits = len(clip_id.encode("utf-8")) <= _LONGEST_ID
     return bool(clip_id) and fits and not _UNSAFE.search(clip_id) and not clip_id.startswith(".")
 

@@ -36,7 +36,7 @@ _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 @dataclass(frozen=True)
 class _Entry:
-    """One annotation as it stands in the file: between two time slots, or below a parent annotation."""
+    """One annotation of the file: between two time slots, or below a parent annotation."""
 
     id: str
     slots: tuple[str, str] | None
@@ -46,7 +46,7 @@ class _Entry:
 
 
 class _Tree(ElementTree.TreeBuilder):
-    """An XML tree; refuses what can fill the memory: entities, before any is expanded, and elements without an end."""
+    """An XML tree. Refuses what can fill the memory: entities, before they expand, and elements without an end."""
 
     depth = 0
 
@@ -145,7 +145,7 @@ def _integer(text: str, what: str) -> int:
 
 
 def _choose(tiers: Mapping[str, Sequence[_Entry]], tier: str | None) -> str:
-    """The name of the tier that is meant, compared in NFC and without blanks around it."""
+    """The name of the chosen tier, compared in NFC and without blanks around it."""
     listed = name_some([f"{name!r} ({len(entries):,})" for name, entries in tiers.items()]) or "none"
     if tier is not None:
         name = next((name for name in tiers if _is_same(name, tier)), None)
@@ -165,9 +165,9 @@ def _is_same(name: str, other: str) -> bool:
 
 
 def _times(
-    slots: Mapping[str, int | None], tiers: Mapping[str, Sequence[_Entry]], wanted: Sequence[_Entry]
+    slots: Mapping[str, int | None], tiers: Mapping[str, Sequence[_Entry]], entries_of_tier: Sequence[_Entry]
 ) -> dict[str, tuple[float, float]]:
-    """Annotation id -> its start and end in ms on ELAN's time line, for `wanted` and their parents."""
+    """Annotation id -> its start and end in ms on ELAN's time line, for `entries_of_tier` and their parents."""
     times: dict[str, tuple[float, float]] = {}
     siblings: dict[str, tuple[str, list[_Entry]]] = {}  # an annotation's id -> its parent, and all on its tier below it
     for entries in tiers.values():
@@ -180,7 +180,7 @@ def _times(
                 times[entry.id] = own[entry.slots[0]], own[entry.slots[1]]
         for parent, group in groups.items():
             siblings |= {entry.id: (parent, group) for entry in group}
-    for entry in wanted:
+    for entry in entries_of_tier:
         path = [entry.id]  # up to an ancestor that has times
         while path[-1] not in times and path[-1] in siblings and len(path) < _DEEPEST:
             path.append(siblings[path[-1]][0])
@@ -241,7 +241,7 @@ def _origin(descriptors: Sequence[Element], media: Path | None) -> int:
 
 
 def eaf_text(tiers: Mapping[str, Sequence[Annotation]], *, media: Path | None, folder: Path) -> str:
-    """Tiers -> the text of an annotation file (EAF 3.0) that links `media`; `folder` is where it will lie.
+    """Tiers -> the text of an annotation file (EAF 3.0) that links `media`; `folder` is where the file will be.
 
     A tier of ELAN has no overlaps: annotations that overlap go to further tiers, "NAME 2" and so on. Times are rounded
     to ms, and nothing becomes shorter than 1 ms. Raises ImportError without pympi.

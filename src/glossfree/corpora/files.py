@@ -1,7 +1,7 @@
-"""Videos and image folders below ROOT, found by path or by name in whichever Unicode form the disk has them.
+"""Videos and image folders below ROOT, looked up by path or by name in any Unicode form.
 
-Companions that operating systems leave beside the files, and prepared folders, are passed over. Linked folders are
-walked, each folder once, so that links in a circle end.
+Prepared folders and the companion files of operating systems are skipped. Links are followed, each folder once, so
+that links in a circle end.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
 
 
 class Files:
-    """What lies below ROOT. Every folder is listed at most once, so an instance serves one reading of a corpus."""
+    """The files below ROOT. Every folder is listed at most once, so use one instance per reading of a corpus."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -57,7 +57,7 @@ class Files:
 
     @cached_property
     def sources(self) -> dict[str, list[Path]]:
-        """Stem of a video or name of an image folder (NFC) -> where it lies, in the order of the walk."""
+        """Stem of a video or name of an image folder (NFC) -> its paths, in the order of the walk."""
         sources: dict[str, list[Path]] = {}
         for here, names in walk(self.root):
             suffixes = [Path(name).suffix.lower() for name in names]

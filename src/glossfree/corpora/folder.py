@@ -1,4 +1,4 @@
-"""A folder of one's own videos and a table of sentences -> clips.
+"""A folder of the user's videos and a table of sentences -> clips.
 
 ROOT holds videos or image folders anywhere below it, and one `sentences.csv`, `.tsv` or `.jsonl` with the columns
 `text`, `split` (train, dev, test) and `path` (relative to ROOT) or `id` (a file's stem, or an image folder's name);
@@ -56,7 +56,7 @@ def sentence_file(root: Path) -> Path:
 def read_rows(path: Path) -> Table:
     """A sentence file -> its table, columns under the names of SYNONYMS, fields stripped.
 
-    Raises CorpusError as `read_table` does, and for a missing column (and which are there), and for no row.
+    Raises CorpusError as `read_table` does, for a missing column, and for no row.
     """
     table = rename_columns(read_table(path), SYNONYMS)
     lines = path.suffix.lower() in JSON_LINES
@@ -106,18 +106,18 @@ def _read(root: Path) -> tuple[list[Clip], list[str]]:
     problems: list[str] = []
     entries: list[_Entry] = []
     for row in table.rows:
-        wrong = [*_row_problems(row)]
+        row_problems = [*_row_problems(row)]
         try:
             entries.append(_entry(files, row))
         except ValueError as error:
-            wrong.append(str(error))
-        problems += [f"line {row.line}: {problem}" for problem in wrong]
+            row_problems.append(str(error))
+        problems += [f"line {row.line}: {problem}" for problem in row_problems]
     missing = [entry.reference for entry in entries if entry.place is None]
     if missing and not problems and len(missing) == len(entries):
         problem = f"none of {len(entries):,} files of {path.name} is there: {name_some(missing)}"
         remedy = "paths are relative to --root, ids are names of videos or image folders below it"
         raise CorpusError(problem, where=root, remedy=remedy)
-    named, notes = _named_apart(entries)
+    named, notes = _rename_segments(entries)
     clips: dict[str, tuple[Clip, int]] = {}  # by id, with the line
     for entry in named:
         clip = _clip(root, entry)
@@ -145,11 +145,11 @@ def _row_problems(row: Row) -> Iterator[str]:
     if not row.fields["text"]:
         yield f"empty sentence of {shortened(row.fields.get('id') or row.fields.get('path', ''))!r}"
     if (fps := row.fields.get("fps")) and (decimal(fps) or 0) <= 0:
-        yield f"fps {shortened(fps, 40)!r} is no number of frames a second"
+        yield f"fps {shortened(fps, 40)!r} is not a number of frames per second"
 
 
 def _entry(files: Files, row: Row) -> _Entry:
-    """A row -> what it names. Raises ValueError: neither path nor id, a path out of ROOT, two files, a bad segment."""
+    """A row -> its entry. Raises ValueError: neither path nor id, a path out of ROOT, two files, a bad segment."""
     reference, clip_id = row.fields.get("path", "").replace("\\", "/"), row.fields.get("id", "")
     if not reference and not clip_id:
         raise ValueError("neither path nor id")
@@ -172,8 +172,8 @@ def _entry(files: Files, row: Row) -> _Entry:
     return _Entry(row, name, places[0] if places else None, segment_of(row.fields))
 
 
-def _named_apart(entries: Sequence[_Entry]) -> tuple[list[_Entry], list[str]]:
-    """Entries of one video and one name -> names with their times, where these differ; and a note that says so."""
+def _rename_segments(entries: Sequence[_Entry]) -> tuple[list[_Entry], list[str]]:
+    """Where several segments of one video have one name: add the times to the names. Also a note that says so."""
     places: dict[str, set[Path | str]] = {}
     labels: dict[str, set[str]] = {}
     for entry in entries:
@@ -185,7 +185,7 @@ def _named_apart(entries: Sequence[_Entry]) -> tuple[list[_Entry], list[str]]:
         for entry in entries
     ]
     changed = [new.name for new, entry in zip(named, entries, strict=True) if entry.name in shared]
-    note = f"{len(changed):,} rows share a video without an id of their own: called by time, as {''.join(changed[:1])}"
+    note = f"{len(changed):,} rows share a video and have no id: they are named by time, as {''.join(changed[:1])}"
     return named, [note] if shared else []
 
 
@@ -222,10 +222,8 @@ def clips(root: Path | None, split: str, *, limit: int | None = None) -> Iterato
 
 
 def check(root: Path) -> list[str]:
-    """ROOT -> what is odd but does not end the work: how the table was read where it is not plain, missing files,
-    empty splits, sentences in two splits, files without a sentence.
-
-    Raises CorpusError, as `read_clips`, for what does.
+    """ROOT -> what is odd but no error: notes on how the table was read, missing files, empty splits, sentences in two
+    splits, files without a sentence. Raises CorpusError as `read_clips` does.
     """
     all_clips, problems = _read(root)
     problems += [f"no clip in split {split}" for split in SPLITS if all(clip.split != split for clip in all_clips)]

@@ -1,4 +1,4 @@
-"""The corpus as a value: clips as a corpus offers them, and clips as they lie packed in a prepared folder.
+"""The corpus as a value: clips as a corpus offers them, and packed clips of a prepared folder.
 
 A corpus yields `Clip`s (where the frames come from); `prepare` packs them and writes one `PackedClip` per line into
 `manifest.jsonl`, beside `corpus.json` (name, language, frame size, settings, problems). Knows no tensor.
@@ -38,7 +38,7 @@ class SignSpan:
 
 @dataclass(frozen=True)
 class Segment:
-    """Part of a video: what is shown from `start` until just before `end`, counted from the video's first frame.
+    """Part of a video: from `start` until just before `end`, counted from the video's first frame.
 
     `end` None: until the video ends. In seconds, or in frames: frame 0 is the first.
     """
@@ -101,7 +101,7 @@ class PackedClip:
     """One clip of a prepared folder: a line of `manifest.jsonl`. `file` is relative to that folder.
 
     `aspect` is width / height of the source's frames (0: unknown). `times` are the frames' times in seconds where the
-    rate varies, else empty: frame n is shown at n / fps.
+    rate varies; else empty, and frame n is at n / fps.
     """
 
     id: str
@@ -141,7 +141,7 @@ class PackedClip:
         "".join(texts).encode("utf-8")  # raises ValueError: JSON can spell halves of characters
         counts = (self.num_frames, *(edge for span in self.spans for edge in (span.start, span.end)))
         if not all(type(count) is int and 0 <= count <= MOST_FRAMES for count in counts):
-            raise ValueError(f"numbers of frames are whole, from 0 to {MOST_FRAMES:,}")
+            raise ValueError(f"numbers of frames are integers from 0 to {MOST_FRAMES:,}")
         numbers = (self.fps, self.aspect, *self.times)
         if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
             raise ValueError("fps, aspect and times are finite numbers")

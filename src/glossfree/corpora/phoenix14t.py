@@ -4,8 +4,8 @@ The release has `annotations/manual/PHOENIX-2014-T.{split}.corpus.csv` with
 `name|video|start|end|speaker|orth|translation` and `features/fullFrame-210x260px/{split}/{name}/images0001.png ...` at
 25 frames/s. ROOT may be the folder that holds both, the release's top folder, or the folder above that.
 
-The drawn corpus, `phoenix14t-avatar`, needs only the three annotation files, which may also lie in ROOT itself. The
-avatar signs the glosses of column `orth`; they reach the renderer and the manifest's sign spans, never training.
+The drawn corpus, `phoenix14t-avatar`, needs only the three annotation files; they may also be in ROOT itself. The
+avatar signs the glosses of column `orth`. Only the renderer and the manifest's sign spans get them, training never.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def find_top(root: Path) -> Path:
 
 
 def annotation_path(folder: Path, split: str) -> Path:
-    """Where the annotations of a split lie in the folder that holds the three files."""
+    """The path of a split's annotations in the folder of the three files."""
     return folder / f"PHOENIX-2014-T.{split}.corpus.csv"
 
 
@@ -100,7 +100,7 @@ def read_annotations(path: Path) -> list[Annotation]:
 def clips(root: Path | None, split: str, *, limit: int | None = None) -> Iterator[Clip]:
     """ROOT -> the clips of one split in the order of the annotations, the first `limit` of them.
 
-    A missing frame folder is no error here: `check` lists them all, and packing reports each one.
+    A missing frame folder is no error here: `check` lists them, and packing reports each one.
     """
     if root is None:
         raise CorpusError("needs --root", where="phoenix14t", remedy=_REMEDY)
@@ -125,7 +125,7 @@ def drawn_clips(
         raise CorpusError("needs --root", where="phoenix14t-avatar", remedy=remedy)
     folder = annotations_folder(root)
     paths = {name: annotation_path(folder, name) for name in SPLITS}
-    # A sign must look the same in every split, so the lexicon is made of those that are there.
+    # A sign must look the same in every split: the lexicon has the glosses of all annotation files.
     annotations = {name: read_annotations(path) for name, path in paths.items() if name == split or path.is_file()}
     signs = lexicon(gloss for lines in annotations.values() for line in lines for gloss in line.glosses)
     for annotation in annotations[split][:limit]:
@@ -150,14 +150,14 @@ def check(root: Path) -> list[str]:
         except OSError:
             return True
 
-    found = [clip for split in SPLITS for clip in clips(root, split)]
-    return _problems(found, find_top(root) / ANNOTATIONS, has_no_frames, "frame folders missing or empty")
+    every_clip = [clip for split in SPLITS for clip in clips(root, split)]
+    return _problems(every_clip, find_top(root) / ANNOTATIONS, has_no_frames, "frame folders missing or empty")
 
 
 def check_drawn(root: Path) -> list[str]:
     """ROOT -> what is odd in it: counts unlike the release's, no glosses, names and sentences in two splits."""
-    found = [clip for split in SPLITS for clip in drawn_clips(root, split)]
-    return _problems(found, annotations_folder(root), lambda clip: not clip.spans, "clips without a gloss")
+    every_clip = [clip for split in SPLITS for clip in drawn_clips(root, split)]
+    return _problems(every_clip, annotations_folder(root), lambda clip: not clip.spans, "clips without a gloss")
 
 
 def _problems(clips: list[Clip], folder: Path, is_odd: Callable[[Clip], bool], oddity: str) -> list[str]:
@@ -166,7 +166,7 @@ def _problems(clips: list[Clip], folder: Path, is_odd: Callable[[Clip], bool], o
     first_split: dict[str, str] = {}
     for clip in clips:
         if first_split.setdefault(clip.id, clip.split) != clip.split:
-            problems.append(f"name {clip.id!r} stands in {first_split[clip.id]} and in {clip.split}")
+            problems.append(f"name {clip.id!r} is in {first_split[clip.id]} and in {clip.split}")
     for split in SPLITS:
         here = [clip for clip in clips if clip.split == split]
         if len(here) != COUNTS[split]:

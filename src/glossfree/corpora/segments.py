@@ -1,4 +1,4 @@
-"""Columns of a table row -> the part of a video that the row means."""
+"""Columns of a table row -> a segment of a video."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CLOCK = re.compile(r"(?:(\d{1,4}):([0-5]?\d)|(\d{1,4})):([0-5]?\d(?:[.,]\d{1,9}
 
 
 def segment_of(fields: Mapping[str, str]) -> Segment | None:
-    """Fields of a row -> its segment; None: the whole video. An end that is empty is the video's own.
+    """Fields of a row -> its segment; None: the whole video. An empty end is that of the video.
 
     Seconds may be written `1.5`, `1,5` or `00:01:02.500`. Raises ValueError: no number, negative, an end that is not
     behind its start, two units in one row.
@@ -63,8 +63,8 @@ def _number(column: str, text: str, unit: str) -> float | None:
         return 3600 * int(hours or 0) + 60 * int(minutes or minutes_alone) + float(seconds.replace(",", "."))
     value = decimal(text)
     if value is None:
-        kind = "number of seconds, nor a time as 00:01:02.5" if unit == "seconds" else "number"
-        raise ValueError(f"{shown} is no {kind}")
+        kind = "number of seconds or a time as 00:01:02.5" if unit == "seconds" else "number"
+        raise ValueError(f"{shown} is not a {kind}")
     if value < 0:
         raise ValueError(f"{shown} is negative")
     if unit == "frames" and value != int(value):

@@ -48,14 +48,14 @@ def atomic(
 def write_atomic(
     path: Path, content: str | bytes, error: type[GlossfreeError] = CorpusError, *, parents: bool = False
 ) -> None:
-    """Write a whole file or nothing, text as UTF-8. Raises `error`; see `atomic`."""
+    """Write a file atomically, text as UTF-8. Raises `error`; see `atomic`."""
     data = content.encode("utf-8") if isinstance(content, str) else content
     with atomic(path, error, parents=parents) as temporary:
         temporary.write_bytes(data)
 
 
 def write_json(path: Path, values: Any, error: type[GlossfreeError] = CorpusError, *, parents: bool = False) -> None:
-    """Write indented JSON, the whole file or nothing. Raises `error`; see `atomic`."""
+    """Write indented JSON atomically. Raises `error`; see `atomic`."""
     write_atomic(path, json.dumps(values, ensure_ascii=False, indent=1) + "\n", error, parents=parents)
 
 

@@ -1,4 +1,4 @@
-"""A text file -> its text: UTF-8, or what its byte order mark says; others are named, with the command that helps."""
+"""A text file -> its text, in UTF-8 or as its byte order mark says; an error names other encodings and the remedy."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MARKS = (  # the longer first: UTF-32's begins as UTF-16's does
 def read_text(path: Path) -> str:
     """UTF-8, with or without a byte order mark, or UTF-16 or UTF-32 with one -> text, line ends as they are.
 
-    Raises CorpusError: missing, not readable, a spreadsheet, another encoding (which, if it can be told).
+    Raises CorpusError: missing, not readable, a spreadsheet, another encoding (named if it is recognised).
     """
     try:
         data = path.read_bytes()
@@ -49,7 +49,7 @@ def read_text(path: Path) -> str:
 
 
 def split_lines(text: str) -> list[str]:
-    """Text -> its lines, cut at \\n and \\r\\n alone (a sentence may hold U+2028), empty ones too."""
+    """Text -> its lines, cut at \\n and \\r\\n only (a sentence may hold U+2028), with empty ones."""
     if not text:
         return []
     return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]

@@ -1,4 +1,4 @@
-"""A table file as people have it -> rows by column: one reader for corpora, scoring and sentences.
+"""A table file -> rows by column: the one reader for corpora, scoring and sentences.
 
 It reads fields between commas, semicolons, tabs or `|` (PHOENIX14T's), and JSON lines. The header shows the separator,
 whatever the file's ending; a first line `sep=;` names it. With commas and semicolons a quoted field may hold separators
@@ -99,7 +99,7 @@ def rename_columns(table: Table, columns: Iterable[str]) -> Table:
 
 
 def split_of(name: str) -> str:
-    """A split as people call it -> train, dev or test; any other name as it stands."""
+    """A split's name in common use -> train, dev or test; any other name unchanged."""
     return SPLIT_NAMES.get(name.lower(), name)
 
 
@@ -117,7 +117,7 @@ def column_name(cell: str) -> str:
 
 
 def name_columns(columns: Iterable[str]) -> str:
-    """Columns as a message lists them."""
+    """Columns, listed for a message."""
     return name_some([shortened(column, 40) for column in columns]) or "none"
 
 
@@ -195,7 +195,7 @@ def _quoted(path: Path, lines: Sequence[str], start: int, separator: str) -> Ite
 def _unquoted(lines: Sequence[str], start: int, separator: str) -> Iterator[_Record]:
     """Every line is a row; with tabs, a field is unquoted only where its quotes can be nothing else.
 
-    Programs write TSV by the rules of CSV too: then the header stands in quotes, or a tab does, or marks are doubled.
+    Some programs write TSV by the rules of CSV: the header or a field with a tab is quoted, or marks are doubled.
     """
     width, quoted = 0, False
     for number, line in enumerate(lines[start:], start=start + 1):

@@ -158,7 +158,7 @@ def test_the_check_counts_sentences_and_names_in_two_splits(top: Path) -> None:
     path = annotation_path(top / "annotations/manual", "dev")
     write_csv(path, line("train_tagesschau-2", "satz 1 aus test"), line("dev_tagesschau-1", "satz 4 aus train"))
     problems = check(top)
-    assert "name 'train_tagesschau-2' stands in train and in dev" in problems
+    assert "name 'train_tagesschau-2' is in train and in dev" in problems
     assert problems[-1].startswith("2 sentences occur in more than one split (4 clips)")
 
 

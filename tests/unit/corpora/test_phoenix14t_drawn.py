@@ -77,7 +77,7 @@ def test_a_clip_without_glosses_is_kept_and_named(tmp_path):
 def test_check_names_a_clip_of_two_splits(tmp_path):
     write(tmp_path, dev=LINES["train"][:1])
     problems = phoenix14t.check_drawn(tmp_path)
-    assert any("'a-1' stands in train and in dev" in problem for problem in problems)
+    assert any("'a-1' is in train and in dev" in problem for problem in problems)
     assert any("1 sentence" in problem for problem in problems)
 
 
