@@ -26,7 +26,7 @@ from benchmarks.full_size import RECIPE, assembled, pseudo_gloss
 from benchmarks.loader import signer
 from benchmarks.processes import Finished, finish
 from benchmarks.timing import in_turns, machine, table, wall_seconds
-from glossfree.cli.export import export
+from glossfree.console import Silent
 from glossfree.models.choices import Beams
 from glossfree.models.decoders.mbart import MBartDecoder
 from glossfree.models.hierarchy import TranslationModel
@@ -40,7 +40,7 @@ from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
 from glossfree.text.tokenizer import SentenceTokenizer
 from glossfree.text.unigram import CODES_25, FILE_SPECIALS, SPECIALS
 from glossfree.training.run import Run, save_tensors
-from glossfree.translator import TOKENIZER, SignTranslator
+from glossfree.translator import TOKENIZER, SignTranslator, export_model
 from glossfree.video.pack import write_clip
 
 TOKENS, BEAMS, FRAMES, SEGMENTS = 40, 4, 58, 29
@@ -148,7 +148,8 @@ def end_to_end(work: Path, recipe: Recipe, frames: int, starts: int) -> tuple[li
     Raises AssertionError if the two do not write the same.
     """
     write_run(work / "run", recipe)
-    folder, video = export(work / "run", work / "model").path, work / "clip.mp4"
+    folder, video = work / "model", work / "clip.mp4"
+    export_model(work / "run", folder, Silent())
     write_clip(video, signer(frames, seed=0), 25.0)
     cold = [finish("glossfree", "translate", folder, video) for _ in range(starts)]
     translator = SignTranslator.from_pretrained(folder)

@@ -8,6 +8,7 @@ but has no timeline, and its card says so. No file of it is ever executed or unp
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +18,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from glossfree import __version__
+from glossfree.console import Console
 from glossfree.corpora.manifest import Segment
-from glossfree.errors import ClipError, ModelError
-from glossfree.files.disk import digest
+from glossfree.errors import ClipError, ModelError, RunError
+from glossfree.files.disk import atomic, digest, read_json, write_json
 from glossfree.models.hierarchy import TranslationModel
 from glossfree.objectives.pseudo_gloss import PseudoGlossHead
 from glossfree.pipeline.decode import Decoder
@@ -31,7 +34,7 @@ from glossfree.scoring.predictions import Prediction
 from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
 from glossfree.text.tokenizer import SentenceTokenizer
 from glossfree.training.device import best_device
-from glossfree.training.run import load_tensors
+from glossfree.training.run import load_tensors, save_tensors
 from glossfree.video.intake import Intake, ModelClip, validate_profile
 from glossfree.video.signer import Crop
 
@@ -260,6 +263,38 @@ class SignTranslator:
                 )
             )
         return tracks
+
+
+def export_model(run: Path, folder: Path, console: Console) -> None:
+    """The model of a run -> a model folder, atomically; warns of weights that the run no longer has.
+
+    Raises ModelError if `folder` holds anything or cannot be written, RunError if no translating stage has finished.
+    """
+    if folder.is_file() or (folder.exists() and any(folder.iterdir())):
+        problem = "is a file" if folder.is_file() else "is not empty"
+        raise ModelError(problem, where=folder, remedy="name a new folder, or remove this one first")
+    trained = TrainedRun(run)
+    tensors, has_timeline = trained.tensors(), bool(trained.head_tensors())
+    for line in trained.missing_weights():
+        console.say(f"warning: {line}")
+    with atomic(folder, ModelError) as temporary:
+        save_tensors(temporary / WEIGHTS, tensors, {"stage": trained.last_stage})
+        shutil.copytree(run / TOKENIZER, temporary / TOKENIZER)
+        shutil.copyfile(trained.run.recipe, temporary / RECIPE)
+        if has_timeline:
+            trained.pseudo_glosses().without_sentences().save(temporary / PSEUDO_GLOSSES)
+        files = sorted(path for path in temporary.rglob("*") if path.is_file())
+        card = {
+            "format": FORMAT,
+            "glossfree": __version__,
+            "files": {str(path.relative_to(temporary)): digest(path) for path in files},
+            "scores": {path.stem: read_json(path, RunError) for path in sorted(run.glob("scores.*.json"))},
+            "timeline": has_timeline,
+            "training": {"fit": trained.recipe.data.fit, **trained.run.read_json("run.json").get("profile", {})},
+        }
+        write_json(temporary / CARD, card, ModelError)
+        if folder.exists():
+            folder.rmdir()
 
 
 def verify(folder: Path) -> dict[str, Any]:

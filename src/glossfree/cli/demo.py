@@ -86,7 +86,7 @@ def demo(
         with clock("training without pre-training"):
             runs.append(_without_pretraining(chosen, corpus, out, console))
     if not model.exists():
-        export(run, model)
+        export(run, model, console)
     with clock("report"):
         page = report(runs, out=out / "report.html", console=console).path
     test = Manifest.load(corpus).split("test")

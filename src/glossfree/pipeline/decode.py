@@ -107,6 +107,8 @@ def evaluate(folder: Path, *, split: str, console: Console, corpus: Path | None 
     `corpus`: another prepared folder than the run was trained on. Raises RunError: not a run, not trained; CorpusError.
     """
     trained, group = TrainedRun(folder), Processes.launched()
+    for line in trained.missing_weights() if group.is_main else ():
+        console.say(f"warning: {line}")
     model, _ = trained.model()
     decoder = Decoder(model.to(best_device()).eval(), trained.tokenizer, trained.recipe)
     material = trained.material(corpus)

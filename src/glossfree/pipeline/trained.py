@@ -54,16 +54,28 @@ class TrainedRun:
     @property
     def last_stage(self) -> str:
         """The last finished stage that translates. Raises RunError if none has finished."""
-        translating = [stage.name for stage in self.recipe.planned if stage.writes_sentences]
-        for stage in reversed(translating):
+        for stage in reversed(self._translating):
             if self.run.weights(stage).is_file():
                 return stage
-        names = ", ".join(translating) or "this recipe has none"
+        names = ", ".join(self._translating) or "this recipe has none"
         raise RunError(
             f"no stage that learns to translate has finished ({names})",
             where=self.run.folder,
             remedy="resume it, or glossfree train --from this run with a recipe that has one",
         )
+
+    def missing_weights(self) -> list[str]:
+        """What the model lacks because weights are missing: later stages, the pseudo-gloss head."""
+        later = self._translating[self._translating.index(self.last_stage) + 1 :]
+        lines = [f"stage {', '.join(later)} has not finished: the model is that of {self.last_stage}"] if later else []
+        scoring = [
+            stage.name
+            for stage in self.recipe.lineage(self.last_stage)
+            if any(isinstance(objective, PseudoGloss) for objective in stage.used_objectives.values())
+        ]
+        if scoring and self._head is None:
+            lines.append(f"no weights of stage {scoring[-1]}, which scores pseudo-glosses: the model has no timeline")
+        return lines
 
     def tensors(self) -> dict[str, Tensor]:
         """The weights of the last stage, and of the pseudo-gloss head if there is one, its names behind "head."."""
@@ -87,6 +99,10 @@ class TrainedRun:
         """The model as its last stage left it, and its pseudo-gloss head if there is one."""
         where = self.run.weights(self.last_stage)
         return load_model_and_head(self.recipe, len(self.tokenizer), self.tensors(), stage=self.last_stage, where=where)
+
+    @property
+    def _translating(self) -> list[str]:
+        return [stage.name for stage in self.recipe.planned if stage.writes_sentences]
 
     @cached_property
     def _head(self) -> tuple[Run, str, str] | None:

@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 import torch
 
-from glossfree.cli.params import TABLE_3, params
+from glossfree.cli.params import params
 from glossfree.errors import CorpusError
 from glossfree.objectives.base import Inputs
 from glossfree.pipeline.assemble import assemble, prepare, training_stage
 from glossfree.pipeline.material import gather
+from glossfree.pipeline.params import TABLE_3
 from glossfree.pipeline.stages import TrainingStage
 from glossfree.recipe.files import load_recipe
 from glossfree.recipe.schema import Recipe

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-from glossfree.cli.export import export
 from glossfree.console import Silent
 from glossfree.corpora.manifest import Manifest
 from glossfree.errors import CorpusError, ModelError, RunError
@@ -22,7 +21,7 @@ from glossfree.scoring.predictions import read_predictions
 from glossfree.text.corpus import write_pseudo_glosses
 from glossfree.text.pseudo_glosses import PseudoGlosses
 from glossfree.training.run import Run
-from glossfree.translator import SignTranslator
+from glossfree.translator import SignTranslator, export_model
 
 
 @pytest.fixture
@@ -102,7 +101,8 @@ def test_names_of_pseudo_glosses_come_with_the_head(tiny: Any, copy: Path, tmp_p
     expected = PseudoGlosses.load(copy / "pseudo_glosses.json").inventory
     assert PseudoGlosses.load(run.folder / "pseudo_glosses.json").inventory != expected
     assert SignTranslator.of_run(TrainedRun(run.folder)).pseudo_glosses == expected
-    assert SignTranslator.from_pretrained(export(run.folder, model).path).pseudo_glosses == expected
+    export_model(run.folder, model, Silent())
+    assert SignTranslator.from_pretrained(model).pseudo_glosses == expected
 
 
 def test_a_head_of_other_segments_is_not_taken(tiny: Any, copy: Path) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from glossfree.cli.features import features
 from glossfree.console import Silent
 from glossfree.errors import ModelError, RecipeError
+from glossfree.pipeline.features import compute_features
 from glossfree.video.features import FeatureStore
 
 
@@ -29,7 +29,7 @@ def files(corpus: Path) -> dict[str, bytes]:
 def test_stopped_in_the_middle_it_goes_on_to_the_same_files(
     corpus: Path, tiny_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    features(corpus, str(tiny_run), console=Silent())
+    compute_features(corpus, str(tiny_run), console=Silent())
     whole = files(corpus)
     shutil.rmtree(corpus / "features")
     write, calls = FeatureStore.write, []
@@ -42,15 +42,15 @@ def test_stopped_in_the_middle_it_goes_on_to_the_same_files(
 
     monkeypatch.setattr(FeatureStore, "write", stopping)
     with pytest.raises(KeyboardInterrupt):
-        features(corpus, str(tiny_run), console=Silent())
+        compute_features(corpus, str(tiny_run), console=Silent())
     monkeypatch.undo()
-    report = features(corpus, str(tiny_run), console=Silent())
+    report = compute_features(corpus, str(tiny_run), console=Silent())
     assert (report.kept, report.written, report.bad) == (8, 13, ())
     assert files(corpus) == whole
 
 
 def test_what_made_them_stands_beside_them(corpus: Path, tiny_run: Path) -> None:
-    report = features(corpus, str(tiny_run), console=Silent())
+    report = compute_features(corpus, str(tiny_run), console=Silent())
     about = json.loads((Path(report.folder) / "features.json").read_text())
     assert (about["encoder"], about["width"], about["frame_size"], about["crop_size"]) == (str(tiny_run), 24, 28, 24)
     assert (about["kind"], about["num_layers"], about["patch_size"], about["image_size"]) == ("dinov2", 2, 8, 24)
@@ -60,7 +60,7 @@ def test_what_made_them_stands_beside_them(corpus: Path, tiny_run: Path) -> None
 
 def test_what_cannot_be_used_is_refused(tiny: Any, corpus: Path, tiny_run: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no weights here"):
-        features(corpus, str(tmp_path), console=Silent(), recipe=tiny.recipe)
+        compute_features(corpus, str(tmp_path), console=Silent(), recipe=tiny.recipe)
     with pytest.raises(RecipeError, match="packed at 28"):
-        features(corpus, str(tiny_run), console=Silent(), overrides=["data.frame_size=32"])
+        compute_features(corpus, str(tiny_run), console=Silent(), overrides=["data.frame_size=32"])
     assert not (corpus / "features").exists()

@@ -11,11 +11,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from glossfree.cli import export as module
-from glossfree.cli.export import export
+from glossfree import translator as module
+from glossfree.console import Silent
 from glossfree.corpora.manifest import Manifest
 from glossfree.errors import ModelError, RunError
-from glossfree.translator import verify
+from glossfree.translator import export_model, verify
 
 
 def test_the_folder_holds_weights_of_the_last_stage_and_the_head(tiny_run: Path, tiny_model: Path) -> None:
@@ -45,15 +45,16 @@ def test_nothing_that_is_there_is_touched(tiny_run: Path, tmp_path: Path) -> Non
     (tmp_path / "model").mkdir()
     (tmp_path / "model/mine.txt").write_text("mine")
     with pytest.raises(ModelError, match="not empty"):
-        export(tiny_run, tmp_path / "model")
+        export_model(tiny_run, tmp_path / "model", Silent())
     with pytest.raises(ModelError, match="is a file"):
-        export(tiny_run, tmp_path / "model/mine.txt")
+        export_model(tiny_run, tmp_path / "model/mine.txt", Silent())
     assert [path.name for path in (tmp_path / "model").iterdir()] == ["mine.txt"]
 
 
 def test_an_empty_folder_is_filled(tiny_run: Path, tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
-    verify(export(tiny_run, tmp_path / "model").path)
+    export_model(tiny_run, tmp_path / "model", Silent())
+    verify(tmp_path / "model")
 
 
 def test_what_fails_on_the_way_leaves_nothing(tiny_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,11 +64,24 @@ def test_what_fails_on_the_way_leaves_nothing(tiny_run: Path, tmp_path: Path, mo
     with monkeypatch.context() as patch:
         patch.setattr(module.shutil, "copyfile", full)
         with pytest.raises(ModelError, match="No space left"):
-            export(tiny_run, tmp_path / "model")
+            export_model(tiny_run, tmp_path / "model", Silent())
     assert list(tmp_path.iterdir()) == []
     shutil.copytree(tiny_run, tmp_path / "run")
     for stage in ("finetune1", "finetune2"):
         (tmp_path / f"run/weights/{stage}.safetensors").unlink()
     with pytest.raises(RunError, match="no stage that learns to translate has finished"):
-        export(tmp_path / "run", tmp_path / "model")
+        export_model(tmp_path / "run", tmp_path / "model", Silent())
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_missing_weights_are_warned_of(tiny_run: Path, tmp_path: Path, call: Any) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    (run / "weights/finetune2.safetensors").unlink()
+    shown = call("evaluate", run)
+    assert (shown.code, "stage finetune2 has not finished" in shown.err) == (0, True)
+    (run / "weights/pretrain.safetensors").unlink()
+    shown = call("export", run, tmp_path / "model", "--json")
+    assert json.loads(shown.out) == {"path": str(tmp_path / "model")}
+    assert "no timeline" in shown.err
+    assert verify(tmp_path / "model")["timeline"] is False
