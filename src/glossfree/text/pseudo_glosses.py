@@ -13,11 +13,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from glossfree.errors import CorpusError
-from glossfree.files.disk import write_atomic
+from glossfree.files.disk import write_json
 from glossfree.files.encoding import nfc
 from glossfree.text.tagging import CONTENT, KEPT_POS, Tagger
 
@@ -65,17 +66,17 @@ class PseudoGlosses:
         """The inventory alone: what an exported model needs, without a corpus's sentences in it."""
         return replace(self, sentences={}, _rows={})
 
+    def _content(self) -> dict[str, Any]:
+        return {key: value for key, value in asdict(self).items() if key != "_rows"}
+
     @property
     def sha256(self) -> str:
         """Identity of the content, whatever the layout of the file."""
-        content = {key: value for key, value in asdict(self).items() if key != "_rows"}
-        return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(self._content(), sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
     def save(self, path: str | Path) -> None:
-        """Write JSON, whole or not at all. Raises CorpusError."""
-        content = {key: value for key, value in asdict(self).items() if key != "_rows"}
-        content = {"format": FORMAT, "sha256": self.sha256, **content}
-        write_atomic(Path(path), json.dumps(content, ensure_ascii=False, indent=1) + "\n")
+        """Write JSON atomically. Raises CorpusError."""
+        write_json(Path(path), {"format": FORMAT, "sha256": self.sha256, **self._content()})
 
     @classmethod
     def load(cls, path: str | Path) -> PseudoGlosses:
@@ -86,17 +87,17 @@ class PseudoGlosses:
             raise CorpusError("no pseudo-glosses", where=path, remedy=remedy)
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            found, known = content.pop("sha256"), content.pop("format") == FORMAT
+            sha256, is_known_format = content.pop("sha256"), content.pop("format") == FORMAT
             loaded = cls(
                 inventory=tuple(content.pop("inventory")),
                 sentences={text: tuple(glosses) for text, glosses in content.pop("sentences").items()},
                 splits=tuple(content.pop("splits")),
                 **content,
             )
-            is_whole = known and loaded.sha256 == found  # halves of characters, which JSON can spell, have no hash
+            is_intact = is_known_format and loaded.sha256 == sha256  # ValueError: JSON can spell half a character
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise CorpusError(f"not a file of pseudo-glosses ({error})", where=path, remedy=remedy) from error
-        if not is_whole:
+        if not is_intact:
             raise CorpusError("does not match its hash: altered", where=path, remedy=remedy)
         return loaded
 

@@ -15,8 +15,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
-import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,7 +23,8 @@ import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
 
 from glossfree.errors import CorpusError, ModelError
-from glossfree.files.disk import write_atomic
+from glossfree.files.disk import read_json, write_atomic, write_json
+from glossfree.files.encoding import nfc
 from glossfree.text.unigram import (
     CODES_25,
     CODES_50,
@@ -35,12 +34,11 @@ from glossfree.text.unigram import (
     SPECIALS,
     from_json,
     parse,
-    processor_of,
-    read_json,
 )
 
 MODEL_FILE, SETTINGS_FILE = "sentencepiece.bpe.model", "tokenizer.json"
 FORMAT = "glossfree-tokenizer-1"
+COPY_AGAIN = "copy the folder again"
 OFFSET = len(SPECIALS) - len(FILE_SPECIALS)
 
 
@@ -59,7 +57,11 @@ class SentenceTokenizer:
         proto = parse(model, where)
         if language not in self.codes:
             raise ModelError(f"no language {language!r}", where=where, remedy=f"one of {', '.join(self.codes)}")
-        self._processor = processor_of(model, where)
+        try:
+            self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+        except (RuntimeError, UnicodeDecodeError) as error:  # its own messages may hold half a character
+            reason = str(error).strip().partition("\n")[0][:100]
+            raise ModelError(f"SentencePiece cannot use it ({reason})", where=where, remedy=REMEDY) from error
         pieces = [piece.piece for piece in proto.pieces[len(FILE_SPECIALS) :]]
         self.pieces: list[str] = [*SPECIALS, *pieces, *self.codes, MASK]  # position = id
         self._first_code = len(SPECIALS) + len(pieces)
@@ -203,7 +205,7 @@ class SentenceTokenizer:
         return cls(model.getvalue(), language)
 
     def save(self, folder: str | Path) -> None:
-        """Write `sentencepiece.bpe.model` and `tokenizer.json`, each whole or not at all. Raises ModelError."""
+        """Write `sentencepiece.bpe.model` and `tokenizer.json`, each atomically. Raises ModelError."""
         folder = Path(folder)
         settings = {
             "format": FORMAT,
@@ -213,16 +215,8 @@ class SentenceTokenizer:
             "num_pieces": self.num_pieces,
             "sha256": self.sha256,
         }
-        temporary = folder / f".{MODEL_FILE}.{os.getpid()}.tmp"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(self._model)
-            temporary.replace(folder / MODEL_FILE)
-        except OSError as error:
-            raise ModelError(
-                f"cannot be written ({error.strerror})", where=folder, remedy="check space and rights"
-            ) from error
-        write_atomic(folder / SETTINGS_FILE, json.dumps(settings, indent=1) + "\n")
+        write_atomic(folder / MODEL_FILE, self._model, ModelError, parents=True)
+        write_json(folder / SETTINGS_FILE, settings, ModelError)
 
     @classmethod
     def load(cls, folder: str | Path, language: str | None = None) -> SentenceTokenizer:
@@ -232,49 +226,53 @@ class SentenceTokenizer:
         saves it. `language` None: what the folder says, else `de_DE`. Raises ModelError: missing or altered file.
         """
         folder = Path(folder)
-        path = folder / MODEL_FILE
-        settings = read_json(folder / SETTINGS_FILE)
+        path, settings_path = folder / MODEL_FILE, folder / SETTINGS_FILE
+        settings = _read_settings(settings_path)
         is_ours = settings.get("format") == FORMAT
         if not path.is_file():
             if is_ours or "model" not in settings:
                 raise ModelError(f"no {MODEL_FILE}", where=folder, remedy=REMEDY)
-            model, codes = from_json(settings, folder / SETTINGS_FILE)
-            return cls(model, language or "de_DE", codes, where=folder / SETTINGS_FILE)
+            model, codes = from_json(settings, settings_path)
+            return cls(model, language or "de_DE", codes, where=settings_path)
         try:
             model = path.read_bytes()
         except OSError as error:
             raise ModelError(f"cannot be read ({error.strerror})", where=path, remedy="check its rights") from error
         if not is_ours:
             return cls(model, language or "de_DE", _codes_of(folder), where=path)
-        saved = cls(model, *_saved_language(settings, folder / SETTINGS_FILE), where=path)
+        saved = cls(model, *_saved_language(settings, settings_path), where=path)
         if saved.sha256 != settings.get("sha256"):
             problem = f"does not match its hash in {SETTINGS_FILE}: altered"
-            raise ModelError(problem, where=path, remedy="copy the folder again")
+            raise ModelError(problem, where=path, remedy=COPY_AGAIN)
         return saved if language in (None, saved.language) else cls(model, str(language), saved.codes, where=folder)
 
 
 def normalise(text: str) -> str:
     """Canonical composition (NFC), single spaces, none at the ends: what `decode` gives back."""
-    return " ".join(unicodedata.normalize("NFC", text).split())
+    return " ".join(nfc(text).split())
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    return read_json(path, ModelError, remedy=COPY_AGAIN) if path.is_file() else {}
 
 
 def _saved_language(settings: dict[str, Any], where: Path) -> tuple[str, list[str]]:
     """Settings that `save` wrote -> language and codes. Raises ModelError unless they are texts, two codes or more."""
     language, codes = settings.get("language"), settings.get("codes")
     if not isinstance(language, str):
-        raise ModelError("no 'language' in it", where=where, remedy="copy the folder again")
+        raise ModelError("no 'language' in it", where=where, remedy=COPY_AGAIN)
     codes = codes if isinstance(codes, list) and all(isinstance(code, str) for code in codes) else []
-    if len(set(codes)) < max(2, len(codes)):  # of fewer codes no numbers can be written, see `_spell`
-        raise ModelError("no list of 'codes' in it", where=where, remedy="copy the folder again")
+    if len(set(codes)) < max(2, len(codes)):  # `_spell` writes numbers in codes, and needs two digits
+        raise ModelError("no list of 'codes' in it", where=where, remedy=COPY_AGAIN)
     return language, codes
 
 
 def _codes_of(folder: Path) -> tuple[str, ...]:
     """25 or 52 language codes, by what the folder's other files say of the tokenizer; 25 where they say nothing."""
-    said = [
-        read_json(folder / name).get(key)
-        for name in ("special_tokens_map.json", "tokenizer_config.json")
-        for key in ("additional_special_tokens", "extra_special_tokens", "tokenizer_class")
-    ]
-    fifty = any(isinstance(item, list) and CODES_50[-1] in item for item in said)
-    return CODES_50 if fifty or any(str(item).startswith("MBart50") for item in said) else CODES_25
+    for name in ("special_tokens_map.json", "tokenizer_config.json"):
+        settings = _read_settings(folder / name)
+        tokens = [settings.get(key) for key in ("additional_special_tokens", "extra_special_tokens")]
+        has_last_code = any(isinstance(each, list) and CODES_50[-1] in each for each in tokens)
+        if has_last_code or str(settings.get("tokenizer_class")).startswith("MBart50"):
+            return CODES_50
+    return CODES_25

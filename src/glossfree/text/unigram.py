@@ -8,14 +8,12 @@ mBART's: `<s>`, `<pad>`, `</s>`, `<unk>`, the pieces, the language codes, `<mask
 from __future__ import annotations
 
 import base64
-import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import sentencepiece
 from google.protobuf.message import DecodeError
 from sentencepiece import sentencepiece_model_pb2
 
@@ -67,24 +65,15 @@ def parse(model: bytes, where: Any) -> Any:
 def check_pieces(pieces: Sequence[str], scores: Sequence[float], where: Any) -> None:
     """Raise ModelError unless all pieces differ, none is empty, and their scores are numbers."""
     doubled = [piece for piece, count in Counter(pieces).items() if count > 1]
-    problem = ""
     if doubled:
         problem = f"{len(doubled)} pieces are in it more than once, the first is {doubled[0][:20]!r}"
     elif "" in pieces:
         problem = f"piece number {pieces.index('')} is empty"
     elif not all(map(math.isfinite, scores)):
         problem = "a piece's score is no finite number"
-    if problem:
-        raise ModelError(problem, where=where, remedy=REMEDY)
-
-
-def processor_of(model: bytes, where: Any) -> sentencepiece.SentencePieceProcessor:
-    """A checked SentencePiece file -> what segments with it. Raises ModelError for what SentencePiece refuses."""
-    try:
-        return sentencepiece.SentencePieceProcessor(model_proto=model)
-    except (RuntimeError, UnicodeDecodeError) as error:  # its own messages may hold half a character
-        reason = str(error).strip().partition("\n")[0]
-        raise ModelError(f"SentencePiece cannot use it ({reason[:100]})", where=where, remedy=REMEDY) from error
+    else:
+        return
+    raise ModelError(problem, where=where, remedy=REMEDY)
 
 
 def from_json(content: Mapping[str, Any], where: Path) -> tuple[bytes, tuple[str, ...]]:
@@ -169,17 +158,3 @@ def _metaspace(pre_tokenizer: Mapping[str, Any]) -> tuple[bool, bool]:
         raise ValueError("a pre-tokenizer that SentencePiece does not have")
     scheme = space.get("prepend_scheme") or ("always" if space.get("add_prefix_space", True) else NO_PREFIX)
     return scheme != NO_PREFIX, bool(space.get("split", True)) or "WhitespaceSplit" in kinds
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; {} where there is no such file. Raises ModelError if it cannot be read as JSON."""
-    if not path.is_file():
-        return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        problem = f"cannot be read ({error.strerror})"
-        raise ModelError(problem, where=path, remedy="check its rights") from error
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"not JSON ({error})", where=path, remedy="copy the folder again") from error
-    return content if isinstance(content, dict) else {}

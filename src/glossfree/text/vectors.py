@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from glossfree.errors import CorpusError
+from glossfree.files.disk import write_atomic
 from glossfree.text.fasttext import read_bin, read_vec
 from glossfree.text.tagging import split_words
 
@@ -57,11 +57,6 @@ def vectors_for(
     return vectors, unknown
 
 
-def _stable_hash(text: str) -> int:
-    """Python's own hash of a string changes from process to process."""
-    return zlib.crc32(text.encode())
-
-
 def train_vectors(
     words: Sequence[str],
     sentences: Iterable[str],
@@ -80,15 +75,13 @@ def train_vectors(
     from gensim.models import FastText  # 1 to 4 s, and not needed with a file
     from gensim.models.callbacks import CallbackAny2Vec
 
-    class Epochs(CallbackAny2Vec):  # type: ignore[misc]
-        """Tells of the end of each epoch."""
-
-        done = 0
+    class Progress(CallbackAny2Vec):  # type: ignore[misc]
+        num_epochs = 0
 
         def on_epoch_end(self, model: Any) -> None:
-            self.done += 1
+            self.num_epochs += 1
             if on_progress:
-                on_progress(self.done, epochs)
+                on_progress(self.num_epochs, epochs)
 
     lines = [[word for word in split_words(text.lower()) if word[0].isalnum()] for text in sentences]
     running = sum(map(len, lines))
@@ -104,8 +97,8 @@ def train_vectors(
         bucket=BUCKETS,
         seed=seed,
         workers=1,
-        hashfxn=_stable_hash,
-        callbacks=[Epochs()],
+        hashfxn=lambda text: zlib.crc32(text.encode()),  # Python's own hash changes from process to process
+        callbacks=[Progress()],
     )
     vectors = spread(np.stack([model.wv.get_vector(word) for word in words]))
     return vectors, [word for word in words if word not in model.wv.key_to_index]
@@ -125,20 +118,12 @@ def spread(vectors: np.ndarray) -> np.ndarray:
 
 
 def save_vectors(path: str | Path, vectors: np.ndarray, words: Sequence[str]) -> None:
-    """(P, width) and their words -> safetensors, whole or not at all. Raises CorpusError."""
+    """(P, width) and their words -> safetensors, atomically. Raises CorpusError."""
     path = Path(path)
     if len(vectors) != len(words):
         raise ValueError(f"{len(vectors)} vectors for {len(words)} words")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        content = {"vectors": np.ascontiguousarray(vectors, np.float32)}
-        temporary.write_bytes(save(content, {"words": _identity(words)}))  # save_file would hide it from other users
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise CorpusError(
-            f"cannot be written ({error.strerror})", where=path, remedy="check space and rights"
-        ) from error
+    content = {"vectors": np.ascontiguousarray(vectors, np.float32)}
+    write_atomic(path, save(content, {"words": _identity(words)}))  # save_file would hide it from other users
 
 
 def load_vectors(path: str | Path, words: Sequence[str]) -> np.ndarray:
