@@ -1,7 +1,6 @@
-"""Where a stage stands, in one file: what trains, the optimiser, chance, and the place in the epoch.
+"""One file with all that a stage needs to resume: trained weights, optimiser, random states, place in the epoch.
 
-It holds nothing that is frozen: about 200 MB at the paper's size. From it training goes on as if it had never stopped,
-to the last bit on a CPU.
+Nothing frozen is in it: about 200 MB at the paper's size. Training resumes bit-equal on a CPU.
 """
 
 from __future__ import annotations
@@ -18,17 +17,17 @@ from glossfree.errors import RunError
 from glossfree.training.processes import Processes
 from glossfree.training.run import Run, load_tensors, save_tensors
 from glossfree.training.stage import Stage
-from glossfree.training.step import ALONE, random_state, set_random_state
+from glossfree.training.step import SINGLE, random_state, set_random_state
 
-WEIGHTS, OPTIMIZER, CHANCE = "weights.", "optimizer.", "chance."
+WEIGHTS, OPTIMIZER, RANDOM = "weights.", "optimizer.", "chance."
 OPTIMIZER_STATE = ("step", "exp_avg", "exp_avg_sq", "momentum_buffer")  # of Adam, AdamW and SGD
 
 
 @dataclass
 class Progress:
-    """Where a stage stands: `position` steps into `epoch`, `step` in all; sums of losses and clips of this epoch.
+    """How far a stage is: `position` steps into `epoch`, `step` in all; sums of losses and clips of this epoch.
 
-    `skipped`: ids of the clips that could not be read and were left out so far, by any process.
+    `skipped`: ids of the clips that any process could not read so far.
     """
 
     epoch: int = 0
@@ -42,7 +41,7 @@ class Progress:
     skipped: list[str] = field(default_factory=list)
 
     def add(self, losses: Mapping[str, float], clips: int) -> None:
-        """One step's losses, means over `clips`."""
+        """Add one step's losses, which are means over `clips`."""
         for name, value in losses.items():
             self.sums[name] = self.sums.get(name, 0.0) + value * clips
         self.clips += clips
@@ -72,18 +71,19 @@ def save(
     stage: Stage,
     optimizer: torch.optim.Optimizer,
     progress: Progress,
-    group: Processes = ALONE,
+    group: Processes = SINGLE,
     scaler: Any = None,
 ) -> None:
-    """Write the stage's last checkpoint, whole or not at all. Raises RunError (full disk, rights)."""
-    chances = group.objects([state.cpu() for state in random_state()])
+    """Write the stage's last checkpoint atomically. Raises RunError (full disk, rights)."""
+    random_states = group.objects([state.cpu() for state in random_state()])
     if not group.is_main:
         return
     tensors = {WEIGHTS + name: tensor for name, tensor in stage.saved().items()}
     for name, parameter in stage.trained().items():
-        tensors |= {f"{OPTIMIZER}{key}.{name}": value for key, value in state_of(optimizer, parameter).items()}
-    for rank, states in enumerate(chances):
-        tensors |= {f"{CHANCE}{rank}.{number}": state for number, state in enumerate(states)}
+        state = optimizer.state.get(parameter, {})  # empty before the first gradient
+        tensors |= {f"{OPTIMIZER}{key}.{name}": value for key, value in state.items() if value is not None}
+    for rank, states in enumerate(random_states):
+        tensors |= {f"{RANDOM}{rank}.{number}": state for number, state in enumerate(states)}
     facts: dict[str, Any] = asdict(progress)
     if scaler is not None:
         facts["scaler"] = scaler.state_dict()
@@ -91,7 +91,7 @@ def save(
 
 
 def restore(
-    run: Run, stage: Stage, optimizer: torch.optim.Optimizer, group: Processes = ALONE, scaler: Any = None
+    run: Run, stage: Stage, optimizer: torch.optim.Optimizer, group: Processes = SINGLE, scaler: Any = None
 ) -> Progress:
     """Read the last checkpoint into stage, optimiser and torch's generators; a new Progress if there is none."""
     path = run.checkpoint(stage.name, "last")
@@ -100,26 +100,21 @@ def restore(
     tensors, facts = load_tensors(path)
     load_into(stage, {n.removeprefix(WEIGHTS): t for n, t in tensors.items() if n.startswith(WEIGHTS)})
     for name, parameter in stage.trained().items():
-        found = {key: tensors.get(f"{OPTIMIZER}{key}.{name}") for key in OPTIMIZER_STATE}
-        kept = {key: value.to(parameter.device) for key, value in found.items() if value is not None}
-        if kept:  # a parameter that never had a gradient has no state
-            optimizer.state[parameter] = kept
-    mine = [f"{CHANCE}{group.rank}.{number}" for number in range(len(random_state()))]
-    if all(name in tensors for name in mine):  # else the run was started with fewer processes, or elsewhere
-        set_random_state([tensors[name] for name in mine])
+        names = {key: f"{OPTIMIZER}{key}.{name}" for key in OPTIMIZER_STATE}
+        own = {key: tensors[name].to(parameter.device) for key, name in names.items() if name in tensors}
+        if own:  # a parameter that never had a gradient has no state
+            optimizer.state[parameter] = own
+    own_names = [f"{RANDOM}{group.rank}.{number}" for number in range(len(random_state()))]
+    if all(name in tensors for name in own_names):  # else the run was started with fewer processes, or elsewhere
+        set_random_state([tensors[name] for name in own_names])
     scale = facts.pop("scaler", None)
     if scaler is not None and scale is not None:
         scaler.load_state_dict(scale)
     return Progress(**facts)
 
 
-def state_of(optimizer: torch.optim.Optimizer, parameter: Tensor) -> dict[str, Tensor]:
-    """What an optimiser remembers of a parameter: nothing before its first gradient."""
-    return {key: content for key, content in optimizer.state.get(parameter, {}).items() if content is not None}
-
-
 def load_into(stage: Stage, tensors: Mapping[str, Tensor]) -> None:
-    """Copy saved tensors over a stage's own, by name. Raises RunError if the names differ."""
+    """Copy saved tensors into a stage's own, by name. Raises RunError if the names differ."""
     own = stage.saved()
     if own.keys() != tensors.keys():
         odd = sorted(own.keys() ^ tensors.keys())[:3]

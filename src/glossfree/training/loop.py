@@ -1,4 +1,4 @@
-"""The one loop: every stage is trained here, step by step; it can be stopped at any moment and goes on bit for bit."""
+"""The one training loop, of every stage. It can be killed at any moment and resumes with bit-equal results."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from glossfree.training.processes import Processes
 from glossfree.training.run import Run, load_tensors, save_tensors
 from glossfree.training.schedule import learning_rate
 from glossfree.training.stage import Loader, Stage, frames_in
-from glossfree.training.step import ALONE, backward, losses_of
+from glossfree.training.step import SINGLE, backward, losses_of
 from glossfree.training.watch import Spent, Watch
 
 Measure = Callable[[], dict[str, float]]
@@ -33,8 +33,8 @@ class Plan:
     """How a stage is optimised.
 
     `warmup` in epochs, at most half of all. `factors` of the learning rate, by part of the model or objective.
-    `keep`: which epoch's weights the stage leaves: "loss" (lowest of dev), "last", or the name of a dev score.
-    `begin`: epochs that the stage had before, when it goes on with more: the schedule is that of the others.
+    `keep`: which epoch's weights are kept: "loss" (lowest of dev), "last", or the name of a dev score (highest).
+    `begin`: the epochs that the stage had before, if it continues: the schedule covers only the others.
     """
 
     epochs: int
@@ -49,18 +49,18 @@ class Plan:
     schedule: str = "one_cycle"
     factors: Mapping[str, float] = field(default_factory=dict)
     begin: int = 0
-    best: float = math.inf  # what a later epoch must be below to be kept
+    best: float = math.inf  # loss (or -score) that a later epoch must be below to be kept
     precision: str = "auto"  # or fp32, bf16, fp16
     checkpoint_minutes: float = 10.0  # between two checkpoints within an epoch; each epoch ends with one
 
     def rate(self, step: int, steps: int) -> float:
-        """The learning rate of a step, of so many `steps` in all epochs, before factors."""
+        """The learning rate of a step, of `steps` in all epochs, before factors."""
         share = min(0.5, self.warmup / (self.epochs - self.begin))
         first = steps * self.begin // self.epochs
         return learning_rate(self.schedule, step - first, steps - first, self.learning_rate, share)
 
     def optimizer_of(self, stage: Stage) -> torch.optim.Optimizer:
-        """The optimiser of what a stage trains, a group for each factor of the learning rate."""
+        """The optimiser of the trained parameters, with a group for each factor of the learning rate."""
         groups: dict[float, list[nn.Parameter]] = {}
         for name, parameter in stage.trained().items():
             factor = self.factors.get(stage.part_of(name), 1.0) if self.factors else 1.0
@@ -84,13 +84,13 @@ def train(
     watch: Watch | None = None,
     measure: Measure | None = None,
 ) -> Progress:
-    """Train a stage for `plan.epochs` epochs and leave its chosen weights in the stage itself.
+    """Train a stage for `plan.epochs` epochs; at the end it holds the weights that `plan.keep` chooses.
 
-    `measure`: scores of the dev split by name, higher is better; needed where `plan.keep` names one.
+    `measure`: scores of the dev split by name, higher is better; needed if `plan.keep` names one.
 
-    Goes on where the last checkpoint in `run` stands: weights, losses and order of clips are those of the uninterrupted
-    run. Raises RunError on a loss that is not finite, naming the clips, and Interrupted when asked to stop, once the
-    step that was under way is saved.
+    Continues from the last checkpoint in `run`: weights, losses and order of clips are those of an uninterrupted run.
+    Raises RunError on a loss that is not finite, naming the clips, and Interrupted when asked to stop, after the
+    current step is saved.
     """
     with stop_requests() as request:
         watch = watch or Watch(run, console)
@@ -98,7 +98,7 @@ def train(
 
 
 class _Training:
-    """One stage under way."""
+    """One stage that is training."""
 
     def __init__(
         self,
@@ -131,7 +131,7 @@ class _Training:
         watch.begin(stage, train_loader, self.progress, plan.epochs, self.steps)
 
     def run_all(self) -> Progress:
-        """All epochs that are left."""
+        """Train the remaining epochs."""
         progress, plan, name = self.progress, self.plan, self.stage.name
         with self.console.progress(name, self.steps, says_steps=True) as advance:
             advance(progress.step)
@@ -139,14 +139,14 @@ class _Training:
                 self._train_epoch(advance)
                 self._finish_epoch(self._validate())
                 self._save_if_due()
-        self.group.wait()  # until what is read here is written
+        self.group.wait()  # until the first process has written what is read here
         if plan.keep != "last" and self.dev_loader is not None and progress.best_epoch:
             load_into(self.stage, load_tensors(self.run.checkpoint(name, "best"))[0])
-        self.group.wait()  # until it is read: the first process removes it next
+        self.group.wait()  # until all have read it: the first process removes it next
         return progress
 
     def _train_epoch(self, advance: Any) -> None:
-        """The steps that are left of this epoch."""
+        """Train the remaining steps of this epoch."""
         progress, plan, stage = self.progress, self.plan, self.stage
         if progress.position == 0:
             torch.manual_seed(seed_of(plan.seed, stage.name, progress.epoch, self.group.rank))
@@ -156,9 +156,9 @@ class _Training:
         for batches, waited in timed(self.train_loader.steps()):
             lr = plan.rate(progress.step, self.steps)
             if not batches and self.group.size > 1:
-                self._refuse("one of several processes could read no clip of a step", self.train_loader.skipped())
+                self._stop_for_want_of_clips("one of several processes could read no clip of a step")
             losses = self._step(batches, lr) if batches else {}
-            frames, clips = self._counted(batches)
+            frames, clips = self._count(batches)
             now = time.perf_counter()
             progress.seconds += now - begun
             progress.add(losses, clips)
@@ -171,35 +171,37 @@ class _Training:
             begun = now
             self._save_if_due()
         if not progress.clips:
-            self._refuse("no clip could be read in a whole epoch", self.train_loader.skipped())
+            self._stop_for_want_of_clips("no clip could be read in a whole epoch")
 
-    def _refuse(self, problem: str, clips: Sequence[str]) -> NoReturn:
-        """Raises RunError: training cannot go on for want of clips."""
-        remedy = "mend these clips, or drop them from manifest.jsonl and start anew"
-        raise RunError(f"{problem}: {list(clips)}", where=self.stage.name, remedy=remedy)
+    def _stop_for_want_of_clips(self, problem: str) -> NoReturn:
+        remedy = "repair these clips, or remove them from manifest.jsonl and start a new run"
+        raise RunError(f"{problem}: {self.train_loader.skipped()}", where=self.stage.name, remedy=remedy)
 
-    def _counted(self, batches: Sequence[Any]) -> tuple[int, int]:
+    def _count(self, batches: Sequence[Any]) -> tuple[int, int]:
         """Frames and clips of a step, of all processes."""
         own = torch.tensor([sum(map(frames_in, batches)), sum(map(len, batches))], device=self.accelerator.device)
         frames, clips = self.group.sum(own).tolist()
         return frames, clips
 
     def _step(self, batches: Sequence[Any], lr: float) -> dict[str, float]:
-        """One step of the optimiser -> its losses. Raises RunError where they or the gradients are not finite; nothing
-        moves then, so that the last checkpoint is a good one."""
+        """One step of the optimiser -> its losses.
+
+        Raises RunError where they or the gradients are not finite, before weights change: the last checkpoint is good.
+        """
         accelerator, optimizer = self.accelerator, self.optimizer
         for group in optimizer.param_groups:
             group["lr"] = lr * group["factor"]
-        found = backward(self.stage, [batch.prepared(accelerator.device) for batch in batches], accelerator, self.group)
-        losses = {name: float(value.detach()) for name, value in found.items()}
-        self._must_be_finite("loss is", losses["loss"], batches)
+        batches = [batch.prepared(accelerator.device) for batch in batches]
+        tensors = backward(self.stage, batches, accelerator, self.group)
+        losses = {name: float(value.detach()) for name, value in tensors.items()}
+        self._check_finite("loss is", losses["loss"], batches)
         self.group.sum_gradients(self.trained.values())
         scaler = accelerator.scaler
         if scaler is not None:
             scaler.unscale_(optimizer)
         norm = torch.nn.utils.clip_grad_norm_(self.trained.values(), self.plan.max_grad_norm)
-        if scaler is None:  # a scaler leaves a step of infinite gradients out, and scales less from there on
-            self._must_be_finite("gradients have the norm", float(norm), batches)
+        if scaler is None:  # a scaler skips a step of infinite gradients, and scales less from there on
+            self._check_finite("gradients have the norm", float(norm), batches)
             optimizer.step()
         else:
             scaler.step(optimizer)
@@ -207,25 +209,25 @@ class _Training:
         optimizer.zero_grad(set_to_none=True)
         return losses
 
-    def _must_be_finite(self, what: str, value: float, batches: Sequence[Any]) -> None:
+    def _check_finite(self, what: str, value: float, batches: Sequence[Any]) -> None:
         if not math.isfinite(value):
             raise RunError(
                 f"{what} {value} with clips {[clip for batch in batches for clip in batch.ids]}",
                 where=self.stage.name,
-                remedy="the last checkpoint is kept; lower the learning rate or look at these clips",
+                remedy="the last checkpoint is kept; lower the learning rate, or look at these clips",
             )
 
     def _save_if_due(self) -> None:
-        """A checkpoint within an epoch: now and then, and when somebody asked to stop."""
+        """Save a checkpoint within an epoch when one is due, and when the process was asked to stop."""
         due = time.monotonic() - self.saved_at > 60 * self.plan.checkpoint_minutes
-        wanted = torch.tensor([int(due), int(self.request.signal or 0)], device=self.accelerator.device)
-        due, asked = self.group.most(wanted).tolist()  # if one process was asked to stop, all do
-        if due or asked:
+        own = torch.tensor([int(due), int(self.request.signal or 0)], device=self.accelerator.device)
+        due, signal = self.group.most(own).tolist()  # if one process was asked to stop, all do
+        if due or signal:
             self._save()
-        if asked:
+        if signal:
             place = f"step {self.progress.step} of {self.steps} of {self.stage.name}"
             stopped = Interrupted(f"stopped and saved at {place}", where=self.run.folder, remedy="--resume goes on")
-            stopped.signal = asked
+            stopped.signal = signal
             raise stopped
 
     def _save(self) -> None:
@@ -249,13 +251,13 @@ class _Training:
         return losses
 
     def _finish_epoch(self, dev: dict[str, float]) -> None:
-        """Log, and save: best first, then last, so that a crash between the two repeats the validation at most."""
+        """Log and save: first best, then last, so that a crash between the two only repeats the validation."""
         stage, progress, plan = self.stage, self.progress, self.plan
         losses, epoch = progress.means(), progress.epoch
-        scored = plan.keep not in ("loss", "last") and plan.keep in dev
-        watched = -dev[plan.keep] if scored else dev.get("loss", losses["loss"])  # the lowest is kept
-        if watched < progress.best_loss:
-            progress.best_loss, progress.best_epoch = watched, epoch + 1
+        has_score = plan.keep not in ("loss", "last") and plan.keep in dev
+        criterion = -dev[plan.keep] if has_score else dev.get("loss", losses["loss"])  # the lowest is kept
+        if criterion < progress.best_loss:
+            progress.best_loss, progress.best_epoch = criterion, epoch + 1
             if self.group.is_main:
                 save_tensors(self.run.checkpoint(stage.name, "best"), stage.saved())
         if self.group.is_main:
@@ -280,11 +282,11 @@ def _shown(values: Mapping[str, float], names: Iterable[str]) -> str:
 
 
 def evaluate(
-    stage: Stage, loader: Loader, accelerator: Accelerator | None = None, group: Processes = ALONE
+    stage: Stage, loader: Loader, accelerator: Accelerator | None = None, group: Processes = SINGLE
 ) -> dict[str, float]:
     """Mean of each named loss over the steps of a loader, weighted by clips, in evaluation mode.
 
-    Of several processes each has some of the steps (a loader's matter), and all get the means of all.
+    Of several processes each has a part of the steps, and all return the means of all.
     """
     assert isinstance(stage, nn.Module)
     stage.eval()
@@ -301,12 +303,12 @@ def evaluate(
 
 
 def seed_of(seed: int, stage: str, epoch: int, rank: int) -> int:
-    """What chance starts from in an epoch: each process has its own, the first the one that it has alone."""
+    """The random seed of an epoch in the process `rank`; rank 0 has the seed of a single process."""
     return zlib.crc32(f"{seed}/{stage}/{epoch}{f'/{rank}' if rank else ''}".encode())
 
 
 def timed(steps: Iterator[Sequence[Any]]) -> Iterator[tuple[Sequence[Any], float]]:
-    """Steps -> each with the seconds that were spent waiting for it."""
+    """Steps -> each with the seconds that it was waited for."""
     while True:
         begun = time.perf_counter()
         try:
@@ -317,7 +319,7 @@ def timed(steps: Iterator[Sequence[Any]]) -> Iterator[tuple[Sequence[Any], float
 
 
 def precision_of(wanted: str = "auto") -> str:
-    """accelerate's word for the precision to train in: what is wanted or, by default, what the device is fast in.
+    """accelerate's name of the precision to train in; "auto": the one that the device is fast in.
 
     bf16 only where the device computes in it (on CPUs without it, it is hundreds of times slower), fp16 with a scaled
     loss on older accelerators, else float32.

@@ -1,4 +1,4 @@
-"""What the loop knows of a model: a Stage. Nothing else."""
+"""What the loop knows of a model and its data: a Stage and a Loader."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Stage(Protocol):
 
     @property
     def compares_clips(self) -> bool:
-        """Whether a loss of it compares the clips of a step, in whatever batches they come."""
+        """Whether a loss compares the clips of a step with each other."""
 
     def __call__(self, batch: Any) -> Losses:
         """Named scalar losses of a step that is one batch; the one that is minimised is called "loss"."""
@@ -32,19 +32,19 @@ class Stage(Protocol):
         """What is compared, of all clips of the step -> the losses that need them all."""
 
     def total(self, losses: Losses) -> Tensor:
-        """Both kinds of losses -> the one that is minimised; linear in each of them."""
+        """Losses of both kinds -> the one that is minimised; linear in each of them."""
 
     def units(self, batch: Any) -> dict[str, float]:
-        """How much a batch counts in a step of several, for each separable loss: what that is a mean over."""
+        """For each separable loss, the number of clips or tokens of a batch that it is a mean over."""
 
     def set_training(self) -> None:
-        """Training mode for what trains, evaluation mode for what is frozen as a whole."""
+        """Training mode for what trains, evaluation mode for parts that are frozen."""
 
     def trained(self) -> dict[str, nn.Parameter]:
         """Exactly the parameters that this stage changes, by name."""
 
     def part_of(self, name: str) -> str:
-        """The part of the model that a trained parameter belongs to; the name of an objective for those of its own."""
+        """The part of the model, or the objective, that a trained parameter belongs to."""
 
     def saved(self) -> dict[str, Tensor]:
         """What a checkpoint of this stage must hold: trained parameters and running statistics, by name."""
@@ -56,19 +56,19 @@ def frames_in(batch: Any) -> int:
 
 
 class Loader(Protocol):
-    """An epoch in steps and batches, told which epoch before it is read."""
+    """The steps and batches of one epoch at a time."""
 
     def set_epoch(self, epoch: int, position: int = 0) -> None:
         """Go to an epoch, past its first `position` steps."""
 
     def steps(self) -> Iterator[Sequence[Any]]:
-        """What the optimiser sees at once, in one batch or several; none where nothing of a step could be read."""
+        """The batches of each step of the optimiser; [] if nothing of a step could be read."""
 
     def num_steps(self, epochs: int) -> int:
         """Steps of the epochs 0 .. epochs-1 together."""
 
     def skipped(self) -> list[str]:
-        """Ids of what this process could not read so far, and has left out."""
+        """Ids of what this process could not read so far."""
 
     def __iter__(self) -> Iterator[Any]:
         """The same epoch batch by batch."""
@@ -79,7 +79,7 @@ class Loader(Protocol):
 
 @runtime_checkable
 class MeasuredLoader(Protocol):
-    """What a Loader has besides, if it knows all lengths before it reads: what time and memory are estimated from."""
+    """A Loader that knows all lengths in advance: time and memory are estimated from them."""
 
     def frames(self) -> int:
         """Frames of an epoch, for all processes together."""

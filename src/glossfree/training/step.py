@@ -1,12 +1,11 @@
-"""A step's batches -> its losses and gradients, as if they had been one batch.
+"""The batches of a step -> its losses and gradients, as if they were one batch.
 
 A step of more frames than fit into memory comes in several batches, and several processes share it. Losses that are
-means (over clips, or over tokens: `Stage.units`) are averaged by what they are means over. A loss that compares clips
-with each other (eq 4) cannot be put together from batches. What is compared is gathered first, from all batches of all
-processes; the joint losses of the whole step then give its gradient, and each batch carries its own part on to the
-weights. Of several batches no graph can be kept, so they go through the model twice, with the same
-dropout (GradCache, Gao et al. 2021). Only BatchNorm knows the difference: in training its statistics are those of the
-batches that are computed at the same time.
+means (over clips or tokens: `Stage.units`) are averaged by what they are means over. A loss that compares clips with
+each other (eq 4) needs all of them: what it compares is gathered from all batches of all processes first; the joint
+losses give its gradient, which each batch then propagates to the weights. Graphs of several batches are not kept, so
+these go through the model twice, with the same dropout (GradCache, Gao et al. 2021). BatchNorm alone differs: in
+training it normalises over the batch that is computed.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ from glossfree.padded import Padded
 from glossfree.training.processes import Processes
 from glossfree.training.stage import Losses, Stage
 
-ALONE = Processes()
+SINGLE = Processes()
 Shares = dict[str, float]  # of a batch in its step, for each separable loss
 
 
 class Precision(Protocol):
-    """What `accelerate.Accelerator` brings: in what precision to go forward, and backward (in float16: scaled)."""
+    """What the step uses of `accelerate.Accelerator`: precision of the forward pass, backward pass (scaled in fp16)."""
 
     scaler: Any
 
@@ -41,7 +40,7 @@ class Precision(Protocol):
 
 def losses_of(stage: Stage, batches: Sequence[Any]) -> Losses:
     """Named losses of a step in a single process. `batches`: at least one. Raises RunError as `backward`."""
-    _refuse_one_clip(stage, batches)
+    _check_several_clips(stage, batches)
     if len(batches) == 1:
         return stage(batches[0])
     outputs = [stage.separable(batch) for batch in batches]
@@ -54,13 +53,14 @@ def losses_of(stage: Stage, batches: Sequence[Any]) -> Losses:
     return {"loss": stage.total(losses), **losses}
 
 
-def backward(stage: Stage, batches: Sequence[Any], precision: Precision, group: Processes = ALONE) -> Losses:
-    """Named losses of a step that all processes of `group` share; its gradients are added to those of the parameters,
-    to be summed over the processes. `batches`: at least one in each process, equally many in all.
+def backward(stage: Stage, batches: Sequence[Any], precision: Precision, group: Processes = SINGLE) -> Losses:
+    """Named losses of a step that all processes of `group` share; each adds its part of the gradients to parameters.
 
-    Raises RunError if the stage compares clips and the step has a single one, which it names."""
-    if group.size == 1:  # of several processes each has a clip
-        _refuse_one_clip(stage, batches)
+    `batches`: at least one in each process, equally many in all. Raises RunError if the stage compares clips and the
+    step has a single one.
+    """
+    if group.size == 1:  # each of several processes has a clip
+        _check_several_clips(stage, batches)
     if group.size == len(batches) == 1:
         with precision.autocast():
             losses = stage(batches[0])
@@ -86,9 +86,9 @@ def _joint_step(
     twice = len(batches) > 1
     random_states, outputs = [], []
     with ExitStack() as first_pass:
-        if twice:  # else its graph is kept, and there is no second pass
+        if twice:  # a single batch keeps its graph, without a second pass
             first_pass.enter_context(torch.no_grad())
-            first_pass.enter_context(statistics_held(stage))
+            first_pass.enter_context(freeze_running_statistics(stage))
         first_pass.enter_context(precision.autocast())
         for batch in batches:
             random_states.append(random_state())
@@ -101,7 +101,7 @@ def _joint_step(
     }
     joint = stage.joint({name: tuple(each.features for each in parts) for name, parts in compared.items()})
     total = stage.total({**separable, **joint})
-    # to what is compared, and to what the joint losses themselves train (tau), here as in every other process
+    # gradients of what is compared, and of the joint losses' own parameters (tau), equal in every process
     precision.backward(total / group.size)
     scale = (precision.scaler.get_scale() if precision.scaler is not None else 1.0) / group.size
     for number, (batch, share) in enumerate(zip(batches, shares, strict=True)):
@@ -118,13 +118,13 @@ def _joint_step(
         ]
         own = [stage.total(scaled(losses, share))] if losses else []
         terms = [term for term in (*own, *pulled) if term.requires_grad]
-        if terms:  # none where only the joint losses' own parameters train
+        if terms:  # none if only the joint losses' own parameters train
             precision.backward(torch.stack(terms).sum())
     return {"loss": total.detach(), **separable, **{name: value.detach() for name, value in joint.items()}}
 
 
 class Compared:
-    """What is compared of each clip: `features` of all batches of all processes, and the gradient of each batch here.
+    """What is compared of each clip: `features` of all batches and processes, and the gradients of one's own batches.
 
     A ragged part, Padded (B, L, D), is gathered as its real rows (sum of L, D).
     """
@@ -140,7 +140,7 @@ class Compared:
             self.features = Padded.unpack(self.rows, group.rows(torch.cat(lengths))[0])
 
     def gradient(self, number: int) -> Tensor | None:
-        """The gradient of a batch of this process; None where the loss does not depend on it."""
+        """The gradient of a batch of this process; None if the loss does not depend on it."""
         if self.rows.grad is None:
             return None
         return torch.split(self.rows.grad[self.start : self.start + sum(self.sizes)], self.sizes)[number]
@@ -158,24 +158,24 @@ def joined(parts: Sequence[Tensor | Padded]) -> Tensor | Padded:
     return Padded.unpack(rows, torch.cat(lengths)) if lengths else rows
 
 
-def _refuse_one_clip(stage: Stage, batches: Sequence[Any]) -> None:
+def _check_several_clips(stage: Stage, batches: Sequence[Any]) -> None:
     if stage.compares_clips and sum(map(len, batches)) == 1:
         clip = next(clip for batch in batches for clip in batch.ids)
         raise RunError(
-            f"clip {clip} is the only one of its step, with no other to compare it with (eq 4)",
+            f"clip {clip} is the only one of its step: there is no other to compare it with",
             where=stage.name,
-            remedy="drop from manifest.jsonl the clips that cannot be read, or train with larger steps, in a new run",
+            remedy="in a new run, train with larger steps, or remove clips that cannot be read from manifest.jsonl",
         )
 
 
-def shares_of(stage: Stage, batches: Sequence[Any], group: Processes = ALONE) -> list[Shares]:
-    """The part of each batch in its step, for each separable loss; together, over all processes, 1."""
+def shares_of(stage: Stage, batches: Sequence[Any], group: Processes = SINGLE) -> list[Shares]:
+    """The share of each batch in its step, for each separable loss; they sum to 1 over all processes."""
     units = [stage.units(batch) for batch in batches]
     if not units[0]:
         return [{} for _ in batches]
     own = [math.fsum(each[name] for each in units) for name in units[0]]
     totals = group.sum(torch.tensor(own, dtype=torch.float64, device=batches[0].lengths.device)).tolist()
-    # a loss over nothing (no token in the whole step) has no share to divide
+    # no unit in the whole step (no token): all shares are 0
     return [{name: each[name] / (total or 1.0) for name, total in zip(each, totals, strict=True)} for each in units]
 
 
@@ -198,20 +198,20 @@ def weighted(losses: Sequence[Losses], shares: Sequence[Shares]) -> Losses:
 
 
 def random_state() -> list[Tensor]:
-    """Where torch's generators stand, on the CPU and, where there is one, on this process's accelerator."""
+    """The states of torch's random generators, of the CPU and of this process's accelerator if there is one."""
     return [torch.get_rng_state(), *([torch.cuda.get_rng_state()] if torch.cuda.is_available() else [])]
 
 
 def set_random_state(state: Sequence[Tensor]) -> None:
-    """Put torch's generators back to where they stood."""
+    """Restore the states of torch's random generators."""
     torch.set_rng_state(state[0])
     for each in state[1:]:
         torch.cuda.set_rng_state(each)
 
 
 @contextmanager
-def statistics_held(module: nn.Module) -> Iterator[None]:
-    """BatchNorm normalises as it does, but its running statistics stay: a step that is seen twice counts once."""
+def freeze_running_statistics(module: nn.Module) -> Iterator[None]:
+    """Inside, BatchNorm does not update its running statistics: a step that is computed twice counts once."""
     norms = [each for each in module.modules() if isinstance(each, _BatchNorm) and each.training]
     before = [(each.momentum, each.num_batches_tracked) for each in norms]
     for each in norms:

@@ -19,7 +19,7 @@ from glossfree.training.processes import Processes
 from glossfree.training.run import Run
 from glossfree.training.stage import Loader, MeasuredLoader, Stage, frames_in
 from glossfree.training.status import FAILED, FINISHED, STOPPED, Planned, Status
-from glossfree.training.step import ALONE
+from glossfree.training.step import SINGLE
 from glossfree.training.trackers import Trackers
 
 TIMED, WARMING_UP = 5, 2  # a stage is timed over its first five steps without two: caches fill, kernels are chosen
@@ -44,7 +44,7 @@ class Watch:
         console: Console,
         *,
         planned: Sequence[Planned] = (),
-        group: Processes = ALONE,
+        group: Processes = SINGLE,
         trackers: Trackers | None = None,
     ) -> None:
         self.run, self.console, self.group = run, console, group

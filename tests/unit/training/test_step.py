@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from glossfree.errors import RunError
 from glossfree.padded import Padded
 from glossfree.training.processes import Processes
-from glossfree.training.step import backward, losses_of, shares_of, statistics_held, weighted
+from glossfree.training.step import backward, freeze_running_statistics, losses_of, shares_of, weighted
 
 # clips of each batch: tokens of video and of text; the longest differs from batch to batch
 CLIPS = (((5, 2), (3, 4), (1, 1)), ((2, 3),), ((4, 1), (7, 2), (2, 6), (3, 3)))
@@ -318,7 +318,7 @@ def clips() -> list[Batch]:
 def test_statistics_are_held_and_let_go() -> None:
     norm = nn.BatchNorm1d(4, momentum=0.3)
     before = {name: tensor.clone() for name, tensor in norm.named_buffers()}
-    with statistics_held(norm):
+    with freeze_running_statistics(norm):
         held = norm(torch.randn(9, 4) + 5)
     assert float(held.mean().detach()) == pytest.approx(0, abs=1e-5), "it normalises by the batch all the same"
     assert all(torch.equal(norm.get_buffer(name), tensor) for name, tensor in before.items())
