@@ -64,22 +64,21 @@ def reason(error: Exception) -> str:
 
 @contextmanager
 def open_video(
-    path: Path, clip_id: str = "", *, header_only: bool = False
+    path: Path, *, header_only: bool = False
 ) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
     """A video file -> its container and its first video stream; the cover picture of a sound file is none.
 
     With `header_only` FFmpeg decodes no frame to open the file, which is twice as fast.
     Raises ClipError: missing, empty, no video file, no such stream.
     """
-    where = place(path, clip_id)
     try:
         size = path.stat().st_size if path.is_file() else None
     except OSError as error:
-        raise ClipError(f"cannot be read ({reason(error)})", where=where, remedy="check the path") from error
+        raise ClipError(f"cannot be read ({reason(error)})", where=path, remedy="check the path") from error
     if not size:
         missing, empty = ("no such video file", "correct the path"), ("the file is empty (0 bytes)", COPY_AGAIN)
         problem, remedy = missing if size is None else empty
-        raise ClipError(problem, where=where, remedy=remedy)
+        raise ClipError(problem, where=path, remedy=remedy)
     try:
         container = av.open(
             str(path),
@@ -88,16 +87,16 @@ def open_video(
             container_options={"probesize": PROBE_BYTES} if header_only else None,
         )
     except PermissionError as error:
-        raise ClipError(f"cannot be read ({reason(error)})", where=where, remedy="check its rights") from error
+        raise ClipError(f"cannot be read ({reason(error)})", where=path, remedy="check its rights") from error
     except FFMPEG_ERRORS as error:
         problem = f"not a video, or truncated ({reason(error)})"
-        raise ClipError(problem, where=where, remedy=f"{COPY_AGAIN}, or drop the clip") from error
+        raise ClipError(problem, where=path, remedy=f"{COPY_AGAIN}, or drop the clip") from error
     with container:
         streams = [stream for stream in container.streams.video if stream.codec_context is not None]
         moving = [stream for stream in streams if not stream.disposition & Disposition.attached_pic]
         if not moving:
             covers = " but a cover picture" if streams else ""
-            raise ClipError(f"no video stream in it{covers}", where=where, remedy="name a video, or drop the clip")
+            raise ClipError(f"no video stream in it{covers}", where=path, remedy="name a video, or drop the clip")
         yield container, moving[0]
 
 

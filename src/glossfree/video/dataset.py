@@ -79,18 +79,15 @@ class FrameCache:
     def __reduce__(self) -> tuple[Any, ...]:
         return FrameCache, (self.num_frames, self.size, self.limit)
 
-    def has_room(self, index: int) -> bool:
-        """Whether this clip belongs to those that are kept."""
-        return index < self.kept
-
     def get(self, index: int) -> np.ndarray | None:
         """The frames (T, size, size, 3) of a clip, not to be written to, or None if they are not here."""
         return self._slot(index) if index < self.kept and self._is_filled[index] else None
 
     def put(self, index: int, frames: np.ndarray) -> None:
-        """Keep the frames of a clip that `has_room`."""
-        self._slot(index)[:] = frames
-        self._is_filled[index] = 1
+        """Keep the frames of a clip, if there is room."""
+        if index < self.kept:
+            self._slot(index)[:] = frames
+            self._is_filled[index] = 1
 
     def _slot(self, index: int) -> np.ndarray:
         start, end = self._starts[index], self._starts[index + 1]
@@ -170,7 +167,7 @@ class ClipDataset(Dataset[ClipBatch | ClipError | None]):
         return [clip.id for clip, is_bad in zip(self.clips, self._is_bad.tolist(), strict=True) if is_bad]
 
     def _frames(self, index: int, indices: np.ndarray) -> np.ndarray:
-        if not self.cache.has_room(index):
+        if index >= self.cache.kept:
             return self._read(index, indices)
         frames = self.cache.get(index)
         if frames is None:

@@ -5,8 +5,8 @@ computed. No mirroring: a mirrored sign is another sign, or none.
 
 Pixel centres have whole coordinates (x, y); the centre of a frame of S pixels is (S - 1) / 2.
 Measured on one core, 256 x 256 -> 224 x 224 planar uint8, OpenCV 5.0: 1,800 frames/s with one warpAffine per frame,
-2,080 with remap and shared fixed-point maps, **4,090** with the planes of four frames regrouped into three images of
-four channels (same pixels to the last bit; four channels fill the vector unit, three do not). 64 x 64: 43,000.
+**4,090** with the planes of four frames regrouped into three images of four channels: same pixels to the last bit, but
+four channels fill the vector unit.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-# Past the edge the outermost pixels go on: a studio's background does so too. Black corners would be strong edges that
-# exist in training only, and would tell the network the draw instead of the sign.
+# Past the edge the outermost pixels are repeated. Black corners would be strong edges that exist in training only.
 BORDER = cv2.BORDER_REPLICATE
 FLAGS = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 GROUP = 4  # frames warped together: their 12 planes are 3 images of 4 channels
@@ -59,14 +58,14 @@ def shift_by(x: float, y: float) -> np.ndarray:
 def draw_affine(view: View, rng: np.random.Generator | None = None) -> np.ndarray:
     """One draw for one clip -> (2, 3) float64 that takes pixels of the crop to pixels of the packed frame.
 
-    The content is rotated and resized about the centre, translated, and cropped: crop(shift(scale(rotate))). The matrix
-    is the inverse of that, destination -> source, as WARP_INVERSE_MAP wants it. rng None: the centre crop and nothing
-    else. Crop and translation are whole pixels, so a clip that is neither rotated nor resized is only sliced.
+    The content is rotated and resized about the centre, translated and cropped; the matrix is the inverse of that, as
+    WARP_INVERSE_MAP wants it. rng None: the centre crop. Crop and translation are whole pixels, so that a clip that is
+    neither rotated nor resized is only sliced.
     """
     spare = view.frame_size - view.crop_size
     if rng is None:
         return shift_by(spare // 2, spare // 2)[:2]
-    # Every number is drawn, used or not: the n-th draw means the same thing whatever was switched on before it.
+    # Every number is drawn, used or not, so that the n-th draw always means the same.
     rotate, resize, translate = rng.random(3) < view.augment_probability
     degrees = rng.uniform(-view.rotation, view.rotation) * rotate
     scale = 1.0 + rng.uniform(-view.resize, view.resize) * resize

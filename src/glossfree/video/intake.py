@@ -72,8 +72,7 @@ class Look:
 class Intake:
     """How clips reach a model: what it sees of space and time, and the `profile` of its training clips ({}: unknown).
 
-    `view` and `sampling` are the recipe's. Nothing is augmented. The signer of a video is looked for once (`_crops`),
-    however many segments of it are read.
+    `view` and `sampling` are the recipe's. Nothing is augmented. The signer of a video is looked for once (`_crops`).
     """
 
     view: View

