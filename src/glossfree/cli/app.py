@@ -40,7 +40,7 @@ VERBS = {
     "evaluate": "Translate a split and score it.",
     "export": "One self-contained folder that `translate` loads.",
     "translate": "Video of signing in, sentence out.",
-    "report": "One HTML file: settings, scores, curves, clips with their pseudo-gloss timelines.",
+    "report": "One HTML file: clips with their pseudo-gloss timelines, scores, curves, diagnosis, settings.",
     "demo": "A corpus, all stages of training, scores on unseen sentences and a report, in minutes on a laptop.",
     "score": "Score any system's sentences: BLEU, ROUGE-L, chrF2, each with its signature and a 95 % interval.",
     "compare": "Is system B better than A, or is it chance? Paired tests, sentences won and lost.",

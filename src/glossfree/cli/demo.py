@@ -23,7 +23,7 @@ from glossfree.pipeline.decode import evaluate
 from glossfree.pipeline.start import train_recipe
 from glossfree.recipe.files import load_recipe
 from glossfree.recipe.schema import Recipe
-from glossfree.report.build import scores_of
+from glossfree.report.build import load_scores
 from glossfree.scoring.metrics import Scores, scores_table
 from glossfree.scoring.predictions import predictions_path, read_predictions
 from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES
@@ -92,7 +92,7 @@ def demo(
     test = Manifest.load(corpus).split("test")
     predictions = read_predictions(predictions_path(run, "test"))
     examples = tuple((clip.text, predictions[clip.id].text) for clip in test[:: len(test) // SHOWN][:SHOWN])
-    scores = {folder.name: scores_of(folder) for folder in runs}
+    scores = {folder.name: load_scores(folder) for folder in runs}
     return Demo(scores, examples, page, model, corpus / test[0].file, clock.seconds)
 
 
@@ -111,7 +111,7 @@ def _without_pretraining(recipe: Recipe, corpus: Path, out: Path, console: Conso
 
 
 def _evaluate(run: Path, console: Console) -> None:
-    done = scores_of(run)
+    done = load_scores(run)
     for split in ("dev", "test"):
         if split not in done:
             evaluate(Run(run).folder, split=split, console=console)

@@ -14,14 +14,14 @@ from glossfree.console import Console, Result, aligned, text_table
 from glossfree.corpora.manifest import Manifest
 from glossfree.report.systems import (
     TITLES,
-    between,
+    describe_pairs,
+    find_language,
     find_references,
-    how_paired,
-    how_read,
-    language_of,
+    format_interval,
+    list_reading_notes,
+    list_warnings,
     load_hypotheses,
     load_references,
-    warnings,
 )
 from glossfree.scoring.conventions import Convention, convention_for, published_for
 from glossfree.scoring.predictions import read_scores, scores_path
@@ -79,10 +79,11 @@ class Scored(Result):
         """Scores with intervals, signatures, then the conventions side by side, each with its source."""
         default, *published = self.rows
         lines = [
-            (TITLES[name], f"{default.scores[name]:.2f}", between(default.intervals[name])) for name in default.scores
+            (TITLES[name], f"{default.scores[name]:.2f}", format_interval(default.intervals[name]))
+            for name in default.scores
         ]
         about = (
-            f"{how_paired(self.num_sentences, self.by_line, self.language, self.language_from)}; convention "
+            f"{describe_pairs(self.num_sentences, self.by_line, self.language, self.language_from)}; convention "
             f"{default.convention.name}; intervals from {self.samples:,} bootstrap samples, seed {self.seed}"
         )
         signed = [(TITLES[name], default.signatures.get(name) or MEANINGS[name]) for name in default.scores]
@@ -126,7 +127,7 @@ def score(
     said = load_hypotheses(hypotheses, split=split)
     meant = find_references(said, references, split=split)
     pairs = pair(said, meant)
-    spoken, found_in = language_of(language, meant)
+    spoken, found_in = find_language(language, meant)
     used = [convention_for(spoken), *(published_for(spoken) if conventions else ())]
     rows = []
     with console.progress("score", len(used)) as advance:
@@ -145,7 +146,11 @@ def score(
         samples=samples,
         seed=seed,
         rows=tuple(rows),
-        notes=(*how_read([said, meant]), *_appended(said, split), *warnings([pairs.hypotheses], pairs, used[0])),
+        notes=(
+            *list_reading_notes([said, meant]),
+            *_appended(said, split),
+            *list_warnings([pairs.hypotheses], pairs, used[0]),
+        ),
         learned=_learned(pairs, bleurt),
         diagnosis=_diagnosis(pairs, meant, training, split, spoken) if diagnose or training else None,
     )
@@ -188,7 +193,7 @@ def _side_by_side(rows: Sequence[Row]) -> str:
     shown = ("bleu1", "bleu2", "bleu3", "bleu4", "rouge_l")
     header = ("convention", *(TITLES[name] for name in shown), "BLEU-4, 95 % interval")
     lines = [
-        (row.convention.name, *(f"{row.scores[name]:.2f}" for name in shown), between(row.intervals["bleu4"]))
+        (row.convention.name, *(f"{row.scores[name]:.2f}" for name in shown), format_interval(row.intervals["bleu4"]))
         for row in rows
     ]
     return text_table(header, lines)

@@ -10,7 +10,7 @@ import torch
 
 from glossfree.console import Console
 from glossfree.corpora.manifest import Manifest, PackedClip
-from glossfree.errors import ClipError, RunError
+from glossfree.errors import ClipError
 from glossfree.pipeline.material import Material, sampling_of
 from glossfree.pipeline.trained import TrainedRun
 from glossfree.recipe.schema import Recipe
@@ -18,9 +18,10 @@ from glossfree.report.data import ReportClip, ReportData
 from glossfree.report.diagnosis import diagnose
 from glossfree.report.page import render_report, write_page
 from glossfree.report.pointing import TimedClip, measure_pointing, segment_middles
+from glossfree.report.systems import load_predictions
 from glossfree.scoring.conventions import convention_for, published_for
 from glossfree.scoring.metrics import Scores
-from glossfree.scoring.predictions import Prediction, predictions_path, read_predictions, read_scores, scores_path
+from glossfree.scoring.predictions import Prediction, read_scores, scores_path
 from glossfree.scoring.sentences import check_ids
 from glossfree.scoring.significance import intervals
 from glossfree.scoring.statistics import Statistics
@@ -56,8 +57,9 @@ def build_report(
     translator, material = SignTranslator.of_run(trained), trained.material()
     manifest = material.manifest
     clips = manifest.split(split)
-    predictions = predictions_of(run.folder, clips, split)
-    hypotheses = {id: prediction.text for id, prediction in predictions.items()}
+    predictions = load_predictions(run.folder, split)
+    check_ids(predictions, [clip.id for clip in clips])
+    hypotheses = {clip.id: predictions[clip.id].text for clip in clips}
     references = {clip.id: clip.text for clip in clips}
     convention = convention_for(manifest.language, append=recipe.scores.append)
     sides = list(hypotheses.values()), list(references.values())
@@ -79,7 +81,7 @@ def build_report(
     return ReportData(
         title=f"glossfree: {run.folder.name}",
         subtitle=f"recipe {recipe.name}, corpus {manifest.corpus.get('name', manifest.folder.name)}",
-        scores={folder.name: scores_of(folder) for folder in (run.folder, *others)},
+        scores={folder.name: load_scores(folder) for folder in (run.folder, *others)},
         intervals={split: intervals(statistics[0])},
         conventions={split: {each.convention.name: Scores.of(each) for each in statistics}},
         diagnosis={split: diagnosis},
@@ -91,30 +93,17 @@ def build_report(
         pointing={} if pointing is None else {split: pointing},
         settings=recipe.model_dump(),
         environment={key: value for key, value in run.read_json("run.json").items() if key != "libraries"},
-        seconds=stage_seconds(run),
+        seconds=time_stages(run),
         notes=_notes(recipe, manifest),
     )
 
 
-def predictions_of(run: Path, clips: Sequence[PackedClip], split: str) -> dict[str, Prediction]:
-    """A run folder -> the predictions of the clips of a split by id, in their order.
-
-    Raises RunError where the split was not translated yet, CorpusError where clips and predictions do not match.
-    """
-    path = predictions_path(run, split)
-    if not path.is_file():
-        raise RunError(f"no predictions for {split}", where=run, remedy=f"glossfree evaluate {run} --split {split}")
-    predictions = read_predictions(path)
-    check_ids(predictions, [clip.id for clip in clips])
-    return {clip.id: predictions[clip.id] for clip in clips}
-
-
-def scores_of(run: Path) -> dict[str, Scores]:
+def load_scores(run: Path) -> dict[str, Scores]:
     """The scores in a run folder, by split."""
     return {split: read_scores(scores_path(run, split)) for split in SPLITS if scores_path(run, split).is_file()}
 
 
-def stage_seconds(run: Run) -> dict[str, float]:
+def time_stages(run: Run) -> dict[str, float]:
     """Wall time of each stage, validation included."""
     return {record["stage"]: record["seconds"] for record in run.records() if record["kind"] == "epoch"}
 

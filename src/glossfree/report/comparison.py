@@ -13,12 +13,12 @@ from glossfree.errors import CorpusError
 from glossfree.report.page import render, write_page
 from glossfree.report.systems import (
     TITLES,
+    describe_pairs,
+    find_language,
     find_references,
-    how_paired,
-    how_read,
-    language_of,
+    list_reading_notes,
+    list_warnings,
     load_hypotheses,
-    warnings,
 )
 from glossfree.report.tables import comparison_table
 from glossfree.scoring.conventions import convention_for
@@ -66,7 +66,7 @@ class Compared(Result):
 
     def about(self) -> str:
         """How many sentences, how they were paired, and how they were drawn."""
-        paired = how_paired(self.comparison.num_sentences, self.by_line, self.language, self.language_from)
+        paired = describe_pairs(self.comparison.num_sentences, self.by_line, self.language, self.language_from)
         return f"{paired}; {self.comparison.samples:,} samples, seed {self.comparison.seed}"
 
     def to_text(self) -> str:
@@ -117,11 +117,14 @@ def compare(
     if wanted.numbered:
         _check_order(*sides)
     pairs = [pair(side, wanted) for side in sides]
-    code, language_from = language_of(language, wanted)
+    code, language_from = find_language(language, wanted)
     convention = convention_for(code)
     of_a, of_b = (Statistics.of(each.hypotheses, each.references, convention) for each in pairs)
     comparison = compare_statistics(of_a, of_b, samples=samples, seed=seed)
-    notes = [*how_read([*sides, wanted]), *warnings([each.hypotheses for each in pairs], pairs[0], convention)]
+    notes = [
+        *list_reading_notes([*sides, wanted]),
+        *list_warnings([each.hypotheses for each in pairs], pairs[0], convention),
+    ]
     if pairs[0].hypotheses == pairs[1].hypotheses:
         notes.insert(0, "note: A and B are identical: was one file given as both?")
     ids = next((each.ids for each, side in zip(pairs, sides, strict=True) if not side.numbered), pairs[0].ids)

@@ -85,10 +85,10 @@ def test_a_run_whose_corpus_is_gone_needs_references(run: Path, sides: tuple[Pat
     assert scored(run, run.parent / "elsewhere").rows == scored(run, run.parent / "elsewhere", language="nl").rows
     for broken in ("{}", "[]", "no json"):
         (run / "run.json").write_text(broken)
-        with pytest.raises(RunError, match="which corpus"):
+        with pytest.raises(RunError, match=r"run.json: .* -> add --references"):
             scored(run)
     (run / "run.json").unlink()
-    with pytest.raises(RunError, match="which corpus"):
+    with pytest.raises(RunError, match=r"run.json: .* -> add --references"):
         scored(run)
     with pytest.raises(CorpusError, match="no references"):
         scored(sides[0])

@@ -15,9 +15,8 @@ from glossfree.corpora.manifest import Manifest
 from glossfree.errors import CorpusError, RunError
 from glossfree.pipeline.material import sampling_of
 from glossfree.pipeline.trained import TrainedRun
-from glossfree.report.build import predictions_of, scores_of, stage_seconds, time_clips, write_report
+from glossfree.report.build import load_scores, time_clips, time_stages, write_report
 from glossfree.scoring.conventions import PUBLISHED
-from glossfree.scoring.predictions import read_predictions
 from glossfree.training.run import Run
 from glossfree.translator import SignTranslator
 from glossfree.video.timeline import Timeline
@@ -95,24 +94,16 @@ def test_timelines_are_the_head_s(tiny: Any, tiny_run: Path) -> None:
 
 
 def test_scores_and_seconds_are_read_from_the_run(tiny_run: Path, tmp_path: Path) -> None:
-    assert set(scores_of(tiny_run)) == {"dev", "test"}
-    assert scores_of(tmp_path) == {}
-    seconds = stage_seconds(Run(tiny_run))
+    assert set(load_scores(tiny_run)) == {"dev", "test"}
+    assert load_scores(tmp_path) == {}
+    seconds = time_stages(Run(tiny_run))
     assert list(seconds) == ["denoise", "pretrain", "finetune1", "finetune2"]
     assert min(seconds.values()) > 0
-
-
-def test_predictions_stand_in_the_manifest_s_order(tiny: Any, tiny_run: Path) -> None:
-    manifest = Manifest.load(tiny.corpus)
-    predictions = read_predictions(tiny_run / "predictions.test.jsonl")
-    expected = [(clip.id, predictions[clip.id]) for clip in manifest.split("test")]
-    assert list(predictions_of(tiny_run, manifest.split("test"), "test").items()) == expected
 
 
 def test_ids_that_do_not_fit_are_named(tiny: Any, copy: Path) -> None:
     path = copy / "predictions.test.jsonl"
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     path.write_text("".join(lines[1:]), encoding="utf-8")
-    manifest = Manifest.load(tiny.corpus)
-    with pytest.raises(CorpusError, match=manifest.split("test")[0].id):
-        predictions_of(copy, manifest.split("test"), "test")
+    with pytest.raises(CorpusError, match=Manifest.load(tiny.corpus).split("test")[0].id):
+        report([copy])
