@@ -142,7 +142,6 @@ def _report_clip(
         reference=clip.text,
         hypothesis=prediction.text,
         score=prediction.score,
-        alternatives=prediction.alternatives,
         fps=clip.fps,
         frames=frames,
         problem=problem,

@@ -43,11 +43,8 @@ class Convention:
     source: str = ""  # whose code it is, in words
 
     def __post_init__(self) -> None:
-        for value, known in (
-            (self.smooth_method, SMOOTHINGS),
-            (self.rouge, ROUGES),
-            (self.average, AVERAGES),
-        ):
+        choices = ((self.smooth_method, SMOOTHINGS), (self.rouge, ROUGES), (self.average, AVERAGES))
+        for value, known in choices:
             if value not in known:
                 raise ValueError(f"convention {self.name}: {value!r} is none of {', '.join(known)}")
         if (self.average == "corpus") != (self.size == 0) or self.size < 0:
@@ -58,9 +55,8 @@ class Convention:
         return (text.lower() if self.lowercase else text) + self.append
 
     def spaced(self, prepared: str) -> str:
-        """A prepared sentence -> what BLEU cuts into words; "zh" and "char" find characters themselves."""
-        alone = self.characters and self.tokenize not in ("zh", "char")
-        return " ".join("".join(prepared.split())) if alone else prepared
+        """A prepared sentence -> what BLEU cuts into words, with spaces between characters where they are words."""
+        return " ".join("".join(prepared.split())) if self.spaces_characters else prepared
 
     def words(self, prepared: str) -> list[str]:
         """A prepared sentence -> what ROUGE-L counts; never an empty list. seq2seq code splits at any white space."""
@@ -69,13 +65,18 @@ class Convention:
         return prepared.split(" ") if self.rouge == "mscoco" else prepared.split() or [""]
 
     @property
+    def spaces_characters(self) -> bool:
+        """Whether characters must be spaced for BLEU; sacrebleu's "zh" and "char" separate them themselves."""
+        return self.characters and self.tokenize not in ("zh", "char")
+
+    @property
     def appended(self) -> str:
-        """What no library's signature knows of the text, to be put behind it."""
+        """What was appended to the text, for the end of a library's signature."""
         return f'|append:"{self.append}"' if self.append else ""
 
     @property
     def averaged(self) -> str:
-        """What no library's signature knows of BLEU, to be put behind it."""
+        """What BLEU was averaged over, for the end of a library's signature."""
         return "" if self.average == "corpus" else f"|average:{self.average}:{self.size}"
 
 
@@ -116,12 +117,14 @@ IN_CHINESE: dict[str, dict[str, Any]] = {
 
 
 def convention_for(language: str, *, append: str = "") -> Convention:
-    """The default convention of a spoken language (ISO 639-1): no text is changed, unless there is something to append
-    to both sides; the language decides what a word is."""
+    """The default convention of a spoken language (ISO 639-1), which decides what a word is.
+
+    It changes no text but for `append`, which is put behind both sides.
+    """
     return replace(CONVENTIONS[CONVENTION_OF_LANGUAGE.get(base_language(language), "plain")], append=append)
 
 
 def published_for(language: str) -> list[Convention]:
     """The published conventions as their code treats a language (ISO 639-1)."""
     changes = IN_CHINESE if base_language(language) == "zh" else {}
-    return [replace(found, **changes.get(name, {})) for name, found in PUBLISHED.items()]
+    return [replace(convention, **changes.get(name, {})) for name, convention in PUBLISHED.items()]

@@ -1,7 +1,7 @@
 """Hypotheses and references -> scores: BLEU-1..4, chrF2, ROUGE-L, exact match, length ratio, under one convention.
 
-All scores lie on 0-100, the length ratio is a quotient. How sentences are prepared and cut is `conventions`'s matter,
-what is counted `statistics`'s.
+All scores lie on 0-100, the length ratio is a quotient. `conventions` prepares and cuts the sentences, `statistics`
+counts.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ COLUMNS = (
 def scores_table(rows: Mapping[str, Mapping[str, Scores]]) -> str:
     """{model: {split: Scores}} -> a plain-text table for the terminal, one line per model and split.
 
-    Below it, what was put behind the sentences of a model, if anything was: its scores compare with no others.
+    Below it stands what was appended to a model's sentences, if anything was: its scores compare with no others.
     """
     header = ("model", "split", *(title for _, title in COLUMNS), "sentences")
     lines = [

@@ -6,21 +6,22 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from glossfree.errors import RunError
-from glossfree.files.disk import write_atomic
+from glossfree.files.disk import read_json, write_atomic, write_json
 from glossfree.files.encoding import nfc
 from glossfree.scoring.metrics import Scores
+
+EVALUATE = "make it with: glossfree evaluate"
+EVALUATE_AGAIN = "run glossfree evaluate again"
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The best hypothesis of one clip, its score (mean log-probability), and the runners-up, best first."""
+    """The best hypothesis of one clip and its score (mean log-probability)."""
 
     text: str
     score: float
-    alternatives: tuple[tuple[str, float], ...] = ()
 
 
 def predictions_path(folder: Path, split: str) -> Path:
@@ -35,57 +36,45 @@ def scores_path(folder: Path, split: str) -> Path:
 
 def write_predictions(path: Path, predictions: Mapping[str, Prediction], references: Mapping[str, str]) -> None:
     """One line of JSON per clip, in the order of `references` ({id: text}): id, hypothesis, reference, score."""
-    lines = []
-    for id, reference in references.items():
-        prediction = predictions[id]
-        line: dict[str, Any] = {
-            "id": id,
-            "hypothesis": prediction.text,
-            "reference": reference,
-            "score": prediction.score,
-        }
-        if prediction.alternatives:
-            line["alternatives"] = [[text, value] for text, value in prediction.alternatives]
-        lines.append(json.dumps(line, ensure_ascii=False) + "\n")
-    write_atomic(path, "".join(lines))
+    lines = [
+        {"id": id, "hypothesis": predictions[id].text, "reference": reference, "score": predictions[id].score}
+        for id, reference in references.items()
+    ]
+    write_atomic(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
 
 
 def read_predictions(path: Path) -> dict[str, Prediction]:
     """Inverse of `write_predictions`. Raises RunError: missing, no prediction in a line, an id twice."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not text"
+        raise RunError(f"cannot be read ({reason})", where=path, remedy=EVALUATE) from error
     predictions: dict[str, Prediction] = {}
-    for number, line in enumerate(_read(path).split("\n"), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line:
             continue
         try:
             values = json.loads(line)
-            id = nfc(str(values["id"]))
-            alternatives = tuple((str(text), float(value)) for text, value in values.get("alternatives", ()))
-            prediction = Prediction(str(values["hypothesis"]), float(values["score"]), alternatives)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            id, prediction = nfc(str(values["id"])), Prediction(str(values["hypothesis"]), float(values["score"]))
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             problem = f"line {number} is not a prediction ({error})"
-            raise RunError(problem, where=path, remedy="run glossfree evaluate again") from error
+            raise RunError(problem, where=path, remedy=EVALUATE_AGAIN) from error
         if id in predictions:
-            raise RunError(f"clip id {id!r} twice (line {number})", where=path, remedy="run glossfree evaluate again")
+            raise RunError(f"clip id {id!r} twice (line {number})", where=path, remedy=EVALUATE_AGAIN)
         predictions[id] = prediction
     return predictions
 
 
 def write_scores(path: Path, scores: Scores) -> None:
     """Scores with their signatures and convention, as JSON."""
-    write_atomic(path, json.dumps(scores.to_dict(), ensure_ascii=False, indent=1) + "\n")
+    write_json(path, scores.to_dict())
 
 
 def read_scores(path: Path) -> Scores:
     """Inverse of `write_scores`. Raises RunError: missing or not scores."""
+    values = read_json(path, RunError, remedy=EVALUATE)
     try:
-        return Scores.from_dict(json.loads(_read(path)))
-    except (ValueError, TypeError) as error:
-        raise RunError(f"not scores ({error})", where=path, remedy="run glossfree evaluate again") from error
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not text"
-        raise RunError(f"cannot be read ({reason})", where=path, remedy="make it with: glossfree evaluate") from error
+        return Scores.from_dict(values)
+    except TypeError as error:
+        raise RunError(f"not scores ({error})", where=path, remedy=EVALUATE_AGAIN) from error

@@ -66,33 +66,33 @@ def rouge_l_seq2seq(hypothesis: Sequence[str], reference: Sequence[str]) -> floa
 def rouge_l_of_sets(hypothesis: str, reference: str) -> float:
     """Two texts -> F in [0, 1] over the sets of their words, sentence by sentence."""
     # as in the package, a blank behind the last stop is a sentence of one empty word
-    said, meant = (
+    hypotheses, references = (
         [" ".join(part.split()).split(" ") for part in text.split(".") if part] for text in (hypothesis, reference)
     )
-    words_said, words_meant = set(chain.from_iterable(said)), set(chain.from_iterable(meant))
-    if not words_said or not words_meant:
+    if not hypotheses or not references:
         return 0.0
-    common = {word for true in meant for spoken in said for word in _a_common_subsequence(true, spoken)}
-    precision, recall = len(common) / len(words_said), len(common) / len(words_meant)
+    common = {word for a in references for b in hypotheses for word in _trace_common_subsequence(a, b)}
+    precision = len(common) / len(set(chain.from_iterable(hypotheses)))
+    recall = len(common) / len(set(chain.from_iterable(references)))
     return 2 * precision * recall / (precision + recall + 1e-8)
 
 
-def _a_common_subsequence(a: Sequence[str], b: Sequence[str]) -> list[str]:
+def _trace_common_subsequence(a: Sequence[str], b: Sequence[str]) -> list[str]:
     """One longest sequence that both contain, traced from the end: of two ways, the one that drops a word of b."""
-    table = [[0] * (len(b) + 1) for _ in range(len(a) + 1)]
+    lengths = [[0] * (len(b) + 1) for _ in range(len(a) + 1)]
     for i, word in enumerate(a, start=1):
         for j, other in enumerate(b, start=1):
-            table[i][j] = table[i - 1][j - 1] + 1 if word == other else max(table[i - 1][j], table[i][j - 1])
-    found, i, j = [], len(a), len(b)
+            lengths[i][j] = lengths[i - 1][j - 1] + 1 if word == other else max(lengths[i - 1][j], lengths[i][j - 1])
+    words, i, j = [], len(a), len(b)
     while i and j:
         if a[i - 1] == b[j - 1]:
-            found.append(a[i - 1])
+            words.append(a[i - 1])
             i, j = i - 1, j - 1
-        elif table[i - 1][j] > table[i][j - 1]:
+        elif lengths[i - 1][j] > lengths[i][j - 1]:
             i -= 1
         else:
             j -= 1
-    return found[::-1]
+    return words[::-1]
 
 
 def longest_common_subsequence(a: Sequence[str], b: Sequence[str]) -> int:

@@ -170,7 +170,7 @@ def _signatures(convention: Convention) -> dict[str, str]:
     )
     characters = CHRF(lowercase=convention.lowercase)
     words.num_refs = characters.num_refs = 1  # otherwise set when the library first scores
-    unit = "|words:characters" if convention.characters and convention.tokenize not in ("zh", "char") else ""
+    unit = "|words:characters" if convention.spaces_characters else ""
     signature = f"{words.get_signature().format()}{unit}{convention.appended}{convention.averaged}"
     return {
         **{name: f"order:{order}|{signature}" for order, name in enumerate(BLEUS, start=1)},

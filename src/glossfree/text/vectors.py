@@ -134,10 +134,10 @@ def load_vectors(path: str | Path, words: Sequence[str]) -> np.ndarray:
         raise CorpusError("no prototypes", where=path, remedy=remedy)
     try:
         with safe_open(path, framework="numpy") as file:
-            found, vectors = (file.metadata() or {}).get("words"), file.get_tensor("vectors")
+            identity, vectors = (file.metadata() or {}).get("words"), file.get_tensor("vectors")
     except SafetensorError as error:
         raise CorpusError(f"not a file of prototypes ({error})", where=path, remedy=remedy) from error
-    if found != _identity(words) or len(vectors) != len(words):
+    if identity != _identity(words) or len(vectors) != len(words):
         raise CorpusError("made for other pseudo-glosses", where=path, remedy=remedy)
     return np.asarray(vectors)
 
