@@ -43,13 +43,9 @@ def cells_of(source: str | Path, overrides: Sequence[str], seeds: Sequence[int],
     `grid`: lines of `section.key=a,b,c`. Raises RecipeError: a value that no recipe takes, a key or a point twice.
     """
     keys, texts = zip(*map(parse_grid, grid), strict=True) if grid else ((), ())
-    fixed = {override.partition("=")[0].strip() for override in overrides}
-    if len(set(keys)) < len(keys):
-        raise RecipeError("a key twice", where="--grid", remedy="write all its values in one: section.key=a,b,c")
-    if both := sorted(fixed & set(keys)):
-        raise RecipeError("in --set and in --grid", where=both[0], remedy="remove one of the two")
-    if "seed" in fixed | set(keys):
-        raise RecipeError("set twice", where="seed", remedy="--seeds says it")
+    fixed = ["seed", *{override.partition("=")[0].strip() for override in overrides}, *keys]
+    if twice := [key for key in fixed if fixed.count(key) > 1]:
+        raise RecipeError("set twice", where=twice[0], remedy="keep one of --seeds, --set and --grid key=a,b,c")
     if len(set(seeds)) < len(seeds) or not seeds:
         raise RecipeError("needs seeds that differ", where="--seeds", remedy="as in --seeds 0,42,100")
     cells: list[Cell] = []

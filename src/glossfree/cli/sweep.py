@@ -43,7 +43,6 @@ from glossfree.training.trackers import check_trackers
 SWEEP = "sweep.json"
 DONE, WAITING, UNDER_WAY = "done", "waiting", "under way"  # states of a cell, beside FAILED
 POLL = 0.5  # seconds between looks for a request to stop
-PLUS_MINUS = "±"
 
 
 @dataclass(frozen=True)
@@ -82,10 +81,12 @@ class Sweep(Result):
         rows = []
         for row in self.points():
             point = ", ".join(f"{key}={value_text(value)}" for key, value in row["point"].items())
-            values = (_with_deviation(row[key]) for key, _ in COLUMNS)
+            values = ("-" if row[key]["mean"] is None else f"{row[key]['mean']:.2f}" for key, _ in COLUMNS)
+            if row["n"] > 1:
+                values = (f"{row[key]['mean']:.2f} ± {row[key]['deviation']:.2f}" for key, _ in COLUMNS)
             rows.append((point or str(self.facts["recipe"]), row["split"], str(row["n"]), *values))
         header = ("grid point", "split", "n", *(title for _, title in COLUMNS))
-        notes = [f"mean {PLUS_MINUS} sample standard deviation over n seeds"]
+        notes = ["mean ± sample standard deviation over n seeds"]
         for cell in self.cells:
             if cell["state"] != DONE:
                 job = f"job {cell['job']}" if "job" in cell else ""
@@ -259,10 +260,3 @@ def _run(commands: Sequence[Sequence[str]], run: Path, request: Request) -> dict
                     problem = status.problem
             return {"state": FAILED, "problem": f"{verb}: {problem}"}
     return {}
-
-
-def _with_deviation(values: dict[str, float | None]) -> str:
-    mean, deviation = values["mean"], values["deviation"]
-    if mean is None:
-        return "-"
-    return f"{mean:.2f}" if deviation is None else f"{mean:.2f} {PLUS_MINUS} {deviation:.2f}"

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -34,6 +35,7 @@ FASTEST, SLOWEST = 8.0, 0.2  # words a second: beyond them the sentence hardly b
 SAME_ASPECT = 0.1  # aspects that differ by no more are one aspect
 NAMED = 5  # clips that a finding names; figures have them all
 WORST = 10
+Fault = tuple[float, str, str]  # rank (smaller is graver), name, what it is in the clip's own figures
 SHAPES = {16 / 9: "16:9", 4 / 3: "4:3", 1.0: "square", 3 / 4: "3:4", 9 / 16: "9:16"}
 # fault of a clip, gravest first: topic, what completes "13 clips ...", remedy; "" where another finding says it
 FAULTS = {
@@ -75,20 +77,6 @@ class ClipFacts:
         """Length of the part of the clip that the video has."""
         end = min(self.end, self.video_seconds) if self.video_seconds else self.end
         return max(0.0, end - self.start)
-
-
-@dataclass(frozen=True)
-class Complaint:
-    """A fault of one clip, in its own figures; `excess` in [0, 1) ranks it among others of the same fault."""
-
-    fault: str
-    detail: str
-    excess: float = 0.0
-
-    @property
-    def rank(self) -> tuple[int, float]:
-        """Smaller is graver."""
-        return list(FAULTS).index(self.fault), -self.excess
 
 
 def diagnose_corpus(path: Path, name: str | None, console: Console) -> Diagnosis:
@@ -169,15 +157,13 @@ def _header(path: Path, is_folder: bool) -> VideoInfo | ClipError:
 
 
 def _facts(clip: Clip, headers: dict[Path, VideoInfo | ClipError], root: Path) -> ClipFacts:
-    source = clip.source
+    source, about = clip.source, partial(ClipFacts, clip.id, clip.split, clip.text)
     if not isinstance(source, VideoFile | FrameFolder):
         fps = clip.fps or source.fps
-        seconds = source.num_frames / fps
-        return ClipFacts(clip.id, clip.split, clip.text, "", fps, 1.0, seconds, end=seconds)
+        return about("", fps, 1.0, source.num_frames / fps, end=source.num_frames / fps)
     header, path = headers[source.path], os.path.relpath(source.path, root)
     if isinstance(header, ClipError):
-        is_missing = not source.path.exists()
-        return ClipFacts(clip.id, clip.split, clip.text, path, error=header.problem, is_missing=is_missing)
+        return about(path, error=header.problem, is_missing=not source.path.exists())
     fps = clip.fps or header.fps
     seconds = header.num_frames / clip.fps if clip.fps else header.seconds
     aspect = header.width / header.height if header.height else 0.0
@@ -185,7 +171,7 @@ def _facts(clip: Clip, headers: dict[Path, VideoInfo | ClipError], root: Path) -
     if segment is not None:
         unit = fps if segment.unit == "frames" and fps else 1.0
         start, end = segment.start / unit, seconds if segment.end is None else segment.end / unit
-    return ClipFacts(clip.id, clip.split, clip.text, path, fps, aspect, seconds, start, end)
+    return about(path, fps, aspect, seconds, start, end)
 
 
 def _diagnose_prepared(root: Path) -> Diagnosis:
@@ -218,32 +204,37 @@ def _diagnosis(
     rates = groups((clip.fps for clip in facts), SAME_RATE)
     aspects = groups((clip.aspect for clip in facts), SAME_ASPECT)
     fps, aspect = next(iter(rates), 0.0), next(iter(aspects), 0.0)
-    complaints = [sorted(find_faults(clip, fps, aspect), key=lambda each: each.rank) for clip in facts]
+    faults = [sorted(find_faults(clip, fps, aspect)) for clip in facts]
     ids: dict[str, list[str]] = {}
-    for clip, reasons in zip(facts, complaints, strict=True):
-        for complaint in reasons:
-            ids.setdefault(complaint.fault, []).append(clip.id)
+    for clip, own in zip(facts, faults, strict=True):
+        for _, fault, _ in own:
+            ids.setdefault(fault, []).append(clip.id)
     known = [clip.seconds for clip in facts if clip.seconds]
-    seconds = {"shortest": min(known, default=None), "median": median(known) if known else None}
     figures = about | {
         "clips": dict(Counter(clip.split for clip in facts)),
         "fps": {f"{fps:g}": count for fps, count in rates.items()},
         "aspect": {f"{aspect:g}": count for aspect, count in aspects.items()},
-        "seconds": seconds | {"longest": max(known, default=None), "all": sum(known)},
+        "seconds": {
+            "shortest": min(known, default=None),
+            "median": median(known) if known else None,
+            "longest": max(known, default=None),
+            "all": sum(known),
+        },
         "faults": ids,
     }
     findings = (
-        _count_finding(facts, about["files"]),
-        _rate_finding(rates, rate_remedy.replace("{fps}", f"{fps:g}")),
-        _aspect_finding(aspects, fit),
-        _length_finding([clip.seconds for clip in facts if not clip.error]),
-        *_fault_findings(ids, len(facts), notes_name_missing=notes_name_missing),
+        *_summary(facts, about["files"], known),
+        *_rates(rates, rate_remedy.replace("{fps}", f"{fps:g}")),
+        *_aspects(aspects, fit),
+        *_faults(ids, len(facts), notes_name_missing=notes_name_missing),
         *notes,
     )
-    pairs = [pair for pair in zip(facts, complaints, strict=True) if pair[1]]
-    worst = sorted(pairs, key=lambda pair: (pair[1][0].rank, -len(pair[1])))[:WORST]
-    bad = (BadClip(clip.id, clip.split, clip.path, tuple(each.detail for each in odd)) for clip, odd in worst)
-    return Diagnosis(subject, tuple(filter(None, findings)), figures, tuple(bad))
+    worst = sorted((own[0][0], -len(own), place) for place, own in enumerate(faults) if own)[:WORST]
+    bad = (
+        BadClip(facts[place].id, facts[place].split, facts[place].path, tuple(detail for *_, detail in faults[place]))
+        for *_, place in worst
+    )
+    return Diagnosis(subject, findings, figures, tuple(bad))
 
 
 def groups(values: Iterable[float], tolerance: float) -> dict[float, int]:
@@ -255,37 +246,42 @@ def groups(values: Iterable[float], tolerance: float) -> dict[float, int]:
     return dict(sorted(counts.items(), key=lambda item: -item[1]))
 
 
-def find_faults(clip: ClipFacts, fps: float, aspect: float) -> Iterator[Complaint]:
+def find_faults(clip: ClipFacts, fps: float, aspect: float) -> Iterator[Fault]:
     """A clip, and the commonest rate and aspect of its corpus -> what is odd about it."""
     words, seconds = sum(word[0].isalnum() for word in split_words(clip.text)), clip.seconds
     if not clip.text.strip():
-        yield Complaint("empty", "empty sentence")
+        yield _fault("empty", "empty sentence")
     elif seconds and not clip.error:
         rate, detail = words / seconds, f"{counted(words, 'word')} in {seconds:.1f} s"
         if rate > FASTEST:
-            yield Complaint("fast", detail, 1 - FASTEST / rate)
+            yield _fault("fast", detail, 1 - FASTEST / rate)
         elif rate < SLOWEST:
-            yield Complaint("slow", detail, 1 - rate / SLOWEST)
+            yield _fault("slow", detail, 1 - rate / SLOWEST)
     if clip.error:
-        yield Complaint("missing" if clip.is_missing else "unreadable", clip.error)
+        yield _fault("missing" if clip.is_missing else "unreadable", clip.error)
     elif clip.video_seconds and clip.start >= clip.video_seconds:
-        yield Complaint("behind", f"begins at {clip.start:.1f} s of a video of {clip.video_seconds:.1f} s")
+        yield _fault("behind", f"begins at {clip.start:.1f} s of a video of {clip.video_seconds:.1f} s")
     else:
         if clip.video_seconds and clip.end > clip.video_seconds + max(BEYOND, 1 / (clip.fps or FPS)):
             detail = f"ends at {clip.end:.1f} s of a video of {clip.video_seconds:.1f} s"
-            yield Complaint("beyond", detail, 1 - clip.video_seconds / clip.end)
+            yield _fault("beyond", detail, 1 - clip.video_seconds / clip.end)
         frames = round(seconds * clip.fps)
         if clip.end and clip.fps and frames < FEWEST:
-            yield Complaint("short", counted(frames, "frame"))
+            yield _fault("short", counted(frames, "frame"))
         elif seconds > LONGEST:
-            yield Complaint("long", f"{seconds:.0f} s long", 1 - LONGEST / seconds)
+            yield _fault("long", f"{seconds:.0f} s long", 1 - LONGEST / seconds)
     if fps and clip.fps and abs(clip.fps / fps - 1) > SAME_RATE:
-        yield Complaint("rate", f"{clip.fps:g} frames/s, most have {fps:g}")
+        yield _fault("rate", f"{clip.fps:g} frames/s, most have {fps:g}")
     if aspect and clip.aspect and abs(clip.aspect / aspect - 1) > SAME_ASPECT:
-        yield Complaint("aspect", f"{clip.aspect:.2f} wide to 1 high, most are {aspect:.2f}")
+        yield _fault("aspect", f"{clip.aspect:.2f} wide to 1 high, most are {aspect:.2f}")
 
 
-def _fault_findings(ids: dict[str, list[str]], num_clips: int, *, notes_name_missing: bool) -> Iterator[Finding]:
+def _fault(name: str, detail: str, excess: float = 0.0) -> Fault:
+    """`excess` in [0, 1) ranks it among others of the same name."""
+    return list(FAULTS).index(name) - excess, name, detail
+
+
+def _faults(ids: dict[str, list[str]], num_clips: int, *, notes_name_missing: bool) -> Iterator[Finding]:
     """{fault: ids of its clips} -> a warning each; a problem if not one clip can be read."""
     can_read_none = len(ids.get("missing", [])) + len(ids.get("unreadable", [])) == num_clips
     for fault, (topic, what, remedy) in FAULTS.items():
@@ -295,32 +291,41 @@ def _fault_findings(ids: dict[str, list[str]], num_clips: int, *, notes_name_mis
             yield Finding(topic, "problem" if is_problem else "warning", text, remedy)
 
 
-def _count_finding(facts: Sequence[ClipFacts], num_files: int) -> Finding:
-    if not facts:
-        return Finding("clips", "problem", "none", "one line of the sentence file per clip")
+def _summary(facts: Sequence[ClipFacts], num_files: int, seconds: Sequence[float]) -> Iterator[Finding]:
+    """How many clips there are and how long they are; `seconds`: of those whose length is known."""
     counts = ", ".join(f"{split} {sum(clip.split == split for clip in facts):,}" for split in SPLITS)
-    return Finding("clips", "ok", f"{counts}; {num_files:,} files" if num_files else counts)
+    if facts:
+        yield Finding("clips", "ok", f"{counts}; {num_files:,} files" if num_files else counts)
+    else:
+        yield Finding("clips", "problem", "none", "one line of the sentence file per clip")
+    readable = sum(not clip.error for clip in facts)
+    if seconds:
+        text = f"{min(seconds):.1f} s shortest, {median(seconds):.1f} s median, {max(seconds):.1f} s longest"
+        unknown = f"; unknown of {counted(readable - len(seconds), 'clip')}" if readable > len(seconds) else ""
+        yield Finding("lengths", "ok", f"{text}, {duration(sum(seconds))} in all{unknown}")
+    elif readable:
+        yield Finding("lengths", "warning", "no file says how long it is")
 
 
-def _rate_finding(rates: dict[float, int], remedy: str) -> Finding | None:
+def _rates(rates: dict[float, int], remedy: str) -> Iterator[Finding]:
     """{frames per second: clips} -> how the rates are distributed; several are a warning."""
-    if len(rates) < 2:
-        return Finding("frame rate", "ok", f"{next(iter(rates)):g} frames/s in all clips") if rates else None
     text = ", ".join(f"{counted(count, 'clip')} at {fps:g}/s" for fps, count in list(rates.items())[:NAMED])
-    more = f" and {len(rates) - NAMED} more rates" if len(rates) > NAMED else ""
-    return Finding("frame rate", "warning", f"mixed: {text}{more}", remedy)
+    if len(rates) > 1:
+        more = f" and {len(rates) - NAMED} more rates" if len(rates) > NAMED else ""
+        yield Finding("frame rate", "warning", f"mixed: {text}{more}", remedy)
+    elif rates:
+        yield Finding("frame rate", "ok", f"{next(iter(rates)):g} frames/s in all clips")
 
 
-def _aspect_finding(aspects: dict[float, int], fit: str) -> Finding | None:
+def _aspects(aspects: dict[float, int], fit: str) -> Iterator[Finding]:
     """{width / height: clips} -> how the shapes are distributed, and what making them square does to them."""
-    if not aspects:
-        return None
     text = ", ".join(f"{counted(count, 'clip')} {_shape(aspect)}" for aspect, count in list(aspects.items())[:NAMED])
     text += f" and {len(aspects) - NAMED} more" if len(aspects) > NAMED else ""
-    if len(aspects) == 1 or fit != "stretch":
-        return Finding("aspect", "ok", text)
-    remedy = "glossfree prepare --fit pad keeps shapes (and the recipe's data.fit says the same)"
-    return Finding("aspect", "warning", f"mixed, the same sign looks different in each: {text}", remedy)
+    if len(aspects) > 1 and fit == "stretch":
+        remedy = "glossfree prepare --fit pad keeps shapes (and the recipe's data.fit says the same)"
+        yield Finding("aspect", "warning", f"mixed, the same sign looks different in each: {text}", remedy)
+    elif aspects:
+        yield Finding("aspect", "ok", text)
 
 
 def _shape(aspect: float) -> str:
@@ -330,17 +335,6 @@ def _shape(aspect: float) -> str:
         return name
     side, rest = ("width", 1 / aspect) if aspect > 1 else ("height", aspect)
     return f"{name} (stretch leaves {100 * rest:.0f} % of the {side})"
-
-
-def _length_finding(seconds: Sequence[float]) -> Finding | None:
-    """Seconds of all clips, 0 where unknown -> shortest, median, longest, and all together."""
-    known = [value for value in seconds if value]
-    if not known:
-        return Finding("lengths", "warning", "no file says how long it is") if seconds else None
-    text = f"{min(known):.1f} s shortest, {median(known):.1f} s median, {max(known):.1f} s longest"
-    unknown = len(seconds) - len(known)
-    rest = f"; unknown of {counted(unknown, 'clip')}" if unknown else ""
-    return Finding("lengths", "ok", f"{text}, {duration(sum(known))} in all{rest}")
 
 
 def _companions(root: Path, corpus: str) -> Iterator[Finding]:

@@ -57,12 +57,12 @@ def test_a_list_is_one_value(tiny: Any) -> None:
 
 
 def test_parts_of_the_model_can_be_compared(tiny: Any) -> None:
-    cells = cells_of(tiny.recipe, [], [5], ["temporal.kind=local_attention,linear", "temporal.hidden_size=38"])
+    cells = cells_of(tiny.recipe, [], [5], ["temporal.kind=local_attention,linear", "temporal.hidden_size=40"])
     assert [(cell.recipe.temporal.kind, cell.recipe.temporal.hidden_size) for cell in cells] == [
-        ("local_attention", 38),
-        ("linear", 38),
+        ("local_attention", 40),
+        ("linear", 40),
     ]
-    assert cells[1].name == "temporal.kind=linear,temporal.hidden_size=38,seed=5"
+    assert cells[1].name == "temporal.kind=linear,temporal.hidden_size=40,seed=5"
 
 
 @pytest.mark.parametrize(
@@ -76,10 +76,10 @@ def test_parts_of_the_model_can_be_compared(tiny: Any) -> None:
         ),
         ([], [0], ["pretrain.batch_size=5,1"], "no negatives"),
         ([], [0], ["pretrain.batch_size"], "write section.key=a,b,c"),
-        ([], [0], ["seed=1,2"], "--seeds says it"),
-        (["seed=1"], [0], [], "--seeds says it"),
-        (["pretrain.epochs=1"], [0], ["pretrain.epochs=1,2"], "in --set and in --grid"),
-        ([], [0], ["pretrain.epochs=1", "pretrain.epochs=2"], "a key twice"),
+        ([], [0], ["seed=1,2"], "seed: set twice"),
+        (["seed=1"], [0], [], "seed: set twice"),
+        (["pretrain.epochs=1"], [0], ["pretrain.epochs=1,2"], "pretrain.epochs: set twice"),
+        ([], [0], ["pretrain.epochs=1", "pretrain.epochs=2"], "pretrain.epochs: set twice"),
         ([], [0], ["pretrain.learning_rate=6e-4,0.0006"], "comes twice"),
         ([], [0], ["pretrain={epochs=1},{epochs=2}"], "a table, not a value"),
         ([], [3, 3], [], "seeds that differ"),
