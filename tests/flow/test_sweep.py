@@ -99,7 +99,7 @@ def test_stopped_killed_and_resumed_a_sweep_is_its_single_runs(tiny: Any, nurser
 
 
 @pytest.mark.slow
-def test_a_cell_that_cannot_be_trained_is_told_and_the_next_is(tiny: Any, tmp_path: Path, call: Any) -> None:
+def test_a_cell_that_fails_is_named_and_the_next_is_trained(tiny: Any, tmp_path: Path, call: Any) -> None:
     words = ("--seeds", 0, "--grid", "finetune2.learning_rate=1e30,1e-3", *sets(*SHORT, "pretrain.epochs=0"))
     done = call("sweep", *tiny.options, "--runs", tmp_path, *words)
     assert done.code == 1, done.err

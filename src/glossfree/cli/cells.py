@@ -20,7 +20,7 @@ LONGEST_NAME = 120  # characters; a file system takes 255
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of a sweep. `point`: its values of the grid, by dotted key; `changes`: what --set gets."""
+    """One run of a sweep. `point`: its grid values by dotted key; `changes`: all of its --set options."""
 
     point: dict[str, Any]
     seed: int
@@ -40,7 +40,7 @@ class Cell:
 def cells_of(source: str | Path, overrides: Sequence[str], seeds: Sequence[int], grid: Sequence[str]) -> list[Cell]:
     """Every seed at every point of the grid, in the order given; seeds vary fastest, then the last key.
 
-    `grid`: lines of `section.key=a,b,c`. Raises RecipeError: a value that no recipe takes, a key or a point twice.
+    `grid`: lines of `section.key=a,b,c`. Raises RecipeError: an invalid value, a key or a point twice.
     """
     keys, texts = zip(*map(parse_grid, grid), strict=True) if grid else ((), ())
     fixed = ["seed", *{override.partition("=")[0].strip() for override in overrides}, *keys]
@@ -103,7 +103,7 @@ def value_text(value: Any) -> str:
 
 
 def folder_name(values: Sequence[tuple[str, Any]]) -> str:
-    """Keys and values -> the name of a folder; a hash tells apart what would get the same name."""
+    """Keys and values -> the name of a folder; a hash distinguishes what would get the same name."""
     text = ",".join(f"{key}={value_text(value)}" for key, value in values)
     valid = re.sub(r"[^\w.,=+-]+", "_", text)
     if valid == text and len(text) <= LONGEST_NAME:

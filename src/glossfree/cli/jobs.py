@@ -1,4 +1,4 @@
-"""A cell of a sweep as a SLURM job: a script for `sbatch`, and what SLURM says of the job."""
+"""A cell of a sweep as a SLURM job: the script that `sbatch` gets, and the state of the job."""
 
 from __future__ import annotations
 
@@ -40,8 +40,11 @@ class Slurm:
     def outcome(
         self, run: Path, commands: Sequence[Sequence[str]], earlier: dict[str, Any], *, again: bool
     ) -> dict[str, Any]:
-        """Submit a cell without scores, unless its `earlier` job is under way, or has failed and is not to be tried
-        `again` -> {"state", "job", "problem"}. Raises RunError where SLURM refuses."""
+        """Submit a cell that has no scores -> {"state", "job", "problem"}. Raises RunError if SLURM refuses.
+
+        `earlier`: the cell as the last call left it. A job that is under way is not submitted twice; one that ended
+        without scores is submitted `again` on request.
+        """
         job = earlier.get("job")
         if job is not None:
             states = _call("squeue", "--me", "--noheader", "--format=%i %T")
@@ -55,11 +58,11 @@ class Slurm:
         return {"state": UNDER_WAY, "job": job, "problem": "submitted"}
 
     def script(self, run: Path, commands: Sequence[Sequence[str]]) -> str:
-        """The commands, one after another; before its time limit the job saves, and is queued again."""
+        """The script that runs the commands one after another, and queues itself again when it was stopped."""
         options = [
             *("requeue", "nodes=1", "ntasks-per-node=1", "signal=TERM@120", "open-mode=append"),
             *(
-                f"job-name={shlex.quote(f'glossfree-{run.parent.name}')}",
+                f"job-name={shlex.quote(f'glossfree-{run.resolve().parent.name}')}",
                 f"output={shlex.quote(str(run.resolve() / 'log.txt'))}",
             ),
             f"time={max(1, round(60 * self.hours))}",

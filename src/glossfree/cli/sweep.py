@@ -1,7 +1,7 @@
 """`sweep`: a recipe with several seeds, at every point of a grid -> mean and deviation of each score.
 
-Each cell is an ordinary run, made by `glossfree train` and `glossfree evaluate`: one after another, as SLURM jobs, or
-by whoever runs the printed commands. Points are compared on dev; test is scored if asked for.
+A cell is one run. `glossfree train` and `glossfree evaluate` train and score it: cells run one after another, as SLURM
+jobs, or wherever the user runs the printed commands. Choose among points on dev; test is scored on request.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ POLL = 0.5  # seconds between looks for a request to stop
 
 @dataclass(frozen=True)
 class Sweep(Result):
-    """What a sweep was asked for, and each cell: name, point, seed, state, and scores, job or problem."""
+    """The settings of a sweep, and its cells: name, point, seed, state, and scores, job or problem."""
 
     facts: dict[str, Any]
     cells: list[dict[str, Any]]
@@ -100,12 +100,12 @@ class Sweep(Result):
 
 @dataclass(frozen=True)
 class Commands(Result):
-    """The commands of all cells, a line for the shell each."""
+    """One line for the shell per cell, with all of its commands."""
 
     commands: list[str]
 
     def to_text(self) -> str:
-        """One cell a line."""
+        """The lines."""
         return "\n".join(self.commands)
 
 
@@ -132,8 +132,8 @@ def sweep(
 ) -> Sweep | Commands:
     """Train and score every seed at every point of the grid, each in its folder below `runs`.
 
-    Cells that have scores are skipped, interrupted ones go on, failed ones are tried again. Raises what is wrong with
-    a recipe, the corpus or the folder before anything starts; Interrupted when asked to stop.
+    Skips cells that have scores, resumes interrupted ones, tries failed ones again. Before it starts a cell, it raises
+    RecipeError, CorpusError or RunError for anything that no cell could use; later Interrupted, on a request to stop.
     """
     jobs = Slurm(slurm_partition, slurm_gpus, slurm_hours, tuple(slurm_option or ()))
     if not slurm and jobs != Slurm():
@@ -171,7 +171,7 @@ def sweep(
 
 
 def _check_cells(cells: Sequence[Cell], corpus: Path, splits: Sequence[str], runs: Path) -> None:
-    """Raise the error of a corpus without a split, of a recipe that cannot be scored, of a run of another recipe."""
+    """Raise CorpusError for a missing split, RecipeError if there is nothing to score, RunError for another recipe."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         remedy = "call it without accelerate or torchrun, and with --processes"
         raise RunError("starts its processes itself", where="sweep", remedy=remedy)
@@ -232,10 +232,10 @@ def _run(commands: Sequence[Sequence[str]], run: Path, request: Request) -> dict
 
     A request to stop is passed on to the command, which saves; then raises Interrupted.
     """
-    with suppress(RunError):  # no status yet: nobody trains it
+    with suppress(RunError):  # no status yet: no process trains it
         status = read_status(Run(run))
         if status.state == TRAINING and is_alive(status):
-            return {"state": FAILED, "problem": f"train: process {status.pid} is still at it"}
+            return {"state": FAILED, "problem": f"process {status.pid} is still training"}
     for words in commands:
         begin, is_told = time.time(), False
         process = subprocess.Popen(

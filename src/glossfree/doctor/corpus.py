@@ -35,14 +35,14 @@ FASTEST, SLOWEST = 8.0, 0.2  # words a second: beyond them the sentence hardly b
 SAME_ASPECT = 0.1  # aspects that differ by no more are one aspect
 NAMED = 5  # clips that a finding names; figures have them all
 WORST = 10
-Fault = tuple[float, str, str]  # rank (smaller is graver), name, what it is in the clip's own figures
+Fault = tuple[float, str, str]  # rank (smaller is worse), name, detail with the clip's own numbers
 SHAPES = {16 / 9: "16:9", 4 / 3: "4:3", 1.0: "square", 3 / 4: "3:4", 9 / 16: "9:16"}
-# fault of a clip, gravest first: topic, what completes "13 clips ...", remedy; "" where another finding says it
+# faults of a clip, worst first: topic, what completes "13 clips ...", remedy; "" where there is a finding of its own
 FAULTS = {
     "missing": ("files", "have no file", "correct the paths, or copy the files to where they lead"),
     "unreadable": ("files", "cannot be read", "copy or download the files again, or drop the rows"),
-    "behind": ("segments", "begin behind the end of their video", "correct start, end or the video"),
-    "beyond": ("segments", "end behind the end of their video", "correct the end, or the video"),
+    "behind": ("segments", "begin after the end of their video", "correct start, end or the video"),
+    "beyond": ("segments", "end after the end of their video", "correct the end, or the video"),
     "empty": ("sentences", "have an empty sentence", "write the sentence, or drop the row"),
     "short": ("lengths", f"have fewer than {FEWEST} frames", "check start and end, or drop them"),
     "fast": ("sentences", f"have more than {FASTEST:g} words a second", "does the sentence belong there?"),
@@ -200,7 +200,7 @@ def _diagnosis(
     fit: str = "stretch",
     notes_name_missing: bool = False,
 ) -> Diagnosis:
-    """Facts of all clips, and what the corpus says of itself -> Diagnosis."""
+    """Facts of all clips, and findings on the corpus -> Diagnosis. `notes_name_missing`: `notes` name missing files."""
     rates = groups((clip.fps for clip in facts), SAME_RATE)
     aspects = groups((clip.aspect for clip in facts), SAME_ASPECT)
     fps, aspect = next(iter(rates), 0.0), next(iter(aspects), 0.0)
@@ -238,7 +238,7 @@ def _diagnosis(
 
 
 def groups(values: Iterable[float], tolerance: float) -> dict[float, int]:
-    """Values above 0 -> the commonest of each cluster, and how many lie within `tolerance` (a fraction) of it."""
+    """Values above 0 -> {most common value of each cluster: how many lie within `tolerance`, a fraction, of it}."""
     counts: dict[float, int] = {}
     for value, count in Counter(round(value, 2) for value in values if value > 0).most_common():
         near = next((centre for centre in counts if abs(value / centre - 1) <= tolerance), value)
@@ -247,7 +247,7 @@ def groups(values: Iterable[float], tolerance: float) -> dict[float, int]:
 
 
 def find_faults(clip: ClipFacts, fps: float, aspect: float) -> Iterator[Fault]:
-    """A clip, and the commonest rate and aspect of its corpus -> what is odd about it."""
+    """A clip, and the most common rate and aspect of its corpus -> its faults."""
     words, seconds = sum(word[0].isalnum() for word in split_words(clip.text)), clip.seconds
     if not clip.text.strip():
         yield _fault("empty", "empty sentence")
@@ -277,7 +277,7 @@ def find_faults(clip: ClipFacts, fps: float, aspect: float) -> Iterator[Fault]:
 
 
 def _fault(name: str, detail: str, excess: float = 0.0) -> Fault:
-    """`excess` in [0, 1) ranks it among others of the same name."""
+    """`excess` in [0, 1) ranks faults of the same name."""
     return list(FAULTS).index(name) - excess, name, detail
 
 
@@ -292,7 +292,7 @@ def _faults(ids: dict[str, list[str]], num_clips: int, *, notes_name_missing: bo
 
 
 def _summary(facts: Sequence[ClipFacts], num_files: int, seconds: Sequence[float]) -> Iterator[Finding]:
-    """How many clips there are and how long they are; `seconds`: of those whose length is known."""
+    """Numbers of clips, and their lengths. `seconds`: lengths of the clips that have one."""
     counts = ", ".join(f"{split} {sum(clip.split == split for clip in facts):,}" for split in SPLITS)
     if facts:
         yield Finding("clips", "ok", f"{counts}; {num_files:,} files" if num_files else counts)
@@ -308,7 +308,7 @@ def _summary(facts: Sequence[ClipFacts], num_files: int, seconds: Sequence[float
 
 
 def _rates(rates: dict[float, int], remedy: str) -> Iterator[Finding]:
-    """{frames per second: clips} -> how the rates are distributed; several are a warning."""
+    """{frames per second: clips} -> the distribution of rates, a warning if there are several."""
     text = ", ".join(f"{counted(count, 'clip')} at {fps:g}/s" for fps, count in list(rates.items())[:NAMED])
     if len(rates) > 1:
         more = f" and {len(rates) - NAMED} more rates" if len(rates) > NAMED else ""
@@ -318,7 +318,7 @@ def _rates(rates: dict[float, int], remedy: str) -> Iterator[Finding]:
 
 
 def _aspects(aspects: dict[float, int], fit: str) -> Iterator[Finding]:
-    """{width / height: clips} -> how the shapes are distributed, and what making them square does to them."""
+    """{width / height: clips} -> the distribution of shapes, and how much of them `stretch` keeps."""
     text = ", ".join(f"{counted(count, 'clip')} {_shape(aspect)}" for aspect, count in list(aspects.items())[:NAMED])
     text += f" and {len(aspects) - NAMED} more" if len(aspects) > NAMED else ""
     if len(aspects) > 1 and fit == "stretch":
@@ -329,7 +329,7 @@ def _aspects(aspects: dict[float, int], fit: str) -> Iterator[Finding]:
 
 
 def _shape(aspect: float) -> str:
-    """Width / height -> its name, and what `stretch` does to it."""
+    """Width / height -> its name, and how much of it `stretch` keeps."""
     name = next((name for shape, name in SHAPES.items() if abs(shape / aspect - 1) < 0.01), f"{aspect:.2f}:1")
     if abs(aspect - 1) < 0.01:
         return name
@@ -341,4 +341,4 @@ def _companions(root: Path, corpus: str) -> Iterator[Finding]:
     """Files that operating systems leave beside those of a folder."""
     count = sum(is_companion(name) for _, _, files in os.walk(root) for name in files) if corpus == "folder" else 0
     if count:
-        yield Finding("other files", "ok", f"{count:,} of operating systems (as ._x, Thumbs.db) are passed over")
+        yield Finding("other files", "ok", f"{count:,} of operating systems (as ._x, Thumbs.db) are ignored")

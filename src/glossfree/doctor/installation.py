@@ -1,7 +1,7 @@
 """The installation -> findings: versions, accelerator, precision, memory, disk, extras, taggers.
 
-A broken library may raise anything when it is imported, or end the process. So a child process imports them, and what
-it cannot do is a finding.
+Importing a broken library may raise any error or end the process. A child process imports them; its errors become
+findings.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ LIBRARIES = (
 
 
 def diagnose_installation(libraries: Sequence[Library] = LIBRARIES, folder: Path | None = None) -> Diagnosis:
-    """What is installed here and what of it works; `folder` (the current one) is where runs would be written."""
+    """Report what is installed and what works. `folder`: where runs would be written, by default the current one."""
     folder = folder or Path.cwd()
     facts = import_all([library for library in libraries if find_spec(library.module) is not None])
     taggers = _taggers(facts)
@@ -112,7 +112,7 @@ def diagnose_installation(libraries: Sequence[Library] = LIBRARIES, folder: Path
 def import_all(libraries: Sequence[Library]) -> dict[str, dict[str, Any]]:
     """Libraries -> by module, what importing each reported: "version", "error" ("" if it works) and more.
 
-    A library that ends the child, or never returns, gets that as its error; another child goes on behind it.
+    If a library ends the child or does not return, that is its error, and a new child imports the rest.
     """
     facts: dict[str, dict[str, Any]] = {}
     while waiting := [(library.module, library.code) for library in libraries if library.module not in facts]:
@@ -204,7 +204,7 @@ def _space_findings(folder: Path) -> Iterator[Finding]:
 
 
 def _taggers(facts: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """Language -> the tagger that `glossfree glosses` takes for it; "other" stands for all further languages."""
+    """Language -> the tagger that `glossfree glosses` uses; "other": all other languages."""
     models = facts.get("spacy", {}).get("models", [])
     taggers = {}
     for language in sorted({*SPACY_MODELS, *HANTA_MODELS}):
@@ -220,7 +220,7 @@ def _cores() -> int:
 
 
 def memory() -> int:
-    """Bytes of memory that are free, or that a container may use at most if that is less; 0: unknown."""
+    """Bytes of free memory, or a container's limit if that is less; 0: unknown."""
     lines = MEMINFO.read_text(encoding="ascii").splitlines() if MEMINFO.is_file() else []
     free = sum(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
     limit = CGROUP_LIMIT.read_text(encoding="ascii").strip() if CGROUP_LIMIT.is_file() else "max"

@@ -33,7 +33,7 @@ LIGHT_SLACK = 0.2  # beyond the darkest and brightest clip of training
 class ClipLook:
     """What a clip looks like. `brightness`: mean of a few frames, 0 (black) to 255; `contrast`: its deviation in them.
 
-    `aspect` is 0 for a clip of a prepared folder: it was made square as training's were.
+    `aspect` is 0 for a clip of a prepared folder, which is square like those of training.
     """
 
     fps: float
@@ -97,7 +97,7 @@ def look_at(path: Path) -> tuple[ClipLook, list[np.ndarray]]:
     numbers = np.unique(np.linspace(0, len(timeline) - 1, LOOKED_AT + 2)[1:-1].round().astype(int))
     frames: list[np.ndarray] = []
     aspect = 0.0
-    for number in map(int, numbers):  # each on its own: a long video is not decoded from its beginning to its end
+    for number in map(int, numbers):  # one at a time, so that a long video is not decoded completely
         part = type(source)(path, Segment(number, number + 1, "frames"))
         (frame,) = open_source(part).read([0])
         aspect = frame.shape[1] / frame.shape[0]
@@ -129,7 +129,7 @@ def compare(name: str, look: ClipLook, frames: Sequence[np.ndarray], training: M
     if aspect and look.aspect and max(look.aspect / aspect, aspect / look.aspect) > OTHER_ASPECT:
         text = f"{look.aspect:.2f} wide to 1 high, training had {aspect:.2f}: translate crops it around the signer"
         yield Finding(name, "warning", text, "better: crop it yourself, so that the signer is as large as in training")
-    elif aspect and look.aspect and training.get("signer"):  # the crop with the signer as large as in training tells
+    elif aspect and look.aspect and training.get("signer"):
         crop = find_signer(frames, training["signer"], aspect)
         if crop.how != "centre" and abs(crop.height - 1) > SIGNER_SLACK:
             text = f"the signer is {100 * crop.height:.0f} % as large as in training"
@@ -140,7 +140,7 @@ def compare(name: str, look: ClipLook, frames: Sequence[np.ndarray], training: M
         yield Finding(name, "warning", text, "cut it into sentences, or name its segments: translate --segments FILE")
     elif look.seconds < shortest:
         text = f"{look.seconds:.1f} s, training's shortest clip had {shortest:.1f} s"
-        yield Finding(name, "warning", text, "is the whole sentence in it?")
+        yield Finding(name, "warning", text, "is the sentence complete?")
     light = training.get("light")
     darkest, brightest = (light[0] * (1 - LIGHT_SLACK), light[-1] * (1 + LIGHT_SLACK)) if light else (DARK, BRIGHT)
     if not darkest <= look.brightness <= brightest:

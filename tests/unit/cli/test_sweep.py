@@ -175,7 +175,7 @@ def test_a_cell_that_fails_is_named_and_the_others_go_on(
 @pytest.mark.skipif(sys.platform == "win32", reason="processes cannot be seen there")
 def test_a_cell_that_another_process_trains_is_left_alone(tiny: Any, tmp_path: Path, stand_in: StandIn) -> None:
     Run(tmp_path / NAMES[1]).write_json("status.json", vars(Status([])))
-    assert problems(start(tiny, tmp_path)) == {NAMES[1]: f"train: process {os.getpid()} is still at it"}
+    assert problems(start(tiny, tmp_path)) == {NAMES[1]: f"process {os.getpid()} is still training"}
     assert NAMES[1] not in stand_in.trained()
 
 

@@ -159,7 +159,7 @@ def test_ten_clips_are_the_worst_the_most_extreme_first(tmp_path: Path) -> None:
     assert len(diagnosis.figures["faults"]["fast"]) == 13
 
 
-def test_the_same_sentence_in_two_splits_and_companions_are_told(tmp_path: Path) -> None:
+def test_the_same_sentence_in_two_splits_and_companions_are_reported(tmp_path: Path) -> None:
     root = plain(tmp_path / "root")
     corpus(root, [f"a.mp4,{SENTENCE},train", f"b.mp4,{SENTENCE},dev", "c.mp4,es taut,test"])
     (root / "._a.mp4").write_bytes(b"x")

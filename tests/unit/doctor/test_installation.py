@@ -55,7 +55,7 @@ def test_a_library_that_ends_the_child_does_not_hide_the_others(modules: Path) -
     assert facts["crashes"]["error"] and facts["closes"]["error"]
 
 
-def test_the_error_of_an_import_is_told(modules: Path) -> None:
+def test_the_error_of_an_import_is_reported(modules: Path) -> None:
     (modules / "odd.py").write_text("print('{\"version\": 7}')\n" + BROKEN["raises_value"])
     facts = import_all([Library("odd", "odd")])
     assert facts == {"odd": {"version": "", "error": "ValueError: not made for this version"}}

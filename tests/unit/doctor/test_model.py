@@ -83,7 +83,7 @@ def test_a_packed_clip_is_square_and_no_warning(tmp_path: Path) -> None:
     assert doctor([model(tmp_path / "model"), clip(tmp_path / "a.mp4", width=48)]).exit_code == 0
 
 
-def test_a_picture_without_contrast_is_told(tmp_path: Path) -> None:
+def test_a_picture_without_contrast_is_reported(tmp_path: Path) -> None:
     write_clip(tmp_path / "wall.mp4", np.full((46, 48, 64, 3), 120, np.uint8), 23.0)
     [text] = warnings(doctor([model(tmp_path / "model"), tmp_path / "wall.mp4"]), "wall.mp4")
     assert "contrast" in text
@@ -100,7 +100,7 @@ def test_clips_that_cannot_be_translated_are_problems(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("training", [None, {}])
-def test_a_model_that_does_not_say_is_told_so(tmp_path: Path, training: Any) -> None:
+def test_a_model_that_does_not_say_is_reported(tmp_path: Path, training: Any) -> None:
     folder = model(tmp_path / "model")
     card = {"format": FORMAT, "files": {}} | ({} if training is None else {"training": training})
     (folder / "model.json").write_text(json.dumps(card))
@@ -155,7 +155,7 @@ def figure(scale: float, seed: int, num_frames: int = 46) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("scale", "is_odd"), [(1.0, False), (0.6, True)])
-def test_a_signer_of_another_size_is_told(tmp_path: Path, scale: float, is_odd: bool) -> None:
+def test_a_signer_of_another_size_is_reported(tmp_path: Path, scale: float, is_odd: bool) -> None:
     profile = signer_profile([figure(1.0, seed) for seed in range(7)], 128 / 96)
     write_clip(tmp_path / "a.mp4", figure(scale, 13), 23.0)
     [*texts] = warnings(doctor([model(tmp_path / "model", signer=profile), tmp_path / "a.mp4"]), "a.mp4")
