@@ -1,4 +1,4 @@
-"""LoRA in place: a frozen module with small trainable matrices beside some of its linear layers (sections 3.1, 4.2)."""
+"""LoRA in place: a frozen module with small trainable matrices parallel to some linear layers (sections 3.1, 4.2)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from glossfree.settings import WIDEST, Section, value
 
 
 class Adapters(Section):
-    """LoRA beside some linear layers of a part (sections 3.1 and 4.2)."""
+    """LoRA on some linear layers of a part (sections 3.1 and 4.2)."""
 
     adapter_rank: int = value(16, "stated", "LoRA rank", ge=1, le=WIDEST)
     adapter_alpha: float = value(32.0, "stated", "LoRA scaling factor", gt=0)
@@ -30,7 +30,7 @@ def add_lora(
     dropout: float,
     layers: Sequence[int] | None = None,
 ) -> None:
-    """Freeze `module` and put LoRA beside every linear layer named in `targets`, in place.
+    """Freeze `module` and add LoRA to every linear layer named in `targets`, in place.
 
     y = W x + (alpha / rank) B A dropout(x); B starts at zero, so nothing changes before the first step. `layers`:
     only in these blocks (numbers in the module's list of blocks); None: in all. Raises ValueError where no name fits.

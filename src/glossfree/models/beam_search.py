@@ -36,7 +36,10 @@ def beam_search(step: Step, state: State, start_id: int, beams: Beams, suppresse
 
     Raises ValueError for counts below 1, for more sentences than beams, and if fewer sentences exist than asked for.
     """
-    _check(beams)
+    if min(beams.num_beams, beams.max_new_tokens, beams.num_return_sequences) < 1:
+        raise ValueError(f"num_beams, max_new_tokens and num_return_sequences must be at least 1, got {beams}")
+    if beams.num_return_sequences > beams.num_beams:
+        raise ValueError(f"num_return_sequences = {beams.num_return_sequences} exceeds num_beams = {beams.num_beams}")
     num_beams, longest = beams.num_beams, beams.max_new_tokens
     num_clips, device = len(state[0]), state[0].device
     banned = torch.tensor(list(suppressed), dtype=torch.long, device=device)
@@ -46,19 +49,19 @@ def beam_search(step: Step, state: State, start_id: int, beams: Beams, suppresse
     live = _none_yet(num_clips, num_beams, longest, device)
     live.scores[:, 0] = 0.0  # the beams of a clip start equal: only the first one counts
     finished = _none_yet(num_clips, beams.num_return_sequences, longest, device)
-    done = torch.zeros(num_clips, dtype=torch.bool, device=device)
+    is_decided = torch.zeros(num_clips, dtype=torch.bool, device=device)
     for length in range(1, longest + 1):
         log_probabilities, state = step(tokens, state)
         candidates, parents = _continuations(live, log_probabilities.index_fill(-1, banned, IMPOSSIBLE), length)
         ends = candidates.sequences[:, :, length - 1] == EOS_ID
-        finishes = (ends | (length == longest)) & ~done[:, None]
+        finishes = (ends | (length == longest)) & ~is_decided[:, None]
         scores = (candidates.scores / length**beams.length_penalty).masked_fill(~finishes, IMPOSSIBLE)
         finished = _best(finished, _Hypotheses(candidates.sequences[:, :num_beams], scores[:, :num_beams]))
 
         order = ends.long().sort(dim=1, stable=True).indices[:, :num_beams]  # without </s> first; stable: best first
         live = candidates.pick(order)
-        done = done | _is_decided(live, finished, length, beams)
-        if length == longest or bool(done.all()):
+        is_decided = is_decided | _decide(live, finished, length, beams)
+        if length == longest or bool(is_decided.all()):
             break
         rows = (first_rows + parents.gather(1, order)).flatten()
         state = tuple(each[rows] for each in state)
@@ -112,7 +115,7 @@ def _best(finished: _Hypotheses, others: _Hypotheses) -> _Hypotheses:
     return _Hypotheses(sequences, scores).pick(order)
 
 
-def _is_decided(live: _Hypotheses, finished: _Hypotheses, length: int, beams: Beams) -> Tensor:
+def _decide(live: _Hypotheses, finished: _Hypotheses, length: int, beams: Beams) -> Tensor:
     """Is the result of a clip certain? (B,): no unfinished beam can still beat the worst of the finished ones.
 
     A log-probability can only fall, so the best that a beam can reach is its present one with the length that suits it
@@ -130,11 +133,3 @@ def _without_surplus(sequences: Tensor) -> Tensor:
     ends = sequences == EOS_ID
     lengths = torch.where(ends.any(dim=-1), ends.long().argmax(dim=-1) + 1, sequences.shape[-1])
     return sequences[:, :, : int(lengths.max())]
-
-
-def _check(beams: Beams) -> None:
-    """Raises ValueError for counts that no search has."""
-    if min(beams.num_beams, beams.max_new_tokens, beams.num_return_sequences) < 1:
-        raise ValueError(f"num_beams, max_new_tokens and num_return_sequences must be at least 1, got {beams}")
-    if beams.num_return_sequences > beams.num_beams:
-        raise ValueError(f"num_return_sequences = {beams.num_return_sequences} exceeds num_beams = {beams.num_beams}")

@@ -1,7 +1,7 @@
 """What can be chosen in a model: the options of a backbone, a temporal module, a language encoder, a decoder.
 
-Each entry is a subclass of one of these classes in a file of its own: its values with their meaning, `build`, where
-adapters go, and what reads foreign weights. The registry of its folder names it: that is all an entry needs.
+Each entry is a subclass of one of these classes, in a file of its own: its values, `build`, which layers carry
+adapters, and how foreign weights are loaded. The registry of its folder names it; an entry needs nothing else.
 
 B clips, N packed frames, T frames, S segments, W backbone width, D temporal width, E language width, V vocabulary.
 """
@@ -22,18 +22,14 @@ from glossfree.models.weights import Census
 from glossfree.padded import Padded
 from glossfree.settings import WIDEST, Section, Trained, value
 
-NO_WEIGHTS = 'leave the weights out: weights = ""'
-
 
 class Backbone(Section):
     """A visual backbone: normalised images (N, 3, H, W) float -> (N, W), W = `hidden_size` (section 3.1)."""
 
     kind: str
-    weights: str = value(
-        "", "stated", "folder or .pth with pretrained weights, hub:owner/name, or a run of ours; empty: random"
-    )
+    weights: str = value("", "stated", "folder or file of weights, hub:owner/name, or a run of ours; empty: random")
     features: Literal["video", "cached"] = value(
-        "video", "assumed", "frames are seen anew in every epoch, or were seen once, by `glossfree features`"
+        "video", "assumed", "computed from video in every epoch, or once by `glossfree features`"
     )
     hidden_size: int = value(384, "stated", "width of the backbone's rows", ge=1, le=WIDEST)
     patch_size: int = value(14, "stated", "pixels of a patch", ge=1, le=4096)
@@ -52,18 +48,13 @@ class Backbone(Section):
 
     def load(self, module: nn.Module, source: Path) -> Census:
         """Foreign weights into the module, in place. Raises ModelError; RecipeError where none can be read."""
-        raise RecipeError(
-            "these are no weights for this backbone", where=source, remedy='name a run of ours, or vision.kind="dinov2"'
-        )
+        remedy = 'name a run of ours, or vision.kind="dinov2"'
+        raise RecipeError("these are no weights for this backbone", where=source, remedy=remedy)
 
     def sizes(self) -> dict[str, object]:
         """The values that decide whether weights fit, and what they see."""
-        apart = {"weights", "features", "train"}
-        return {
-            name: content
-            for name, content in self.model_dump().items()
-            if name not in apart and not name.startswith("adapter_")
-        }
+        values = self.model_dump(exclude={"weights", "features", "train"})
+        return {name: content for name, content in values.items() if not name.startswith("adapter_")}
 
 
 class TemporalModule(nn.Module):
@@ -92,7 +83,7 @@ class LanguageEncoder(nn.Module):
 
     @property
     def adapted(self) -> nn.Module:
-        """What carries adapters, and is frozen beside them."""
+        """The module that gets adapters, and whose other weights are frozen then."""
         return self
 
     def copied(self) -> LanguageEncoder:
@@ -123,7 +114,7 @@ class Language(Section):
 
     def load(self, module: LanguageEncoder, source: Path, kept_ids: Sequence[int] | None) -> Census:
         """Foreign weights into the module, in place; row i of a token table is row kept_ids[i]. Raises ModelError."""
-        raise RecipeError("this language encoder has no weights to load", where=source, remedy=NO_WEIGHTS)
+        raise RecipeError("this language encoder has no weights to load", where=source, remedy='weights = ""')
 
 
 class Decoding(Section):
@@ -137,7 +128,7 @@ class Decoding(Section):
         """The module, with random weights, on video features `width` = E wide. `language`: the encoder below it."""
 
     def problems_with(self, language: Language) -> Iterator[str]:
-        """What keeps it from working on this language encoder."""
+        """Why it cannot work on this language encoder."""
         yield from ()
 
 
@@ -163,11 +154,11 @@ class Translations:
 
 
 class Decoder(nn.Module):
-    """What every decoder can do. Token ids are in mBART's layout (see `models.tokens`)."""
+    """Video features -> sentences. Token ids are in mBART's layout (see `models.tokens`)."""
 
     @property
     def adapted(self) -> nn.Module:
-        """What carries adapters, and is frozen beside them."""
+        """The module that gets adapters, and whose other weights are frozen then."""
         return self
 
     def forward(self, video: Padded, labels: Tensor) -> Tensor:
@@ -179,7 +170,7 @@ class Decoder(nn.Module):
     ) -> Translations:
         """Video features Padded (B, S, E) -> Translations. A clip's result does not depend on its batch.
 
-        `language_id`: the code that the decoder starts from. `suppressed`: ids that are never produced; by default
-        those of `models.tokens.never_written`. The caller sets the module to evaluation mode.
+        `language_id`: the code that the decoder starts from. `suppressed`: ids that are never produced, by default
+        `models.tokens.never_written`. The caller sets the module to evaluation mode.
         """
         raise NotImplementedError

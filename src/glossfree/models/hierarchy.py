@@ -38,9 +38,9 @@ PREFIXES = {
 class VisualEncoder(nn.Module):
     """Frames (N, 3, H, W) uint8 RGB -> frame features (N, D). Sees packed frames only, never padding.
 
-    `frames_per_pass`: so many frames go through the backbone at once, 0 = all. A ViT sees one frame at a time anyway,
-    so it changes nothing but speed and memory (of normalised images, and of what nothing keeps for a backward pass);
-    a backbone with BatchNorm inside must see all. BatchNorm behind the backbone always does.
+    `frames_per_pass`: how many frames go through the backbone at once, 0 = all. For a ViT, which sees one frame at a
+    time, it changes speed and memory only; a backbone with BatchNorm inside must see all frames, as the BatchNorm after
+    the backbone always does.
     """
 
     def __init__(self, backbone: nn.Module, backbone_size: int, hidden_size: int, *, frames_per_pass: int = 0) -> None:
@@ -55,7 +55,7 @@ class VisualEncoder(nn.Module):
         self.shift = nn.Buffer(shift.view(1, 3, 1, 1), persistent=False)
 
     def train(self, mode: bool = True) -> Self:
-        """As of any module; but a backbone of which nothing trains evaluates: BatchNorm in it keeps its statistics."""
+        """As for any module, but a frozen backbone stays in evaluation mode: its BatchNorm keeps its statistics."""
         super().train(mode)
         if not any(parameter.requires_grad for parameter in self.backbone.parameters()):
             self.backbone.eval()
@@ -66,13 +66,13 @@ class VisualEncoder(nn.Module):
         return self.project(self.look(frames))
 
     def look(self, frames: Tensor) -> Tensor:
-        """(N, 3, H, W) uint8 -> what the backbone makes of each frame (N, backbone width)."""
+        """(N, 3, H, W) uint8 -> rows of the backbone (N, W)."""
         parts = torch.split(frames, self.frames_per_pass) if self.frames_per_pass else (frames,)
         rows = [self.backbone(torch.addcmul(self.shift, part.to(self.scale.dtype), self.scale)) for part in parts]
         return rows[0] if len(rows) == 1 else torch.cat(rows)
 
     def project(self, rows: Tensor) -> Tensor:
-        """Rows of the backbone (N, backbone width) -> frame features (N, D), BatchNorm over all N."""
+        """Rows of the backbone (N, W) -> frame features (N, D), BatchNorm over all N."""
         features: Tensor = self.norm(self.projection(rows))
         return features
 
@@ -80,7 +80,7 @@ class VisualEncoder(nn.Module):
 class Mapper(nn.Module):
     """(B, S, E) -> (B, S, E): linear layer, LayerNorm, GELU.
 
-    The paper speaks of a single linear layer; Table 3 counts LayerNorm's 2E as well, and the released code has both.
+    The paper names a linear layer only; Table 3 counts LayerNorm's 2E as well, and the released code has both.
     """
 
     def __init__(self, hidden_size: int) -> None:
@@ -99,8 +99,8 @@ class Mapper(nn.Module):
 class Levels:
     """What a forward pass computed of each clip, for objectives to look at.
 
-    `frame` (B, T, D), None where the input lay above it; `segment` (B, S, E); `video` (B, S, E), one step longer with a
-    prefix; `logits` (B, L, V). What no objective looks at is not computed: None.
+    `frame` (B, T, D), None if the input is above that level; `segment` (B, S, E); `video` (B, S, E), one step longer
+    with a prefix; `logits` (B, L, V). None: not computed, as no objective looks at it.
     """
 
     frame: Padded | None = None
@@ -110,7 +110,7 @@ class Levels:
 
 
 class HierarchicalEncoder(nn.Module):
-    """Visual, temporal and language encoder, one after the other; in translation the mapper stands before the last."""
+    """Visual, temporal and language encoder, one after the other; in translation with a mapper before the last."""
 
     def __init__(
         self,
@@ -125,14 +125,10 @@ class HierarchicalEncoder(nn.Module):
         self.language = language
         self.mapper = mapper
 
-    def frames(self, frames: Tensor, lengths: Tensor) -> Padded:
-        """Frames (N, 3, H, W) uint8 -> frame features Padded (B, T, D)."""
-        return Padded.unpack(self.visual(frames), lengths)
-
     def segments(self, frames: Tensor, lengths: Tensor, level: str = "frames") -> Padded:
         """Rows of all clips at `level` (see ClipBatch) -> segment features Padded (B, S, E).
 
-        "frames": (N, 3, H, W) uint8; "backbone_features": (N, backbone width); "frame_features": (N, D);
+        "frames": (N, 3, H, W) uint8; "backbone_features": (N, W); "frame_features": (N, D);
         "segment_features": (N, E), N = sum of lengths.
         """
         return self._below(frames, lengths, level)[1]
@@ -147,10 +143,10 @@ class HierarchicalEncoder(nn.Module):
         frame, segment = self._below(frames, lengths, level)
         if up_to == "segment":
             return Levels(frame, segment)
-        fed = segment if self.mapper is None else segment.with_values(self.mapper(segment.values))
+        mapped = segment if self.mapper is None else segment.with_values(self.mapper(segment.values))
         if prefix is not None:
-            fed = put_in_front(prefix, fed)
-        return Levels(frame, segment, self.language(fed))
+            mapped = put_in_front(prefix, mapped)
+        return Levels(frame, segment, self.language(mapped))
 
     def video(self, frames: Tensor, lengths: Tensor, level: str = "frames") -> Padded:
         """Rows of all clips at `level` -> video features Padded (B, S, E), as a decoder reads them."""
@@ -167,7 +163,7 @@ class HierarchicalEncoder(nn.Module):
         elif level == "backbone_features":
             frame = Padded.unpack(self.visual.project(frames), lengths)
         elif level == "frames":
-            frame = self.frames(frames, lengths)
+            frame = Padded.unpack(self.visual(frames), lengths)
         else:
             raise ValueError(f"level {level!r} is none of {', '.join(LEVELS)}")
         return frame, self.temporal(frame)
@@ -208,11 +204,11 @@ class TranslationModel(nn.Module):
         yield from owner.values()
 
     def note_trainable(self) -> None:
-        """From now on, what requires a gradient now is what may train; to be called when adapters are put in."""
+        """Remember that what requires a gradient now may train. To be called after adapters are put in."""
         self._trainable = {id(parameter) for parameter in self.parameters() if parameter.requires_grad}
 
     def train_only(self, parts: Collection[str]) -> None:
-        """Let train what may train of these parts, and freeze everything else."""
+        """Unfreeze what may train of these parts, and freeze everything else."""
         for part, _, parameter in self.parameters_of():
             parameter.requires_grad_(part in parts and id(parameter) in self._trainable)
 

@@ -1,4 +1,4 @@
-"""Token ids as every language part has them: mBART's fairseq layout.
+"""Token ids of all language encoders and decoders: mBART's fairseq layout.
 
 <s> 0, <pad> 1, </s> 2, <unk> 3, the pieces, the language codes, <mask> last. B sentences, L tokens.
 """
@@ -13,16 +13,16 @@ IGNORED = -100  # a label that no loss counts
 CODES_AND_MASK = 26  # the last ids of mBART-cc25's layout: 25 language codes and <mask>
 
 
-def shift_right(labels: Tensor, pad_id: int = PAD_ID) -> Tensor:
-    """Labels (B, L) "pieces </s> code" -> decoder input (B, L) "code pieces </s>": the last real token goes in front.
+def shift_right(labels: Tensor) -> Tensor:
+    """Labels (B, L) "pieces </s> code" -> decoder input (B, L) "code pieces </s>": the last token moves to the front.
 
     -100 counts as padding. Each row needs at least one token.
     """
-    tokens = labels.masked_fill(labels == IGNORED, pad_id)
-    last = (tokens != pad_id).sum(dim=1, keepdim=True) - 1
+    tokens = labels.masked_fill(labels == IGNORED, PAD_ID)
+    last = (tokens != PAD_ID).sum(dim=1, keepdim=True) - 1
     return torch.cat((tokens.gather(1, last), tokens[:, :-1]), dim=1)
 
 
 def never_written(vocabulary_size: int) -> tuple[int, ...]:
-    """V -> the ids that no translation holds: <s>, <pad>, <unk>, the language codes and <mask>."""
+    """V -> the ids that no translation contains: <s>, <pad>, <unk>, the language codes and <mask>."""
     return (BOS_ID, PAD_ID, UNK_ID, *range(vocabulary_size - CODES_AND_MASK, vocabulary_size))

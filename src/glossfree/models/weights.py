@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError  # what torch raises where a file wants to run something
+from pickle import UnpicklingError  # raised by torch where a file wants to run code
 
 import torch
 from safetensors import SafetensorError
@@ -22,8 +22,8 @@ from glossfree.errors import ModelError
 
 @dataclass(frozen=True)
 class Census:
-    """Where every tensor went: `loaded` as it was, `trimmed` to some of its rows, `new` (only in the model, left as
-    initialised), `ignored` (only in the source)."""
+    """Where every tensor went: `loaded`, `trimmed` to some of its rows, `new` (in the model only, as initialised), or
+    `ignored` (in the source only)."""
 
     loaded: tuple[str, ...]
     trimmed: tuple[str, ...] = ()
@@ -40,12 +40,7 @@ class Census:
 
     def counts(self) -> dict[str, int]:
         """How many tensors went which way."""
-        return {
-            "loaded": len(self.loaded),
-            "trimmed": len(self.trimmed),
-            "new": len(self.new),
-            "ignored": len(self.ignored),
-        }
+        return {name: len(names) for name, names in vars(self).items()}
 
 
 def state(model: nn.Module) -> dict[str, Tensor]:
@@ -125,9 +120,8 @@ def weight_files(source: Path) -> list[Path]:
                 if not (source / shard).is_file():
                     raise ModelError("the index names it, but it is missing", where=source / shard, remedy="fetch it")
             return [source / shard for shard in shards]
-    raise ModelError(
-        "no weights here", where=source, remedy="a folder with model.safetensors or pytorch_model.bin, or one such file"
-    )
+    remedy = "a folder with model.safetensors or pytorch_model.bin, or one such file"
+    raise ModelError("no weights here", where=source, remedy=remedy)
 
 
 def read_weights(source: Path) -> dict[str, Tensor]:

@@ -1,7 +1,7 @@
 """A small convolutional backbone: images (N, 3, H, W) -> (N, W), for training from scratch without a pretrained ViT.
 
-Not the paper's. Measured on the drawn corpus, at 64 x 64 pixels on one core: 800 frames/s forward and backward, where
-a ViT of the same width with 8-pixel patches makes 190, and it finds hands after far fewer clips.
+Not the paper's. On the drawn corpus, at 64 x 64 pixels on one core, it computes 800 frames/s forward and backward; a
+ViT of the same width with 8-pixel patches computes 190, and needs far more clips to find hands.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class SmallConvNet(Backbone):
     """Sizes of the net."""
 
     kind: Literal["convnet"] = "convnet"
-    num_layers: int = value(2, "assumed", "halving convolutions behind the patches", ge=1, le=DEEPEST)
+    num_layers: int = value(2, "assumed", "halving convolutions after the patches", ge=1, le=DEEPEST)
     image_size: int = value(56, "assumed", "pixels of the images whose grid it flattens", ge=1, le=MOST_PIXELS)
 
     sees_frames_together: ClassVar[bool] = True  # its BatchNorm
@@ -51,7 +51,7 @@ class ConvNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) float, normalised -> (N, W). Images of another size than `image_size` are pooled to its grid."""
-        # channels last is a quarter faster than planes on a CPU
+        # channels last is a quarter faster on a CPU
         maps: Tensor = self.layers(images.contiguous(memory_format=torch.channels_last))
         if maps.shape[-2:] != (self.grid, self.grid):
             maps = functional.adaptive_avg_pool2d(maps, self.grid)

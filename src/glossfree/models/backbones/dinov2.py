@@ -21,45 +21,24 @@ from glossfree.models.choices import Backbone
 from glossfree.models.weights import Census, load, read_weights
 from glossfree.settings import DEEPEST, MOST_PIXELS, WIDEST, Trained, heads_fit, value
 
-# ours: (original release, Hugging Face), outside of the blocks
-DINOV2_NAMES = {
-    "embeddings.cls_token": ("cls_token", "embeddings.cls_token"),
-    "embeddings.mask_token": ("mask_token", "embeddings.mask_token"),
-    "embeddings.position_embeddings": ("pos_embed", "embeddings.position_embeddings"),
-    "embeddings.patch_embeddings.projection.weight": (
-        "patch_embed.proj.weight",
-        "embeddings.patch_embeddings.projection.weight",
-    ),
-    "embeddings.patch_embeddings.projection.bias": (
-        "patch_embed.proj.bias",
-        "embeddings.patch_embeddings.projection.bias",
-    ),
-    "layernorm.weight": ("norm.weight", "layernorm.weight"),
-    "layernorm.bias": ("norm.bias", "layernorm.bias"),
-}
-# the same within a block: what follows "encoder.layer.3." here and in Hugging Face's files, "blocks.3." in the release
-DINOV2_BLOCK_NAMES = {
-    "layer_scale1.lambda1": ("ls1.gamma", "layer_scale1.lambda1"),
-    "layer_scale2.lambda1": ("ls2.gamma", "layer_scale2.lambda1"),
-} | {
-    f"{name}.{kind}": (f"{original}.{kind}", f"{hugging_face}.{kind}")
-    for kind in ("weight", "bias")
-    for name, original, hugging_face in (
-        ("norm1", "norm1", "norm1"),
-        ("norm2", "norm2", "norm2"),
-        ("mlp.fc1", "mlp.fc1", "mlp.fc1"),
-        ("mlp.fc2", "mlp.fc2", "mlp.fc2"),
-        ("attention.qkv", "attn.qkv", "attention.qkv"),  # Hugging Face's three are joined first
-        ("attention.proj", "attn.proj", "attention.output.dense"),
-    )
-}
-# transformers 5 renamed the attention in memory; files of either kind are around
-DINOV2_RENAMED = {
-    "attention.q_proj": "attention.attention.query",
-    "attention.k_proj": "attention.attention.key",
-    "attention.v_proj": "attention.attention.value",
-    "attention.o_proj": "attention.output.dense",
-}
+# (pattern, replacement) of names in files -> ours. The original release, outside and within its blocks:
+ORIGINAL = (
+    (r"^(cls_token|mask_token)$", r"embeddings.\1"),
+    (r"^pos_embed$", "embeddings.position_embeddings"),
+    (r"^patch_embed\.proj\.", "embeddings.patch_embeddings.projection."),
+    (r"^norm\.", "layernorm."),
+    (r"^(blocks\.\d+)\.attn\.", r"\1.attention."),
+    (r"^(blocks\.\d+)\.ls([12])\.gamma$", r"\1.layer_scale\2.lambda1"),
+    (r"^blocks\.", "encoder.layer."),
+)
+# Hugging Face, in the names of transformers 4 and of 5. Query, key and value are joined afterwards.
+HUGGING_FACE = (
+    (r"^dinov2\.", ""),  # of a model with a head on top
+    (r"\.attention\.(attention\.query|q_proj)\.", ".attention.query."),
+    (r"\.attention\.(attention\.key|k_proj)\.", ".attention.key."),
+    (r"\.attention\.(attention\.value|v_proj)\.", ".attention.value."),
+    (r"\.attention\.(output\.dense|o_proj)\.", ".attention.proj."),
+)
 
 
 class Dinov2(Adapters, Backbone):
@@ -69,9 +48,7 @@ class Dinov2(Adapters, Backbone):
     num_layers: int = value(12, "stated", "blocks (ViT-S)", ge=1, le=DEEPEST)
     num_heads: int = value(6, "stated", "attention heads (ViT-S)", ge=1, le=WIDEST)
     mlp_ratio: int = value(4, "stated", "MLP width over hidden_size", ge=1)
-    image_size: int = value(
-        518, "derived", "pixels that the position table was made for: 37 x 37 patches", ge=1, le=MOST_PIXELS
-    )
+    image_size: int = value(518, "derived", "pixels of the position table: 37 x 37 patches", ge=1, le=MOST_PIXELS)
     train: Trained = value("adapters", "stated", "what of the backbone trains: LoRA, everything, nothing")
     adapter_layers: int = value(3, "stated", "top blocks that carry LoRA", ge=0)
     adapter_rank: int = value(4, "released", "LoRA rank", ge=1, le=WIDEST)
@@ -88,9 +65,8 @@ class Dinov2(Adapters, Backbone):
 
     def build(self) -> Dinov2ClassToken:
         """The ViT, with random weights."""
-        return dinov2(
-            self.hidden_size, self.num_layers, self.num_heads, self.mlp_ratio, self.patch_size, self.image_size
-        )
+        sizes = self.hidden_size, self.num_layers, self.num_heads, self.mlp_ratio, self.patch_size, self.image_size
+        return dinov2(*sizes)
 
     def adapter_layers_of(self) -> Sequence[int]:
         """The top blocks."""
@@ -121,10 +97,10 @@ class FusedAttention(nn.Module):
     def forward(
         self, hidden_states: Tensor, attention_mask: None = None, num_queries: int | None = None
     ) -> tuple[Tensor, None]:
-        """(N, T, W) -> (N, num_queries or T, W): what the first num_queries tokens see. The None is Dinov2's form."""
+        """(N, T, W) -> (N, num_queries or T, W): what the first num_queries tokens see. Dinov2 expects the None."""
         batch, tokens, width = hidden_states.shape
         heads = self.qkv(hidden_states).view(batch, tokens, 3, self.num_heads, width // self.num_heads)
-        # unbound before they are transposed: the gradient is then put together without a second copy
+        # unbind before transposing: the gradient is then assembled without a second copy
         query, key, value = (each.transpose(1, 2) for each in heads.unbind(2))
         attended = functional.scaled_dot_product_attention(query[:, :, :num_queries], key, value)
         return self.proj(attended.transpose(1, 2).flatten(2)), None
@@ -133,8 +109,8 @@ class FusedAttention(nn.Module):
 class Dinov2ClassToken(nn.Module):
     """Images (N, 3, H, W) float -> the class token of DINOv2 after its last LayerNorm (N, W).
 
-    The last block computes the class token's row only: nothing reads the others, and a 4-block ViT is a fifth faster.
-    Images of another size than the position table was made for use an interpolated table (bicubic).
+    The last block computes the row of the class token only: nothing reads the others, and a 4-block ViT is a fifth
+    faster. Images of another size than that of the position table use an interpolated table (bicubic).
     """
 
     def __init__(self, model: Dinov2Model) -> None:
@@ -142,7 +118,7 @@ class Dinov2ClassToken(nn.Module):
         self.model = model
         for block in model.encoder.layer:
             block.attention = FusedAttention(model.config.hidden_size, model.config.num_attention_heads)
-        # stands for masked patches in DINOv2's own training; here nothing is masked, and it never gets a gradient
+        # for masked patches in DINOv2's own training; nothing is masked here, and it never gets a gradient
         if model.embeddings.mask_token is not None:
             model.embeddings.mask_token.requires_grad_(False)
 
@@ -182,35 +158,22 @@ def load_dinov2(backbone: Dinov2ClassToken, source: Path) -> Census:
     The mask token may be missing: nothing here uses it. Raises ModelError.
     """
     tensors = read_weights(source)
-    original = any(name.startswith("blocks.") for name in tensors)
-    if not original:
-        tensors = _fuse_attention(_without_prefix(tensors, "dinov2."), source)
-    column = 0 if original else 1
-    blocks = range(len(backbone.model.encoder.layer))
-    names = {theirs[column]: ours for ours, theirs in DINOV2_NAMES.items()}
-    for block in blocks:
-        prefix = f"blocks.{block}." if original else f"encoder.layer.{block}."
-        names |= {
-            prefix + theirs[column]: f"encoder.layer.{block}.{ours}" for ours, theirs in DINOV2_BLOCK_NAMES.items()
-        }
-    renamed = {f"model.{names[name]}" if name in names else name: tensor for name, tensor in tensors.items()}
-    return load(backbone, renamed, where=str(source), new=("model.embeddings.mask_token",), ignored=("classifier.",))
-
-
-def _without_prefix(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Names without the prefix that a model with a head on top puts before them."""
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    is_original = any(name.startswith("blocks.") for name in tensors)
+    for pattern, replacement in ORIGINAL if is_original else HUGGING_FACE:
+        tensors = {re.sub(pattern, replacement, name): tensor for name, tensor in tensors.items()}
+    if not is_original:
+        tensors = _fuse_attention(tensors, source)
+    ours = ("embeddings.", "encoder.", "layernorm.")
+    tensors = {f"model.{name}" if name.startswith(ours) else name: tensor for name, tensor in tensors.items()}
+    return load(backbone, tensors, where=str(source), new=("model.embeddings.mask_token",), ignored=("classifier.",))
 
 
 def _fuse_attention(tensors: Mapping[str, Tensor], source: Path) -> dict[str, Tensor]:
-    """Hugging Face's query, key and value, old or new names -> one `attention.qkv`, in DINOv2's own order."""
+    """Three tensors `attention.query`, `.key` and `.value` -> one `attention.qkv`, in DINOv2's own order."""
     fused: dict[str, Tensor] = {}
     parts: dict[str, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
-        for new, old in DINOV2_RENAMED.items():
-            name = name.replace(new, old)
-        match = re.fullmatch(r"(encoder\.layer\.\d+\.attention)\.attention\.(query|key|value)\.(weight|bias)", name)
-        if match:
+        if match := re.fullmatch(r"(.+\.attention)\.(query|key|value)\.(weight|bias)", name):
             parts.setdefault(f"{match[1]}.qkv.{match[3]}", {})[match[2]] = tensor
         else:
             fused[name] = tensor

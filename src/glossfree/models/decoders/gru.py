@@ -2,8 +2,8 @@
 
 The details follow the released code, which uses TensorFlow's AttentionWrapper: residual connections around every layer
 but the first, dropout on the input of each layer, linear layers without bias, Glorot initialisation, gate biases of 1.
-Two departures: torch's GRU applies the reset gate after the product with the state (as cuDNN does), TensorFlow's before
-it; and a sentence is its language code and pieces, where NSLT has <s> and words.
+Two differences: torch's GRU applies the reset gate after the product with the state (as cuDNN does), TensorFlow's
+before it; and a sentence is its language code and pieces, in NSLT <s> and words.
 
 B clips, K beams, R = B x K rows, S segments, L tokens, E width of video features, D hidden size, V vocabulary.
 """
@@ -34,7 +34,7 @@ class RecurrentDecoding(Decoding):
     num_layers: int = value(4, "stated", "GRU layers of the encoder, and of the decoder", ge=1, le=DEEPEST)
     dropout: float = value(0.2, "released", "dropout", ge=0, lt=1)
     attention: Literal["none", "luong", "bahdanau"] = value(
-        "bahdanau", "stated", "attention of the decoder: the best of the paper's three; the released command uses luong"
+        "bahdanau", "stated", "attention of the decoder: the paper's best; the released command uses luong"
     )
     reverse: bool = value(True, "released", "the encoder reads a clip from its end")
 
@@ -60,10 +60,10 @@ class RecurrentDecoder(Decoder):
         self.reverse = reverse
         self.encoder = ResidualGRU(width, hidden_size, num_layers, dropout)
         self.embedding = nn.Embedding(vocabulary_size, hidden_size)
-        self.attention = None if attention == "none" else ATTENTIONS[attention](hidden_size)
-        # input feeding: the last attention vector stands beside the token
-        fed = hidden_size if self.attention is None else 2 * hidden_size
-        self.decoder = ResidualGRU(fed, hidden_size, num_layers, dropout)
+        self.attention = None if attention == "none" else Attention(attention, hidden_size)
+        # input feeding: the last attention vector is concatenated with the token
+        input_size = hidden_size if self.attention is None else 2 * hidden_size
+        self.decoder = ResidualGRU(input_size, hidden_size, num_layers, dropout)
         self.output = nn.Linear(hidden_size, vocabulary_size, bias=False)
         for parameter in self.parameters():
             if parameter.ndim > 1:
@@ -93,10 +93,10 @@ class RecurrentDecoder(Decoder):
         return beam_search(step, first_state, language_id, beams, suppressed)
 
     def encode(self, video: Padded) -> tuple[Memory, State]:
-        """Video features Padded (B, S, E) -> what attention looks at, and the decoder's first state.
+        """Video features Padded (B, S, E) -> the memory of attention, and the decoder's first state.
 
-        A state holds one (R, D) for each layer, which starts as the encoder's last state of that layer. With attention,
-        the last attention vector (R, D) follows, which starts as 0.
+        A state is a tensor (R, D) for each layer, at first the encoder's last state of that layer. With attention, the
+        last attention vector (R, D) follows, at first 0.
         """
         sequence = reverse_time(video) if self.reverse else video
         # padding may hold nan, and 0 x nan is nan
@@ -107,7 +107,7 @@ class RecurrentDecoder(Decoder):
         return Memory(outputs, self.attention.keys(outputs), video.mask), (*state, torch.zeros_like(state[-1]))
 
     def decode(self, token_ids: Tensor, memory: Memory, state: State) -> tuple[Tensor, State]:
-        """Token ids (R, L), row r of clip r // K -> what the output layer reads (R, L, D), and the next state."""
+        """Token ids (R, L), row r of clip r // K -> inputs of the output layer (R, L, D), and the next state."""
         embedded = self.embedding(token_ids)
         if self.attention is None:
             outputs, state = self.decoder(embedded, state)
@@ -138,13 +138,13 @@ class ResidualGRU(nn.Module):
     ) -> tuple[Tensor, State]:
         """(R, T, W) and the state (R, D) of each layer, None = 0 -> (R, T, D) and the state of each layer at the end.
 
-        The end is step `lengths` (R,), else T. No real step depends on the padding behind it: packing is not needed.
+        The end is step `lengths` (R,), or T without it. As no real step depends on padding, nothing needs to be packed.
         """
         states = []
         rows = torch.arange(len(values), device=values.device)
         for number, layer in enumerate(self.layers):
-            fed = functional.dropout(values, self.dropout, self.training)
-            hidden, last = layer(fed, None if state is None else state[number][None])
+            dropped = functional.dropout(values, self.dropout, self.training)
+            hidden, last = layer(dropped, None if state is None else state[number][None])
             states.append(last[0] if lengths is None else hidden[rows, lengths - 1])
             values = hidden if number == 0 else values + hidden
         return values, tuple(states)
@@ -162,7 +162,7 @@ def _gru(input_size: int, hidden_size: int) -> nn.GRU:
 
 @dataclass(frozen=True)
 class Memory:
-    """What attention looks at: the encoder's outputs (B, S, D), their keys (B, S, D), mask (B, S), True = real."""
+    """The memory of attention: the encoder's outputs (B, S, D), their keys (B, S, D), mask (B, S), True = real."""
 
     values: Tensor
     keys: Tensor
@@ -174,53 +174,34 @@ class Attention(nn.Module):
 
     alpha_i = softmax of e(d, h_i) over the real steps of the clip; attention vector = W_c [sum_i alpha_i h_i; d],
     linear as in AttentionWrapper (Luong et al. 2015 apply a tanh).
+    "luong": e(d, h) = d^T W h ("general", Luong et al. 2015), keys are W h.
+    "bahdanau": e(d, h) = u^T tanh(W_1 d + W_2 h) (Bahdanau et al. 2015), keys are W_2 h.
     """
 
-    def __init__(self, hidden_size: int) -> None:
+    def __init__(self, kind: Literal["luong", "bahdanau"], hidden_size: int) -> None:
         super().__init__()
+        self.kind = kind
         self.keys = nn.Linear(hidden_size, hidden_size, bias=False)
         self.combine = nn.Linear(2 * hidden_size, hidden_size, bias=False)
+        if kind == "bahdanau":
+            self.query = nn.Linear(hidden_size, hidden_size, bias=False)
+            self.energy = nn.Linear(hidden_size, 1, bias=False)
 
     def forward(self, outputs: Tensor, memory: Memory) -> Tensor:
         """Outputs (R, D), row r of clip r // K -> attention vectors (R, D)."""
         queries = outputs.view(len(memory.keys), -1, outputs.shape[-1])
-        energies = self.energies(queries, memory.keys).masked_fill(~memory.mask[:, None], float("-inf"))
+        if self.kind == "luong":
+            energies = queries @ memory.keys.transpose(1, 2)
+        else:
+            energies = self.energy(torch.tanh(self.query(queries)[:, :, None] + memory.keys[:, None])).squeeze(-1)
+        energies = energies.masked_fill(~memory.mask[:, None], float("-inf"))
         context = energies.softmax(dim=-1).to(memory.values.dtype) @ memory.values
         vectors: Tensor = self.combine(torch.cat((context.flatten(0, 1), outputs), dim=-1))
         return vectors
 
-    def energies(self, queries: Tensor, keys: Tensor) -> Tensor:
-        """Queries d (B, K, D), keys (B, S, D) -> e (B, K, S)."""
-        raise NotImplementedError
-
-
-class LuongAttention(Attention):
-    """e(d, h) = d^T W h ("general", Luong et al. 2015); keys are W h."""
-
-    def energies(self, queries: Tensor, keys: Tensor) -> Tensor:
-        """Queries d (B, K, D), keys (B, S, D) -> e (B, K, S)."""
-        return queries @ keys.transpose(1, 2)
-
-
-class BahdanauAttention(Attention):
-    """e(d, h) = u^T tanh(W_1 d + W_2 h) (Bahdanau et al. 2015); keys are W_2 h."""
-
-    def __init__(self, hidden_size: int) -> None:
-        super().__init__(hidden_size)
-        self.query = nn.Linear(hidden_size, hidden_size, bias=False)
-        self.energy = nn.Linear(hidden_size, 1, bias=False)
-
-    def energies(self, queries: Tensor, keys: Tensor) -> Tensor:
-        """Queries d (B, K, D), keys (B, S, D) -> e (B, K, S)."""
-        energies: Tensor = self.energy(torch.tanh(self.query(queries)[:, :, None] + keys[:, None]))
-        return energies.squeeze(-1)
-
-
-ATTENTIONS: dict[str, type[Attention]] = {"luong": LuongAttention, "bahdanau": BahdanauAttention}
-
 
 def reverse_time(sequence: Padded) -> Padded:
-    """Padded (B, T, W) -> the same, with the real steps of each clip in reverse order; padding stays behind them."""
+    """Padded (B, T, W) -> the same, with the real steps of each clip in reverse order; padding stays at the end."""
     batch, steps, _ = sequence.values.shape
     forward = torch.arange(steps, device=sequence.values.device).expand(batch, -1)
     order = torch.where(sequence.mask, sequence.lengths[:, None] - 1 - forward, forward)

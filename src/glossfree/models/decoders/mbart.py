@@ -36,7 +36,7 @@ class MBartDecoding(Adapters, Decoding):
         return MBartDecoder(language.mbart)
 
     def problems_with(self, language: Language) -> Iterator[str]:
-        """An mBART has to be there."""
+        """Any that is not mBART's."""
         if not isinstance(language, MBart):
             yield f'decoder.kind "mbart" needs language.kind = "mbart", not "{language.kind}"'
 
@@ -50,7 +50,7 @@ class MBartDecoder(Decoder):
 
     @property
     def adapted(self) -> torch.nn.Module:
-        """What carries adapters, and is frozen beside them."""
+        """The module that gets adapters, and whose other weights are frozen then."""
         decoder: torch.nn.Module = self.mbart.model.decoder
         return decoder
 
@@ -103,9 +103,9 @@ class MBartDecoder(Decoder):
 
 
 def _greedy_scores(step_logits: Sequence[Tensor], sequences: Tensor, length_penalty: float) -> Tensor:
-    """Logits of each step (B, V) and the ids chosen (B, L) -> scores (B,) as beam search gives them."""
+    """Logits of each step (B, V) and token ids (B, L) -> scores (B,) as beam search computes them."""
     log_probabilities = torch.stack(list(step_logits), dim=1).float().log_softmax(dim=-1)
-    chosen = log_probabilities.gather(-1, sequences[..., None]).squeeze(-1)
+    token_scores = log_probabilities.gather(-1, sequences[..., None]).squeeze(-1)
     finished = (sequences == EOS_ID).cumsum(dim=1)
     real = (finished == 0) | ((finished == 1) & (sequences == EOS_ID))
-    return (chosen * real).masked_fill(~real, 0.0).sum(dim=1) / real.sum(dim=1) ** length_penalty
+    return (token_scores * real).masked_fill(~real, 0.0).sum(dim=1) / real.sum(dim=1) ** length_penalty

@@ -24,7 +24,7 @@ from glossfree.models.weights import Census, load, read_weights
 from glossfree.padded import Padded
 from glossfree.settings import DEEPEST, WIDEST, Trained, heads_fit, value
 
-# the one token table of mBART, under all the names that files give it
+# mBART's one token table, under all of its names in files
 MBART_TABLE = "model.shared.weight"
 MBART_TABLE_COPIES = ("model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight", "lm_head.weight")
 MBART_BIAS = "final_logits_bias"
@@ -50,16 +50,9 @@ class MBart(Adapters, Language):
         yield from heads_fit(self.hidden_size, self.num_heads)
 
     def build(self, vocabulary_size: int) -> MBartEncoder:
-        """A whole mBART with random weights -> its encoder, which keeps hold of the rest for the decoder."""
-        whole = mbart(
-            vocabulary_size=vocabulary_size,
-            hidden_size=self.hidden_size,
-            num_layers=self.num_layers,
-            num_heads=self.num_heads,
-            mlp_size=self.mlp_size,
-            max_positions=self.max_positions,
-            dropout=self.dropout,
-        )
+        """The encoder of a whole mBART with random weights, which it keeps for the decoder."""
+        sizes = self.hidden_size, self.num_layers, self.num_heads, self.mlp_size, self.max_positions
+        whole = mbart(vocabulary_size, *sizes, self.dropout)
         return MBartEncoder(whole.model.encoder, whole)
 
     def load(self, module: LanguageEncoder, source: Path, kept_ids: Sequence[int] | None) -> Census:
@@ -72,14 +65,14 @@ class MBartEncoder(LanguageEncoder):
     """mBART's encoder, fed by embeddings (segments) or by tokens."""
 
     def __init__(self, encoder: TransformersEncoder, whole: MBartForConditionalGeneration | None = None) -> None:
-        """`whole`: the mBART that it is the encoder of, for a decoder to take."""
+        """`whole`: the mBART of this encoder, for its decoder."""
         super().__init__()
         self.encoder = encoder
-        self._whole = (whole,)  # in a tuple: its decoder is another part of the model, and not to be registered here
+        self._whole = (whole,)  # in a tuple, so that its decoder, another part of the model, is not registered here
 
     @property
     def mbart(self) -> MBartForConditionalGeneration:
-        """The whole mBART that this is the encoder of."""
+        """The whole mBART of this encoder."""
         (whole,) = self._whole
         assert whole is not None
         return whole
@@ -90,7 +83,7 @@ class MBartEncoder(LanguageEncoder):
 
     @property
     def adapted(self) -> nn.Module:
-        """What carries adapters, and is frozen beside them."""
+        """The module that gets adapters, and whose other weights are frozen then."""
         encoder: nn.Module = self.encoder
         return encoder
 
@@ -117,7 +110,6 @@ def mbart(
     mlp_size: int,
     max_positions: int,
     dropout: float,
-    pad_id: int = PAD_ID,
 ) -> MBartForConditionalGeneration:
     """Sizes -> an mBART with random weights: one token table for encoder, decoder and output, scaled by sqrt(E)."""
     config = MBartConfig(  # type: ignore[call-arg]
@@ -134,14 +126,14 @@ def mbart(
         attention_dropout=0.0,
         activation_dropout=0.0,
         scale_embedding=True,
-        pad_token_id=pad_id,
+        pad_token_id=PAD_ID,
         bos_token_id=BOS_ID,
         eos_token_id=EOS_ID,
         forced_eos_token_id=None,  # a sentence cut at the token limit must not look finished
         attn_implementation="sdpa",
     )
     model = MBartForConditionalGeneration(config)
-    model.tie_weights()  # its constructor leaves that out where it is told to draw no weights
+    model.tie_weights()  # the constructor skips that when it draws no weights
     return model
 
 
@@ -149,7 +141,7 @@ def load_mbart(model: MBartForConditionalGeneration, source: Path, kept_ids: Seq
     """mBART (cc25, or large-50) from a Hugging Face folder, in place. Row i of the token table is row kept_ids[i].
 
     `kept_ids` come with the trimmed tokenizer; None keeps all rows. The last id of every mBART vocabulary is <mask>:
-    if the last kept id is not the table's last row, tokenizer and weights do not belong together. Raises ModelError.
+    where the last kept id is not the table's last row, tokenizer and weights do not match. Raises ModelError.
     """
     tensors = read_weights(source)
     if not any(name.startswith("model.") for name in tensors):

@@ -11,7 +11,7 @@ from glossfree.padded import Padded
 
 
 class PerFrame(Temporal):
-    """It has no values of its own."""
+    """A linear layer, without values of its own."""
 
     kind: Literal["linear"] = "linear"
 

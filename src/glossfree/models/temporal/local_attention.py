@@ -1,7 +1,7 @@
 """Frame features -> segment features: a local-attention transformer that halves time (section 3.1).
 
 B clips, T frames or time steps, S = ceil(T / 2) segments, D temporal width, E language width, H heads, d width of a
-head. Padding never reaches a real position: a clip's segment features are the same alone and in a batch.
+head. Padding never reaches a real position: a clip's segment features do not depend on its batch.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class TemporalEncoder(TemporalModule):
     ) -> None:
         super().__init__()
         self.downsample_after = downsample_after
-        # stochastic depth rises from 0 in the first layer to drop_path in the last
+        # stochastic depth rises linearly from 0 in the first layer to drop_path in the last
         rates = [drop_path * layer / max(num_layers - 1, 1) for layer in range(num_layers)]
         self.layers = nn.ModuleList(
             TemporalLayer(hidden_size, num_heads, mlp_size, window_size, dropout, rate, layer_scale) for rate in rates
@@ -147,8 +147,8 @@ class TemporalLayer(nn.Module):
 def halve(sequence: Padded) -> Padded:
     """Padded (B, T, D) -> Padded (B, ceil(T / 2), D): average pooling, kernel 3, stride 2, padding 1.
 
-    Steps behind a clip's end count as zeros, exactly as the border does, and the sum is always divided by 3
-    (torch's and the released code's habit): so the last segment of a clip is the same alone and in a batch.
+    Padding counts as zeros, as the border does, and sums are always divided by 3, as in torch and the released code: so
+    the last segment of a clip does not depend on its batch.
     """
     real = sequence.values * sequence.mask[..., None].to(sequence.values.dtype)
     pooled = functional.avg_pool1d(real.transpose(1, 2), kernel_size=3, stride=2, padding=1).transpose(1, 2)
@@ -163,11 +163,11 @@ def sinusoids(steps: int, width: int) -> Tensor:
 
 
 def local_attention(query: Tensor, key: Tensor, value: Tensor, lengths: Tensor, window_size: int) -> Tensor:
-    """Queries, keys, values (B, H, T, d) -> (B, H, T, d): each step attends to window_size steps around itself.
+    """Queries, keys, values (B, H, T, d) -> (B, H, T, d): attention within window_size steps around each step.
 
     softmax(q k / sqrt(d)) v over |i - j| <= window_size // 2 and j < length. Time is cut into blocks of queries, each
     with the slice of keys that it can reach, so time and memory are O(T x (BLOCK + window_size)) at any T.
-    `lengths` (B,). Steps behind a clip's end see themselves only; their result is finite and has no meaning.
+    `lengths` (B,). Padding sees itself only; its result is finite and has no meaning.
     Raises ValueError for an even window.
     """
     if window_size % 2 == 0:
@@ -201,7 +201,7 @@ def _window_mask(lengths: Tensor, blocks: int, block: int, reach: int) -> Tensor
 
 
 def rotary(features: Tensor, positions: Tensor, base: float = 10_000.0) -> Tensor:
-    """Queries or keys (B, H, T, d) at positions (T,) -> the same, turned by their position (RoPE).
+    """Queries or keys (B, H, T, d) at positions (T,) -> the same, rotated by their position (RoPE).
 
     Columns 2i and 2i + 1 are a complex number that is multiplied by exp(1j * position * base^(-2i / d)); the product
     of a query and a key then depends on the distance of their positions only. Raises ValueError for an odd d.
