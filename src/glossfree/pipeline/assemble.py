@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from transformers.initialization import no_init_weights
 
+from glossfree.errors import RecipeError
 from glossfree.models.adapters import Adapters, add_lora
 from glossfree.models.choices import Backbone, Beams, Decoding, Language
 from glossfree.models.hierarchy import PREFIXES, HierarchicalEncoder, Mapper, TranslationModel, VisualEncoder
@@ -110,7 +111,7 @@ def training_stage(model: TranslationModel, recipe: Recipe, stage: StageConfig, 
             raise TypeError(
                 f"objective {name}: compares_clips = {used[name].compares_clips}, and builds a {type(loss)}"
             )
-    return TrainingStage(
+    built = TrainingStage(
         stage.name,
         model,
         losses,
@@ -119,3 +120,7 @@ def training_stage(model: TranslationModel, recipe: Recipe, stage: StageConfig, 
         trains=stage.train,
         reads=stage.batches,
     )
+    if not built.trained():
+        problem = f"{stage.name}.train: nothing of {', '.join(stage.train)} can train"
+        raise RecipeError(problem, remedy="name other parts, or change their own train")
+    return built

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from glossfree.errors import RecipeError
 from glossfree.models.decoders.gru import RecurrentDecoder
 from glossfree.models.decoders.mbart import MBartDecoding
 from glossfree.models.hierarchy import TranslationModel
@@ -233,3 +234,9 @@ def test_a_stage_looks_as_high_as_its_objectives(
     stage = training_stage(model, recipe, recipe.stage(name), inputs)
     assert (stage.name, stage.level, stage.reads, list(stage.parts())) == (name, level, reads, parts)
     assert stage.trains == recipe.stage(name).train
+
+
+def test_a_stage_in_which_nothing_can_train_is_refused(tiny: Any) -> None:
+    recipe = recipe_of(tiny, "language.train=none", 'finetune1.train=["language"]')
+    with pytest.raises(RecipeError, match=r"finetune1\.train: nothing of language can train"):
+        training_stage(adapted(recipe), recipe, recipe.stage("finetune1"), Inputs())
