@@ -77,7 +77,7 @@ class Material:
         return self.manifest.split(split)
 
     def check_pairs(self, stage: str) -> None:
-        """Raise CorpusError if a split has a single clip: the stage compares each clip with others (eq 4)."""
+        """Raise CorpusError if a split has a single clip: the stage compares each clip with others."""
         for split in ("train", "dev"):
             clips = self.clips(split)
             if len(clips) == 1:
@@ -222,7 +222,7 @@ class Material:
 
 
 def _min_clips(stage: StageConfig) -> int:
-    """Clips of a step at least: a single one has nothing to be compared with (eq 4)."""
+    """Clips of a step at least: a single one has nothing to be compared with."""
     return 2 if stage.compares_clips else 1
 
 
