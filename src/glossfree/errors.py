@@ -1,16 +1,17 @@
-"""What a user can do wrong, each with the place and the remedy.
+"""Errors that a user can mend, each with the place and the remedy.
 
-A `GlossfreeError` is a mistake of the input, never of the program: the command line turns it into one line and exit
-code 2. Wrong arguments of pure functions are `ValueError`; broken invariants of our own are `assert`.
+The command line turns a `GlossfreeError` into one line and exit code 2. Wrong arguments of pure functions raise
+`ValueError`; `assert` checks invariants of our own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
-NAMED = 10  # culprits named one by one; the rest is a count
+NAMED = 10  # names in a message; the others are counted
 LONGEST = 120  # characters of one name in a message
 
 
@@ -28,22 +29,18 @@ class GlossfreeError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Keep the keyword arguments when a worker process sends the error back."""
-        return _rebuild, (type(self), self.problem, self.where, self.remedy)
-
-
-def _rebuild(cls: type[GlossfreeError], problem: str, where: str | None, remedy: str | None) -> GlossfreeError:
-    return cls(problem, where=where, remedy=remedy)
+        return partial(type(self), self.problem, where=self.where, remedy=self.remedy), ()
 
 
 def shortened(text: str, longest: int = LONGEST) -> str:
-    """Text of any length -> one line of at most `longest` characters that can be printed, for a message."""
+    """Text of any length -> one printable line of at most `longest` characters, for a message."""
     line = "".join(letter if letter.isprintable() else " " for letter in text[: longest + 1])
     return line if len(line) <= longest else f"{line[: longest - 3]}..."
 
 
 @contextmanager
 def named(where: str | Path | None) -> Iterator[None]:
-    """Inside, an error that names no place gets this one."""
+    """Give this place to an error raised inside that names none."""
     try:
         yield
     except GlossfreeError as error:
@@ -53,7 +50,7 @@ def named(where: str | Path | None) -> Iterator[None]:
 
 
 def name_some(names: Sequence[str], *, limit: int = NAMED) -> str:
-    """["a", "b", ..., "z"] -> "a, b, ... and 16 more": the first `limit` by name, each shortened, then the count."""
+    """["a", "b", ..., "z"] -> "a, b, ... and 16 more": the first `limit` names, each shortened, and a count."""
     shown = ", ".join(map(shortened, names[:limit]))
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit:,} more"
 
@@ -75,10 +72,10 @@ class ModelError(GlossfreeError):
 
 
 class RunError(GlossfreeError):
-    """A run folder that cannot be written, resumed or read, or a training that cannot go on."""
+    """A run folder that cannot be written, resumed or read, or a training that cannot continue."""
 
 
 class Interrupted(GlossfreeError):
-    """A training that was asked to stop, and has saved where it stands; `signal` says by what."""
+    """A training that a signal stopped, after it saved a checkpoint; `signal` is its number."""
 
     signal: int = 0

@@ -1,4 +1,4 @@
-"""Sequences of different lengths in one tensor: the type that all three levels of the hierarchy share."""
+"""Sequences of different lengths in one tensor: the type of features at all three levels of the hierarchy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 class Padded:
     """B sequences of width D, padded on the right to the longest: `values` (B, T, D), `lengths` (B,) int64.
 
-    `lengths` is the truth: what stands behind a sequence's end has no meaning, and nothing may depend on it.
+    Padding, `values` beyond a sequence's length, has no meaning, and nothing may depend on it.
     """
 
     values: Tensor
@@ -31,8 +31,8 @@ class Padded:
     def mean(self, *, padding: bool = False) -> Tensor:
         """Average over the real positions: (B, D) (section 3.2: "average pooling over frame and token sequences").
 
-        With `padding`, over all T positions, whatever stands behind a sequence's end: what the released code does. The
-        result then depends on the longest sequence beside it.
+        With `padding`, the average over all T positions, as in the released code. It then depends on the longest
+        sequence of the batch.
         """
         if padding:
             return self.values.mean(dim=1)

@@ -1,7 +1,7 @@
 """How the values of a recipe are declared: typed, frozen, each with its meaning, its unit and its standing.
 
-A part of the model that can be chosen (a backbone, a temporal module, a language encoder, a decoder) or added (an
-objective) declares its own values in its own file; `glossfree.recipe.schema` puts them together.
+Parts of the model that can be chosen, and objectives, declare their values in their own files;
+`glossfree.recipe.schema` puts them together.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 Standing = Literal["stated", "released", "derived", "assumed"]
 Trained = Literal["adapters", "all", "none"]
 
-# Far beyond any model: a damaged number is refused and not built, which would take hours and all memory.
+# Limits far beyond any model: building a model from a damaged number would take hours and all memory.
 DEEPEST, WIDEST, MOST_PIXELS, MOST_TOKENS = 200, 65_536, 4096, 10_000_000
 
 
@@ -33,7 +33,7 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     def problems(self) -> Iterator[str]:
-        """What is wrong between values that are fine alone, each as "key ...", without the table's name."""
+        """Contradictions between values that are valid each, as "key ...", without the table's name."""
         yield from ()
 
 

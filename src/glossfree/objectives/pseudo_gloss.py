@@ -34,7 +34,7 @@ class PseudoGloss(Objective):
 
     weight: float = value(10.0, "assumed", "lambda of eq 5 (Table 2: more was better)", ge=0)
     loss: Literal["cross_entropy", "sigmoid_cross_entropy"] = value(
-        "cross_entropy", "stated", "eq 3's scores against their targets, as they are or (released) behind a sigmoid"
+        "cross_entropy", "stated", "of eq 3's scores, or (released) of their sigmoid"
     )
     num_pseudo_glosses: int = value(2322, "derived", "P without a corpus, for parameter counts", ge=1, le=MOST_TOKENS)
     splits: tuple[Split, ...] = value(

@@ -1,4 +1,4 @@
-"""What usually costs something where a recipe differs from the one that it is named after: said before training.
+"""Warnings before training: where a recipe differs from the one that it is named after, and what that usually costs.
 
 Only what people change for want of memory or time, and whose cost they find after days: steps, epochs, stride,
 precision. Everything else that differs is in the run's recipe.toml.

@@ -43,7 +43,7 @@ Settings = dict[str, Setting]  # by dotted key
 
 @dataclass(frozen=True)
 class RecipeFile:
-    """A file of a recipe: what itself sets, without what it inherits."""
+    """A file of a recipe: what it sets itself, without what it inherits."""
 
     path: Path
     settings: Settings
@@ -111,8 +111,8 @@ def parse_recipe(content: Mapping[str, Any], where: str = "recipe") -> Recipe:
     parser = _Parser()
     recipe = parser.recipe(content)
     if recipe is None or parser.problems:
-        old = not content.get("stages") and any(problem.startswith("unknown key") for problem in parser.problems)
-        raise RecipeError("; ".join(parser.problems), where=where, remedy=WITHOUT_STAGES if old else REMEDY)
+        is_old = not content.get("stages") and any(problem.startswith("unknown key") for problem in parser.problems)
+        raise RecipeError("; ".join(parser.problems), where=where, remedy=WITHOUT_STAGES if is_old else REMEDY)
     return recipe
 
 
@@ -208,7 +208,7 @@ class _Parser:
 
 
 def _nearest(key: str, known: Iterable[str]) -> str:
-    """ ", did you mean 'x'?", where something known is spelt nearly like `key`."""
+    """A hint at the known key that is spelt most like `key`; "" if none is similar."""
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     return f", did you mean {near[0]!r}?" if near else ""
 
@@ -231,7 +231,7 @@ def _read(path: Path) -> RecipeFile:
         text = path.read_text(encoding="utf-8")
         content = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"not TOML ({error})", where=path, remedy="mend that line") from error
+        raise RecipeError(f"not TOML ({error})", where=path, remedy="correct that line") from error
     standings = dict(_standings(text))
     return RecipeFile(path, {key: Setting(item, standings.get(key, "")) for key, item in leaves(content)})
 
@@ -264,15 +264,15 @@ def _override(text: str) -> Settings:
 
 def _put_over(below: Settings, own: Settings) -> Settings:
     """Settings over others. A table of another `kind`, or of a stage that `stages` drops, goes as a whole."""
-    gone = [key for key, setting in own.items() if setting.value != {}]  # a value takes the place of a table
+    replaced = [key for key, setting in own.items() if setting.value != {}]  # a value takes the place of a table
     for section, (_, default) in CHOICES.items():
         kind = below.get(f"{section}.kind", Setting(default)).value
         if own.get(f"{section}.kind", Setting(kind)).value != kind:
-            gone.append(section)
+            replaced.append(section)
     before, after = (each.get("stages", Setting(None)).value for each in (below, own))
     if isinstance(before, list) and isinstance(after, list):
-        gone += [name for name in before if isinstance(name, str) and name not in after]
-    kept = {key: item for key, item in below.items() if not key.startswith(tuple(f"{name}." for name in gone))}
+        replaced += [name for name in before if isinstance(name, str) and name not in after]
+    kept = {key: item for key, item in below.items() if not key.startswith(tuple(f"{name}." for name in replaced))}
     for key in (key for key, setting in own.items() if setting.value == {}):
         if key.endswith((".objectives", ".learning_rate_factors")) and any(each.startswith(f"{key}.") for each in kept):
             remedy = "an objective of weight 0 is switched off; a factor of 1 changes nothing"

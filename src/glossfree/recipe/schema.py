@@ -87,7 +87,7 @@ class StageConfig(Section):
     )
     objectives: dict[str, SerializeAsAny[Objective]] = value({}, "stated", "losses by name, each with its options")
     train: tuple[Part, ...] = value(get_args(Part), "stated", "parts of the model that train", min_length=1)
-    adapters: bool = value(True, "stated", "train adapters, and freeze what they stand beside; false: train all")
+    adapters: bool = value(True, "stated", "train adapters, and freeze the weights they adapt; false: train all")
     mapper: bool = value(False, "stated", "a mapper stands before the language encoder")
     epochs: int = value(100, "stated", "epochs; 0 skips the stage", ge=0)
     batch_size: int = value(16, "stated", "clips (or sentences) per optimiser step", ge=1)
@@ -255,7 +255,7 @@ class Recipe(Section):
         return tuple(map(self.stage, (*self.parents(name), name)))
 
     def problems(self) -> Iterator[str]:
-        """What is wrong between values that are fine alone."""
+        """Contradictions between values that are valid each."""
         for name in CHOICES:
             part = getattr(self, name)
             yield from (f"{name}.{problem}" for problem in part.problems())

@@ -84,7 +84,7 @@ def _fields(recipe: Recipe) -> Iterator[tuple[str, str, Any, str, str]]:
 
 
 def dump_recipe(recipe: Recipe, comments: Mapping[str, str] | None = None) -> str:
-    """A recipe as TOML, every value written out: itself runnable. `comments`: behind values, by dotted key."""
+    """A recipe as TOML, every value written out: itself runnable. `comments`: what follows a value, by dotted key."""
     groups: dict[str, list[str]] = {}
     for key, item in flat(recipe).items():
         if item == {}:
