@@ -156,7 +156,7 @@ def sweep(
         "splits": list(splits),
     }
     earlier = _earlier_cells(runs, facts, may_resume=resume or slurm)
-    result = Sweep(facts, [{**cell.to_dict(), **_outcome(runs / cell.name, splits)} for cell in cells])
+    result = Sweep(facts, [_row(cell, runs, splits, earlier) for cell in cells])
     Run(runs).write_json(SWEEP, result.to_dict())
     with stop_requests() as request:
         for number, (row, steps) in enumerate(zip(result.cells, commands, strict=True), start=1):
@@ -165,7 +165,8 @@ def sweep(
                 row |= jobs.outcome(run, steps, earlier.get(name, {}), again=resume)
             elif row["state"] == WAITING:
                 console.say(f"{name} ({number} of {len(cells)})")
-                row |= _run(steps, run, request) or _outcome(run, splits)
+                ended = _run(steps, run, request)
+                row |= _outcome(run, splits) | ended
             Run(runs).write_json(SWEEP, result.to_dict())
     return result
 
@@ -219,6 +220,13 @@ def _earlier_cells(runs: Path, facts: dict[str, Any], *, may_resume: bool) -> di
     return {cell["name"]: cell for cell in earlier["cells"]}
 
 
+def _row(cell: Cell, runs: Path, splits: Sequence[str], earlier: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """A cell as the sweep reports it, with the seconds that an earlier call took for it."""
+    row = {**cell.to_dict(), **_outcome(runs / cell.name, splits)}
+    seconds = earlier.get(cell.name, {}).get("seconds")
+    return {**row, "seconds": seconds} if row["state"] == DONE and seconds is not None else row
+
+
 def _outcome(run: Path, splits: Sequence[str]) -> dict[str, Any]:
     """{"state": DONE, "scores": ...} of a cell that has scores of all splits, else {"state": WAITING}."""
     paths = {split: scores_path(run, split) for split in splits}
@@ -228,7 +236,7 @@ def _outcome(run: Path, splits: Sequence[str]) -> dict[str, Any]:
 
 
 def _run(commands: Sequence[Sequence[str]], run: Path, request: Request) -> dict[str, Any]:
-    """Run commands on this terminal, up to the first that fails -> {"state": FAILED, "problem": ...}, or {}.
+    """Run commands on this terminal until one fails -> {"state": FAILED, "problem": ...} or {"seconds": ...}.
 
     A request to stop is passed on to the command, which saves; then raises Interrupted.
     """
@@ -236,6 +244,7 @@ def _run(commands: Sequence[Sequence[str]], run: Path, request: Request) -> dict
         status = read_status(Run(run))
         if status.state == TRAINING and is_alive(status):
             return {"state": FAILED, "problem": f"process {status.pid} is still training"}
+    start = time.time()
     for words in commands:
         begin, is_told = time.time(), False
         process = subprocess.Popen(
@@ -259,4 +268,4 @@ def _run(commands: Sequence[Sequence[str]], run: Path, request: Request) -> dict
                 if status.state == FAILED and status.problem and status.written >= begin:
                     problem = status.problem
             return {"state": FAILED, "problem": f"{verb}: {problem}"}
-    return {}
+    return {"seconds": round(time.time() - start, 1)}

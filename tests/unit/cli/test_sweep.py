@@ -131,6 +131,8 @@ def test_every_cell_is_run_once_and_reported_with_mean_and_deviation(
     assert lines[2].startswith("pretrain.objectives.pseudo_gloss.weight=1   dev    2  45.45 ± 12.86 ")
     assert lines[3].startswith("pretrain.objectives.pseudo_gloss.weight=10  dev    2  86.36 ± 19.28 ")
     assert len(lines) == 5
+    again = start(tiny, tmp_path / "runs", resume=True)
+    assert again == result and all(cell["seconds"] > 0 for cell in again.cells)
 
 
 def test_a_cell_is_trained_and_then_evaluated(tiny: Any, tmp_path: Path, stand_in: StandIn) -> None:
