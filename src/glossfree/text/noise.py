@@ -16,17 +16,17 @@ from glossfree.text.tokenizer import SentenceTokenizer
 def mask_spans(words: Sequence[str], mask_ratio: float, mean_span: float, rng: np.random.Generator) -> list[str | None]:
     """Words -> words and None, each None a masked span.
 
-    mask_ratio x words are masked on average (rounded up or down by chance, so that short sentences are masked as often
+    mask_ratio x words are masked on average (randomly rounded up or down, so that short sentences are masked as often
     as long ones); of two or more words at least one stays.
     """
     budget = min(int(mask_ratio * len(words) + rng.random()), max(len(words) - 1, 1), len(words))
     spans: list[int] = []
-    left = budget
-    while left and len(spans) < 2 * len(words):  # a tiny mean_span would insert masks without end
-        span = min(int(rng.poisson(mean_span)), left)
+    remaining = budget
+    while remaining and len(spans) < 2 * len(words):  # a tiny mean_span would insert masks without end
+        span = min(int(rng.poisson(mean_span)), remaining)
         spans.append(span)
-        left -= span
-    kept = len(words) - budget + left
+        remaining -= span
+    kept = len(words) - budget + remaining
     places: dict[int, list[int]] = {}  # gap between kept words -> the spans in it
     gaps = rng.permutation(kept + 1)
     for number, span in enumerate(spans):

@@ -1,8 +1,8 @@
 """Spoken sentences -> pseudo-glosses: lower-case lemmas of their content words (section 3.2).
 
-Kept are nouns, numerals, adverbs, pronouns, proper nouns, adjectives and verbs. The inventory (P of them, sorted) comes
-from the training split alone; the paper's 2,322 come from all three splits, which looks at test words: naming the
-splits restores that.
+Nouns, numerals, adverbs, pronouns, proper nouns, adjectives and verbs are kept. The inventory (P of them, sorted) comes
+from the training split alone. The paper's 2,322 come from all three splits, test words included; naming the splits
+restores that.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def extract(
         raise CorpusError(
             f"no sentence in {' or '.join(splits) or 'no split'}", remedy=f"splits here: {sorted(by_split)}"
         )
-    total, done = sum(map(len, by_split.values())), 0
+    total, num_tagged = sum(map(len, by_split.values())), 0
     sentences: dict[str, tuple[str, ...]] = {}
     counts: Counter[str] = Counter()
     kept: Counter[str] = Counter()
@@ -134,9 +134,9 @@ def extract(
                 counts.update(sentences[text])
                 kept.update(token.pos for token in tokens if token.pos in KEPT)
                 dropped.update(token.pos for token in tokens if token.pos not in KEPT)
-            done += 1
+            num_tagged += 1
             if on_progress:
-                on_progress(done, total)
+                on_progress(num_tagged, total)
     if not counts:
         raise CorpusError("no content word in the sentences", remedy="check their language")
     return PseudoGlosses(

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate
 from typing import Any, Protocol
 
 from glossfree.errors import CorpusError
@@ -181,13 +182,10 @@ class FrequencyTagger:
         counts = Counter(word.lower() for sentence in sentences for word in split_words(sentence) if word[0].isalnum())
         if not counts:
             raise CorpusError("no sentence to count words in", remedy="name some with text in them")
-        left = share * counts.total()
-        self._function_words = set()
-        for word, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
-            left -= count
-            if left < 0:
-                break
-            self._function_words.add(word)
+        ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        running = accumulate(count for _, count in ordered)
+        limit = share * counts.total()
+        self._function_words = {word for (word, _), total in zip(ordered, running, strict=True) if total <= limit}
         self.name = f"frequency (no tagger; {len(self._function_words)} commonest words dropped)"
 
     def tag(self, sentence: str) -> list[Token]:

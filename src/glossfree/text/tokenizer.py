@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import sentencepiece
-from sentencepiece import sentencepiece_model_pb2
 
 from glossfree.errors import CorpusError, ModelError
 from glossfree.files.disk import read_json, write_atomic, write_json
@@ -139,18 +138,15 @@ class SentenceTokenizer:
         used -= set(range(len(FILE_SPECIALS)))
         if not used:
             raise CorpusError("no training sentence to trim the vocabulary to", remedy="name some with text in them")
-        proto = parse(self._model, None)
-        keep = [*range(len(FILE_SPECIALS)), *sorted(used)]
-        pieces = [proto.pieces[number] for number in keep]
-        small = sentencepiece_model_pb2.ModelProto()  # type: ignore[attr-defined]
-        small.CopyFrom(proto)
+        small = parse(self._model, None)
+        pieces = [small.pieces[number] for number in (*range(len(FILE_SPECIALS)), *sorted(used))]
         small.DiscardUnknownFields()  # a self-test of the full model may be among them, and would fail now
         del small.pieces[:]
         small.pieces.extend(pieces)
         small.trainer_spec.vocab_size = len(pieces)
         model = small.SerializeToString(deterministic=True)
-        kept_ids = [*range(len(SPECIALS)), *(number + OFFSET for number in sorted(used))]
-        kept_ids += range(self._first_code, len(self))
+        used_ids = [number + OFFSET for number in sorted(used)]
+        kept_ids = [*range(len(SPECIALS)), *used_ids, *range(self._first_code, len(self))]
         return SentenceTokenizer(model, self.language, self.codes), kept_ids
 
     def rows_in(self, original: SentenceTokenizer) -> list[int]:

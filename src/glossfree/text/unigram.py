@@ -54,26 +54,21 @@ def parse(model: bytes, where: Any) -> Any:
     if not all(isinstance(piece, str) for piece in pieces):  # protobuf returns bytes that are no UTF-8 as bytes
         raise ModelError("not a SentencePiece model: a piece is not UTF-8", where=where, remedy=REMEDY)
     first = tuple(pieces[: len(FILE_SPECIALS)])
-    if first != FILE_SPECIALS:
-        raise ModelError(f"starts with {first}, not with {FILE_SPECIALS}", where=where, remedy=REMEDY)
-    if proto.trainer_spec.model_type != sentencepiece_model_pb2.TrainerSpec.UNIGRAM:  # type: ignore[attr-defined]
-        raise ModelError("not a unigram model: its pieces cannot be trimmed", where=where, remedy=REMEDY)
-    check_pieces(pieces, [piece.score for piece in proto.pieces], where)
-    return proto
-
-
-def check_pieces(pieces: Sequence[str], scores: Sequence[float], where: Any) -> None:
-    """Raise ModelError unless all pieces differ, none is empty, and their scores are numbers."""
     doubled = [piece for piece, count in Counter(pieces).items() if count > 1]
-    if doubled:
+    problem = ""
+    if first != FILE_SPECIALS:
+        problem = f"starts with {first}, not with {FILE_SPECIALS}"
+    elif proto.trainer_spec.model_type != sentencepiece_model_pb2.TrainerSpec.UNIGRAM:  # type: ignore[attr-defined]
+        problem = "not a unigram model: its pieces cannot be trimmed"
+    elif doubled:
         problem = f"{len(doubled)} pieces are in it more than once, the first is {doubled[0][:20]!r}"
     elif "" in pieces:
         problem = f"piece number {pieces.index('')} is empty"
-    elif not all(map(math.isfinite, scores)):
+    elif not all(math.isfinite(piece.score) for piece in proto.pieces):
         problem = "a piece's score is no finite number"
-    else:
-        return
-    raise ModelError(problem, where=where, remedy=REMEDY)
+    if problem:
+        raise ModelError(problem, where=where, remedy=REMEDY)
+    return proto
 
 
 def from_json(content: Mapping[str, Any], where: Path) -> tuple[bytes, tuple[str, ...]]:
@@ -90,7 +85,6 @@ def from_json(content: Mapping[str, Any], where: Path) -> tuple[bytes, tuple[str
         raise ModelError(problem[:200], where=where, remedy=REMEDY) from error
     codes = _codes([token for token, _ in tokens], where)
     pieces = tokens[len(SPECIALS) : -len(codes) - 1]
-    check_pieces([token for token, _ in tokens], [score for _, score in tokens], where)
     types = sentencepiece_model_pb2.ModelProto.SentencePiece  # type: ignore[attr-defined]
     proto = sentencepiece_model_pb2.ModelProto()  # type: ignore[attr-defined]
     for special in FILE_SPECIALS:
