@@ -1,4 +1,4 @@
-"""Recipe -> the model: the one place that puts chosen parts together, with their adapters."""
+"""Recipe -> the model, its parts put together, with adapters and mapper."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from glossfree.training.device import best_device, frames_per_pass
 def assemble(recipe: Recipe, vocabulary_size: int, *, to_be_loaded: bool = False) -> TranslationModel:
     """Recipe and V -> the model with random weights, the same for the same `recipe.seed`, still without adapters.
 
-    `to_be_loaded`: all weights come from a file next, so that none is drawn: at the paper's size this saves seconds.
+    `to_be_loaded`: leave weights uninitialised, which saves seconds at the paper's size.
     """
     if to_be_loaded:
         with no_init_weights():
@@ -43,8 +43,8 @@ def visual_encoder(recipe: Recipe) -> VisualEncoder:
 
 
 def adapt(model: TranslationModel, recipe: Recipe) -> None:
-    """Put in the adapters and freeze what they stand beside, as the recipe says for each part (section 4.2)."""
-    model.train_only(PREFIXES)  # what an earlier stage has frozen
+    """Add adapters and freeze the weights beside them, as the recipe says for each part (section 4.2)."""
+    model.train_only(PREFIXES)  # unfreeze what an earlier stage has frozen
     adapt_vision(model.hierarchy.visual, recipe)
     _adapt(model.hierarchy.language.adapted, recipe.language)
     _adapt(model.decoder.adapted, recipe.decoder)
@@ -53,7 +53,7 @@ def adapt(model: TranslationModel, recipe: Recipe) -> None:
 
 
 def adapt_vision(visual: VisualEncoder, recipe: Recipe) -> None:
-    """The same for the backbone alone."""
+    """`adapt` for the backbone alone."""
     _adapt(visual.backbone, recipe.vision, recipe.vision.adapter_layers_of())
 
 
@@ -79,7 +79,7 @@ def put_mapper(model: TranslationModel, recipe: Recipe) -> None:
 
 
 def prepare(model: TranslationModel, recipe: Recipe, stage: StageConfig) -> None:
-    """Put into the model what a stage adds to it: adapters and mapper, if they are not in yet."""
+    """Add a stage's adapters and mapper to the model unless it has them."""
     if stage.adapters and not model.is_adapted:
         adapt(model, recipe)
     if stage.mapper:
@@ -87,7 +87,7 @@ def prepare(model: TranslationModel, recipe: Recipe, stage: StageConfig) -> None
 
 
 def restored(recipe: Recipe, vocabulary_size: int, last: str | None = None) -> TranslationModel:
-    """Recipe and V -> the model as a stage has it (None: the last one), its weights still to be loaded."""
+    """Recipe and V -> the model with the modules of a stage (None: the last one), its weights still to be loaded."""
     model = assemble(recipe, vocabulary_size, to_be_loaded=True)
     for stage in recipe.lineage(last or recipe.planned[-1].name):
         prepare(model, recipe, stage)
@@ -95,14 +95,14 @@ def restored(recipe: Recipe, vocabulary_size: int, last: str | None = None) -> T
 
 
 def beams_of(recipe: Recipe, num_hypotheses: int = 1) -> Beams:
-    """The recipe's words on decoding -> Beams, for the n best sentences."""
+    """The recipe's decoding settings -> Beams, for the n best sentences."""
     decode = recipe.decode
     num_beams = max(decode.num_beams, num_hypotheses)
     return Beams(num_beams, decode.max_new_tokens, decode.length_penalty, num_hypotheses)
 
 
 def training_stage(model: TranslationModel, recipe: Recipe, stage: StageConfig, inputs: Inputs) -> TrainingStage:
-    """A model that is prepared for a stage, and what its objectives need -> the stage."""
+    """A model prepared for a stage, and what its objectives need -> the stage."""
     sizes = Sizes(recipe.temporal.hidden_size, recipe.language.hidden_size, model.vocabulary_size)
     used = stage.used_objectives
     losses = {name: objective.build(sizes, inputs) for name, objective in used.items()}

@@ -16,7 +16,7 @@ from glossfree.text.tokenizer import SentenceTokenizer
 
 @dataclass(frozen=True)
 class TextBatch:
-    """B noised sentences `input_ids` (B, L), padded, and what they were: `labels` (B, M), -100 = ignored."""
+    """B noised sentences `input_ids` (B, L), padded, and the originals: `labels` (B, M), -100 = ignored."""
 
     ids: tuple[str, ...]
     input_ids: Tensor
@@ -63,8 +63,7 @@ class DenoisingLoader:
         self.rank, self.world_size = rank, world_size
 
     def set_epoch(self, epoch: int, position: int = 0) -> None:
-        """Other noise and another order, past the first `position` steps; where nothing is shuffled (dev) the noise
-        stays the same, too."""
+        """Change noise and order, and skip the first `position` steps; without shuffling (dev) nothing changes."""
         self.epoch, self.position = (epoch if self.shuffle else 0), position
 
     def __len__(self) -> int:
@@ -83,7 +82,7 @@ class DenoisingLoader:
         return epochs * len(self)
 
     def skipped(self) -> list[str]:
-        """None: there is nothing to read."""
+        """[]: every sentence can be read."""
         return []
 
     def steps(self) -> Iterator[list[TextBatch]]:

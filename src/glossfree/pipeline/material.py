@@ -1,4 +1,4 @@
-"""What a recipe makes of a prepared corpus: tokenizer, pseudo-glosses, prototypes, and the batches of each stage."""
+"""A prepared corpus as a recipe uses it: tokenizer, pseudo-glosses, prototypes, and the batches of each stage."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from glossfree.video.timeline import Sampling, mixed_rates, usual_rate
 
 @dataclass(frozen=True)
 class Material:
-    """A corpus as a recipe sees it. `glosses` and their `vectors` (P, 300) only where an objective needs them."""
+    """A corpus as a recipe uses it. `glosses` and their `vectors` (P, 300) only if an objective needs them."""
 
     recipe: Recipe
     manifest: Manifest
@@ -44,7 +44,7 @@ class Material:
     caches: dict[str, FrameCache] = field(default_factory=dict, repr=False, compare=False)
 
     def kept_ids(self) -> list[int]:
-        """Rows of the token table of the tokenizer that the recipe names, one for each token; none if it names none."""
+        """The row of each token in the table of the tokenizer that the recipe names; [] if it names none."""
         return self.tokenizer.rows_in(_original(self.recipe)) if self.recipe.text.tokenizer else []
 
     def token_ids(self, sentences: Sequence[str]) -> list[Tensor]:
@@ -52,7 +52,7 @@ class Material:
         return [torch.tensor(self.encode(text)) for text in sentences]
 
     def encode(self, text: str) -> list[int]:
-        """A sentence -> at most `text.max_tokens` ids; a longer one loses its end, never its `</s>` and code."""
+        """A sentence -> at most `text.max_tokens` ids; what is cut off never includes `</s>` and language code."""
         ids = self.tokenizer.encode(text)
         limit = self.recipe.text.max_tokens
         return ids if len(ids) <= limit else [*ids[: limit - 2], *ids[-2:]]
@@ -63,7 +63,7 @@ class Material:
         return convention_for(self.manifest.language, append=self.recipe.scores.append)
 
     def document_frequencies(self) -> Tensor | None:
-        """(P,) the share of the training sentences, each counted once, that hold each pseudo-gloss; None without."""
+        """(P,) the share of distinct training sentences that contain each pseudo-gloss; None without glosses."""
         if self.glosses is None:
             return None
         sentences = unique_texts(self.clips("train"))
@@ -71,7 +71,7 @@ class Material:
         return torch.from_numpy(counts / len(sentences))
 
     def clips(self, split: str) -> tuple[PackedClip, ...]:
-        """The clips of a split; none for a corpus without a dev split, which is allowed."""
+        """The clips of a split; () for the dev split of a corpus that has none."""
         if split == "dev" and not any(clip.split == "dev" for clip in self.manifest.clips):
             return ()
         return self.manifest.split(split)
@@ -88,7 +88,7 @@ class Material:
                 )
 
     def loader(self, split: str, stage: StageConfig) -> Loader | None:
-        """What a stage reads of a split, "train" shuffled and augmented, "dev" neither; None without clips.
+        """The batches of a split for a stage, "train" shuffled and augmented, "dev" neither; None without clips.
 
         For segment features see `feature_loader`.
         """
@@ -133,8 +133,8 @@ class Material:
     ) -> Loader | None:
         """Clips of a split from video, shuffled in training; `needs`: what objectives ask for (`objectives.base.Need`).
 
-        A clip that cannot be read is what `data.on_bad_clip` says in training, and where it `may_skip`; else an error.
-        Raises CorpusError where files are missing that may not be: now, not hours later when one is to be read.
+        A clip that cannot be read is an error, except in training or with `may_skip`: then `data.on_bad_clip` decides.
+        Raises CorpusError now, not hours later, if files are missing.
         """
         clips = self.clips(split)
         if not clips:
@@ -168,15 +168,12 @@ class Material:
             crop_later=best_device().type != "cpu",
             on_bad_clip=on_bad_clip,
         )
-        # every stage reads the same frames: those that one has decoded, the next finds in memory
+        # all stages read the same frames: those that one has decoded stay in memory for the next
         dataset.cache = self.caches.setdefault(split, dataset.cache)
         return self._loader(dataset, batch_size, min_clips, training)
 
     def feature_loader(self, split: str, stage: StageConfig, features: dict[str, Tensor]) -> Loader:
-        """Clips of a split from segment features (S, E) that were computed before.
-
-        A training clip that has none is left out where `data.on_bad_clip` says so.
-        """
+        """Clips of a split from computed segment features (S, E); `data.on_bad_clip` decides on clips without any."""
         training, clips = split == "train", self.clips(split)
         dataset = FeatureDataset(
             features,
@@ -198,7 +195,7 @@ class Material:
             )
 
     def _targets(self, clips: Sequence[PackedClip], needs: Collection[str]) -> dict[str, dict[str, np.ndarray]]:
-        """What a batch holds besides frames and labels, by name, for each clip."""
+        """What a batch contains besides frames and labels, by name, for each clip."""
         if NEEDED_GLOSSES not in needs:
             return {}
         assert self.glosses is not None
@@ -222,17 +219,17 @@ class Material:
 
 
 def _min_clips(stage: StageConfig) -> int:
-    """Clips of a step at least: a single one has nothing to be compared with."""
+    """The fewest clips of a step: with a single one there is nothing to compare."""
     return 2 if stage.compares_clips else 1
 
 
 def sampling_of(recipe: Recipe) -> Sampling:
-    """The recipe's words on time -> Sampling."""
+    """The recipe's settings of time -> Sampling."""
     return Sampling(recipe.data.fps, recipe.data.stride, recipe.data.max_frames)
 
 
 def view_of(recipe: Recipe) -> View:
-    """The recipe's words on frames -> View."""
+    """The recipe's settings of frames -> View."""
     data = recipe.data
     return View(
         frame_size=data.frame_size,
@@ -247,11 +244,11 @@ def view_of(recipe: Recipe) -> View:
 def gather(
     recipe: Recipe, folder: Path, *, tokenizer: SentenceTokenizer | None = None, to_train: bool = True
 ) -> Material:
-    """Recipe and prepared corpus -> Material. `tokenizer`: the one of the run that this one goes on from.
+    """Recipe and prepared corpus -> Material. `tokenizer`: that of the run that this one starts from.
 
-    Where it is `to_train` on, the material's recipe says at which rate (see `with_rate`). Raises CorpusError if the
-    recipe needs pseudo-glosses and the corpus has none yet or, where it is `to_train` on, from other splits than the
-    recipe's, or clips of several rates; RecipeError if its frames have another size or fit.
+    `to_train`: the material's recipe gets the frame rate of the corpus (see `with_rate`). Raises CorpusError if the
+    recipe needs pseudo-glosses and the corpus has none or, `to_train`, those of other splits, or clips of several
+    rates; RecipeError if its frames have another size or fit.
     """
     manifest = Manifest.load(folder)
     check_frames(recipe, manifest)
@@ -263,14 +260,14 @@ def gather(
         glosses = glosses_of(folder)
         if to_train:
             _check_splits(options.splits, glosses.splits, folder)
-        vectors = torch.as_tensor(load_vectors(_made(folder, PROTOTYPES), glosses.inventory))
+        vectors = torch.as_tensor(load_vectors(_glosses_file(folder, PROTOTYPES), glosses.inventory))
     if tokenizer is None:
         tokenizer = tokenizer_of(recipe, manifest)
     return Material(recipe, manifest, tokenizer, glosses, vectors)
 
 
 def check_frames(recipe: Recipe, manifest: Manifest) -> None:
-    """Raise RecipeError unless the frames of the corpus are as large as the recipe's, and became square as it says."""
+    """Raise RecipeError unless the corpus was packed with the frame size and fit of the recipe."""
     fit = manifest.corpus.get("fit", "stretch")
     if fit != recipe.data.fit:
         raise RecipeError(
@@ -288,9 +285,9 @@ def check_frames(recipe: Recipe, manifest: Manifest) -> None:
 
 
 def with_rate(recipe: Recipe, manifest: Manifest) -> Recipe:
-    """The recipe with the rate that its model is to see: data.fps or, where that is 0, the rate of the corpus.
+    """The recipe with the frame rate that its model sees: data.fps or, if that is 0, the rate of the corpus.
 
-    Raises CorpusError where the corpus has several: they would be mixed.
+    Raises CorpusError if the corpus has several rates.
     """
     if recipe.data.fps:
         return recipe
@@ -304,19 +301,19 @@ def with_rate(recipe: Recipe, manifest: Manifest) -> Recipe:
     return recipe.model_copy(update={"data": recipe.data.model_copy(update={"fps": usual})})
 
 
-def _check_splits(wanted: Sequence[str], found: Sequence[str], folder: Path) -> None:
-    """Raise CorpusError unless the inventory was made from the splits that the recipe names, in whatever order."""
-    if set(wanted) != set(found):
+def _check_splits(expected: Sequence[str], actual: Sequence[str], folder: Path) -> None:
+    """Raise CorpusError unless the inventory was made from the splits that the recipe names, in any order."""
+    if set(expected) != set(actual):
         raise CorpusError(
-            f"made from {', '.join(found)}; the recipe's objective pseudo_gloss says splits = {', '.join(wanted)}",
+            f"made from {', '.join(actual)}; the recipe's objective pseudo_gloss says splits = {', '.join(expected)}",
             where=folder / PSEUDO_GLOSSES,
-            remedy=f"make it again: glossfree glosses {folder} --splits {','.join(wanted)}",
+            remedy=f"make it again: glossfree glosses {folder} --splits {','.join(expected)}",
         )
 
 
 def glosses_of(folder: Path) -> PseudoGlosses:
     """The pseudo-glosses of a prepared corpus. Raises CorpusError if it has none yet."""
-    return PseudoGlosses.load(_made(folder, PSEUDO_GLOSSES))
+    return PseudoGlosses.load(_glosses_file(folder, PSEUDO_GLOSSES))
 
 
 def tokenizer_of(recipe: Recipe, manifest: Manifest) -> SentenceTokenizer:
@@ -331,8 +328,8 @@ def _original(recipe: Recipe) -> SentenceTokenizer:
     return SentenceTokenizer.load(folder_of(recipe.text.tokenizer, TOKENIZER), recipe.text.language)
 
 
-def _made(folder: Path, name: str) -> Path:
-    """A file that `glossfree glosses` makes. Raises CorpusError if it has not."""
+def _glosses_file(folder: Path, name: str) -> Path:
+    """The path of a file that `glossfree glosses` writes. Raises CorpusError if it is missing."""
     if not (folder / name).is_file():
         raise CorpusError(f"no {name}", where=folder, remedy=f"make it with: glossfree glosses {folder}")
     return folder / name

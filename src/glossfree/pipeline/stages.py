@@ -1,6 +1,6 @@
-"""A stage under training: the model, the objectives that it minimises, and what of both trains.
+"""A stage that trains: the model, the objectives that it minimises, and what of both is trained.
 
-Which stages there are, and what each does, stands in the recipe.
+The recipe defines which stages there are.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ Features = tuple[Tensor | Padded, ...]
 class TrainingStage(nn.Module):
     """Batches -> named losses; their weighted sum, "loss", is minimised.
 
-    `objectives`: the loss modules by name, with their `weights`, and `level`, the highest that any of them looks at.
-    `trains`: the parts of the model (see `TranslationModel.parts`) that are to be trained; the others are frozen and
-    stay in evaluation mode. What trains of a part (all of it, its adapters) the model knows.
+    `objectives`: the loss modules by name, with their `weights`, and `level`, the highest that any of them uses.
+    `trains`: the parts of the model (see `TranslationModel.parts`) that are trained; the others are frozen and stay in
+    evaluation mode. Whether all of a part is trained or its adapters is set in the model.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class TrainingStage(nn.Module):
         return bool(self._joint())
 
     def parts(self) -> dict[str, nn.Module]:
-        """The parts of the model that this stage goes through."""
+        """The parts of the model that this stage uses."""
         if self.reads == "sentences":
             used: tuple[str, ...] = ("language", "decoder")
         else:
@@ -63,12 +63,12 @@ class TrainingStage(nn.Module):
         return {name: part for name, part in self.model.parts().items() if name in used}
 
     def move(self, device: torch.device) -> None:
-        """Move what the stage goes through to a device; other parts of the model (0.8 GB of decoder) stay away."""
+        """Move what the stage uses to a device; other parts of the model (0.8 GB of decoder) stay where they are."""
         for module in (*self.parts().values(), self.objectives):
             module.to(device)
 
     def set_training(self) -> None:
-        """Training mode; but parts of which nothing trains evaluate: no dropout, and their running statistics stay."""
+        """Training mode, except for frozen parts: they have no dropout and keep their running statistics."""
         self.train()
         training = {part for part, _, parameter in self.model.parameters_of() if parameter.requires_grad}
         for part, module in self.model.modules_of():
@@ -82,13 +82,13 @@ class TrainingStage(nn.Module):
         return {"loss": self.total(losses), **losses}
 
     def separable(self, batch: Any) -> tuple[dict[str, Tensor], dict[str, Features]]:
-        """A batch -> the losses that are means over its clips, and what of each clip each joint loss compares."""
+        """A batch -> the losses that are means over its clips, and what each joint loss compares of each clip."""
         levels = self._levels(batch)
         losses = {name: objective(levels, batch) for name, objective in self._separable().items()}
         return losses, {name: objective.features(levels, batch) for name, objective in self._joint().items()}
 
     def joint(self, compared: Mapping[str, Features]) -> dict[str, Tensor]:
-        """What is compared, of all clips of a step -> the losses that need them all."""
+        """What is compared, of all clips of a step -> the joint losses."""
         return {name: objective(*compared[name]) for name, objective in self._joint().items()}
 
     def total(self, losses: Mapping[str, Tensor]) -> Tensor:
@@ -100,7 +100,7 @@ class TrainingStage(nn.Module):
         return total
 
     def units(self, batch: Any) -> dict[str, float]:
-        """How much a batch counts in a step of several, for each separable loss: what that is a mean over."""
+        """For each separable loss, the number of clips or tokens of a batch that it is a mean over."""
         return {name: objective.units(batch) for name, objective in self._separable().items()}
 
     def trained(self) -> dict[str, nn.Parameter]:
@@ -111,7 +111,7 @@ class TrainingStage(nn.Module):
         return {name: parameter for name, parameter in named if parameter.requires_grad}
 
     def part_of(self, name: str) -> str:
-        """The part of the model that a trained parameter belongs to; the objective's name for those of an objective."""
+        """The part of the model, or the objective, that a trained parameter belongs to."""
         if name.startswith("objectives."):
             return name.split(".")[1]
         owners = {f"model.{own}": part for part, own, _ in self.model.parameters_of()}
@@ -124,7 +124,7 @@ class TrainingStage(nn.Module):
         return {**self.trained(), **statistics}
 
     def result(self) -> dict[str, Tensor]:
-        """What a finished stage leaves: the parts of the model that it went through, and its objectives."""
+        """What a finished stage saves: the parts of the model that it used, and its objectives."""
         prefixes = [f"model.{PREFIXES[part]}" for part in self.parts()]
         return {
             name.removeprefix("model."): tensor
@@ -133,7 +133,7 @@ class TrainingStage(nn.Module):
         }
 
     def _levels(self, batch: Any) -> Levels:
-        """What the model makes of a batch, as high as an objective looks."""
+        """The features of a batch, up to the highest level that an objective uses."""
         model = self.model
         if self.reads == "sentences":
             levels = Levels(video=model.hierarchy.language.read(batch.input_ids))

@@ -1,8 +1,8 @@
 """The frozen text encoder's features of a corpus, computed once and kept beside the run (section 3.2, eq 4).
 
 Every epoch compares videos with the same sentences, and the encoder that reads them never changes: it runs once per
-distinct sentence, before adapters turn it into the encoder of videos, so that no second one (154 M parameters) is ever
-in memory. What a run was killed over, it finds again.
+distinct sentence, before adapters turn it into the encoder of videos, so that no second one (154 M parameters) is in
+memory. A resumed run loads them.
 """
 
 from __future__ import annotations
@@ -36,15 +36,14 @@ def text_features_of(
 ) -> dict[str, Tensor]:
     """{sentence: features} of train and dev, by the encoder as it is: (E,) averages or, not `pooled`, (L, E).
 
-    They are those that `run` holds, if they are of these sentences, this tokenizer and these weights; else they are
-    computed, and kept there.
+    Loaded from `run` if they were made with the same sentences, tokenizer and weights; else computed and saved there.
     """
     sentences = unique_texts([*material.clips("train"), *material.clips("dev")])
     ids = material.token_ids(sentences)
     key = _key(encoder, sentences, ids, pooled)
     group = Processes.here()
     path = run.folder / TEXT_FEATURES[pooled]
-    rows = _kept(path, key)
+    rows = _load(path, key)
     if rows is None and group.is_main:
         with console.progress("text features", len(sentences)) as advance:
             features = encode(encoder, sentences, ids, pooled=pooled, on_progress=advance)
@@ -52,7 +51,7 @@ def text_features_of(
         save_tensors(path, {"features": rows}, {"key": key})
     group.wait()
     if rows is None:
-        rows = _kept(path, key)
+        rows = _load(path, key)
     if rows is None:
         raise RunError("not what the first process has written", where=path, remedy=SHARED)
     if pooled:
@@ -71,7 +70,7 @@ def encode(
 ) -> dict[str, Tensor]:
     """Sentences and their token ids (L,) -> {sentence: average over its tokens (E,), or all of them (L, E)}.
 
-    Evaluation mode. `on_progress` is told the number of sentences of each batch.
+    Evaluation mode. `on_progress` gets the number of sentences of each batch.
     """
     encoder.eval()
     device = next(encoder.parameters()).device
@@ -92,9 +91,9 @@ def encode(
 
 
 class FrozenTextEncoder:
-    """A copy of a language encoder as it is, without dropout: labels (B, L) -> token features Padded (B, L, E).
+    """A frozen copy of a language encoder: labels (B, L) -> token features Padded (B, L, E).
 
-    Needed only where a sentence's features depend on its batch. No module, so that no stage saves or counts it.
+    Only for a sentence's features that depend on its batch. Not a module, so that no stage saves or counts it.
     """
 
     def __init__(self, encoder: LanguageEncoder) -> None:
@@ -107,14 +106,14 @@ class FrozenTextEncoder:
 
 
 def _key(encoder: LanguageEncoder, sentences: Sequence[str], ids: Sequence[Tensor], pooled: bool) -> str:
-    """What the features depend on: each sentence, its tokens, the encoder's weights."""
+    """A hash of what the features depend on: sentences, tokens, the encoder's weights."""
     digest = hashlib.sha256(json.dumps([sentences, [row.tolist() for row in ids], pooled]).encode())
     digest.update(fingerprint(state(encoder)).encode())
     return digest.hexdigest()
 
 
-def _kept(path: Path, key: str) -> Tensor | None:
-    """The features that a run holds under this key; a damaged file counts as none."""
+def _load(path: Path, key: str) -> Tensor | None:
+    """The features that a run saved under this key; None without, or if the file is damaged."""
     if not path.is_file():
         return None
     try:

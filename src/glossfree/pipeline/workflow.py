@@ -1,4 +1,4 @@
-"""The stages one after another: build, restore what is finished, train what is not, keep what each leaves."""
+"""The stages of a run, one after another: load those that are finished, train the others, save their weights."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import math
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 
 import torch
 from torch import Tensor
 
 from glossfree.console import Console, size
-from glossfree.models.choices import LanguageEncoder
 from glossfree.models.hierarchy import PREFIXES, HierarchicalEncoder, TranslationModel
 from glossfree.models.weights import load
 from glossfree.objectives.base import TEXT_NEEDS, Inputs
@@ -77,7 +77,7 @@ class Workflow:
                 before = (*parents, stage.name)
 
     def _watch(self, stages: Sequence[StageConfig]) -> Watch:
-        """What tells how the run goes; trackers have the resolved recipe beside their curves."""
+        """What reports on the run; trackers keep the resolved recipe with their curves."""
         trackers = None
         if self.track and self.group.is_main:
             precision = precision_of(self.recipe.training.precision)
@@ -86,7 +86,7 @@ class Workflow:
         return Watch(self.run, self.console, planned=planned, group=self.group, trackers=trackers)
 
     def _rebuilt(self, parents: Sequence[str]) -> tuple[TranslationModel, Inputs | None]:
-        """The model as the last of `parents` has left it, each of which is finished."""
+        """A new model with the weights that `parents`, all of them finished, have saved."""
         model = self.build()
         inputs: Inputs | None = None
         for name in parents:
@@ -96,9 +96,11 @@ class Workflow:
         return model, inputs
 
     def _prepare(self, stage: StageConfig, model: TranslationModel, inputs: Inputs | None) -> Inputs | None:
-        """Put into the model what the stage adds, and make what objectives need while the model is still plain: before
-        the first stage that needs anything, or that puts in adapters."""
-        # new modules start the same whether the stages before were trained just now or loaded from files
+        """Add the stage's adapters and mapper to the model, and make what objectives need while it is still plain.
+
+        That is before the first stage that needs anything, or that has adapters.
+        """
+        # new modules get the same weights whether earlier stages were just trained or loaded
         torch.manual_seed(zlib.crc32(f"{self.recipe.seed}/{stage.name}".encode()))
         if inputs is None and (stage.needs or (stage.adapters and not model.is_adapted)):
             inputs = self._inputs(model)
@@ -106,27 +108,25 @@ class Workflow:
         return inputs
 
     def _inputs(self, model: TranslationModel) -> Inputs:
-        """What the objectives of the stages that are still to be trained need; the text encoder is the plain one."""
+        """What the objectives of stages that are still to be trained need, by the plain text encoder."""
         due = [stage for stage in self.recipe.planned if self._epochs_done(stage.name)[0] < stage.epochs]
         needs = {need for stage in due for need in stage.needs}
         language = model.hierarchy.language
         if needs & TEXT_NEEDS:
             language.to(self.device)
+        text = partial(text_features_of, language, self.material, self.run, self.console)
         return Inputs(
             vectors=self.material.vectors,
             document_frequencies=self.material.document_frequencies() if "document_frequencies" in needs else None,
-            text_features=self._text(language, pooled=True) if "text_features" in needs else None,
-            text_tokens=self._text(language, pooled=False) if "text_tokens" in needs else None,
+            text_features=text(pooled=True) if "text_features" in needs else None,
+            text_tokens=text(pooled=False) if "text_tokens" in needs else None,
             text_encoder=FrozenTextEncoder(language) if "text_encoder" in needs else None,
         )
-
-    def _text(self, language: LanguageEncoder, *, pooled: bool) -> Mapping[str, Tensor]:
-        return text_features_of(language, self.material, self.run, self.console, pooled=pooled)
 
     def _train(
         self, config: StageConfig, model: TranslationModel, inputs: Inputs | None, watch: Watch
     ) -> Inputs | None:
-        """Train one stage, or load it where it is finished."""
+        """Train one stage, or load it if it is finished."""
         name = config.name
         inputs = self._prepare(config, model, inputs)
         done, best = self._epochs_done(name)
@@ -138,11 +138,9 @@ class Workflow:
                 self.console.say(f"{name}: finished before")
                 self.console.detail(f"{name}: weights from {finished.weights(name)}")
                 if self.group.is_main:
-                    self._tidy(name)  # a run that was killed just behind its weights has not come to it
+                    self._tidy(name)  # a run that was killed after saving its weights did not do this
                 return inputs
-            self.console.say(
-                f"{name}: {done} epochs before, goes on to {config.epochs} with a new schedule and a new optimiser"
-            )
+            self.console.say(f"{name}: {done} epochs before, continues to {config.epochs} with a new schedule")
         stage = training_stage(model, self.recipe, config, inputs or Inputs())
         stage.move(self.device)
         if done:
@@ -160,16 +158,16 @@ class Workflow:
             plan = replace(self._plan(config), begin=done, best=best)
             progress = train(stage, train_loader, dev_loader, plan, self.run, self.console, watch, measure)
         if done and config.keep != "last" and not progress.best_epoch:
-            self.console.say(f"{name}: no epoch was better than those before, whose weights are kept")
+            self.console.say(f"{name}: no epoch was better than the earlier ones, whose weights are kept")
             self._load(config, model)
             self._load_objectives(stage)
-        self.group.wait()  # until all have read what the first process writes anew
+        self.group.wait()  # until all have read what the first process overwrites
         if self.group.is_main:
-            self._name_skipped(name, progress.skipped)  # first: a stage that has its weights is not trained again
+            self._record_skipped(name, progress.skipped)  # first: a stage that has weights is not trained again
             facts = {"stage": name, "epochs": config.epochs, "best": progress.best_loss}
             save_tensors(self.run.weights(name), stage.result(), facts)
             for stale in (*self.run.folder.glob("scores.*.json"), *self.run.folder.glob("predictions.*.jsonl")):
-                stale.unlink(missing_ok=True)  # of the weights before
+                stale.unlink(missing_ok=True)  # of the earlier weights
             self._tidy(name)
         self.group.wait()
         return inputs
@@ -182,8 +180,8 @@ class Workflow:
         scores = evaluate_clips(decoder, loader, self.material.clips("dev"), self.material.convention).scores
         return {"bleu4": scores.bleu4, "rouge_l": scores.rouge_l, "chrf": scores.chrf}
 
-    def _name_skipped(self, name: str, clips: Sequence[str]) -> None:
-        """Say which training clips a stage has left out, and keep it in the run."""
+    def _record_skipped(self, name: str, clips: Sequence[str]) -> None:
+        """Warn of the training clips that a stage could not read, and record them in the run."""
         if not clips:
             return
         files = {clip.id: clip.file for clip in self.material.clips("train")}
@@ -195,7 +193,7 @@ class Workflow:
         self.console.warn(f"{name}: {counted}: {first} (all of them in {path})")
 
     def _tidy(self, name: str) -> None:
-        """Remove what a finished stage only needed on the way; text features when no stage behind it needs them."""
+        """Remove a finished stage's checkpoints, and text features that no later stage needs."""
         leftovers = [self.run.checkpoint(name, kind) for kind in ("last", "best")]
         due = [stage for stage in self.recipe.planned if self._finished(stage.name) is None]
         for pooled, need in ((True, "text_features"), (False, "text_tokens")):
@@ -222,7 +220,7 @@ class Workflow:
         )
 
     def _loaders(self, config: StageConfig, model: TranslationModel) -> tuple[Loader, Loader | None]:
-        """Batches of train and dev of a stage; of segment features, computed now."""
+        """Batches of train and dev for a stage; segment features are computed now."""
         loaders: list[Loader | None] = []
         for split in ("train", "dev"):
             if config.batches != "segments":
@@ -239,20 +237,20 @@ class Workflow:
         return train_loader, dev_loader
 
     def _load(self, config: StageConfig, model: TranslationModel) -> None:
-        """The weights that a finished stage has left, into the parts of the model that it went through."""
+        """Load a finished stage's weights into the parts of the model that it used."""
         run = self._finished(config.name)
         assert run is not None
         path = run.weights(config.name)
         load_model(model, load_tensors(path)[0], where=str(path))
 
     def _load_objectives(self, stage: TrainingStage) -> None:
-        """The objectives' own parameters, as the stage has left them before."""
+        """Load the objectives' own parameters, as the stage saved them before."""
         path = self.run.weights(stage.name)
         own = {name: tensor for name, tensor in load_tensors(path)[0].items() if name.startswith("objectives.")}
         load(stage.objectives, {name.removeprefix("objectives."): t for name, t in own.items()}, where=str(path))
 
     def _epochs_done(self, name: str) -> tuple[int, float]:
-        """Epochs that a finished stage has had, 0 where it has not finished, and the loss (or -score) of the best."""
+        """The epochs of a finished stage, 0 if it has not finished, and the loss (or -score) of the best one."""
         run = self._finished(name)
         if run is None:
             return 0, math.inf
@@ -260,16 +258,16 @@ class Workflow:
         return int(facts["epochs"]), float(facts["best"])
 
     def _finished(self, name: str) -> Run | None:
-        """The run that has finished a stage: this one, or the one that it starts from."""
+        """The run that has finished a stage: this one, or the one that it started from."""
         runs = (self.run, self.origins.get(name))
         return next((run for run in runs if run is not None and run.weights(name).is_file()), None)
 
 
 def load_model(model: TranslationModel, tensors: Mapping[str, Tensor], *, where: str) -> None:
-    """What a stage has left -> the parts of the model that it went through; other parts stay. Raises ModelError."""
+    """Load what a stage saved into the parts of the model that it used; other parts stay. Raises ModelError."""
     own = {name: tensor for name, tensor in tensors.items() if not name.startswith("objectives.")}
-    others = [prefix for prefix in PREFIXES.values() if not any(name.startswith(prefix) for name in own)]
-    load(model, own, where=where, new=others)
+    unused = [prefix for prefix in PREFIXES.values() if not any(name.startswith(prefix) for name in own)]
+    load(model, own, where=where, new=unused)
 
 
 @torch.no_grad()
