@@ -54,15 +54,15 @@ def compared(a: Path, b: Path, references: Path | None, **options: Any) -> Compa
 
 
 def test_the_numbers_are_those_of_the_statistics(files: tuple[Path, Path, Path]) -> None:
-    found = compared(*files, seed=3)
+    result = compared(*files, seed=3)
     plain = convention_for("de")
     of_a, of_b = (Statistics.of([x[id] for id in REFERENCES], list(REFERENCES.values()), plain) for x in (A, B))
-    assert found.comparison == compare_statistics(of_a, of_b, samples=37, seed=3)
-    assert (found.a, found.b, found.by_line, found.language_from) == ("a.jsonl", "b.jsonl", False, "assumed")
-    assert (found.comparison.wins, found.comparison.ties, found.comparison.losses) == (3, 1, 1)
-    assert [shown.id for shown in found.worse] == ["eins"]
-    assert (found.better[0].id, found.better[0].a, found.better[0].b) == ("vier", "", "es wird kalt")
-    assert all(shown.reference == REFERENCES[shown.id] for shown in (*found.better, *found.worse))
+    assert result.comparison == compare_statistics(of_a, of_b, samples=37, seed=3)
+    assert (result.a, result.b, result.by_line, result.language_from) == ("a.jsonl", "b.jsonl", False, "assumed")
+    assert (result.comparison.wins, result.comparison.ties, result.comparison.losses) == (3, 1, 1)
+    assert [shown.id for shown in result.worse] == ["eins"]
+    assert (result.better[0].id, result.better[0].a, result.better[0].b) == ("vier", "", "es wird kalt")
+    assert all(shown.reference == REFERENCES[shown.id] for shown in (*result.better, *result.worse))
 
 
 def test_by_line_is_the_same(files: tuple[Path, Path, Path], tmp_path: Path) -> None:
@@ -70,10 +70,10 @@ def test_by_line_is_the_same(files: tuple[Path, Path, Path], tmp_path: Path) -> 
     lines_a, lines = by_line(tmp_path / "a.txt", A), by_line(tmp_path / "references.txt", REFERENCES)
     expected = compared(a, b, references).comparison
     for first, second in ((lines_a, b), (a, by_line(tmp_path / "b.txt", B))):
-        found = compared(first, second, references)
-        assert found.by_line and found.comparison == expected
-    found = compared(lines_a, by_id(tmp_path / "in order.jsonl", B), lines)
-    assert found.comparison == expected and found.better[0].id == "vier"  # ids from the side that has them
+        result = compared(first, second, references)
+        assert result.by_line and result.comparison == expected
+    result = compared(lines_a, by_id(tmp_path / "in order.jsonl", B), lines)
+    assert result.comparison == expected and result.better[0].id == "vier"  # ids from the side that has them
 
 
 def test_references_without_ids_need_one_order(files: tuple[Path, Path, Path], tmp_path: Path) -> None:
@@ -94,19 +94,19 @@ def test_ids_are_checked_for_both(files: tuple[Path, Path, Path], tmp_path: Path
 
 def test_one_file_given_twice_is_noted(files: tuple[Path, Path, Path]) -> None:
     a, _, references = files
-    found = compared(a, a, references)
-    assert "A and B are identical" in found.notes[0]
-    assert found.a == found.b == str(a)  # equal names are written out
-    assert "B is better on 0, worse on 0, as good on 5" in found.to_text()
+    result = compared(a, a, references)
+    assert "A and B are identical" in result.notes[0]
+    assert result.a == result.b == str(a)  # equal names are written out
+    assert "B is better on 0, worse on 0, as good on 5" in result.to_text()
 
 
 def test_text_and_json_hold_everything(files: tuple[Path, Path, Path]) -> None:
-    found = compared(*files)
-    values = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    result = compared(*files)
+    values = json.loads(json.dumps(result.to_dict(), allow_nan=False))
     assert values["metrics"].keys() == set(METRICS)
     assert (values["wins"], values["samples"], values["worse"][0]["id"]) == (3, 37, "eins")
-    text = found.to_text()
-    bleu = found.comparison.metrics["bleu4"]
+    text = result.to_text()
+    bleu = result.comparison.metrics["bleu4"]
     row = next(line for line in text.splitlines() if line.startswith("BLEU-4"))
     assert row.split()[1:4] == [f"{bleu.a:.2f}", f"{bleu.b:.2f}", f"{bleu.difference:+.2f}"]
     for words in ("A: a.jsonl", "B: b.jsonl", "5 sentences, paired by id", "37 samples, seed 0", "chrF2 of each"):
@@ -145,9 +145,9 @@ def test_unicode_forms_do_not_matter_and_are_said_of_each_file(tmp_path: Path) -
     texts = {"gr\u00fcn": "es wird k\u00fchl", "b": "es taut"}
     nfd = {unicodedata.normalize("NFD", id): unicodedata.normalize("NFD", text) for id, text in texts.items()}
     a, b = by_id(tmp_path / "a.jsonl", texts), by_id(tmp_path / "b.jsonl", nfd)
-    found = compared(a, b, by_id(tmp_path / "r.jsonl", nfd))
-    assert found.comparison.ties == 2
-    assert [name for name in ("a.jsonl", "b.jsonl", "r.jsonl") if any(name in note for note in found.notes)] == [
+    result = compared(a, b, by_id(tmp_path / "r.jsonl", nfd))
+    assert result.comparison.ties == 2
+    assert [name for name in ("a.jsonl", "b.jsonl", "r.jsonl") if any(name in note for note in result.notes)] == [
         "b.jsonl",
         "r.jsonl",
     ]

@@ -123,7 +123,7 @@ def test_rare_words_are_those_of_training():
     never, rare, *_ = measured().by_frequency
     # unseen and in references: minus, morgen, rhein, fünf, bis, sieben, und, süden, kommt, abends, auf, schnee, harz
     assert never.distinct_in_references == 13
-    assert never.distinct_produced == 4 and never.distinct_right == 3  # morgen, fünf, und; main is nowhere meant
+    assert never.distinct_produced == 4 and never.distinct_right == 3  # morgen, fünf, und; no reference has main
     assert rare.distinct_in_references == 10  # all words of training but "norden"
 
 
@@ -237,7 +237,7 @@ def test_a_word_is_a_name_where_most_of_its_places_say_so() -> None:
         word, place = sentence.split()
         return [Token(word.upper(), f"{word}-lemma", readings[word][int(place)])]
 
-    sentences = [f"{word} {place}" for word, found in readings.items() for place in range(len(found))]
+    sentences = [f"{word} {place}" for word, kinds in readings.items() for place in range(len(kinds))]
     assert find_names(sentences, tag) == {"x": "x-lemma"}
 
 

@@ -39,8 +39,8 @@ def test_thumbnails_are_the_middle_frames_in_order():
     strip = cv2.imdecode(np.frombuffer(payload(strip_uri(greys(12, 40, 30)), "image/jpeg"), np.uint8), 1)
     assert strip.shape == (40, 90, 3)
     expected = np.linspace(20, 220, 12)[[2, 6, 10]]
-    found = [strip[:, 30 * i + 5 : 30 * i + 25].mean() for i in range(3)]
-    assert np.abs(np.array(found) - expected).max() < 3
+    levels = [strip[:, 30 * i + 5 : 30 * i + 25].mean() for i in range(3)]
+    assert np.abs(np.array(levels) - expected).max() < 3
 
 
 def test_colours_are_not_swapped():

@@ -86,9 +86,9 @@ def clip(**changes: object) -> ReportClip:
     return replace(base, **changes)  # type: ignore[arg-type]
 
 
-def diagnosis(said: str, meant: str) -> Diagnosis:
-    sides = {"a": said, "b": f"{meant} drei"}, {"a": meant, "b": f"{meant} vier"}
-    return diagnose(*sides, training=[said], language="de", tag=lambda text: [Token(text, text, "PROPN")])
+def diagnosis(hypothesis: str, reference: str) -> Diagnosis:
+    sides = {"a": hypothesis, "b": f"{reference} drei"}, {"a": reference, "b": f"{reference} vier"}
+    return diagnose(*sides, training=[hypothesis], language="de", tag=lambda text: [Token(text, text, "PROPN")])
 
 
 def full() -> ReportData:

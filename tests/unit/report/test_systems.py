@@ -20,9 +20,9 @@ def test_a_run_gives_hypotheses_and_a_corpus_references(tmp_path: Path) -> None:
     clips = [PackedClip(id, split, f"satz {id}", f"{id}.mp4", 7, 25.0) for id, split in splits.items()]
     Manifest(tmp_path / "corpus", tuple(clips), {"language": "nl"}).save()
     (tmp_path / "run").mkdir()
-    found = {clip.id: Prediction(ODD + clip.id, -0.5) for clip in clips}
+    predictions = {clip.id: Prediction(ODD + clip.id, -0.5) for clip in clips}
     write_predictions(
-        predictions_path(tmp_path / "run", "test"), found, {clip.id: clip.text for clip in (clips[2], clips[0])}
+        predictions_path(tmp_path / "run", "test"), predictions, {clip.id: clip.text for clip in (clips[2], clips[0])}
     )
     hypotheses, references = load_hypotheses(tmp_path / "run"), load_references(tmp_path / "corpus")
     assert (hypotheses.ids, hypotheses.texts) == (("c", "a"), (ODD + "c", ODD + "a"))
