@@ -93,8 +93,9 @@ def test_what_is_packed_is_kept_and_a_larger_limit_adds_to_it(root: Path, tmp_pa
 
 def test_several_processes_pack_the_same(root: Path, tmp_path: Path) -> None:
     run(root, tmp_path / "one")
+    before = set(multiprocessing.active_children())  # of other tests
     run(root, tmp_path / "two", workers=2)
-    assert multiprocessing.active_children() == []
+    assert set(multiprocessing.active_children()) <= before
     for name in (MANIFEST, CORPUS, *(clip.file for clip in Manifest.load(tmp_path / "one"))):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
