@@ -1,8 +1,8 @@
-"""A trained model in one folder, and a video file in: a sentence out. Needs no corpus and no training code.
+"""A model folder and a video file -> a sentence. Needs no corpus.
 
 The folder holds `model.json` (what it is, and the SHA-256 of every other file), `recipe.toml`, `model.safetensors`,
-`tokenizer/` and, of a model that scored pseudo-glosses, `pseudo_glosses.json`: one trained without them translates,
-but has no timeline, and its card says so. No file of it is ever executed or unpickled.
+`tokenizer/` and, if the model scores pseudo-glosses, `pseudo_glosses.json`: a model trained without them has no
+timeline, and its card says so. None of its files is ever executed or unpickled.
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ class PseudoGlossTrack:
 
 @dataclass(frozen=True)
 class Translation:
-    """What a clip means: the best sentence, the n-best list, and the strongest pseudo-glosses over time.
+    """The translation of a clip: the best sentence, the n-best list, and the strongest pseudo-glosses over time.
 
     `frames`: frames that the model saw, of the clip's `num_frames`; segment s covers `frames_per_segment` of them.
-    `fps` is the clip's rate (an average), `model_fps` the model's (0: it does not say), `start` and `end` the seconds
-    of the video that were read, all of it or a part. `trimmed`, `crop`, `notes`: see `video.intake.ModelClip`.
+    `fps` is the clip's average rate, `model_fps` the model's (0: unknown), `start` and `end` the seconds of the video
+    that were read. `trimmed`, `crop`, `notes`: see `video.intake.ModelClip`.
     """
 
     path: str
@@ -85,12 +85,7 @@ class Translation:
             "score": self.hypotheses[0].score,
             "hypotheses": [{"text": each.text, "score": each.score} for each in self.hypotheses],
             "pseudo_glosses": [{**vars(track), "timeline": list(track.timeline)} for track in self.tracks],
-            "num_frames": self.num_frames,
-            "frames": self.frames,
-            "fps": self.fps,
-            "model_fps": self.model_fps,
-            "start": self.start,
-            "end": self.end,
+            **{name: getattr(self, name) for name in ("num_frames", "frames", "fps", "model_fps", "start", "end")},
             "trimmed": list(self.trimmed),
             "crop": None if self.crop is None else self.crop.to_dict(),
             "notes": list(self.notes),
@@ -121,7 +116,7 @@ class SignTranslator:
         pseudo_glosses: Sequence[str] = (),
         training: Mapping[str, Any] | None = None,
     ) -> None:
-        """`training`: what its clips looked like (see `video.profile`), where that is known."""
+        """`training`: what the training clips looked like, if known (see `video.intake.validate_profile`)."""
         self.recipe, self.tokenizer, self.pseudo_glosses = recipe, tokenizer, tuple(pseudo_glosses)
         self.device = best_device()
         self.model = model.to(self.device).eval()
@@ -213,7 +208,7 @@ class SignTranslator:
         if clips:
             frames = torch.from_numpy(np.concatenate([clip.frames for clip in clips])).to(self.device)
             lengths = torch.tensor([len(clip.frames) for clip in clips], device=self.device)
-            with torch.no_grad():  # once, for sentence and timeline: nearly all of the time goes into it
+            with torch.no_grad():  # once for sentence and timeline: it takes nearly all of the time
                 segments = self.model.hierarchy.segments(frames, lengths)
             rows, level = segments.pack(), "segment_features"
             hypotheses = self.decoder.hypotheses(rows, segments.lengths, num_hypotheses, level)
@@ -252,14 +247,11 @@ class SignTranslator:
         tracks = []
         for clip, length in enumerate(scores.lengths.tolist()):
             strongest = scores.scores[clip].topk(min(num_tracks, len(self.pseudo_glosses)))
+            timeline = scores.timeline[clip, :length]
             tracks.append(
                 tuple(
-                    PseudoGlossTrack(
-                        self.pseudo_glosses[index],
-                        float(value),
-                        tuple(scores.timeline[clip, :length, index].tolist()),
-                    )
-                    for value, index in zip(strongest.values, strongest.indices.tolist(), strict=True)
+                    PseudoGlossTrack(self.pseudo_glosses[index], value, tuple(timeline[:, index].tolist()))
+                    for value, index in zip(strongest.values.tolist(), strongest.indices.tolist(), strict=True)
                 )
             )
         return tracks
@@ -276,7 +268,7 @@ def export_model(run: Path, folder: Path, console: Console) -> None:
     trained = TrainedRun(run)
     tensors, has_timeline = trained.tensors(), bool(trained.head_tensors())
     for line in trained.missing_weights():
-        console.say(f"warning: {line}")
+        console.warn(line)
     with atomic(folder, ModelError) as temporary:
         save_tensors(temporary / WEIGHTS, tensors, {"stage": trained.last_stage})
         shutil.copytree(run / TOKENIZER, temporary / TOKENIZER)

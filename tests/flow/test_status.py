@@ -151,7 +151,7 @@ def test_a_tracker_is_told_of_every_step_and_only_if_asked_for(
     (packages / "wandb-9.0.dist-info").mkdir(parents=True)
     (packages / "wandb-9.0.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: wandb\nVersion: 9.0\n")
     (packages / "wandb.py").write_text(FAKE)
-    monkeypatch.setenv("PYTHONPATH", str(packages))
+    monkeypatch.setenv("PYTHONPATH", str(packages), prepend=os.pathsep)
     (tmp_path / "said").mkdir()
     own, run, silent = Nursery(tmp_path / "said"), tmp_path / "run", tmp_path / "silent"
     try:

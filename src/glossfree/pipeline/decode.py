@@ -108,7 +108,7 @@ def evaluate(folder: Path, *, split: str, console: Console, corpus: Path | None 
     """
     trained, group = TrainedRun(folder), Processes.launched()
     for line in trained.missing_weights() if group.is_main else ():
-        console.say(f"warning: {line}")
+        console.warn(line)
     model, _ = trained.model()
     decoder = Decoder(model.to(best_device()).eval(), trained.tokenizer, trained.recipe)
     material = trained.material(corpus)

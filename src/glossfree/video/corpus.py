@@ -63,7 +63,7 @@ def prepare_corpus(
         console.say(f"checking {root}")
     clips, warnings = _collect(corpus, root, limit, options, strict)
     for warning in warnings:
-        console.say(f"warning: {warning}")
+        console.warn(warning)
     if not (out / CORPUS).is_file():  # an interrupted run is recognised by it; the finished one writes it again
         write_json(out / CORPUS, identity | {"settings": settings}, parents=True)
     with console.progress("packing clips", len(clips)) as advance:
@@ -81,7 +81,9 @@ def prepare_corpus(
             settings=settings,
         )
     odd = _odd_clips(result.manifest)
-    for line in (*(f"warning: {warning}" for warning in odd), *_unreadable(result, out)):
+    for warning in odd:
+        console.warn(warning)
+    for line in _unreadable(result, out):
         console.say(line)
     return replace(result, warnings=(*warnings, *odd))
 
