@@ -67,11 +67,23 @@ class Translations(Result):
             text = _captions(translations, form, self.out) if translations else ""
             lines: Iterator[str] = iter([text.rstrip("\n")] if text else [])
         else:
-            lines = (line for each in self._reported() if (line := self._line(each, form)))
+            lines = self._paired(form)
         if self.out is None:
             yield from lines
         elif (written := list(lines)) and form not in WRITTEN:
             write_atomic(self.out, "\n".join(written) + "\n")
+
+    def _paired(self, form: Format) -> Iterator[str]:
+        """A line for each clip, an empty one where it failed, so that lines and clips can be paired.
+
+        Text begins with the first sentence: if every clip fails, there is no output.
+        """
+        waiting: list[str] = []
+        for each in self._reported():
+            waiting.append(self._line(each, form))
+            if self.translated or form is Format.json:
+                yield from waiting
+                waiting.clear()
 
     def _reported(self) -> Iterator[Translation | Failure]:
         """The results, counted; failures and notes go to the console, each note once."""

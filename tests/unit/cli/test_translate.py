@@ -55,6 +55,8 @@ def test_bad_clips_do_not_end_it(tiny: Any, tiny_model: Path, tmp_path: Path, ca
     assert [set(line) >= {"path", "error"} for line in lines] == [True, False, True]
     assert lines[1]["hypotheses"] and shown.code == 1
     assert "bad.mp4" in shown.err and "none.mp4" in shown.err
+    lines = call("translate", tiny_model, tmp_path / "bad.mp4", good, tmp_path / "none.mp4").out.split("\n")
+    assert lines == ["", f"{good.name}: {json.loads(shown.out.splitlines()[1])['text']}", "", ""]
     assert call("translate", tiny_model, tmp_path / "bad.mp4").code == 2
 
 
