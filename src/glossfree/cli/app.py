@@ -140,14 +140,14 @@ app = typer.Typer(
 
 @app.callback(invoke_without_command=True)
 def options(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
-    """Options that stand before the verb."""
+    """Options before the verb."""
     if version:
         show(__version__)
         raise typer.Exit
 
 
 def escaped(error: UnicodeError) -> tuple[bytes, int]:
-    """What a stream's encoding does not have -> JSON's escapes, so that `--json` stays JSON; a codec error handler.
+    """A codec error handler: characters that the stream's encoding lacks -> JSON's escapes, so that JSON stays JSON.
 
     A byte of a path that the locale could not decode is written as that byte, except where text must be UTF-8.
     """
@@ -160,8 +160,8 @@ def escaped(error: UnicodeError) -> tuple[bytes, int]:
     return b"".join(parts), error.end
 
 
-def print_what_it_can() -> None:
-    """Let standard output and error escape what their encoding does not have, as in a C locale."""
+def escape_unencodable() -> None:
+    """Make standard output and error escape characters that their encoding lacks, as in a C locale."""
     codecs.register_error("escaped", escaped)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -169,33 +169,33 @@ def print_what_it_can() -> None:
 
 
 def one_line(text: str) -> str:
-    """A message without what a file may have put into it: line breaks and codes that a terminal obeys, as escapes."""
+    """A message with line breaks and control codes, which may come from a file, as escapes."""
     surrogate = "Cs"  # a byte of a path: the stream knows what to do with it
     return "".join(c if c.isprintable() or unicodedata.category(c) == surrogate else repr(c)[1:-1] for c in text)
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one verb. Exit codes: 0 done, 1 done in part, 2 the input cannot be used, 128 + n stopped by signal n."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in given
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    print_what_it_can()
+    escape_unencodable()
     try:
-        app([argument for argument in given if argument != "--debug"], prog_name="glossfree")
+        app([word for word in words if word != "--debug"], prog_name="glossfree")
     except GlossfreeError as error:
         if debug:
             raise
         if is_first_process() or not isinstance(error, Interrupted):
             print(f"glossfree: {one_line(str(error))}", file=sys.stderr)
         sys.exit(128 + error.signal if isinstance(error, Interrupted) else 2)
-    except UnicodeEncodeError as error:  # streams escape: this is the name or the content of a file
+    except UnicodeEncodeError as error:  # not a stream, which escapes: the name or the content of a file
         if debug:
             raise
         place = error.object[max(0, error.start - NEAR) : error.end + NEAR]
         problem = f"{place!a}: not every character of it can be written in {error.encoding}"
         print(f"glossfree: {problem} -> set LC_ALL=C.UTF-8, and give files names in UTF-8", file=sys.stderr)
         sys.exit(2)
-    except SystemExit as ended:
-        if ended.code == INTERRUPTED:  # Typer makes this of Ctrl-C, and says nothing
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:  # Typer's code for Ctrl-C, for which it prints nothing
             print("glossfree: interrupted; the same command goes on from here, training with --resume", file=sys.stderr)
         raise

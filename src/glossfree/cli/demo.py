@@ -35,7 +35,7 @@ SHOWN = 5  # translations in the summary
 
 @dataclass(frozen=True)
 class Demo(Result):
-    """What the demo made and found."""
+    """Scores, translations, files and times of the demo."""
 
     scores: dict[str, dict[str, Scores]]
     examples: tuple[tuple[str, str], ...]  # (reference, hypothesis)
@@ -69,22 +69,22 @@ def demo(
     recipe: options.Recipe = "demo",
 ) -> Demo:
     """Run everything below `out`, going on where an earlier call stopped. `compare`: also without pre-training."""
-    chosen = load_recipe(recipe, overrides or ())
+    resolved = load_recipe(recipe, overrides or ())
     corpus, run, model = out / "corpus", out / WITH, out / "model"
     clock = _Clock()
     with clock("drawing"):
-        prepare("wetter", out=corpus, frame_size=chosen.data.frame_size, console=console)
+        prepare("wetter", out=corpus, frame_size=resolved.data.frame_size, console=console)
     with clock("pseudo-glosses"):
         if not (corpus / PSEUDO_GLOSSES).is_file():
             glosses(console, corpus)
     with clock("training"):
-        train_recipe(chosen, corpus=corpus, run=run, console=console, resume=True)
+        train_recipe(resolved, corpus=corpus, run=run, console=console, resume=True)
     with clock("translating"):
         _evaluate(run, console)
     runs = [run]
     if compare:
         with clock("training without pre-training"):
-            runs.append(_without_pretraining(chosen, corpus, out, console))
+            runs.append(_without_pretraining(resolved, corpus, out, console))
     if not model.exists():
         export(run, model, console)
     with clock("report"):
@@ -111,9 +111,9 @@ def _without_pretraining(recipe: Recipe, corpus: Path, out: Path, console: Conso
 
 
 def _evaluate(run: Path, console: Console) -> None:
-    done = load_scores(run)
+    scores = load_scores(run)
     for split in ("dev", "test"):
-        if split not in done:
+        if split not in scores:
             evaluate(Run(run).folder, split=split, console=console)
 
 

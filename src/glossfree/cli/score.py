@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from glossfree.models.bleurt import LearnedScore
     from glossfree.report.diagnosis import Diagnosis
 
-MEANINGS = {  # of what has no signature
+MEANINGS = {  # for scores without a signature
     "exact": "percent of hypotheses that are their reference, blank by blank",
     "length_ratio": "words of hypotheses / words of references, cut as for BLEU",
 }
@@ -66,8 +66,8 @@ class Scored(Result):
     seed: int
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
-    learned: tuple[LearnedScore, ...] = ()  # those that were asked for
-    diagnosis: Diagnosis | None = None  # if it was asked for
+    learned: tuple[LearnedScore, ...] = ()  # if asked for
+    diagnosis: Diagnosis | None = None  # if asked for
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON: the default's scores at the top, every convention in a list."""
@@ -124,35 +124,35 @@ def score(
 
     Raises CorpusError, RunError: what cannot be read, ids that do not fit, a run whose corpus is gone.
     """
-    said = load_hypotheses(hypotheses, split=split)
-    meant = find_references(said, references, split=split)
-    pairs = pair(said, meant)
-    spoken, found_in = find_language(language, meant)
-    used = [convention_for(spoken), *(published_for(spoken) if conventions else ())]
+    system = load_hypotheses(hypotheses, split=split)
+    expected = find_references(system, references, split=split)
+    pairs = pair(system, expected)
+    language, language_from = find_language(language, expected)
+    used = [convention_for(language), *(published_for(language) if conventions else ())]
     rows = []
     with console.progress("score", len(used)) as advance:
         for convention in used:
             statistics = Statistics.of(pairs.hypotheses, pairs.references, convention)
-            drawn = intervals(statistics, samples=samples, seed=seed)
-            rows.append(Row(convention, statistics.scores(), drawn, statistics.signatures))
+            bootstrap = intervals(statistics, samples=samples, seed=seed)
+            rows.append(Row(convention, statistics.scores(), bootstrap, statistics.signatures))
             advance(1)
     return Scored(
         hypotheses=str(hypotheses),
-        references=str(meant.source),
+        references=str(expected.source),
         num_sentences=len(pairs.ids),
         by_line=pairs.by_line,
-        language=spoken,
-        language_from=found_in,
+        language=language,
+        language_from=language_from,
         samples=samples,
         seed=seed,
         rows=tuple(rows),
         notes=(
-            *list_reading_notes([said, meant]),
-            *_appended(said, split),
+            *list_reading_notes([system, expected]),
+            *_appended(system, split),
             *list_warnings([pairs.hypotheses], pairs, used[0]),
         ),
         learned=_learned(pairs, bleurt),
-        diagnosis=_diagnosis(pairs, meant, training, split, spoken) if diagnose or training else None,
+        diagnosis=_diagnosis(pairs, expected, training, split, language) if diagnose or training else None,
     )
 
 

@@ -108,11 +108,11 @@ def write_pseudo_glosses(
     language = base_language(language or corpus_language)
     texts = [text for name in splits for text in by_split[name]]
     with named(sentences or corpus):
-        chosen = tagger(language, texts, say=console.say)
-        console.say(f"tagging with {chosen.name}")
+        pos_tagger = tagger(language, texts, say=console.say)
+        console.say(f"tagging with {pos_tagger.name}")
         with console.progress("tagging sentences", sum(map(len, by_split.values()))) as advance:
             glosses = extract(
-                by_split, chosen, tuple(splits), language=language, on_progress=lambda done, total: advance()
+                by_split, pos_tagger, tuple(splits), language=language, on_progress=lambda done, total: advance()
             )
         prototypes, unknown = _prototypes(glosses.inventory, texts, vectors, console)
     save_vectors(folder / PROTOTYPES, prototypes, glosses.inventory)
