@@ -140,7 +140,9 @@ class Workflow:
                 if self.group.is_main:
                     self._tidy(name)  # a run that was killed after saving its weights did not do this
                 return inputs
-            self.console.say(f"{name}: {done} epochs before, continues to {config.epochs} with a new schedule")
+            self.console.say(
+                f"{name}: {done} epoch{'s' * (done > 1)} before, continues to {config.epochs} with a new schedule"
+            )
         stage = training_stage(model, self.recipe, config, inputs or Inputs())
         stage.move(self.device)
         if done:

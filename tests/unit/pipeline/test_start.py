@@ -158,7 +158,7 @@ def test_a_finished_run_goes_on_with_its_last_stage_or_another_behind_it(
     assert finished(run) == set(STAGES) and all(equal(run, tiny_run, stage) for stage in STAGES)
 
     stages, text = begin(tiny, run, "finetune2.epochs=2", resume=True)
-    assert stages == ["finetune2"] and "finetune2: 1 epochs before, continues to 2" in text
+    assert stages == ["finetune2"] and "finetune2: 1 epoch before, continues to 2" in text
     assert load_recipe(run / "recipe.toml").stage("finetune2").epochs == 2
 
     recipe = tmp_path / "longer.toml"
