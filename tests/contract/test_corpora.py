@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tests.unit.video.reading import frames_of
 
-from glossfree.corpora.checks import is_safe_id
+from glossfree.corpora.files import is_safe_id
 from glossfree.corpora.manifest import SPLITS, Clip, FrameFolder
 from glossfree.corpora.registry import CORPORA, Corpus
 from glossfree.errors import GlossfreeError

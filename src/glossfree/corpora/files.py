@@ -1,4 +1,4 @@
-"""Videos and image folders below ROOT, looked up by path or by name in any Unicode form.
+"""Videos and image folders below ROOT, looked up by path or by name in any Unicode form; ids that are file names.
 
 Prepared folders and the companion files of operating systems are skipped. Links are followed, each folder once, so
 that links in a circle end.
@@ -6,7 +6,9 @@ that links in a circle end.
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -18,6 +20,8 @@ VIDEOS = frozenset({".mp4", ".m4v", ".mov", ".3gp", ".mkv", ".webm", ".avi", ".m
 IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
 _COMPANIONS = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin"})
 
+_UNSAFE = re.compile(r"[^\w.+=@-]")  # \w is Unicode: letters with umlauts stay
+_LONGEST_ID = 150  # characters; with the pack's suffix and a temporary name still below the 255 bytes of common systems
 _Names = dict[str, list[str]]
 
 
@@ -110,3 +114,20 @@ def _exists(path: Path) -> bool:
         return path.exists()
     except OSError:  # a name that the file system refuses, as one that is too long
         return False
+
+
+def is_safe_id(clip_id: str) -> bool:
+    """Whether an id is a valid file name on every common system: no separator, no leading dot, not too long."""
+    fits = len(clip_id.encode("utf-8")) <= _LONGEST_ID
+    return bool(clip_id) and fits and not _UNSAFE.search(clip_id) and not clip_id.startswith(".")
+
+
+def safe_id(name: str) -> str:
+    """Any name -> an id that is a file name; a name that had to change gets 8 hex digits, so that no two collide."""
+    if is_safe_id(name):
+        return name
+    digest = hashlib.sha256(name.encode("utf-8")).hexdigest()[:8]
+    stem = _UNSAFE.sub("_", name).lstrip(".")
+    while len(stem.encode("utf-8")) > _LONGEST_ID - 9:
+        stem = stem[:-1]
+    return f"{stem}-{digest}"

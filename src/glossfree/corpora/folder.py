@@ -15,9 +15,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from glossfree.corpora.checks import overlap_warning, safe_id
-from glossfree.corpora.files import VIDEOS, Files
-from glossfree.corpora.manifest import SPLITS, Clip, FrameFolder, Segment, VideoFile
+from glossfree.corpora.files import VIDEOS, Files, safe_id
+from glossfree.corpora.manifest import SPLITS, Clip, FrameFolder, Segment, VideoFile, overlap_warning
 from glossfree.corpora.segments import COLUMNS, SIGNAL_NOTE, decimal, segment_label, segment_of
 from glossfree.errors import CorpusError, name_some, shortened
 from glossfree.files.encoding import SPREADSHEETS, spreadsheet_error

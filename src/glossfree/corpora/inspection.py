@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from glossfree.console import Result, aligned
-from glossfree.corpora.checks import overlap_warning
-from glossfree.corpora.manifest import CORPUS, SPLITS, Manifest, PackedClip
+from glossfree.corpora.manifest import CORPUS, SPLITS, Manifest, PackedClip, overlap_warning
 from glossfree.errors import name_some
 
 

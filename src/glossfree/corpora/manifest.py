@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -202,3 +202,16 @@ class Manifest:
 def unique_texts(clips: Iterable[PackedClip]) -> list[str]:
     """The distinct sentences of some clips, in order of first appearance."""
     return list(dict.fromkeys(clip.text for clip in clips))
+
+
+def overlap_warning(clips: Sequence[Clip | PackedClip]) -> str | None:
+    """One line with the number of sentences, and of clips, that are in two splits or more; None if there are none."""
+    splits: dict[str, set[str]] = {}
+    for clip in clips:
+        splits.setdefault(nfc(clip.text), set()).add(clip.split)
+    shared = {text for text, names in splits.items() if len(names) > 1}
+    if not shared:
+        return None
+    concerned = sum(nfc(clip.text) in shared for clip in clips)
+    noun = "sentence occurs" if len(shared) == 1 else "sentences occur"
+    return f"{len(shared):,} {noun} in more than one split ({concerned:,} clips): scores on them show memory"

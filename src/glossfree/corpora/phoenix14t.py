@@ -19,9 +19,8 @@ from pathlib import Path, PurePosixPath
 from glossfree.avatar import signing
 from glossfree.avatar.signer import SIGNERS
 from glossfree.avatar.signs import lexicon
-from glossfree.corpora.checks import is_safe_id, overlap_warning
-from glossfree.corpora.files import Files, is_companion
-from glossfree.corpora.manifest import SPLITS, Clip, FrameFolder
+from glossfree.corpora.files import Files, is_companion, is_safe_id
+from glossfree.corpora.manifest import SPLITS, Clip, FrameFolder, overlap_warning
 from glossfree.errors import CorpusError, name_some, shortened
 from glossfree.files.tables import name_columns, read_table
 

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from glossfree.console import Advance, Console
-from glossfree.corpora.checks import overlap_warning
-from glossfree.corpora.manifest import CORPUS, SPLITS, Clip, FrameFolder, Manifest, VideoFile
+from glossfree.corpora.manifest import CORPUS, SPLITS, Clip, FrameFolder, Manifest, VideoFile, overlap_warning
 from glossfree.corpora.registry import Corpus, find_corpus
 from glossfree.errors import CorpusError, name_some
 from glossfree.files.disk import read_json, write_json

@@ -1,4 +1,4 @@
-"""Videos and image folders below a root: names in either Unicode form, companions, links in a circle."""
+"""Videos and image folders below a root: names in either Unicode form, companions, links in a circle; ids."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from glossfree.corpora.files import Files, is_companion, walk
+from glossfree.corpora.files import Files, is_companion, is_safe_id, safe_id, walk
 
 NFD, NFC = "fu\u0308nf", "fünf"
 
@@ -95,3 +95,21 @@ def test_a_name_that_the_file_system_refuses_is_not_there(tmp_path: Path) -> Non
     files = Files(touch(tmp_path, "a.mp4"))
     assert files.by_path(PurePosixPath("x" * 300 + ".mp4")) == []
     assert files.by_path(PurePosixPath("a.mp4/b.mp4")) == []
+
+
+@pytest.mark.parametrize("name", ["11August_2010_Wednesday_tagesschau-1", "Gruß.3", "a+b=c@d", "x"])
+def test_a_safe_name_stays(name: str) -> None:
+    assert is_safe_id(name)
+    assert safe_id(name) == name
+
+
+@pytest.mark.parametrize("name", ["", ".hidden", "..", "a/b", "a\\b", "a b", "a:b", "a\nb", "ü" * 76, "x" * 151, "a?*"])
+def test_any_other_name_becomes_a_safe_one_of_its_own(name: str) -> None:
+    assert not is_safe_id(name)
+    assert is_safe_id(safe_id(name))
+    assert safe_id(name) == safe_id(name)
+    assert safe_id(name) != safe_id(name + "?")
+
+
+def test_names_that_differ_only_in_unsafe_signs_stay_apart() -> None:
+    assert len({safe_id(name) for name in ("a b", "a/b", "a:b", "a_b")}) == 4

@@ -7,7 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from glossfree.corpora.manifest import CORPUS, MANIFEST, Manifest, PackedClip, SignSpan, unique_texts
+from glossfree.corpora.manifest import (
+    CORPUS,
+    MANIFEST,
+    Clip,
+    Manifest,
+    PackedClip,
+    SignSpan,
+    VideoFile,
+    overlap_warning,
+    unique_texts,
+)
 from glossfree.errors import CorpusError
 
 SPANS = (SignSpan("MORGEN", 3, 11), SignSpan("FÖHN", 17, 24))
@@ -160,3 +170,27 @@ def test_a_corpus_json_of_another_kind_is_named(tmp_path: Path, content: str) ->
     with pytest.raises(CorpusError) as caught:
         Manifest.load(tmp_path)
     assert caught.value.where == str(tmp_path / "corpus.json") and caught.value.remedy
+
+
+def clip(number: int, split: str, text: str) -> Clip:
+    return Clip(f"clip{number}", split, text, VideoFile(Path("x.mp4")))
+
+
+def test_sentences_in_two_splits_are_found_with_their_splits() -> None:
+    clips = [
+        clip(1, "train", "es regnet"),
+        clip(2, "train", "es regnet"),
+        clip(3, "test", "es schneit"),
+        clip(4, "test", "es regnet"),
+        clip(5, "dev", "es regnet"),
+    ]
+    assert overlap_warning(clips) == "1 sentence occurs in more than one split (4 clips): scores on them show memory"
+
+
+def test_a_sentence_that_occurs_twice_in_one_split_is_no_problem() -> None:
+    assert overlap_warning([clip(1, "train", "es regnet"), clip(2, "train", "es regnet")]) is None
+
+
+def test_one_sentence_in_two_unicode_forms_is_one_sentence() -> None:
+    clips = [clip(1, "train", "es wird ku\u0308hl"), clip(2, "dev", "es wird kühl"), clip(3, "test", "es taut")]
+    assert overlap_warning(clips) == "1 sentence occurs in more than one split (2 clips): scores on them show memory"
