@@ -1,4 +1,4 @@
-"""Sentences of a prepared corpus, or of a file -> pseudo-glosses and their prototypes, as two files (section 3.2)."""
+"""Sentences of a prepared corpus or a file -> two files: pseudo-glosses and their prototypes (section 3.2)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from glossfree.console import Console, Result
 from glossfree.corpora.manifest import Manifest
-from glossfree.errors import CorpusError, named
+from glossfree.errors import CorpusError, name_some, named
 from glossfree.files.encoding import base_language, nfc, read_text, split_lines
 from glossfree.files.tables import (
     JSON_LINES,
@@ -26,15 +26,15 @@ from glossfree.files.tables import (
 )
 from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses, extract
 from glossfree.text.tagging import tagger
-from glossfree.text.vectors import PROTOTYPES, save_vectors, vectors_for
+from glossfree.text.vectors import PROTOTYPES, read_vectors, save_vectors, train_vectors
 
-TUNED_ON = ("train", "dev")  # splits that training reads; test is only read if the user names it
-SHOWN = 12  # words out of vocabulary that the text report names
+TUNED_ON = ("train", "dev")  # splits that training reads; test is read only if the user names it
+SHOWN = 12  # words out of vocabulary that to_text lists
 
 
 @dataclass(frozen=True)
 class GlossReport(Result):
-    """What was written into `out`. `unknown`: pseudo-glosses that the source of the vectors does not hold as words."""
+    """What was written into `out`. `unknown`: pseudo-glosses without a vector of their own in the source of vectors."""
 
     out: Path
     glosses: PseudoGlosses
@@ -62,8 +62,6 @@ class GlossReport(Result):
 
     def to_text(self) -> str:
         """A line for each fact."""
-        unknown = ", ".join(self.unknown[:SHOWN])
-        more = f", ... ({len(self.unknown) - SHOWN:,} more)" if len(self.unknown) > SHOWN else ""
         rows = [
             ("pseudo-glosses", f"{len(self.glosses):,} from {self.num_sentences:,} sentences"),
             ("splits", ", ".join(self.glosses.splits)),
@@ -71,7 +69,10 @@ class GlossReport(Result):
             ("words kept", _by_pos(self.glosses.kept)),
             ("words dropped", _by_pos(self.glosses.dropped)),
             ("vectors", f"{self.vector_size} numbers each, {self.vectors}"),
-            ("out of vocabulary", f"{len(self.unknown):,}" + (f": {unknown}{more}" if unknown else "")),
+            (
+                "out of vocabulary",
+                f"{len(self.unknown):,}" + (f": {name_some(self.unknown, limit=SHOWN)}" if self.unknown else ""),
+            ),
             ("written", f"{self.out / PSEUDO_GLOSSES}, {self.out / PROTOTYPES}"),
         ]
         return "\n".join(f"{name:<18} {text}" for name, text in rows)
@@ -92,28 +93,30 @@ def write_pseudo_glosses(
     language: str | None = None,
     splits: Sequence[str] = ("train",),
 ) -> GlossReport:
-    """Extract from a prepared folder, or from a file (see `training_sentences`); write into `out` (else the folder).
+    """Extract pseudo-glosses from a prepared folder or a file of sentences; write both files into `out`.
 
-    Inventory and trained vectors come from `splits` alone; dev is tagged too, as its loss needs targets. `vectors`
-    names a fastText file; `language` defaults to the corpus's, else "de". Earlier files stay until both are ready.
+    `out` is the prepared folder by default. The inventory and trained vectors come from `splits` alone; dev is tagged
+    too, because its loss needs targets. `vectors` names a fastText file; `language` is the corpus's by default, "de"
+    for a file. Writes only after all work is done, so that earlier files survive an error.
     Raises CorpusError: both or no source, no sentence, unusable `out`, unusable vectors.
     """
     if vectors is not None and not vectors.is_file():
         raise CorpusError("no such file of vectors", where=vectors, remedy="name fastText's .bin or .vec")
-    if sentences is not None:
+    if corpus is None or sentences is not None:
         by_split, corpus_language, splits = {"train": training_sentences(corpus, sentences, console)}, "de", ("train",)
     else:
-        by_split, corpus_language = _tagged_splits(_manifest(corpus, sentences), splits)
-    folder = _writable(out or corpus, sentences)
+        by_split, corpus_language = _read_splits(Manifest.load(corpus), splits)
+    folder = out or corpus
+    if folder is None:
+        raise CorpusError("no folder to write to", where=sentences, remedy="name one with --out")
+    _check_writable(folder)
     language = base_language(language or corpus_language)
     texts = [text for name in splits for text in by_split[name]]
     with named(sentences or corpus):
         pos_tagger = tagger(language, texts, say=console.say)
         console.say(f"tagging with {pos_tagger.name}")
         with console.progress("tagging sentences", sum(map(len, by_split.values()))) as advance:
-            glosses = extract(
-                by_split, pos_tagger, tuple(splits), language=language, on_progress=lambda done, total: advance()
-            )
+            glosses = extract(by_split, pos_tagger, tuple(splits), language=language, on_progress=advance)
         prototypes, unknown = _prototypes(glosses.inventory, texts, vectors, console)
     save_vectors(folder / PROTOTYPES, prototypes, glosses.inventory)
     glosses.save(folder / PSEUDO_GLOSSES)
@@ -127,20 +130,13 @@ def _prototypes(
     """Pseudo-glosses -> their vectors (P, width), and the words out of vocabulary."""
     if file:
         console.say(f"reading vectors from {file}")
-        return vectors_for(words, fasttext=file)
+        return read_vectors(words, file)
     console.say("training vectors on the sentences")
     with console.progress("training vectors", 100) as advance:
-        shown = 0
-
-        def on_progress(done: int, total: int) -> None:
-            nonlocal shown
-            advance(100 * done // total - shown)
-            shown = 100 * done // total
-
-        return vectors_for(words, sentences=texts, on_progress=on_progress)
+        return train_vectors(words, texts, lambda epoch, num: advance(100 * epoch // num - 100 * (epoch - 1) // num))
 
 
-def _tagged_splits(manifest: Manifest, splits: Sequence[str]) -> tuple[dict[str, list[str]], str]:
+def _read_splits(manifest: Manifest, splits: Sequence[str]) -> tuple[dict[str, list[str]], str]:
     """The sentences of `splits`, and of train and dev where the corpus has them; and their language."""
     by_split = {name: [clip.text for clip in manifest.split(name)] for name in splits}
     for name in TUNED_ON:
@@ -151,14 +147,16 @@ def _tagged_splits(manifest: Manifest, splits: Sequence[str]) -> tuple[dict[str,
 
 
 def training_sentences(corpus: Path | None, sentences: Path | None, console: Console) -> list[str]:
-    """Training sentences of a prepared folder, or those of a file, in NFC; the console gets notes on the file.
+    """The training sentences of a prepared folder or of a file, in NFC; notes on the file go to the console.
 
-    A table gives its column `text`, with a column `split` that of its training rows; any other file gives its lines.
-    Raises CorpusError: both or neither named, a file that cannot be read, none in it.
+    A table is read by its column `text`; a column `split` selects its training rows. Any other file has a sentence on
+    each line. Raises CorpusError: both or no source, a file that cannot be read, no sentence in it.
     """
-    manifest = _manifest(corpus, sentences)
-    if sentences is None:
-        return [clip.text for clip in manifest.split("train")]
+    if corpus is not None and sentences is None:
+        return [clip.text for clip in Manifest.load(corpus).split("train")]
+    if corpus is not None or sentences is None:
+        problem = "no sentences named" if corpus is None else "sentences named twice"
+        raise CorpusError(problem, where=corpus, remedy="either a folder made by prepare, or --sentences FILE")
     text = read_text(sentences)
     if sentences.suffix.lower() in TABLES | JSON_LINES or has_header(text):
         texts, notes = _sentences_of_table(sentences, text)
@@ -166,7 +164,7 @@ def training_sentences(corpus: Path | None, sentences: Path | None, console: Con
         lines = split_lines(text)
         texts = [nfc(line) for line in lines]
         changed = sum(line != other for line, other in zip(lines, texts, strict=True))
-        notes = list(form_notes(changed, len(lines), "lines"))
+        notes = form_notes(changed, len(lines), "lines")
     for note in notes:
         console.say(f"note: {sentences.name}: {note}")
     texts = [text.strip() for text in texts if text.strip()]
@@ -177,34 +175,23 @@ def training_sentences(corpus: Path | None, sentences: Path | None, console: Con
 
 
 def _sentences_of_table(path: Path, text: str) -> tuple[list[str], list[str]]:
-    """A table -> the sentences of its training rows, of all rows if it has no column `split`; and notes."""
+    """A table -> the sentences of its training rows (of all rows without a column `split`), and notes."""
     table = rename_columns(read_table(path, text), ("text", "split"))
     if table.rows and "text" not in table.columns:
         problem = f"no column text; columns here: {name_columns(table.columns)}"
         raise CorpusError(problem, where=path, remedy="name the column of the sentences text")
     rows = [row.fields for row in table.rows]
     train = [row for row in rows if split_of(row.get("split", "train").strip()) == "train"]
-    others = len(rows) - len(train)
-    left_out = [f"{others:,} rows of other splits than train are left out"] if others else []
-    return [" ".join(row.get("text", "").split()) for row in train], [*table.notes, *left_out]
+    num_others = len(rows) - len(train)
+    notes = [f"{num_others:,} rows of splits other than train are ignored"] if num_others else []
+    return [" ".join(row.get("text", "").split()) for row in train], [*table.notes, *notes]
 
 
-def _manifest(corpus: Path | None, sentences: Path | None) -> Manifest:
-    """The manifest of a corpus, an empty one for a file of sentences. Raises CorpusError unless one is named."""
-    if (corpus is None) == (sentences is None):
-        problem = "no sentences named" if corpus is None else "sentences named twice"
-        raise CorpusError(problem, where=corpus, remedy="either a folder made by prepare, or --sentences FILE")
-    return Manifest.load(corpus) if corpus is not None else Manifest(Path(), ())
-
-
-def _writable(out: Path | None, sentences: Path | None) -> Path:
-    """The folder to write to, made if need be: known to work before the work starts. Raises CorpusError."""
-    if out is None:
-        raise CorpusError("no folder to write to", where=sentences, remedy="name one with --out")
+def _check_writable(folder: Path) -> None:
+    """Create the folder if it is missing; raise CorpusError before the work starts if it cannot be written."""
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise CorpusError(f"cannot be made ({error.strerror})", where=out, remedy="choose another --out") from error
-    if not os.access(out, os.W_OK):
-        raise CorpusError("cannot be written", where=out, remedy="choose another --out, or check its rights")
-    return out
+        raise CorpusError(f"cannot be made ({error.strerror})", where=folder, remedy="choose another --out") from error
+    if not os.access(folder, os.W_OK):
+        raise CorpusError("cannot be written", where=folder, remedy="choose another --out, or check its rights")

@@ -11,9 +11,9 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -39,10 +39,10 @@ class PseudoGlosses:
     backend: str
     language: str
     splits: tuple[str, ...] = ("train",)
-    _rows: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        self._rows.update((gloss, row) for row, gloss in enumerate(self.inventory))
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {gloss: row for row, gloss in enumerate(self.inventory)}
 
     def __len__(self) -> int:
         return len(self.inventory)
@@ -64,19 +64,16 @@ class PseudoGlosses:
 
     def without_sentences(self) -> PseudoGlosses:
         """The inventory alone: what an exported model needs, without a corpus's sentences in it."""
-        return replace(self, sentences={}, _rows={})
-
-    def _content(self) -> dict[str, Any]:
-        return {key: value for key, value in asdict(self).items() if key != "_rows"}
+        return replace(self, sentences={})
 
     @property
     def sha256(self) -> str:
         """Identity of the content, whatever the layout of the file."""
-        return hashlib.sha256(json.dumps(self._content(), sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
     def save(self, path: str | Path) -> None:
         """Write JSON atomically. Raises CorpusError."""
-        write_json(Path(path), {"format": FORMAT, "sha256": self.sha256, **self._content()})
+        write_json(Path(path), {"format": FORMAT, "sha256": self.sha256, **asdict(self)})
 
     @classmethod
     def load(cls, path: str | Path) -> PseudoGlosses:
@@ -108,19 +105,18 @@ def extract(
     splits: tuple[str, ...] = ("train",),
     *,
     language: str = "de",
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: Callable[[], object] = lambda: None,
 ) -> PseudoGlosses:
     """Sentences of each split -> PseudoGlosses, the inventory from `splits` alone; sentences are keys in NFC.
 
     Sentences of the other splits are tagged too (dev needs targets for its loss) and change nothing else.
-    `on_progress(done, total)` in sentences. Raises CorpusError if `splits` hold no sentence or no content word.
+    `on_progress` is called after each sentence. Raises CorpusError if `splits` hold no sentence or no content word.
     """
     by_split = {name: [nfc(text) for text in texts] for name, texts in sentences_by_split.items()}
     if not any(by_split.get(name) for name in splits):
         raise CorpusError(
             f"no sentence in {' or '.join(splits) or 'no split'}", remedy=f"splits here: {sorted(by_split)}"
         )
-    total, num_tagged = sum(map(len, by_split.values())), 0
     sentences: dict[str, tuple[str, ...]] = {}
     counts: Counter[str] = Counter()
     kept: Counter[str] = Counter()
@@ -134,9 +130,7 @@ def extract(
                 counts.update(sentences[text])
                 kept.update(token.pos for token in tokens if token.pos in KEPT)
                 dropped.update(token.pos for token in tokens if token.pos not in KEPT)
-            num_tagged += 1
-            if on_progress:
-                on_progress(num_tagged, total)
+            on_progress()
     if not counts:
         raise CorpusError("no content word in the sentences", remedy="check their language")
     return PseudoGlosses(

@@ -21,7 +21,6 @@ from glossfree.files.encoding import base_language, nfc
 
 KEPT_POS = ("NOUN", "NUM", "ADV", "PRON", "PROPN", "ADJ", "VERB")  # the paper's list
 CONTENT, FUNCTION = "CONTENT", "FUNCTION"  # what the frequency backend can say
-BACKENDS = ("spacy", "hanta", "frequency")
 SPACY_MODELS = {"de": ("de_dep_news_trf", "de_core_news_lg")}
 HANTA_MODELS = {"de": "morphmodel_ger.pgz", "en": "morphmodel_en.pgz", "nl": "morphmodel_dutch.pgz"}
 
@@ -202,60 +201,39 @@ class FrequencyTagger:
 def tagger(
     language: str,
     sentences: Sequence[str] = (),
-    backend: str | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Tagger:
-    """Language ("de", "de_DE", ...) -> the best tagger at hand, or the one that `backend` names.
+    """Language ("de", "de_DE", ...) -> the best tagger that is installed.
 
     `sentences`: the training sentences, which only the frequency backend reads. `say` gets a line for each tagger that
-    is installed and cannot be used. Raises CorpusError: unknown backend, one that has no model for the language here,
-    or a spaCy that is named and broken.
+    is installed but cannot be used. Raises CorpusError where the frequency backend gets no word.
     """
     language = base_language(language)
-    if backend not in (None, *BACKENDS):
-        raise CorpusError("unknown tagging backend", where=backend, remedy=f"one of {', '.join(BACKENDS)}")
-    if backend in (None, "spacy"):
-        spacy_tagger, problems = _spacy_tagger(language)
-        if backend and problems and not spacy_tagger:
-            raise CorpusError(problems[0], remedy="mend spaCy, or use another backend")
-        for problem in problems:
-            say(f"{problem}; using another tagger")
-        if spacy_tagger:
-            return spacy_tagger
-        if backend:
-            wanted = " or ".join(SPACY_MODELS.get(language, ("a model",)))
-            raise CorpusError(
-                f"spaCy has no model for {language!r}", remedy=f"install {wanted}, or use another backend"
-            )
-    if language in HANTA_MODELS and backend in (None, "hanta"):
-        return HantaTagger(language)
-    if backend == "hanta":
-        raise CorpusError(f"hanta has no model for {language!r}", remedy=f"it has {', '.join(HANTA_MODELS)}")
-    return FrequencyTagger(sentences)
+    spacy_tagger = _spacy_tagger(language, say) if language in SPACY_MODELS else None
+    if spacy_tagger:
+        return spacy_tagger
+    return HantaTagger(language) if language in HANTA_MODELS else FrequencyTagger(sentences)
 
 
-def _spacy_tagger(language: str) -> tuple[SpacyTagger | None, list[str]]:
-    """The first of a language's models that is installed and loads, and what is wrong with spaCy or with others."""
-    problems: list[str] = []
-    if language not in SPACY_MODELS:
-        return None, problems
+def _spacy_tagger(language: str, say: Callable[[str], None]) -> SpacyTagger | None:
+    """The first spaCy model of a language that is installed and loads."""
     try:
         import spacy
 
         installed: Any = spacy.util.get_installed_models()
-    except ModuleNotFoundError as error:
-        return None, [] if error.name == "spacy" else [_problem("spaCy cannot be imported", error)]
-    except Exception as error:  # noqa: BLE001 - another's package, whose import may raise anything
-        return None, [_problem("spaCy cannot be imported", error)]
+    except Exception as error:  # noqa: BLE001 - importing a broken package may raise anything
+        if not (isinstance(error, ModuleNotFoundError) and error.name == "spacy"):
+            say(_problem("spaCy cannot be imported", error))
+        return None
     for model in SPACY_MODELS[language]:
         if model in installed:
             try:
-                return SpacyTagger(model), problems
+                return SpacyTagger(model)
             except Exception as error:  # noqa: BLE001 - as above: a pipeline imports what its parts need
-                problems.append(_problem(f"spaCy's {model} cannot be loaded", error))
-    return None, problems
+                say(_problem(f"spaCy's {model} cannot be loaded", error))
+    return None
 
 
 def _problem(what: str, error: Exception) -> str:
     first_line = str(error).strip().partition("\n")[0]
-    return f"{what} ({type(error).__name__}: {first_line[:120]})"
+    return f"{what} ({type(error).__name__}: {first_line[:120]}); using another tagger"

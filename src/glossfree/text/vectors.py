@@ -28,24 +28,13 @@ BUCKETS = 50_000  # gensim's 2,000,000 rows of n-grams would take 2.4 GB; PHOENI
 RUNNING_WORDS = 300_000  # seen in training, over all epochs: 4 s on one core
 
 
-def vectors_for(
-    words: Sequence[str],
-    *,
-    fasttext: str | Path | None = None,
-    sentences: Iterable[str] = (),
-    seed: int = 0,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> tuple[np.ndarray, list[str]]:
-    """P words -> ((P, width) float32, words out of vocabulary); the width is the file's, or 300.
+def read_vectors(words: Sequence[str], path: Path) -> tuple[np.ndarray, list[str]]:
+    """P words -> their vectors in a fastText file, (P, width) float32, and the words that are not in it.
 
-    A word that a file has only with a capital (a German noun) gets that vector. One that it has not at all gets the
-    vector of its character n-grams (`.bin`), or where those are unknown (`.vec`) a direction drawn from its name: a
-    zero vector would mean "no sign". `on_progress(done, total)` in epochs of training.
-    Raises CorpusError: missing, broken or compressed file, no word known, no sentence.
+    A word that the file has only with a capital (a German noun) gets that vector. Any other missing word gets the
+    vector of its character n-grams (`.bin`), or a direction drawn from its name (`.vec`): a zero vector would mean
+    "no sign". Raises CorpusError: missing, broken or compressed file, no word known.
     """
-    if fasttext is None:
-        return train_vectors(words, sentences, seed=seed, on_progress=on_progress)
-    path = Path(fasttext)
     if not path.is_file():
         raise CorpusError("no such file of vectors", where=path, remedy="name fastText's .bin or .vec")
     if path.suffix in (".gz", ".zip"):
@@ -60,17 +49,14 @@ def vectors_for(
 def train_vectors(
     words: Sequence[str],
     sentences: Iterable[str],
-    *,
-    seed: int = 0,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: Callable[[int, int], None] = lambda epoch, epochs: None,
 ) -> tuple[np.ndarray, list[str]]:
-    """P words -> (P, 300) float32 of length 1, by fastText's skip-grams on some sentences; the words not in them.
+    """P words -> (P, 300) float32 of length 1, from fastText's skip-grams on `sentences`; and the words not in them.
 
-    A lemma that no sentence holds in that form has the vector of its n-grams, which it shares with its other forms. One
-    worker and a hash of our own: the same sentences give the same vectors. Few sentences leave all vectors close to one
-    direction (on 1,200, a median cosine of 0.95 between any two), where equations 1 and 2 could tell nothing apart:
-    the mean is taken off, and each principal axis scaled to the square root of its deviation.
-    Raises CorpusError without sentences.
+    A lemma that occurs in no sentence gets the vector of its n-grams, which it shares with its other forms. One worker
+    and a fixed hash make the result reproducible. After few sentences all vectors point in nearly one direction (on
+    1,200, the median cosine between any two is 0.95), so that equations 1 and 2 could not tell them apart: `spread`
+    them. Raises CorpusError without sentences.
     """
     from gensim.models import FastText  # 1 to 4 s, and not needed with a file
     from gensim.models.callbacks import CallbackAny2Vec
@@ -80,8 +66,7 @@ def train_vectors(
 
         def on_epoch_end(self, model: Any) -> None:
             self.num_epochs += 1
-            if on_progress:
-                on_progress(self.num_epochs, epochs)
+            on_progress(self.num_epochs, epochs)
 
     lines = [[word for word in split_words(text.lower()) if word[0].isalnum()] for text in sentences]
     running = sum(map(len, lines))
@@ -95,7 +80,7 @@ def train_vectors(
         sg=1,
         min_count=1,
         bucket=BUCKETS,
-        seed=seed,
+        seed=0,
         workers=1,
         hashfxn=lambda text: zlib.crc32(text.encode()),  # Python's own hash changes from process to process
         callbacks=[Progress()],

@@ -113,9 +113,9 @@ def test_nothing_to_extract_from() -> None:
 
 
 def test_progress_counts_sentences() -> None:
-    seen: list[tuple[int, int]] = []
-    extract(SPLITS, Capitals(), on_progress=lambda done, total: seen.append((done, total)))
-    assert seen == [(number, 5) for number in range(1, 6)]
+    calls: list[None] = []
+    extract(SPLITS, Capitals(), on_progress=lambda: calls.append(None))
+    assert len(calls) == 5
 
 
 def test_german() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from glossfree.errors import CorpusError
-from glossfree.text.vectors import load_vectors, save_vectors, spread, train_vectors, vectors_for
+from glossfree.text.vectors import load_vectors, read_vectors, save_vectors, spread, train_vectors
 
 SENTENCES = [
     "am dienstag schneit es im bergland", "am mittwoch schneit es im norden", "am dienstag regnet es im norden",
@@ -52,7 +52,7 @@ def test_the_same_sentences_give_the_same_vectors_in_any_process(trained: tuple[
     assert done.stdout.strip() == hashlib.sha256(trained[0].tobytes()).hexdigest()
 
 
-def test_training_tells_of_its_epochs() -> None:
+def test_training_reports_its_epochs() -> None:
     seen: list[tuple[int, int]] = []
     train_vectors(WORDS[:2], SENTENCES, on_progress=lambda done, total: seen.append((done, total)))
     assert [done for done, _ in seen] == list(range(1, seen[0][1] + 1))
@@ -60,7 +60,7 @@ def test_training_tells_of_its_epochs() -> None:
 
 def test_training_needs_words() -> None:
     with pytest.raises(CorpusError, match="no training sentence"):
-        vectors_for(["regen"], sentences=["...", ""])
+        train_vectors(["regen"], ["...", ""])
 
 
 def test_spreading_takes_the_common_direction_away() -> None:
@@ -85,7 +85,7 @@ def test_spreading_what_has_no_spread() -> None:
 def test_vectors_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "de.vec"
     path.write_text("2 3\nwind 1 0 2\nNebel 3 1 0\n")
-    vectors, unknown = vectors_for(["nebel", "wind"], fasttext=path)
+    vectors, unknown = read_vectors(["nebel", "wind"], path)
     np.testing.assert_array_equal(vectors, [[3, 1, 0], [1, 0, 2]])
     assert unknown == []
 
@@ -104,7 +104,7 @@ def test_unusable_files_are_named(tmp_path: Path, name: str, content: str | None
     if content is not None:
         (tmp_path / name).write_text(content)
     with pytest.raises(CorpusError, match=message) as caught:
-        vectors_for(["nebel", "wind"], fasttext=tmp_path / name)
+        read_vectors(["nebel", "wind"], tmp_path / name)
     assert name in str(caught.value)
 
 
