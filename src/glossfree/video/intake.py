@@ -24,7 +24,7 @@ from glossfree.video.decode import Reader, open_source
 from glossfree.video.frames import Fit, View, apply, draw_affine, fit_frame, resize
 from glossfree.video.pack import packed_size, read_clip
 from glossfree.video.signer import Crop, SignerProfile, apply_crop, find_signer, signer_profile
-from glossfree.video.timeline import FEWEST, SAME_RATE, Sampling, Timeline, sample_frames
+from glossfree.video.timeline import FEWEST, SAME_RATE, Sampling, Timeline
 
 OTHER_ASPECT = 1.05  # ratio of aspects above which a clip is cropped: stretched by 1.06, the demo loses 6 BLEU-4
 MORE_REST = 0.2  # seconds of stillness beyond the longest in training from which on it is trimmed
@@ -97,7 +97,7 @@ class Intake:
         numbers = timeline.at_rate(self.sampling.fps)
         look = self._look(path, reader, numbers, is_packed)
         kept = numbers[look.first : look.last]
-        sampled = kept[sample_frames(len(kept), stride=self.sampling.stride, max_frames=self.sampling.max_frames)]
+        sampled = kept[self.sampling.sample(len(kept))]
         if is_packed and segment is None:
             frames = read_clip(path, sampled)
         else:

@@ -17,7 +17,7 @@ from glossfree.video.batch import ClipBatch, collate
 from glossfree.video.dataset import ClipDataset, FeatureDataset, FrameCache, clip_rng
 from glossfree.video.frames import View
 from glossfree.video.pack import read_clip, write_clip
-from glossfree.video.timeline import Sampling, sample_frames
+from glossfree.video.timeline import Sampling
 
 LENGTHS = (5, 11, 2, 17, 8)
 SIZE, CROP = 30, 23
@@ -58,7 +58,7 @@ def test_without_augmentation_frames_are_the_centre_crop_of_the_sampled_frames(f
     assert dataset.lengths == [3, 6, 1, 7, 4]
     for index, clip in enumerate(clips):
         item = item_of(dataset, index)
-        taken = sample_frames(clip.num_frames, stride=2, max_frames=7)
+        taken = Sampling(stride=2, max_frames=7).sample(clip.num_frames)
         expected = read_clip(folder / clip.file)[taken, 3:26, 3:26].transpose(0, 3, 1, 2)
         assert item.frames.dtype == torch.uint8 and item.frames.is_contiguous()
         assert item.frames.shape == (dataset.lengths[index], 3, CROP, CROP)

@@ -14,7 +14,7 @@ from glossfree.errors import ClipError, CorpusError
 from glossfree.video.batch import ClipBatch, collate
 from glossfree.video.dataset import FeatureDataset
 from glossfree.video.features import FeatureStore, SampledFeatures, features_key, stamps
-from glossfree.video.timeline import Sampling, sample_frames
+from glossfree.video.timeline import Sampling
 
 CLIPS = [PackedClip(f"c{n}", "train", f"satz {n}", f"clips/train/c{n}.mp4", length, 25.0) for n, length in
          enumerate((7, 3, 11))]  # fmt: skip
@@ -63,7 +63,7 @@ def test_frames_are_sampled_as_those_of_a_video(store: FeatureStore) -> None:
     items = [dataset[index] for index in range(3)]
     assert all(isinstance(item, ClipBatch) for item in items)
     for clip, item in zip(CLIPS, items, strict=True):
-        assert torch.equal(item.frames, rows(clip)[sample_frames(clip.num_frames, stride=2, max_frames=4)])
+        assert torch.equal(item.frames, rows(clip)[Sampling(stride=2, max_frames=4).sample(clip.num_frames)])
     batch = collate(items)
     assert batch.level == "backbone_features" and batch.frames.shape == (10, 5)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from glossfree.corpora.manifest import PackedClip, Segment
-from glossfree.video.timeline import Sampling, Timeline, sample_frames, sampled_length, timeline_of_stamps
+from glossfree.video.timeline import Sampling, Timeline, timeline_of_stamps
 
 PHONE = Timeline(np.concatenate([np.arange(30) / 30, 1 + np.arange(20) / 5]), 5.0)  # 30/s for 1 s, then 5/s for 4 s
 
@@ -114,9 +114,9 @@ def test_indices_rise_inside_the_clip_and_are_as_many_as_promised(num_frames: in
     rng = np.random.default_rng(num_frames)
     for stride, max_frames in itertools.product((1, 2, 3, 5, 500), (1, 2, 7, 300)):
         expected = min(len(range(0, num_frames, stride)), max_frames)
-        assert sampled_length(num_frames, stride, max_frames) == expected
+        assert Sampling(0, stride, max_frames).count(num_frames) == expected
         for source in (None, *[rng] * 20):
-            indices = sample_frames(num_frames, stride=stride, max_frames=max_frames, rng=source)
+            indices = Sampling(0, stride, max_frames).sample(num_frames, source)
             assert indices.dtype == np.int64
             assert indices.shape == (expected,)
             assert indices[0] >= 0 and indices[-1] < num_frames
@@ -124,12 +124,12 @@ def test_indices_rise_inside_the_clip_and_are_as_many_as_promised(num_frames: in
 
 
 def test_without_chance_it_is_every_stride_th_frame():
-    assert sample_frames(11, stride=3, max_frames=300).tolist() == [0, 3, 6, 9]
-    assert sample_frames(7, stride=1, max_frames=7).tolist() == list(range(7))
+    assert Sampling(stride=3, max_frames=300).sample(11).tolist() == [0, 3, 6, 9]
+    assert Sampling(stride=1, max_frames=7).sample(7).tolist() == list(range(7))
 
 
 def test_too_long_a_clip_is_covered_evenly():
-    indices = sample_frames(475, stride=1, max_frames=300)
+    indices = Sampling(stride=1, max_frames=300).sample(475)
     assert set(np.diff(indices)) <= {1, 2, 3}
     assert indices[0] <= 1 and indices[-1] >= 473
     assert abs(indices.mean() - 237) < 1
@@ -137,19 +137,19 @@ def test_too_long_a_clip_is_covered_evenly():
 
 def test_every_phase_is_drawn_and_equally_often():
     rng = np.random.default_rng(3)
-    starts = [sample_frames(31, stride=3, max_frames=300, rng=rng)[0] for _ in range(3000)]
+    starts = [Sampling(stride=3, max_frames=300).sample(31, rng)[0] for _ in range(3000)]
     assert np.bincount(starts).min() > 900 and set(starts) == {0, 1, 2}
 
 
 def test_jitter_reaches_every_frame_of_a_long_clip():
     rng = np.random.default_rng(5)
-    seen = {int(i) for _ in range(200) for i in sample_frames(23, stride=1, max_frames=5, rng=rng)}
+    seen = {int(i) for _ in range(200) for i in Sampling(stride=1, max_frames=5).sample(23, rng)}
     assert seen == set(range(23))
 
 
 @pytest.mark.parametrize("sizes", [(0, 1, 1), (1, 0, 1), (1, 1, 0), (-3, 1, 5)])
 def test_sizes_below_one_are_refused(sizes: tuple[int, int, int]):
     with pytest.raises(ValueError, match="expected"):
-        sampled_length(*sizes)
+        Sampling(0, *sizes[1:]).count(sizes[0])
     with pytest.raises(ValueError, match="expected"):
-        sample_frames(sizes[0], stride=sizes[1], max_frames=sizes[2])
+        Sampling(0, *sizes[1:]).sample(sizes[0])
