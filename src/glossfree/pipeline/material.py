@@ -25,10 +25,10 @@ from glossfree.training.device import best_device
 from glossfree.training.processes import Processes
 from glossfree.training.stage import Loader
 from glossfree.video.dataset import ClipDataset, FeatureDataset, FrameCache
-from glossfree.video.features import FeatureStore, SampledFeatures
+from glossfree.video.features import FeatureStore
 from glossfree.video.frames import View
 from glossfree.video.sampler import ClipLoader, ClipSampler
-from glossfree.video.timeline import Sampling, mixed_rates, usual_rate
+from glossfree.video.timeline import Sampling, Timeline, mixed_rates, usual_rate
 
 
 @dataclass(frozen=True)
@@ -142,12 +142,16 @@ class Material:
         on_bad_clip = self.recipe.data.on_bad_clip if training or may_skip else "stop"
         targets = self._targets(clips, needs)
         if self.store is not None:
-            rows = SampledFeatures(self.store, clips, sampling_of(self.recipe), skip_missing=on_bad_clip == "skip")
+            store, sampling = self.store, sampling_of(self.recipe)
             stored = FeatureDataset(
-                rows,
                 clips,
+                {
+                    clip.id: sampling.length(Timeline.of(clip))
+                    for clip in clips
+                    if on_bad_clip == "stop" or store.path(clip).is_file()
+                },
+                lambda clip: store.read_sampled(clip, sampling),
                 level="backbone_features",
-                lengths=rows.lengths,
                 encode=self.encode,
                 targets=targets,
                 on_bad_clip=on_bad_clip,
@@ -176,8 +180,9 @@ class Material:
         """Clips of a split from computed segment features (S, E); `data.on_bad_clip` decides on clips without any."""
         training, clips = split == "train", self.clips(split)
         dataset = FeatureDataset(
-            features,
             clips,
+            {clip_id: len(rows) for clip_id, rows in features.items()},
+            lambda clip: features[clip.id],
             level="segment_features",
             encode=self.encode,
             targets=self._targets(clips, stage.needs),

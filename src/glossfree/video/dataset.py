@@ -191,29 +191,29 @@ class ClipDataset(Dataset[ClipBatch | ClipError | None]):
 
 
 class FeatureDataset(Dataset[ClipBatch]):
-    """The clips of one split with features that were computed before: `features[clip id]` (T, D), of level `level`.
+    """The clips of one split with features that were computed before: `read(clip)` -> rows (T, W) of level `level`.
 
-    `lengths[clip id]` is T, for features that take time to read. A clip without features is a ValueError with
-    `on_bad_clip` "stop"; with "skip" it is left out, and `bad_clips` lists it.
+    `lengths`: {clip id: T}. A clip that is not in it is a ValueError with `on_bad_clip` "stop"; with "skip" it is left
+    out, and `bad_clips` lists it.
     """
 
     def __init__(
         self,
-        features: Mapping[str, Tensor],
         clips: Sequence[PackedClip],
+        lengths: Mapping[str, int],
+        read: Callable[[PackedClip], Tensor],
         *,
         level: Level,
-        lengths: Mapping[str, int] | None = None,
         encode: Encode | None = None,
         targets: NamedTargets = NO_TARGETS,
         on_bad_clip: OnBadClip = "stop",
     ) -> None:
-        self._missing = [clip.id for clip in clips if clip.id not in features]
+        self._missing = [clip.id for clip in clips if clip.id not in lengths]
         if self._missing and on_bad_clip == "stop":
             raise ValueError(f"{len(self._missing)} clips have no features, the first is {self._missing[0]!r}")
-        self.features, self.level = features, level
-        self.clips = tuple(clip for clip in clips if clip.id in features)
-        self.lengths = [lengths[clip.id] if lengths else len(features[clip.id]) for clip in self.clips]
+        self.read, self.level = read, level
+        self.clips = tuple(clip for clip in clips if clip.id in lengths)
+        self.lengths = [lengths[clip.id] for clip in self.clips]
         self.targets = Targets(self.clips, encode, targets)
 
     def __len__(self) -> int:
@@ -221,10 +221,10 @@ class FeatureDataset(Dataset[ClipBatch]):
 
     def __getitem__(self, index: int) -> ClipBatch:
         clip = self.clips[index]
-        return self.targets.batch(clip, self.features[clip.id], self.level)
+        return self.targets.batch(clip, self.read(clip), self.level)
 
     def set_epoch(self, epoch: int) -> None:
-        """Nothing is drawn here: every epoch is the same."""
+        """Do nothing: nothing is drawn, and every epoch is the same."""
 
     def bad_clips(self) -> list[str]:
         """The ids of the clips that have no features, in manifest order."""

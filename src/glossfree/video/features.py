@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,6 +96,10 @@ class FeatureStore:
             raise ClipError(problem, where=where, remedy=self.remedy)
         return rows if indices is None else rows[from_numpy(indices)]
 
+    def read_sampled(self, clip: PackedClip, sampling: Sampling) -> Tensor:
+        """The rows of the frames that `ClipDataset` samples without augmentation. Raises ClipError as `read`."""
+        return self.read(clip, sampling.indices(Timeline.of(clip)))
+
     def has(self, clip: PackedClip, stamp: str) -> bool:
         """Whether the features of this clip, as it is packed now, are here."""
         try:
@@ -144,32 +148,3 @@ def stamps(corpus: Path, clips: Sequence[PackedClip]) -> dict[str, str]:
         size = path.stat().st_size if path.is_file() else 0
         marks[clip.id] = f"{journal[clip.id].fingerprint if clip.id in journal else ''}-{size}"
     return marks
-
-
-class SampledFeatures(Mapping[str, Tensor]):
-    """The stored features of some clips: {clip id: rows (T, W) of its sampled frames}, read when asked for.
-
-    Frames are sampled as `ClipDataset` samples them without augmentation; `lengths[clip id]` is T, known without
-    reading. With `skip_missing`, clips without features are left out. `store.check` comes first; what is lost later
-    raises ClipError as `FeatureStore.read`.
-    """
-
-    def __init__(
-        self, store: FeatureStore, clips: Sequence[PackedClip], sampling: Sampling, *, skip_missing: bool = False
-    ) -> None:
-        self.store, self.sampling = store, sampling
-        self.clips = {clip.id: clip for clip in clips if not skip_missing or store.path(clip).is_file()}
-        self.lengths = {name: sampling.length(Timeline.of(clip)) for name, clip in self.clips.items()}
-
-    def __getitem__(self, clip_id: str) -> Tensor:
-        clip = self.clips[clip_id]
-        return self.store.read(clip, self.sampling.indices(Timeline.of(clip)))
-
-    def __contains__(self, clip_id: object) -> bool:
-        return clip_id in self.clips
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.clips)
-
-    def __len__(self) -> int:
-        return len(self.clips)

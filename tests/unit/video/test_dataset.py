@@ -6,6 +6,7 @@ import multiprocessing
 import pickle
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,6 +46,11 @@ def clips() -> list[PackedClip]:
         PackedClip(f"clip-{number}", "train", text, f"{number}.mp4", length, 25.0)
         for number, (length, text) in enumerate(zip(LENGTHS, TEXTS, strict=True))
     ]
+
+
+def in_memory(features: dict[str, torch.Tensor], clips: list[PackedClip], **options: Any) -> FeatureDataset:
+    lengths = {name: len(rows) for name, rows in features.items()}
+    return FeatureDataset(clips, lengths, lambda clip: features[clip.id], **options)
 
 
 def item_of(dataset: ClipDataset | FeatureDataset, index: int) -> ClipBatch:
@@ -182,20 +188,20 @@ def test_a_file_that_the_manifest_does_not_describe_is_refused(
 @pytest.mark.parametrize(("level", "width"), [("frame_features", 7), ("segment_features", 5)])
 def test_features_take_the_same_way_as_frames(clips: list[PackedClip], level: str, width: int):
     features = {clip.id: torch.full((clip.num_frames, width), float(index)) for index, clip in enumerate(clips)}
-    dataset = FeatureDataset(features, clips, level=level, encode=encode)  # type: ignore[arg-type]
+    dataset = in_memory(features, clips, level=level, encode=encode)
     assert dataset.lengths == list(LENGTHS) and len(dataset) == 5
     batch = collate([dataset[4], dataset[1]])
     assert not isinstance(batch, ClipError)
     assert batch.level == level and batch.frames.shape == (19, width) and batch.lengths.tolist() == [8, 11]
     assert batch.frames[:8].unique().tolist() == [4.0] and batch.frames[8:].unique().tolist() == [1.0]
     with pytest.raises(ValueError, match="'clip-2'"):
-        FeatureDataset({k: v for k, v in features.items() if k != "clip-2"}, clips, level="frame_features")
+        in_memory({k: v for k, v in features.items() if k != "clip-2"}, clips, level="frame_features")
 
 
 def test_a_clip_without_features_is_left_out_and_counted(clips: list[PackedClip]):
     features = {clip.id: torch.full((clip.num_frames, 3), float(index)) for index, clip in enumerate(clips)}
     del features["clip-2"], features["clip-4"]
-    dataset = FeatureDataset(features, clips, level="segment_features", on_bad_clip="skip")
+    dataset = in_memory(features, clips, level="segment_features", on_bad_clip="skip")
     assert dataset.bad_clips() == ["clip-2", "clip-4"]
     assert dataset.lengths == [LENGTHS[index] for index in (0, 1, 3)]
     item = dataset[2]

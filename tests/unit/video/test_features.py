@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ from glossfree.corpora.manifest import PackedClip
 from glossfree.errors import ClipError, CorpusError
 from glossfree.video.batch import ClipBatch, collate
 from glossfree.video.dataset import FeatureDataset
-from glossfree.video.features import FeatureStore, SampledFeatures, features_key, stamps
-from glossfree.video.timeline import Sampling
+from glossfree.video.features import FeatureStore, features_key, stamps
+from glossfree.video.timeline import Sampling, Timeline
 
 CLIPS = [PackedClip(f"c{n}", "train", f"satz {n}", f"clips/train/c{n}.mp4", length, 25.0) for n, length in
          enumerate((7, 3, 11))]  # fmt: skip
@@ -37,8 +38,9 @@ def filled(store: FeatureStore) -> FeatureStore:
 
 
 def stored(store: FeatureStore, sampling: Sampling, **options: Any) -> FeatureDataset:
-    features = SampledFeatures(store, CLIPS, sampling, skip_missing="on_bad_clip" in options)
-    return FeatureDataset(features, CLIPS, level="backbone_features", lengths=features.lengths, **options)
+    lengths = {clip.id: sampling.length(Timeline.of(clip)) for clip in CLIPS if store.path(clip).is_file()}
+    read = partial(store.read_sampled, sampling=sampling)
+    return FeatureDataset(CLIPS, lengths, read, level="backbone_features", **options)
 
 
 def test_a_key_follows_from_weights_and_sizes() -> None:

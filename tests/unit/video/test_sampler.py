@@ -327,7 +327,8 @@ def test_a_dead_worker_is_explained_and_nothing_else_is_touched(tmp_path: Path):
 def test_features_are_loaded_the_same_way(corpus: tuple[Path, list[PackedClip]]):
     _, clips = corpus
     features = {clip.id: torch.full((clip.num_frames, 7), float(index)) for index, clip in enumerate(clips)}
-    dataset = FeatureDataset(features, clips, level="frame_features")
+    lengths = {name: len(rows) for name, rows in features.items()}
+    dataset = FeatureDataset(clips, lengths, lambda clip: features[clip.id], level="frame_features")
     loader = ClipLoader(dataset, ClipSampler(dataset.lengths, batch_size=4, shuffle=True, seed=0))
     loader.set_epoch(2)
     assert (loader.frames(), loader.largest_batch()) == (sum(dataset.lengths), sum(sorted(dataset.lengths)[-4:]))
