@@ -31,6 +31,7 @@ from glossfree.text.corpus import write_pseudo_glosses
 from glossfree.training.loop import train
 from glossfree.training.run import Run, save_tensors
 from glossfree.video.corpus import prepare_corpus
+from glossfree.video.pack import Packing
 
 CLIPS, EPOCHS, ROUNDS = 400, 1, 3
 FROZEN = ("vision.train=none", "pretrain.augment=false", "finetune1.augment=false", "finetune2.augment=false",
@@ -47,7 +48,7 @@ def _measure(folder: Path) -> str:
     corpus, encoder = folder / "corpus", folder / "encoder"
     video = load_recipe("demo", FROZEN)
     counts = {"train": CLIPS, "dev": 20, "test": 20}
-    prepare_corpus("wetter", corpus, frame_size=video.data.frame_size, counts=counts, console=Silent())
+    prepare_corpus("wetter", corpus, Packing(video.data.frame_size), counts=counts, console=Silent())
     write_pseudo_glosses(corpus, console=Silent())
     _untrained_run(video, encoder)
     written = features(corpus, str(encoder), console=Silent())

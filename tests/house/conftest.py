@@ -15,6 +15,7 @@ import pytest
 from glossfree.console import Silent
 from glossfree.text.corpus import write_pseudo_glosses
 from glossfree.video.corpus import prepare_corpus
+from glossfree.video.pack import Packing
 
 ROOT = Path(__file__).parents[2]
 # where there is no git (an unpacked archive): what lies here is looked at instead
@@ -73,7 +74,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
     folder = tmp_path_factory.mktemp("documents")
     corpus = folder / "runs/wetter"
     prepare_corpus(
-        "wetter", corpus, console=Silent(), frame_size=40, counts={"train": 16, "dev": 4, "test": 4}, workers=1
+        "wetter", corpus, Packing(40), console=Silent(), counts={"train": 16, "dev": 4, "test": 4}, workers=1
     )
     write_pseudo_glosses(corpus, console=Silent())
     shutil.copytree(tiny_model, folder / "runs/demo/model")

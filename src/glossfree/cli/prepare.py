@@ -10,6 +10,7 @@ import typer
 
 from glossfree.console import Console
 from glossfree.video.corpus import prepare_corpus
+from glossfree.video.pack import Packing
 from glossfree.video.prepare import PrepareResult
 
 
@@ -48,12 +49,10 @@ def prepare(
     return prepare_corpus(
         corpus,
         out,
+        Packing(frame_size, fit.value, fps or 0.0),
         console=console,
         root=root,
         limit=limit,
-        frame_size=frame_size,
-        fit=fit.value,
-        fps=fps,
         workers=workers,
         strict=strict,
         seed=seed,

@@ -19,10 +19,11 @@ from glossfree.corpora.registry import Corpus, find_corpus
 from glossfree.errors import CorpusError, name_some
 from glossfree.files.disk import read_json, write_json
 from glossfree.files.encoding import base_language
-from glossfree.video.frames import Fit
+from glossfree.video.pack import Packing
 from glossfree.video.prepare import PrepareResult, Progress, prepare
 from glossfree.video.timeline import FEWEST, mixed_rates, usual_rate
 
+PACKING = Packing()
 LISTED = 20  # unreadable clips that are named at the end
 ANOTHER_OUT = "choose another --out"
 
@@ -30,13 +31,11 @@ ANOTHER_OUT = "choose another --out"
 def prepare_corpus(
     name: str,
     out: Path,
+    packing: Packing = PACKING,
     *,
     console: Console,
     root: Path | None = None,
     limit: int | None = None,
-    frame_size: int = 256,
-    fit: Fit = "stretch",
-    fps: float | None = None,
     workers: int | None = None,
     strict: bool = False,
     seed: int | None = None,
@@ -55,8 +54,9 @@ def prepare_corpus(
     language_code = _language(language or corpus.language)
     if language is None and corpus.language_assumed:
         console.say(f"note: the sentences are taken to be in language {language_code}: --language says another")
-    identity = {"name": name, "language": language_code, "frame_size": frame_size, "fit": fit}
-    settings = options | {key: value for key, value in (("limit", limit), ("fps", fps)) if value is not None}
+    settings = options | {key: value for key, value in (("limit", limit), ("fps", packing.fps)) if value}
+    identity = {"name": name, "language": language_code, "frame_size": packing.frame_size, "fit": packing.fit}
+    about = {**identity, "settings": settings}
     _check_earlier(out, identity, settings)
     if root:
         console.say(f"checking {root}")
@@ -64,21 +64,10 @@ def prepare_corpus(
     for warning in warnings:
         console.warn(warning)
     if not (out / CORPUS).is_file():  # an interrupted run is recognised by it; the finished one writes it again
-        write_json(out / CORPUS, identity | {"settings": settings}, parents=True)
+        write_json(out / CORPUS, about, parents=True)
     with console.progress("packing clips", len(clips)) as advance:
-        result = prepare(
-            name,
-            clips,
-            out,
-            frame_size=frame_size,
-            fit=fit,
-            fps=fps or 0.0,
-            workers=workers or _cores(),
-            strict=strict,
-            language=language_code,
-            on_progress=_reporter(advance),
-            settings=settings,
-        )
+        report = _reporter(advance)
+        result = prepare(clips, out, packing, about, workers=workers or _cores(), strict=strict, on_progress=report)
     odd = _odd_clips(result.manifest)
     for warning in odd:
         console.warn(warning)

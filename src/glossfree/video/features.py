@@ -21,10 +21,10 @@ from torch import Tensor, from_numpy
 
 from glossfree.corpora.manifest import PackedClip
 from glossfree.errors import ClipError, CorpusError, name_some
-from glossfree.files.disk import LEFTOVERS, atomic, read_json, write_json
+from glossfree.files.disk import atomic, read_json, write_json
 from glossfree.video.container import place
 from glossfree.video.dataset import OnBadClip
-from glossfree.video.pack import read_journal
+from glossfree.video.pack import make_clean_folder, read_journal
 from glossfree.video.timeline import Sampling, Timeline
 
 FEATURES, ABOUT, ROWS, NOT_READ = "features", "features.json", "rows", "not_read"
@@ -56,12 +56,7 @@ class FeatureStore:
 
     def begin(self, about: Mapping[str, Any]) -> None:
         """Make the folder, remove what a killed run left half-written, and describe it. Raises CorpusError."""
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            for leftover in self.folder.rglob(LEFTOVERS):
-                leftover.unlink(missing_ok=True)
-        except OSError as error:
-            raise CorpusError(f"cannot be made ({error.strerror})", where=self.folder, remedy="check rights") from error
+        make_clean_folder(self.folder)
         self.describe(about, {})
 
     def describe(self, about: Mapping[str, Any], not_read: Mapping[str, str]) -> None:

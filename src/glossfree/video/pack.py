@@ -31,7 +31,7 @@ from av.video.reformatter import Colorspace
 
 from glossfree.corpora.manifest import Clip, FrameFolder, VideoFile
 from glossfree.errors import ClipError, CorpusError
-from glossfree.files.disk import atomic, write_atomic
+from glossfree.files.disk import LEFTOVERS, atomic, write_atomic
 from glossfree.video.frames import Fit
 
 SUFFIX = ".mp4"
@@ -48,6 +48,15 @@ OPTIONS = {
 }
 # Part of every fingerprint: what changes the bytes changes this.
 SETTINGS = f"h264-420-crf{QUALITY}-g{KEY_INTERVAL}"
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How clips are packed: pixels of the square frames, how a frame becomes square, frames per second (0: its own)."""
+
+    frame_size: int = 256
+    fit: Fit = "stretch"
+    fps: float = 0.0
 
 
 def write_clip(
@@ -202,12 +211,11 @@ def read_journal(out: Path) -> dict[str, Record]:
     return records
 
 
-def fingerprint(clip: Clip, frame_size: int, fit: Fit = "stretch", fps: float = 0.0) -> str:
-    """What a packed file depends on, as a hash: the source's identity, the rate, the size, how packing is done.
+def fingerprint(clip: Clip, packing: Packing) -> str:
+    """A hash of what a packed file depends on: its source, and how it is packed.
 
-    `fps`: the rate that it is resampled to, 0 for its own. A video file is identified by path, size and modification
-    time; a frame folder by path, modification time and number of files; a drawing by its `repr`. Empty where the source
-    cannot be accessed: such a clip never counts as packed.
+    A video file is identified by path, size and modification time; a frame folder by path, modification time and number
+    of files; a drawing by its `repr`. "" if the source cannot be accessed: such a clip never counts as packed.
     """
     source = clip.source
     try:
@@ -222,9 +230,21 @@ def fingerprint(clip: Clip, frame_size: int, fit: Fit = "stretch", fps: float = 
     except OSError:
         return ""
     segment = getattr(source, "segment", None)
-    unusual = [] if (fit, fps, segment) == ("stretch", 0, None) else [fit, fps, str(segment)]
-    ingredients = [SETTINGS, frame_size, clip.fps, identity, *unusual]
+    is_usual = (packing.fit, packing.fps, segment) == ("stretch", 0, None)
+    unusual = [] if is_usual else [packing.fit, packing.fps, str(segment)]
+    ingredients = [SETTINGS, packing.frame_size, clip.fps, identity, *unusual]
     return hashlib.sha256(json.dumps(ingredients).encode()).hexdigest()[:32]
+
+
+def make_clean_folder(folder: Path) -> None:
+    """Make a folder, and remove the half-written files that a killed process left in it. Raises CorpusError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for leftover in folder.rglob(LEFTOVERS):
+            leftover.unlink(missing_ok=True)
+    except OSError as error:
+        remedy = "choose another folder, or check its rights"
+        raise CorpusError(f"cannot be written ({error.strerror})", where=folder, remedy=remedy) from error
 
 
 def write_journal(out: Path, journal: Iterable[Record]) -> None:

@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
@@ -29,14 +29,16 @@ from glossfree.console import Result
 from glossfree.corpora.manifest import FORMAT, MANIFEST, SPLITS, Clip, Manifest, PackedClip, SignSpan
 from glossfree.errors import ClipError, CorpusError, GlossfreeError
 from glossfree.video.decode import open_source
-from glossfree.video.frames import Fit, fit_frame
+from glossfree.video.frames import fit_frame
 from glossfree.video.intake import profile_of
 from glossfree.video.pack import (
     SETTINGS,
     SUFFIX,
+    Packing,
     Record,
     append_record,
     fingerprint,
+    make_clean_folder,
     read_journal,
     write_clip,
     write_journal,
@@ -106,37 +108,31 @@ class Task:
     clip: Clip
     out: Path
     file: str
-    frame_size: int
-    fit: Fit
-    fps: float  # resampled to; 0: the source's own
+    packing: Packing
     fingerprint: str
 
 
 def prepare(
-    corpus: str,
-    clips: Iterable[Clip],
-    out: str | Path,
+    clips: Sequence[Clip],
+    out: Path,
+    packing: Packing,
+    about: Mapping[str, Any],
     *,
-    frame_size: int = 256,
-    fit: Fit = "stretch",
-    fps: float = 0.0,
     workers: int = 1,
     strict: bool = False,
-    language: str = "de",
-    on_progress: Progress | None = None,
-    settings: dict[str, Any] | None = None,
+    on_progress: Progress = lambda done, total, frames: None,
 ) -> PrepareResult:
-    """Pack every clip into `out` at frame_size x frame_size pixels and write its manifest, in the order of the corpus.
+    """Pack clips into `out` and write its manifest, in the order of the corpus.
 
-    A frame becomes square as `fit` says. With `fps`, clips are resampled by time to that rate; else each keeps its own.
-    `workers` processes; up to 1 means this process. `on_progress(clips done, clips in all, frames packed)`.
-    A clip that cannot be read is listed in `failed` and in corpus.json; with `strict` its ClipError is raised.
-    Raises CorpusError: no clips, an id twice, not one clip readable; GlossfreeError: `out` cannot be written, a worker
-    died. After any of them, as after an interruption, the same call goes on where this one stopped.
+    `about`: name, language and settings of the corpus, for `corpus.json`. `workers` processes; 0 and 1 mean this one.
+    `on_progress(clips done, clips in all, frames packed)`. A clip that cannot be read is listed in `failed` and in
+    corpus.json; with `strict` its ClipError is raised. Raises CorpusError: an id twice, no readable clip, `out` cannot
+    be written; GlossfreeError: a worker died. After any of them, as after an interruption, the same call goes on where
+    this one stopped.
     """
-    out, started = Path(out), time.perf_counter()
-    tasks = _tasks(list(clips), out, frame_size, fit, fps)
-    _make_clean_folder(out)
+    started = time.perf_counter()
+    tasks = _tasks(clips, out, packing)
+    make_clean_folder(out / CLIPS)
     journal = read_journal(out)
     kept = {task.clip.id for task in tasks if _is_packed(task, journal)}
     todo = [task for task in tasks if task.clip.id not in kept]
@@ -144,8 +140,7 @@ def prepare(
         (out / MANIFEST).unlink(missing_ok=True)  # files are about to change under it
     failed: dict[str, str] = {}
     frames = 0
-    report = on_progress or (lambda done, total, frames: None)
-    report(len(kept), len(tasks), frames)
+    on_progress(len(kept), len(tasks), frames)
     write_journal(out, journal.values())
     try:
         with closing(_pack_all(todo, workers)) as outcomes:
@@ -158,25 +153,21 @@ def prepare(
                     journal[clip_id] = outcome
                     append_record(out, outcome)
                     frames += outcome.num_frames
-                report(done, len(tasks), frames)
+                on_progress(done, len(tasks), frames)
     finally:
-        _make_clean_folder(out)
-    manifest = _manifest(corpus, language, tasks, journal, failed, settings or {})
+        make_clean_folder(out / CLIPS)
+    manifest = _manifest(about, tasks, journal, failed)
     manifest.corpus["profile"] = profile_of(manifest)
     manifest.save()
     problems = tuple((task.clip.id, failed[task.clip.id]) for task in tasks if task.clip.id in failed)
     return PrepareResult(manifest, problems, len(todo) - len(failed), len(kept), frames, time.perf_counter() - started)
 
 
-def _tasks(clips: list[Clip], out: Path, frame_size: int, fit: Fit, fps: float) -> list[Task]:
-    if not clips:
-        raise CorpusError("no clips to prepare", where=out, remedy="check --root, --limit and the sentence file")
-    duplicates = [clip_id for clip_id, count in Counter(clip.id for clip in clips).items() if count > 1]
-    if duplicates:
-        raise CorpusError(f"clip id {duplicates[0]!r} twice", where=out, remedy="give every clip an id of its own")
-    return [
-        Task(clip, out, _file(clip), frame_size, fit, fps, fingerprint(clip, frame_size, fit, fps)) for clip in clips
-    ]
+def _tasks(clips: Sequence[Clip], out: Path, packing: Packing) -> list[Task]:
+    clip_id, count = Counter(clip.id for clip in clips).most_common(1)[0]
+    if count > 1:
+        raise CorpusError(f"clip id {clip_id!r} twice", where=out, remedy="give every clip an id of its own")
+    return [Task(clip, out, _file(clip), packing, fingerprint(clip, packing)) for clip in clips]
 
 
 def _file(clip: Clip) -> str:
@@ -189,18 +180,6 @@ def _is_packed(task: Task, journal: dict[str, Record]) -> bool:
     if record is None or not task.fingerprint or (record.file, record.fingerprint) != (task.file, task.fingerprint):
         return False
     return path.is_file() and path.stat().st_size == record.num_bytes
-
-
-def _make_clean_folder(out: Path) -> None:
-    """Make the folder if need be, and drop what a killed run left half-written."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        for leftover in (out / CLIPS).glob(f"*/.*{SUFFIX}.*.tmp"):
-            leftover.unlink(missing_ok=True)
-    except OSError as error:
-        raise GlossfreeError(
-            f"cannot be written ({error.strerror})", where=out, remedy="choose another --out, or check its rights"
-        ) from error
 
 
 def _pack_all(tasks: list[Task], workers: int) -> Generator[tuple[str, Record | ClipError], None, None]:
@@ -239,19 +218,19 @@ def _start_worker() -> None:
 
 def _pack(task: Task) -> tuple[str, Record | ClipError]:
     """Decode or render one clip and write its file; what is wrong with the clip is a result, a full disk is raised."""
-    clip, path = task.clip, task.out / task.file
+    clip, path, packing = task.clip, task.out / task.file, task.packing
     try:
-        reader = open_source(clip.source, clip.id, clip.fps, drawing_size=task.frame_size)
-        timeline, indices = reader.timeline, reader.timeline.at_rate(task.fps)
-        if not timeline.has_rate(task.fps):
-            timeline = Timeline.constant(len(indices), task.fps)
+        reader = open_source(clip.source, clip.id, clip.fps, drawing_size=packing.frame_size)
+        timeline, indices = reader.timeline, reader.timeline.at_rate(packing.fps)
+        if not timeline.has_rate(packing.fps):
+            timeline = Timeline.constant(len(indices), packing.fps)
         aspect = 0.0
 
         def frames() -> Iterator[np.ndarray]:
             nonlocal aspect
             for frame in reader.read(indices):
                 aspect = aspect or frame.shape[1] / frame.shape[0]
-                yield fit_frame(frame, task.frame_size, task.fit)
+                yield fit_frame(frame, packing.frame_size, packing.fit)
 
         times = () if timeline.is_constant else tuple(np.round(timeline.times, 6).tolist())
         write_clip(path, frames(), timeline.fps, times or None)
@@ -272,14 +251,9 @@ def _spans_at(clip: Clip, fps: float) -> tuple[SignSpan, ...]:
 
 
 def _manifest(
-    corpus: str,
-    language: str,
-    tasks: list[Task],
-    journal: dict[str, Record],
-    failed: dict[str, str],
-    settings: dict[str, Any],
+    about: Mapping[str, Any], tasks: list[Task], journal: dict[str, Record], failed: dict[str, str]
 ) -> Manifest:
-    """The manifest of everything that is packed. Raises CorpusError if that is nothing."""
+    """The manifest of everything that is packed. Raises CorpusError if nothing is."""
     out, good = tasks[0].out, [(task.clip, journal[task.clip.id]) for task in tasks if task.clip.id not in failed]
     if not good:
         first = next(iter(failed.values()))
@@ -293,17 +267,17 @@ def _manifest(
         for clip, record in good
     )
     rates = [clip.fps for clip in packed]
-    about = {
+    corpus = {
         "format": FORMAT,
-        "name": corpus,
-        "language": language,
-        "frame_size": tasks[0].frame_size,
-        "fit": tasks[0].fit,
+        "name": about["name"],
+        "language": about["language"],
+        "frame_size": tasks[0].packing.frame_size,
+        "fit": tasks[0].packing.fit,
         "fps": [min(rates), max(rates)],
         "container": SETTINGS,
-        "settings": settings,
+        "settings": about["settings"],
         "splits": dict(Counter(clip.split for clip in packed)),
         "frames": sum(clip.num_frames for clip in packed),
         "problems": [{"id": task.clip.id, "message": failed[task.clip.id]} for task in tasks if task.clip.id in failed],
     }
-    return Manifest(out, packed, about)
+    return Manifest(out, packed, corpus)

@@ -15,7 +15,7 @@ from glossfree.console import Silent
 from glossfree.corpora.manifest import CORPUS, MANIFEST, Manifest
 from glossfree.errors import ClipError, CorpusError, GlossfreeError
 from glossfree.video.corpus import prepare_corpus
-from glossfree.video.pack import read_clip, write_clip
+from glossfree.video.pack import Packing, read_clip, write_clip
 from glossfree.video.prepare import PrepareResult
 
 ROWS = (
@@ -46,7 +46,8 @@ def root(tmp_path: Path) -> Path:
 
 
 def run(root: Path | None, out: Path, corpus: str = "folder", **options: Any) -> PrepareResult:
-    return prepare_corpus(corpus, out, root=root, **{"console": Silent(), "frame_size": SIZE, "workers": 1, **options})
+    packing = Packing(options.pop("frame_size", SIZE))
+    return prepare_corpus(corpus, out, packing, root=root, **{"console": Silent(), "workers": 1, **options})
 
 
 def phoenix(root: Path, missing: str = "") -> Path:

@@ -137,7 +137,7 @@ def test_a_description_that_is_damaged_is_refused(store: FeatureStore) -> None:
 def test_a_folder_that_cannot_be_written_is_a_user_s_problem(tmp_path: Path) -> None:
     (tmp_path / "features").write_text("a file")
     store = FeatureStore(tmp_path, "abc", 5, "make them")
-    with pytest.raises(CorpusError, match="cannot be made"):
+    with pytest.raises(CorpusError, match="cannot be written"):
         store.begin({})
     with pytest.raises(CorpusError, match="cannot be written"):
         store.write(CLIPS[0], rows(CLIPS[0]), "x")

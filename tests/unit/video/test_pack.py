@@ -23,6 +23,7 @@ from glossfree.video.pack import (
     JOURNAL,
     KEY_INTERVAL,
     SUFFIX,
+    Packing,
     Record,
     append_record,
     encode,
@@ -192,10 +193,10 @@ class Dot:
 
 def test_fingerprint_of_a_drawing_is_its_fields_the_size_and_the_rate() -> None:
     clip = Clip("a", "train", "x", Dot(4))
-    same = fingerprint(Clip("b", "dev", "y", Dot(4)), 32)
-    assert fingerprint(clip, 32) == same
-    others = [fingerprint(replace(clip, source=Dot(5)), 32), fingerprint(clip, 33)]
-    others.append(fingerprint(replace(clip, fps=30.0), 32))
+    same = fingerprint(Clip("b", "dev", "y", Dot(4)), Packing(32))
+    assert fingerprint(clip, Packing(32)) == same
+    others = [fingerprint(replace(clip, source=Dot(5)), Packing(32)), fingerprint(clip, Packing(33))]
+    others.append(fingerprint(replace(clip, fps=30.0), Packing(32)))
     assert len({same, *others}) == 4
 
 
@@ -205,15 +206,15 @@ def test_fingerprint_of_files_notices_a_change(tmp_path: Path) -> None:
     (folder / "1.png").write_bytes(b"1")
     video.write_bytes(b"12345")
     of_video, of_folder = Clip("a", "train", "x", VideoFile(video)), Clip("a", "train", "x", FrameFolder(folder))
-    before = fingerprint(of_video, 32), fingerprint(of_folder, 32)
-    assert before == (fingerprint(of_video, 32), fingerprint(of_folder, 32)) and all(before)
+    before = fingerprint(of_video, Packing(32)), fingerprint(of_folder, Packing(32))
+    assert before == (fingerprint(of_video, Packing(32)), fingerprint(of_folder, Packing(32))) and all(before)
     os.utime(video, ns=(1, 1))
     (folder / "2.png").write_bytes(b"2")
-    assert fingerprint(of_video, 32) != before[0] and fingerprint(of_folder, 32) != before[1]
+    assert fingerprint(of_video, Packing(32)) != before[0] and fingerprint(of_folder, Packing(32)) != before[1]
 
 
 def test_a_source_that_is_not_there_is_never_taken_as_packed(tmp_path: Path) -> None:
-    assert fingerprint(Clip("a", "train", "x", VideoFile(tmp_path / "no.mp4")), 32) == ""
+    assert fingerprint(Clip("a", "train", "x", VideoFile(tmp_path / "no.mp4")), Packing(32)) == ""
 
 
 def test_records_come_back_the_last_one_wins_and_torn_lines_vanish(tmp_path: Path) -> None:

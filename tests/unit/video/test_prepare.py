@@ -11,6 +11,7 @@ import textwrap
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,8 +19,8 @@ import pytest
 from glossfree.corpora.manifest import CORPUS, MANIFEST, Clip, Manifest, SignSpan, VideoFile
 from glossfree.errors import ClipError, CorpusError, GlossfreeError
 from glossfree.video import prepare as module
-from glossfree.video.pack import JOURNAL, read_clip, read_journal
-from glossfree.video.prepare import prepare
+from glossfree.video.pack import JOURNAL, Packing, read_clip, read_journal
+from glossfree.video.prepare import PrepareResult
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,11 @@ def lamps(count: int = 11) -> list[Clip]:
     ]
 
 
+def prepare(clips: list[Clip], out: Path, frame_size: int = 18, **options: Any) -> PrepareResult:
+    about = {"name": "lampen", "language": "nds", "settings": {"limit": 11}}
+    return module.prepare(clips, out, Packing(frame_size), about, **options)
+
+
 def files(out: Path) -> dict[str, tuple[int, int]]:
     """Every packed file: its inode and time of change, so that a rewritten one is noticed."""
     return {
@@ -60,8 +66,7 @@ def test_every_clip_is_packed_and_the_manifest_keeps_the_order(tmp_path: Path, w
     clips, calls = lamps(), []
     clips[0] = replace(clips[0], source=Lamp(6, slow=0.4))  # the first to start is the last to finish
     result = prepare(
-        "lampen", clips, tmp_path, frame_size=18, workers=workers, language="nds", settings={"limit": 11},
-        on_progress=lambda *figures: calls.append(figures),
+        clips, tmp_path, workers=workers, on_progress=lambda *figures: calls.append(figures),
     )  # fmt: skip
     manifest = Manifest.load(tmp_path)
     assert [clip.id for clip in manifest] == [clip.id for clip in clips] == [clip.id for clip in result.manifest]
@@ -89,19 +94,19 @@ def test_a_run_that_breaks_off_goes_on_where_it_stopped(tmp_path: Path, workers:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        prepare("lampen", lamps(), tmp_path, frame_size=18, workers=workers, on_progress=stop)
+        prepare(lamps(), tmp_path, workers=workers, on_progress=stop)
     assert not (tmp_path / MANIFEST).exists()
     assert len(read_journal(tmp_path)) == 4
     before = {record.file: files(tmp_path)[record.file] for record in read_journal(tmp_path).values()}
-    result = prepare("lampen", lamps(), tmp_path, frame_size=18, workers=workers)
+    result = prepare(lamps(), tmp_path, workers=workers)
     assert (result.packed, result.skipped) == (7, 4)
     assert before.items() <= files(tmp_path).items()
     assert [clip.id for clip in Manifest.load(tmp_path)] == [clip.id for clip in lamps()]
-    assert prepare("lampen", lamps(), tmp_path, frame_size=18).packed == 0
+    assert prepare(lamps(), tmp_path).packed == 0
 
 
 def test_half_written_files_and_lines_never_count(tmp_path: Path) -> None:
-    prepare("lampen", lamps(), tmp_path, frame_size=18)
+    prepare(lamps(), tmp_path)
     torn, gone = tmp_path / "clips/train/lamp-0.mp4", tmp_path / "clips/dev/lamp-2.mp4"
     torn.write_bytes(torn.read_bytes()[:-40])
     gone.unlink()
@@ -110,42 +115,42 @@ def test_half_written_files_and_lines_never_count(tmp_path: Path) -> None:
     lines = journal.read_text().splitlines()
     lines[5] = lines[5][:30]
     journal.write_text("\n".join(lines))  # no newline at the end either
-    result = prepare("lampen", lamps(), tmp_path, frame_size=18)
+    result = prepare(lamps(), tmp_path)
     assert (result.packed, result.skipped) == (3, 8)
     assert len(read_clip(torn)) == 5 and gone.is_file()
     assert not list(tmp_path.rglob("*.tmp"))
-    assert prepare("lampen", lamps(), tmp_path, frame_size=18).packed == 0
+    assert prepare(lamps(), tmp_path).packed == 0
 
 
 def test_other_settings_or_another_source_pack_again(tmp_path: Path) -> None:
-    prepare("lampen", lamps(), tmp_path, frame_size=18)
+    prepare(lamps(), tmp_path)
     changed = lamps()
     changed[3] = replace(changed[3], source=Lamp(9, 200))
     changed[4] = replace(changed[4], text="another sentence only")
     changed[5] = replace(changed[5], fps=20.0)
-    result = prepare("lampen", changed, tmp_path, frame_size=18)
+    result = prepare(changed, tmp_path)
     assert (result.packed, result.skipped) == (2, 9)
     assert [clip.fps for clip in result.manifest][4:7] == [12.5, 20.0, 12.5]
     assert result.manifest.clips[4].text == "another sentence only"
-    assert prepare("lampen", changed, tmp_path, frame_size=20).packed == 11
+    assert prepare(changed, tmp_path, frame_size=20).packed == 11
     assert read_clip(tmp_path / "clips/train/lamp-0.mp4").shape[1:] == (20, 20, 3)
 
 
 def test_fewer_clips_leave_the_rest_packed(tmp_path: Path) -> None:
-    prepare("lampen", lamps(), tmp_path, frame_size=18)
-    assert len(prepare("lampen", lamps(3), tmp_path, frame_size=18).manifest.clips) == 3
-    assert prepare("lampen", lamps(), tmp_path, frame_size=18).packed == 0
+    prepare(lamps(), tmp_path)
+    assert len(prepare(lamps(3), tmp_path).manifest.clips) == 3
+    assert prepare(lamps(), tmp_path).packed == 0
 
 
 def test_a_folder_half_packed_anew_is_not_taken_for_whole(tmp_path: Path) -> None:
-    prepare("lampen", lamps(), tmp_path, frame_size=18)
+    prepare(lamps(), tmp_path)
 
     def stop(done: int, total: int, frames: int) -> None:
         if done == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        prepare("lampen", lamps(), tmp_path, frame_size=20, on_progress=stop)
+        prepare(lamps(), tmp_path, frame_size=20, on_progress=stop)
     with pytest.raises(CorpusError, match=MANIFEST):
         Manifest.load(tmp_path)
 
@@ -155,7 +160,7 @@ def test_one_bad_clip_is_listed_and_strict_stops_at_it(tmp_path: Path, workers: 
     bad = tmp_path / "bad.mp4"
     bad.write_text("not a video")
     clips = [*lamps(4), Clip("kaputt", "dev", "x", VideoFile(bad)), *lamps(6)[4:]]
-    result = prepare("lampen", clips, tmp_path / "out", frame_size=18, workers=workers)
+    result = prepare(clips, tmp_path / "out", workers=workers)
     assert [clip.id for clip in result.manifest] == [f"lamp-{i}" for i in range(6)]
     ((clip_id, message),) = result.failed
     assert clip_id == "kaputt" and str(bad) in message and "not a video" in message
@@ -163,21 +168,19 @@ def test_one_bad_clip_is_listed_and_strict_stops_at_it(tmp_path: Path, workers: 
     assert result.packed == 6
     earlier = (tmp_path / "out" / MANIFEST).read_bytes()
     with pytest.raises(ClipError, match="kaputt"):
-        prepare("lampen", clips, tmp_path / "out", frame_size=18, workers=workers, strict=True)
+        prepare(clips, tmp_path / "out", workers=workers, strict=True)
     assert (tmp_path / "out" / MANIFEST).read_bytes() == earlier
 
 
 def test_what_cannot_work_is_said_before_anything_is_written(tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match="no clips"):
-        prepare("lampen", [], tmp_path / "out")
     with pytest.raises(CorpusError, match="'lamp-1' twice"):
-        prepare("lampen", [*lamps(2), lamps(2)[1]], tmp_path / "out")
+        prepare([*lamps(2), lamps(2)[1]], tmp_path / "out")
     assert not (tmp_path / "out").exists()
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(GlossfreeError, match="cannot be written"):
-        prepare("lampen", lamps(2), tmp_path / "file" / "out", frame_size=18)
+        prepare(lamps(2), tmp_path / "file" / "out")
     with pytest.raises(CorpusError, match="none of 1 clips"):
-        prepare("lampen", [Clip("a", "dev", "x", VideoFile(tmp_path / "no.mp4"))], tmp_path / "none", frame_size=18)
+        prepare([Clip("a", "dev", "x", VideoFile(tmp_path / "no.mp4"))], tmp_path / "none")
 
 
 def test_a_full_disk_ends_the_run_and_is_not_blamed_on_the_clip(
@@ -188,21 +191,21 @@ def test_a_full_disk_ends_the_run_and_is_not_blamed_on_the_clip(
 
     monkeypatch.setattr(module, "write_clip", full)
     with pytest.raises(GlossfreeError, match="No space left"):
-        prepare("lampen", lamps(), tmp_path, frame_size=18)
+        prepare(lamps(), tmp_path)
     assert not (tmp_path / MANIFEST).exists()
 
 
 def test_a_worker_that_dies_is_explained(tmp_path: Path) -> None:
     clips = [*lamps(3), Clip("dies", "dev", "x", Lamp(5, dies=True))]
     with pytest.raises(GlossfreeError, match="process died") as caught:
-        prepare("lampen", clips, tmp_path, frame_size=18, workers=2)
+        prepare(clips, tmp_path, workers=2)
     assert "fewer workers" in str(caught.value)
 
 
 def test_ids_become_safe_file_names(tmp_path: Path) -> None:
     ids = ["../weg", "a/b", "Müller 3", "c:d*", "..", "A_b.c-1"]
     clips = [Clip(clip_id, "train", "x", Lamp(5)) for clip_id in ids]
-    result = prepare("lampen", clips, tmp_path / "out", frame_size=18)
+    result = prepare(clips, tmp_path / "out")
     assert [clip.id for clip in Manifest.load(tmp_path / "out")] == ids
     assert all((tmp_path / "out" / clip.file).parent == tmp_path / "out/clips/train" for clip in result.manifest)
     assert result.manifest.clips[-1].file == "clips/train/A_b.c-1.mp4"
@@ -217,10 +220,10 @@ def test_a_killed_process_leaves_no_worker_and_a_folder_to_go_on_with(tmp_path: 
     script.write_text(
         textwrap.dedent(f"""
         import sys; sys.path.insert(0, {here!r})
-        from test_prepare import Clip, Lamp, prepare
+        from test_prepare import Clip, Lamp, Path, prepare
         if __name__ == "__main__":
             clips = [Clip(f"k-{{i}}", "train", "x", Lamp(5 + i, slow=0.05)) for i in range(60)]
-            prepare("lampen", clips, {str(tmp_path / "out")!r}, frame_size=18, workers=2,
+            prepare(clips, Path({str(tmp_path / "out")!r}), workers=2,
                     on_progress=lambda done, total, frames: print(done, flush=True))
             print("torch" in sys.modules)
         """)
@@ -243,7 +246,7 @@ def test_a_killed_process_leaves_no_worker_and_a_folder_to_go_on_with(tmp_path: 
     assert not _alive(process.pid)
     assert 6 <= len(read_journal(tmp_path / "out")) < 60 and not (tmp_path / "out" / MANIFEST).exists()
     clips = [Clip(f"k-{i}", "train", "x", Lamp(5 + i, slow=0.05)) for i in range(9)]
-    again = prepare("lampen", clips, tmp_path / "out", frame_size=18)
+    again = prepare(clips, tmp_path / "out")
     assert again.skipped + again.packed == 9
     assert all(len(read_clip(tmp_path / "out" / clip.file)) == clip.num_frames for clip in again.manifest)
 
