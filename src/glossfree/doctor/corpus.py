@@ -112,7 +112,6 @@ def diagnose_corpus(path: Path, name: str | None, console: Console) -> Diagnosis
         [*(Finding("corpus", "warning", note) for note in notes), *_companions(root, corpus.name)],
         remedy,
         {"corpus": corpus.name, "files": len(headers)},
-        notes_name_missing=True,
     )
 
 
@@ -198,9 +197,8 @@ def _diagnosis(
     about: dict[str, Any],
     *,
     fit: str = "stretch",
-    notes_name_missing: bool = False,
 ) -> Diagnosis:
-    """Facts of all clips, and findings on the corpus -> Diagnosis. `notes_name_missing`: `notes` name missing files."""
+    """Facts of all clips, and findings on the corpus -> Diagnosis."""
     rates = groups((clip.fps for clip in facts), SAME_RATE)
     aspects = groups((clip.aspect for clip in facts), SAME_ASPECT)
     fps, aspect = next(iter(rates), 0.0), next(iter(aspects), 0.0)
@@ -226,7 +224,7 @@ def _diagnosis(
         *_summary(facts, about["files"], known),
         *_rates(rates, rate_remedy.replace("{fps}", f"{fps:g}")),
         *_aspects(aspects, fit),
-        *_faults(ids, len(facts), notes_name_missing=notes_name_missing),
+        *_faults(ids, len(facts)),
         *notes,
     )
     worst = sorted((own[0][0], -len(own), place) for place, own in enumerate(faults) if own)[:WORST]
@@ -281,12 +279,15 @@ def _fault(name: str, detail: str, excess: float = 0.0) -> Fault:
     return list(FAULTS).index(name) - excess, name, detail
 
 
-def _faults(ids: dict[str, list[str]], num_clips: int, *, notes_name_missing: bool) -> Iterator[Finding]:
-    """{fault: ids of its clips} -> a warning each; a problem if not one clip can be read."""
+def _faults(ids: dict[str, list[str]], num_clips: int) -> Iterator[Finding]:
+    """{fault: ids of its clips} -> a warning each; a problem if no clip can be read.
+
+    The check of a corpus lists missing files already: they are a finding only if no clip can be read.
+    """
     can_read_none = len(ids.get("missing", [])) + len(ids.get("unreadable", [])) == num_clips
     for fault, (topic, what, remedy) in FAULTS.items():
         is_problem = can_read_none and topic == "files"
-        if topic and fault in ids and (is_problem or fault != "missing" or not notes_name_missing):
+        if topic and fault in ids and (is_problem or fault != "missing"):
             text = f"{len(ids[fault]):,} of {num_clips:,} clips {what}: {name_some(ids[fault], limit=NAMED)}"
             yield Finding(topic, "problem" if is_problem else "warning", text, remedy)
 
