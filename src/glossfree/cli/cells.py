@@ -80,9 +80,8 @@ def parse_grid(line: str) -> tuple[str, list[str]]:
 def _is_open(text: str) -> bool:
     """Whether a quote or a bracket in it is not closed yet."""
     unquoted = re.sub(r"\"[^\"]*\"|'[^']*'", "", text)
-    return bool(re.search("[\"']", unquoted)) or len(re.findall(r"[\[{]", unquoted)) > len(
-        re.findall(r"[\]}]", unquoted)
-    )
+    depth = sum(unquoted.count(opening) - unquoted.count(closing) for opening, closing in ("[]", "{}"))
+    return depth > 0 or '"' in unquoted or "'" in unquoted
 
 
 def parse_seeds(text: str) -> list[int]:

@@ -41,7 +41,7 @@ from glossfree.training.status import FAILED, TRAINING, is_alive, read_status
 from glossfree.training.trackers import check_trackers
 
 SWEEP = "sweep.json"
-DONE, WAITING, UNDER_WAY = "done", "waiting", "under way"  # states of a cell, beside FAILED
+DONE, WAITING = "done", "waiting"  # states of a cell, besides FAILED and UNDER_WAY
 POLL = 0.5  # seconds between looks for a request to stop
 
 
@@ -247,9 +247,8 @@ def _run(commands: Sequence[Sequence[str]], run: Path, request: Request) -> dict
     start = time.time()
     for words in commands:
         begin, is_told = time.time(), False
-        process = subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=2
-        )  # the result alone goes to standard output
+        # standard output is for the result of the sweep alone
+        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=2)
         while process.poll() is None:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(POLL)
