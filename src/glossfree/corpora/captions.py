@@ -24,14 +24,13 @@ from glossfree.corpora.segments import COLUMNS, segment_of
 from glossfree.errors import CorpusError, name_some, named, shortened
 from glossfree.files.disk import write_atomic
 from glossfree.files.encoding import nfc, read_text
-from glossfree.files.tables import JSON_LINES, TABLES, Row, read_table, rename_columns
+from glossfree.files.tables import JSON_LINES, SYNONYMS, TABLES, Row, read_table, rename_columns
 
 READ = (".eaf", ".vtt", ".srt", ".ass", ".ssa", *sorted(TABLES), *sorted(JSON_LINES))
 WRITTEN = ("srt", "vtt", "eaf")
 SENTENCES = "sentence"  # the name of the tier that the captions go to
 LARGEST = {".eaf": 50}  # MB; ELAN's XML is long
 LARGEST_TEXT = 10  # MB; an hour of captions has about 0.1
-_TIME_COLUMNS = ("start", "end", "start_ms", "end_ms", "start_frame", "end_frame")
 
 _TIMED = re.compile(r"\s*-?\d+:[\d:.,]*\s*-+>")  # a line that means to be the times of a caption
 _TIMES = {
@@ -183,7 +182,7 @@ def _from_substation(path: Path, text: str) -> list[Caption]:
 
 def _from_table(path: Path, media: Path | None) -> list[Caption]:
     """Rows with start and end -> captions; where the rows name several files, those of `media`."""
-    table = rename_columns(read_table(path), (*_TIME_COLUMNS, "fps", "path", "text"))
+    table = rename_columns(read_table(path), SYNONYMS)
     if not {column for columns in COLUMNS.values() for column in columns} & set(table.columns):
         raise CorpusError("no columns start and end", remedy="write them, in seconds")
     stems = [nfc(Path(row.fields.get("path", "").replace("\\", "/")).stem) for row in table.rows]

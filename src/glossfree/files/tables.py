@@ -64,7 +64,6 @@ class Row:
 class Table:
     """A table file: its columns (lower case, `_` for blanks), its rows, and `notes` for the user on how it was read."""
 
-    path: Path
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
@@ -158,7 +157,7 @@ def _delimited(path: Path, text: str) -> Table:
         notes.append(f"{len(long):,} quoted fields hold line breaks, the first in lines {long[0]}")
     if wrapped and separator in UNQUOTED:
         notes.append(f"{wrapped:,} fields are in quotation marks, which are letters between tabs or |")
-    return Table(path, tuple(name for name in header if name), tuple(rows), tuple(notes))
+    return Table(tuple(name for name in header if name), tuple(rows), tuple(notes))
 
 
 def _layout(lines: Sequence[str]) -> tuple[int, str]:
@@ -273,4 +272,4 @@ def _json_rows(path: Path, text: str) -> Table:
             raise CorpusError(problem, where=f"{path}, line {number}", remedy="one JSON object per line") from error
         columns.update(dict.fromkeys(fields))
         rows.append(Row(number, fields))
-    return Table(path, tuple(columns), tuple(rows))
+    return Table(tuple(columns), tuple(rows))
