@@ -213,10 +213,8 @@ def _notes(table: Table, entries: Sequence[_Entry]) -> Iterator[str]:
         yield f"column fps counts for folders of images: {rates:,} video files keep their own rate"
 
 
-def clips(root: Path | None, split: str, *, limit: int | None = None) -> Iterator[Clip]:
+def clips(root: Path, split: str, *, limit: int | None = None) -> Iterator[Clip]:
     """ROOT -> the clips of one split in the order of the sentence file, the first `limit` of them."""
-    if root is None:
-        raise CorpusError("needs --root", where="folder", remedy="--root is the folder with the videos")
     yield from [clip for clip in read_clips(root) if clip.split == split][:limit]
 
 

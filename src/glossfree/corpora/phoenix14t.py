@@ -96,13 +96,11 @@ def read_annotations(path: Path) -> list[Annotation]:
     return list(annotations.values())
 
 
-def clips(root: Path | None, split: str, *, limit: int | None = None) -> Iterator[Clip]:
+def clips(root: Path, split: str, *, limit: int | None = None) -> Iterator[Clip]:
     """ROOT -> the clips of one split in the order of the annotations, the first `limit` of them.
 
     A missing frame folder is no error here: `check` lists them, and packing reports each one.
     """
-    if root is None:
-        raise CorpusError("needs --root", where="phoenix14t", remedy=_REMEDY)
     top = find_top(root)
     files = Files(top / FRAMES / split)
     for annotation in read_annotations(annotation_path(top / ANNOTATIONS, split))[:limit]:
@@ -112,16 +110,13 @@ def clips(root: Path | None, split: str, *, limit: int | None = None) -> Iterato
 
 
 def drawn_clips(
-    root: Path | None, split: str, *, limit: int | None = None, fps: float = signing.FPS, seed: int = 0
+    root: Path, split: str, *, limit: int | None = None, fps: float = signing.FPS, seed: int = 0
 ) -> Iterator[Clip]:
     """ROOT -> the drawn clips of one split in the order of the annotations, the first `limit` of them.
 
     The signer, one of nine, and the drawing's seed come from the clip's name and `seed`. Without glosses (four clips of
     PHOENIX14T) the signer stands still.
     """
-    if root is None:
-        remedy = "--root is the folder with PHOENIX14T's annotation files"
-        raise CorpusError("needs --root", where="phoenix14t-avatar", remedy=remedy)
     folder = annotations_folder(root)
     paths = {name: annotation_path(folder, name) for name in SPLITS}
     # A sign must look the same in every split: the lexicon has the glosses of all annotation files.

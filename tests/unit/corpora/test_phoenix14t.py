@@ -121,11 +121,6 @@ def test_the_limit_takes_the_first_of_each_split(top: Path) -> None:
     assert len(list(clips(top, "dev", limit=99))) == 2
 
 
-def test_no_root_is_an_error_that_says_which_folder_is_meant() -> None:
-    with pytest.raises(CorpusError, match="PHOENIX-2014-T"):
-        next(clips(None, "train"))
-
-
 def test_the_check_compares_the_counts_of_all_splits(top: Path) -> None:
     assert check(top) == [
         "train: 5 clips, 7,096 in the release",

@@ -81,9 +81,7 @@ def test_check_names_a_clip_of_two_splits(tmp_path):
     assert any("1 sentence" in problem for problem in problems)
 
 
-def test_missing_root_folder_file_and_column(tmp_path):
-    with pytest.raises(CorpusError, match="needs --root"):
-        next(phoenix14t.drawn_clips(None, "train"))
+def test_missing_file_and_column(tmp_path):
     with pytest.raises(CorpusError, match=r"PHOENIX-2014-T\.train\.corpus\.csv"):
         next(phoenix14t.drawn_clips(tmp_path, "train"))
     write(tmp_path)
