@@ -12,20 +12,10 @@ import typer
 from glossfree.cli.options import Language, References, Samples, Seed, Split
 from glossfree.console import Console, Result, aligned, text_table
 from glossfree.corpora.manifest import Manifest
-from glossfree.report.systems import (
-    TITLES,
-    describe_pairs,
-    find_language,
-    find_references,
-    format_interval,
-    list_reading_notes,
-    list_warnings,
-    load_hypotheses,
-    load_references,
-)
-from glossfree.scoring.conventions import Convention, convention_for, published_for
+from glossfree.report.systems import TITLES, Systems, load_references, load_systems
+from glossfree.scoring.conventions import Convention, published_for
 from glossfree.scoring.predictions import read_scores, scores_path
-from glossfree.scoring.sentences import Pairs, Sentences, pair
+from glossfree.scoring.sentences import Pairs
 from glossfree.scoring.significance import LEVEL, SAMPLES, Interval, intervals
 from glossfree.scoring.statistics import Statistics
 
@@ -51,17 +41,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Scored(Result):
-    """What one system scores. `rows`: the default convention of the language first, published ones behind it.
-
-    `language_from` is where the language was found: "option", "corpus" or "assumed". `notes` are warnings.
-    """
+    """The scores of one system. `rows`: the default convention of the language first, then the published ones."""
 
     hypotheses: str
-    references: str
-    num_sentences: int
-    by_line: bool
-    language: str
-    language_from: str
+    systems: Systems
     samples: int
     seed: int
     rows: tuple[Row, ...]
@@ -71,20 +54,29 @@ class Scored(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON: the default's scores at the top, every convention in a list."""
-        values = {**asdict(self), "level": LEVEL}
-        first, *_ = rows = values.pop("rows")
-        return {**values, **first, "conventions": rows}
+        rows = [asdict(row) for row in self.rows]
+        return {
+            "hypotheses": self.hypotheses,
+            **self.systems.to_dict(),
+            "samples": self.samples,
+            "seed": self.seed,
+            "level": LEVEL,
+            "notes": self.notes,
+            "learned": [asdict(each) for each in self.learned],
+            "diagnosis": self.diagnosis and asdict(self.diagnosis),
+            **rows[0],
+            "conventions": rows,
+        }
 
     def to_text(self) -> str:
         """Scores with intervals, signatures, then the conventions side by side, each with its source."""
         default, *published = self.rows
         lines = [
-            (TITLES[name], f"{default.scores[name]:.2f}", format_interval(default.intervals[name]))
-            for name in default.scores
+            (TITLES[name], f"{value:.2f}", default.intervals[name].to_text()) for name, value in default.scores.items()
         ]
         about = (
-            f"{describe_pairs(self.num_sentences, self.by_line, self.language, self.language_from)}; convention "
-            f"{default.convention.name}; intervals from {self.samples:,} bootstrap samples, seed {self.seed}"
+            f"{self.systems.describe()}; convention {default.convention.name}; "
+            f"intervals from {self.samples:,} bootstrap samples, seed {self.seed}"
         )
         signed = [(TITLES[name], default.signatures.get(name) or MEANINGS[name]) for name in default.scores]
         parts = [text_table(("score", "value", "95 % interval"), lines), about, *self.notes, "", *aligned(signed, 2)]
@@ -124,11 +116,9 @@ def score(
 
     Raises CorpusError, RunError: what cannot be read, ids that do not fit, a run whose corpus is gone.
     """
-    system = load_hypotheses(hypotheses, split=split)
-    expected = find_references(system, references, split=split)
-    pairs = pair(system, expected)
-    language, language_from = find_language(language, expected)
-    used = [convention_for(language), *(published_for(language) if conventions else ())]
+    systems = load_systems([hypotheses], references, split=split, language=language)
+    (pairs,) = systems.pairs
+    used = [systems.convention, *(published_for(systems.language) if conventions else ())]
     rows = []
     with console.progress("score", len(used)) as advance:
         for convention in used:
@@ -138,49 +128,40 @@ def score(
             advance(1)
     return Scored(
         hypotheses=str(hypotheses),
-        references=str(expected.source),
-        num_sentences=len(pairs.ids),
-        by_line=pairs.by_line,
-        language=language,
-        language_from=language_from,
+        systems=systems,
         samples=samples,
         seed=seed,
         rows=tuple(rows),
-        notes=(
-            *list_reading_notes([system, expected]),
-            *_appended(system, split),
-            *list_warnings([pairs.hypotheses], pairs, used[0]),
-        ),
+        notes=(*_append_note(hypotheses, split), *systems.notes),
         learned=_learned(pairs, bleurt),
-        diagnosis=_diagnosis(pairs, expected, training, split, language) if diagnose or training else None,
+        diagnosis=_diagnosis(systems, training, split) if diagnose or training else None,
     )
 
 
-def _appended(hypotheses: Sentences, split: str) -> Iterator[str]:
-    """Of a run that `evaluate` scored with something behind every sentence: that these scores are others."""
-    if not hypotheses.source.is_dir():
-        return
-    path = scores_path(hypotheses.source, split)
+def _append_note(run: Path, split: str) -> Iterator[str]:
+    """A note if `evaluate` scored this run with something appended to every sentence."""
+    path = scores_path(run, split)
     if path.is_file() and (append := read_scores(path).convention.get("append")):
         yield f'note: the run itself was scored with "{append}" behind every sentence (scores.append), here it is not'
 
 
-def _diagnosis(pairs: Pairs, references: Sentences, training: Path | None, split: str, language: str) -> Diagnosis:
-    """With the training sentences that the user names, else those of the corpus that the references are from."""
+def _diagnosis(systems: Systems, training: Path | None, split: str) -> Diagnosis:
+    """Diagnosis against the sentences of `training`, or else of the corpus that the references are from."""
     from glossfree.report.diagnosis import diagnose  # only here: a tagger is loaded
 
-    hypotheses, expected = (dict(zip(pairs.ids, texts, strict=True)) for texts in (pairs.hypotheses, pairs.references))
-    seen: Sequence[str] | None = load_references(training, split="train").texts if training else None
+    (pairs,) = systems.pairs
+    sides = [dict(zip(pairs.ids, texts, strict=True)) for texts in (pairs.hypotheses, pairs.references)]
+    sentences: Sequence[str] = load_references(training, split="train").texts if training else ()
     signers = None
-    if references.source.is_dir():
-        manifest = Manifest.load(references.source)
+    if systems.references.source.is_dir():
+        manifest = Manifest.load(systems.references.source)
         signers = {clip.id: clip.signer for clip in manifest.split(split)}
-        seen = [clip.text for clip in manifest.split("train")] if seen is None else seen
-    return diagnose(hypotheses, expected, training=seen or (), language=language, signers=signers)
+        sentences = sentences or [clip.text for clip in manifest.split("train")]
+    return diagnose(*sides, training=sentences, language=systems.language, signers=signers)
 
 
 def _learned(pairs: Pairs, bleurt: Path | None) -> tuple[LearnedScore, ...]:
-    """BLEURT, where a folder is named: only then are the libraries loaded."""
+    """BLEURT, if the user names a folder: only then are the libraries loaded."""
     if bleurt is None:
         return ()
     from glossfree.models.bleurt import score_bleurt
@@ -193,7 +174,7 @@ def _side_by_side(rows: Sequence[Row]) -> str:
     shown = ("bleu1", "bleu2", "bleu3", "bleu4", "rouge_l")
     header = ("convention", *(TITLES[name] for name in shown), "BLEU-4, 95 % interval")
     lines = [
-        (row.convention.name, *(f"{row.scores[name]:.2f}" for name in shown), format_interval(row.intervals["bleu4"]))
+        (row.convention.name, *(f"{row.scores[name]:.2f}" for name in shown), row.intervals["bleu4"].to_text())
         for row in rows
     ]
     return text_table(header, lines)

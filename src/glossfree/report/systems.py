@@ -2,30 +2,94 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 from glossfree.corpora.manifest import MANIFEST, Manifest
 from glossfree.errors import CorpusError, RunError
 from glossfree.files.disk import read_json
-from glossfree.scoring.conventions import CONVENTION_OF_LANGUAGE, Convention
+from glossfree.scoring.conventions import CONVENTION_OF_LANGUAGE, Convention, convention_for
 from glossfree.scoring.metrics import COLUMNS
 from glossfree.scoring.predictions import Prediction, predictions_path, read_predictions
-from glossfree.scoring.sentences import Pairs, Sentences, read_hypotheses, read_references
-from glossfree.scoring.significance import Interval
+from glossfree.scoring.sentences import Pairs, Sentences, pair, read_sentences
 
 LANGUAGE = "de"  # if neither the user nor a corpus says which
 TITLES = {**dict(COLUMNS), "chrf": "chrF2", "exact": "exact match", "length_ratio": "length ratio"}
 
 
-def load_hypotheses(path: str | Path, *, split: str = "test") -> Sentences:
+@dataclass(frozen=True)
+class Systems:
+    """One or more systems beside their references: `hypotheses` as read, `pairs` in the order of the references.
+
+    `language`: the spoken language (ISO 639-1); `language_from`: "option", "corpus" or "assumed". `convention` is the
+    default of the language. `notes` warn of texts that make scores misleading.
+    """
+
+    hypotheses: tuple[Sentences, ...]
+    references: Sentences
+    pairs: tuple[Pairs, ...]
+    language: str
+    language_from: str
+    convention: Convention
+    notes: tuple[str, ...]
+
+    @property
+    def by_line(self) -> bool:
+        """Whether a system is paired with the references by line."""
+        return any(pairs.by_line for pairs in self.pairs)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, without the sentences."""
+        return {
+            "references": str(self.references.source),
+            "num_sentences": len(self.references),
+            "by_line": self.by_line,
+            "language": self.language,
+            "language_from": self.language_from,
+        }
+
+    def describe(self) -> str:
+        """How many sentences, how they are paired, and their language."""
+        paired = f"{len(self.references):,} sentences, paired by {'line' if self.by_line else 'id'}"
+        assumed = ", assumed (--language says another)" if self.language_from == "assumed" else ""
+        return f"{paired}; language {self.language}{assumed}"
+
+
+def load_systems(paths: Sequence[Path], references: Path | None, *, split: str, language: str | None) -> Systems:
+    """Files or runs, and their references -> Systems. Without `references`, a run's corpus has them.
+
+    Raises CorpusError, RunError: what cannot be read, ids that do not match, a run whose corpus is gone.
+    """
+    hypotheses = tuple(load_hypotheses(path, split=split) for path in paths)
+    runs = [side for side in hypotheses if side.source.is_dir()]
+    expected = load_references(references or _corpus_of((runs or hypotheses)[0].source), split=split)
+    if expected.numbered:
+        for other in hypotheses[1:]:
+            _check_order(hypotheses[0], other)
+    pairs = tuple(pair(side, expected) for side in hypotheses)
+    code = language or expected.language
+    convention = convention_for(code or LANGUAGE)
+    return Systems(
+        hypotheses,
+        expected,
+        pairs,
+        code or LANGUAGE,
+        "option" if language else "corpus" if code else "assumed",
+        convention,
+        tuple(_notes((*hypotheses, expected), pairs, convention)),
+    )
+
+
+def load_hypotheses(path: Path, *, split: str) -> Sentences:
     """A file, or a run folder (its predictions of `split`) -> Sentences.
 
-    Raises CorpusError as `read_hypotheses` does, RunError for a folder without predictions.
+    Raises CorpusError as `read_sentences` does, RunError for a folder without predictions.
     """
-    path = Path(path)
     if not path.is_dir():
-        return read_hypotheses(path)
+        return read_sentences(path, "hypotheses")
     if (path / MANIFEST).is_file():
         remedy = "name a run or a file as hypotheses, and this folder with --references"
         raise CorpusError("a prepared corpus holds references, no hypotheses", where=path, remedy=remedy)
@@ -41,11 +105,10 @@ def load_predictions(run: Path, split: str) -> dict[str, Prediction]:
     return read_predictions(path)
 
 
-def load_references(path: str | Path, *, split: str = "test") -> Sentences:
+def load_references(path: Path, *, split: str) -> Sentences:
     """A file, or a prepared corpus (the sentences of `split` in its manifest) -> Sentences. Raises CorpusError."""
-    path = Path(path)
     if not path.is_dir():
-        return read_references(path)
+        return read_sentences(path, "references")
     if not (path / MANIFEST).is_file():
         remedy = "name a file, or a folder made by `glossfree prepare`"
         raise CorpusError(f"no {MANIFEST}: a folder without references", where=path, remedy=remedy)
@@ -54,69 +117,51 @@ def load_references(path: str | Path, *, split: str = "test") -> Sentences:
     return Sentences.of([clip.id for clip in clips], [clip.text for clip in clips], path, language=manifest.language)
 
 
-def find_references(hypotheses: Sentences, references: Path | None, *, split: str) -> Sentences:
-    """The references that the user names, otherwise those of the corpus that a run was trained on.
-
-    Raises RunError if that corpus is gone, CorpusError for a file of hypotheses without references.
-    """
-    if references is not None:
-        return load_references(references, split=split)
-    if not hypotheses.source.is_dir():
+def _corpus_of(run: Path) -> Path:
+    """The corpus that a run was trained on. Raises RunError if it is gone, CorpusError for a file."""
+    if not run.is_dir():
         remedy = "add --references: a file, or a folder made by `glossfree prepare`"
-        raise CorpusError("a file of hypotheses, and no references", where=hypotheses.source, remedy=remedy)
-    facts = hypotheses.source / "run.json"
+        raise CorpusError("a file of hypotheses, and no references", where=run, remedy=remedy)
+    facts = run / "run.json"
     corpus = read_json(facts, RunError, remedy="add --references").get("corpus")
     if not isinstance(corpus, str):
         raise RunError("does not say which corpus it is of", where=facts, remedy="add --references")
     if not (Path(corpus) / MANIFEST).is_file():
         problem = f"its corpus is no longer at {corpus}"
-        raise RunError(problem, where=hypotheses.source, remedy="add --references: where the corpus is now")
-    return load_references(corpus, split=split)
+        raise RunError(problem, where=run, remedy="add --references: where the corpus is now")
+    return Path(corpus)
 
 
-def find_language(option: str | None, references: Sentences) -> tuple[str, str]:
-    """(Spoken language, ISO 639-1; where it comes from: "option", "corpus" or "assumed")."""
-    if option:
-        return option, "option"
-    return (references.language, "corpus") if references.language else (LANGUAGE, "assumed")
+def _check_order(a: Sentences, b: Sentences) -> None:
+    """Both systems are paired with references by line: if both have ids, they must agree on the order."""
+    if not a.numbered and not b.numbered and a.ids != b.ids:
+        place = next(n for n, (x, y) in enumerate(zip_longest(a.ids, b.ids), start=1) if x != y)
+        problem = f"its ids are not those of {a.source} in the same order (first at sentence {place:,})"
+        remedy = "references without ids are paired by line: give references with ids"
+        raise CorpusError(problem, where=b.source, remedy=remedy)
 
 
-def list_reading_notes(sides: Iterable[Sentences]) -> Iterator[str]:
-    """How files were read, each note once for each file."""
+def _notes(sides: Sequence[Sentences], pairs: Sequence[Pairs], convention: Convention) -> Iterator[str]:
+    """How each file was read, then what is odd about the texts."""
     for source, note in dict.fromkeys((side.source, note) for side in sides for note in side.notes):
         yield f"note: {source.name}: {note}"
-
-
-def list_warnings(systems: Sequence[Sequence[str]], pairs: Pairs, convention: Convention) -> Iterator[str]:
-    """Hypotheses of one or more systems, references of `pairs` -> notes on texts that make scores misleading."""
-    references = pairs.references
-    if any(tuple(hypotheses) == references for hypotheses in systems):
+    references = pairs[0].references
+    if any(each.hypotheses == references for each in pairs):
         yield "note: hypotheses and references are identical: was one file given as both?"
     written = [text for text in references if text]
-    solid = sum(not any(letter.isspace() for letter in text) for text in written)
-    if not convention.characters and 2 * solid > len(written):
+    unspaced = sum(not any(letter.isspace() for letter in text) for text in written)
+    if not convention.characters and 2 * unspaced > len(written):
         known = ", ".join(CONVENTION_OF_LANGUAGE)
         yield (
-            f"note: {solid:,} of {len(written):,} references hold no space: BLEU takes each for one word. If their "
+            f"note: {unspaced:,} of {len(written):,} references hold no space: BLEU takes each for one word. If their "
             f"language is written without spaces, say so: --language, of {known}"
         )
-    for side, texts in (
-        ("hypotheses", [text for hypotheses in systems for text in hypotheses]),
+    for name, texts in (
+        ("hypotheses", [text for each in pairs for text in each.hypotheses]),
         ("references", references),
     ):
         if empty := sum(not text.strip() for text in texts):
-            yield f"note: {empty:,} {side} are empty"
+            yield f"note: {empty:,} {name} are empty"
         odd = sum(text.strip() != "" and text != " ".join(text.split()) for text in texts)
         if odd and not convention.characters:
-            yield f"note: {odd:,} {side} hold blanks at an end, several in a row, or tabs: ROUGE-L counts empty words"
-
-
-def describe_pairs(num_sentences: int, by_line: bool, language: str, language_from: str) -> str:
-    """What was scored, in words; `language_from` as in `find_language`."""
-    assumed = ", assumed (--language says another)" if language_from == "assumed" else ""
-    return f"{num_sentences:,} sentences, paired by {'line' if by_line else 'id'}; language {language}{assumed}"
-
-
-def format_interval(interval: Interval) -> str:
-    """An interval in words."""
-    return f"{interval.low:.2f} to {interval.high:.2f}"
+            yield f"note: {odd:,} {name} hold blanks at an end, several in a row, or tabs: ROUGE-L counts empty words"

@@ -113,8 +113,7 @@ def interval_tables(scores: Mapping[str, Scores], intervals: Mapping[str, Mappin
     tables = []
     for split in [split for split in intervals if split in scores]:
         rows = [
-            (TITLES[key], getattr(scores[split], key), f"{interval.low:.2f} to {interval.high:.2f}")
-            for key, interval in intervals[split].items()
+            (TITLES[key], getattr(scores[split], key), interval.to_text()) for key, interval in intervals[split].items()
         ]
         tables.append(make_table("intervals", rows, split=split, num_sentences=scores[split].num_sentences))
     return tables

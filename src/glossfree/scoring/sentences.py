@@ -79,14 +79,37 @@ class Pairs:
     by_line: bool = False
 
 
-def read_hypotheses(path: str | Path) -> Sentences:
-    """A file -> Sentences. Raises CorpusError: missing, empty, not UTF-8, no such column, no text."""
-    return _read_file(Path(path), "hypotheses")
+def read_sentences(path: Path, side: str) -> Sentences:
+    """A file of "hypotheses" or "references" -> Sentences.
 
-
-def read_references(path: str | Path) -> Sentences:
-    """A file -> Sentences. Raises CorpusError as `read_hypotheses` does."""
-    return _read_file(Path(path), "references")
+    Raises CorpusError: missing, empty, not UTF-8, no such column, no text.
+    """
+    text = read_text(path)
+    suffix = path.suffix.lower()
+    notes: list[str] = []
+    if suffix in JSON_LINES or suffix == ".json":
+        rows = _json_rows(path, text)
+    elif suffix in TABLES or has_header(text):
+        table = read_table(path, text)
+        rows = ((f"{path}, line {row.line}", row.fields) for row in table.rows)
+        notes += table.notes
+        for meaning, names in (("id", ID_COLUMNS), (side, TEXT_COLUMNS[side])):
+            column = _find_column(table.columns, names)
+            notes += [f"column {column} is read as {meaning}"] if column and column not in names else []
+    else:
+        lines = split_lines(text)
+        return Sentences.of([str(number) for number in range(1, len(lines) + 1)], lines, path, numbered=True)
+    ids, texts = [], []
+    for where, row in rows:
+        id, sentence = _value(row, ID_COLUMNS, where), _value(row, TEXT_COLUMNS[side], where)
+        if isinstance(id, bool) or not isinstance(id, str | int) or not str(id).strip():
+            raise CorpusError(f"{_describe(id)} is no id", where=where, remedy="write the clip's id")
+        if not isinstance(sentence, str):
+            problem = f"{_describe(sentence)} is no sentence"
+            raise CorpusError(problem, where=where, remedy='write a text, "" for no words')
+        ids.append(str(id).strip())
+        texts.append(sentence)
+    return Sentences.of(ids, texts, path, notes=notes)
 
 
 def pair(hypotheses: Sentences, references: Sentences) -> Pairs:
@@ -128,35 +151,6 @@ def id_problems(hypotheses: Iterable[str], references: Iterable[str], *, by_line
         "twice in the references": [id for id, count in theirs.items() if count > 1],
     }
     return [f"{len(ids):,} {problem}: {name_some(ids)}" for problem, ids in problems.items() if ids]
-
-
-def _read_file(path: Path, side: str) -> Sentences:
-    text = read_text(path)
-    suffix = path.suffix.lower()
-    notes: list[str] = []
-    if suffix in JSON_LINES or suffix == ".json":
-        rows = _json_rows(path, text)
-    elif suffix in TABLES or has_header(text):
-        table = read_table(path, text)
-        rows = ((f"{path}, line {row.line}", row.fields) for row in table.rows)
-        notes += table.notes
-        for meaning, names in (("id", ID_COLUMNS), (side, TEXT_COLUMNS[side])):
-            column = _find_column(table.columns, names)
-            notes += [f"column {column} is read as {meaning}"] if column and column not in names else []
-    else:
-        lines = split_lines(text)
-        return Sentences.of([str(number) for number in range(1, len(lines) + 1)], lines, path, numbered=True)
-    ids, texts = [], []
-    for where, row in rows:
-        id, sentence = _value(row, ID_COLUMNS, where), _value(row, TEXT_COLUMNS[side], where)
-        if isinstance(id, bool) or not isinstance(id, str | int) or not str(id).strip():
-            raise CorpusError(f"{_describe(id)} is no id", where=where, remedy="write the clip's id")
-        if not isinstance(sentence, str):
-            problem = f"{_describe(sentence)} is no sentence"
-            raise CorpusError(problem, where=where, remedy='write a text, "" for no words')
-        ids.append(str(id).strip())
-        texts.append(sentence)
-    return Sentences.of(ids, texts, path, notes=notes)
 
 
 def _find_column(columns: Iterable[str], names: Sequence[str]) -> str | None:

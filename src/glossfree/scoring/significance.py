@@ -32,6 +32,10 @@ class Interval:
     low: float
     high: float
 
+    def to_text(self) -> str:
+        """Both ends, with two digits."""
+        return f"{self.low:.2f} to {self.high:.2f}"
+
 
 @dataclass(frozen=True)
 class Difference:

@@ -62,7 +62,9 @@ def test_the_scores_are_those_of_the_two_lists(sides: tuple[Path, Path]) -> None
     (row,) = found.rows
     assert row.scores == {name: getattr(expected, name) for name in METRICS}
     assert row.signatures == expected.signatures
-    assert (found.num_sentences, found.by_line, found.language, found.language_from) == (3, True, LANGUAGE, "assumed")
+    systems = found.systems
+    assert (len(systems.references), systems.by_line) == (3, True)
+    assert (systems.language, systems.language_from) == (LANGUAGE, "assumed")
     assert found.notes == ()
     for name, interval in row.intervals.items():
         assert interval.low <= row.scores[name] <= interval.high
@@ -72,9 +74,9 @@ def test_a_run_is_scored_against_its_own_corpus(run: Path) -> None:
     found = scored(run)
     expected = metrics.score(HYPOTHESES, REFERENCES, language="nl")
     assert found.rows[0].scores["bleu4"] == expected.bleu4
-    assert (found.references, found.by_line) == (str(run.parent / "corpus"), False)
-    assert (found.language, found.language_from) == ("nl", "corpus")
-    assert scored(run, language="de").language_from == "option"
+    assert (found.systems.references.source, found.systems.by_line) == (run.parent / "corpus", False)
+    assert (found.systems.language, found.systems.language_from) == ("nl", "corpus")
+    assert scored(run, language="de").systems.language_from == "option"
 
 
 def test_a_run_whose_corpus_is_gone_needs_references(run: Path, sides: tuple[Path, Path]) -> None:

@@ -9,9 +9,9 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from glossfree.cli.compare import compare
 from glossfree.corpora.manifest import SignSpan
 from glossfree.errors import RunError
-from glossfree.report.comparison import compare
 from glossfree.report.data import ReportClip, ReportData
 from glossfree.report.diagnosis import Diagnosis, diagnose
 from glossfree.report.page import mark_words, write_page

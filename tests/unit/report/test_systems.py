@@ -24,7 +24,8 @@ def test_a_run_gives_hypotheses_and_a_corpus_references(tmp_path: Path) -> None:
     write_predictions(
         predictions_path(tmp_path / "run", "test"), predictions, {clip.id: clip.text for clip in (clips[2], clips[0])}
     )
-    hypotheses, references = load_hypotheses(tmp_path / "run"), load_references(tmp_path / "corpus")
+    hypotheses = load_hypotheses(tmp_path / "run", split="test")
+    references = load_references(tmp_path / "corpus", split="test")
     assert (hypotheses.ids, hypotheses.texts) == (("c", "a"), (ODD + "c", ODD + "a"))
     assert (references.ids, references.texts, references.language) == (("a", "c"), ("satz a", "satz c"), "nl")
     assert load_references(tmp_path / "corpus", split="dev").ids == ("b",)
@@ -32,6 +33,6 @@ def test_a_run_gives_hypotheses_and_a_corpus_references(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no predictions for dev"):
         load_hypotheses(tmp_path / "run", split="dev")
     with pytest.raises(CorpusError, match="no hypotheses"):
-        load_hypotheses(tmp_path / "corpus")
+        load_hypotheses(tmp_path / "corpus", split="test")
     with pytest.raises(CorpusError, match="without references"):
-        load_references(tmp_path / "run")
+        load_references(tmp_path / "run", split="test")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from glossfree.errors import CorpusError, GlossfreeError
-from glossfree.scoring.sentences import Sentences, check_ids, id_problems, pair, read_hypotheses, read_references
+from glossfree.scoring.sentences import Sentences, check_ids, id_problems, pair, read_sentences
 
 ODD = " schnee  im\ttal "  # blanks in front, twice, a tab, and behind
 Write = Callable[[str, str], Path]
@@ -41,8 +41,8 @@ def sentences(ids: str, *, numbered: bool = False, name: str = "a.txt") -> Sente
     ],
 )
 def test_plain_text_is_a_sentence_a_line_as_it_stands(write: Write, text: str, expected: list[str]) -> None:
-    for read in (read_hypotheses, read_references):
-        found = read(write("sentences.txt", text))
+    for side in ("hypotheses", "references"):
+        found = read_sentences(write("sentences.txt", text), side)
         assert list(found.texts) == expected
         assert found.ids == tuple(str(number) for number in range(1, len(expected) + 1))
         assert found.numbered
@@ -62,15 +62,17 @@ def test_plain_text_is_a_sentence_a_line_as_it_stands(write: Write, text: str, e
     ],
 )
 def test_sentences_by_id(write: Write, name: str, text: str) -> None:
-    found = read_hypotheses(write(name, text))
+    found = read_sentences(write(name, text), "hypotheses")
     assert dict(zip(found.ids, found.texts, strict=True)) == {"a": ODD, "b": 'ja, "nein"'}
     assert not found.numbered
 
 
 def test_a_file_may_hold_both_sides(write: Write) -> None:
     path = write("both.csv", "id,reference,hypothesis\n7,regen,schnee\n")
-    assert (read_hypotheses(path).texts, read_references(path).texts) == (("schnee",), ("regen",))
-    assert read_references(path).ids == read_references(write("a.jsonl", '{"id": 7, "text": "x"}')).ids == ("7",)
+    hypotheses, references = read_sentences(path, "hypotheses"), read_sentences(path, "references")
+    assert (hypotheses.texts, references.texts) == (("schnee",), ("regen",))
+    numbered = read_sentences(write("a.jsonl", '{"id": 7, "text": "x"}'), "references")
+    assert references.ids == numbered.ids == ("7",)
 
 
 @pytest.mark.parametrize(
@@ -99,17 +101,17 @@ def test_a_file_may_hold_both_sides(write: Write) -> None:
 def test_what_cannot_be_read_is_named(write: Write, name: str, text: str, words: str) -> None:
     path = write(name, text)
     with pytest.raises(CorpusError) as caught:
-        read_hypotheses(path)
+        read_sentences(path, "hypotheses")
     assert str(path) in str(caught.value) and words in str(caught.value)
     assert caught.value.remedy
 
 
 def test_a_file_that_is_missing_or_no_text(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="cannot be read"):
-        read_hypotheses(tmp_path / "gone.txt")
+        read_sentences(tmp_path / "gone.txt", "hypotheses")
     (tmp_path / "a.txt").write_bytes("schnee\nü".encode("latin-1"))
     with pytest.raises(CorpusError, match=r"not UTF-8 \(byte 7\)"):
-        read_references(tmp_path / "a.txt")
+        read_sentences(tmp_path / "a.txt", "references")
 
 
 def test_pairs_follow_the_references_by_id() -> None:
@@ -155,11 +157,11 @@ def test_both_sides_are_in_nfc_and_what_was_not_is_said(write: Write) -> None:
         write("a.jsonl", json.dumps({"id": "gru\u0308n", "text": nfd}) + "\n" + json.dumps({"id": "b", "text": plain})),
         write("a.txt", f"{nfd}\n{plain}\n"),
     ):
-        found = read_hypotheses(path)
+        found = read_sentences(path, "hypotheses")
         assert found.texts == ("es wird kühl", plain)
         assert found.numbered or found.ids == ("grün", "b")
         assert "1 of 2" in found.notes[0]
-    assert read_references(write("b.csv", f"id,text\ngrün,kühl\nb,{plain}\n")).notes == ()
+    assert read_sentences(write("b.csv", f"id,text\ngrün,kühl\nb,{plain}\n"), "references").notes == ()
 
 
 def test_pairs_are_made_over_unicode_forms() -> None:
@@ -177,7 +179,7 @@ def test_pairs_are_made_over_unicode_forms() -> None:
     ],
 )
 def test_a_table_is_read_whatever_its_ending_and_separator(write: Write, name: str, text: str) -> None:
-    found = read_hypotheses(write(name, text))
+    found = read_sentences(write(name, text), "hypotheses")
     assert dict(zip(found.ids, found.texts, strict=True)) == {"a": "es taut", "b": "es friert"}
     assert [note for note in found.notes if "sentence" in note] == list(found.notes)
     assert len(found.notes) == (2 if "Sentence" in text else 0)  # only names that are not ours are said
@@ -185,16 +187,16 @@ def test_a_table_is_read_whatever_its_ending_and_separator(write: Write, name: s
 
 def test_a_file_in_utf_16_and_one_in_windows_1252(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes("id\ttext\na\tes wird kühl\n".encode("utf-16"))
-    assert read_references(tmp_path / "a.csv").texts == ("es wird kühl",)
+    assert read_sentences(tmp_path / "a.csv", "references").texts == ("es wird kühl",)
     (tmp_path / "b.csv").write_bytes("id,text\na,es wird kühl\n".encode("cp1252"))
     with pytest.raises(CorpusError, match="WINDOWS-1252"):
-        read_references(tmp_path / "b.csv")
+        read_sentences(tmp_path / "b.csv", "references")
 
 
 def test_a_quoted_field_that_swallows_a_row_is_refused(write: Write) -> None:
     with pytest.raises(CorpusError, match="line 2 and closes in line 3"):
-        read_hypotheses(write("a.csv", 'id,text\na,"guten abend\nb,und herren"\n'))
-    found = read_hypotheses(write("a.tsv", 'id\ttext\na\t"guten abend\nb\tund herren"\n'))
+        read_sentences(write("a.csv", 'id,text\na,"guten abend\nb,und herren"\n'), "hypotheses")
+    found = read_sentences(write("a.tsv", 'id\ttext\na\t"guten abend\nb\tund herren"\n'), "hypotheses")
     assert found.texts == ('"guten abend', 'und herren"')
 
 
@@ -220,7 +222,7 @@ SECRET = "geheim " * 5_000
 def test_json_of_an_unknown_shape_is_described_and_never_printed(write: Write, value: object, name: str) -> None:
     path = write(name, json.dumps(value))
     with pytest.raises(CorpusError) as caught:
-        read_hypotheses(path)
+        read_sentences(path, "hypotheses")
     assert str(caught.value).count("geheim") < 30
     assert len(str(caught.value).replace(str(path), "")) < 600
 

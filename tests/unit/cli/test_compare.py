@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from glossfree.cli.compare import ChangedSentence, Compared, compare
 from glossfree.errors import CorpusError, RunError
-from glossfree.report.comparison import ChangedSentence, Compared, compare
 from glossfree.scoring.conventions import convention_for
 from glossfree.scoring.significance import compare as compare_statistics
 from glossfree.scoring.statistics import METRICS, Statistics
@@ -58,7 +58,12 @@ def test_the_numbers_are_those_of_the_statistics(files: tuple[Path, Path, Path])
     plain = convention_for("de")
     of_a, of_b = (Statistics.of([x[id] for id in REFERENCES], list(REFERENCES.values()), plain) for x in (A, B))
     assert result.comparison == compare_statistics(of_a, of_b, samples=37, seed=3)
-    assert (result.a, result.b, result.by_line, result.language_from) == ("a.jsonl", "b.jsonl", False, "assumed")
+    assert (result.a, result.b, result.systems.by_line, result.systems.language_from) == (
+        "a.jsonl",
+        "b.jsonl",
+        False,
+        "assumed",
+    )
     assert (result.comparison.wins, result.comparison.ties, result.comparison.losses) == (3, 1, 1)
     assert [shown.id for shown in result.worse] == ["eins"]
     assert (result.better[0].id, result.better[0].a, result.better[0].b) == ("vier", "", "es wird kalt")
@@ -71,7 +76,7 @@ def test_by_line_is_the_same(files: tuple[Path, Path, Path], tmp_path: Path) -> 
     expected = compared(a, b, references).comparison
     for first, second in ((lines_a, b), (a, by_line(tmp_path / "b.txt", B))):
         result = compared(first, second, references)
-        assert result.by_line and result.comparison == expected
+        assert result.systems.by_line and result.comparison == expected
     result = compared(lines_a, by_id(tmp_path / "in order.jsonl", B), lines)
     assert result.comparison == expected and result.better[0].id == "vier"  # ids from the side that has them
 
