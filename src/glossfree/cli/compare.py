@@ -11,7 +11,9 @@ import typer
 
 from glossfree.cli.options import Language, References, Samples, Seed, Split
 from glossfree.console import Result, text_table
-from glossfree.report.page import render, write_page
+from glossfree.errors import RunError
+from glossfree.files.disk import write_atomic
+from glossfree.report.page import render
 from glossfree.report.systems import TITLES, Systems, load_systems
 from glossfree.report.tables import comparison_table
 from glossfree.scoring.sentences import Pairs
@@ -122,7 +124,7 @@ def compare(
         notes=(*warning, *systems.notes),
     )
     if out is not None:
-        write_page(out, compared.to_html())
+        write_atomic(out, compared.to_html(), RunError, parents=True)
     return compared
 
 

@@ -14,11 +14,11 @@ from glossfree.errors import ClipError
 from glossfree.pipeline.material import Material, sampling_of
 from glossfree.pipeline.trained import TrainedRun
 from glossfree.recipe.schema import Recipe
-from glossfree.report.data import ReportClip, ReportData
 from glossfree.report.diagnosis import diagnose
-from glossfree.report.page import render_report, write_page
+from glossfree.report.page import ReportData
 from glossfree.report.pointing import TimedClip, measure_pointing, segment_middles
 from glossfree.report.systems import load_predictions
+from glossfree.report.timeline import ReportClip
 from glossfree.scoring.conventions import convention_for, published_for
 from glossfree.scoring.metrics import Scores
 from glossfree.scoring.predictions import Prediction, read_scores, scores_path
@@ -34,25 +34,13 @@ from glossfree.video.timeline import Timeline
 SPLITS = ("dev", "test")
 
 
-def write_report(
-    runs: Sequence[Path], out: Path | None, *, console: Console, split: str = "test", num_clips: int = 24
-) -> Path:
-    """Write the report of the first run, with the scores of the others beside its own -> the file.
-
-    Raises RunError: a folder that is no run, a first run that was not evaluated yet, a page that cannot be written;
-    CorpusError: predictions that do not fit the clips.
-    """
-    trained, *others = [TrainedRun(folder) for folder in runs]
-    data = build_report(trained, [other.run.folder for other in others], split, num_clips, console)
-    path = out or trained.run.folder / "report.html"
-    write_page(path, render_report(data))
-    return path
-
-
 def build_report(
     trained: TrainedRun, others: Sequence[Path], split: str, num_clips: int, console: Console
 ) -> ReportData:
-    """A run, and the folders of runs to compare it with -> the data of its report."""
+    """A run, and the folders of runs to compare it with -> the data of its report.
+
+    Raises RunError: a run that was not evaluated yet; CorpusError: predictions that do not match the clips.
+    """
     run, recipe = trained.run, trained.recipe
     translator, material = SignTranslator.of_run(trained), trained.material()
     manifest = material.manifest
@@ -73,7 +61,6 @@ def build_report(
         convention=convention,
     )
     timed = time_clips(translator, material, split, console)
-    pointing = measure_pointing(timed.values(), translator.pseudo_glosses)
     shown = clips[:: max(1, len(clips) // max(1, num_clips))][:num_clips]
     curves = defaultdict(list)
     for record in run.records():
@@ -82,15 +69,16 @@ def build_report(
         title=f"glossfree: {run.folder.name}",
         subtitle=f"recipe {recipe.name}, corpus {manifest.corpus.get('name', manifest.folder.name)}",
         scores={folder.name: load_scores(folder) for folder in (run.folder, *others)},
-        intervals={split: intervals(statistics[0])},
-        conventions={split: {each.convention.name: Scores.of(each) for each in statistics}},
-        diagnosis={split: diagnosis},
+        split=split,
+        conventions={each.convention.name: Scores.of(each) for each in statistics},
+        intervals=intervals(statistics[0]),
+        diagnosis=diagnosis,
+        pointing=measure_pointing(timed.values(), translator.pseudo_glosses),
         clips=[
             _report_clip(clip, predictions[clip.id], timed.get(clip.id), material, translator.pseudo_glosses)
             for clip in shown
         ],
         curves=dict(curves),
-        pointing={} if pointing is None else {split: pointing},
         settings=recipe.model_dump(),
         environment={key: value for key, value in run.read_json("run.json").items() if key != "libraries"},
         seconds=time_stages(run),

@@ -5,25 +5,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from difflib import SequenceMatcher
-from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from glossfree.console import duration
-from glossfree.errors import RunError
-from glossfree.files.disk import write_atomic
 from glossfree.report import media, tables, timeline
 from glossfree.report.curves import draw_charts
-from glossfree.report.data import ReportData
+from glossfree.report.diagnosis import Diagnosis
+from glossfree.report.pointing import Pointing
 from glossfree.report.systems import TITLES
+from glossfree.report.timeline import ReportClip
+from glossfree.scoring.metrics import Scores
 from glossfree.scoring.rouge import rouge_l
+from glossfree.scoring.significance import Interval
 
 SHOWN_SPLITS = ("test", "dev")  # the headline shows the first of these that was scored
 
 Words = list[tuple[str, bool]]
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """One run, ready to be shown; empty parts are left out of the page.
+
+    `scores`: {run: {split: Scores}}; the first is this run, the second one is what the headline compares it with.
+    Of `split` and this run: `conventions` {convention: Scores}, the run's own first, with its `intervals`
+    {metric: Interval}; `diagnosis` and `pointing`. `curves`: {stage: records} as a run logs them: steps
+    ({"step", "lr", loss terms}) and epochs ({"step", "train": {...}, "dev": {...}}). `seconds`: {stage: wall time}.
+    `notes`: what the numbers do not show.
+    """
+
+    title: str
+    subtitle: str = ""
+    split: str = ""
+    scores: Mapping[str, Mapping[str, Scores]] = field(default_factory=dict)
+    conventions: Mapping[str, Scores] = field(default_factory=dict)
+    intervals: Mapping[str, Interval] = field(default_factory=dict)
+    diagnosis: Diagnosis | None = None
+    pointing: Pointing | None = None
+    clips: Sequence[ReportClip] = ()
+    curves: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
 
 def mark_words(hypothesis: str, reference: str) -> tuple[Words, Words]:
@@ -42,8 +71,8 @@ FUNCTIONS = (  # what templates call
     *(mark_words, rouge_l, duration),
     *(media.video_uri, media.poster_uri, media.strip_uri),
     *(timeline.heat_rows, timeline.sign_labels, timeline.ticks),
-    *(tables.score_tables, tables.signatures, tables.interval_tables, tables.convention_tables, tables.flatten),
-    *(tables.pointing_tables, tables.diagnosis_tables, tables.comparison_table, tables.probability),
+    *(tables.score_tables, tables.signatures, tables.interval_table, tables.convention_table, tables.flatten),
+    *(tables.pointing_table, tables.diagnosis_tables, tables.comparison_table, tables.probability),
 )
 
 
@@ -61,11 +90,6 @@ def render(template: str, **values: Any) -> str:
     return environment.get_template(template).render(**values)
 
 
-def write_page(path: Path, page: str) -> None:
-    """Write a page atomically, and the folders above it. Raises RunError."""
-    write_atomic(path, page, RunError, parents=True)
-
-
 def render_report(data: ReportData) -> str:
     """A run -> its page: clips with their timelines first, then scores, then the rest."""
     charts = {stage: draw_charts(records) for stage, records in data.curves.items()}
@@ -76,7 +100,6 @@ def render_report(data: ReportData) -> str:
         data=data,
         headline=_headline(data),
         charts={stage: of_stage for stage, of_stage in charts.items() if of_stage},
-        diagnoses={split: each for split, each in data.diagnosis.items() if each.num_sentences},
         settings={"general": general, **sections} if general else sections,
     )
 
@@ -94,9 +117,10 @@ def _headline(data: ReportData) -> list[tuple[str, str]]:
             if split in other:
                 gain = first[split].bleu4 - other[split].bleu4
                 tiles.append((f"{gain:+.1f}", f"BLEU-4 against “{name}” ({other[split].bleu4:.1f})"))
-    for split, pointing in list(data.pointing.items())[:1]:
-        value, chance = pointing.rates["peak inside the sign"]
-        tiles.append((f"{value:.0f} %", f"of pseudo-gloss peaks inside the true sign, {split} (chance {chance:.0f} %)"))
+    if data.pointing:
+        value, chance = data.pointing.rates["peak inside the sign"]
+        meaning = f"of pseudo-gloss peaks inside the true sign, {data.split} (chance {chance:.0f} %)"
+        tiles.append((f"{value:.0f} %", meaning))
     if data.seconds:
         tiles.append((duration(sum(data.seconds.values())), "of training"))
     return tiles

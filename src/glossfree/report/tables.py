@@ -108,36 +108,25 @@ def signatures(scores: Mapping[str, Mapping[str, Scores]]) -> dict[str, list[tup
     }
 
 
-def interval_tables(scores: Mapping[str, Scores], intervals: Mapping[str, Mapping[str, Interval]]) -> list[Table]:
-    """{split: Scores} of one run and {split: {metric: Interval}} -> a table for each split that has both."""
-    tables = []
-    for split in [split for split in intervals if split in scores]:
-        rows = [
-            (TITLES[key], getattr(scores[split], key), interval.to_text()) for key, interval in intervals[split].items()
-        ]
-        tables.append(make_table("intervals", rows, split=split, num_sentences=scores[split].num_sentences))
-    return tables
+def interval_table(scores: Scores, intervals: Mapping[str, Interval], split: str) -> Table:
+    """The scores of a split beside {metric: Interval}."""
+    rows = [(TITLES[key], getattr(scores, key), interval.to_text()) for key, interval in intervals.items()]
+    return make_table("intervals", rows, split=split, num_sentences=scores.num_sentences)
 
 
-def convention_tables(conventions: Mapping[str, Mapping[str, Scores]]) -> list[Table]:
-    """{split: {convention: Scores}} of the same sentences -> a table for each split."""
-    tables = []
-    for split, by_name in conventions.items():
-        rows = []
-        for name, scores in by_name.items():
-            values = [getattr(scores, key) for key, _ in COLUMNS[:5]]  # chrF is the same under all of them
-            rows.append((name, *values, str(scores.convention.get("source") or "glossfree's default")))
-        tables.append(make_table("conventions", rows, split=split))
-    return tables
+def convention_table(conventions: Mapping[str, Scores], split: str) -> Table:
+    """{convention: Scores} of the same sentences -> a row for each; chrF, the same under all of them, is left out."""
+    rows = []
+    for name, scores in conventions.items():
+        values = [getattr(scores, key) for key, _ in COLUMNS[:5]]
+        rows.append((name, *values, str(scores.convention.get("source") or "glossfree's default")))
+    return make_table("conventions", rows, split=split)
 
 
-def pointing_tables(pointing: Mapping[str, Pointing]) -> list[Table]:
-    """{split: Pointing} -> a table for each split: hit rates and mean average precision, beside chance."""
-    tables = []
-    for split, result in pointing.items():
-        rows = [(measure, *values) for measure, values in result.rates.items()]
-        tables.append(make_table("pointing", rows, split=split, pairs=result.pairs))
-    return tables
+def pointing_table(pointing: Pointing, split: str) -> Table:
+    """Hit rates and mean average precision of a split, beside chance."""
+    rows = [(measure, *values) for measure, values in pointing.rates.items()]
+    return make_table("pointing", rows, split=split, pairs=pointing.pairs)
 
 
 def comparison_table(comparison: Comparison) -> Table:

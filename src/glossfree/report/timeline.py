@@ -12,12 +12,34 @@ from dataclasses import dataclass
 import numpy as np
 
 from glossfree.corpora.manifest import SignSpan
-from glossfree.report.data import ReportClip
-from glossfree.report.pointing import fold
+from glossfree.report.pointing import TimedClip, fold
 
 NUM_ROWS = 8  # pseudo-glosses with the highest peaks; expected ones are added
 GAMMA = 0.6  # keeps faint scores visible
 FAINTEST = 0.03  # below this share of the clip's maximum, nothing is drawn
+
+
+@dataclass(frozen=True)
+class ReportClip:
+    """One translated clip. T frames, S segments, P pseudo-glosses.
+
+    `frames` (T, H, W, 3) uint8 RGB, any size; None where they could not be read, and `problem` says why.
+    `timed`: the scores of the pseudo-glosses `names` (P) over time; `expected`: the pseudo-glosses of the reference.
+    `score`: the mean log-probability of the hypothesis.
+    """
+
+    id: str
+    reference: str
+    hypothesis: str
+    fps: float
+    frames: np.ndarray | None = None
+    problem: str = ""
+    timed: TimedClip | None = None
+    names: Sequence[str] = ()
+    expected: Sequence[str] = ()
+    spans: Sequence[SignSpan] = ()
+    score: float | None = None
+    signer: str = ""
 
 
 @dataclass(frozen=True)

@@ -10,20 +10,21 @@ from typing import Any
 import pytest
 import torch
 
+from glossfree.cli import report as cli
 from glossfree.console import Silent
 from glossfree.corpora.manifest import Manifest
 from glossfree.errors import CorpusError, RunError
 from glossfree.pipeline.material import sampling_of
 from glossfree.pipeline.trained import TrainedRun
-from glossfree.report.build import load_scores, time_clips, time_stages, write_report
+from glossfree.report.build import load_scores, time_clips, time_stages
 from glossfree.scoring.conventions import PUBLISHED
 from glossfree.training.run import Run
 from glossfree.translator import SignTranslator
 from glossfree.video.timeline import Timeline
 
 
-def report(runs: list[Path], out: Path | None = None, **options: Any) -> Path:
-    return write_report(runs, out, console=Silent(), **options)
+def report(runs: list[Path], **options: Any) -> Path:
+    return cli.report(runs, Silent(), **options).path
 
 
 @pytest.fixture
@@ -33,7 +34,7 @@ def copy(tiny_run: Path, tmp_path: Path) -> Path:
 
 
 def test_the_page_shows_scores_settings_and_clips(tiny: Any, copy: Path) -> None:
-    page = report([copy], num_clips=2)
+    page = report([copy], clips=2)
     assert page == copy / "report.html"
     text = page.read_text(encoding="utf-8")
     clips = Manifest.load(tiny.corpus).split("test")
@@ -44,7 +45,7 @@ def test_the_page_shows_scores_settings_and_clips(tiny: Any, copy: Path) -> None
 
 
 def test_the_first_run_is_diagnosed_and_scored_under_every_convention(copy: Path) -> None:
-    text = report([copy], num_clips=0).read_text(encoding="utf-8")
+    text = report([copy], clips=0).read_text(encoding="utf-8")
     for name in ("plain", *PUBLISHED):
         assert f'<th scope="row">{name}</th>' in text
     for part in ("95 % interval", "5 sentences of test, against 12 training sentences", "mAP", "Scores by signer"):
@@ -53,10 +54,12 @@ def test_the_first_run_is_diagnosed_and_scored_under_every_convention(copy: Path
 
 def test_runs_stand_side_by_side(copy: Path, tmp_path: Path) -> None:
     shutil.copytree(copy, tmp_path / "another")
-    page = report([copy, tmp_path / "another"], num_clips=0, out=tmp_path / "page.html")
+    page = report([copy, tmp_path / "another"], clips=0, out=tmp_path / "page.html")
     assert "another" in page.read_text(encoding="utf-8")
     with pytest.raises(RunError, match="nothing"):
         report([copy, tmp_path / "nothing"])
+    with pytest.raises(RunError, match="cannot be written"):
+        report([copy], clips=0, out=page / "page.html")
 
 
 def test_a_clip_whose_file_is_gone_is_named(tiny: Any, copy: Path, tmp_path: Path) -> None:

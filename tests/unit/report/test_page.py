@@ -7,16 +7,14 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
-import pytest
 
 from glossfree.cli.compare import compare
 from glossfree.corpora.manifest import SignSpan
-from glossfree.errors import RunError
-from glossfree.report.data import ReportClip, ReportData
 from glossfree.report.diagnosis import Diagnosis, diagnose
-from glossfree.report.page import mark_words, write_page
+from glossfree.report.page import ReportData, mark_words
 from glossfree.report.page import render_report as render
 from glossfree.report.pointing import Pointing, TimedClip
+from glossfree.report.timeline import ReportClip
 from glossfree.scoring.metrics import score
 from glossfree.scoring.significance import Interval
 from glossfree.text.tagging import Token
@@ -79,7 +77,6 @@ def clip(**changes: object) -> ReportClip:
         names=NAMES,
         expected=("regen",),
         spans=(SignSpan("SUED", 1, 4), SignSpan("REGEN", 5, 9)),
-        alternatives=(("im süden nebel", -0.7),),
         score=-0.25,
         signer="3",
     )
@@ -97,12 +94,13 @@ def full() -> ReportData:
         title="Demo",
         subtitle="all of it",
         scores={"with": {"dev": ours, "test": ours}, "without": {"test": theirs}},
-        intervals={"test": {"bleu4": Interval(61.25, 98.75), "length_ratio": Interval(0.75, 1.25)}},
-        conventions={"test": {"plain": ours, "others'": theirs}},
-        diagnosis={"test": diagnosis("im norden regen", "im süden regen")},
+        split="test",
+        conventions={"plain": ours, "others'": theirs},
+        intervals={"bleu4": Interval(61.25, 98.75), "length_ratio": Interval(0.75, 1.25)},
+        diagnosis=diagnosis("im norden regen", "im süden regen"),
         clips=(clip(), clip(id="clip-b", hypothesis="im süden regen")),
         curves={"pretrain": [{"step": i, "lr": 1e-3, "loss": 3.0 - i} for i in range(3)]},
-        pointing={"test": Pointing(7, {"peak inside the sign": (57.0, 19.0)})},
+        pointing=Pointing(7, {"peak inside the sign": (57.0, 19.0)}),
         settings={"recipe": "demo", "train": {"batch_size": 8, "lora": {"targets": ["q", "v"]}}},
         environment={"python": "3.11"},
         seconds={"pretrain": 61.0, "finetune": 5.5},
@@ -110,9 +108,8 @@ def full() -> ReportData:
     )
 
 
-def test_the_page_is_complete_in_itself(tmp_path):
-    write_page(tmp_path / "deep/report.html", render(full()))
-    page = (tmp_path / "deep/report.html").read_text(encoding="utf-8")
+def test_the_page_is_complete_in_itself():
+    page = render(full())
     checker = checked(page)
     for address in checker.addresses:
         assert address.startswith(("data:", "#")), address[:80]
@@ -152,16 +149,16 @@ def test_nobodys_text_is_markup():
                 names=(NASTY, "b", "c"),
                 expected=(NASTY,),
                 spans=(SignSpan(NASTY, 1, 5),),
-                alternatives=((NASTY, -1.0),),
                 signer=NASTY,
             ),
             clip(frames=None, problem=NASTY),
         ],
-        intervals={"test": {"bleu4": Interval(1.0, 2.0)}},
-        conventions={NASTY: {NASTY: score(["a"], ["a"])}},
-        diagnosis={NASTY: diagnosis(NASTY, NASTY + " x")},
+        split=NASTY,
+        conventions={NASTY: score(["a"], ["a"])},
+        intervals={"bleu4": Interval(1.0, 2.0)},
+        diagnosis=diagnosis(NASTY, NASTY + " x"),
         curves={NASTY: [{"step": 0, NASTY: 1.0}]},
-        pointing={NASTY: Pointing(1, {"peak inside the sign": (50.0, 5.0)})},
+        pointing=Pointing(1, {"peak inside the sign": (50.0, 5.0)}),
         settings={NASTY: {NASTY: NASTY}},
         environment={NASTY: NASTY},
         seconds={NASTY: 1.0},
@@ -197,12 +194,6 @@ def test_a_run_without_pseudo_glosses_still_shows_its_clips():
 
 def test_the_same_data_gives_the_same_bytes():
     assert render(full()) == render(full())
-
-
-def test_an_unwritable_place_is_one_error(tmp_path):
-    (tmp_path / "file").write_text("x", encoding="utf-8")
-    with pytest.raises(RunError, match="cannot be written"):
-        write_page(tmp_path / "file" / "report.html", "x")
 
 
 def marked(page: str, kind: str) -> list[str]:
@@ -241,11 +232,6 @@ def test_the_legend_names_only_what_occurs():
 def test_a_clip_without_frames_keeps_its_sentences():
     page = render(ReportData(title="x", clips=[clip(frames=None, problem="missing file", hypothesis="abend")]))
     assert "missing file" in page and "<video" not in page and "abend" in page
-
-
-def test_other_hypotheses_stand_below_the_clip():
-    page = render(ReportData(title="x", clips=[clip()]))
-    assert "1 other hypotheses" in page and "im süden nebel" in page and "-0.70" in page
 
 
 def test_only_the_first_clips_are_unfolded():

@@ -9,13 +9,13 @@ import pytest
 from glossfree.report.diagnosis import Diagnosis, diagnose, split_words
 from glossfree.report.pointing import Pointing
 from glossfree.report.tables import (
-    convention_tables,
+    convention_table,
     diagnosis_tables,
     diagnosis_text,
     flatten,
-    interval_tables,
+    interval_table,
     make_table,
-    pointing_tables,
+    pointing_table,
     probability,
     score_tables,
     signatures,
@@ -108,18 +108,16 @@ def test_rows_of_different_conventions_are_not_compared_and_both_are_explained()
     assert sum('|append:" ."' in text for text in appended.values()) == 6 and "append ' .'" in appended["text"]
 
 
-def test_intervals_stand_beside_the_scores_of_their_split() -> None:
+def test_intervals_stand_beside_their_scores() -> None:
     ours = score(*SIDES)
-    intervals = {"test": {"bleu4": Interval(1.0, 2.5)}, "other": {"bleu4": Interval(7.0, 8.0)}}
-    (table,) = interval_tables({"test": ours, "dev": ours}, intervals)
+    table = interval_table(ours, {"bleu4": Interval(1.0, 2.5)}, "test")
     assert table.rows == (("BLEU-4", f"{ours.bleu4:.2f}", "1.00 to 2.50"),)
     assert "2 sentences" in table.reading
-    assert interval_tables({}, {}) == [] == convention_tables({})
 
 
 def test_each_convention_is_a_row_with_its_source() -> None:
     rows = {how.name: score(*SIDES, convention=how) for how in (convention_for("de"), *published_for("de"))}
-    (table,) = convention_tables({"test": rows})
+    table = convention_table(rows, "test")
     for row, (name, scores) in zip(table.rows, rows.items(), strict=True):
         values = [f"{getattr(scores, key):.2f}" for key in ("bleu1", "bleu2", "bleu3", "bleu4", "rouge_l")]
         assert row == (name, *values, scores.convention["source"] or "glossfree's default")
@@ -127,7 +125,7 @@ def test_each_convention_is_a_row_with_its_source() -> None:
 
 def test_pointing_stands_beside_chance() -> None:
     pointing = Pointing(1234, {"peak inside the sign": (61.25, 11.0), "mAP inside the sign": (55.55, 14.25)})
-    (table,) = pointing_tables({"test": pointing})
+    table = pointing_table(pointing, "test")
     assert table.rows == (("peak inside the sign", "61.25", "11.00"), ("mAP inside the sign", "55.55", "14.25"))
     assert "test, 1,234 signs" in table.title and table.reading and table.limits
 

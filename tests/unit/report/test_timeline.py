@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from glossfree.corpora.manifest import SignSpan
-from glossfree.report.data import ReportClip
 from glossfree.report.pointing import TimedClip, segment_middles
-from glossfree.report.timeline import HeatRow, cell_edges, choose_rows, heat_rows, sign_labels, ticks
+from glossfree.report.timeline import HeatRow, ReportClip, cell_edges, choose_rows, heat_rows, sign_labels, ticks
 
 
 def rows(timeline: np.ndarray, names: tuple[str, ...], frames_per_segment: int = 2, **more: Any) -> list[HeatRow]:
