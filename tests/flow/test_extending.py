@@ -1,7 +1,7 @@
-"""docs/extending.md, step by step, as a stranger would take it, in a copy of the source.
+"""docs/extending.md, step by step, in one copy of the source.
 
-Each addition is one file, its line in a registry and a recipe: `git status` shows nothing else. It trains two epochs,
-is exported, and translates.
+Each addition is one file, its line in a registry and perhaps a recipe: `git status` shows nothing else. One recipe then
+uses all of them on the new corpus: it trains two epochs, is exported, and translates.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +28,8 @@ RECIPE = re.compile(
     r"`(recipes/\S+\.toml)`\..*?```toml\n(.*?)```|`(recipes/\S+\.toml)`:\n\n```toml\n(.*?)```", re.DOTALL
 )
 ENTRY = re.compile(r'\s+("\w+": \w+,|Corpus\("\w+", .*\),)$')
-EPOCHS = ("denoise", "pretrain", "finetune1", "finetune2")
+STAGES = ("denoise", "pretrain", "finetune1", "finetune2")
+TITLES = ("An objective", "A temporal module", "A decoder", "A backbone", "A corpus")
 
 pytestmark = pytest.mark.slow
 
@@ -48,7 +48,7 @@ class Addition:
 
 
 def addition(title: str) -> Addition:
-    """A section of the page -> what it tells a reader to write."""
+    """A section of the page -> the additions that it describes."""
     section = PAGE.split(f"\n## {title}\n")[1].split("\n## ")[0]
     file, lines, recipe = FILE.search(section), LINES.search(section), RECIPE.search(section)
     assert file and lines
@@ -56,8 +56,8 @@ def addition(title: str) -> Addition:
     return Addition(file[1], file[2], lines[1], lines[2], lines[3], path, toml)
 
 
-def carried_out(addition: Addition, copy: Path) -> None:
-    """Write it into a copy of the source."""
+def carry_out(addition: Addition, copy: Path) -> None:
+    """Write an addition into a copy of the source."""
     for name, text in ((addition.file, addition.code), (addition.recipe, addition.toml)):
         if name:
             assert not (copy / name).exists()
@@ -73,79 +73,84 @@ def carried_out(addition: Addition, copy: Path) -> None:
 
 def git(copy: Path, *words: str) -> str:
     identity = ["-c", "user.name=stranger", "-c", "user.email=stranger@example.net"]
-    done = subprocess.run(["git", *identity, *words], cwd=copy, capture_output=True, text=True, check=True)
-    return done.stdout
+    result = subprocess.run(["git", *identity, *words], cwd=copy, capture_output=True, text=True, check=True)
+    return result.stdout
 
 
 def glossfree(copy: Path, *arguments: object) -> str:
     """The command line of the copy -> what it prints."""
     environment = {**os.environ, "PYTHONPATH": str(copy / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-m", "glossfree", *map(str, arguments)]
-    done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    result = subprocess.run(
+        command, cwd=copy, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
 
 
-@pytest.fixture
-def copy(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the source and the recipes under version control."""
-    folder = tmp_path / "copy"
+    folder = tmp_path_factory.mktemp("extending") / "copy"
     for name in ("src/glossfree", "recipes"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    git(tmp_path, "init", "--quiet", str(folder))
+    git(folder, "init", "--quiet")
     git(folder, "add", ".")
     git(folder, "commit", "--quiet", "--message", "as it is")
     return folder
 
 
-@pytest.fixture(scope="session")
-def wetter(tmp_path_factory: pytest.TempPathFactory, call: Any) -> Path:
-    """A corpus at the demo's frame size."""
-    corpus = tmp_path_factory.mktemp("extending") / "wetter"
-    counts = ("--train", 12, "--dev", 4, "--test", 2, "--frame-size", 64, "--workers", 1)
-    assert call("prepare", "wetter", *counts, "--out", corpus).code == 0
-    assert call("glosses", corpus).code == 0
-    return corpus
+@pytest.fixture(scope="module")
+def additions(copy: Path) -> list[Addition]:
+    """All additions of the page, carried out and committed one after another."""
+    additions = [addition(title) for title in TITLES]
+    for each in additions:
+        carry_out(each, copy)
+        expected = {f"?? {each.file}", f" M {each.registry}"} | ({f"?? {each.recipe}"} if each.recipe else set())
+        assert set(git(copy, "status", "--porcelain").splitlines()) == expected
+        assert git(copy, "diff", "--numstat").split()[:2] == ["2", "0"]
+        git(copy, "add", ".")
+        git(copy, "commit", "--quiet", "--message", each.file)
+    return additions
 
 
-def trains_and_translates(copy: Path, recipe: str, corpus: Path, folder: Path) -> None:
-    """Two epochs of every stage, a model folder, a sentence."""
-    run, model = folder / "run", folder / "model"
-    two = [word for stage in EPOCHS for word in ("--set", f"{stage}.epochs=2")]
-    glossfree(copy, "train", "--recipe", recipe, "--corpus", corpus, "--run", run, *two)
-    glossfree(copy, "export", run, model)
-    (clip, *_) = sorted((corpus / "clips/test").iterdir())
-    assert glossfree(copy, "translate", model, clip).count("\n") == 1
-
-
-@pytest.mark.parametrize("title", ["An objective", "A temporal module", "A decoder", "A backbone"])
-def test_an_addition_is_one_file_its_line_and_a_recipe(title: str, copy: Path, wetter: Path, tmp_path: Path) -> None:
-    added = addition(title)
-    carried_out(added, copy)
-    expected = {f"?? {added.file}", f" M {added.registry}", f"?? {added.recipe}"}
-    assert set(git(copy, "status", "--porcelain").splitlines()) == expected
-    assert git(copy, "diff", "--numstat").split()[:2] == ["2", "0"]
-    trains_and_translates(copy, added.recipe, wetter, tmp_path)
-    assert set(git(copy, "status", "--porcelain").splitlines()) == expected
-    assert Path(added.recipe).stem in glossfree(copy, "recipe", "--list")
-
-
-def test_a_corpus_is_one_file_and_its_line(copy: Path, tmp_path: Path) -> None:
-    added = addition("A corpus")
-    carried_out(added, copy)
-    expected = {f"?? {added.file}", f" M {added.registry}"}
-    assert set(git(copy, "status", "--porcelain").splitlines()) == expected
+@pytest.fixture(scope="module")
+def corpus(copy: Path, additions: list[Addition], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A corpus of the page's kind, packed, with pseudo-glosses."""
+    folder = tmp_path_factory.mktemp("corpus")
     rng = np.random.default_rng(0)
     for split in ("train", "dev", "test"):
         for word in ("regen", "sonne", "wolken"):
-            video = tmp_path / "videos" / split / f"{word}.mp4"
+            video = folder / "videos" / split / f"{word}.mp4"
             write_clip(video, rng.integers(0, 256, (13, 48, 64, 3), dtype=np.uint8), fps=25.0)
             video.with_suffix(".txt").write_text(f"morgen gibt es {word} im ganzen land ({split})\n", encoding="utf-8")
-    corpus = tmp_path / "packed"
-    glossfree(copy, "prepare", "subtitles", "--root", tmp_path / "videos", "--out", corpus, "--frame-size", "64")
-    glossfree(copy, "glosses", corpus)
-    assert set(git(copy, "status", "--porcelain").splitlines()) == expected
-    trains_and_translates(copy, "demo", corpus, tmp_path)
+    packed = folder / "packed"
+    glossfree(copy, "prepare", "subtitles", "--root", folder / "videos", "--out", packed, "--frame-size", "64")
+    glossfree(copy, "glosses", packed)
+    return packed
+
+
+def test_each_recipe_of_the_page_is_valid_and_listed(copy: Path, additions: list[Addition]) -> None:
+    recipes = [each.recipe for each in additions if each.recipe]
+    assert len(recipes) == 4
+    listed = glossfree(copy, "recipe", "--list")  # loads each
+    assert all(Path(recipe).stem in listed for recipe in recipes)
+
+
+def test_all_additions_train_and_translate(copy: Path, additions: list[Addition], corpus: Path, tmp_path: Path) -> None:
+    """The tables of all recipes of the page in one."""
+    tables = [re.split(r"^(?=\[)", each.toml, maxsplit=1, flags=re.MULTILINE)[1] for each in additions if each.recipe]
+    recipe, run, model = tmp_path / "all.toml", tmp_path / "run", tmp_path / "model"
+    recipe.write_text("\n".join(['base = "demo"', *tables]), encoding="utf-8")
+    two = [word for stage in STAGES for word in ("--set", f"{stage}.epochs=2")]
+    glossfree(copy, "train", "--recipe", recipe, "--corpus", corpus, "--run", run, *two)
+    resolved = (run / "recipe.toml").read_text(encoding="utf-8")
+    for line in ('kind = "mean"', 'kind = "bigram"', 'kind = "pyramid"', "[pretrain.objectives.smoothness]"):
+        assert line in resolved
+    glossfree(copy, "export", run, model)
+    (clip, *_) = sorted((corpus / "clips/test").iterdir())
+    assert glossfree(copy, "translate", model, clip).count("\n") == 1
+    assert git(copy, "status", "--porcelain") == ""
 
 
 def test_the_method_of_the_page_is_a_recipe(tmp_path: Path) -> None:
