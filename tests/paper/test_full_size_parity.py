@@ -14,10 +14,10 @@ from transformers import Dinov2Config, Dinov2Model
 from transformers.models.mbart.modeling_mbart import MBartEncoder as TransformersEncoder
 
 from glossfree.models.adapters import add_lora
-from glossfree.models.backbones.dinov2 import Dinov2ClassToken, dinov2, load_dinov2
+from glossfree.models.backbones.dinov2 import Dinov2, Dinov2ClassToken, load_dinov2
 from glossfree.models.hierarchy import HierarchicalEncoder, Mapper, VisualEncoder
-from glossfree.models.language.mbart import MBartEncoder, mbart
-from glossfree.models.temporal.local_attention import TemporalEncoder
+from glossfree.models.language.mbart import MBart, MBartEncoder
+from glossfree.models.temporal.local_attention import LocalAttention
 from glossfree.padded import Padded
 
 pytestmark = pytest.mark.slow
@@ -33,12 +33,16 @@ def randomised(module: nn.Module, std: float) -> nn.Module:
 
 
 def vit() -> Dinov2ClassToken:
-    return dinov2(384, 12, 6, 4, 14, 518)
+    return Dinov2(hidden_size=384, num_layers=12, num_heads=6, mlp_ratio=4, patch_size=14, image_size=518).build()
 
 
 def language_encoder(seed: int = 5) -> TransformersEncoder:
     with torch.device("meta"):
-        config = mbart(50, 1024, 12, 16, 4096, 1024, 0.1).config
+        config = (
+            MBart(hidden_size=1024, num_layers=12, num_heads=16, mlp_size=4096, max_positions=1024, dropout=0.1)
+            .build(50)
+            .mbart.config
+        )
     torch.manual_seed(seed)
     encoder = TransformersEncoder(config)
     randomised(encoder, 0.03)
@@ -88,7 +92,17 @@ def test_a_clip_alone_is_the_same_clip_in_a_batch(encoder: TransformersEncoder, 
     """At the frame, segment and video level; with the learned token of pre-training and with translation's mapper."""
     torch.manual_seed(8)
     # LayerScale of 0.5, so that attention matters: at 1e-5 a leak through it would not show
-    temporal = TemporalEncoder(512, 1024, 4, 8, 2048, 7, 2, 0.1, 0.1, 0.5)
+    temporal = LocalAttention(
+        hidden_size=512,
+        num_layers=4,
+        num_heads=8,
+        mlp_size=2048,
+        window_size=7,
+        downsample_after=2,
+        dropout=0.1,
+        drop_path=0.1,
+        layer_scale=0.5,
+    ).build(1024)
     visual = VisualEncoder(vit(), 384, 512, frames_per_pass=8)
     hierarchy = HierarchicalEncoder(visual, temporal, MBartEncoder(encoder), None if prefixed else Mapper(1024))
     hierarchy.eval()
@@ -109,7 +123,21 @@ def test_a_clip_alone_is_the_same_clip_in_a_batch(encoder: TransformersEncoder, 
 def test_long_clips_alone_and_in_a_batch_above_the_frame_level(encoder: TransformersEncoder) -> None:
     """As many frames as a recipe takes: 300, beside short ones; what lies behind a clip's end is loud."""
     torch.manual_seed(9)
-    temporal = TemporalEncoder(512, 1024, 4, 8, 2048, 7, 2, 0.1, 0.1, 0.5).eval()
+    temporal = (
+        LocalAttention(
+            hidden_size=512,
+            num_layers=4,
+            num_heads=8,
+            mlp_size=2048,
+            window_size=7,
+            downsample_after=2,
+            dropout=0.1,
+            drop_path=0.1,
+            layer_scale=0.5,
+        )
+        .build(1024)
+        .eval()
+    )
     language, lengths = MBartEncoder(encoder), torch.tensor([300, 33, 58])
     features = torch.randn(3, 300, 512)
     loud = features.masked_fill((torch.arange(300) >= lengths[:, None])[..., None], 1e3)

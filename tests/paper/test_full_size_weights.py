@@ -26,7 +26,7 @@ from glossfree.console import Silent
 from glossfree.corpora.manifest import Manifest, PackedClip
 from glossfree.models.decoders.mbart import MBartDecoder
 from glossfree.models.hierarchy import TranslationModel
-from glossfree.models.language.mbart import mbart
+from glossfree.models.language.mbart import MBart
 from glossfree.models.weights import state
 from glossfree.objectives.base import Inputs
 from glossfree.pipeline.assemble import assemble, prepare, training_stage
@@ -84,7 +84,14 @@ def released(folder: Path) -> Path:
 def mbart_folder(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("mbart")
     with torch.device("meta"):
-        shapes = {name: tensor.shape for name, tensor in state(mbart(ROWS, 1024, 12, 16, 4096, 1024, 0.1)).items()}
+        shapes = {
+            name: tensor.shape
+            for name, tensor in state(
+                MBart(hidden_size=1024, num_layers=12, num_heads=16, mlp_size=4096, max_positions=1024, dropout=0.1)
+                .build(ROWS)
+                .mbart
+            ).items()
+        }
     source = torch.Generator().manual_seed(3)
     bits = {name: torch.randint(ONE, shape, dtype=torch.int16, generator=source) for name, shape in shapes.items()}
     save_file({name: each.view(torch.float16) for name, each in bits.items()}, folder / "model.safetensors")

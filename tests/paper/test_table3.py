@@ -12,14 +12,14 @@ from transformers import MBartForConditionalGeneration
 
 from glossfree.cli.params import params
 from glossfree.models.adapters import add_lora
-from glossfree.models.backbones.dinov2 import dinov2
+from glossfree.models.backbones.dinov2 import Dinov2
 from glossfree.models.decoders.mbart import MBartDecoder
 from glossfree.models.hierarchy import HierarchicalEncoder, Mapper, TranslationModel, VisualEncoder
-from glossfree.models.language.mbart import MBartEncoder, mbart
-from glossfree.models.temporal.local_attention import TemporalEncoder
+from glossfree.models.language.mbart import MBart, MBartEncoder
+from glossfree.models.temporal.local_attention import LocalAttention
 from glossfree.objectives.base import Inputs
 from glossfree.objectives.contrastive import Contrastive, ContrastiveLoss
-from glossfree.objectives.pseudo_gloss import PseudoGlossHead
+from glossfree.objectives.pseudo_gloss import PseudoGloss
 
 TOKENS, PSEUDO_GLOSSES = 2172, 2322
 TEMPERATURES = 2  # learnable in the paper, fixed in the released code: Table 3 does not count them
@@ -41,13 +41,27 @@ def trainable(module: nn.Module) -> int:
 
 
 def language_model() -> MBartForConditionalGeneration:
-    return mbart(TOKENS, 1024, 12, 16, 4096, 1024, 0.1)
+    return (
+        MBart(hidden_size=1024, num_layers=12, num_heads=16, mlp_size=4096, max_positions=1024, dropout=0.1)
+        .build(TOKENS)
+        .mbart
+    )
 
 
 def hierarchy(language: MBartForConditionalGeneration, mapper: Mapper | None) -> HierarchicalEncoder:
-    backbone = dinov2(hidden_size=384, num_layers=12, num_heads=6, mlp_ratio=4, patch_size=14, image_size=518)
+    backbone = Dinov2(hidden_size=384, num_layers=12, num_heads=6, mlp_ratio=4, patch_size=14, image_size=518).build()
     add_lora(backbone, ["qkv", "proj", "fc1", "fc2"], rank=4, alpha=4.0, dropout=0.1, layers=[9, 10, 11])
-    temporal = TemporalEncoder(512, 1024, 4, 8, 2048, 7, 2, 0.1, 0.1, 1e-5)
+    temporal = LocalAttention(
+        hidden_size=512,
+        num_layers=4,
+        num_heads=8,
+        mlp_size=2048,
+        window_size=7,
+        downsample_after=2,
+        dropout=0.1,
+        drop_path=0.1,
+        layer_scale=1e-5,
+    ).build(1024)
     add_lora(language.model.encoder, ["q_proj", "v_proj"], rank=16, alpha=32.0, dropout=0.1)
     return HierarchicalEncoder(
         VisualEncoder(backbone, 384, 512), temporal, MBartEncoder(language.model.encoder), mapper
@@ -60,7 +74,9 @@ class Pretraining(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.hierarchy = hierarchy(language_model(), None)
-        self.head = PseudoGlossHead(1024, torch.empty(PSEUDO_GLOSSES, 300), 0.2, 0.1, 0.1, True, True)
+        self.head = PseudoGloss(
+            dropout=0.2, prototype_temperature=0.1, time_temperature=0.1, learn_temperatures=True, train_prototypes=True
+        ).head(1024, torch.empty(PSEUDO_GLOSSES, 300))
         self.contrastive = ContrastiveLoss(Contrastive(), 1024, Inputs())
         self.text_encoder = MBartEncoder(language_model().model.encoder).requires_grad_(False)
 
@@ -86,7 +102,12 @@ def test_no_memory_is_taken(pretraining: Pretraining, translation: TranslationMo
 
 def test_plain_parts() -> None:
     with torch.device("meta"):
-        assert count(dinov2(384, 12, 6, 4, 14, 518)) == 22_056_576
+        assert (
+            count(
+                Dinov2(hidden_size=384, num_layers=12, num_heads=6, mlp_ratio=4, patch_size=14, image_size=518).build()
+            )
+            == 22_056_576
+        )
         language = language_model()
     assert count(language.model.encoder) == 154_433_536
     assert count(language) - count(language.model.encoder) == 202_614_784
@@ -161,6 +182,10 @@ def test_params_counts_the_same(pretraining: Pretraining, translation: Translati
 
 
 def test_fixed_temperatures_make_the_released_count() -> None:
-    head = PseudoGlossHead(9, torch.ones(4, 5), 0.2, 0.1, 0.1, learn_temperatures=False, train_prototypes=True)
-    learned = PseudoGlossHead(9, torch.ones(4, 5), 0.2, 0.1, 0.1, learn_temperatures=True, train_prototypes=True)
+    head = PseudoGloss(
+        dropout=0.2, prototype_temperature=0.1, time_temperature=0.1, learn_temperatures=False, train_prototypes=True
+    ).head(9, torch.ones(4, 5))
+    learned = PseudoGloss(
+        dropout=0.2, prototype_temperature=0.1, time_temperature=0.1, learn_temperatures=True, train_prototypes=True
+    ).head(9, torch.ones(4, 5))
     assert trainable(learned) - trainable(head) == TEMPERATURES

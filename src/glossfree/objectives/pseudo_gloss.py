@@ -72,10 +72,7 @@ class PseudoGloss(Objective):
 
     def head(self, width: int, vectors: Tensor) -> PseudoGlossHead:
         """Width E and vectors (P, 300) -> the head alone, which a translator uses for its timeline."""
-        temperatures = self.prototype_temperature, self.time_temperature
-        return PseudoGlossHead(
-            width, vectors, self.dropout, *temperatures, self.learn_temperatures, self.train_prototypes
-        )
+        return PseudoGlossHead(self, width, vectors)
 
 
 class PseudoGlossLoss(SeparableLoss):
@@ -128,28 +125,21 @@ def gloss_scores(timeline: Tensor) -> Tensor:
 class PseudoGlossHead(nn.Module):
     """Padded (B, S, E) -> GlossScores: dropout, a linear layer to the prototypes' width, eqs 1-3."""
 
-    def __init__(
-        self,
-        width: int,
-        vectors: Tensor,
-        dropout: float,
-        prototype_temperature: float,
-        time_temperature: float,
-        learn_temperatures: bool,
-        train_prototypes: bool,
-    ) -> None:
+    def __init__(self, options: PseudoGloss, width: int, vectors: Tensor) -> None:
         """`vectors` (P, 300) start the prototypes. Raises ValueError for a zero vector among them: it is "no sign"."""
         super().__init__()
         if not vectors.is_meta and not bool(vectors.any(dim=1).all()):
             empty = (~vectors.any(dim=1)).nonzero().flatten().tolist()
             raise ValueError(f"prototypes {empty[:10]} are zero vectors, and so mean 'no sign'")
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(options.dropout)
         self.projection = nn.Linear(width, vectors.shape[1])
-        self.prototypes = nn.Parameter(vectors.detach().clone(), requires_grad=train_prototypes)
+        self.prototypes = nn.Parameter(vectors.detach().clone(), requires_grad=options.train_prototypes)
         # Logarithms, as in CLIP: a step of Adam is as large as the learning rate, and 150 steps of the paper's 6e-4
         # would take a temperature from 0.1 to its bound, whatever the loss.
-        self.log_prototype_temperature = nn.Parameter(torch.tensor(prototype_temperature).log(), learn_temperatures)
-        self.log_time_temperature = nn.Parameter(torch.tensor(time_temperature).log(), learn_temperatures)
+        self.log_prototype_temperature, self.log_time_temperature = (
+            nn.Parameter(torch.tensor(temperature).log(), options.learn_temperatures)
+            for temperature in (options.prototype_temperature, options.time_temperature)
+        )
 
     @property
     def temperatures(self) -> tuple[Tensor, Tensor]:

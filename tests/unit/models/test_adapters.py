@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from glossfree.models.adapters import add_lora, merge_lora
-from glossfree.models.backbones.dinov2 import dinov2
-from glossfree.models.language.mbart import mbart
+from glossfree.models.backbones.dinov2 import Dinov2
+from glossfree.models.language.mbart import MBart
 
 
 def sgd_step(module: torch.nn.Module, loss: torch.Tensor) -> None:
@@ -20,7 +20,7 @@ def sgd_step(module: torch.nn.Module, loss: torch.Tensor) -> None:
 
 def test_nothing_changes_before_the_first_step_and_only_adapters_after() -> None:
     torch.manual_seed(0)
-    backbone = dinov2(12, 4, 3, 2, 7, 21)
+    backbone = Dinov2(hidden_size=12, num_layers=4, num_heads=3, mlp_ratio=2, patch_size=7, image_size=21).build()
     images = torch.randn(5, 3, 21, 21)
     before = backbone(images).detach()
     add_lora(backbone, ["qkv", "proj", "fc1", "fc2"], rank=2, alpha=6.0, dropout=0.0, layers=[2, 3])
@@ -54,7 +54,9 @@ def test_an_adapter_adds_alpha_over_rank_times_b_a() -> None:
 
 
 def test_decoder_adapters_sit_on_self_and_cross_attention() -> None:
-    language = mbart(40, 12, 2, 3, 20, 16, 0.0)
+    language = (
+        MBart(hidden_size=12, num_layers=2, num_heads=3, mlp_size=20, max_positions=16, dropout=0.0).build(40).mbart
+    )
     add_lora(language.model.decoder, ["q_proj", "v_proj"], 2, 4.0, 0.1)
     names = {name for name, p in language.model.decoder.named_parameters() if p.requires_grad}
     assert len(names) == 2 * 2 * 2 * 2
@@ -64,7 +66,7 @@ def test_decoder_adapters_sit_on_self_and_cross_attention() -> None:
 
 def test_merging_keeps_the_function_and_leaves_plain_layers() -> None:
     torch.manual_seed(2)
-    backbone = dinov2(12, 3, 3, 2, 7, 21)
+    backbone = Dinov2(hidden_size=12, num_layers=3, num_heads=3, mlp_ratio=2, patch_size=7, image_size=21).build()
     plain = {name for name, _ in backbone.named_parameters()}
     add_lora(backbone, ["qkv", "fc1"], 2, 4.0, 0.1, layers=[0, 2])
     for name, parameter in backbone.named_parameters():
@@ -80,4 +82,12 @@ def test_merging_keeps_the_function_and_leaves_plain_layers() -> None:
 
 def test_a_target_that_no_layer_has_is_refused() -> None:
     with pytest.raises(ValueError, match="q_projection"):
-        add_lora(mbart(40, 12, 1, 3, 20, 16, 0.0).model.encoder, ["q_projection"], 2, 4.0, 0.0)
+        add_lora(
+            MBart(hidden_size=12, num_layers=1, num_heads=3, mlp_size=20, max_positions=16, dropout=0.0)
+            .build(40)
+            .mbart.model.encoder,
+            ["q_projection"],
+            2,
+            4.0,
+            0.0,
+        )

@@ -14,7 +14,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from glossfree.models.beam_search import State, Step, beam_search
 from glossfree.models.choices import Beams, Translations
-from glossfree.models.language.mbart import mbart
+from glossfree.models.language.mbart import MBart
 from glossfree.models.tokens import EOS_ID, PAD_ID
 
 V, START = 6, 5
@@ -230,7 +230,11 @@ def test_counts_that_no_search_has_are_refused(beams: Beams) -> None:
 def test_transformers_finds_the_same(length_penalty: float) -> None:
     torch.manual_seed(5)
     width, vocabulary_size, start = 18, 41, 40
-    model = mbart(vocabulary_size, width, 2, 3, 22, 40, 0.1)
+    model = (
+        MBart(hidden_size=width, num_layers=2, num_heads=3, mlp_size=22, max_positions=40, dropout=0.1)
+        .build(vocabulary_size)
+        .mbart
+    )
     model.eval()  # type: ignore[no-untyped-call]
     for name, parameter in model.named_parameters():
         if parameter.ndim > 1 and "embed_tokens" not in name:

@@ -31,7 +31,9 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 def decoder(kind: Kind = "bahdanau", reverse: bool = True, dropout: float = 0.0, seed: int = 3) -> RecurrentDecoder:
     """Small, in evaluation mode, and lively enough that clips get different sentences of different lengths."""
     torch.manual_seed(seed)
-    module = RecurrentDecoder(E, V, D, NUM_LAYERS, dropout, kind, reverse)
+    module = RecurrentDecoding(
+        hidden_size=D, num_layers=NUM_LAYERS, dropout=dropout, attention=kind, reverse=reverse
+    ).build(Unchanged(), E, V)
     for parameter in module.parameters():
         nn.init.normal_(parameter, std=0.8)
     return module.double().eval()
@@ -272,7 +274,12 @@ def test_more_sentences_than_beams_are_refused() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_gradient_reaches_every_parameter(kind: Kind) -> None:
-    module = RecurrentDecoder(E, V, D, NUM_LAYERS, 0.1, kind, True).double().train()
+    module = (
+        RecurrentDecoding(hidden_size=D, num_layers=NUM_LAYERS, dropout=0.1, attention=kind, reverse=True)
+        .build(Unchanged(), E, V)
+        .double()
+        .train()
+    )
     module(video(), LABELS)[LABELS != -100].square().sum().backward()
     without = [name for name, weight in module.named_parameters() if weight.grad is None or not weight.grad.any()]
     assert without == []
@@ -300,7 +307,9 @@ def test_dropout_acts_on_the_gru_and_not_on_what_passes_it_by() -> None:
 
 
 def test_gates_start_at_bias_1_and_weights_at_glorots_spread() -> None:
-    module = RecurrentDecoder(97, 211, 61, 2, 0.0, "bahdanau", True)
+    module = RecurrentDecoding(hidden_size=61, num_layers=2, dropout=0.0, attention="bahdanau", reverse=True).build(
+        Unchanged(), 97, 211
+    )
     for layer in (*module.encoder.layers, *module.decoder.layers):
         assert layer.bias_ih_l0.tolist() == [1.0] * 122 + [0.0] * 61
         assert not layer.bias_hh_l0.any()

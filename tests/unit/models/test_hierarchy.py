@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from glossfree.models.backbones.convnet import ConvNet
-from glossfree.models.backbones.dinov2 import dinov2
+from glossfree.models.backbones.dinov2 import Dinov2
 from glossfree.models.hierarchy import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -16,8 +16,8 @@ from glossfree.models.hierarchy import (
     VisualEncoder,
     put_in_front,
 )
-from glossfree.models.language.mbart import MBartEncoder, mbart
-from glossfree.models.temporal.local_attention import TemporalEncoder
+from glossfree.models.language.mbart import MBart, MBartEncoder
+from glossfree.models.temporal.local_attention import LocalAttention
 from glossfree.models.weights import state
 from glossfree.padded import Padded
 
@@ -28,9 +28,27 @@ LENGTHS = torch.tensor([11, 4, 1, 7])
 def build(mapper: bool = False) -> HierarchicalEncoder:
     torch.manual_seed(0)
     hierarchy = HierarchicalEncoder(
-        VisualEncoder(dinov2(12, 2, 3, 2, 14, PIXELS), 12, D),
-        TemporalEncoder(D, E, 3, 1, 20, 7, 2, 0.1, 0.1, 0.5),
-        MBartEncoder(mbart(50, E, 2, 3, 22, 40, 0.1).model.encoder),
+        VisualEncoder(
+            Dinov2(hidden_size=12, num_layers=2, num_heads=3, mlp_ratio=2, patch_size=14, image_size=PIXELS).build(),
+            12,
+            D,
+        ),
+        LocalAttention(
+            hidden_size=D,
+            num_layers=3,
+            num_heads=1,
+            mlp_size=20,
+            window_size=7,
+            downsample_after=2,
+            dropout=0.1,
+            drop_path=0.1,
+            layer_scale=0.5,
+        ).build(E),
+        MBartEncoder(
+            MBart(hidden_size=E, num_layers=2, num_heads=3, mlp_size=22, max_positions=40, dropout=0.1)
+            .build(50)
+            .mbart.model.encoder
+        ),
         Mapper(E) if mapper else None,
     )
     for parameter in hierarchy.parameters():
@@ -176,7 +194,9 @@ def test_frames_are_normalised_as_imagenet() -> None:
 
 def test_features_are_batch_normalised_in_training_and_constant_in_evaluation() -> None:
     torch.manual_seed(0)
-    encoder = VisualEncoder(dinov2(12, 2, 3, 2, 7, 21), 12, 10)
+    encoder = VisualEncoder(
+        Dinov2(hidden_size=12, num_layers=2, num_heads=3, mlp_ratio=2, patch_size=7, image_size=21).build(), 12, 10
+    )
     frames = torch.randint(0, 256, (9, 3, 21, 21), dtype=torch.uint8)
     features = encoder.train()(frames)
     torch.testing.assert_close(features.mean(dim=0), torch.zeros(10), rtol=0, atol=1e-4)
@@ -205,7 +225,7 @@ def test_a_backbone_of_which_nothing_trains_evaluates() -> None:
 
 def test_frames_seen_in_passes_give_the_same_features_and_the_same_statistics() -> None:
     torch.manual_seed(0)
-    backbone = dinov2(12, 2, 3, 2, 7, 21)
+    backbone = Dinov2(hidden_size=12, num_layers=2, num_heads=3, mlp_ratio=2, patch_size=7, image_size=21).build()
     frames = torch.randint(0, 256, (11, 3, 21, 21), dtype=torch.uint8)
     encoders = [VisualEncoder(backbone, 12, 10, frames_per_pass=count) for count in (0, 3, 11)]
     seen: list[int] = []

@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 
 from glossfree.models.adapters import add_lora
-from glossfree.models.backbones.dinov2 import dinov2
+from glossfree.models.backbones.dinov2 import Dinov2
 from glossfree.models.choices import Beams, Decoder
 from glossfree.models.decoders.gru import RecurrentDecoding
 from glossfree.models.decoders.mbart import MBartDecoder
 from glossfree.models.hierarchy import PREFIXES, HierarchicalEncoder, Mapper, TranslationModel, VisualEncoder
-from glossfree.models.language.mbart import MBartEncoder, mbart
+from glossfree.models.language.mbart import MBart, MBartEncoder
 from glossfree.models.language.none import Unchanged
-from glossfree.models.temporal.local_attention import TemporalEncoder
+from glossfree.models.temporal.local_attention import LocalAttention
 from glossfree.objectives.translation import translation_loss
 
 D, E, VOCABULARY, PIXELS = 14, 18, 60, 28
@@ -24,11 +24,29 @@ LENGTHS = torch.tensor([11, 4, 1, 7])
 
 def model_of(kind: str = "mbart", mapper: bool = True) -> TranslationModel:
     torch.manual_seed(5)
-    language = mbart(VOCABULARY, E, 2, 3, 22, 40, 0.0)
+    language = (
+        MBart(hidden_size=E, num_layers=2, num_heads=3, mlp_size=22, max_positions=40, dropout=0.0)
+        .build(VOCABULARY)
+        .mbart
+    )
     encoder = MBartEncoder(language.model.encoder, language) if kind == "mbart" else Unchanged()
     hierarchy = HierarchicalEncoder(
-        VisualEncoder(dinov2(12, 2, 3, 2, 14, PIXELS), 12, D),
-        TemporalEncoder(D, E, 3, 1, 20, 7, 2, 0.0, 0.0, 0.5),
+        VisualEncoder(
+            Dinov2(hidden_size=12, num_layers=2, num_heads=3, mlp_ratio=2, patch_size=14, image_size=PIXELS).build(),
+            12,
+            D,
+        ),
+        LocalAttention(
+            hidden_size=D,
+            num_layers=3,
+            num_heads=1,
+            mlp_size=20,
+            window_size=7,
+            downsample_after=2,
+            dropout=0.0,
+            drop_path=0.0,
+            layer_scale=0.5,
+        ).build(E),
         encoder,
         Mapper(E) if mapper else None,
     )

@@ -13,7 +13,7 @@ from torch import nn
 from glossfree.errors import ModelError
 from glossfree.files.disk import digest
 from glossfree.models.adapters import add_lora
-from glossfree.models.language.mbart import mbart
+from glossfree.models.language.mbart import MBart
 from glossfree.models.weights import Census, fingerprint, load, read_weights, state, weight_files
 
 
@@ -33,12 +33,21 @@ def test_state_holds_everything_once() -> None:
         "first.weight", "first.bias", "norm.weight", "norm.bias",
         "norm.running_mean", "norm.running_var", "norm.num_batches_tracked",
     ]  # fmt: skip
-    names = [name for name in state(mbart(40, 12, 1, 3, 20, 16, 0.0)) if "embed_tokens" in name or "lm_head" in name]
+    names = [
+        name
+        for name in state(
+            MBart(hidden_size=12, num_layers=1, num_heads=3, mlp_size=20, max_positions=16, dropout=0.0).build(40).mbart
+        )
+        if "embed_tokens" in name or "lm_head" in name
+    ]
     assert names == [], "mBART's one table appears as model.shared.weight only"
 
 
 def test_saved_and_loaded_is_equal_bit_for_bit() -> None:
-    first, second = mbart(40, 12, 1, 3, 20, 16, 0.0), mbart(40, 12, 1, 3, 20, 16, 0.0)
+    first, second = (
+        MBart(hidden_size=12, num_layers=1, num_heads=3, mlp_size=20, max_positions=16, dropout=0.0).build(40).mbart,
+        MBart(hidden_size=12, num_layers=1, num_heads=3, mlp_size=20, max_positions=16, dropout=0.0).build(40).mbart,
+    )
     for model in (first, second):
         add_lora(model.model.decoder, ["q_proj"], 2, 4.0, 0.0)
     tensors = {name: tensor.clone() for name, tensor in state(first).items()}

@@ -13,7 +13,7 @@ from torch.nn import functional
 from glossfree.models.backbones.convnet import ConvNet
 from glossfree.models.hierarchy import HierarchicalEncoder, Levels, Mapper, TranslationModel, VisualEncoder
 from glossfree.models.language.mbart import MBart
-from glossfree.models.temporal.local_attention import TemporalEncoder
+from glossfree.models.temporal.local_attention import LocalAttention
 from glossfree.objectives.base import Inputs, JointLoss, Objective, SeparableLoss, Sizes
 from glossfree.padded import Padded
 from glossfree.pipeline.stages import TrainingStage
@@ -80,7 +80,17 @@ def build() -> TrainingStage:
     language = MBart(hidden_size=E, num_layers=1, num_heads=3, mlp_size=22, max_positions=40).build(V)
     hierarchy = HierarchicalEncoder(
         VisualEncoder(ConvNet(12, 1, 7, PIXELS), 12, D),
-        TemporalEncoder(D, E, 2, 1, 20, 3, 1, 0.1, 0.1, 0.5),
+        LocalAttention(
+            hidden_size=D,
+            num_layers=2,
+            num_heads=1,
+            mlp_size=20,
+            window_size=3,
+            downsample_after=1,
+            dropout=0.1,
+            drop_path=0.1,
+            layer_scale=0.5,
+        ).build(E),
         language,
         Mapper(E),
     )

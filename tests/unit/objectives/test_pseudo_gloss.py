@@ -33,7 +33,7 @@ def head(**changed: object) -> PseudoGlossHead:
         "dropout": 0.2, "prototype_temperature": 0.1, "time_temperature": 0.3,
         "learn_temperatures": True, "train_prototypes": True,
     }  # fmt: skip
-    return PseudoGlossHead(WIDTH, torch.randn(P, VECTOR), **{**settings, **changed}).eval()
+    return PseudoGloss(**{**settings, **changed}).head(WIDTH, torch.randn(P, VECTOR)).eval()
 
 
 def segments() -> Padded:
@@ -90,7 +90,9 @@ def test_switches_decide_what_trains() -> None:
 
 def test_the_vectors_of_the_corpus_are_not_trained_themselves() -> None:
     vectors = torch.randn(P, VECTOR)
-    module = PseudoGlossHead(WIDTH, vectors, 0.0, 0.1, 0.1, True, True)
+    module = PseudoGloss(
+        dropout=0.0, prototype_temperature=0.1, time_temperature=0.1, learn_temperatures=True, train_prototypes=True
+    ).head(WIDTH, vectors)
     with torch.no_grad():
         module.prototypes.zero_()
     assert vectors.abs().sum() > 0
@@ -100,7 +102,9 @@ def test_a_zero_prototype_is_refused_by_number() -> None:
     vectors = torch.ones(P, VECTOR)
     vectors[3] = 0
     with pytest.raises(ValueError, match=r"\[3\]"):
-        PseudoGlossHead(WIDTH, vectors, 0.0, 0.1, 0.1, True, True)
+        PseudoGloss(
+            dropout=0.0, prototype_temperature=0.1, time_temperature=0.1, learn_temperatures=True, train_prototypes=True
+        ).head(WIDTH, vectors)
 
 
 def test_autocast_does_not_round_the_cosines() -> None:

@@ -65,8 +65,16 @@ class Dinov2(Adapters, Backbone):
 
     def build(self) -> Dinov2ClassToken:
         """The ViT, with random weights."""
-        sizes = self.hidden_size, self.num_layers, self.num_heads, self.mlp_ratio, self.patch_size, self.image_size
-        return dinov2(*sizes)
+        config = Dinov2Config(  # type: ignore[call-arg]
+            hidden_size=self.hidden_size,
+            num_hidden_layers=self.num_layers,
+            num_attention_heads=self.num_heads,
+            mlp_ratio=self.mlp_ratio,
+            patch_size=self.patch_size,
+            image_size=self.image_size,
+            attn_implementation="sdpa",
+        )
+        return Dinov2ClassToken(Dinov2Model(config))
 
     def adapter_layers_of(self) -> Sequence[int]:
         """The top blocks."""
@@ -134,22 +142,6 @@ class Dinov2ClassToken(nn.Module):
         token = token + last.layer_scale2(last.mlp(last.norm2(token)))
         class_token: Tensor = self.model.layernorm(token[:, 0])
         return class_token
-
-
-def dinov2(
-    hidden_size: int, num_layers: int, num_heads: int, mlp_ratio: int, patch_size: int, image_size: int
-) -> Dinov2ClassToken:
-    """Sizes -> a DINOv2 with random weights. `image_size`: pixels that the position table is made for."""
-    config = Dinov2Config(  # type: ignore[call-arg]
-        hidden_size=hidden_size,
-        num_hidden_layers=num_layers,
-        num_attention_heads=num_heads,
-        mlp_ratio=mlp_ratio,
-        patch_size=patch_size,
-        image_size=image_size,
-        attn_implementation="sdpa",
-    )
-    return Dinov2ClassToken(Dinov2Model(config))
 
 
 def load_dinov2(backbone: Dinov2ClassToken, source: Path) -> Census:

@@ -40,27 +40,19 @@ class RecurrentDecoding(Decoding):
 
     def build(self, language: LanguageEncoder, width: int, vocabulary_size: int) -> RecurrentDecoder:
         """Encoder and decoder, with random weights."""
-        return RecurrentDecoder(width, vocabulary_size, **self.model_dump(exclude={"kind", "train"}))
+        return RecurrentDecoder(self, width, vocabulary_size)
 
 
 class RecurrentDecoder(Decoder):
     """Video features Padded (B, S, E) and the tokens so far -> logits of the next token."""
 
-    def __init__(
-        self,
-        width: int,
-        vocabulary_size: int,
-        hidden_size: int,
-        num_layers: int,
-        dropout: float,
-        attention: Literal["none", "luong", "bahdanau"],
-        reverse: bool,
-    ) -> None:
+    def __init__(self, options: RecurrentDecoding, width: int, vocabulary_size: int) -> None:
         super().__init__()
-        self.reverse = reverse
+        hidden_size, num_layers, dropout = options.hidden_size, options.num_layers, options.dropout
+        self.reverse = options.reverse
         self.encoder = ResidualGRU(width, hidden_size, num_layers, dropout)
         self.embedding = nn.Embedding(vocabulary_size, hidden_size)
-        self.attention = None if attention == "none" else Attention(attention, hidden_size)
+        self.attention = None if options.attention == "none" else Attention(options.attention, hidden_size)
         # input feeding: the last attention vector is concatenated with the token
         input_size = hidden_size if self.attention is None else 2 * hidden_size
         self.decoder = ResidualGRU(input_size, hidden_size, num_layers, dropout)

@@ -50,10 +50,33 @@ class MBart(Adapters, Language):
         yield from heads_fit(self.hidden_size, self.num_heads)
 
     def build(self, vocabulary_size: int) -> MBartEncoder:
-        """The encoder of a whole mBART with random weights, which it keeps for the decoder."""
-        sizes = self.hidden_size, self.num_layers, self.num_heads, self.mlp_size, self.max_positions
-        whole = mbart(vocabulary_size, *sizes, self.dropout)
-        return MBartEncoder(whole.model.encoder, whole)
+        """The encoder of an mBART with random weights, which it keeps for the decoder.
+
+        One token table serves encoder, decoder and output; embeddings are scaled by sqrt(E).
+        """
+        config = MBartConfig(  # type: ignore[call-arg]
+            vocab_size=vocabulary_size,
+            d_model=self.hidden_size,
+            encoder_layers=self.num_layers,
+            decoder_layers=self.num_layers,
+            encoder_attention_heads=self.num_heads,
+            decoder_attention_heads=self.num_heads,
+            encoder_ffn_dim=self.mlp_size,
+            decoder_ffn_dim=self.mlp_size,
+            max_position_embeddings=self.max_positions,
+            dropout=self.dropout,
+            attention_dropout=0.0,
+            activation_dropout=0.0,
+            scale_embedding=True,
+            pad_token_id=PAD_ID,
+            bos_token_id=BOS_ID,
+            eos_token_id=EOS_ID,
+            forced_eos_token_id=None,  # a sentence cut at the token limit must not look finished
+            attn_implementation="sdpa",
+        )
+        mbart = MBartForConditionalGeneration(config)
+        mbart.tie_weights()  # the constructor skips that when it draws no weights
+        return MBartEncoder(mbart.model.encoder, mbart)
 
     def load(self, module: LanguageEncoder, source: Path, kept_ids: Sequence[int] | None) -> Census:
         """mBART's own files, encoder and decoder, in place. Raises ModelError."""
@@ -100,41 +123,6 @@ class MBartEncoder(LanguageEncoder):
         real = tokens != PAD_ID
         output = self.encoder(input_ids=tokens, attention_mask=real.long())
         return Padded(output.last_hidden_state, real.sum(dim=1))
-
-
-def mbart(
-    vocabulary_size: int,
-    hidden_size: int,
-    num_layers: int,
-    num_heads: int,
-    mlp_size: int,
-    max_positions: int,
-    dropout: float,
-) -> MBartForConditionalGeneration:
-    """Sizes -> an mBART with random weights: one token table for encoder, decoder and output, scaled by sqrt(E)."""
-    config = MBartConfig(  # type: ignore[call-arg]
-        vocab_size=vocabulary_size,
-        d_model=hidden_size,
-        encoder_layers=num_layers,
-        decoder_layers=num_layers,
-        encoder_attention_heads=num_heads,
-        decoder_attention_heads=num_heads,
-        encoder_ffn_dim=mlp_size,
-        decoder_ffn_dim=mlp_size,
-        max_position_embeddings=max_positions,
-        dropout=dropout,
-        attention_dropout=0.0,
-        activation_dropout=0.0,
-        scale_embedding=True,
-        pad_token_id=PAD_ID,
-        bos_token_id=BOS_ID,
-        eos_token_id=EOS_ID,
-        forced_eos_token_id=None,  # a sentence cut at the token limit must not look finished
-        attn_implementation="sdpa",
-    )
-    model = MBartForConditionalGeneration(config)
-    model.tie_weights()  # the constructor skips that when it draws no weights
-    return model
 
 
 def load_mbart(model: MBartForConditionalGeneration, source: Path, kept_ids: Sequence[int] | None = None) -> Census:

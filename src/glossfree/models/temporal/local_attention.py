@@ -46,7 +46,7 @@ class LocalAttention(Temporal):
 
     def build(self, output_size: int) -> TemporalEncoder:
         """The transformer, with random weights."""
-        return TemporalEncoder(output_size=output_size, **self.model_dump(exclude={"kind"}))
+        return TemporalEncoder(self, output_size)
 
 
 class TemporalEncoder(TemporalModule):
@@ -54,27 +54,14 @@ class TemporalEncoder(TemporalModule):
 
     frames_per_segment = 2
 
-    def __init__(
-        self,
-        hidden_size: int,
-        output_size: int,
-        num_layers: int,
-        num_heads: int,
-        mlp_size: int,
-        window_size: int,
-        downsample_after: int,
-        dropout: float,
-        drop_path: float,
-        layer_scale: float,
-    ) -> None:
+    def __init__(self, options: LocalAttention, output_size: int) -> None:
         super().__init__()
-        self.downsample_after = downsample_after
+        self.downsample_after = options.downsample_after
         # stochastic depth rises linearly from 0 in the first layer to drop_path in the last
-        rates = [drop_path * layer / max(num_layers - 1, 1) for layer in range(num_layers)]
-        self.layers = nn.ModuleList(
-            TemporalLayer(hidden_size, num_heads, mlp_size, window_size, dropout, rate, layer_scale) for rate in rates
-        )
-        self.output = nn.Linear(hidden_size, output_size)
+        last = max(options.num_layers - 1, 1)
+        rates = [options.drop_path * layer / last for layer in range(options.num_layers)]
+        self.layers = nn.ModuleList(TemporalLayer(options, rate) for rate in rates)
+        self.output = nn.Linear(options.hidden_size, output_size)
 
     def forward(self, frame_features: Padded) -> Padded:
         """Padded (B, T, D) -> Padded (B, S, E)."""
@@ -90,23 +77,13 @@ class TemporalEncoder(TemporalModule):
 class TemporalLayer(nn.Module):
     """Post-norm transformer layer: x = LN(x + drop_path(layer_scale * attention(x))); x = LN(x + drop_path(MLP(x)))."""
 
-    def __init__(
-        self,
-        hidden_size: int,
-        num_heads: int,
-        mlp_size: int,
-        window_size: int,
-        dropout: float,
-        drop_path: float,
-        layer_scale: float,
-    ) -> None:
+    def __init__(self, options: LocalAttention, drop_path: float) -> None:
         super().__init__()
-        self.num_heads = num_heads
-        self.window_size = window_size
-        self.drop_path = drop_path
+        self.num_heads, self.window_size, self.drop_path = options.num_heads, options.window_size, drop_path
+        hidden_size, mlp_size, dropout = options.hidden_size, options.mlp_size, options.dropout
         self.qkv = nn.Linear(hidden_size, 3 * hidden_size)
         self.projection = nn.Linear(hidden_size, hidden_size)
-        self.layer_scale = nn.Parameter(torch.full((hidden_size,), layer_scale))
+        self.layer_scale = nn.Parameter(torch.full((hidden_size,), options.layer_scale))
         self.attention_norm = nn.LayerNorm(hidden_size)
         self.mlp = nn.Sequential(
             nn.Linear(hidden_size, mlp_size),

@@ -12,7 +12,7 @@ from transformers import Dinov2Config, Dinov2Model
 
 from glossfree.errors import ModelError
 from glossfree.models.adapters import add_lora
-from glossfree.models.backbones.dinov2 import Dinov2, Dinov2ClassToken, dinov2, load_dinov2
+from glossfree.models.backbones.dinov2 import Dinov2, Dinov2ClassToken, load_dinov2
 from glossfree.models.weights import state
 
 WIDTH, BLOCKS, HEADS, PATCH = 30, 4, 5, 14
@@ -46,7 +46,9 @@ def twin(model: Dinov2ClassToken, image_size: int) -> Dinov2Model:
 @pytest.fixture
 def backbone() -> Dinov2ClassToken:
     torch.manual_seed(0)
-    model = dinov2(WIDTH, BLOCKS, HEADS, 4, PATCH, 518)
+    model = Dinov2(
+        hidden_size=WIDTH, num_layers=BLOCKS, num_heads=HEADS, mlp_ratio=4, patch_size=PATCH, image_size=518
+    ).build()
     for parameter in model.parameters():  # biases and scales that are not 0 and 1
         torch.nn.init.normal_(parameter, std=0.2)
     return model.eval()
@@ -64,7 +66,9 @@ def test_equal_to_transformers_with_zero_adapters(backbone: Dinov2ClassToken, pi
 
 def test_gradients_are_those_of_transformers() -> None:
     torch.manual_seed(3)
-    backbone = dinov2(WIDTH, BLOCKS, HEADS, 4, PATCH, 42)
+    backbone = Dinov2(
+        hidden_size=WIDTH, num_layers=BLOCKS, num_heads=HEADS, mlp_ratio=4, patch_size=PATCH, image_size=42
+    ).build()
     reference = twin(backbone, 42)
     images = torch.randn(2, 3, 42, 42)
     backbone(images).pow(2).sum().backward()
@@ -90,7 +94,7 @@ def test_blocks_below_the_adapters_keep_nothing_for_backward(backbone: Dinov2Cla
 
 
 def test_the_mask_token_never_trains() -> None:
-    backbone = dinov2(12, 2, 3, 2, 7, 21)
+    backbone = Dinov2(hidden_size=12, num_layers=2, num_heads=3, mlp_ratio=2, patch_size=7, image_size=21).build()
     assert [name for name, p in backbone.named_parameters() if not p.requires_grad] == ["model.embeddings.mask_token"]
     backbone(torch.randn(2, 3, 21, 21)).sum().backward()
     assert [name for name, p in backbone.named_parameters() if p.grad is None] == ["model.embeddings.mask_token"]
@@ -126,7 +130,13 @@ def reference() -> Dinov2Model:
 
 
 def empty_backbone(blocks: int = FILE_BLOCKS) -> Dinov2ClassToken:
-    return dinov2(FILE_WIDTH, blocks, FILE_HEADS, 2, 14, 56).eval()
+    return (
+        Dinov2(
+            hidden_size=FILE_WIDTH, num_layers=blocks, num_heads=FILE_HEADS, mlp_ratio=2, patch_size=14, image_size=56
+        )
+        .build()
+        .eval()
+    )
 
 
 def original_names(reference: Dinov2Model) -> dict[str, Tensor]:
@@ -196,7 +206,17 @@ def test_dinov2_that_does_not_fit_is_refused_by_name(reference: Dinov2Model, tmp
     with pytest.raises(ModelError, match=r"encoder\.layer\.11\..* is missing"):
         load_dinov2(empty_backbone(FILE_BLOCKS + 1), source)
     with pytest.raises(ModelError, match="position_embeddings is"):
-        load_dinov2(dinov2(FILE_WIDTH, FILE_BLOCKS, FILE_HEADS, 2, 14, 70), source)
+        load_dinov2(
+            Dinov2(
+                hidden_size=FILE_WIDTH,
+                num_layers=FILE_BLOCKS,
+                num_heads=FILE_HEADS,
+                mlp_ratio=2,
+                patch_size=14,
+                image_size=70,
+            ).build(),
+            source,
+        )
     tensors = reference.state_dict()
     del tensors["encoder.layer.3.attention.k_proj.bias"]
     save_file(tensors, tmp_path / "broken.safetensors")

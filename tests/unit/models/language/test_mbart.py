@@ -12,7 +12,7 @@ from transformers.models.mbart.modeling_mbart import MBartEncoder as Transformer
 
 from glossfree.errors import ModelError
 from glossfree.models.adapters import add_lora
-from glossfree.models.language.mbart import MBart, MBartEncoder, load_mbart, mbart
+from glossfree.models.language.mbart import MBart, MBartEncoder, load_mbart
 from glossfree.models.weights import state
 from glossfree.padded import Padded
 
@@ -21,7 +21,11 @@ VOCABULARY, E = 70, 18
 
 def language(dropout: float = 0.1, seed: int = 0) -> torch.nn.Module:
     torch.manual_seed(seed)
-    model = mbart(VOCABULARY, E, num_layers=2, num_heads=3, mlp_size=22, max_positions=40, dropout=dropout)
+    model = (
+        MBart(hidden_size=E, num_layers=2, num_heads=3, mlp_size=22, max_positions=40, dropout=dropout)
+        .build(VOCABULARY)
+        .mbart
+    )
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     return model
@@ -126,7 +130,11 @@ def original_mbart() -> MBartForConditionalGeneration:
 
 
 def empty_mbart(rows: int) -> MBartForConditionalGeneration:
-    return mbart(rows, SMALL, 2, 3, 20, 22, 0.1).eval()
+    return (
+        MBart(hidden_size=SMALL, num_layers=2, num_heads=3, mlp_size=20, max_positions=22, dropout=0.1)
+        .build(rows)
+        .mbart.eval()
+    )
 
 
 def test_mbart_rows_follow_their_pieces_bit_for_bit(

@@ -17,7 +17,21 @@ D, E = 12, 18
 def encoder() -> TemporalEncoder:
     torch.manual_seed(0)
     # LayerScale of 0.7, so that attention matters: at 1e-5 a leak through it would not show
-    return TemporalEncoder(D, E, 4, 3, 20, 7, 2, dropout=0.3, drop_path=0.2, layer_scale=0.7).eval()
+    return (
+        LocalAttention(
+            hidden_size=D,
+            num_layers=4,
+            num_heads=3,
+            mlp_size=20,
+            window_size=7,
+            downsample_after=2,
+            dropout=0.3,
+            drop_path=0.2,
+            layer_scale=0.7,
+        )
+        .build(E)
+        .eval()
+    )
 
 
 def clips(*lengths: int) -> list[Tensor]:
@@ -53,7 +67,9 @@ def test_halving_is_torchs_average_pooling_of_the_clip_alone() -> None:
 
 def test_a_layer_is_post_norm_with_layer_scale_on_attention_only() -> None:
     torch.manual_seed(1)
-    layer = TemporalLayer(D, 3, 20, window_size=5, dropout=0.4, drop_path=0.5, layer_scale=0.3).eval()
+    layer = TemporalLayer(
+        LocalAttention(hidden_size=D, num_heads=3, mlp_size=20, window_size=5, dropout=0.4, layer_scale=0.3), 0.5
+    ).eval()
     sequence = Padded(torch.randn(2, 9, D), torch.tensor([9, 9]))
     first = layer.attention_norm(sequence.values + 0.3 * layer._attention(sequence))
     expected = layer.mlp_norm(first + layer.mlp(first))
@@ -62,7 +78,9 @@ def test_a_layer_is_post_norm_with_layer_scale_on_attention_only() -> None:
 
 def test_a_position_sees_its_window_through_each_layer_and_no_more() -> None:
     torch.manual_seed(2)
-    layer = TemporalLayer(D, 3, 20, window_size=5, dropout=0.0, drop_path=0.0, layer_scale=1.0)
+    layer = TemporalLayer(
+        LocalAttention(hidden_size=D, num_heads=3, mlp_size=20, window_size=5, dropout=0.0, layer_scale=1.0), 0.0
+    )
     values = torch.randn(1, 15, D, requires_grad=True)
     layer(Padded(values, torch.tensor([15]))).values[0, 7].sum().backward()
     seen = values.grad[0].abs().sum(dim=1) > 1e-9
@@ -77,7 +95,9 @@ def test_order_matters_even_without_rotary(encoder: TemporalEncoder) -> None:
 
 
 def test_stochastic_depth_drops_whole_clips_in_training_only() -> None:
-    layer = TemporalLayer(D, 3, 20, window_size=5, dropout=0.0, drop_path=0.4, layer_scale=1.0)
+    layer = TemporalLayer(
+        LocalAttention(hidden_size=D, num_heads=3, mlp_size=20, window_size=5, dropout=0.0, layer_scale=1.0), 0.4
+    )
     torch.manual_seed(0)
     dropped = layer.train()._drop_path(torch.ones(2000, 3, 2))
     per_clip = dropped.flatten(1)
@@ -88,7 +108,22 @@ def test_stochastic_depth_drops_whole_clips_in_training_only() -> None:
 
 
 def test_stochastic_depth_rises_with_depth() -> None:
-    rates = [layer.drop_path for layer in TemporalEncoder(D, E, 5, 3, 20, 7, 2, 0.0, 0.2, 1.0).layers]
+    rates = [
+        layer.drop_path
+        for layer in LocalAttention(
+            hidden_size=D,
+            num_layers=5,
+            num_heads=3,
+            mlp_size=20,
+            window_size=7,
+            downsample_after=2,
+            dropout=0.0,
+            drop_path=0.2,
+            layer_scale=1.0,
+        )
+        .build(E)
+        .layers
+    ]
     assert rates == pytest.approx([0, 0.05, 0.1, 0.15, 0.2])
 
 
