@@ -13,10 +13,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
@@ -52,8 +51,8 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Habit:
-    """A share of the hypotheses, and the same share of the references: what is natural for these sentences."""
+class Shares:
+    """A share of the hypotheses, and of the references, which show what is natural for these sentences."""
 
     hypotheses: float | None
     references: float | None
@@ -123,18 +122,14 @@ class Diagnosis:
     by_length: tuple[Group, ...]
     by_signer: tuple[Group, ...]
     by_frequency: tuple[FrequencyBin, ...]
-    copies: Habit
-    distinct: Habit
+    copies: Shares
+    distinct: Shares
     most_frequent: tuple[str, int] | None
-    repeated_ngram: Habit
-    repeated_word: Habit
+    repeated_ngram: Shares
+    repeated_word: Shares
     support: Support
     numbers: Numbers
     names: Names | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
 
 
 def diagnose(
@@ -169,8 +164,8 @@ def diagnose(
     lemmas = find_names([*training, *sides[0], *sides[1]], tag)
     names = [[{lemmas.get(token.word.lower(), "") for token in each} - {""} for each in side] for side in tokens]
 
-    def habit(has_it: Callable[[Words], bool]) -> Habit:
-        return Habit(*(share(sum(map(has_it, side)), len(ids)) for side in words[:2]))
+    def shares(is_counted: Callable[[Words], bool]) -> Shares:
+        return Shares(*(share(sum(map(is_counted, side)), len(ids)) for side in words[:2]))
 
     return Diagnosis(
         num_sentences=len(ids),
@@ -178,11 +173,11 @@ def diagnose(
         by_length=_groups(statistics, _rows_by_length([len(sentence) for sentence in words[1]])),
         by_signer=_groups(statistics, _rows_by_signer([(signers or {}).get(id, "") for id in ids])),
         by_frequency=count_by_frequency(*words),
-        copies=habit(lambda sentence: sentence in copied),
-        distinct=Habit(*(share(len(set(side)), len(ids)) for side in words[:2])),
+        copies=shares(lambda sentence: sentence in copied),
+        distinct=Shares(*(share(len(set(side)), len(ids)) for side in words[:2])),
         most_frequent=next(iter(Counter(sides[0]).most_common(1)), None),
-        repeated_ngram=habit(has_repeated_ngram),
-        repeated_word=habit(lambda sentence: any(first == second for first, second in pairwise(sentence))),
+        repeated_ngram=shares(has_repeated_ngram),
+        repeated_word=shares(lambda sentence: any(first == second for first, second in pairwise(sentence))),
         support=count_support(*content),
         numbers=count_numbers(*([read_numbers(text, language) for text in side] for side in sides)),
         names=count_names(*names) if lemmas else None,

@@ -171,8 +171,8 @@ def diagnosis_tables(diagnosis: Diagnosis) -> list[Table]:
             right=sum(each.distinct_right for each in rare),
         ),
         make_table(
-            "habits",
-            _habits(diagnosis),
+            "repetition",
+            _repetition(diagnosis),
             num_sentences=diagnosis.num_sentences,
             count=count,
             text=text or "(nothing)",
@@ -184,7 +184,7 @@ def diagnosis_tables(diagnosis: Diagnosis) -> list[Table]:
     return [table for table in tables if table.rows]
 
 
-def _habits(diagnosis: Diagnosis) -> Iterator[Values]:
+def _repetition(diagnosis: Diagnosis) -> Iterator[Values]:
     if diagnosis.num_training and diagnosis.num_sentences:
         yield "are a whole training sentence", *astuple(diagnosis.copies)
     if diagnosis.num_sentences:

@@ -45,11 +45,6 @@ class Scores:
         """Plain values, ready for JSON."""
         return asdict(self)
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Scores:
-        """Inverse of `to_dict`. Raises TypeError where a field is missing or unknown."""
-        return cls(**values)
-
 
 def score(
     hypotheses: Sequence[str],

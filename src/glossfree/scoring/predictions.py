@@ -75,6 +75,6 @@ def read_scores(path: Path) -> Scores:
     """Inverse of `write_scores`. Raises RunError: missing or not scores."""
     values = read_json(path, RunError, remedy=EVALUATE)
     try:
-        return Scores.from_dict(values)
+        return Scores(**values)
     except TypeError as error:
         raise RunError(f"not scores ({error})", where=path, remedy=EVALUATE_AGAIN) from error

@@ -115,13 +115,10 @@ def read_sentences(path: Path, side: str) -> Sentences:
 def pair(hypotheses: Sentences, references: Sentences) -> Pairs:
     """Two sides -> Pairs: by id where both have ids, else by line.
 
-    Raises CorpusError: ids that are missing, too many or there twice, by name; by line, different numbers of lines.
+    Raises CorpusError: ids as in `check_ids`; by line, different numbers of lines.
     """
     by_line = hypotheses.numbered or references.numbered
-    problems = id_problems(hypotheses.ids, references.ids, by_line=by_line)
-    if problems:
-        remedy = "one hypothesis for each reference, under the same id"
-        raise CorpusError("; ".join(problems), where=hypotheses.source, remedy=remedy)
+    check_ids(hypotheses.ids, references.ids, where=hypotheses.source, by_line=by_line)
     if not by_line:
         text_of = dict(zip(map(nfc, hypotheses.ids), hypotheses.texts, strict=True))
         return Pairs(references.ids, tuple(text_of[nfc(id)] for id in references.ids), references.texts)
@@ -133,16 +130,13 @@ def pair(hypotheses: Sentences, references: Sentences) -> Pairs:
     return Pairs(ids, hypotheses.texts, references.texts, by_line=True)
 
 
-def check_ids(hypotheses: Iterable[str], references: Iterable[str]) -> None:
-    """Check that every id of the references has exactly one hypothesis. Raises CorpusError that names the others."""
-    problems = id_problems(hypotheses, references)
-    if problems:
-        remedy = "predict every clip of the split once, under its id in the manifest"
-        raise CorpusError("; ".join(problems), where="predictions", remedy=remedy)
+def check_ids(
+    hypotheses: Iterable[str], references: Iterable[str], *, where: str | Path = "predictions", by_line: bool = False
+) -> None:
+    """Check that each reference has exactly one hypothesis, by ids compared in NFC; `by_line`: only that none repeats.
 
-
-def id_problems(hypotheses: Iterable[str], references: Iterable[str], *, by_line: bool = False) -> list[str]:
-    """Ids of both sides, compared in NFC -> what is wrong, with names; `by_line`: only ids that come twice."""
+    Raises CorpusError with the ids that are missing, unknown or repeated.
+    """
     ours, theirs = Counter(map(nfc, hypotheses)), Counter(map(nfc, references))
     problems = {
         "without a hypothesis": [] if by_line else [id for id in theirs if id not in ours],
@@ -150,7 +144,9 @@ def id_problems(hypotheses: Iterable[str], references: Iterable[str], *, by_line
         "twice in the hypotheses": [id for id, count in ours.items() if count > 1],
         "twice in the references": [id for id, count in theirs.items() if count > 1],
     }
-    return [f"{len(ids):,} {problem}: {name_some(ids)}" for problem, ids in problems.items() if ids]
+    text = "; ".join(f"{len(ids):,} {problem}: {name_some(ids)}" for problem, ids in problems.items() if ids)
+    if text:
+        raise CorpusError(text, where=where, remedy="give one hypothesis for each reference, under the same id")
 
 
 def _find_column(columns: Iterable[str], names: Sequence[str]) -> str | None:

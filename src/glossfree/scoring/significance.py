@@ -2,7 +2,7 @@
 
 All of it treats the sentences of the test set as a sample. What another seed of training would change is not in it.
 
-Bootstrap: N sentences are drawn with repeats, `samples` times, and scored; the interval holds the middle `level` of
+Bootstrap: N sentences are drawn with repeats, `samples` times, and scored; the interval holds the middle LEVEL of
 these scores (percentiles, interpolated linearly). Paired bootstrap: both systems are scored on the same draws; p is the
 share of draws in which the system that is ahead on all sentences is not ahead (one-sided; 1 where none is ahead).
 Paired approximate randomisation: for each sentence a coin decides whether the two systems' hypotheses are swapped; p is
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from glossfree.scoring.statistics import METRICS, Statistics, Values
+from glossfree.scoring.statistics import METRICS, Statistics, Values, chrf
 
 SAMPLES, LEVEL = 1000, 0.95
 NUM_CHANGES = 10  # so many sentences are shown in each direction
@@ -78,19 +78,12 @@ class Comparison:
     seed: int
 
 
-def intervals(
-    statistics: Statistics, *, samples: int = SAMPLES, seed: int = 0, level: float = LEVEL
-) -> dict[str, Interval]:
-    """N sentences -> {metric: Interval} by percentile bootstrap; one sentence gives its score twice.
-
-    Raises ValueError: no sample, a level outside (0, 1).
-    """
-    if not 0 < level < 1:
-        raise ValueError(f"level {level} is not between 0 and 1")
+def intervals(statistics: Statistics, *, samples: int = SAMPLES, seed: int = 0) -> dict[str, Interval]:
+    """N sentences -> {metric: Interval} by percentile bootstrap. Raises ValueError where there is no sample."""
     num_sentences = statistics.num_sentences
     draws = _random_rows(samples, num_sentences, below=num_sentences, seed=[seed, 0])
     scores = _join([statistics.resampled(indices) for indices in draws])
-    return {name: _interval(values, level) for name, values in scores.items()}
+    return {name: _interval(values) for name, values in scores.items()}
 
 
 def compare(a: Statistics, b: Statistics, *, samples: int = SAMPLES, seed: int = 0) -> Comparison:
@@ -113,11 +106,11 @@ def compare(a: Statistics, b: Statistics, *, samples: int = SAMPLES, seed: int =
             scores_a[name],
             scores_b[name],
             difference,
-            _interval(resampled[name], LEVEL),
+            _interval(resampled[name]),
             float((sign * resampled[name] <= EQUAL).mean()),
             float((1 + (np.abs(swapped[name]) >= abs(difference) - EQUAL).sum()) / (samples + 1)),
         )
-    sentences_a, sentences_b = (each.sentence_scores()[SENTENCE_METRIC] for each in (a, b))
+    sentences_a, sentences_b = chrf(a.table), chrf(b.table)
     change = sentences_b - sentences_a
     wins, losses = int((change > EQUAL).sum()), int((change < -EQUAL).sum())
     better, worse = np.argsort(-change, kind="stable")[:wins], np.argsort(change, kind="stable")[:losses]
@@ -153,6 +146,6 @@ def _subtract(scores_b: Values, scores_a: Values) -> Values:
     return {name: scores_b[name] - scores_a[name] for name in METRICS}
 
 
-def _interval(values: np.ndarray, level: float) -> Interval:
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+def _interval(values: np.ndarray) -> Interval:
+    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(float(low), float(high))

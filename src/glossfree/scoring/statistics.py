@@ -65,12 +65,6 @@ class Statistics:
         """{metric: score of all sentences}: 0-100, except `length_ratio` (hypothesis words / reference words)."""
         return {name: float(value[0]) for name, value in self._each([self.table]).items()}
 
-    def sentence_scores(self) -> Values:
-        """{"bleu4", "rouge_l", "chrf"}: (N,), 0-100. BLEU of one sentence is smoothed "exp", of its effective order."""
-        of_one = Convention("single sentence", effective_order=True)
-        bleu4 = bleu(self.table, MAX_ORDER, of_one)
-        return {"bleu4": bleu4, "rouge_l": 100 * self.table[:, ROUGE], "chrf": chrf(self.table)}
-
     def select(self, indices: Sequence[int] | np.ndarray) -> Statistics:
         """Some of the sentences. Raises ValueError where there are none."""
         if not len(indices):
@@ -87,10 +81,8 @@ class Statistics:
     def swapped(self, other: Statistics, masks: np.ndarray) -> Values:
         """masks (R, N), True where the other system's sentence is taken -> {metric: (R,)}.
 
-        `other`: the same sentences under the same convention. Raises ValueError where they cannot be.
+        `other`: the same sentences under the same convention.
         """
-        if (other.num_sentences, other.convention) != (self.num_sentences, self.convention):
-            raise ValueError("two systems are compared on the same sentences, under one convention")
         if self.convention.average != "corpus":
             return self._each(np.where(mask[:, None], other.table, self.table) for mask in masks)
         return self._metrics(self.table.sum(0) + masks.astype(np.float64) @ (other.table - self.table))

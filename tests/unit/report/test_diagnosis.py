@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import pytest
 
 from glossfree.report.diagnosis import (
     FrequencyBin,
-    Habit,
+    Shares,
     count_by_frequency,
     count_names,
     count_numbers,
@@ -73,14 +74,14 @@ def test_groups_by_signer_leave_out_who_is_not_known():
 
 def test_copies_ignore_case_and_punctuation():
     # a, c, d, e are training sentences; of the references, c alone
-    assert measured().copies == Habit(80.0, 20.0)
-    assert measured().distinct == Habit(60.0, 100.0)
+    assert measured().copies == Shares(80.0, 20.0)
+    assert measured().distinct == Shares(60.0, 100.0)
     assert measured().most_frequent == ("am tag regen", 2)
 
 
 def test_repetition_stands_beside_the_references():
-    assert measured().repeated_word == Habit(20.0, 0.0)
-    assert measured().repeated_ngram == Habit(0.0, 20.0)  # d: "wind und schnee im"
+    assert measured().repeated_word == Shares(20.0, 0.0)
+    assert measured().repeated_ngram == Shares(0.0, 20.0)  # d: "wind und schnee im"
 
 
 @pytest.mark.parametrize(
@@ -129,7 +130,7 @@ def test_rare_words_are_those_of_training():
 
 def test_sentences_without_spaces_are_cut_into_characters():
     result = diagnose({"a": "今天下雨"}, {"a": "今天下雪。"}, training=["今天 下雨。"], language="zh", tag=tag)
-    assert result.copies == Habit(100.0, 0.0)
+    assert result.copies == Shares(100.0, 0.0)
     assert result.by_length[0].name == "4"
     assert [(entry.name, entry.reference_words) for entry in result.by_frequency if entry.reference_words] == [
         ("0", 1),
@@ -140,14 +141,14 @@ def test_sentences_without_spaces_are_cut_into_characters():
 def test_nothing_at_all_is_none_and_never_a_crash():
     result = diagnose({}, {}, training=[], language="de", tag=tag)
     assert (result.num_sentences, result.by_length, result.most_frequent) == (0, (), None)
-    assert result.copies == result.repeated_word == Habit(None, None)
-    assert "NaN" not in json.dumps(result.to_dict())
+    assert result.copies == result.repeated_word == Shares(None, None)
+    assert "NaN" not in json.dumps(asdict(result))
 
 
 def test_empty_sentences_are_defined():
     result = diagnose({"a": "", "b": "x"}, {"a": "", "b": ""}, training=[""], language="de", tag=tag)
-    assert result.copies == Habit(50.0, 100.0)
-    assert "NaN" not in json.dumps(result.to_dict())
+    assert result.copies == Shares(50.0, 100.0)
+    assert "NaN" not in json.dumps(asdict(result))
 
 
 def test_ids_must_be_the_same():

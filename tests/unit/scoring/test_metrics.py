@@ -118,7 +118,7 @@ def test_german_is_left_alone():
 
 def test_scores_survive_json():
     scores = score(["a b"], ["a c"])
-    assert Scores.from_dict(json.loads(json.dumps(scores.to_dict()))) == scores
+    assert Scores(**json.loads(json.dumps(scores.to_dict()))) == scores
 
 
 def test_table_shows_every_row():
