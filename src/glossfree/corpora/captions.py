@@ -1,9 +1,9 @@
-"""Segments with sentences: caption, subtitle and annotation files, or a table -> captions; captions -> such files.
+"""Reads and writes captions: sentences in time, from caption, subtitle and annotation files, or a table.
 
 `.eaf` (ELAN), `.vtt` (WebVTT), `.srt` (SubRip), `.ass` and `.ssa` (SubStation), and tables with start and end. Each
-caption format has the library that reads it right: webvtt-py for WebVTT (pysubs2 takes its comments and identifiers for
-sentences), pysubs2 for the others (webvtt-py leaves captions without text out of a .srt). They are installed with
-`pip install "glossfree[captions]"`.
+caption format is read by the library that reads it correctly: webvtt-py for WebVTT (pysubs2 takes its comments and
+identifiers for sentences), pysubs2 for the others (webvtt-py drops captions without text from a .srt). Both come
+with `pip install "glossfree[captions]"`.
 
 A caption's text is one line: line breaks and control characters become blanks, markup is removed.
 """
@@ -28,11 +28,11 @@ from glossfree.files.tables import JSON_LINES, SYNONYMS, TABLES, Row, read_table
 
 READ = (".eaf", ".vtt", ".srt", ".ass", ".ssa", *sorted(TABLES), *sorted(JSON_LINES))
 WRITTEN = ("srt", "vtt", "eaf")
-SENTENCES = "sentence"  # the name of the tier that the captions go to
+SENTENCES = "sentence"  # tier of the captions in an .eaf
 LARGEST = {".eaf": 50}  # MB; ELAN's XML is long
 LARGEST_TEXT = 10  # MB; an hour of captions has about 0.1
 
-_TIMED = re.compile(r"\s*-?\d+:[\d:.,]*\s*-+>")  # a line that means to be the times of a caption
+_TIMED = re.compile(r"\s*-?\d+:[\d:.,]*\s*-+>")  # a line that looks like the times of a caption
 _TIMES = {
     form: re.compile(rf"\s*{time}\s*-->\s*{time}(\s.*)?")
     for form, time in (
@@ -40,11 +40,11 @@ _TIMES = {
         ("vtt", r"(?:\d+:)?[0-5]\d:[0-5]\d\.\d{3}"),
     )
 }
-_TAGS = re.compile(r"</?(?:[bisu]|font\b[^<>]*)>|\{\\[a-z][^{}]*\}", re.IGNORECASE)  # what players of .srt obey
+_TAGS = re.compile(r"</?(?:[bisu]|font\b[^<>]*)>|\{\\[a-z][^{}]*\}", re.IGNORECASE)  # markup of .srt
 _OVERRIDES = re.compile(r"\{[^{}]*\}")  # SubStation's markup
-_DRAWING = re.compile(r"\{[^{}]*\\p[1-9]")  # a shape, not a text
-_JOINER = "\u2060"  # word joiner: seen by nobody, it parts what a .srt would take for its own signs
-_OWN_SIGNS = re.compile(r"(\\|<(?=[/a-zA-Z])|--(?=>)|:(?=\d{1,2}[.,]\d))")
+_DRAWING = re.compile(r"\{[^{}]*\\p[1-9]")  # a shape instead of text
+_JOINER = "\u2060"  # invisible word joiner: it separates characters that would be markup in a .srt
+_MARKUP = re.compile(r"(\\|<(?=[/a-zA-Z])|--(?=>)|:(?=\d{1,2}[.,]\d))")
 _BREAKS = re.compile("\r\n?")
 
 
@@ -59,11 +59,11 @@ class Caption:
 
 
 def read_captions(path: Path, *, tier: str | None = None, media: Path | None = None) -> list[Caption]:
-    """A file of captions or annotations -> its captions by their starts; they may overlap, and be without text.
+    """A file of captions or annotations -> its captions, sorted by start; they may overlap or lack text.
 
-    `tier` names one of an .eaf's tiers, needed where several have time-aligned annotations. `media` is the video that
-    the captions are for: an .eaf may link several with different origins.
-    Raises CorpusError: missing, too large, damaged, no captions, one that ends before it has begun, no such tier.
+    `tier` selects a tier of an .eaf, and is required if several have time-aligned annotations. `media` is the video of
+    the captions: an .eaf may link several videos with different origins.
+    Raises CorpusError: missing, too large, damaged, no captions, one that ends before it begins, no such tier.
     """
     suffix = path.suffix.lower()
     with named(path), _libraries():
@@ -87,7 +87,7 @@ def read_captions(path: Path, *, tier: str | None = None, media: Path | None = N
 
 @contextmanager
 def _libraries() -> Iterator[None]:
-    """A missing library becomes an error that names the extra."""
+    """Turn a missing library into an error that names the extra."""
     try:
         yield
     except ImportError as error:
@@ -124,15 +124,14 @@ def _plain(text: str) -> str:
 
 
 def _check_timed_lines(path: Path, text: str, form: str, num_read: int | None = None) -> None:
-    """Raise CorpusError for a caption that the library passed over without a word: a line that means to be its times
-    and is none, or captions without an empty line between them."""
+    """Raise CorpusError for captions that the library skips silently: malformed times, or no empty line between two."""
     timed = [(place, line) for place, line in enumerate(text.split("\n"), start=1) if _TIMED.match(line)]
     for place, line in timed:
         if not _TIMES[form].fullmatch(line):
             example = "00:00:01,000 --> 00:00:02,500" if form == "srt" else "00:00:01.000 --> 00:00:02.500"
             raise CorpusError("not a caption's times", where=f"{path}, line {place}", remedy=f"write {example}")
     if num_read not in (None, len(timed)):
-        problem = f"{len(timed):,} captions begin in it, {num_read:,} can be read"
+        problem = f"{len(timed):,} captions begin in it, but {num_read:,} can be read"
         raise CorpusError(problem, remedy="leave an empty line between two captions")
 
 
@@ -157,8 +156,8 @@ def _from_vtt(path: Path, text: str) -> list[Caption]:
 
 
 def _from_srt(path: Path, text: str) -> list[Caption]:
-    # pysubs2 takes a last line that is a number for the number of the next caption: give it one. On thousands of empty
-    # lines it would spend hours.
+    # pysubs2 takes a number on the last line for the number of a next caption, so append one. It needs hours for
+    # thousands of empty lines.
     subtitles = _subtitles(re.sub("\n{3,}", "\n\n", text) + "\n\n0\n", "srt")
     _check_timed_lines(path, text, "srt", len(subtitles))
     captions = []
@@ -181,7 +180,7 @@ def _from_substation(path: Path, text: str) -> list[Caption]:
 
 
 def _from_table(path: Path, media: Path | None) -> list[Caption]:
-    """Rows with start and end -> captions; where the rows name several files, those of `media`."""
+    """Rows with start and end -> captions; of `media` only, if the rows name several files."""
     table = rename_columns(read_table(path), SYNONYMS)
     if not {column for columns in COLUMNS.values() for column in columns} & set(table.columns):
         raise CorpusError("no columns start and end", remedy="write them, in seconds")
@@ -233,11 +232,11 @@ def write_captions(
     media: Path | None = None,
     tracks: Mapping[str, Sequence[Caption]] = {},
 ) -> str:
-    """Captions -> the text of a .srt, .vtt or .eaf file, by their starts; written atomically where a path is given.
+    """Captions -> the text of a .srt, .vtt or .eaf file, sorted by start; written atomically to `path` unless None.
 
-    Reading it again gives the same sentences. In an .eaf the captions are the tier "sentence" and `tracks` further
-    tiers; `media` is the video that it links. The other formats have one track and no link: both are left out.
-    Raises CorpusError: a library is missing, the file cannot be written; ValueError: unknown format, impossible times.
+    `read_captions` returns the same sentences. In an .eaf the captions are the tier "sentence", `tracks` are more
+    tiers, and `media` is the linked video; the other formats ignore both.
+    Raises CorpusError: missing library, unwritable file; ValueError: unknown format, impossible times.
     """
     every = [*captions, *(caption for track in tracks.values() for caption in track)]
     if any(not 0 <= caption.start < caption.end < math.inf for caption in every):
@@ -273,7 +272,7 @@ def _to_srt(captions: Sequence[Caption]) -> str:
     subtitles = SSAFile()
     for caption in captions:
         start, end = _in_ms(caption)
-        subtitles.append(SSAEvent(start, end, _OWN_SIGNS.sub(rf"\1{_JOINER}", _plain(caption.text))))
+        subtitles.append(SSAEvent(start, end, _MARKUP.sub(rf"\1{_JOINER}", _plain(caption.text))))
     return str(subtitles.to_string("srt", keep_ssa_tags=True))
 
 

@@ -1,10 +1,10 @@
-"""ELAN's annotation files (.eaf): the annotations of one tier out of a file; tiers -> the text of a file.
+"""ELAN's annotation files (.eaf): reads the annotations of one tier; turns tiers into the text of a file.
 
-Times are seconds since the start of the media file. ELAN plays an annotation at its own time plus the media's
-TIME_ORIGIN, so that a media file with TIME_ORIGIN 1200 shows an annotation that begins at 0 ms at its 1.2 s.
+Times are seconds since the start of the media file. ELAN plays an annotation at its time plus the TIME_ORIGIN of the
+media: with TIME_ORIGIN 1200, an annotation that begins at 0 ms is shown at 1.2 s of the media file.
 
-Written with pympi. Read without it: pympi 1.71 refuses files that ELAN opens (no schema location, an id without
-digits), and neither interpolates times nor knows TIME_ORIGIN.
+pympi writes the files but cannot read them: pympi 1.71 rejects files that ELAN opens (no schema location, an id without
+digits), does not interpolate times and ignores TIME_ORIGIN.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ Annotation = tuple[float, float, str]  # start and end in seconds, text
 
 _SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
 _LATEST = 2**32  # ms, exclusive: the schema's type of a time is an unsigned integer of 32 bits
-_DEEPEST = 100  # levels of elements, and of tiers below tiers: ELAN's have 5, and few
+_DEEPEST = 100  # levels of XML elements, and of tiers below tiers; ELAN writes 5 of the former
 _REMEDY = "open it in ELAN and save it again"
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
 @dataclass(frozen=True)
 class _Entry:
-    """One annotation of the file: between two time slots, or below a parent annotation."""
+    """An annotation: between two time slots, or below a parent annotation."""
 
     id: str
     slots: tuple[str, str] | None
@@ -46,12 +46,12 @@ class _Entry:
 
 
 class _Tree(ElementTree.TreeBuilder):
-    """An XML tree. Refuses what can fill the memory: entities, before they expand, and elements without an end."""
+    """An XML tree that rejects what could fill the memory: entities (before they expand) and endless nesting."""
 
     depth = 0
 
     def doctype(self, *_: Any) -> None:
-        raise CorpusError("holds a DOCTYPE, which no ELAN file has", remedy=_REMEDY)
+        raise CorpusError("contains a DOCTYPE, which no ELAN file has", remedy=_REMEDY)
 
     def start(self, tag: Any, attributes: Any, /) -> Any:
         self.depth += 1
@@ -65,11 +65,11 @@ class _Tree(ElementTree.TreeBuilder):
 
 
 def read_tier(path: Path, tier: str | None = None, *, media: Path | None = None) -> tuple[str, list[Annotation]]:
-    """An annotation file -> one tier's name, and its annotations in the order of the file.
+    """An annotation file -> the name of one tier, and its annotations in the order of the file.
 
-    Without `tier`: the only tier with time-aligned annotations. Annotations without times of their own get them as in
-    ELAN: an equal share of what their neighbours on the tier, or their parent annotation, leave.
-    `media` is the file that is watched: its TIME_ORIGIN counts; without it, that of the linked videos.
+    `tier` None: the only tier with time-aligned annotations. Annotations without times get them as in ELAN: they divide
+    the time between their neighbours, or that of their parent annotation, equally.
+    `media` is the media file in use, whose TIME_ORIGIN counts; None: that of the linked videos.
     Raises CorpusError: not an ELAN file, no such tier or several (with their counts), annotations without any time.
     """
     with named(path):
@@ -81,7 +81,7 @@ def read_tier(path: Path, tier: str | None = None, *, media: Path | None = None)
                 tiers.setdefault(element.attrib["TIER_ID"], []).extend(_entries(element))
         except KeyError as error:
             raise CorpusError(f"an element without {error.args[0]}", remedy=_REMEDY) from error
-        name = _choose(tiers, tier)
+        name = _find_tier(tiers, tier)
         times = _times(slots, tiers, tiers[name])
         missing = [entry.id for entry in tiers[name] if entry.id not in times]
         if missing:
@@ -100,7 +100,7 @@ def _parse(path: Path) -> Element:
     except ElementTree.ParseError as error:
         problem = f"damaged XML (line {error.position[0]}, column {error.position[1]})"
         raise CorpusError(problem, remedy=_REMEDY) from error
-    except (ValueError, LookupError) as error:  # an encoding that the parser does not know
+    except (ValueError, LookupError) as error:  # unknown encoding
         raise CorpusError("XML in an unknown encoding", remedy="save it as UTF-8") from error
     except OSError as error:
         raise CorpusError(f"cannot be read ({error.strerror})", remedy="check the path") from error
@@ -127,25 +127,25 @@ def _entries(tier: Element) -> list[_Entry]:
 
 
 def _slot_time(slot: Element) -> int | None:
-    """The time of a slot in ms, None if it has none."""
+    """The time of a slot in ms; None if it has none."""
     if "TIME_VALUE" not in slot.attrib:
         return None
-    what = f"time of slot {shortened(slot.attrib['TIME_SLOT_ID'], 40)}"
-    time = _integer(slot.attrib["TIME_VALUE"], what)
+    name = f"time of slot {shortened(slot.attrib['TIME_SLOT_ID'], 40)}"
+    time = _integer(slot.attrib["TIME_VALUE"], name)
     if not 0 <= time < _LATEST:
-        raise CorpusError(f"impossible {what}", remedy=_REMEDY)
+        raise CorpusError(f"impossible {name}", remedy=_REMEDY)
     return time
 
 
-def _integer(text: str, what: str) -> int:
+def _integer(text: str, name: str) -> int:
     try:
         return int(text)
     except ValueError as error:
-        raise CorpusError(f"{what} is not a whole number of ms", remedy=_REMEDY) from error
+        raise CorpusError(f"{name} is not a whole number of ms", remedy=_REMEDY) from error
 
 
-def _choose(tiers: Mapping[str, Sequence[_Entry]], tier: str | None) -> str:
-    """The name of the chosen tier, compared in NFC and without blanks around it."""
+def _find_tier(tiers: Mapping[str, Sequence[_Entry]], tier: str | None) -> str:
+    """The name of the requested tier, or of the only one with times; NFC and blanks around a name are no difference."""
     listed = name_some([f"{name!r} ({len(entries):,})" for name, entries in tiers.items()]) or "none"
     if tier is not None:
         name = next((name for name in tiers if _is_same(name, tier)), None)
@@ -167,9 +167,10 @@ def _is_same(name: str, other: str) -> bool:
 def _times(
     slots: Mapping[str, int | None], tiers: Mapping[str, Sequence[_Entry]], entries_of_tier: Sequence[_Entry]
 ) -> dict[str, tuple[float, float]]:
-    """Annotation id -> its start and end in ms on ELAN's time line, for `entries_of_tier` and their parents."""
+    """Annotation id -> start and end in ms on ELAN's time line, for `entries_of_tier` and their parents."""
     times: dict[str, tuple[float, float]] = {}
-    siblings: dict[str, tuple[str, list[_Entry]]] = {}  # an annotation's id -> its parent, and all on its tier below it
+    # annotation id -> its parent, and the children of that parent on one tier
+    siblings: dict[str, tuple[str, list[_Entry]]] = {}
     for entries in tiers.values():
         own = _interpolated(slots, [entry.slots for entry in entries if entry.slots])
         groups: dict[str, list[_Entry]] = {}
@@ -195,10 +196,10 @@ def _times(
 
 
 def _interpolated(slots: Mapping[str, int | None], pairs: Sequence[tuple[str, str]]) -> dict[str, float]:
-    """Time slots of one tier -> ms. Slots without a time divide the stretch between their neighbours equally.
+    """Time slots of one tier -> ms. Slots without a time divide the time between their neighbours equally.
 
-    Neighbours are those that annotations of the tier join: `pairs` of start and end. Slots that no time bounds on
-    both sides are left out.
+    Neighbours are slots joined by annotations of the tier, `pairs` of start and end. Slots without a time on both sides
+    are omitted.
     """
     times: dict[str, float] = {slot: time for pair in pairs for slot in pair if (time := slots.get(slot)) is not None}
     following = dict(pairs)
@@ -216,7 +217,7 @@ def _interpolated(slots: Mapping[str, int | None], pairs: Sequence[tuple[str, st
 
 
 def _in_order(group: list[_Entry]) -> list[_Entry]:
-    """Annotations below one parent, each after the one that it names as its previous."""
+    """Annotations below one parent, each after its PREVIOUS_ANNOTATION."""
     following = {entry.previous: entry for entry in group if entry.previous}
     ordered = [entry for entry in group if not entry.previous][:1]
     while ordered and len(ordered) < len(group) and ordered[-1].id in following:
@@ -225,30 +226,30 @@ def _in_order(group: list[_Entry]) -> list[_Entry]:
 
 
 def _origin(descriptors: Sequence[Element], media: Path | None) -> int:
-    """TIME_ORIGIN in ms of the media file that is watched, else of the linked videos, else of all linked media."""
+    """TIME_ORIGIN in ms of the media file in use, else of the linked videos, else of all linked media."""
     linked = []  # name, origin, is it a video
     for item in descriptors:
         name = re.split(r"[/\\]", item.get("RELATIVE_MEDIA_URL") or item.get("MEDIA_URL") or "")[-1]
         is_video = item.get("MIME_TYPE", "").startswith("video")
         linked.append((name, _integer(item.get("TIME_ORIGIN", "0"), "TIME_ORIGIN"), is_video))
     same = [item for item in linked if media is not None and _is_same(unquote(item[0]), unquote(media.name))]
-    counted = same or [item for item in linked if item[2]] or linked
-    if len({origin for _, origin, _ in counted}) > 1:
-        listed = name_some([f"{name!r} by {origin} ms" for name, origin, _ in counted])
+    relevant = same or [item for item in linked if item[2]] or linked
+    if len({origin for _, origin, _ in relevant}) > 1:
+        listed = name_some([f"{name!r} by {origin} ms" for name, origin, _ in relevant])
         problem = f"its media begin at different times ({listed}), and none has the name of the video"
         raise CorpusError(problem, remedy="give the video the name that it has in ELAN")
-    return counted[0][1] if counted else 0
+    return relevant[0][1] if relevant else 0
 
 
 def eaf_text(tiers: Mapping[str, Sequence[Annotation]], *, media: Path | None, folder: Path) -> str:
-    """Tiers -> the text of an annotation file (EAF 3.0) that links `media`; `folder` is where the file will be.
+    """Tiers -> the text of an annotation file (EAF 3.0) that links `media`; `folder` is the folder of the file.
 
-    A tier of ELAN has no overlaps: annotations that overlap go to further tiers, "NAME 2" and so on. Times are rounded
-    to ms, and nothing becomes shorter than 1 ms. Raises ImportError without pympi.
+    ELAN's tiers have no overlaps: overlapping annotations go to additional tiers, "NAME 2" and so on. Times are rounded
+    to ms; every annotation lasts at least 1 ms. Raises ImportError without pympi.
     """
     from pympi.Elan import Eaf, to_string
 
-    document = Eaf(author="glossfree")  # with a tier, a property and a date that ELAN does not know
+    document = Eaf(author="glossfree")  # its tier, property and date are not valid for ELAN
     document.tiers.clear()
     document.properties.clear()
     document.adocument.update(VERSION="3.0", FORMAT="3.0", DATE=datetime.now().astimezone().isoformat("T", "seconds"))
@@ -258,7 +259,7 @@ def eaf_text(tiers: Mapping[str, Sequence[Annotation]], *, media: Path | None, f
         document.add_linked_file(**_link(media, folder))
     lanes = _without_overlaps({name: [_in_ms(item) for item in items] for name, items in tiers.items()})
     entries = [(name, *item) for name, items in lanes.items() for item in items]
-    # each annotation has two slots of its own; their ids follow the order of time, an end before a start
+    # each annotation has its own two slots; their ids are in order of time, ends before starts
     bounds = [(start, 1, number) for number, (_, start, _, _) in enumerate(entries)]
     bounds += [(end, 0, number) for number, (_, _, end, _) in enumerate(entries)]
     slots = {(number, side): f"ts{place}" for place, (_, side, number) in enumerate(sorted(bounds), start=1)}
@@ -277,7 +278,7 @@ def _in_ms(annotation: Annotation) -> tuple[int, int, str]:
 
 
 def _without_overlaps(tiers: Mapping[str, list[tuple[int, int, str]]]) -> dict[str, list[tuple[int, int, str]]]:
-    """Tiers -> tiers without overlaps: what begins before the last annotation has ended goes to a further tier."""
+    """Tiers -> tiers without overlaps: an annotation that begins before the last one ends goes to another tier."""
     lanes: dict[str, list[tuple[int, int, str]]] = {name: [] for name in tiers}
     for name, items in tiers.items():
         own = [name]
@@ -292,7 +293,7 @@ def _without_overlaps(tiers: Mapping[str, list[tuple[int, int, str]]]) -> dict[s
 
 
 def _link(media: Path, folder: Path) -> dict[str, str | None]:
-    """A media file -> its URL, which ELAN takes literally, its path from `folder` and its MIME type."""
+    """A media file -> its URL (not escaped, as ELAN expects), its path relative to `folder`, and its MIME type."""
     path = media.resolve()
     try:
         relative = Path(os.path.relpath(path, folder.resolve())).as_posix()
@@ -304,5 +305,5 @@ def _link(media: Path, folder: Path) -> dict[str, str | None]:
 
 
 def without_controls(text: str) -> str:
-    """Text with a blank for each control character, half of a surrogate pair, and other code that XML cannot hold."""
+    """Text with a blank for each character that XML cannot contain: controls, lone surrogates and noncharacters."""
     return _CONTROLS.sub(" ", text)

@@ -1,7 +1,7 @@
 """Videos and image folders below ROOT, looked up by path or by name in any Unicode form; ids that are file names.
 
-Prepared folders and the companion files of operating systems are skipped. Links are followed, each folder once, so
-that links in a circle end.
+Prepared folders and the companion files of operating systems are skipped. Links are followed, but each folder is
+visited once, so that circular links end.
 """
 
 from __future__ import annotations
@@ -21,39 +21,39 @@ IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
 _COMPANIONS = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin"})
 
 _UNSAFE = re.compile(r"[^\w.+=@-]")  # \w is Unicode: letters with umlauts stay
-_LONGEST_ID = 150  # characters; with the pack's suffix and a temporary name still below the 255 bytes of common systems
+_LONGEST_ID = 150  # bytes; leaves room for suffixes in the 255 that common file systems allow
 _Names = dict[str, list[str]]
 
 
 def is_companion(name: str) -> bool:
-    """Whether a file or folder is hidden, as `._x` and `.DS_Store` are, or one that an operating system put there."""
+    """Whether a file or folder is hidden (`._x`, `.DS_Store`) or was created by an operating system."""
     return name.startswith(".") or name.lower() in _COMPANIONS
 
 
 def walk(root: Path) -> Iterator[tuple[Path, list[str]]]:
-    """ROOT -> each folder below it and itself, with its files in order; companions and prepared folders left out."""
-    above = [parent.stat() for parent in root.resolve().parents]  # a link to one of them is a circle too
+    """ROOT -> it and each folder below it, with sorted names of files; skips companions and prepared folders."""
+    above = [parent.stat() for parent in root.resolve().parents]  # a link to one of them is circular too
     seen = {(status.st_dev, status.st_ino) for status in above}
     for place, folders, files in os.walk(root, followlinks=True):
         here = Path(place)
         try:
             status = here.stat()
-        except OSError:  # gone, or not to be entered
+        except OSError:  # removed meanwhile, or no permission
             folders.clear()
             continue
-        known = (status.st_dev, status.st_ino) in seen
-        if known or (here != root and {MANIFEST, CORPUS} & set(files)):
+        is_known = (status.st_dev, status.st_ino) in seen
+        if is_known or (here != root and {MANIFEST, CORPUS} & set(files)):
             folders.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
-        # Real folders first: one that is linked to as well is then known by its own path.
+        # Real folders before links, so that a folder is listed under its own path.
         visible = [name for name in folders if not is_companion(name)]
         folders[:] = sorted(visible, key=lambda name: ((here / name).is_symlink(), name))
         yield here, sorted(name for name in files if not is_companion(name))
 
 
 class Files:
-    """The files below ROOT. Every folder is listed at most once, so use one instance per reading of a corpus."""
+    """The files below ROOT. Listings are cached, so create a new instance for each reading of a corpus."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -73,14 +73,14 @@ class Files:
         return sources
 
     def by_id(self, name: str) -> list[Path]:
-        """A stem, a file's name or an image folder's -> all that are called so, anywhere below ROOT."""
+        """A file's stem or name, or an image folder's name -> all matching paths below ROOT."""
         name = nfc(name)
         if name not in self.sources and PurePosixPath(name).suffix.lower() in VIDEOS:
             return [path for path in self.sources.get(PurePosixPath(name).stem, []) if nfc(path.name) == name]
         return self.sources.get(name, [])
 
     def by_path(self, relative: PurePosixPath) -> list[Path]:
-        """A path relative to ROOT -> the file or folder there; without its ending, all videos that it may mean."""
+        """A path relative to ROOT -> the file or folder there; a path without an ending -> all videos of that name."""
         if _exists(self.root / relative):
             return [self.root / relative]
         parents = [self.root]
@@ -93,7 +93,7 @@ class Files:
         return [parent / name for parent in parents for name in self._names(parent)[1].get(last, [])]
 
     def _names(self, folder: Path) -> tuple[_Names, _Names]:
-        """The names in a folder, by themselves in NFC, and those of videos by their stems."""
+        """NFC -> names in a folder, by their full names, and of videos by their stems."""
         if folder not in self._listings:
             names: _Names = {}
             stems: _Names = {}
@@ -112,7 +112,7 @@ class Files:
 def _exists(path: Path) -> bool:
     try:
         return path.exists()
-    except OSError:  # a name that the file system refuses, as one that is too long
+    except OSError:  # a name that the file system refuses, such as one that is too long
         return False
 
 
@@ -123,7 +123,7 @@ def is_safe_id(clip_id: str) -> bool:
 
 
 def safe_id(name: str) -> str:
-    """Any name -> an id that is a file name; a name that had to change gets 8 hex digits, so that no two collide."""
+    """Any name -> an id that is a file name. A changed name gets 8 digits of its hash, so that no two collide."""
     if is_safe_id(name):
         return name
     digest = hashlib.sha256(name.encode("utf-8")).hexdigest()[:8]

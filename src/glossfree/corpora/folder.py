@@ -2,8 +2,8 @@
 
 ROOT holds videos or image folders anywhere below it, and one `sentences.csv`, `.tsv` or `.jsonl` with the columns
 `text`, `split` (train, dev, test) and `path` (relative to ROOT) or `id` (a file's stem, or an image folder's name);
-`signer` is optional, so are start and end of a segment (see `segments`), and `fps` of image folders. Everything that is
-wrong with the table is reported at once, with the lines. A row whose file is missing is a clip that cannot be packed.
+`signer` is optional, and so are start and end of a segment (see `segments`) and `fps` of image folders. All problems of
+the table are reported at once, with their lines. A row whose file is missing becomes a clip that cannot be packed.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ def sentence_file(root: Path) -> Path:
 
 
 def read_rows(path: Path) -> Table:
-    """A sentence file -> its table, columns under the names of SYNONYMS, fields stripped.
+    """A sentence file -> its table, columns renamed to those of SYNONYMS, fields stripped.
 
-    Raises CorpusError as `read_table` does, for a missing column, and for no row.
+    Raises CorpusError as `read_table` does, for a missing column, and for a table without rows.
     """
     table = rename_columns(read_table(path), SYNONYMS)
     lines = path.suffix.lower() in JSON_LINES
@@ -80,7 +80,7 @@ def _check_columns(where: str | Path, columns: Iterable[str]) -> None:
 
 @dataclass(frozen=True)
 class _Entry:
-    """A row that can be used: `name` is the id before it is made a file name, `place` the file, None if missing."""
+    """A valid row: `name` is the id before `safe_id`, `place` the file (None if it is missing)."""
 
     row: Row
     name: str
@@ -93,7 +93,7 @@ class _Entry:
 
 
 def read_clips(root: Path) -> list[Clip]:
-    """ROOT -> every clip of its sentence file, in order. Raises CorpusError with all problems, ten of them by name."""
+    """ROOT -> all clips of its sentence file, in order. Raises CorpusError with all problems, the first ten in full."""
     return _read(root)[0]
 
 
@@ -113,7 +113,7 @@ def _read(root: Path) -> tuple[list[Clip], list[str]]:
         problems += [f"line {row.line}: {problem}" for problem in row_problems]
     missing = [entry.reference for entry in entries if entry.place is None]
     if missing and not problems and len(missing) == len(entries):
-        problem = f"none of {len(entries):,} files of {path.name} is there: {name_some(missing)}"
+        problem = f"none of {len(entries):,} files of {path.name} exists: {name_some(missing)}"
         remedy = "paths are relative to --root, ids are names of videos or image folders below it"
         raise CorpusError(problem, where=root, remedy=remedy)
     named, notes = _rename_segments(entries)
@@ -148,7 +148,7 @@ def _row_problems(row: Row) -> Iterator[str]:
 
 
 def _entry(files: Files, row: Row) -> _Entry:
-    """A row -> its entry. Raises ValueError: neither path nor id, a path out of ROOT, two files, a bad segment."""
+    """A row -> its entry. Raises ValueError: no path and no id, a path out of ROOT, several files, a bad segment."""
     reference, clip_id = row.fields.get("path", "").replace("\\", "/"), row.fields.get("id", "")
     if not reference and not clip_id:
         raise ValueError("neither path nor id")
@@ -164,7 +164,7 @@ def _entry(files: Files, row: Row) -> _Entry:
     if len(places) > 1:
         listed = name_some([str(place.relative_to(files.root)) for place in places])
         kind = "path" if reference else "id"
-        problem = f"{kind} {shortened(reference or clip_id)!r} fits {len(places)} files: {listed}"
+        problem = f"{kind} {shortened(reference or clip_id)!r} matches {len(places)} files: {listed}"
         raise ValueError(f"{problem}; name one in a column path")
     bare = relative.with_suffix("") if relative.suffix.lower() in VIDEOS else relative
     name = clip_id if reference and clip_id else "__".join(bare.parts) if reference else clip_id
@@ -172,7 +172,7 @@ def _entry(files: Files, row: Row) -> _Entry:
 
 
 def _rename_segments(entries: Sequence[_Entry]) -> tuple[list[_Entry], list[str]]:
-    """Where several segments of one video have one name: add the times to the names. Also a note that says so."""
+    """Add the times to the names of segments of one video that share a name; and a note about it."""
     places: dict[str, set[Path | str]] = {}
     labels: dict[str, set[str]] = {}
     for entry in entries:
@@ -190,16 +190,16 @@ def _rename_segments(entries: Sequence[_Entry]) -> tuple[list[_Entry], list[str]
 
 def _clip(root: Path, entry: _Entry) -> Clip:
     fields, place = entry.row.fields, entry.place or root / entry.reference.replace("\\", "/")
-    text = " ".join(fields["text"].split())  # a quoted field may hold line breaks
+    text = " ".join(fields["text"].split())  # a quoted field may contain line breaks
     signer = " ".join(fields.get("signer", "").split())
     is_folder = entry.place is not None and place.is_dir()
     source = FrameFolder(place, entry.segment) if is_folder else VideoFile(place, entry.segment)
-    fps = decimal(fields.get("fps", "")) if is_folder else None  # a video file has a rate of its own
+    fps = decimal(fields.get("fps", "")) if is_folder else None  # a video file has its own rate
     return Clip(safe_id(entry.name), split_of(fields["split"]), text, source, signer=signer, fps=fps)
 
 
 def _notes(table: Table, entries: Sequence[_Entry]) -> Iterator[str]:
-    """How splits, times and rates were read, as lines for the user."""
+    """Notes for the user on how splits, times and rates were read."""
     splits = Counter(row.fields["split"] for row in table.rows)
     others = [
         f"{name} as {split_of(name)} ({count:,} rows)" for name, count in splits.items() if split_of(name) != name
@@ -219,16 +219,17 @@ def clips(root: Path, split: str, *, limit: int | None = None) -> Iterator[Clip]
 
 
 def check(root: Path) -> list[str]:
-    """ROOT -> what is odd but no error: notes on how the table was read, missing files, empty splits, sentences in two
-    splits, files without a sentence. Raises CorpusError as `read_clips` does.
+    """ROOT -> notes on how the table was read, missing files, empty splits, shared sentences, files without a sentence.
+
+    Raises CorpusError as `read_clips` does.
     """
     all_clips, problems = _read(root)
     problems += [f"no clip in split {split}" for split in SPLITS if all(clip.split != split for clip in all_clips)]
     sources = [clip.source.path for clip in all_clips if isinstance(clip.source, VideoFile | FrameFolder)]
     used = {os.path.realpath(path) for path in sources}
     places = [place for places in Files(root).sources.values() for place in places]
-    spare = sorted(str(place.relative_to(root)) for place in places if os.path.realpath(place) not in used)
-    if spare:
-        problems.append(f"videos or image folders without a sentence: {len(spare):,}: {name_some(spare)}")
+    unused = sorted(str(place.relative_to(root)) for place in places if os.path.realpath(place) not in used)
+    if unused:
+        problems.append(f"videos or image folders without a sentence: {len(unused):,}: {name_some(unused)}")
     warning = overlap_warning(all_clips)
     return [*problems, warning] if warning else problems

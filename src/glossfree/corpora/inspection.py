@@ -1,6 +1,6 @@
 """A prepared folder -> counts, lengths, vocabulary and problems, as values and as a table of plain text.
 
-Reads the manifest and looks at each packed file's size; opens none of them.
+Reads the manifest and the sizes of the packed files, but opens none of them.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from glossfree.errors import name_some
 
 
 def _row(label: str, form: str = "{:,}") -> Any:
-    """A field with its label in the table and how it is written there."""
+    """A field with its label and number format in the table."""
     return field(metadata={"label": label, "form": form})
 
 
 @dataclass(frozen=True)
 class SplitFigures:
-    """One split in numbers. `words` counts tokens, `vocabulary` distinct words, both split at white space.
+    """One split in numbers. `words` counts tokens, `vocabulary` distinct words; both are split at white space.
 
-    `singletons`: words that occur once in this split. `unseen_words`: distinct words of this split that the training
-    split does not have, None for the training split itself. `megabytes`: 10^6 bytes.
+    `singletons`: words that occur once in this split. `unseen_words`: distinct words of this split that are not in the
+    training split (None for the training split itself). `megabytes`: 10^6 bytes.
     """
 
     clips: int = _row("clips")
@@ -48,7 +48,7 @@ class SplitFigures:
 
 @dataclass(frozen=True)
 class Inspection(Result):
-    """A prepared folder in numbers, and what is wrong with it. `total` is over all splits."""
+    """A prepared folder in numbers, and its problems. `total` covers all splits."""
 
     out: Path
     corpus: dict[str, Any]
@@ -74,7 +74,7 @@ class Inspection(Result):
 
 
 def inspect(out: Path) -> Inspection:
-    """A prepared folder -> its figures and problems. Raises CorpusError if it is none."""
+    """A prepared folder -> its figures and problems. Raises CorpusError if it has no valid manifest."""
     manifest = Manifest.load(out)
     sizes = {clip.id: _size(manifest.folder / clip.file) for clip in manifest}
     known = {word for clip in manifest if clip.split == "train" for word in clip.text.split()}
@@ -112,7 +112,7 @@ def _figures(clips: Sequence[PackedClip], sizes: dict[str, int | None], known: s
 
 
 def _problems(manifest: Manifest, sizes: dict[str, int | None]) -> list[str]:
-    """Everything that training would stumble over, one line each."""
+    """Everything that would make training fail or mislead, one line each."""
     culprits = {
         "packed files missing": [clip.id for clip in manifest if sizes[clip.id] is None],
         "packed files of 0 bytes": [clip.id for clip in manifest if sizes[clip.id] == 0],
@@ -128,13 +128,13 @@ def _problems(manifest: Manifest, sizes: dict[str, int | None]) -> list[str]:
         problems.append(overlap)
     if not manifest.corpus:
         problems.append(f"{CORPUS} is missing or empty: language and frame size are unknown")
-    for problem in manifest.corpus.get("problems", []):  # in the words of the packing
+    for problem in manifest.corpus.get("problems", []):  # as packing reported them
         problems.append(f"not packed: {problem.get('message', problem) if isinstance(problem, dict) else problem}")
     return problems
 
 
 def _size(path: Path) -> int | None:
-    """Bytes of a file, None if it is not there."""
+    """Bytes of a file; None if it is missing."""
     try:
         return path.stat().st_size
     except OSError:

@@ -1,7 +1,7 @@
-"""The corpus as a value: clips as a corpus offers them, and packed clips of a prepared folder.
+"""The corpus as a value: clips of any corpus, and packed clips of a prepared folder.
 
 A corpus yields `Clip`s (where the frames come from); `prepare` packs them and writes one `PackedClip` per line into
-`manifest.jsonl`, beside `corpus.json` (name, language, frame size, settings, problems). Knows no tensor.
+`manifest.jsonl`, next to `corpus.json` (name, language, frame size, settings, problems). Needs no torch.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from glossfree.files.encoding import nfc, read_text, split_lines
 SPLITS = ("train", "dev", "test")
 MANIFEST, CORPUS = "manifest.jsonl", "corpus.json"
 FORMAT = 1
-MOST_FRAMES = 10_000_000  # of a clip: two days at 50 frames/s
+MOST_FRAMES = 10_000_000  # of one clip: two days at 50 frames/s
 _REMEDY = "run glossfree prepare again"
 CORPUS_TYPES = {"name": str, "language": str, "frame_size": int, "fit": str, "problems": list}
 
@@ -38,10 +38,7 @@ class SignSpan:
 
 @dataclass(frozen=True)
 class Segment:
-    """Part of a video: from `start` until just before `end`, counted from the video's first frame.
-
-    `end` None: until the video ends. In seconds, or in frames: frame 0 is the first.
-    """
+    """Part of a video: [start, end) in seconds or frames since its first frame; `end` None: to the end of the video."""
 
     start: float = 0.0
     end: float | None = None
@@ -54,7 +51,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class VideoFile:
-    """Frames of one video file, all of them or those of one segment."""
+    """All frames of a video file, or those of a segment."""
 
     path: Path
     segment: Segment | None = None
@@ -62,14 +59,14 @@ class VideoFile:
 
 @dataclass(frozen=True)
 class FrameFolder:
-    """Image files of one folder, in the natural order of their names, all of them or those of one segment."""
+    """All images of a folder in the natural order of their names, or those of a segment."""
 
     path: Path
     segment: Segment | None = None
 
 
 class Drawing(Protocol):
-    """Frames that are computed: `render(size)` -> (T, size, size, 3) uint8 RGB, the same pixels at every call.
+    """Frames that are computed: `render(size)` -> (T, size, size, 3) uint8 RGB, the same pixels on every call.
 
     Must be picklable (rendering runs in worker processes) and know its length without rendering.
     """
@@ -85,7 +82,7 @@ class Drawing(Protocol):
 
 @dataclass(frozen=True)
 class Clip:
-    """One clip as a corpus offers it."""
+    """One clip of a corpus, before packing."""
 
     id: str
     split: str
@@ -93,15 +90,15 @@ class Clip:
     source: VideoFile | FrameFolder | Drawing
     signer: str = ""
     spans: tuple[SignSpan, ...] = ()
-    fps: float | None = None  # None: what the source says, else 25
+    fps: float | None = None  # None: the rate of the source, else 25
 
 
 @dataclass(frozen=True)
 class PackedClip:
     """One clip of a prepared folder: a line of `manifest.jsonl`. `file` is relative to that folder.
 
-    `aspect` is width / height of the source's frames (0: unknown). `times` are the frames' times in seconds where the
-    rate varies; else empty, and frame n is at n / fps.
+    `aspect` is width / height of the source's frames (0: unknown). `times` are the times of the frames in seconds if
+    the rate varies; if it is constant, `times` is empty and frame n is at n / fps.
     """
 
     id: str
@@ -116,7 +113,7 @@ class PackedClip:
     times: tuple[float, ...] = ()
 
     def to_json(self) -> str:
-        """One line of JSON, keys in the order of the fields; without `times` where the rate is constant."""
+        """One line of JSON, keys in the order of the fields; without `times` if the rate is constant."""
         values = asdict(self)
         if not self.times:
             del values["times"]
@@ -134,22 +131,22 @@ class PackedClip:
         return clip
 
     def _check(self) -> None:
-        """Raise ValueError unless all is text that should be, and numbers are such as a video can have."""
+        """Raise ValueError unless texts are strings and numbers are possible for a video."""
         texts = (self.id, self.split, self.text, self.file, self.signer, *(span.gloss for span in self.spans))
         if not all(isinstance(text, str) and "\0" not in text for text in texts):
-            raise ValueError("id, split, text, file, signer and glosses are texts")
-        "".join(texts).encode("utf-8")  # raises ValueError: JSON can spell halves of characters
+            raise ValueError("id, split, text, file, signer and glosses must be text")
+        "".join(texts).encode("utf-8")  # raises ValueError: JSON can escape lone surrogates
         counts = (self.num_frames, *(edge for span in self.spans for edge in (span.start, span.end)))
         if not all(type(count) is int and 0 <= count <= MOST_FRAMES for count in counts):
-            raise ValueError(f"numbers of frames are integers from 0 to {MOST_FRAMES:,}")
+            raise ValueError(f"numbers of frames must be integers from 0 to {MOST_FRAMES:,}")
         numbers = (self.fps, self.aspect, *self.times)
         if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
-            raise ValueError("fps, aspect and times are finite numbers")
+            raise ValueError("fps, aspect and times must be finite numbers")
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """A prepared folder: its clips and what `corpus.json` says of them."""
+    """A prepared folder: its clips and the content of `corpus.json`."""
 
     folder: Path
     clips: tuple[PackedClip, ...]
@@ -174,7 +171,7 @@ class Manifest:
         corpus = read_json(corpus_path, remedy=_REMEDY) if corpus_path.is_file() else {}
         for key, kind in CORPUS_TYPES.items():
             if type(corpus.get(key, kind())) is not kind:
-                raise CorpusError(f"{key!r} is of another type", where=corpus_path, remedy=_REMEDY)
+                raise CorpusError(f"{key!r} has the wrong type", where=corpus_path, remedy=_REMEDY)
         return cls(folder, tuple(clips.values()), corpus)
 
     def save(self) -> None:
@@ -192,7 +189,7 @@ class Manifest:
 
     @property
     def language(self) -> str:
-        """ISO 639-1 code of the spoken language, "de" unless the corpus says otherwise."""
+        """ISO 639-1 code of the spoken language; "de" if the corpus names none."""
         return str(self.corpus.get("language", "de"))
 
     def __iter__(self) -> Iterator[PackedClip]:
@@ -205,7 +202,7 @@ def unique_texts(clips: Iterable[PackedClip]) -> list[str]:
 
 
 def overlap_warning(clips: Sequence[Clip | PackedClip]) -> str | None:
-    """One line with the number of sentences, and of clips, that are in two splits or more; None if there are none."""
+    """A warning that counts the sentences in more than one split, and their clips; None if there are none."""
     splits: dict[str, set[str]] = {}
     for clip in clips:
         splits.setdefault(nfc(clip.text), set()).add(clip.split)

@@ -1,11 +1,11 @@
-"""RWTH-PHOENIX-Weather 2014 T -> clips (paper 4.1: 7,096 / 519 / 642 sentences): its videos, or its glosses drawn.
+"""RWTH-PHOENIX-Weather 2014 T -> clips (paper 4.1: 7,096 / 519 / 642 sentences), from its videos or drawn.
 
 The release has `annotations/manual/PHOENIX-2014-T.{split}.corpus.csv` with
 `name|video|start|end|speaker|orth|translation` and `features/fullFrame-210x260px/{split}/{name}/images0001.png ...` at
 25 frames/s. ROOT may be the folder that holds both, the release's top folder, or the folder above that.
 
-The drawn corpus, `phoenix14t-avatar`, needs only the three annotation files; they may also be in ROOT itself. The
-avatar signs the glosses of column `orth`. Only the renderer and the manifest's sign spans get them, training never.
+The drawn corpus, `phoenix14t-avatar`, needs only the three annotation files, which may also be in ROOT itself. The
+avatar signs the glosses of column `orth`. They reach the renderer and the manifest's sign spans, but never training.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Annotation:
 
 
 def find_top(root: Path) -> Path:
-    """ROOT as the user gave it -> the folder with `annotations/` in it. Raises CorpusError if there is none."""
+    """ROOT -> the folder that contains `annotations/`. Raises CorpusError if there is none."""
     for top in _TOPS:
         if (root / top / ANNOTATIONS).is_dir():
             return root / top
@@ -52,12 +52,12 @@ def find_top(root: Path) -> Path:
 
 
 def annotation_path(folder: Path, split: str) -> Path:
-    """The path of a split's annotations in the folder of the three files."""
+    """The annotation file of a split in the folder of the three files."""
     return folder / f"PHOENIX-2014-T.{split}.corpus.csv"
 
 
 def annotations_folder(root: Path) -> Path:
-    """The folder of the annotation files: ROOT itself if one is there, else where the release has them."""
+    """The folder of the annotation files: ROOT if it contains one, else the release's folder below it."""
     if any(annotation_path(root, split).is_file() for split in SPLITS):
         return root
     try:
@@ -70,8 +70,8 @@ def annotations_folder(root: Path) -> Path:
 def read_annotations(path: Path) -> list[Annotation]:
     """One annotation file -> its lines, in order, in NFC.
 
-    Raises CorpusError with the line: file or column missing, wrong number of fields, duplicate name, a name that is no
-    file name, empty translation.
+    Raises CorpusError with the line: missing file or column, wrong number of fields, duplicate name, a name that is not
+    a file name, empty translation.
     """
     if not path.is_file():
         raise CorpusError("missing annotation file", where=path, remedy="unpack the release's annotations/ again")
@@ -85,7 +85,7 @@ def read_annotations(path: Path) -> list[Annotation]:
         name, speaker, glosses, text = (row.fields[column].strip() for column in _NEEDED)
         where = f"{path}, line {row.line}"
         if not is_safe_id(name):
-            problem = f"name {shortened(name)!r} is no file name"
+            problem = f"name {shortened(name)!r} is not a file name"
             raise CorpusError(problem, where=where, remedy="letters, digits, '-', '_' and '.'")
         if name in annotations:
             raise CorpusError(f"duplicate name {name!r}", where=where, remedy="keep one of the two lines")
@@ -99,7 +99,7 @@ def read_annotations(path: Path) -> list[Annotation]:
 def clips(root: Path, split: str, *, limit: int | None = None) -> Iterator[Clip]:
     """ROOT -> the clips of one split in the order of the annotations, the first `limit` of them.
 
-    A missing frame folder is no error here: `check` lists them, and packing reports each one.
+    A missing frame folder is not an error here: `check` lists them, and packing reports each.
     """
     top = find_top(root)
     files = Files(top / FRAMES / split)
@@ -114,12 +114,12 @@ def drawn_clips(
 ) -> Iterator[Clip]:
     """ROOT -> the drawn clips of one split in the order of the annotations, the first `limit` of them.
 
-    The signer, one of nine, and the drawing's seed come from the clip's name and `seed`. Without glosses (four clips of
-    PHOENIX14T) the signer stands still.
+    The clip's name and `seed` determine the signer, one of nine, and the seed of the drawing. Without glosses (as in
+    four clips of PHOENIX14T) the signer stands still.
     """
     folder = annotations_folder(root)
     paths = {name: annotation_path(folder, name) for name in SPLITS}
-    # A sign must look the same in every split: the lexicon has the glosses of all annotation files.
+    # The lexicon has the glosses of all annotation files, so that a sign looks the same in every split.
     annotations = {name: read_annotations(path) for name, path in paths.items() if name == split or path.is_file()}
     signs = lexicon(gloss for lines in annotations.values() for line in lines for gloss in line.glosses)
     for annotation in annotations[split][:limit]:
@@ -131,9 +131,9 @@ def drawn_clips(
 
 
 def check(root: Path) -> list[str]:
-    """ROOT -> what is missing or odd in it, by name: counts, frame folders, names and sentences in two splits.
+    """ROOT -> its problems: counts unlike the release's, missing frames, names and sentences in several splits.
 
-    Raises CorpusError where the annotations themselves cannot be used.
+    Raises CorpusError for annotations that cannot be used.
     """
 
     def has_no_frames(clip: Clip) -> bool:
@@ -149,13 +149,13 @@ def check(root: Path) -> list[str]:
 
 
 def check_drawn(root: Path) -> list[str]:
-    """ROOT -> what is odd in it: counts unlike the release's, no glosses, names and sentences in two splits."""
+    """ROOT -> its problems: counts unlike the release's, no glosses, names and sentences in several splits."""
     every_clip = [clip for split in SPLITS for clip in drawn_clips(root, split)]
     return _problems(every_clip, annotations_folder(root), lambda clip: not clip.spans, "clips without a gloss")
 
 
 def _problems(clips: list[Clip], folder: Path, is_odd: Callable[[Clip], bool], oddity: str) -> list[str]:
-    """What is odd in the clips of all splits and in the annotation files of `folder`."""
+    """Problems of the clips of all splits, and of the annotation files in `folder`."""
     problems = []
     first_split: dict[str, str] = {}
     for clip in clips:

@@ -1,4 +1,4 @@
-"""Every corpus by name: one file with `clips(root, split)`, one line here.
+"""All corpora by name. A new one is a file with `clips(root, split)` and a line here.
 
 `CORPORA` is the only place that lists them; the command line, `prepare` and the contract tests go through it.
 """
@@ -18,11 +18,11 @@ from glossfree.errors import CorpusError
 
 @dataclass(frozen=True)
 class Corpus:
-    """What a corpus can do: `clips(root, split, *, limit=None, **options)`, and what `prepare` must know of it.
+    """A corpus: its function `clips(root, split, *, limit=None, **options)`, and facts that `prepare` needs.
 
-    `check(root)` lists what is odd or missing, by name, without reading a frame. `options` are the further keywords
-    that `clips` takes ("counts": clips by split; "seed"); `fps` holds where neither clip nor file says another.
-    `language_assumed`: nothing says what language the sentences are in but the user.
+    `check(root)` lists what is odd or missing, by name, without reading a frame. `options` are the other keywords of
+    `clips` ("counts": clips by split; "seed"). `fps` applies if neither clip nor file has a rate.
+    `language_assumed`: only the user knows the language of the sentences.
     """
 
     name: str

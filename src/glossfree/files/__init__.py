@@ -1,1 +1,1 @@
-"""Reading and writing files safely: tables, text of any encoding."""
+"""Atomic writes, JSON, tables, and text in any encoding."""

@@ -1,4 +1,4 @@
-"""Atomic writes, JSON files, and what identifies a file's content."""
+"""Atomic writes, JSON files and digests of files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from glossfree.errors import CorpusError, GlossfreeError
 
-LEFTOVERS = ".*.tmp"  # matches what a killed process may leave beside the file that it was writing
+LEFTOVERS = ".*.tmp"  # matches the temporary files of a killed process
 
 
 @contextmanager
@@ -24,10 +24,9 @@ def atomic(
     parents: bool = False,
     also: tuple[type[Exception], ...] = (),
 ) -> Iterator[Path]:
-    """A temporary path beside `path`, to be written as a file or a folder; renamed on success, removed on failure.
+    """Yield a temporary path next to `path` for a file or a folder; rename it on success, remove it on failure.
 
-    `parents`: make missing folders above it. An OSError, or one of `also`, becomes an `error` that says why `path`
-    cannot be written.
+    `parents`: create missing parent folders. An OSError, or one of `also`, becomes an `error` with the reason.
     """
     causes: tuple[type[Exception], ...] = (OSError, *also)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -42,7 +41,7 @@ def atomic(
                 shutil.rmtree(temporary) if temporary.is_dir() else temporary.unlink(missing_ok=True)
     except causes as cause:
         reason = getattr(cause, "strerror", None) or cause
-        raise error(f"cannot be written ({reason})", where=path, remedy="check space and rights") from cause
+        raise error(f"cannot be written ({reason})", where=path, remedy="check free space and permissions") from cause
 
 
 def write_atomic(
@@ -60,7 +59,7 @@ def write_json(path: Path, values: Any, error: type[GlossfreeError] = CorpusErro
 
 
 def read_json(path: Path, error: type[GlossfreeError] = CorpusError, *, remedy: str = "") -> dict[str, Any]:
-    """The object in a JSON file. Raises `error` with `remedy`: missing, unreadable, not JSON, not an object."""
+    """Read the object in a JSON file. Raises `error` with `remedy`: missing, unreadable, not JSON, not an object."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except OSError as cause:

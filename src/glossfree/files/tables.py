@@ -1,8 +1,9 @@
 """A table file -> rows by column: the one reader for corpora, scoring and sentences.
 
-It reads fields between commas, semicolons, tabs or `|` (PHOENIX14T's), and JSON lines. The header shows the separator,
-whatever the file's ending; a first line `sep=;` names it. With commas and semicolons a quoted field may hold separators
-and line breaks; with tabs and `|` a quotation mark is a letter. Text comes out in NFC, otherwise unchanged.
+Fields are separated by commas, semicolons, tabs or `|` (as in PHOENIX14T); JSON lines are read too. The separator is
+detected in the header, whatever the file's ending, or named by a first line `sep=;`. With commas and semicolons a
+quoted field may contain separators and line breaks; with tabs and `|` a quotation mark is an ordinary character. Text
+is returned in NFC, otherwise unchanged.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from glossfree.files.encoding import nfc, read_text, split_lines
 TABLES = frozenset({".csv", ".tsv", ".tab"})
 JSON_LINES = frozenset({".jsonl", ".ndjson"})
 SEPARATORS = (",", "\t", ";", "|")
-UNQUOTED = ("\t", "|")  # in such files a quotation mark is a letter
-# Column -> other names that people give it, the best first.
+UNQUOTED = ("\t", "|")  # in these files a quotation mark is an ordinary character
+# Column -> other names in use, best first.
 SYNONYMS: dict[str, tuple[str, ...]] = {
     "id": ("name", "clip", "clip_id", "clip_name", "sentence_name", "sample_id"),
     "path": (
@@ -54,7 +55,7 @@ _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Row:
-    """One row: the line it begins in, and its fields by column."""
+    """One row: the line on which it begins, and its fields by column."""
 
     line: int
     fields: dict[str, str]
@@ -62,7 +63,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table file: its columns (lower case, `_` for blanks), its rows, and `notes` for the user on how it was read."""
+    """A table: columns (lower case, `_` for blanks), rows, and `notes` for the user on how it was read."""
 
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
@@ -70,7 +71,7 @@ class Table:
 
 
 def read_table(path: Path, text: str | None = None) -> Table:
-    """A table file (`text`: what is in it, if that was read already) -> Table. Empty rows are passed over.
+    """A table file -> Table, without empty rows. `text` is the file's content if it has been read already.
 
     Raises CorpusError with the line: no text, wrong number of fields, broken or suspicious quoting, no JSON.
     """
@@ -82,7 +83,7 @@ def read_table(path: Path, text: str | None = None) -> Table:
 
 
 def rename_columns(table: Table, columns: Iterable[str]) -> Table:
-    """The table with synonyms of `columns` under their own names, and a note on each that was used."""
+    """Rename synonyms of `columns` to the columns themselves; a note lists them."""
     names: dict[str, str] = {}
     used = []
     for column in columns:
@@ -98,12 +99,12 @@ def rename_columns(table: Table, columns: Iterable[str]) -> Table:
 
 
 def split_of(name: str) -> str:
-    """A split's name in common use -> train, dev or test; any other name unchanged."""
+    """A common name of a split -> train, dev or test; any other name unchanged."""
     return SPLIT_NAMES.get(name.lower(), name)
 
 
 def has_header(text: str) -> bool:
-    """Whether a file begins with the header of a table: a column with sentences and one more that is known."""
+    """Whether a text begins with a table's header: a column of sentences and another known column."""
     lines = split_lines(text[:100_000])
     start, separator = _layout(lines)
     names = {column_name(cell) for cell in lines[start].split(separator)} if lines else set()
@@ -111,7 +112,7 @@ def has_header(text: str) -> bool:
 
 
 def column_name(cell: str) -> str:
-    """A cell of a header as people write it -> a column: `"Start (ms) "` -> `start_ms`."""
+    """A cell of the header -> the name of the column: `"Start (ms) "` -> `start_ms`."""
     return re.sub(r"[\s_\-.:/()\[\]\"\ufeff]+", "_", nfc(cell)).strip("_").lower()
 
 
@@ -121,7 +122,7 @@ def name_columns(columns: Iterable[str]) -> str:
 
 
 def form_notes(changed: int, total: int, noun: str) -> list[str]:
-    """How many of all `noun` were not in composed form, as a line for the user; nothing if all were."""
+    """A note on how many of all `noun` were not in composed form; no note if all were."""
     note = f"{changed:,} of {total:,} {noun} are in decomposed Unicode form (NFD): read as composed (NFC)"
     return [note] if changed else []
 
@@ -131,19 +132,19 @@ def _delimited(path: Path, text: str) -> Table:
     start, separator = _layout(lines)
     records = _unquoted(lines, start, separator) if separator in UNQUOTED else _quoted(path, lines, start, separator)
     header: list[str] = []
-    rows, long, wrapped = [], [], 0
+    rows, multiline, wrapped = [], [], 0
     for first, last, values in records:
         if not any(value.strip() for value in values):
             continue
         where = f"{path}, line {first}"
         if last > first:
-            long.append(f"{first} to {last}")
-            _check_swallowed(lines[first - 1 : last], separator, header or values, first, where)
+            multiline.append(f"{first} to {last}")
+            _check_merged_rows(lines[first - 1 : last], separator, header or values, first, where)
         if not header:
             header = [column_name(value) for value in values]
-            if twice := [name for name, count in Counter(header).items() if name and count > 1]:
-                remedy = "give every column a name of its own (capitals and blanks do not count)"
-                raise CorpusError(f"column {shortened(twice[0], 40)!r} twice", where=where, remedy=remedy)
+            if duplicates := [name for name, count in Counter(header).items() if name and count > 1]:
+                remedy = "give every column its own name (capitals and blanks do not count)"
+                raise CorpusError(f"column {shortened(duplicates[0], 40)!r} twice", where=where, remedy=remedy)
             continue
         width = len(header)
         if len(values) < width or any(values[width:]):  # spreadsheets add empty fields
@@ -153,15 +154,15 @@ def _delimited(path: Path, text: str) -> Table:
         wrapped += sum(map(_is_wrapped, values))
         rows.append(Row(first, {name: value for name, value in zip(header, values[:width], strict=True) if name}))
     notes = []
-    if long:
-        notes.append(f"{len(long):,} quoted fields hold line breaks, the first in lines {long[0]}")
+    if multiline:
+        notes.append(f"{len(multiline):,} quoted fields contain line breaks, the first in lines {multiline[0]}")
     if wrapped and separator in UNQUOTED:
-        notes.append(f"{wrapped:,} fields are in quotation marks, which are letters between tabs or |")
+        notes.append(f"{wrapped:,} fields are in quotation marks, which are kept between tabs or |")
     return Table(tuple(name for name in header if name), tuple(rows), tuple(notes))
 
 
 def _layout(lines: Sequence[str]) -> tuple[int, str]:
-    """Lines -> (index of the header, separator): the one under which most columns are known, else the most columns."""
+    """Lines -> index of the header, and the separator that gives the most known columns, then the most columns."""
     start = next((number for number, line in enumerate(lines) if line.strip()), 0)
     header = lines[start].strip("\r\n") if lines else ""
     if named := _SEPARATOR_LINE.fullmatch(header.strip(" \ufeff")):
@@ -192,9 +193,9 @@ def _quoted(path: Path, lines: Sequence[str], start: int, separator: str) -> Ite
 
 
 def _unquoted(lines: Sequence[str], start: int, separator: str) -> Iterator[_Record]:
-    """Every line is a row; with tabs, a field is unquoted only where its quotes can be nothing else.
+    """Every line is a row. Between tabs, quotes are removed only where they are certainly not part of the text.
 
-    Some programs write TSV by the rules of CSV: the header or a field with a tab is quoted, or marks are doubled.
+    Some programs write TSV by the rules of CSV: they quote the header or a field with a tab, or double the marks.
     """
     width, quoted = 0, False
     for number, line in enumerate(lines[start:], start=start + 1):
@@ -210,7 +211,7 @@ def _unquoted(lines: Sequence[str], start: int, separator: str) -> Iterator[_Rec
 
 
 def _unquote_line(line: str, separator: str, width: int) -> list[str]:
-    """The fields of one line by the rules of CSV; none if there are not `width` of them."""
+    """The fields of one line by the rules of CSV; none if their number is not `width`."""
     try:
         values = next(csv.reader([line], delimiter=separator, strict=True), [])
     except csv.Error:
@@ -223,20 +224,20 @@ def _is_wrapped(value: str) -> bool:
 
 
 def _is_doubled(value: str) -> bool:
-    """Whether a field is quoted and holds quotation marks, all of them doubled."""
+    """Whether a field is quoted and all quotation marks in it are doubled."""
     inner = value[1:-1]
     return value == '""' or (_is_wrapped(value) and '""' in inner and '"' not in inner.replace('""', ""))
 
 
-def _check_swallowed(lines: Sequence[str], separator: str, header: Sequence[str], first: int, where: str) -> None:
+def _check_merged_rows(lines: Sequence[str], separator: str, header: Sequence[str], first: int, where: str) -> None:
     """Raise CorpusError if a record of several lines looks like several rows, merged by a stray quotation mark.
 
-    Then its first line and one of the others are rows by themselves: with a split in its place; or, in a table without
-    splits, with all columns and no field that begins with a blank, as prose has one behind its commas.
+    That is so if its first line and another line are rows by themselves: they have a split in the right column or, in a
+    table without splits, all columns and no field that begins with a blank, as prose does after a comma.
     """
     width, edge = len(header), re.escape(separator) + "\r\n"
     split = next((header.index(name) for name in ("split", *SYNONYMS["split"]) if name in header), None)
-    closed = re.compile(rf'(?<![^{edge}])"(?:[^"]|"")*"(?![^{edge}])')  # a quoted field that ends in its own line
+    closed = re.compile(rf'(?<![^{edge}])"(?:[^"]|"")*"(?![^{edge}])')  # a quoted field that ends on its own line
 
     def is_row(line: str) -> bool:
         fields = [field.strip('"\r\n') for field in closed.sub("x", line).split(separator)]
@@ -266,7 +267,7 @@ def _json_rows(path: Path, text: str) -> Table:
                 for key, value in plain.items()
                 if not isinstance(value, dict | list)
             }
-            "".join((*fields, *fields.values())).encode("utf-8")  # JSON can spell halves of a character
+            "".join((*fields, *fields.values())).encode("utf-8")  # JSON can escape lone surrogates
         except (ValueError, RecursionError, AttributeError) as error:
             problem = "not an object" if isinstance(error, AttributeError) else f"not JSON ({shortened(str(error))})"
             raise CorpusError(problem, where=f"{path}, line {number}", remedy="one JSON object per line") from error

@@ -196,7 +196,7 @@ def test_a_table_of_several_videos_gives_the_rows_of_the_one(tmp_path: Path) -> 
     [
         ("text,split\na,train\n", "start and end"),
         ("start,end\n0,1\n2,\n", "line 3.*no end"),
-        ("start,end\n0,1\n3,2\n", "line 3.*behind"),
+        ("start,end\n0,1\n3,2\n", "line 3.*after"),
         ("start,end\n0,x\n", "line 2.*number of seconds"),
         ("start_frame,end_frame\n0,9\n", "line 2.*fps"),
         ("start_frame,end_frame,fps\n0,9,inf\n", "line 2.*fps"),

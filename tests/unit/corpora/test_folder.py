@@ -171,7 +171,7 @@ def test_what_is_wrong_with_a_row_is_named_with_its_line(root: Path, rows: str, 
 def test_an_id_that_fits_two_files_names_both(root: Path) -> None:
     touch(root / "z/eins.webm")
     write(root, "id,split,text\neins,train,es taut\n")
-    assert "line 2: id 'eins' fits 2 files: a/eins.mp4, z/eins.webm; name one in a column path" in problem(root)
+    assert "line 2: id 'eins' matches 2 files: a/eins.mp4, z/eins.webm; name one in a column path" in problem(root)
 
 
 @pytest.mark.parametrize("path", ["../x.mp4", "a/../../x.mp4", "/etc/x.mp4", "C:/x.mp4", "..\\x.mp4", "."])
@@ -321,7 +321,7 @@ def test_a_folder_of_images_has_segments_and_a_rate_of_its_own(root: Path) -> No
 @pytest.mark.parametrize(
     ("header", "row", "words"),
     [
-        ("start,end", "2,1", "line 2: end 1 is not behind start 2"),
+        ("start,end", "2,1", "line 2: end 1 is not after start 2"),
         ("start,end", "-1,1", "line 2: start '-1' is negative"),
         ("start,end", "nan,1", "line 2: start 'nan'"),
         ("start,end_ms", "1,2000", "line 2: two units"),

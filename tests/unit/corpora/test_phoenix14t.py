@@ -72,7 +72,7 @@ def test_columns_are_found_by_name_whatever_their_order_and_line_ends(tmp_path: 
         (HEADER, [line("a", "es taut"), line("b", "  ")], ["line 3", "empty translation of 'b'"]),
         (HEADER, [line("a", "es taut"), "b|c"], ["line 3", "2 fields, 7 expected"]),
         (HEADER, [line("a", "es taut | es friert")], ["line 2", "8 fields, 7 expected"]),
-        (HEADER, [line("../a", "es taut")], ["line 2", "'../a' is no file name"]),
+        (HEADER, [line("../a", "es taut")], ["line 2", "'../a' is not a file name"]),
         (HEADER, [line("a", "es taut"), "", "b"], ["line 4", "1 fields, 7 expected"]),
     ],
 )

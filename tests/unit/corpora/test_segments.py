@@ -40,9 +40,9 @@ def test_fields_become_a_segment(fields: dict[str, str], expected: Segment | Non
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"start": "2", "end": "2"}, "end 2 is not behind start 2"),
-        ({"start": "2", "end": "1.5"}, "end 1.5 is not behind start 2"),
-        ({"end": "0"}, "end 0 is not behind start 0"),
+        ({"start": "2", "end": "2"}, "end 2 is not after start 2"),
+        ({"start": "2", "end": "1.5"}, "end 1.5 is not after start 2"),
+        ({"end": "0"}, "end 0 is not after start 0"),
         ({"start": "-1", "end": "-1"}, "'-1' is negative"),
         ({"start": "nan"}, "start 'nan'"),
         ({"end": "inf"}, "end 'inf'"),
@@ -52,7 +52,7 @@ def test_fields_become_a_segment(fields: dict[str, str], expected: Segment | Non
         ({"start": "1.234,5"}, "start '1.234,5'"),
         ({"start": "1_000"}, "start '1_000'"),
         ({"start_ms": "00:00:01"}, "start_ms '00:00:01'"),
-        ({"start_frame": "1.5"}, "whole frame"),
+        ({"start_frame": "1.5"}, "whole number"),
         ({"start": "1", "end_ms": "2000"}, "two units"),
         ({"end": "2", "end_frame": "50"}, "two units"),
         ({"start": "x" * 100_000}, "start 'xxx"),
