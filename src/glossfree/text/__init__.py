@@ -1,1 +1,1 @@
-"""Sentences to token ids and pseudo-glosses."""
+"""Sentences -> token ids and pseudo-glosses."""

@@ -1,7 +1,7 @@
-"""fastText's files -> the vectors of some words, reading only the rows that are needed.
+"""fastText's files -> the vectors of some words; reads only the rows that are needed.
 
-`.vec`: text, a word and its numbers a line. `.bin`: the whole model, so that words it never saw have a vector too.
-gensim would read all of it (7 GB of memory for two million words), and does not end on a dictionary that is cut short.
+`.vec`: text, a word and its numbers on each line. `.bin`: the complete model, which has vectors for unseen words too.
+gensim would load all of it (7 GB of memory for two million words), and never returns on a truncated dictionary.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MAGIC, VERSIONS = 793712314, (11, 12)
 
 
 def read_vec(path: Path, words: Sequence[str]) -> tuple[np.ndarray, list[str]]:
-    """The rows of some words of a `.vec` file, which is read line by line and only as far as needed."""
+    """Words -> their vectors (P, width) in a `.vec` file, and the words that are not in it. Stops at the last word."""
     exact = {word.encode(): row for row, word in enumerate(words)}
     capital = {word.capitalize().encode(): row for row, word in enumerate(words) if word.capitalize() != word}
     vectors: dict[int, np.ndarray] = {}
@@ -30,7 +30,7 @@ def read_vec(path: Path, words: Sequence[str]) -> tuple[np.ndarray, list[str]]:
         for number, line in enumerate(file, start=1):
             word, _, rest = line.rstrip().partition(b" ")
             if number == 1 and rest.isdigit() and word.isdigit():
-                width = int(rest)  # "rows width"; some programs write no such line
+                width = int(rest)  # "rows width"; some programs omit this line
                 continue
             for rows, target in ((exact, vectors), (capital, vectors_of_capitals)):
                 if word in rows:
@@ -49,23 +49,26 @@ def _parse_numbers(text: bytes, width: int, path: Path, line: int) -> np.ndarray
     try:
         vector = np.array(text.split(), dtype=np.float32)
     except ValueError as error:
-        raise CorpusError(f"line {line} holds something that is no number", where=path) from error
+        raise CorpusError(f"line {line} contains something that is not a number", where=path) from error
     if not len(vector) or (width and len(vector) != width):
-        raise CorpusError(f"line {line} has {len(vector)} numbers, not {width}", where=path, remedy="is it cut short?")
+        raise CorpusError(
+            f"line {line} has {len(vector)} numbers, not {width}", where=path, remedy="is the file truncated?"
+        )
     return vector
 
 
 def _direction(word: str, width: int) -> np.ndarray:
-    """A unit vector drawn from a word's hash: the same on every machine."""
+    """A unit vector drawn from the hash of a word, the same on every machine."""
     seed = int.from_bytes(hashlib.sha256(word.encode()).digest()[:8], "big")
     vector = np.random.default_rng(seed).standard_normal(max(width, 1))
     return vector / np.linalg.norm(vector)
 
 
 def read_bin(path: Path, words: Sequence[str]) -> tuple[np.ndarray, list[str]]:
-    """The vectors of some words of a fastText `.bin` model: the mean of a word's own row and those of its n-grams.
+    """Words -> their vectors (P, width) in a `.bin` model, and the words that are not in it.
 
-    The file is mapped, not read: its dictionary once (2 s for two million words), then the rows needed.
+    A vector is the mean of the word's own row and the rows of its n-grams. The file is mapped: only its dictionary (2 s
+    for two million words) and the needed rows are read.
     """
     try:
         with path.open("rb") as file:
@@ -81,7 +84,7 @@ def read_bin(path: Path, words: Sequence[str]) -> tuple[np.ndarray, list[str]]:
 
 
 class _Binary:
-    """fastText's format, versions 11 and 12: two numbers, the settings, the dictionary, the input matrix."""
+    """fastText's format, versions 11 and 12: magic and version, settings, dictionary, input matrix."""
 
     def __init__(self, data: mmap.mmap) -> None:
         magic, version = struct.unpack_from("<2i", data)
@@ -94,7 +97,7 @@ class _Binary:
         for row in range(size):
             end = data.find(b"\0", position)
             if end < 0:
-                raise ValueError("cut short")
+                raise ValueError("truncated")
             if row < self._num_words:
                 self.rows[data[position:end].decode("utf-8", "replace")] = row
             position = end + 1 + 8 + 1  # the count (int64) and the kind (int8) follow
@@ -103,12 +106,12 @@ class _Binary:
         if is_compressed:
             raise ValueError("compressed, .ftz")
         if len(data) < position + 17 + 4 * height * width:
-            raise ValueError("cut short")
+            raise ValueError("truncated")
         self._matrix = np.frombuffer(data, "<f4", height * width, position + 17).reshape(height, width)
 
     def vector(self, word: str) -> np.ndarray:
-        """Word -> (width,) float32; zeros where neither the word nor any of its n-grams has a row."""
-        from gensim.models.fasttext import ft_ngram_hashes  # 1 to 4 s
+        """Word -> (width,) float32; zeros if neither the word nor any of its n-grams has a row."""
+        from gensim.models.fasttext import ft_ngram_hashes  # importing takes 1 to 4 s
 
         rows = [self.rows[word]] if word in self.rows else []
         if self._num_buckets and self._longest:

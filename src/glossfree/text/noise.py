@@ -1,7 +1,7 @@
-"""A sentence -> the same with spans of words masked: the encoder's input of the text stage (mBART's denoising).
+"""Masks spans of words in a sentence: the encoder's input of the text stage (mBART's denoising).
 
-Spans of Poisson length, `mask_ratio` of all words in them, one `<mask>` for each span however long; a span of length 0
-inserts a `<mask>` between two words. Sentences are not permuted: a clip has one.
+The lengths of spans are Poisson distributed; together they cover `mask_ratio` of all words. One `<mask>` replaces each
+span, whatever its length; a span of length 0 inserts a `<mask>`. Sentences are not permuted: a clip has only one.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from glossfree.text.tokenizer import SentenceTokenizer
 def mask_spans(words: Sequence[str], mask_ratio: float, mean_span: float, rng: np.random.Generator) -> list[str | None]:
     """Words -> words and None, each None a masked span.
 
-    mask_ratio x words are masked on average (randomly rounded up or down, so that short sentences are masked as often
-    as long ones); of two or more words at least one stays.
+    On average mask_ratio x words are masked. The number is rounded up or down at random, so that short sentences are
+    masked as often as long ones. At least one of two or more words remains.
     """
     budget = min(int(mask_ratio * len(words) + rng.random()), max(len(words) - 1, 1), len(words))
     spans: list[int] = []
     remaining = budget
-    while remaining and len(spans) < 2 * len(words):  # a tiny mean_span would insert masks without end
+    while remaining and len(spans) < 2 * len(words):  # a tiny mean_span would insert masks forever
         span = min(int(rng.poisson(mean_span)), remaining)
         spans.append(span)
         remaining -= span
@@ -51,7 +51,7 @@ def noise_tokens(
     if not words:
         raise ValueError("a sentence without words cannot be masked")
     ids: list[int] = []
-    run: list[str] = []  # words between two masks: encoded together, as in the whole sentence
+    run: list[str] = []  # words between two masks, encoded together as in the original sentence
     for word in [*mask_spans(words, mask_ratio, mean_span, rng), None]:
         if word is not None:
             run.append(word)

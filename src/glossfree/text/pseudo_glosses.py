@@ -1,8 +1,8 @@
 """Spoken sentences -> pseudo-glosses: lower-case lemmas of their content words (section 3.2).
 
 Nouns, numerals, adverbs, pronouns, proper nouns, adjectives and verbs are kept. The inventory (P of them, sorted) comes
-from the training split alone. The paper's 2,322 come from all three splits, test words included; naming the splits
-restores that.
+from the training split alone. The paper's 2,322 come from all three splits, including words of the test split; name all
+three splits to get these.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ KEPT = {*KEPT_POS, CONTENT}
 
 @dataclass(frozen=True)
 class PseudoGlosses:
-    """The inventory with its counts, and the pseudo-glosses of each tagged sentence (also those outside of it)."""
+    """The inventory with its counts, and the pseudo-glosses of each tagged sentence (not all in the inventory)."""
 
     inventory: tuple[str, ...]
     counts: dict[str, int]  # pseudo-gloss -> occurrences in `splits`
-    sentences: dict[str, tuple[str, ...]]  # sentence -> its pseudo-glosses, in word order, repeated ones kept
+    sentences: dict[str, tuple[str, ...]]  # sentence -> its pseudo-glosses, in word order, with repetitions
     kept: dict[str, int]  # part of speech -> running words kept, in `splits`
     dropped: dict[str, int]  # part of speech -> running words dropped, in `splits`
     backend: str
@@ -48,7 +48,7 @@ class PseudoGlosses:
         return len(self.inventory)
 
     def of_sentence(self, text: str) -> tuple[str, ...]:
-        """Sentence -> its pseudo-glosses, in word order. Raises CorpusError if it was not among the tagged ones."""
+        """Sentence -> its pseudo-glosses, in word order. Raises CorpusError if it was not tagged."""
         text = nfc(text)
         if text not in self.sentences:
             raise CorpusError(
@@ -57,18 +57,18 @@ class PseudoGlosses:
         return self.sentences[text]
 
     def targets(self, text: str) -> np.ndarray:
-        """Sentence -> (P,) float32, 1 for each of its pseudo-glosses; words outside the inventory are ignored."""
+        """Sentence -> (P,) float32, 1 for each of its pseudo-glosses in the inventory."""
         multi_hot = np.zeros(len(self.inventory), dtype=np.float32)
         multi_hot[[self._rows[gloss] for gloss in self.of_sentence(text) if gloss in self._rows]] = 1.0
         return multi_hot
 
     def without_sentences(self) -> PseudoGlosses:
-        """The inventory alone: what an exported model needs, without a corpus's sentences in it."""
+        """The inventory alone, for an exported model: it must not contain the sentences of the corpus."""
         return replace(self, sentences={})
 
     @property
     def sha256(self) -> str:
-        """Identity of the content, whatever the layout of the file."""
+        """Hash of the content, independent of the layout of the file."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
     def save(self, path: str | Path) -> None:
@@ -77,7 +77,7 @@ class PseudoGlosses:
 
     @classmethod
     def load(cls, path: str | Path) -> PseudoGlosses:
-        """Inverse of `save`. Raises CorpusError: missing, not such a file, altered."""
+        """Inverse of `save`. Raises CorpusError: missing, of another kind, altered."""
         path = Path(path)
         remedy = "make it with: glossfree glosses OUT"
         if not path.is_file():
@@ -91,7 +91,7 @@ class PseudoGlosses:
                 splits=tuple(content.pop("splits")),
                 **content,
             )
-            is_intact = is_known_format and loaded.sha256 == sha256  # ValueError: JSON can spell half a character
+            is_intact = is_known_format and loaded.sha256 == sha256  # ValueError: JSON can escape lone surrogates
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise CorpusError(f"not a file of pseudo-glosses ({error})", where=path, remedy=remedy) from error
         if not is_intact:
@@ -107,9 +107,9 @@ def extract(
     language: str = "de",
     on_progress: Callable[[], object] = lambda: None,
 ) -> PseudoGlosses:
-    """Sentences of each split -> PseudoGlosses, the inventory from `splits` alone; sentences are keys in NFC.
+    """Sentences of each split -> PseudoGlosses, with the inventory of `splits` alone; sentences are keys in NFC.
 
-    Sentences of the other splits are tagged too (dev needs targets for its loss) and change nothing else.
+    Sentences of the other splits are tagged too (dev needs targets for its loss) but do not affect anything else.
     `on_progress` is called after each sentence. Raises CorpusError if `splits` hold no sentence or no content word.
     """
     by_split = {name: [nfc(text) for text in texts] for name, texts in sentences_by_split.items()}

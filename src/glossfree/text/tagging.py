@@ -1,9 +1,9 @@
 """Sentences -> words with lemma and universal part of speech (section 3.2: pseudo-glosses come from POS tagging).
 
-Three backends behind one protocol, the best that is installed for a language:
+Three backends share one protocol; `tagger` returns the best one that is installed for a language:
 `spacy`      the paper's `de_dep_news_trf`, else `de_core_news_lg`, if the user has installed one;
-`hanta`      German, English and Dutch, offline, its models inside its own package;
-`frequency`  any language: no tagger at all, function words are guessed by frequency, and the name says so.
+`hanta`      German, English and Dutch, offline, with models inside its package;
+`frequency`  any language: not a tagger; it guesses function words by frequency, and its name says so.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from glossfree.errors import CorpusError
 from glossfree.files.encoding import base_language, nfc
 
 KEPT_POS = ("NOUN", "NUM", "ADV", "PRON", "PROPN", "ADJ", "VERB")  # the paper's list
-CONTENT, FUNCTION = "CONTENT", "FUNCTION"  # what the frequency backend can say
+CONTENT, FUNCTION = "CONTENT", "FUNCTION"  # the tags of the frequency backend
 SPACY_MODELS = {"de": ("de_dep_news_trf", "de_core_news_lg")}
 HANTA_MODELS = {"de": "morphmodel_ger.pgz", "en": "morphmodel_en.pgz", "nl": "morphmodel_dutch.pgz"}
 
-# HanTa's tag names up to the first bracket -> universal POS; the longest prefix that fits counts.
+# Prefix of HanTa's tag -> universal POS; the longest matching prefix counts.
 STTS = {
     "NN": "NOUN", "NE": "PROPN", "CARD": "NUM", "ADJ": "ADJ", "ADV": "ADV", "PROAV": "ADV", "PWAV": "ADV",
     "PPER": "PRON", "PRF": "PRON", "PDS": "PRON", "PIS": "PRON", "PPOSS": "PRON", "PRELS": "PRON", "PWS": "PRON",
@@ -43,10 +43,10 @@ CGN = {
     "VNW": "PRON", "VZ": "ADP", "VG(neven": "CCONJ", "VG": "SCONJ", "TSW": "INTJ", "LET": "PUNCT",
 }  # fmt: skip
 HANTA_TAGS = {"de": STTS, "en": C5, "nl": CGN}
-LONGEST_WORD = 100  # letters; HanTa's time grows with their square, and a file without blanks is one word
+LONGEST_WORD = 100  # letters; HanTa's time grows with their square, and text without blanks is one word
 
-# Where HanTa is wrong on German words that weather forecasts use all the time: found by reading its output on
-# PHOENIX14T's training split, most frequent words first. General German only, no word that has a second reading.
+# Corrections of HanTa for German words that are frequent in weather forecasts, from its output on PHOENIX14T's training
+# split. General German only; no word with a second reading.
 GERMAN_WORDS = {
     "bisschen": ("bisschen", "ADV"),
     "böen": ("böe", "NOUN"),
@@ -76,15 +76,14 @@ GERMAN_NUMBER = re.compile(
     "(und(zwan|drei|vier|fünf|sech|sieb|acht|neun)(z|ß)ig|hundert|tausend)"
 )
 
-ALONE = (
-    r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]"  # scripts without spaces: each for itself
-)
-WORD = re.compile(rf"{ALONE}|(?:(?!{ALONE})[^\W_])+(?:[-'’](?:(?!{ALONE})[^\W_])+|[.,]\d+)*|\S")
+# scripts without spaces: every character is a word
+UNSPACED = r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]"
+WORD = re.compile(rf"{UNSPACED}|(?:(?!{UNSPACED})[^\W_])+(?:[-'’](?:(?!{UNSPACED})[^\W_])+|[.,]\d+)*|\S")
 
 
 @dataclass(frozen=True)
 class Token:
-    """A word as it stands in the sentence, its lemma in lower case, its universal part of speech."""
+    """A word of a sentence, its lemma in lower case, its universal part of speech."""
 
     word: str
     lemma: str
@@ -92,7 +91,7 @@ class Token:
 
 
 class Tagger(Protocol):
-    """`name`: backend and model, written into every output. `tag`: a sentence -> its tokens, in order."""
+    """`name`: backend and model, for outputs. `tag`: a sentence -> its tokens, in order."""
 
     name: str
 
@@ -107,18 +106,18 @@ def split_words(sentence: str) -> list[str]:
 class HantaTagger:
     """HanTa (Hanover Tagger): an HMM over morphemes.
 
-    It uses case as evidence, and sign language corpora are in lower case. Without that evidence
-    (`casesensitive=False`) each word gets the likeliest reading over both cases; on PHOENIX14T's training split that
-    mends "abend", "glätte", "flocken", "donner", taken for adverb, adjective or verbs otherwise. A sentence with a
-    capital behind its first word is taken to be written with care: there case counts.
+    It takes case as evidence, but sign language corpora are in lower case. With `casesensitive=False` each word gets
+    the likeliest reading in either case; on PHOENIX14T's training split that corrects "abend", "glätte", "flocken" and
+    "donner", otherwise tagged as adverb, adjective or verbs. Case counts in a sentence with a capital after its first
+    word.
     """
 
     def __init__(self, language: str) -> None:
         from HanTa.HanoverTagger import HanoverTagger
 
-        # HanTa unpickles its model: a file of the installed package, never one that a user or a model folder names.
+        # HanTa unpickles its model, so it must be a file of the installed package.
         self._hanta = HanoverTagger(HANTA_MODELS[language])
-        for name in ("analyze_forward", "analyze_viterbi"):  # pure, slow, and words repeat
+        for name in ("analyze_forward", "analyze_viterbi"):  # pure and slow; words repeat
             setattr(self._hanta, name, cache(getattr(self._hanta, name)))
         self._language = language
         self._tags = HANTA_TAGS[language]
@@ -138,7 +137,7 @@ class HantaTagger:
         pos = next(prefixes, "X")
         lowered, lemma = word.lower(), lemma.lower()
         if self._language == "de":
-            lemma, pos = _mend_german(lowered, lemma, pos)
+            lemma, pos = _correct_german(lowered, lemma, pos)
         if not any(character.isalnum() for character in lowered):
             pos = "PUNCT"
         elif lowered.isdigit():
@@ -146,8 +145,8 @@ class HantaTagger:
         return Token(word, lemma or lowered, pos)
 
 
-def _mend_german(word: str, lemma: str, pos: str) -> tuple[str, str]:
-    """HanTa's reading of a German word in lower case -> the right one, where it is known to slip."""
+def _correct_german(word: str, lemma: str, pos: str) -> tuple[str, str]:
+    """HanTa's reading of a German word in lower case -> the correct lemma and POS."""
     if word in GERMAN_WORDS:
         return GERMAN_WORDS[word]
     if GERMAN_NUMBER.fullmatch(word):
@@ -159,7 +158,7 @@ def _mend_german(word: str, lemma: str, pos: str) -> tuple[str, str]:
 
 
 class SpacyTagger:
-    """A spaCy pipeline that the user has installed."""
+    """A spaCy pipeline, installed by the user."""
 
     def __init__(self, model: str) -> None:
         import spacy
@@ -172,9 +171,9 @@ class SpacyTagger:
 
 
 class FrequencyTagger:
-    """No tagger: every word is its own lemma, and the most frequent ones are taken for function words.
+    """Not a tagger: every word is its own lemma, and the most frequent ones are taken for function words.
 
-    Those are the most frequent word types that together make up `share` of all running words of `sentences`.
+    These are the most frequent word types that together make up `share` of all running words of `sentences`.
     """
 
     def __init__(self, sentences: Iterable[str], share: float = 0.3) -> None:

@@ -4,10 +4,10 @@ Ids: `<s>` 0, `<pad>` 1, `</s>` 2, `<unk>` 3, then the pieces in the model's ord
 official order, `<mask>` last: 250,027 for mBART-large-cc25, where `de_DE` is 250,003. A SentencePiece file starts with
 `<unk>`, `<s>`, `</s>`, so that piece number n of the file (n >= 3) has id n + 1.
 
-A character that no piece covers would be `<unk>` and lost. Trimming makes that possible: a letter that the training
-sentences only use inside longer pieces has none of its own any more. Such a character is spelled: `<mask>`, then its
-code point in digits, each digit a language code. These tokens are in every vocabulary, in this order in no other text,
-and `decode` reads them back.
+A character without a piece would become `<unk>` and be lost. Trimming can cause that: a letter that the training
+sentences only use inside longer pieces loses its own piece. Such a character is spelled: `<mask>`, then the digits of
+its code point, each digit a language code. These tokens are in every vocabulary, no other text has them in this order,
+and `decode` reverses them.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ OFFSET = len(SPECIALS) - len(FILE_SPECIALS)
 
 
 class SentenceTokenizer:
-    """A SentencePiece model, its language codes and the language that it writes. V = `len(tokenizer)`.
+    """A SentencePiece model, its language codes and the language of its text. V = `len(tokenizer)`.
 
-    `model` is the content of a SentencePiece file. Raises ModelError if it is none, or not in mBART's layout.
+    `model` is the content of a SentencePiece file. Raises ModelError if it is invalid or not in mBART's layout.
     """
 
     pad_id, bos_id, eos_id, unk_id = 1, 0, 2, 3
@@ -58,7 +58,7 @@ class SentenceTokenizer:
             raise ModelError(f"no language {language!r}", where=where, remedy=f"one of {', '.join(self.codes)}")
         try:
             self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
-        except (RuntimeError, UnicodeDecodeError) as error:  # its own messages may hold half a character
+        except (RuntimeError, UnicodeDecodeError) as error:  # its messages may contain invalid UTF-8
             reason = str(error).strip().partition("\n")[0][:100]
             raise ModelError(f"SentencePiece cannot use it ({reason})", where=where, remedy=REMEDY) from error
         pieces = [piece.piece for piece in proto.pieces[len(FILE_SPECIALS) :]]
@@ -72,12 +72,12 @@ class SentenceTokenizer:
 
     @property
     def num_pieces(self) -> int:
-        """Pieces of the model, without special tokens, codes and mask."""
+        """Number of pieces, without special tokens, codes and mask."""
         return self._first_code - len(SPECIALS)
 
     @property
     def sha256(self) -> str:
-        """Identity: the model file, the codes, the language."""
+        """Hash of the model file, the codes and the language."""
         digest = hashlib.sha256(self._model)
         digest.update(json.dumps([self.language, *self.codes]).encode())
         return digest.hexdigest()
@@ -87,7 +87,7 @@ class SentenceTokenizer:
         return [*self.piece_ids(text), self.eos_id, self.language_id]
 
     def piece_ids(self, text: str) -> list[int]:
-        """Sentence (or a run of its words) -> ids of its pieces alone."""
+        """Sentence (or some of its words) -> ids of its pieces alone."""
         text = normalise(text)
         ids = self._processor.encode(text)
         if 0 not in ids:
@@ -101,7 +101,7 @@ class SentenceTokenizer:
     def decode(self, ids: Iterable[int]) -> str:
         """Token ids -> sentence; special tokens, codes and negative ids (ignored labels) are skipped."""
         parts: list[str] = []
-        digits: list[int] | None = None  # of a spelled character, while one is being read
+        digits: list[int] | None = None  # of the spelled character that is being read
         for token in [*map(int, ids), self.pad_id]:
             if digits is not None and self._first_code <= token < self.mask_id:
                 digits.append(token - self._first_code)
@@ -114,7 +114,7 @@ class SentenceTokenizer:
         return " ".join("".join(parts).replace("▁", " ").split())
 
     def _spell(self, character: str) -> list[int]:
-        """A character without a piece -> mask and its code point, most significant digit first."""
+        """A character without a piece -> mask and the digits of its code point, the most significant first."""
         digits, rest = [], ord(character)
         while rest:
             rest, digit = divmod(rest, len(self.codes))
@@ -128,11 +128,11 @@ class SentenceTokenizer:
         return chr(point) if point < 0x110000 and not 0xD800 <= point < 0xE000 else ""
 
     def trimmed(self, sentences: Iterable[str]) -> tuple[SentenceTokenizer, list[int]]:
-        """Keep only the pieces that the best segmentations of `sentences` use, with their scores and order.
+        """Keep only the pieces in the best segmentations of `sentences`, with their scores and order.
 
         Returns the smaller tokenizer and, for each of its ids, the id here: the row of the embedding table to keep.
-        The same sentences are segmented as before (their best path is still there, nothing was added); others fall
-        back to smaller pieces. Raises CorpusError without sentences.
+        These sentences are segmented as before, because their best path remains and none was added; others may need
+        smaller pieces. Raises CorpusError without sentences.
         """
         used = {number for ids in self._processor.encode([normalise(text) for text in sentences]) for number in ids}
         used -= set(range(len(FILE_SPECIALS)))
@@ -140,7 +140,7 @@ class SentenceTokenizer:
             raise CorpusError("no training sentence to trim the vocabulary to", remedy="name some with text in them")
         small = parse(self._model, None)
         pieces = [small.pieces[number] for number in (*range(len(FILE_SPECIALS)), *sorted(used))]
-        small.DiscardUnknownFields()  # a self-test of the full model may be among them, and would fail now
+        small.DiscardUnknownFields()  # they may include a self-test of the full model, which would fail now
         del small.pieces[:]
         small.pieces.extend(pieces)
         small.trainer_spec.vocab_size = len(pieces)
@@ -150,32 +150,32 @@ class SentenceTokenizer:
         return SentenceTokenizer(model, self.language, self.codes), kept_ids
 
     def rows_in(self, original: SentenceTokenizer) -> list[int]:
-        """For each id here, the id there of the same piece, code or special token: rows of the original's token table.
+        """For each id here, the id of the same token in `original`: a row of its embedding table.
 
-        Raises ModelError if the original lacks one.
+        Raises ModelError if the original lacks a token.
         """
         theirs = {piece: number for number, piece in enumerate(original.pieces[: original._first_code])}
         codes = {code: original._first_code + number for number, code in enumerate(original.codes)}
         own = self.pieces[len(SPECIALS) : self._first_code]
         lacking = [piece for piece in own if piece not in theirs] + [code for code in self.codes if code not in codes]
         if lacking:
-            problem = f"{len(lacking)} tokens of this vocabulary are not in it, the first is {lacking[0]!r}"
+            problem = f"{len(lacking)} tokens of this vocabulary are not in it, for example {lacking[0]!r}"
             raise ModelError(problem, where="text.tokenizer", remedy="name the tokenizer that it was trimmed from")
         pieces = [theirs[piece] for piece in own]
         return [*range(len(SPECIALS)), *pieces, *(codes[code] for code in self.codes), original.mask_id]
 
     @property
     def never_written(self) -> tuple[int, ...]:
-        """Ids that are in no translation: special tokens but for `</s>`, which ends it, language codes, mask."""
+        """Ids that occur in no translation: language codes, mask, and special tokens other than `</s>`."""
         return (self.bos_id, self.pad_id, self.unk_id, *range(self._first_code, len(self)))
 
     @classmethod
     def train(cls, sentences: Iterable[str], num_pieces: int, language: str = "de_DE") -> SentenceTokenizer:
         """Training sentences -> a unigram model of about `num_pieces` pieces that covers all their characters.
 
-        Fewer pieces where the sentences do not give as many, more where they have more characters than that. Text is
-        kept as it is but for Unicode's canonical composition (mBART's own file also folds compatibility forms).
-        One thread and no sampling: the same sentences give the same bytes. Raises CorpusError without sentences.
+        There are fewer pieces if the sentences do not yield as many, and more if they have more characters. Text is
+        only composed canonically (mBART's own file also folds compatibility forms). One thread and no sampling: the
+        same sentences give the same bytes. Raises CorpusError without sentences.
         """
         lines = [line for line in map(normalise, sentences) if line]
         if not lines:
@@ -218,8 +218,8 @@ class SentenceTokenizer:
     def load(cls, folder: str | Path, language: str | None = None) -> SentenceTokenizer:
         """Read a saved tokenizer, or that of any mBART folder (25 or 52 language codes).
 
-        Of others' folders the SentencePiece file is read, or `tokenizer.json` where it is alone, as transformers 5
-        saves it. `language` None: what the folder says, else `de_DE`. Raises ModelError: missing or altered file.
+        In other folders it reads the SentencePiece file or, without one, `tokenizer.json` as transformers 5 saves it.
+        `language` None: that of the folder, else `de_DE`. Raises ModelError: missing or altered file.
         """
         folder = Path(folder)
         path, settings_path = folder / MODEL_FILE, folder / SETTINGS_FILE
@@ -244,7 +244,7 @@ class SentenceTokenizer:
 
 
 def normalise(text: str) -> str:
-    """Canonical composition (NFC), single spaces, none at the ends: what `decode` gives back."""
+    """Text in NFC with single spaces and none at the ends, as `decode` returns it."""
     return " ".join(nfc(text).split())
 
 
@@ -253,18 +253,18 @@ def _read_settings(path: Path) -> dict[str, Any]:
 
 
 def _saved_language(settings: dict[str, Any], where: Path) -> tuple[str, list[str]]:
-    """Settings that `save` wrote -> language and codes. Raises ModelError unless they are texts, two codes or more."""
+    """Settings written by `save` -> language and codes, two or more. Raises ModelError for anything else."""
     language, codes = settings.get("language"), settings.get("codes")
     if not isinstance(language, str):
         raise ModelError("no 'language' in it", where=where, remedy=COPY_AGAIN)
     codes = codes if isinstance(codes, list) and all(isinstance(code, str) for code in codes) else []
-    if len(set(codes)) < max(2, len(codes)):  # `_spell` writes numbers in codes, and needs two digits
+    if len(set(codes)) < max(2, len(codes)):  # `_spell` needs two digits
         raise ModelError("no list of 'codes' in it", where=where, remedy=COPY_AGAIN)
     return language, codes
 
 
 def _codes_of(folder: Path) -> tuple[str, ...]:
-    """25 or 52 language codes, by what the folder's other files say of the tokenizer; 25 where they say nothing."""
+    """52 language codes if the folder's other files name mBART-50 or its last code, else 25."""
     for name in ("special_tokens_map.json", "tokenizer_config.json"):
         settings = _read_settings(folder / name)
         tokens = [settings.get(key) for key in ("additional_special_tokens", "extra_special_tokens")]

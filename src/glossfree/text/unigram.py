@@ -1,8 +1,8 @@
-"""A SentencePiece unigram model in mBART's layout: its file checked, or made of a `tokenizer.json`.
+"""A SentencePiece unigram model in mBART's layout: checks its file, or builds one from a `tokenizer.json`.
 
 transformers 5 saves a tokenizer as one `tokenizer.json` of the `tokenizers` library, without the SentencePiece file.
-The pieces, their scores and the rules for blanks are all in it, so that an equal model can be made. Its ids are
-mBART's: `<s>`, `<pad>`, `</s>`, `<unk>`, the pieces, the language codes, `<mask>`.
+This contains the pieces, their scores and the rules for blanks: enough to build an equal model. Its ids are those of
+mBART: `<s>`, `<pad>`, `</s>`, `<unk>`, the pieces, the language codes, `<mask>`.
 """
 
 from __future__ import annotations
@@ -38,20 +38,20 @@ LAYOUTS = (CODES_50, CODES_25)
 REMEDY = "name a folder with mBART's sentencepiece.bpe.model, or its tokenizer.json as transformers saves it"
 SPACE = "▁"
 NO_PREFIX = "never"
-# normalizers whose work is done elsewhere: by SentencePiece's own rule for blanks, and by `tokenizer.normalise`
+# normalizers that SentencePiece's rule for blanks and `tokenizer.normalise` replace
 BLANKS = ("Replace", "Strip", "NFC")
-OF_BLANKS = (" {2,}", " ")  # what such a Replace looks for
+OF_BLANKS = (" {2,}", " ")  # patterns of such a Replace
 
 
 def parse(model: bytes, where: Any) -> Any:
-    """Bytes -> the SentencePiece message, checked to be a unigram model in mBART's layout. Raises ModelError."""
+    """Bytes -> SentencePiece's protobuf message. Raises ModelError unless it is a unigram model in mBART's layout."""
     proto = sentencepiece_model_pb2.ModelProto()  # type: ignore[attr-defined]
     try:
         proto.ParseFromString(model)
         pieces = [piece.piece for piece in proto.pieces]
     except (DecodeError, UnicodeDecodeError) as error:
-        raise ModelError("not a SentencePiece model, or cut short", where=where, remedy=REMEDY) from error
-    if not all(isinstance(piece, str) for piece in pieces):  # protobuf returns bytes that are no UTF-8 as bytes
+        raise ModelError("not a SentencePiece model, or truncated", where=where, remedy=REMEDY) from error
+    if not all(isinstance(piece, str) for piece in pieces):  # protobuf returns invalid UTF-8 as bytes
         raise ModelError("not a SentencePiece model: a piece is not UTF-8", where=where, remedy=REMEDY)
     first = tuple(pieces[: len(FILE_SPECIALS)])
     doubled = [piece for piece, count in Counter(pieces).items() if count > 1]
@@ -61,20 +61,20 @@ def parse(model: bytes, where: Any) -> Any:
     elif proto.trainer_spec.model_type != sentencepiece_model_pb2.TrainerSpec.UNIGRAM:  # type: ignore[attr-defined]
         problem = "not a unigram model: its pieces cannot be trimmed"
     elif doubled:
-        problem = f"{len(doubled)} pieces are in it more than once, the first is {doubled[0][:20]!r}"
+        problem = f"{len(doubled)} pieces occur more than once, for example {doubled[0][:20]!r}"
     elif "" in pieces:
         problem = f"piece number {pieces.index('')} is empty"
     elif not all(math.isfinite(piece.score) for piece in proto.pieces):
-        problem = "a piece's score is no finite number"
+        problem = "a piece's score is not a finite number"
     if problem:
         raise ModelError(problem, where=where, remedy=REMEDY)
     return proto
 
 
 def from_json(content: Mapping[str, Any], where: Path) -> tuple[bytes, tuple[str, ...]]:
-    """What a `tokenizer.json` holds -> an equal SentencePiece file and its language codes.
+    """The content of a `tokenizer.json` -> an equal SentencePiece file and its language codes.
 
-    Raises ModelError: no unigram model, not in mBART's layout, or rules that SentencePiece does not have.
+    Raises ModelError: not a unigram model, not in mBART's layout, or rules unknown to SentencePiece.
     """
     try:
         tokens = _tokens(content)
@@ -91,7 +91,7 @@ def from_json(content: Mapping[str, Any], where: Path) -> tuple[bytes, tuple[str
         kind = types.UNKNOWN if special == FILE_SPECIALS[0] else types.CONTROL
         proto.pieces.add(piece=special, score=0.0, type=kind)
     for piece, score in pieces:
-        # where words are split before they are segmented, a piece across two words is in no text
+        # a piece across two words is never used if words are split first
         proto.pieces.add(piece=piece, score=score, type=types.UNUSED if splits and SPACE in piece[1:] else types.NORMAL)
     trainer = proto.trainer_spec
     trainer.model_type = sentencepiece_model_pb2.TrainerSpec.UNIGRAM  # type: ignore[attr-defined]
@@ -105,7 +105,7 @@ def from_json(content: Mapping[str, Any], where: Path) -> tuple[bytes, tuple[str
 
 
 def _tokens(content: Mapping[str, Any]) -> list[tuple[str, float]]:
-    """All tokens and their scores by id: those of the model, then those that were added behind them."""
+    """All tokens and their scores by id: those of the model, then the added ones."""
     model = content["model"]
     if model["type"] != "Unigram" or model.get("byte_fallback"):
         raise ValueError("the model is not a plain Unigram")
@@ -115,12 +115,12 @@ def _tokens(content: Mapping[str, Any]) -> list[tuple[str, float]]:
         tokens.append((added[len(tokens)], 0.0))
     if not all(isinstance(token, str) for token, _ in tokens):
         raise TypeError("a piece is not text")
-    "".join(token for token, _ in tokens).encode("utf-8")  # raises ValueError: JSON can spell halves of characters
+    "".join(token for token, _ in tokens).encode("utf-8")  # raises ValueError: JSON can escape lone surrogates
     return tokens
 
 
 def _codes(tokens: Sequence[str], where: Path) -> tuple[str, ...]:
-    """The language codes that stand before `<mask>` at the end. Raises ModelError: not mBART's layout."""
+    """The language codes before the final `<mask>`. Raises ModelError: not mBART's layout."""
     if tuple(tokens[: len(SPECIALS)]) == SPECIALS and tokens[-1] == MASK:
         for codes in LAYOUTS:
             if tuple(tokens[-len(codes) - 1 : -1]) == codes:
@@ -130,7 +130,7 @@ def _codes(tokens: Sequence[str], where: Path) -> tuple[str, ...]:
 
 
 def _charsmap(normalizer: Mapping[str, Any] | None) -> bytes:
-    """The normalizer of a `tokenizer.json` -> SentencePiece's table of characters; empty: text stays as it is."""
+    """The normalizer of a `tokenizer.json` -> SentencePiece's character map; empty: text is unchanged."""
     if normalizer is None:
         return b""
     steps = normalizer["normalizers"] if normalizer["type"] == "Sequence" else [normalizer]
@@ -138,17 +138,17 @@ def _charsmap(normalizer: Mapping[str, Any] | None) -> bytes:
     others = [step["type"] for step in steps if step["type"] not in ("Precompiled", *BLANKS)]
     replaced = [pattern for step in steps if step["type"] == "Replace" for pattern in step["pattern"].values()]
     if others or len(tables) > 1 or any(pattern not in OF_BLANKS for pattern in replaced):
-        raise ValueError("a normalizer that SentencePiece does not have")
+        raise ValueError("a normalizer unknown to SentencePiece")
     return tables[0] if tables else b""
 
 
 def _metaspace(pre_tokenizer: Mapping[str, Any]) -> tuple[bool, bool]:
-    """The pre-tokenizer -> whether a blank is put before the sentence, and whether words are split at blanks."""
+    """The pre-tokenizer -> whether it puts a blank before the sentence, and whether it splits words at blanks."""
     is_sequence = pre_tokenizer["type"] == "Sequence"
     steps = pre_tokenizer["pretokenizers"] if is_sequence else [pre_tokenizer]
     (space,) = [step for step in steps if step["type"] == "Metaspace"]
     kinds = {step["type"] for step in steps}
     if kinds - {"Metaspace", "WhitespaceSplit"} or space["replacement"] != SPACE:
-        raise ValueError("a pre-tokenizer that SentencePiece does not have")
+        raise ValueError("a pre-tokenizer unknown to SentencePiece")
     scheme = space.get("prepend_scheme") or ("always" if space.get("add_prefix_space", True) else NO_PREFIX)
     return scheme != NO_PREFIX, bool(space.get("split", True)) or "WhitespaceSplit" in kinds

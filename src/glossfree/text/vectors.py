@@ -1,7 +1,7 @@
 """Pseudo-glosses -> prototypes: one fastText vector for each (section 3.2: 300-dimensional).
 
-From a fastText file that the user names (`.vec` text or `.bin` binary; only the rows that are needed are read), else
-trained on the training sentences.
+They are read from a fastText file that the user names (`.vec` text or `.bin` binary), or trained on the training
+sentences.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from glossfree.text.tagging import split_words
 
 PROTOTYPES = "prototypes.safetensors"
 VECTOR_SIZE = 300
-BUCKETS = 50_000  # gensim's 2,000,000 rows of n-grams would take 2.4 GB; PHOENIX14T has 25,874 n-grams
-RUNNING_WORDS = 300_000  # seen in training, over all epochs: 4 s on one core
+BUCKETS = 50_000  # of n-grams; gensim's default of 2,000,000 takes 2.4 GB, and PHOENIX14T has 25,874 n-grams
+RUNNING_WORDS = 300_000  # of training, over all epochs: 4 s on one core
 
 
 def read_vectors(words: Sequence[str], path: Path) -> tuple[np.ndarray, list[str]]:
@@ -42,7 +42,7 @@ def read_vectors(words: Sequence[str], path: Path) -> tuple[np.ndarray, list[str
     read = read_bin if path.suffix in (".bin", ".ftz") else read_vec
     vectors, unknown = read(path, words)
     if len(unknown) == len(words):
-        raise CorpusError(f"none of {len(words)} words is in it", where=path, remedy="is it of the right language?")
+        raise CorpusError(f"none of {len(words)} words is in it", where=path, remedy="is it in the right language?")
     return vectors, unknown
 
 
@@ -58,7 +58,7 @@ def train_vectors(
     1,200, the median cosine between any two is 0.95), so that equations 1 and 2 could not tell them apart: `spread`
     them. Raises CorpusError without sentences.
     """
-    from gensim.models import FastText  # 1 to 4 s, and not needed with a file
+    from gensim.models import FastText  # importing takes 1 to 4 s, and is not needed for a file
     from gensim.models.callbacks import CallbackAny2Vec
 
     class Progress(CallbackAny2Vec):  # type: ignore[misc]
@@ -82,7 +82,7 @@ def train_vectors(
         bucket=BUCKETS,
         seed=0,
         workers=1,
-        hashfxn=lambda text: zlib.crc32(text.encode()),  # Python's own hash changes from process to process
+        hashfxn=lambda text: zlib.crc32(text.encode()),  # Python's own hash differs between processes
         callbacks=[Progress()],
     )
     vectors = spread(np.stack([model.wv.get_vector(word) for word in words]))
@@ -95,24 +95,24 @@ def spread(vectors: np.ndarray) -> np.ndarray:
         return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), dtype=np.float32)
     centred = vectors.astype(np.float64) - vectors.mean(axis=0, dtype=np.float64)
     _, deviations, axes = np.linalg.svd(centred, full_matrices=False)
-    real = deviations > 1e-6 * deviations[0]
-    axes, deviations = axes[real], deviations[real]
+    significant = deviations > 1e-6 * deviations[0]
+    axes, deviations = axes[significant], deviations[significant]
     scaled = (centred @ axes.T / np.sqrt(deviations)) @ axes
     lengths = np.maximum(np.linalg.norm(scaled, axis=1, keepdims=True), 1e-12)
     return np.asarray(scaled / lengths, dtype=np.float32)
 
 
 def save_vectors(path: str | Path, vectors: np.ndarray, words: Sequence[str]) -> None:
-    """(P, width) and their words -> safetensors, atomically. Raises CorpusError."""
+    """Write vectors (P, width) and a hash of their words as safetensors, atomically. Raises CorpusError."""
     path = Path(path)
     if len(vectors) != len(words):
         raise ValueError(f"{len(vectors)} vectors for {len(words)} words")
     content = {"vectors": np.ascontiguousarray(vectors, np.float32)}
-    write_atomic(path, save(content, {"words": _identity(words)}))  # save_file would hide it from other users
+    write_atomic(path, save(content, {"words": _identity(words)}))  # save_file would make it unreadable to other users
 
 
 def load_vectors(path: str | Path, words: Sequence[str]) -> np.ndarray:
-    """The (P, width) float32 vectors of exactly these words. Raises CorpusError: missing, broken, of other words."""
+    """Read the (P, width) float32 vectors of exactly these words. Raises CorpusError: missing, broken, other words."""
     path = Path(path)
     remedy = "make it with: glossfree glosses OUT"
     if not path.is_file():

@@ -68,7 +68,7 @@ def test_broken_binaries(binary: Path, tmp_path: Path) -> None:
         b"no such model, but long enough for a header of this kind" * 3: "not a fastText model",
         struct.pack("<2i", 793712314, 9) + whole[8:]: "starts with 793712314, 9",
         whole[:200]: "not a fastText model",
-        whole[:4000]: "cut short",
+        whole[:4000]: "truncated",
     }
     for number, (content, message) in enumerate(cases.items()):
         path = tmp_path / f"{number}.bin"
@@ -106,7 +106,7 @@ def test_a_text_file_is_read_only_as_far_as_needed(tmp_path: Path) -> None:
     path = tmp_path / "a.vec"
     path.write_text(VEC + "broken x y\n")
     assert read_vec(path, ["wind", "regen"])[1] == []
-    with pytest.raises(CorpusError, match="line 6 holds something that is no number"):
+    with pytest.raises(CorpusError, match="line 6 contains something that is not a number"):
         read_vec(path, ["broken"])
 
 

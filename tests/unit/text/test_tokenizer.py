@@ -183,7 +183,7 @@ def test_rows_in_the_original_are_found_by_piece(tokenizer: SentenceTokenizer) -
         tokenizer.rows_in(trimmed)
     fifty = SentenceTokenizer(tokenizer._model, codes=CODES_50)
     assert [fifty.pieces[row] for row in trimmed.rows_in(fifty)] == trimmed.pieces  # 25 of 52 codes, then the mask
-    with pytest.raises(ModelError, match=r"27 tokens .* the first is 'af_ZA'"):
+    with pytest.raises(ModelError, match=r"27 tokens .* for example 'af_ZA'"):
         fifty.rows_in(tokenizer)
 
 
@@ -283,7 +283,7 @@ def test_altered_files_are_refused(tokenizer: SentenceTokenizer, tmp_path: Path)
 def test_files_that_are_no_mbart_model_are_refused(tokenizer: SentenceTokenizer, tmp_path: Path) -> None:
     path = tmp_path / MODEL_FILE
     broken = {
-        "cut short": tokenizer._model[: len(tokenizer._model) // 2],
+        "truncated": tokenizer._model[: len(tokenizer._model) // 2],
         "not with": model_bytes(pad_id=0, unk_id=1, bos_id=2, eos_id=3),
         "not a unigram model": model_bytes(model_type="bpe"),
     }
