@@ -28,6 +28,9 @@ class Console(Protocol):
     def warn(self, line: str) -> None:
         """One line about what may be wrong, which is printed even if nothing else is."""
 
+    def error(self, line: str) -> None:
+        """One line about what failed while the rest went on, printed as errors are, even if nothing else is."""
+
     def progress(self, task: str, total: int, *, says_steps: bool = False) -> AbstractContextManager[Advance]:
         """A bar of `total` steps: inside, call `advance(steps=1, note="")`.
 
@@ -93,6 +96,9 @@ class Silent:
 
     def warn(self, line: str) -> None:
         self.lines.append(f"warning: {line}")
+
+    def error(self, line: str) -> None:
+        self.lines.append(f"glossfree: {line}")
 
     @contextmanager
     def progress(self, task: str, total: int, *, says_steps: bool = False) -> Iterator[Advance]:

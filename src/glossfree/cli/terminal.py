@@ -30,7 +30,7 @@ SHOWS_STEPS, SHOWS_ELAPSED = 100, 120  # columns of a terminal that has room for
 
 
 class Terminal:
-    """See `glossfree.console.Console`. QUIET prints warnings only, VERBOSE also details."""
+    """See `glossfree.console.Console`. QUIET prints warnings and errors only, VERBOSE also details."""
 
     def __init__(self, verbosity: int = NORMAL) -> None:
         self.verbosity = verbosity
@@ -47,6 +47,9 @@ class Terminal:
 
     def warn(self, line: str) -> None:
         self.console.print(f"warning: {line}", markup=False)
+
+    def error(self, line: str) -> None:
+        self.console.print(f"glossfree: {line}", markup=False)
 
     @contextmanager
     def progress(self, task: str, total: int, *, says_steps: bool = False) -> Iterator[Advance]:

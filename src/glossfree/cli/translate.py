@@ -91,7 +91,7 @@ class Translations(Result):
         for each in self.results:
             if isinstance(each, Failure):
                 self.failed += 1
-                self.console.say(f"glossfree: {each.error}")
+                self.console.error(str(each.error))
             else:
                 self.translated += 1
                 for note in (f"{each.path}: {note}" for note in each.notes):

@@ -38,19 +38,20 @@ def test_lines_go_to_standard_error_as_they_are(capsys: pytest.CaptureFixture[st
     assert (out, err) == ("", "[bold]no markup[/bold] " + "x" * 200 + "\n")
 
 
-def test_quiet_prints_warnings_only_and_verbose_prints_details(capsys: pytest.CaptureFixture[str]) -> None:
+def test_quiet_prints_warnings_and_errors_only_and_verbose_prints_details(capsys: pytest.CaptureFixture[str]) -> None:
     lines = {}
     for verbosity in (QUIET, NORMAL, VERBOSE):
         console = Terminal(verbosity)
         console.say("a line")
         console.detail("a detail")
         console.warn("odd")
+        console.error("lost")
         with console.progress("packing", 3) as advance:
             advance(3)
         lines[verbosity] = capsys.readouterr().err.splitlines()
-    assert lines[QUIET] == ["warning: odd"]
-    assert lines[NORMAL] == ["a line", "warning: odd"]
-    assert lines[VERBOSE] == ["a line", "a detail", "warning: odd"]
+    assert lines[QUIET] == ["warning: odd", "glossfree: lost"]
+    assert lines[NORMAL] == ["a line", "warning: odd", "glossfree: lost"]
+    assert lines[VERBOSE] == ["a line", "a detail", "warning: odd", "glossfree: lost"]
 
 
 def test_without_a_terminal_a_line_now_and_then(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
