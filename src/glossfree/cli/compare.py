@@ -1,4 +1,4 @@
-"""`compare`: two systems on the same sentences -> is B better than A, how sure is that, and on which sentences."""
+"""`compare`: two systems on the same sentences -> whether B is better than A, how certainly, and on which sentences."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NUM_SHOWN = 5  # sentences in each direction in the terminal; the page shows all
 
 @dataclass(frozen=True)
 class ChangedSentence:
-    """One sentence on which the systems differ much, and what each of them scores on it (0-100)."""
+    """A sentence on which the systems differ much, and the score of each on it (0-100)."""
 
     id: str
     reference: str
@@ -50,7 +50,7 @@ class Compared(Result):
     notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; sentences with their texts in place of their numbers."""
+        """Plain values for JSON; sentences with their texts instead of their indices."""
         return {
             "a": self.a,
             "b": self.b,
@@ -63,7 +63,7 @@ class Compared(Result):
         }
 
     def about(self) -> str:
-        """How many sentences, how they were paired, and how they were drawn."""
+        """How many sentences, how they were paired, and how they were sampled."""
         return f"{self.systems.describe()}; {self.comparison.samples:,} samples, seed {self.comparison.seed}"
 
     def to_text(self) -> str:

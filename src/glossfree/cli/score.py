@@ -1,4 +1,4 @@
-"""`score`: anybody's hypotheses and their references -> scores with signatures and intervals, under each convention."""
+"""`score`: hypotheses and references -> scores with signatures and intervals, under each convention."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from glossfree.report.diagnosis import Diagnosis
 
 MEANINGS = {  # for scores without a signature
-    "exact": "percent of hypotheses that are their reference, blank by blank",
-    "length_ratio": "words of hypotheses / words of references, cut as for BLEU",
+    "exact": "percent of hypotheses that equal their reference, spaces included",
+    "length_ratio": "words of hypotheses / words of references, tokenised as for BLEU",
 }
 
 
@@ -110,11 +110,11 @@ def score(
     samples: Samples = SAMPLES,
     seed: Seed = 0,
 ) -> Scored:
-    """Score a file or a run against references, or against its corpus; `conventions`: under all published ones too.
+    """Score a file or a run against references or its corpus; with `conventions`, also under all published ones.
 
-    `diagnose` the sentences too, against those of `training` (a file or a prepared corpus), else of the corpus scored.
+    `diagnose`: also analyse errors, with training sentences of a file, a prepared corpus or the run's corpus.
 
-    Raises CorpusError, RunError: what cannot be read, ids that do not fit, a run whose corpus is gone.
+    Raises CorpusError, RunError: as `load_systems`.
     """
     systems = load_systems([hypotheses], references, split=split, language=language)
     (pairs,) = systems.pairs
@@ -147,7 +147,7 @@ def _append_note(run: Path, split: str) -> Iterator[str]:
 
 def _diagnosis(systems: Systems, training: Path | None, split: str) -> Diagnosis:
     """Diagnosis against the sentences of `training`, or else of the corpus that the references are from."""
-    from glossfree.report.diagnosis import diagnose  # only here: a tagger is loaded
+    from glossfree.report.diagnosis import diagnose  # imported here: it loads a tagger
 
     (pairs,) = systems.pairs
     sides = [dict(zip(pairs.ids, texts, strict=True)) for texts in (pairs.hypotheses, pairs.references)]

@@ -1,7 +1,7 @@
 """BLEURT: hypotheses and references -> the mean score of a trained network, times 100.
 
-BLEURT (Sellam et al. 2020; Pu et al. 2021) comes from a folder that the user names. Nothing is downloaded, and no file
-in it can run code (safetensors, or torch's format read with `weights_only=True`).
+BLEURT (Sellam et al. 2020; Pu et al. 2021) is loaded from a folder that the user names. Nothing is downloaded, and no
+file in it can run code (safetensors, or torch's format read with `weights_only=True`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from glossfree.models.weights import load, read_weights, weight_files
 BATCH_SIZE = 32
 MAX_TOKENS = 512  # of a pair, as BLEURT was trained
 SENTENCEPIECE_FILES = ("spm.model", "sentencepiece.bpe.model")
-# files of all other vocabularies; without one, transformers makes up its own
+# of all other vocabularies; without one, transformers invents a vocabulary
 VOCABULARY_FILES = ("tokenizer.json", "vocab.txt", "vocab.json")
 FETCH_AGAIN = "fetch the folder again, complete"
 NAME_BLEURT = "name BLEURT's folder"
@@ -37,7 +37,7 @@ Encoder = Callable[[str, str], tuple[list[int], int]]
 
 @dataclass(frozen=True)
 class LearnedScore:
-    """A metric's mean over the sentences times 100, or None with a `note` that says why; what it was computed with."""
+    """A metric's mean over the sentences times 100, or None with a `note` that says why; `signature`: its weights."""
 
     name: str
     value: float | None
@@ -48,7 +48,7 @@ class LearnedScore:
 def score_bleurt(
     hypotheses: Sequence[str], references: Sequence[str], folder: Path, *, device: torch.device | None = None
 ) -> LearnedScore:
-    """BLEURT of hypotheses against references; None where there is no such folder.
+    """BLEURT of hypotheses against references; the value is None if the folder does not exist.
 
     Raises ModelError for a folder that cannot be used, ValueError if there is no sentence or their numbers differ.
     """
@@ -63,7 +63,7 @@ def score_bleurt(
     device = device or torch.device("cpu")
     model = load_bleurt(folder, config).to(device).eval()
     encode = pair_encoder(folder, config)
-    # pairs of similar length share a batch: padding costs as much as words
+    # pairs of similar length share a batch, since padding costs as much as words
     texts = sorted(zip(references, hypotheses, strict=True), key=lambda pair: sum(map(len, pair)))
     pairs = [encode(reference, hypothesis) for reference, hypothesis in texts]
     with torch.inference_mode():
@@ -119,7 +119,7 @@ def pair_encoder(folder: Path, config: dict[str, Any]) -> Encoder:
     """A folder -> a function: (reference, hypothesis) -> token ids, and how many of them are of the first segment.
 
     [CLS] reference [SEP] hypothesis [SEP]. As in BLEURT, a pair that is too long loses the last token of its longer
-    side, again and again. Raises ModelError.
+    side until it fits. Raises ModelError.
     """
     max_tokens = min(MAX_TOKENS, int(config.get("max_position_embeddings", MAX_TOKENS)))
     ids_of, first, last, size = _read_vocabulary(folder, config)

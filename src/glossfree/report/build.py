@@ -143,7 +143,7 @@ def _report_clip(
 
 
 def _notes(recipe: Recipe, manifest: Manifest) -> list[str]:
-    notes = ["Clips are shown at even distances through the split, not chosen by how well they went."]
+    notes = ["The clips are evenly spaced over the split, not chosen by their scores."]
     if recipe.vision.features == "cached":
         notes.append(
             "Trained from cached frame features: the vision backbone was frozen, its adapters were not trained, and "

@@ -1,11 +1,11 @@
-"""Hypotheses, references and training sentences -> what goes right and wrong, beyond one score for all of it.
+"""Hypotheses, references and training sentences -> an error analysis.
 
-Scores by sentence length and signer; words by how often training had them; copies of training sentences; repetition;
-content words without support in the reference and the other way round; numbers; names.
+Scores by sentence length and signer; words by their frequency in training; copies of training sentences; repetition;
+content words that are unsupported or omitted; numbers; names.
 
-A sentence is only compared with its own reference: "right" means anywhere in the sentence, not in the right place.
-Units: shares are 0-100, None where there is nothing to take a share of. Words are lower-case and without punctuation;
-where a language is written without spaces, each character is a word.
+A sentence is only compared with its own reference, and "right" ignores the position in the sentence. Shares are 0-100,
+None where the denominator is 0. Words are lower-case and without punctuation; in languages written without spaces,
+each character is a word.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ WORD = re.compile(r"[^\W_]+(?:[-'’.,][^\W_]+)*")
 CHARACTER = re.compile(r"[^\W_]")
 QUANTILES = (0.25, 0.5, 0.75)  # of the references' lengths
 REPEATED = 4  # words
-FREQUENCIES = ((0, 0), (1, 2), (3, 10), (11, 100), (101, None))  # times in training, both ends included
-NUM_LISTED = 8  # of the commonest unsupported and omitted words
-CONTENT_POS = KEPT - {"PRON"}  # a pronoun is kept as a pseudo-gloss, but has no content that needs support
-NAME_SHARE = 0.75  # of the readings of a word
+FREQUENCIES = ((0, 0), (1, 2), (3, 10), (11, 100), (101, None))  # counts in training, inclusive
+NUM_LISTED = 8  # most common unsupported and omitted words
+CONTENT_POS = KEPT - {"PRON"}  # pronouns are pseudo-glosses, but have no content to support
+NAME_SHARE = 0.75  # of the tags of a word
 
 Words = tuple[str, ...]
 WordSet = set[str]
@@ -60,9 +60,9 @@ class Shares:
 
 @dataclass(frozen=True)
 class FrequencyBin:
-    """Words that training has so many times: how many of the references' words their hypotheses have (`recall`) and
-    the other way round (`precision`), and how many different words are in any reference, in any hypothesis, and in a
-    hypothesis whose reference has them."""
+    """Words by their count in training. `recall`: share of the references' words that the hypotheses contain;
+    `precision`: share of the hypotheses' words that the references contain. The last three fields count distinct words:
+    in the references, in the hypotheses, and in hypotheses whose references contain them."""
 
     name: str
     reference_words: int
@@ -76,8 +76,8 @@ class FrequencyBin:
 
 @dataclass(frozen=True)
 class Support:
-    """Content words, each once per sentence: the share of the hypotheses' words that their references lack
-    (`unsupported`), of the references' words that their hypotheses lack (`omitted`), and the commonest of both."""
+    """Content words, each once per sentence. `unsupported`: share of the hypotheses' words that their references lack;
+    `omitted`: share of the references' words that their hypotheses lack; with the most common words of both."""
 
     hypothesis_words: int
     reference_words: int
@@ -89,8 +89,8 @@ class Support:
 
 @dataclass(frozen=True)
 class Numbers:
-    """The references' numbers: `right`, `wrong` (another number in the hypothesis) or `missed`; `invented` are the
-    hypotheses' beyond those. `sentences` have a number; in `sentences_right` all are right and none is invented."""
+    """The references' numbers are `right`, `wrong` (another number in the hypothesis) or `missed`; `invented` are
+    further numbers in the hypotheses. `sentences`: references with a number; `sentences_right`: those without error."""
 
     in_references: int
     right: int
@@ -114,8 +114,8 @@ class Names:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """All of it. `names` is None without a tagger for names; `by_signer` is empty with fewer than two known signers;
-    `most_frequent` is the commonest hypothesis, with its count."""
+    """`names` is None without a tagger for names; `by_signer` is empty with fewer than two known signers;
+    `most_frequent` is the most common hypothesis and its count."""
 
     num_sentences: int
     num_training: int
@@ -142,14 +142,14 @@ def diagnose(
     convention: Convention | None = None,
     tag: Tag | None = None,
 ) -> Diagnosis:
-    """{id: hypothesis} and {id: reference} -> Diagnosis. Without any sentence, counts are 0 and shares None.
+    """{id: hypothesis} and {id: reference} -> Diagnosis. Without sentences, counts are 0 and shares None.
 
-    `signers`: {id: signer}, as far as known. `convention` is for the scores of groups (None: the language's own).
-    `tag`: sentence -> tokens, for content words and names (None: the project's tagger). Raises ValueError where the
+    `signers`: {id: signer}, if known. `convention` scores the groups (default: the language's).
+    `tag`: sentence -> tokens, for content words and names (default: `text.tagging`). Raises ValueError where the
     ids differ.
     """
     if hypotheses.keys() != references.keys():
-        raise ValueError(f"ids differ: {len(hypotheses.keys() ^ references.keys())} have only one side")
+        raise ValueError(f"ids differ: {len(hypotheses.keys() ^ references.keys())} are in one side only")
     ids = list(references)
     convention = convention or convention_for(language)
     sides = [hypotheses[id] for id in ids], [references[id] for id in ids]
@@ -185,11 +185,11 @@ def diagnose(
 
 
 def find_names(sentences: Iterable[str], tag: Tag) -> dict[str, str]:
-    """Sentences -> {word in lower case: its lemma as a name}, of the words that the tagger mostly reads as names.
+    """Sentences -> {word in lower case: its lemma as a name}, of the words that the tagger mostly tags as names.
 
-    Lower-case text has no capitals to go by, and a single reading is unsure: HanTa calls "schauer" a name in one of
-    five places. Of PHOENIX14T's training words, almost all that it calls names in over three quarters of their places
-    are names. A tagger without proper names (the frequency backend) gives {}.
+    A single tag is unreliable in lower-case text: HanTa tags one "schauer" in five as a name. Of PHOENIX14T's training
+    words, almost all that it tags as names in over three quarters of cases are names. A tagger without proper names
+    (the frequency backend) gives {}.
     """
     counts: Counter[str] = Counter()
     lemmas: dict[str, Counter[str]] = {}
@@ -208,19 +208,19 @@ def split_words(text: str, characters: bool = False) -> Words:
     return tuple((CHARACTER if characters else WORD).findall(text.lower()))
 
 
-def share(part: float, whole: int) -> float | None:
-    """part / whole on 0-100, None of nothing."""
-    return 100.0 * part / whole if whole else None
+def share(part: float, total: int) -> float | None:
+    """part / total on 0-100; None where the total is 0."""
+    return 100.0 * part / total if total else None
 
 
 def has_repeated_ngram(sentence: Words) -> bool:
-    """Whether any REPEATED words in a row come twice; the two may overlap."""
+    """Whether any REPEATED words in a row occur twice, possibly overlapping."""
     ngrams = [sentence[start : start + REPEATED] for start in range(len(sentence) - REPEATED + 1)]
     return len(set(ngrams)) < len(ngrams)
 
 
 def _rows_by_length(lengths: Sequence[int]) -> dict[str, list[int]]:
-    """Lengths of the references -> {"3-6": rows}, quarters of the rows; fewer where many are equally long."""
+    """Lengths of the references -> {"3-6": rows}, quarters of the rows; fewer groups where many lengths are equal."""
     if not lengths:
         return {}
     quarters = np.quantile(lengths, QUANTILES, method="inverted_cdf")
@@ -233,7 +233,7 @@ def _rows_by_length(lengths: Sequence[int]) -> dict[str, list[int]]:
 
 
 def _rows_by_signer(signers: Sequence[str]) -> dict[str, list[int]]:
-    """Signers -> {signer: rows}, of those that are known; {} where there are fewer than two."""
+    """Signers -> {signer: rows}, without unknown ones; {} if there are fewer than two."""
     names = sorted(set(signers) - {""})
     if len(names) < 2:
         return {}

@@ -1,4 +1,4 @@
-"""Frames (T, H, W, 3) uint8 RGB -> what a page can hold: an H.264 clip and a strip of thumbnails, as data: URIs."""
+"""Frames (T, H, W, 3) uint8 RGB -> an H.264 clip and a strip of thumbnails, as data: URIs for a page."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def strip_uri(frames: np.ndarray) -> str:
 
 
 def poster_uri(frames: np.ndarray) -> str:
-    """The first frame, for browsers that show nothing before a clip is played."""
+    """The first frame, which some browsers need to show a clip before it plays."""
     return _jpeg(shrink(frames[:1], VIDEO_SIZE)[0])
 
 

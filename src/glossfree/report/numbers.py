@@ -1,7 +1,7 @@
 """A sentence -> the numbers in it, in digits or in words: German and English up to 99, Chinese; otherwise digits only.
 
-An ordinal counts as its number ("fünfzehnten" is 15), and a sign before it belongs to it ("minus drei" is -3). Words
-that are as often no number are left out: German "ein" (but not "minus ein", "ein grad"), Chinese 一 on its own.
+Ordinals count ("fünfzehnten" is 15), and so do signs ("minus drei" is -3). Ambiguous words are left out: German "ein"
+(unless in "minus ein" or "ein grad"), a single Chinese 一.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from importlib.resources import files
 from glossfree.files.encoding import base_language
 from glossfree.report.pointing import fold
 
-WORD = re.compile(r"(?:(?<!\S)[-−])?\d+(?:[.,:]\d+)*|[^\W\d_]+")  # "-3" has a sign, the second number of "5-10" none
+WORD = re.compile(r"(?:(?<!\S)[-−])?\d+(?:[.,:]\d+)*|[^\W\d_]+")  # "-3" has a sign, "5-10" has none
 GERMAN_MEASURES = ("grad", "prozent", "uhr")  # "ein" before one of these is a number
 TABLE = tomllib.loads(files("glossfree.report").joinpath("numbers.toml").read_text(encoding="utf-8"))
 
@@ -65,13 +65,13 @@ def read_numbers(sentence: str, language: str) -> list[float]:
 
 
 def _digits(word: str) -> float:
-    """Digits with marks -> a number: 1.013,5 is 1013.5, 2,5 is 2.5; three digits behind a mark are thousands."""
+    """Digits -> a number: 1.013,5 is 1013.5, 2,5 is 2.5; three digits after a separator are thousands."""
     if word[0] in "-−":
         return -_digits(word[1:])
     if re.fullmatch(r"\d{1,3}([.,]\d{3})+", word):
         return float(re.sub("[.,]", "", word))
-    whole, fraction = re.fullmatch(r"(.*?)(?:[.,:](\d+))?", word).groups("0")  # type: ignore[union-attr]
-    return float(f"{re.sub(r'[.,:]', '', whole)}.{fraction}")
+    integer, fraction = re.fullmatch(r"(.*?)(?:[.,:](\d+))?", word).groups("0")  # type: ignore[union-attr]
+    return float(f"{re.sub(r'[.,:]', '', integer)}.{fraction}")
 
 
 def _chinese(text: str) -> float:

@@ -2,7 +2,7 @@
 
 Two measures for each pair of a clip and a pseudo-gloss that is signed in it. *Hit rate*: does the highest segment lie
 in a true span? *Average precision* (AP): segments are ranked by their score, and precision is averaged over the ranks
-of those in a true span. Its mean over pairs also tells whether the whole sign is found, not only its best moment.
+of those in a true span. Its mean over pairs also shows whether the timeline covers the sign, not only its best moment.
 
 Only corpora with known sign times (the drawn ones) can be measured. Avatar glosses are names ("FUENFZEHN"),
 pseudo-glosses are lemmas ("fünfzehn"). Only those that agree after `fold` are counted.
@@ -92,8 +92,8 @@ def average_precision(scores: np.ndarray, relevant: np.ndarray) -> float:
     """Scores (S,) and which segments are relevant (S,) bool -> average precision in [0, 1] of the ranking by score.
 
     With R relevant segments, AP = 1/R sum over ranks k of relevant ones of (relevant ones among the first k) / k.
-    Equal scores have no order: the expectation over all of their orders is taken. In a group of m equal ones with
-    r relevant, behind n others with p relevant, rank n + j holds a relevant one with probability r/m, and then
+    Of equal scores, the expectation over all of their orders is used. In a group of m equal ones with
+    r relevant, after n others with p relevant, rank n + j holds a relevant one with probability r/m, and then
     (j-1)(r-1)/(m-1) others of the group are expected before it. One group of all is thus the exact level of chance.
     NaN ranks last. Raises ValueError where nothing is relevant.
     """

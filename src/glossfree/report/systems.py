@@ -1,4 +1,4 @@
-"""Any system's hypotheses and their references, from files, runs and corpora; their language; notes on odd texts."""
+"""Files, runs and corpora -> paired hypotheses and references, their language, and notes for the user."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Scores, diagnosis and comparison -> tables in plain words: one representation for the terminal and for the page.
 
-The words of each table stand in tables.toml. Shares are in percent; "-" stands for a share of nothing.
+tables.toml has the words of each table. Shares are in percent; "-" means that there is no value.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def tables_text(tables: Iterable[Table]) -> str:
 def score_tables(scores: Mapping[str, Mapping[str, Scores]]) -> list[Table]:
     """{model: {split: Scores}} -> a table for each split, the best value of a column emphasised.
 
-    Models that were scored under different conventions do not compare: none of them is best.
+    Scores under different conventions do not compare: then no value is emphasised.
     """
     keys = [*(key for key, _ in COLUMNS), "exact", "length_ratio"]
     tables = []
@@ -144,7 +144,7 @@ def comparison_table(comparison: Comparison) -> Table:
 
 
 def probability(p: float, samples: int) -> str:
-    """A p-value as text; where no sample speaks against the difference, less than one of them."""
+    """A p-value as text; 0 is shown as less than one sample in all."""
     return f"< {1 / samples:.2g}" if p == 0 else f"{p:.3f}"
 
 

@@ -1,8 +1,8 @@
 """The conventions under which sentences are scored: the default of each language, and those that papers used.
 
-What is done to both sides before they are compared is a `Convention`: a named setting that is kept with every score,
-because a full stop appended to both sides alone moves BLEU-1 and ROUGE-L by four points. The defaults change no text.
-`PUBLISHED` are the conventions of public code, each with its source; docs/metrics.md says what sets them apart.
+A `Convention` says how both sides are prepared before they are compared. It is stored with every score: a full stop
+appended to both sides raises BLEU-1 and ROUGE-L by four points. The defaults change no text. `PUBLISHED` holds the
+conventions of public code, each with its source; docs/metrics.md explains the differences.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ AVERAGES = ("corpus", "batches", "shards")
 
 @dataclass(frozen=True)
 class Convention:
-    """How both sides are prepared and cut into words, and how BLEU treats what is missing.
+    """How both sides are prepared and tokenised, how BLEU is smoothed, and how ROUGE-L is computed.
 
-    `average` is "corpus" (what BLEU is defined over), or what some code reports as BLEU in its place: the mean over
-    "batches" of `size` sentences in their order, each weighing as much as it has sentences; or over `size` "shards",
-    the processes that decoded: sentence i lies in shard i % size, and the first sentences are repeated until all
-    shards are equally long. The other scores are the corpus's in every convention.
+    `average` is "corpus", as BLEU is defined, or a mean that some code reports instead: over "batches" of `size`
+    consecutive sentences, weighted by their number of sentences; or over `size` "shards", one for each process that
+    decoded: shard i % size has sentence i, and the first sentences are repeated until all shards are equally long.
+    The other scores always cover the corpus.
     """
 
     name: str
-    tokenize: str = "13a"  # sacrebleu's name for the cutting rule of BLEU
-    characters: bool = False  # words are characters, and spaces are none: in ROUGE-L, and in BLEU before `tokenize`
+    tokenize: str = "13a"  # sacrebleu's name for the tokenizer of BLEU
+    characters: bool = False  # each character except spaces is a word: in ROUGE-L, and in BLEU before `tokenize`
     lowercase: bool = False
-    append: str = ""  # put behind every hypothesis and every reference
+    append: str = ""  # appended to every hypothesis and reference
     smooth_method: str = "exp"
     smooth_value: float | None = None
     effective_order: bool = False
@@ -40,7 +40,7 @@ class Convention:
     rouge_beta: float = ROUGE_BETA  # of mscoco; 1.0 is plain F1
     average: str = "corpus"
     size: int = 0
-    source: str = ""  # whose code it is, in words
+    source: str = ""  # whose code uses it
 
     def __post_init__(self) -> None:
         choices = ((self.smooth_method, SMOOTHINGS), (self.rouge, ROUGES), (self.average, AVERAGES))
@@ -55,28 +55,28 @@ class Convention:
         return (text.lower() if self.lowercase else text) + self.append
 
     def spaced(self, prepared: str) -> str:
-        """A prepared sentence -> what BLEU cuts into words, with spaces between characters where they are words."""
+        """A prepared sentence -> the input of BLEU's tokenizer, with spaces between characters where they are words."""
         return " ".join("".join(prepared.split())) if self.spaces_characters else prepared
 
     def words(self, prepared: str) -> list[str]:
-        """A prepared sentence -> what ROUGE-L counts; never an empty list. seq2seq code splits at any white space."""
+        """A prepared sentence -> the words of ROUGE-L, never an empty list. seq2seq code splits at any white space."""
         if self.characters:
             return list("".join(prepared.split())) or [""]
         return prepared.split(" ") if self.rouge == "mscoco" else prepared.split() or [""]
 
     @property
     def spaces_characters(self) -> bool:
-        """Whether characters must be spaced for BLEU; sacrebleu's "zh" and "char" separate them themselves."""
+        """Whether to put spaces between characters for BLEU; sacrebleu's "zh" and "char" do so themselves."""
         return self.characters and self.tokenize not in ("zh", "char")
 
     @property
     def appended(self) -> str:
-        """What was appended to the text, for the end of a library's signature."""
+        """The appended text, as a suffix of sacrebleu's signature."""
         return f'|append:"{self.append}"' if self.append else ""
 
     @property
     def averaged(self) -> str:
-        """What BLEU was averaged over, for the end of a library's signature."""
+        """What BLEU is averaged over, as a suffix of sacrebleu's signature."""
         return "" if self.average == "corpus" else f"|average:{self.average}:{self.size}"
 
 
@@ -88,10 +88,10 @@ CONVENTIONS = {
         Convention("plain-characters", tokenize="char", characters=True),
     )
 }
-# 13a finds one word in a sentence without spaces, and scores identical strings 0.
+# 13a takes a sentence without spaces for one word: BLEU-4 of identical strings would be 0.
 CONVENTION_OF_LANGUAGE = {"zh": "plain-chinese", "ja": "plain-characters", "th": "plain-characters"}
-# raw_corpus_bleu of the changed copies of sacrebleu 1.4.2 that this code carries: their cumulative `scores` overwrite
-# the effective order that the library would use.
+# raw_corpus_bleu in the modified copies of sacrebleu 1.4.2 that this code ships: their cumulative `scores` override
+# the library's effective order.
 RAW = Convention("raw", tokenize="none", smooth_method="floor", smooth_value=0.0)
 
 PUBLISHED = {
@@ -117,10 +117,7 @@ IN_CHINESE: dict[str, dict[str, Any]] = {
 
 
 def convention_for(language: str, *, append: str = "") -> Convention:
-    """The default convention of a spoken language (ISO 639-1), which decides what a word is.
-
-    It changes no text but for `append`, which is put behind both sides.
-    """
+    """The default convention of a spoken language (ISO 639-1); it changes no text except by `append`."""
     return replace(CONVENTIONS[CONVENTION_OF_LANGUAGE.get(base_language(language), "plain")], append=append)
 
 

@@ -1,7 +1,6 @@
 """Hypotheses and references -> scores: BLEU-1..4, chrF2, ROUGE-L, exact match, length ratio, under one convention.
 
-All scores lie on 0-100, the length ratio is a quotient. `conventions` prepares and cuts the sentences, `statistics`
-counts.
+All scores are 0-100, except the length ratio.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ class Scores:
 
     @classmethod
     def of(cls, statistics: Statistics) -> Scores:
-        """The scores of all sentences that were counted."""
+        """The scores of all sentences of the statistics."""
         return cls(
             **statistics.scores(),
             num_sentences=statistics.num_sentences,
@@ -75,7 +74,7 @@ COLUMNS = (
 def scores_table(rows: Mapping[str, Mapping[str, Scores]]) -> str:
     """{model: {split: Scores}} -> a plain-text table for the terminal, one line per model and split.
 
-    Below it stands what was appended to a model's sentences, if anything was: its scores compare with no others.
+    Lines below it name the text that was appended to a model's sentences: such scores do not compare with others.
     """
     header = ("model", "split", *(title for _, title in COLUMNS), "sentences")
     lines = [

@@ -1,4 +1,4 @@
-"""The two files that keep what a split was translated into: predictions.SPLIT.jsonl and scores.SPLIT.json."""
+"""The two files of an evaluated split: predictions.SPLIT.jsonl and scores.SPLIT.json."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Prediction:
 
 
 def predictions_path(folder: Path, split: str) -> Path:
-    """Where a run keeps the predictions of a split."""
+    """The file with a run's predictions of a split."""
     return folder / f"predictions.{split}.jsonl"
 
 
 def scores_path(folder: Path, split: str) -> Path:
-    """Where a run keeps the scores of a split."""
+    """The file with a run's scores of a split."""
     return folder / f"scores.{split}.json"
 
 
@@ -44,7 +44,7 @@ def write_predictions(path: Path, predictions: Mapping[str, Prediction], referen
 
 
 def read_predictions(path: Path) -> dict[str, Prediction]:
-    """Inverse of `write_predictions`. Raises RunError: missing, no prediction in a line, an id twice."""
+    """Inverse of `write_predictions`. Raises RunError: missing, an invalid line, a repeated id."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

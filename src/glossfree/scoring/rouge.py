@@ -1,16 +1,16 @@
-"""ROUGE-L in the ways in which this field computes it: two sequences of words -> F in [0, 1].
+"""The variants of ROUGE-L in published code: two sequences of words -> F in [0, 1].
 
 With L the length of the longest common subsequence, P = L / words of the hypothesis, R = L / words of the reference,
 F = (1 + b^2) P R / (R + b^2 P):
 
 mscoco           b = 1.2 (a convention may set another), 0 where L is 0. An empty sentence counts as one empty word, as
-                 in the captioning code that this field inherited the measure from.
+                 in the captioning code where this field took the metric from.
 seq2seq          b = P / (R + 1e-12), and 1e-12 is added to the denominator.
 google           the package `rouge-score`: its own words (lower case, only a-z and 0-9), b = 1.
 google-stemmed   the same with its English stemmer.
-word-sets        the package `rouge`: L counts words of a longest common subsequence, each once, as the words of both
-                 sides are, over sentences that end at a stop; b = 1, and 1e-8 is added to the denominator. 0 for a
-                 side without words, where the package stops.
+word-sets        the package `rouge`: L counts the distinct words of the longest common subsequences of all sentences,
+                 which end at a full stop; P and R divide by the distinct words of each side; b = 1, and 1e-8 is added
+                 to the denominator. 0 where a side has no words, for which the package raises.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ def rouge_of(pairs: Iterable[tuple[str, str]], convention: Convention) -> list[f
         return _google(pairs, stemmed=convention.rouge == "google-stemmed")
     if convention.rouge == "word-sets":
         return [rouge_l_of_sets(*map(convention.spaced, pair)) for pair in pairs]
-    how = rouge_l_seq2seq if convention.rouge == "seq2seq" else partial(rouge_l, beta=convention.rouge_beta)
-    return [how(convention.words(hypothesis), convention.words(reference)) for hypothesis, reference in pairs]
+    measure = rouge_l_seq2seq if convention.rouge == "seq2seq" else partial(rouge_l, beta=convention.rouge_beta)
+    return [measure(convention.words(hypothesis), convention.words(reference)) for hypothesis, reference in pairs]
 
 
 def rouge_signature(convention: Convention) -> str:
-    """What defines a convention's ROUGE-L, in one line."""
+    """The signature of a convention's ROUGE-L, in sacrebleu's format."""
     case, appended = "lc" if convention.lowercase else "mixed", convention.appended
     if convention.rouge.startswith("google"):
         return f"nrefs:1|case:lc|tok:a-z0-9|variant:{convention.rouge}|average:sentences{appended}"
@@ -47,7 +47,7 @@ def rouge_signature(convention: Convention) -> str:
 
 
 def rouge_l(hypothesis: Sequence[str], reference: Sequence[str], *, beta: float = ROUGE_BETA) -> float:
-    """Two sequences of words -> F in [0, 1] as mscoco computes it; 0 where nothing is common."""
+    """Two sequences of words -> F in [0, 1] as mscoco computes it."""
     common = longest_common_subsequence(hypothesis, reference)
     if common == 0:
         return 0.0
@@ -65,7 +65,7 @@ def rouge_l_seq2seq(hypothesis: Sequence[str], reference: Sequence[str]) -> floa
 
 def rouge_l_of_sets(hypothesis: str, reference: str) -> float:
     """Two texts -> F in [0, 1] over the sets of their words, sentence by sentence."""
-    # as in the package, a blank behind the last stop is a sentence of one empty word
+    # as in the package, a space after the last full stop is a sentence of one empty word
     hypotheses, references = (
         [" ".join(part.split()).split(" ") for part in text.split(".") if part] for text in (hypothesis, reference)
     )
@@ -78,7 +78,7 @@ def rouge_l_of_sets(hypothesis: str, reference: str) -> float:
 
 
 def _trace_common_subsequence(a: Sequence[str], b: Sequence[str]) -> list[str]:
-    """One longest sequence that both contain, traced from the end: of two ways, the one that drops a word of b."""
+    """A longest common subsequence, traced from the end; of two equal ways, the one that drops a word of b."""
     lengths = [[0] * (len(b) + 1) for _ in range(len(a) + 1)]
     for i, word in enumerate(a, start=1):
         for j, other in enumerate(b, start=1):
@@ -96,24 +96,24 @@ def _trace_common_subsequence(a: Sequence[str], b: Sequence[str]) -> list[str]:
 
 
 def longest_common_subsequence(a: Sequence[str], b: Sequence[str]) -> int:
-    """Length of the longest sequence that both contain in order, with gaps.
+    """Length of the longest common subsequence.
 
-    A row of the usual table is one integer: bit j is 0 where the length grows from b[:j] to b[:j+1]. Adding moves all
-    of its bits at once, which makes 20,000 sentences a matter of a second.
+    A row of the usual table is one integer: bit j is 0 where the length grows from b[:j] to b[:j+1]. One addition
+    updates all bits, so that 20,000 sentences take about a second.
     """
-    places: dict[str, int] = defaultdict(int)
+    positions: dict[str, int] = defaultdict(int)
     for position, word in enumerate(b):
-        places[word] |= 1 << position
+        positions[word] |= 1 << position
     all_of_b = (1 << len(b)) - 1
     row = all_of_b
     for word in a:
-        met = row & places.get(word, 0)
-        row = ((row + met) | (row - met)) & all_of_b
+        matches = row & positions.get(word, 0)
+        row = ((row + matches) | (row - matches)) & all_of_b
     return len(b) - row.bit_count()
 
 
 def _google(pairs: Iterable[tuple[str, str]], *, stemmed: bool) -> list[float]:
-    from rouge_score.rouge_scorer import RougeScorer  # not above: it takes a second
+    from rouge_score.rouge_scorer import RougeScorer  # imported here: it takes a second
 
     scorer = RougeScorer(["rougeL"], use_stemmer=stemmed)
     return [float(scorer.score(reference, hypothesis)["rougeL"].fmeasure) for hypothesis, reference in pairs]

@@ -1,7 +1,7 @@
-"""Files of any system -> hypotheses or references, and both paired by id, or by line.
+"""Files of any system -> hypotheses or references -> pairs, by id or by line.
 
-Plain text (a sentence a line), tables as `files.tables` reads them, JSONL, and JSON by id. A sentence is brought into
-composed Unicode form (NFC) and otherwise taken as it stands: blanks count in some of the published scores.
+Plain text (a sentence a line), tables as `files.tables` reads them, JSONL, and JSON by id. Sentences are
+normalised to NFC and otherwise unchanged: some published scores count spaces.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from glossfree.files.encoding import nfc, read_text, split_lines
 from glossfree.files.tables import JSON_LINES, SYNONYMS, TABLES, form_notes, has_header, name_columns, read_table
 
 ID_COLUMNS = ("id", "name", "clip")
-# Which column holds the sentence, the first that is there: a file may hold both sides.
+# Columns of the sentence. The first one present is used, since a file may contain both sides.
 TEXT_COLUMNS = {
     "hypotheses": ("hypothesis", "prediction", "text", "translation"),
     "references": ("reference", "translation", "text"),
@@ -27,10 +27,10 @@ TEXT_COLUMNS = {
 
 @dataclass(frozen=True)
 class Sentences:
-    """Sentences in the order of their source. `numbered`: the ids are line numbers, "1", "2", ..., and name no clip.
+    """Sentences in the order of their source. `numbered`: the ids are line numbers ("1", "2", ...), not clip ids.
 
-    `source` is what the user named, `language` the spoken language (ISO 639-1) where the source knows it, else "".
-    `notes` say how the source was read, where that is not plain.
+    `source` is the path that the user named, `language` the spoken language (ISO 639-1) or "" if the source does not
+    say. `notes` tell the user how the source was read.
     """
 
     ids: tuple[str, ...]
@@ -54,7 +54,7 @@ class Sentences:
         language: str = "",
         notes: Sequence[str] = (),
     ) -> Sentences:
-        """Sentences in NFC. Raises CorpusError: no sentence, or half a character (JSON can spell one)."""
+        """Sentences in NFC. Raises CorpusError: no sentence, or an unpaired surrogate, which JSON allows."""
         if not texts:
             raise CorpusError("no sentence in it", where=source, remedy="give at least one sentence")
         for id, text in zip(ids, texts, strict=True):
@@ -71,7 +71,7 @@ class Sentences:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Hypotheses beside their references, in the order of the references. `by_line`: at least one side had no ids."""
+    """Hypotheses and references, in the order of the references. `by_line`: at least one side has no ids."""
 
     ids: tuple[str, ...]
     hypotheses: tuple[str, ...]
@@ -124,7 +124,7 @@ def pair(hypotheses: Sentences, references: Sentences) -> Pairs:
         return Pairs(references.ids, tuple(text_of[nfc(id)] for id in references.ids), references.texts)
     if len(hypotheses) != len(references):
         problem = f"{len(hypotheses):,} hypotheses for {len(references):,} references in {references.source}"
-        remedy = "without ids on both sides, line belongs to line: give as many, an empty line for no hypothesis"
+        remedy = "without ids on both sides, lines are paired: give as many, an empty line for no hypothesis"
         raise CorpusError(problem, where=hypotheses.source, remedy=remedy)
     ids = hypotheses.ids if references.numbered else references.ids
     return Pairs(ids, hypotheses.texts, references.texts, by_line=True)
@@ -165,14 +165,14 @@ def _value(row: Mapping[str, Any], names: Sequence[str], where: str) -> Any:
 
 
 def _describe(value: Any) -> str:
-    """A value as a message shows it: only its kind if it is large."""
+    """A value for a message; of a large one, only its type."""
     if isinstance(value, _Object):
         return f"an object with the keys {name_columns([key for key, _ in value])}"
     return f"a list of {len(value):,}" if isinstance(value, list) else shortened(repr(value), 60)
 
 
 def _json_rows(path: Path, text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Where each row stands, and its values: of {id: sentence}, of a list of objects, or of one object a line."""
+    """(Place, values) of each row: of {id: sentence}, a list of objects, or one object a line."""
     content = _parse_json(text)
     if isinstance(content, _Object) and not {*ID_COLUMNS} & {key for key, _ in content}:
         for id, sentence in content:
@@ -192,7 +192,7 @@ def _json_rows(path: Path, text: str) -> Iterator[tuple[str, Mapping[str, Any]]]
 
 
 class _Object(list[tuple[str, Any]]):
-    """A JSON object that keeps a key which comes twice: in {id: sentence} it is a clip that comes twice."""
+    """The items of a JSON object, with repeated keys: in {id: sentence} they are repeated clips."""
 
 
 _BROKEN = object()

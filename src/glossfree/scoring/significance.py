@@ -1,11 +1,11 @@
 """Statistics of one system or two -> confidence intervals, paired tests, sentences won and lost.
 
-All of it treats the sentences of the test set as a sample. What another seed of training would change is not in it.
+The sentences of the test set are treated as a sample. Variation between training runs is not covered.
 
 Bootstrap: N sentences are drawn with repeats, `samples` times, and scored; the interval holds the middle LEVEL of
 these scores (percentiles, interpolated linearly). Paired bootstrap: both systems are scored on the same draws; p is the
-share of draws in which the system that is ahead on all sentences is not ahead (one-sided; 1 where none is ahead).
-Paired approximate randomisation: for each sentence a coin decides whether the two systems' hypotheses are swapped; p is
+share of draws in which the system that leads on all sentences does not lead (one-sided; 1 where neither leads).
+Paired approximate randomisation: each sentence's two hypotheses are swapped with probability 1/2; p is
 (c + 1) / (samples + 1), where c counts the samples in which the systems differ at least as much (two-sided).
 """
 
@@ -19,15 +19,15 @@ import numpy as np
 from glossfree.scoring.statistics import METRICS, Statistics, Values, chrf
 
 SAMPLES, LEVEL = 1000, 0.95
-NUM_CHANGES = 10  # so many sentences are shown in each direction
-SENTENCE_METRIC = "chrf"  # decides who wins a sentence: ROUGE-L of short sentences is often a tie
+NUM_CHANGES = 10  # sentences listed in each direction
+SENTENCE_METRIC = "chrf"  # decides which system wins a sentence: ROUGE-L often ties on short ones
 CHUNK = 64  # draws at a time: 64 x 20,000 weights take 10 MB
 EQUAL = 1e-9  # points; sums of the same numbers in another order differ by less
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Where the middle share of the draws lies, in the unit of the metric."""
+    """The range of the middle LEVEL of the draws, in the unit of the metric."""
 
     low: float
     high: float
@@ -51,7 +51,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Change:
-    """One sentence, by its place, and what A and B score on it (0-100)."""
+    """The index of a sentence and the scores of A and B on it (0-100)."""
 
     index: int
     a: float
@@ -89,7 +89,7 @@ def intervals(statistics: Statistics, *, samples: int = SAMPLES, seed: int = 0) 
 def compare(a: Statistics, b: Statistics, *, samples: int = SAMPLES, seed: int = 0) -> Comparison:
     """The same sentences by two systems, under one convention -> Comparison.
 
-    Raises ValueError: other sentences, another convention, no sample.
+    Raises ValueError: different sentences or conventions, no sample.
     """
     if (a.num_sentences, a.convention) != (b.num_sentences, b.convention):
         raise ValueError("two systems are compared on the same sentences, under one convention")
@@ -129,7 +129,7 @@ def compare(a: Statistics, b: Statistics, *, samples: int = SAMPLES, seed: int =
 
 
 def _random_rows(num_rows: int, length: int, *, below: int, seed: list[int]) -> Iterator[np.ndarray]:
-    """Rows of random integers from 0, some rows at a time; how many at a time changes none of them."""
+    """Rows of random integers in [0, below), CHUNK rows at a time; the values do not depend on CHUNK."""
     if num_rows < 1:
         raise ValueError(f"{num_rows} samples")
     random = np.random.default_rng(seed)
@@ -138,7 +138,7 @@ def _random_rows(num_rows: int, length: int, *, below: int, seed: list[int]) -> 
 
 
 def _join(parts: Sequence[Values]) -> Values:
-    """{metric: (R,)} of some samples each -> {metric: (sum of R,)}."""
+    """{metric: (R,)} of each chunk -> {metric: (sum of R,)}."""
     return {name: np.concatenate([part[name] for part in parts]) for name in METRICS}
 
 

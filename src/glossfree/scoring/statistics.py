@@ -1,13 +1,13 @@
-"""What every score is a function of, one row of counts per sentence: sums of rows give the scores of any selection.
+"""One row of counts per sentence, from which every score is computed: summed rows give the scores of any selection.
 
-A corpus is counted once, by sacrebleu. Scores of subsets, of bootstrap samples and of two systems' sentences mixed are
-then functions of sums over rows. BLEU is computed here for many sums at once, and tests hold it equal to sacrebleu's:
-1,000 samples under a convention that averages batches need 164,000 of them, 3 s by sacrebleu's function for one.
+sacrebleu counts the corpus once. Scores of subsets, bootstrap samples and mixtures of two systems are then functions
+of sums over rows. BLEU is computed here for many sums at once, and tests check that it equals sacrebleu's: 1,000
+samples under a convention that averages over batches need 164,000 BLEU scores, which take sacrebleu's function 3 s.
 
 BLEU-n, from counts summed over sentences: min(1, exp(1 - r / h)) times the geometric mean of the precisions of the
 n-grams of the orders 1 to n, with h and r words of hypotheses and references. A precision of 0 is smoothed: "exp" gives
-the k-th such order 1 / (2^k total), "floor" gives value / total, "none" 0. With an effective order, orders of which the
-hypotheses are too short to have any are left out; otherwise they make BLEU 0. Without any match BLEU is 0.
+the k-th such order 1 / (2^k total), "floor" gives value / total, "none" 0. With an effective order, orders without any
+n-gram in the hypotheses are left out; otherwise they make BLEU 0. Without any match BLEU is 0.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Statistics:
         return self._metrics(counts.astype(np.float64) @ self.table)
 
     def swapped(self, other: Statistics, masks: np.ndarray) -> Values:
-        """masks (R, N), True where the other system's sentence is taken -> {metric: (R,)}.
+        """masks (R, N), True where the other system's sentence is used -> {metric: (R,)}.
 
         `other`: the same sentences under the same convention.
         """
@@ -118,7 +118,7 @@ class Statistics:
 
 
 def bleu(sums: np.ndarray, order: int, convention: Convention) -> np.ndarray:
-    """Sums (..., 31) -> (...) BLEU of the n-grams up to `order`, 0-100; the formula stands above."""
+    """Sums (..., 31) -> (...) BLEU of the n-grams up to `order`, 0-100, as defined above."""
     matches, totals = sums[..., MATCHES][..., :order], sums[..., TOTALS][..., :order]
     exists = totals > 0
     is_missed = exists & (matches == 0)
@@ -144,15 +144,15 @@ def chrf(sums: np.ndarray) -> np.ndarray:
     return np.array(scores).reshape(counts.shape[:-1])
 
 
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """part / whole, 0 where there is no whole."""
-    part, whole = np.broadcast_arrays(part, whole)
-    result: np.ndarray = np.divide(part, whole, out=np.zeros(whole.shape), where=whole > 0)
+def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """numerator / denominator, 0 where the denominator is 0."""
+    numerator, denominator = np.broadcast_arrays(numerator, denominator)
+    result: np.ndarray = np.divide(numerator, denominator, out=np.zeros(denominator.shape), where=denominator > 0)
     return result
 
 
 def _signatures(convention: Convention) -> dict[str, str]:
-    """{metric: what defines it, in one line}; of the library's metrics, its own signature."""
+    """{metric: its signature}; of sacrebleu's metrics, the library's own."""
     words = BLEU(
         tokenize=convention.tokenize,
         lowercase=convention.lowercase,
@@ -161,7 +161,7 @@ def _signatures(convention: Convention) -> dict[str, str]:
         effective_order=convention.effective_order,
     )
     characters = CHRF(lowercase=convention.lowercase)
-    words.num_refs = characters.num_refs = 1  # otherwise set when the library first scores
+    words.num_refs = characters.num_refs = 1  # the library sets it only when it scores
     unit = "|words:characters" if convention.spaces_characters else ""
     signature = f"{words.get_signature().format()}{unit}{convention.appended}{convention.averaged}"
     return {

@@ -1,4 +1,4 @@
-"""compare: the same sentences of both systems, in whatever order they come."""
+"""compare: both systems on the same sentences, in any order."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def compared(a: Path, b: Path, references: Path | None, **options: Any) -> Compa
     return compare(a, b, references=references, samples=37, **options)
 
 
-def test_the_numbers_are_those_of_the_statistics(files: tuple[Path, Path, Path]) -> None:
+def test_the_comparison_equals_that_of_the_statistics(files: tuple[Path, Path, Path]) -> None:
     result = compared(*files, seed=3)
     plain = convention_for("de")
     of_a, of_b = (Statistics.of([x[id] for id in REFERENCES], list(REFERENCES.values()), plain) for x in (A, B))
@@ -97,7 +97,7 @@ def test_ids_are_checked_for_both(files: tuple[Path, Path, Path], tmp_path: Path
         assert "short.jsonl" in str(caught.value)
 
 
-def test_one_file_given_twice_is_noted(files: tuple[Path, Path, Path]) -> None:
+def test_identical_files_are_noted(files: tuple[Path, Path, Path]) -> None:
     a, _, references = files
     result = compared(a, a, references)
     assert "A and B are identical" in result.notes[0]
@@ -105,7 +105,7 @@ def test_one_file_given_twice_is_noted(files: tuple[Path, Path, Path]) -> None:
     assert "B is better on 0, worse on 0, as good on 5" in result.to_text()
 
 
-def test_text_and_json_hold_everything(files: tuple[Path, Path, Path]) -> None:
+def test_text_and_json_are_complete(files: tuple[Path, Path, Path]) -> None:
     result = compared(*files)
     values = json.loads(json.dumps(result.to_dict(), allow_nan=False))
     assert values["metrics"].keys() == set(METRICS)
@@ -119,7 +119,7 @@ def test_text_and_json_hold_everything(files: tuple[Path, Path, Path]) -> None:
     assert text.index("B gains most") < text.index("vier: 0.0 -> 100.0") < text.index("B loses most")
 
 
-def test_the_page_is_written_where_it_is_wanted(files: tuple[Path, Path, Path], tmp_path: Path) -> None:
+def test_the_page_is_written_to_out(files: tuple[Path, Path, Path], tmp_path: Path) -> None:
     page = tmp_path / "new/page.html"
     compared(*files, out=page)
     text = page.read_text(encoding="utf-8")
@@ -129,7 +129,7 @@ def test_the_page_is_written_where_it_is_wanted(files: tuple[Path, Path, Path], 
         compared(*files, out=tmp_path / "file/page.html")
 
 
-def test_nobodys_text_is_markup(files: tuple[Path, Path, Path]) -> None:
+def test_every_text_is_escaped(files: tuple[Path, Path, Path]) -> None:
     evil = '<script>alert("1")</script>'
     sentence = ChangedSentence(evil, evil, evil, evil, 0.0, 1.0)
     result = replace(compared(*files), a=evil, b=evil, notes=(evil,), signatures={"bleu4": evil}, worse=(sentence,))
@@ -146,7 +146,7 @@ def test_the_page_shows_sentences_first_and_then_scores(files: tuple[Path, Path,
     assert not re.search(r"@import|url\(|https?://", page)
 
 
-def test_unicode_forms_do_not_matter_and_are_said_of_each_file(tmp_path: Path) -> None:
+def test_unicode_forms_do_not_matter_and_are_noted_for_each_file(tmp_path: Path) -> None:
     texts = {"gr\u00fcn": "es wird k\u00fchl", "b": "es taut"}
     nfd = {unicodedata.normalize("NFD", id): unicodedata.normalize("NFD", text) for id, text in texts.items()}
     a, b = by_id(tmp_path / "a.jsonl", texts), by_id(tmp_path / "b.jsonl", nfd)

@@ -1,4 +1,4 @@
-"""score: what is scored against what, in which language, and what a reader is told of odd texts."""
+"""score: sides, language, conventions, and notes on odd texts."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def run(tmp_path: Path) -> Path:
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "run.json").write_text(json.dumps({"corpus": str(tmp_path / "corpus")}))
-    found = {clip.id: Prediction(text, -1.0) for clip, text in zip(clips, HYPOTHESES, strict=True)}
-    write_predictions(predictions_path(folder, "test"), found, {clip.id: clip.text for clip in clips[::-1]})
+    predictions = {clip.id: Prediction(text, -1.0) for clip, text in zip(clips, HYPOTHESES, strict=True)}
+    write_predictions(predictions_path(folder, "test"), predictions, {clip.id: clip.text for clip in clips[::-1]})
     return folder
 
 
@@ -56,26 +56,26 @@ def of_texts(folder: Path, hypotheses: Sequence[str], references: Sequence[str],
     return scored(lines(folder / "h.txt", hypotheses), lines(folder / "r.txt", references), **options)
 
 
-def test_the_scores_are_those_of_the_two_lists(sides: tuple[Path, Path]) -> None:
-    found = scored(*sides)
+def test_the_scores_equal_those_of_two_lists(sides: tuple[Path, Path]) -> None:
+    result = scored(*sides)
     expected = metrics.score(HYPOTHESES, REFERENCES)
-    (row,) = found.rows
+    (row,) = result.rows
     assert row.scores == {name: getattr(expected, name) for name in METRICS}
     assert row.signatures == expected.signatures
-    systems = found.systems
+    systems = result.systems
     assert (len(systems.references), systems.by_line) == (3, True)
     assert (systems.language, systems.language_from) == (LANGUAGE, "assumed")
-    assert found.notes == ()
+    assert result.notes == ()
     for name, interval in row.intervals.items():
         assert interval.low <= row.scores[name] <= interval.high
 
 
 def test_a_run_is_scored_against_its_own_corpus(run: Path) -> None:
-    found = scored(run)
+    result = scored(run)
     expected = metrics.score(HYPOTHESES, REFERENCES, language="nl")
-    assert found.rows[0].scores["bleu4"] == expected.bleu4
-    assert (found.systems.references.source, found.systems.by_line) == (run.parent / "corpus", False)
-    assert (found.systems.language, found.systems.language_from) == ("nl", "corpus")
+    assert result.rows[0].scores["bleu4"] == expected.bleu4
+    assert (result.systems.references.source, result.systems.by_line) == (run.parent / "corpus", False)
+    assert (result.systems.language, result.systems.language_from) == ("nl", "corpus")
     assert scored(run, language="de").systems.language_from == "option"
 
 
@@ -97,25 +97,25 @@ def test_a_run_whose_corpus_is_gone_needs_references(run: Path, sides: tuple[Pat
 
 
 def test_all_conventions_stand_side_by_side(sides: tuple[Path, Path]) -> None:
-    found = scored(*sides, conventions=True)
-    assert [row.convention for row in found.rows[1:]] == published_for("de")
-    for row in found.rows:
+    result = scored(*sides, conventions=True)
+    assert [row.convention for row in result.rows[1:]] == published_for("de")
+    for row in result.rows:
         expected = metrics.score(HYPOTHESES, REFERENCES, convention=row.convention)
         assert row.scores == pytest.approx({name: getattr(expected, name) for name in METRICS})
-    text = found.to_text()
-    for row in found.rows[1:]:
+    text = result.to_text()
+    for row in result.rows[1:]:
         assert f"{row.convention.name}: {row.convention.source}\n" in text
         assert row.signatures["bleu4"] in text and row.signatures["rouge_l"] in text
     table = text[text.index("\nconvention ") :].splitlines()[3:]
-    assert [line.split()[:5] for line in table[: len(found.rows)]] == [
-        [row.convention.name, *(f"{row.scores[f'bleu{order}']:.2f}" for order in (1, 2, 3, 4))] for row in found.rows
+    assert [line.split()[:5] for line in table[: len(result.rows)]] == [
+        [row.convention.name, *(f"{row.scores[f'bleu{order}']:.2f}" for order in (1, 2, 3, 4))] for row in result.rows
     ]
 
 
 def test_the_text_names_every_score_with_interval_and_signature(sides: tuple[Path, Path]) -> None:
-    found = scored(*sides)
-    text = found.to_text()
-    row = found.rows[0]
+    result = scored(*sides)
+    text = result.to_text()
+    row = result.rows[0]
     assert f"{row.scores['chrf']:.2f}  {row.intervals['chrf'].low:.2f} to {row.intervals['chrf'].high:.2f}" in text
     assert [title in text for title in ("BLEU-1", "ROUGE-L", "chrF2", "exact match", "length ratio")] == [True] * 5
     assert all(signature in text for signature in row.signatures.values())
@@ -123,15 +123,15 @@ def test_the_text_names_every_score_with_interval_and_signature(sides: tuple[Pat
     assert "23 bootstrap samples, seed 0" in text
 
 
-def test_json_holds_the_default_at_its_top(sides: tuple[Path, Path]) -> None:
-    found = scored(*sides, conventions=True)
-    values = json.loads(json.dumps(found.to_dict(), allow_nan=False))
-    assert values["scores"] == values["conventions"][0]["scores"] == found.rows[0].scores
+def test_json_has_the_default_at_the_top(sides: tuple[Path, Path]) -> None:
+    result = scored(*sides, conventions=True)
+    values = json.loads(json.dumps(result.to_dict(), allow_nan=False))
+    assert values["scores"] == values["conventions"][0]["scores"] == result.rows[0].scores
     assert values["intervals"]["bleu4"].keys() == {"low", "high"}
     assert values["convention"]["name"] == "plain" and values["level"] == 0.95
 
 
-def test_the_seed_decides(sides: tuple[Path, Path]) -> None:
+def test_the_seed_changes_the_intervals(sides: tuple[Path, Path]) -> None:
     assert scored(*sides, seed=1) == scored(*sides, seed=1)
     assert scored(*sides, seed=1).rows[0].scores == scored(*sides, seed=2).rows[0].scores
     assert scored(*sides, seed=1).rows[0].intervals != scored(*sides, seed=2).rows[0].intervals
@@ -161,9 +161,9 @@ def test_the_default_changes_no_text(tmp_path: Path) -> None:
 def test_odd_texts_are_noted(
     tmp_path: Path, hypotheses: Sequence[str], references: Sequence[str], language: str, words: str
 ) -> None:
-    found = of_texts(tmp_path, hypotheses, references, language=language)
-    assert [note for note in found.notes if words in note]
-    assert all(note in found.to_text() for note in found.notes)
+    result = of_texts(tmp_path, hypotheses, references, language=language)
+    assert [note for note in result.notes if words in note]
+    assert all(note in result.to_text() for note in result.notes)
 
 
 def test_plain_texts_are_not(tmp_path: Path) -> None:
@@ -175,33 +175,33 @@ def test_plain_texts_are_not(tmp_path: Path) -> None:
 @pytest.mark.parametrize("hypotheses", [["", ""], ["", "今天 下雨"], ["a", "  "], ["!?", "\u3000"]])
 @pytest.mark.parametrize("references", [["今天下雨", "ß"], ["", "a  b"], ["", ""]])
 def test_no_text_gives_nan(tmp_path: Path, hypotheses: list[str], references: list[str], language: str) -> None:
-    found = of_texts(tmp_path, hypotheses, references, language=language, conventions=True)
-    for row in found.rows:
+    result = of_texts(tmp_path, hypotheses, references, language=language, conventions=True)
+    for row in result.rows:
         assert all(math.isfinite(value) for value in row.scores.values())
         assert all(math.isfinite(interval.low + interval.high) for interval in row.intervals.values())
 
 
-def test_a_run_that_was_scored_with_a_stop_is_told_that_here_it_is_not(run: Path) -> None:
+def test_a_note_if_the_run_was_scored_with_an_appended_stop(run: Path) -> None:
     assert not any("behind every sentence" in note for note in scored(run).notes)
     for append, expected in (("", 0), (" .", 1)):
-        found = metrics.score(HYPOTHESES, REFERENCES, convention=convention_for("nl", append=append))
-        scores_path(run, "test").write_text(json.dumps(found.to_dict()), encoding="utf-8")
+        result = metrics.score(HYPOTHESES, REFERENCES, convention=convention_for("nl", append=append))
+        scores_path(run, "test").write_text(json.dumps(result.to_dict()), encoding="utf-8")
         notes = scored(run).notes
         assert sum('with " ." behind every sentence' in note for note in notes) == expected
 
 
-def test_unicode_forms_do_not_change_the_scores_and_are_said(tmp_path: Path) -> None:
+def test_unicode_forms_do_not_change_the_scores_and_are_noted(tmp_path: Path) -> None:
     texts = ["über nacht wird es kühl", "schöne grüße aus köln"]
     nfd = [unicodedata.normalize("NFD", text) for text in texts]
     same = of_texts(tmp_path, texts, texts)
     for sides in ((nfd, texts), (texts, nfd), (nfd, nfd)):
-        found = of_texts(tmp_path, *sides)
-        assert found.rows[0].scores == same.rows[0].scores
-        assert any("2 of 2" in note for note in found.notes)
+        result = of_texts(tmp_path, *sides)
+        assert result.rows[0].scores == same.rows[0].scores
+        assert any("2 of 2" in note for note in result.notes)
 
 
-def test_how_a_table_was_read_is_a_note_for_each_file(tmp_path: Path) -> None:
+def test_each_file_has_notes_on_how_it_was_read(tmp_path: Path) -> None:
     path = lines(tmp_path / "h.csv", ["id;Sentence", "a;es taut", "b;es friert heute sehr"])
-    found = scored(path, path)
-    assert [note for note in found.notes if "sentence" in note.lower() and "h.csv" in note] == list(found.notes[:2])
-    assert all(note in found.to_text() for note in found.notes)
+    result = scored(path, path)
+    assert [note for note in result.notes if "sentence" in note.lower() and "h.csv" in note] == list(result.notes[:2])
+    assert all(note in result.to_text() for note in result.notes)

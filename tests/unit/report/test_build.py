@@ -1,4 +1,4 @@
-"""report: the scores that lie there, clips at even distances, and what is missing by name."""
+"""report: scores of the run, evenly spaced clips, and errors that name what is missing."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_without_predictions_the_page_names_the_command_that_makes_them(copy: Pa
     assert not (copy / "report.html").exists()
 
 
-def test_timelines_are_the_head_s(tiny: Any, tiny_run: Path) -> None:
+def test_timelines_equal_those_of_the_translator(tiny: Any, tiny_run: Path) -> None:
     trained = TrainedRun(tiny_run)
     recipe, translator, material = trained.recipe, SignTranslator.of_run(trained), trained.material()
     timed = time_clips(translator, material, "test", Silent())
@@ -104,7 +104,7 @@ def test_scores_and_seconds_are_read_from_the_run(tiny_run: Path, tmp_path: Path
     assert min(seconds.values()) > 0
 
 
-def test_ids_that_do_not_fit_are_named(tiny: Any, copy: Path) -> None:
+def test_ids_that_do_not_match_are_named(tiny: Any, copy: Path) -> None:
     path = copy / "predictions.test.jsonl"
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     path.write_text("".join(lines[1:]), encoding="utf-8")

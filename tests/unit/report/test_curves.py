@@ -49,7 +49,7 @@ def test_many_points_become_means():
     assert thin(points[:7], 10) == points[:7]
 
 
-def test_charts_tell_their_ends_in_words():
+def test_charts_have_a_text_summary():
     loss, _, rate = draw_charts(RECORDS)
     assert loss.summary == "step from 3 to 3; train from 2.5 to 2.5; dev from 2.75 to 2.75"
     assert (loss.name, loss.value, loss.ends) == ("loss", "2.75", ("1", "2"))

@@ -64,7 +64,7 @@ def test_groups_by_length_are_quarters_and_hold_every_sentence_once():
     )
 
 
-def test_groups_by_signer_leave_out_who_is_not_known():
+def test_groups_by_signer_leave_out_unknown_signers():
     groups = measured().by_signer
     assert [(group.name, group.num_sentences) for group in groups] == [("1", 2), ("2", 2)]
     assert groups[0].rouge_l < groups[1].rouge_l
@@ -79,7 +79,7 @@ def test_copies_ignore_case_and_punctuation():
     assert measured().most_frequent == ("am tag regen", 2)
 
 
-def test_repetition_stands_beside_the_references():
+def test_repetition_is_compared_with_the_references():
     assert measured().repeated_word == Shares(20.0, 0.0)
     assert measured().repeated_ngram == Shares(0.0, 20.0)  # d: "wind und schnee im"
 
@@ -99,7 +99,7 @@ def test_repeated(sentence, ngram, word):
     assert (result.repeated_ngram.hypotheses, result.repeated_word.hypotheses) == (100.0 * ngram, 100.0 * word)
 
 
-def test_words_without_support_and_left_out():
+def test_unsupported_and_omitted_words():
     # hypotheses: c {tag, regen} d {tag, regen} e {tag, regen} a {nacht, grad} b {main, grad, regen}: 11,
     # of which 5 are made up: main, and those of d and e
     # references: c {tag, regen} a {nacht, grad} b {rhein, grad, regen} e {wind} d {schnee, wind, harz}: 11, 5 are lost
@@ -138,7 +138,7 @@ def test_sentences_without_spaces_are_cut_into_characters():
     ]
 
 
-def test_nothing_at_all_is_none_and_never_a_crash():
+def test_shares_of_no_sentences_are_none():
     result = diagnose({}, {}, training=[], language="de", tag=tag)
     assert (result.num_sentences, result.by_length, result.most_frequent) == (0, (), None)
     assert result.copies == result.repeated_word == Shares(None, None)
@@ -152,7 +152,7 @@ def test_empty_sentences_are_defined():
 
 
 def test_ids_must_be_the_same():
-    with pytest.raises(ValueError, match="2 have only one side"):
+    with pytest.raises(ValueError, match="2 are in one side only"):
         diagnose({"a": "x"}, {"b": "x"}, training=[], language="de", tag=tag)
 
 
@@ -231,7 +231,7 @@ def test_content_words_and_names_of_lower_case_german() -> None:
     assert result.copies.hypotheses == 50.0 and len(result.by_signer) == 2
 
 
-def test_a_word_is_a_name_where_most_of_its_places_say_so() -> None:
+def test_a_word_is_a_name_if_most_of_its_tags_are() -> None:
     readings = {"x": ["PROPN", "PROPN", "PROPN", "PROPN", "NOUN"], "y": ["PROPN", "PROPN", "PROPN", "NOUN"]}
 
     def tag(sentence: str) -> list[Token]:
@@ -249,7 +249,7 @@ def test_a_language_without_a_tagger_has_content_words_but_no_names() -> None:
 
 
 @pytest.mark.parametrize("language", ["de", "zh", "en", "xx"])
-def test_nothing_to_read_is_no_error(language: str) -> None:
+def test_empty_texts_are_no_error(language: str) -> None:
     assert diagnose({}, {}, training=[], language=language).num_sentences == 0
     result = diagnose({"a": ""}, {"a": "."}, training=[], language=language)
     assert (result.support.unsupported, result.names) == (None, None)

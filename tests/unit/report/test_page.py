@@ -1,4 +1,4 @@
-"""The report as a file: complete in itself, well formed, nobody's text is markup."""
+"""The page: self-contained, well formed, every text escaped."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def full() -> ReportData:
     )
 
 
-def test_the_page_is_complete_in_itself():
+def test_the_page_is_self_contained():
     page = render(full())
     checker = checked(page)
     for address in checker.addresses:
@@ -135,7 +135,7 @@ def test_every_part_is_there():
         assert f'id="{anchor}"' in page and f'href="#{anchor}"' in page
 
 
-def test_nobodys_text_is_markup():
+def test_every_text_is_escaped():
     rows = {NASTY: {"test": score(["a"], ["a"])}}
     data = ReportData(
         title=NASTY,
@@ -169,12 +169,12 @@ def test_nobodys_text_is_markup():
     assert checked(page).counts["script"] == 1
 
 
-def test_nothing_is_shown_of_nothing():
+def test_empty_data_show_no_part():
     checker = checked(render(ReportData(title="empty")))
     assert checker.ids == ["main"]
 
 
-def test_clips_without_frames_are_said():
+def test_clips_without_frames_are_listed():
     page = render(ReportData(title="x", clips=[clip(), clip(id="lost", frames=None, problem="packed clip is damaged")]))
     assert "1 of 2 clips could not be shown" in page
     assert page.count("packed clip is damaged") == 2
@@ -210,12 +210,12 @@ def test_both_sentences_show_what_the_other_lacks():
     assert mark_words("am tag sonne", "am  tag sonne")[0] == [("am", True), ("tag", True), ("sonne", True)]
 
 
-def test_an_empty_hypothesis_is_said():
+def test_an_empty_hypothesis_is_shown_as_nothing():
     page = render(ReportData(title="x", clips=[clip(hypothesis="", reference="am tag")]))
     assert "(nothing)" in page and marked(page, "missed") == ["am", "tag"]
 
 
-def test_right_and_wrong_translations_are_told_apart():
+def test_exact_translations_are_marked():
     right = clip(hypothesis="Am Tag Sonne", reference="Am Tag Sonne")
     wrong = clip(id="Clip-B", hypothesis="Am Tag", reference="Am Tag Sonne")
     page = render(ReportData(title="x", clips=[right, wrong]))
@@ -253,7 +253,7 @@ def test_charts_are_described_in_words():
     assert 'aria-label="pretrain, loss: step from 3 to 1"' in page and page.count("<polyline") == 2
 
 
-def test_the_page_of_a_comparison_is_complete_in_itself(tmp_path):
+def test_the_page_of_a_comparison_is_self_contained(tmp_path):
     for name, text in (("a", "am tag\n\n"), ("b", "am tag regen\nwind\n"), ("references", "am tag regen\nwind\n")):
         (tmp_path / f"{name}.txt").write_text(text, encoding="utf-8")
     compared = compare(tmp_path / "a.txt", tmp_path / "b.txt", references=tmp_path / "references.txt", samples=5)

@@ -15,7 +15,7 @@ from glossfree.scoring.sentences import pair
 ODD = " schnee  im\ttal "  # blanks in front, twice, a tab, and behind
 
 
-def test_a_run_gives_hypotheses_and_a_corpus_references(tmp_path: Path) -> None:
+def test_hypotheses_of_a_run_and_references_of_a_corpus(tmp_path: Path) -> None:
     splits = {"a": "test", "b": "dev", "c": "test"}
     clips = [PackedClip(id, split, f"satz {id}", f"{id}.mp4", 7, 25.0) for id, split in splits.items()]
     Manifest(tmp_path / "corpus", tuple(clips), {"language": "nl"}).save()

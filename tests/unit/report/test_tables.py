@@ -1,4 +1,4 @@
-"""Tables of scores, pointing, comparison and diagnosis: the same for the terminal and for the page."""
+"""Tables of scores, pointing and diagnosis, for the terminal and the page."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_every_table_says_how_to_read_it_and_what_it_does_not_show() -> None:
         assert {len(row) for row in table.rows} == {len(table.columns)}
 
 
-def test_the_figures_stand_in_the_text() -> None:
+def test_the_text_contains_the_figures() -> None:
     text = diagnosis_text(diagnosis())
     spaced = re.sub(r"\s+", " ", text)
     assert spaced.startswith("3 sentences, against 3 training sentences")
@@ -69,7 +69,7 @@ def test_the_figures_stand_in_the_text() -> None:
     assert max(map(len, text.splitlines())) <= 120
 
 
-def test_without_training_sentences_nothing_is_said_about_them() -> None:
+def test_without_training_sentences_their_rows_are_left_out() -> None:
     text = diagnosis_text(diagnose({"a": "x y"}, {"a": "x z"}, training=[], language="de", tag=lambda text: []))
     assert "whole training sentence" not in text and "times in training" not in text
     assert "Copies and repetition" in text and "Names" not in text
@@ -90,7 +90,7 @@ def test_the_better_row_is_marked() -> None:
     assert score_tables({"ours": {"test": better}})[0].best == frozenset()  # a single row is not best
 
 
-def test_splits_have_tables_of_their_own() -> None:
+def test_each_split_has_a_table() -> None:
     one = score(["a b"], ["a b"])
     tables = score_tables({"ours": {"dev": one, "test": one}, "theirs": {"test": one}})
     assert [len(table.rows) for table in tables] == [1, 2]

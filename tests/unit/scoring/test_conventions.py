@@ -1,4 +1,4 @@
-"""What a convention does to a sentence, and which a language gets."""
+"""Conventions: their effect on a sentence, and the default of each language."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def test_no_default_changes_a_sentence(name):
         assert CONVENTIONS[name].prepare(text) == text
 
 
-def test_a_sentence_is_lowered_and_gets_its_stop():
+def test_lowercase_and_append():
     assert Convention("x", lowercase=True, append=" .").prepare("Heute Regen") == "heute regen ."
 
 
@@ -36,11 +36,11 @@ def test_the_default_of_a_language(language, name):
     assert convention_for(language, append=" .").append == " ."
 
 
-def test_published_ones_know_their_source_and_treat_chinese_as_their_code_does():
-    assert [found.name for found in published_for("de")] == list(PUBLISHED)
-    assert all(found.source for found in PUBLISHED.values())
+def test_published_conventions_have_a_source_and_settings_for_chinese():
+    assert [convention.name for convention in published_for("de")] == list(PUBLISHED)
+    assert all(convention.source for convention in PUBLISHED.values())
     assert published_for("de") == list(PUBLISHED.values())
-    chinese = {found.name: found for found in published_for("zh-CN")}
+    chinese = {convention.name: convention for convention in published_for("zh-CN")}
     assert chinese["slrt"].characters and not PUBLISHED["slrt"].characters
     assert (chinese["slrt"].append, PUBLISHED["slrt"].append) == ("", " .")
     assert chinese["spamo"].tokenize == "zh"
@@ -49,6 +49,6 @@ def test_published_ones_know_their_source_and_treat_chinese_as_their_code_does()
 @pytest.mark.parametrize(
     "wrong", [{"smooth_method": "add-k"}, {"rouge": "w"}, {"average": "batches"}, {"size": 4}, {"average": "mean"}]
 )
-def test_what_no_convention_can_be_is_refused(wrong):
+def test_invalid_conventions_are_refused(wrong):
     with pytest.raises(ValueError, match="convention x"):
         Convention("x", **wrong)

@@ -17,9 +17,9 @@ def test_cumulative_bleu_by_hand():
     expected_precisions = [4 / 5, 3 / 4, 2 / 3, 1 / 2]
     penalty = math.exp(1 - 6 / 5)
     scores = score(hypotheses, references)
-    for order, found in enumerate((scores.bleu1, scores.bleu2, scores.bleu3, scores.bleu4), start=1):
+    for order, value in enumerate((scores.bleu1, scores.bleu2, scores.bleu3, scores.bleu4), start=1):
         mean = math.prod(expected_precisions[:order]) ** (1 / order)
-        assert found == pytest.approx(100 * penalty * mean, abs=1e-6)
+        assert value == pytest.approx(100 * penalty * mean, abs=1e-6)
     assert scores.length_ratio == pytest.approx(5 / 6)
     assert scores.exact == 0.0
 
@@ -111,7 +111,7 @@ def test_languages_without_spaces_count_characters(language):
     assert score(["今天 晚上 有雨"], text, language=language).rouge_l == pytest.approx(100.0)
 
 
-def test_german_is_left_alone():
+def test_german_is_unchanged():
     assert convention_for("de") == CONVENTIONS["plain"]
     assert CONVENTIONS["plain"].prepare("Am  Tag") == "Am  Tag"
 
@@ -143,7 +143,7 @@ def test_table_shows_every_row():
 @pytest.mark.parametrize(
     ("language", "name"), [("de", "plain"), ("zh_CN", "plain-chinese"), ("ja", "plain-characters")]
 )
-def test_what_is_appended_is_part_of_every_languages_convention(language, name):
+def test_append_is_part_of_every_languages_convention(language, name):
     convention = convention_for(language, append=" .")
     assert (convention.name, convention.append) == (name, " .")
     assert convention_for(language).append == ""
@@ -157,7 +157,7 @@ def test_what_is_appended_is_part_of_every_languages_convention(language, name):
     ]
 
 
-def test_the_table_says_what_was_appended():
+def test_the_table_names_the_appended_text():
     plain = score(["a b"], ["a c"])
     stopped = score(["a b"], ["a c"], convention=convention_for("de", append=" ."))
     lines = scores_table({"ours": {"dev": stopped, "test": stopped}, "theirs": {"test": plain}}).splitlines()

@@ -26,7 +26,7 @@ def table(a: list[str], b: list[str]) -> int:
     return cells[-1][-1]
 
 
-def test_bits_count_what_a_table_counts():
+def test_bits_count_the_same_as_a_table():
     rng = random.Random(3)
     for _ in range(400):
         a = rng.choices("abcde", k=rng.randint(0, 90))
@@ -56,7 +56,7 @@ def test_google_knows_only_latin_letters_and_digits():
     assert rouge_of(pairs, Convention("g", rouge="google-stemmed")) == [1.0, 0.0, 1.0, 0.0]
 
 
-def test_a_convention_decides_which_and_over_what():
+def test_a_convention_sets_the_variant_and_its_words():
     pairs = [("ab c", "a bd"), ("", "a")]
     assert rouge_of(pairs, Convention("w")) == [0.0, 0.0]
     precision = recall = 2 / 3

@@ -1,4 +1,4 @@
-"""Hypotheses and references of anybody: every kind of file, taken as it stands; every mistake with its name."""
+"""Sentences of every kind of file, unchanged; every mistake is named."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def sentences(ids: str, *, numbered: bool = False, name: str = "a.txt") -> Sente
         (f"{ODD}\nein\u2028satz\x85\x0b\n", [ODD, "ein\u2028satz\x85\x0b"]),
     ],
 )
-def test_plain_text_is_a_sentence_a_line_as_it_stands(write: Write, text: str, expected: list[str]) -> None:
+def test_plain_text_is_one_unchanged_sentence_a_line(write: Write, text: str, expected: list[str]) -> None:
     for side in ("hypotheses", "references"):
-        found = read_sentences(write("sentences.txt", text), side)
-        assert list(found.texts) == expected
-        assert found.ids == tuple(str(number) for number in range(1, len(expected) + 1))
-        assert found.numbered
+        result = read_sentences(write("sentences.txt", text), side)
+        assert list(result.texts) == expected
+        assert result.ids == tuple(str(number) for number in range(1, len(expected) + 1))
+        assert result.numbered
 
 
 @pytest.mark.parametrize(
@@ -62,9 +62,9 @@ def test_plain_text_is_a_sentence_a_line_as_it_stands(write: Write, text: str, e
     ],
 )
 def test_sentences_by_id(write: Write, name: str, text: str) -> None:
-    found = read_sentences(write(name, text), "hypotheses")
-    assert dict(zip(found.ids, found.texts, strict=True)) == {"a": ODD, "b": 'ja, "nein"'}
-    assert not found.numbered
+    result = read_sentences(write(name, text), "hypotheses")
+    assert dict(zip(result.ids, result.texts, strict=True)) == {"a": ODD, "b": 'ja, "nein"'}
+    assert not result.numbered
 
 
 def test_a_file_may_hold_both_sides(write: Write) -> None:
@@ -98,7 +98,7 @@ def test_a_file_may_hold_both_sides(write: Write) -> None:
         ("a.jsonl", '{"id": "a", "text": "\\ud800"}\n', "no text"),
     ],
 )
-def test_what_cannot_be_read_is_named(write: Write, name: str, text: str, words: str) -> None:
+def test_unreadable_files_are_named(write: Write, name: str, text: str, words: str) -> None:
     path = write(name, text)
     with pytest.raises(CorpusError) as caught:
         read_sentences(path, "hypotheses")
@@ -115,22 +115,22 @@ def test_a_file_that_is_missing_or_no_text(tmp_path: Path) -> None:
 
 
 def test_pairs_follow_the_references_by_id() -> None:
-    found = pair(sentences("cab"), sentences("abc"))
-    assert found.ids == ("a", "b", "c")
-    assert found.hypotheses == found.references == ("satz a", "satz b", "satz c")
-    assert not found.by_line
+    result = pair(sentences("cab"), sentences("abc"))
+    assert result.ids == ("a", "b", "c")
+    assert result.hypotheses == result.references == ("satz a", "satz b", "satz c")
+    assert not result.by_line
 
 
 @pytest.mark.parametrize(("left", "right"), [(True, False), (False, True), (True, True)])
 def test_pairs_by_line_where_a_side_has_no_ids(left: bool, right: bool) -> None:
     hypotheses, references = sentences("cab", numbered=left), sentences("xyz", numbered=right)
-    found = pair(hypotheses, references)
-    assert found.by_line
-    assert (found.hypotheses, found.references) == (hypotheses.texts, references.texts)
-    assert found.ids == tuple("cab" if right else "xyz")
+    result = pair(hypotheses, references)
+    assert result.by_line
+    assert (result.hypotheses, result.references) == (hypotheses.texts, references.texts)
+    assert result.ids == tuple("cab" if right else "xyz")
 
 
-def test_ids_that_do_not_fit_are_named() -> None:
+def test_ids_that_do_not_match_are_named() -> None:
     with pytest.raises(GlossfreeError) as caught:
         pair(sentences("bxbye"), sentences("abcce"))
     for words in (
@@ -145,26 +145,26 @@ def test_ids_that_do_not_fit_are_named() -> None:
         pair(sentences("aa"), sentences("12", numbered=True))
 
 
-def test_different_numbers_of_lines_are_both_said() -> None:
+def test_different_numbers_of_lines_are_named() -> None:
     with pytest.raises(CorpusError, match=r"3 hypotheses for 4 references in b\.txt"):
         pair(sentences("abc"), sentences("1234", numbered=True, name="b.txt"))
 
 
-def test_both_sides_are_in_nfc_and_what_was_not_is_said(write: Write) -> None:
+def test_sentences_are_normalised_to_nfc_with_a_note(write: Write) -> None:
     nfd, plain = "es wird ku\u0308hl", "es taut"
     for path in (
         write("a.csv", f"id,text\ngru\u0308n,{nfd}\nb,{plain}\n"),
         write("a.jsonl", json.dumps({"id": "gru\u0308n", "text": nfd}) + "\n" + json.dumps({"id": "b", "text": plain})),
         write("a.txt", f"{nfd}\n{plain}\n"),
     ):
-        found = read_sentences(path, "hypotheses")
-        assert found.texts == ("es wird kühl", plain)
-        assert found.numbered or found.ids == ("grün", "b")
-        assert "1 of 2" in found.notes[0]
+        result = read_sentences(path, "hypotheses")
+        assert result.texts == ("es wird kühl", plain)
+        assert result.numbered or result.ids == ("grün", "b")
+        assert "1 of 2" in result.notes[0]
     assert read_sentences(write("b.csv", f"id,text\ngrün,kühl\nb,{plain}\n"), "references").notes == ()
 
 
-def test_pairs_are_made_over_unicode_forms() -> None:
+def test_ids_are_paired_across_unicode_forms() -> None:
     hypotheses = Sentences(("gru\u0308n", "b"), ("x", "y"), Path("a.csv"))
     assert pair(hypotheses, Sentences(("b", "grün"), ("r", "s"), Path("b.csv"))).hypotheses == ("y", "x")
 
@@ -179,10 +179,10 @@ def test_pairs_are_made_over_unicode_forms() -> None:
     ],
 )
 def test_a_table_is_read_whatever_its_ending_and_separator(write: Write, name: str, text: str) -> None:
-    found = read_sentences(write(name, text), "hypotheses")
-    assert dict(zip(found.ids, found.texts, strict=True)) == {"a": "es taut", "b": "es friert"}
-    assert [note for note in found.notes if "sentence" in note] == list(found.notes)
-    assert len(found.notes) == (2 if "Sentence" in text else 0)  # only names that are not ours are said
+    result = read_sentences(write(name, text), "hypotheses")
+    assert dict(zip(result.ids, result.texts, strict=True)) == {"a": "es taut", "b": "es friert"}
+    assert [note for note in result.notes if "sentence" in note] == list(result.notes)
+    assert len(result.notes) == (2 if "Sentence" in text else 0)  # only unusual column names are noted
 
 
 def test_a_file_in_utf_16_and_one_in_windows_1252(tmp_path: Path) -> None:
@@ -196,8 +196,8 @@ def test_a_file_in_utf_16_and_one_in_windows_1252(tmp_path: Path) -> None:
 def test_a_quoted_field_that_swallows_a_row_is_refused(write: Write) -> None:
     with pytest.raises(CorpusError, match="line 2 and closes in line 3"):
         read_sentences(write("a.csv", 'id,text\na,"guten abend\nb,und herren"\n'), "hypotheses")
-    found = read_sentences(write("a.tsv", 'id\ttext\na\t"guten abend\nb\tund herren"\n'), "hypotheses")
-    assert found.texts == ('"guten abend', 'und herren"')
+    result = read_sentences(write("a.tsv", 'id\ttext\na\t"guten abend\nb\tund herren"\n'), "hypotheses")
+    assert result.texts == ('"guten abend', 'und herren"')
 
 
 SECRET = "geheim " * 5_000
@@ -227,7 +227,7 @@ def test_json_of_an_unknown_shape_is_described_and_never_printed(write: Write, v
     assert len(str(caught.value).replace(str(path), "")) < 600
 
 
-def test_ids_that_fit_pass() -> None:
+def test_matching_ids_pass() -> None:
     check_ids({"b": 1, "a": 2}, "ab")
 
 

@@ -26,10 +26,10 @@ def corpus(num_sentences: int = N, seed: int = 3) -> tuple[list[str], list[str],
     rng = random.Random(seed)
     references = [" ".join(rng.choices(WORDS, k=rng.randint(1, 9))) for _ in range(num_sentences)]
 
-    def said(correct: float) -> list[str]:
+    def translate(correct: float) -> list[str]:
         return [" ".join(w if rng.random() < correct else rng.choice(WORDS) for w in r.split()) for r in references]
 
-    worse, better = said(0.5), said(0.6)
+    worse, better = translate(0.5), translate(0.6)
     worse[1 % num_sentences] = better[2 % num_sentences] = ""
     return references, worse, better
 
@@ -61,13 +61,13 @@ def middle(values: list[float], level: float) -> tuple[float, float]:
     return at((1 - level) / 2), at((1 + level) / 2)
 
 
-def test_intervals_are_those_of_lists_drawn_and_scored_anew() -> None:
+def test_intervals_equal_those_of_resampled_lists() -> None:
     draws = np.random.default_rng([SEED, 0]).integers(0, N, size=(SAMPLES, N))
     scored = [bleu4_and_chrf([A[i] for i in draw], [REFERENCES[i] for i in draw]) for draw in draws]
-    found = intervals(of(A), samples=SAMPLES, seed=SEED)
+    result = intervals(of(A), samples=SAMPLES, seed=SEED)
     for name, values in zip(("bleu4", "chrf"), zip(*scored, strict=True), strict=True):
-        assert (found[name].low, found[name].high) == pytest.approx(middle(list(values), 0.95), abs=1e-9)
-    assert set(found) == set(METRICS)
+        assert (result[name].low, result[name].high) == pytest.approx(middle(list(values), 0.95), abs=1e-9)
+    assert set(result) == set(METRICS)
 
 
 def test_an_interval_covers_the_score_and_narrows_with_more_sentences() -> None:
@@ -75,9 +75,9 @@ def test_an_interval_covers_the_score_and_narrows_with_more_sentences() -> None:
     for size in (30, 480):
         references, hypotheses, _ = corpus(size)
         statistics = Statistics.of(hypotheses, references, PLAIN)
-        found, scores = intervals(statistics), statistics.scores()
-        assert all(found[name].low <= scores[name] <= found[name].high for name in METRICS)
-        widths.append(found["rouge_l"].high - found["rouge_l"].low)
+        result, scores = intervals(statistics), statistics.scores()
+        assert all(result[name].low <= scores[name] <= result[name].high for name in METRICS)
+        widths.append(result["rouge_l"].high - result["rouge_l"].low)
     assert 2.5 < widths[0] / widths[1] < 6.5  # sqrt(480 / 30) = 4
 
 
@@ -88,30 +88,30 @@ def test_one_sentence_gives_its_score_twice(convention: Convention) -> None:
         assert interval.low == interval.high == pytest.approx(statistics.scores()[name])
 
 
-def test_nothing_said_is_zero_and_never_nan() -> None:
-    found = intervals(of([""] * N), samples=SAMPLES)
-    assert [(interval.low, interval.high) for interval in found.values()] == [(0.0, 0.0)] * len(METRICS)
+def test_empty_hypotheses_score_zero_and_never_nan() -> None:
+    result = intervals(of([""] * N), samples=SAMPLES)
+    assert [(interval.low, interval.high) for interval in result.values()] == [(0.0, 0.0)] * len(METRICS)
     compared = compare(of([""] * N), of(A), samples=SAMPLES)
     assert all(np.isfinite([m.a, m.b, m.interval.low, m.p_randomisation]).all() for m in compared.metrics.values())
 
 
-def test_the_paired_bootstrap_is_that_of_lists() -> None:
+def test_the_paired_bootstrap_equals_that_of_lists() -> None:
     draws = np.random.default_rng([SEED, 0]).integers(0, N, size=(SAMPLES, N))
     differences = []
     for draw in draws:
         references = [REFERENCES[i] for i in draw]
-        of_a, of_b = (bleu4_and_chrf([said[i] for i in draw], references)[0] for said in (A, B))
+        of_a, of_b = (bleu4_and_chrf([texts[i] for i in draw], references)[0] for texts in (A, B))
         differences.append(of_b - of_a)
-    found = compare(of(A), of(B), samples=SAMPLES, seed=SEED).metrics["bleu4"]
-    assert found.difference == pytest.approx(bleu4_and_chrf(B, REFERENCES)[0] - bleu4_and_chrf(A, REFERENCES)[0])
-    assert found.difference > 0
-    assert (found.interval.low, found.interval.high) == pytest.approx(middle(differences, 0.95), abs=1e-9)
-    assert found.p_bootstrap == sum(difference <= 0 for difference in differences) / SAMPLES
+    result = compare(of(A), of(B), samples=SAMPLES, seed=SEED).metrics["bleu4"]
+    assert result.difference == pytest.approx(bleu4_and_chrf(B, REFERENCES)[0] - bleu4_and_chrf(A, REFERENCES)[0])
+    assert result.difference > 0
+    assert (result.interval.low, result.interval.high) == pytest.approx(middle(differences, 0.95), abs=1e-9)
+    assert result.p_bootstrap == sum(difference <= 0 for difference in differences) / SAMPLES
 
 
-def test_the_randomisation_is_that_of_lists() -> None:
+def test_the_randomisation_equals_that_of_lists() -> None:
     coins = np.random.default_rng([SEED, 1]).integers(0, 2, size=(SAMPLES, N)).astype(bool)
-    found = compare(of(A), of(B), samples=SAMPLES, seed=SEED).metrics
+    result = compare(of(A), of(B), samples=SAMPLES, seed=SEED).metrics
     for place, name in enumerate(("bleu4", "chrf")):
         observed = abs(bleu4_and_chrf(B, REFERENCES)[place] - bleu4_and_chrf(A, REFERENCES)[place])
         as_large = 0
@@ -121,20 +121,20 @@ def test_the_randomisation_is_that_of_lists() -> None:
             change = bleu4_and_chrf(second, REFERENCES)[place] - bleu4_and_chrf(first, REFERENCES)[place]
             as_large += abs(change) >= observed - 1e-9
         assert 0 < as_large < SAMPLES
-        assert found[name].p_randomisation == (as_large + 1) / (SAMPLES + 1)
+        assert result[name].p_randomisation == (as_large + 1) / (SAMPLES + 1)
 
 
 @pytest.mark.parametrize("convention", [PLAIN, Convention("s", average="shards", size=3)])
 def test_identical_systems_tie_everywhere(convention: Convention) -> None:
-    found = compare(of(A, convention), of(list(A), convention), samples=SAMPLES)
-    assert (found.wins, found.ties, found.losses) == (0, N, 0)
-    assert found.better == found.worse == ()
-    for metric in found.metrics.values():
+    result = compare(of(A, convention), of(list(A), convention), samples=SAMPLES)
+    assert (result.wins, result.ties, result.losses) == (0, N, 0)
+    assert result.better == result.worse == ()
+    for metric in result.metrics.values():
         assert (metric.difference, metric.p_bootstrap, metric.p_randomisation) == (0.0, 1.0, 1.0)
         assert (metric.interval.low, metric.interval.high) == (0.0, 0.0)
 
 
-def test_a_clear_difference_is_found_and_chance_is_not() -> None:
+def test_a_clear_difference_is_significant_and_chance_is_not() -> None:
     references, _, _ = corpus(200)
     wrong = ["wind"] * 200
     clear = compare(Statistics.of(wrong, references, PLAIN), Statistics.of(references, references, PLAIN), samples=99)
@@ -147,7 +147,7 @@ def test_a_clear_difference_is_found_and_chance_is_not() -> None:
     assert chance.metrics["exact"].p_randomisation > 0.3
 
 
-def test_exchanging_the_systems_changes_the_signs_alone() -> None:
+def test_swapping_the_systems_only_changes_signs() -> None:
     there, back = (compare(x, y, samples=SAMPLES, seed=SEED) for x, y in ((of(A), of(B)), (of(B), of(A))))
     for name in METRICS:
         ours, theirs = there.metrics[name], back.metrics[name]
@@ -159,33 +159,33 @@ def test_exchanging_the_systems_changes_the_signs_alone() -> None:
 
 
 def test_sentences_are_won_by_chrf_and_the_largest_changes_come_first() -> None:
-    found = compare(of(A), of(B), samples=1)
-    chrf = [[score([h], [r]).chrf for h, r in zip(said, REFERENCES, strict=True)] for said in (A, B)]
+    result = compare(of(A), of(B), samples=1)
+    chrf = [[score([h], [r]).chrf for h, r in zip(texts, REFERENCES, strict=True)] for texts in (A, B)]
     change = [b - a for a, b in zip(*chrf, strict=True)]
-    assert found.sentence_metric == "chrf"
-    assert (found.wins, found.losses) == (sum(c > 1e-9 for c in change), sum(c < -1e-9 for c in change))
-    assert found.ties == N - found.wins - found.losses and found.wins > found.losses > 0
+    assert result.sentence_metric == "chrf"
+    assert (result.wins, result.losses) == (sum(c > 1e-9 for c in change), sum(c < -1e-9 for c in change))
+    assert result.ties == N - result.wins - result.losses and result.wins > result.losses > 0
     gains = sorted((c for c in change if c > 1e-9), reverse=True)[:NUM_CHANGES]
-    assert [c.b - c.a for c in found.better] == pytest.approx(gains)
-    assert [c.b - c.a for c in found.worse] == pytest.approx(sorted(c for c in change if c < -1e-9)[:NUM_CHANGES])
-    for shown in (*found.better, *found.worse):
+    assert [c.b - c.a for c in result.better] == pytest.approx(gains)
+    assert [c.b - c.a for c in result.worse] == pytest.approx(sorted(c for c in change if c < -1e-9)[:NUM_CHANGES])
+    for shown in (*result.better, *result.worse):
         assert (shown.a, shown.b) == pytest.approx((chrf[0][shown.index], chrf[1][shown.index]))
 
 
-def test_the_seed_decides_and_pieces_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = compare(of(A), of(B), samples=SAMPLES, seed=SEED)
-    assert compare(of(A), of(B), samples=SAMPLES, seed=SEED) == whole
-    assert compare(of(A), of(B), samples=SAMPLES, seed=SEED + 1).metrics != whole.metrics
+def test_the_seed_changes_the_result_and_chunks_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = compare(of(A), of(B), samples=SAMPLES, seed=SEED)
+    assert compare(of(A), of(B), samples=SAMPLES, seed=SEED) == expected
+    assert compare(of(A), of(B), samples=SAMPLES, seed=SEED + 1).metrics != expected.metrics
     ours = intervals(of(A), samples=SAMPLES, seed=SEED)
     monkeypatch.setattr(significance, "CHUNK", 3)
     pieces = compare(of(A), of(B), samples=SAMPLES, seed=SEED)
     for name in METRICS:
-        assert pieces.metrics[name].p_randomisation == whole.metrics[name].p_randomisation
+        assert pieces.metrics[name].p_randomisation == expected.metrics[name].p_randomisation
         again = intervals(of(A), samples=SAMPLES, seed=SEED)[name]
         assert (again.low, again.high) == pytest.approx((ours[name].low, ours[name].high))
 
 
-def test_what_cannot_be_compared_is_refused() -> None:
+def test_incomparable_systems_are_refused() -> None:
     with pytest.raises(ValueError, match="same sentences"):
         compare(of(A), of(B).select([0, 1]))
     with pytest.raises(ValueError, match="same sentences"):

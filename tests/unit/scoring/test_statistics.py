@@ -1,4 +1,4 @@
-"""Sums of rows against the library's own scores, on every selection that is asked for."""
+"""Sums of rows against the library's own scores, for every kind of selection."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def pairs(number: int, seed: int = 7, shortest: int = 0) -> tuple[list[str], lis
 
 
 def library(hypotheses: list[str], references: list[str], convention: Convention) -> dict[str, float]:
-    """The scores as sacrebleu gives them; ROUGE-L is not its matter."""
+    """sacrebleu's own scores, without ROUGE-L."""
     prepared = [convention.prepare(text) for text in hypotheses], [convention.prepare(text) for text in references]
-    said, meant = ([convention.spaced(text) for text in side] for side in prepared)
-    found = {}
+    spaced = [[convention.spaced(text) for text in side] for side in prepared]
+    result = {}
     for order in range(1, 5):
         metric = BLEU(
             tokenize=convention.tokenize,
@@ -41,12 +41,12 @@ def library(hypotheses: list[str], references: list[str], convention: Convention
             max_ngram_order=order,
             force=True,
         )
-        whole = metric.corpus_score(said, [meant])
-        found[f"bleu{order}"] = whole.score
-        found["length_ratio"] = whole.sys_len / whole.ref_len
-    found["chrf"] = CHRF().corpus_score(prepared[0], [prepared[1]]).score
-    found["exact"] = 100 * np.mean([a == b for a, b in zip(*prepared, strict=True)])
-    return found
+        corpus = metric.corpus_score(spaced[0], [spaced[1]])
+        result[f"bleu{order}"] = corpus.score
+        result["length_ratio"] = corpus.sys_len / corpus.ref_len
+    result["chrf"] = CHRF().corpus_score(prepared[0], [prepared[1]]).score
+    result["exact"] = 100 * np.mean([a == b for a, b in zip(*prepared, strict=True)])
+    return result
 
 
 @pytest.mark.parametrize("effective_order", [False, True])
@@ -70,26 +70,26 @@ def test_draws_with_repeats_are_the_scores_of_the_drawn_sentences(name):
     hypotheses, references = pairs(23)
     statistics = Statistics.of(hypotheses, references, convention)
     draws = np.random.default_rng(1).integers(0, 23, size=(71, 23))  # more than one chunk
-    found = statistics.resampled(draws)
+    result = statistics.resampled(draws)
     for row in (0, 63, 64, 70):
         drawn = [hypotheses[i] for i in draws[row]], [references[i] for i in draws[row]]
         for metric, expected in library(*drawn, convention).items():
-            assert found[metric][row] == pytest.approx(expected, abs=1e-9), metric
-        assert found["rouge_l"][row] == pytest.approx(Statistics.of(*drawn, convention).scores()["rouge_l"])
+            assert result[metric][row] == pytest.approx(expected, abs=1e-9), metric
+        assert result["rouge_l"][row] == pytest.approx(Statistics.of(*drawn, convention).scores()["rouge_l"])
 
 
 @pytest.mark.parametrize("name", ["plain", "spamo", "gfslt-vlp"])
-def test_what_two_systems_say_can_be_mixed(name):
+def test_two_systems_can_be_mixed(name):
     convention = PUBLISHED.get(name) or CONVENTIONS[name]
     one, references = pairs(19, shortest=1)
     other = pairs(19, seed=11)[0]
     a, b = (Statistics.of(hypotheses, references, convention) for hypotheses in (one, other))
     masks = np.random.default_rng(2).random((67, 19)) < 0.5
-    found = a.swapped(b, masks)
+    result = a.swapped(b, masks)
     for row in (0, 66):
         mixed = [y if swap else x for x, y, swap in zip(one, other, masks[row], strict=True)]
         expected = Statistics.of(mixed, references, convention).scores()
-        assert {metric: found[metric][row] for metric in METRICS} == pytest.approx(expected)
+        assert {metric: result[metric][row] for metric in METRICS} == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -107,10 +107,10 @@ def test_means_over_batches_and_shards(average, size, groups, weights):
         Statistics.of([hypotheses[i] for i in group], [references[i] for i in group], Convention("y")).scores()
         for group in groups
     ]
-    whole = Statistics.of(hypotheses, references, Convention("y")).scores()
-    for metric, found in statistics.scores().items():
+    total = Statistics.of(hypotheses, references, Convention("y")).scores()
+    for metric, result in statistics.scores().items():
         mean = np.average([scores[metric] for scores in each], weights=weights)
-        assert found == pytest.approx(mean if metric in BLEUS else whole[metric]), metric
+        assert result == pytest.approx(mean if metric in BLEUS else total[metric]), metric
     draw = np.random.default_rng(3).integers(0, 17, size=(1, 17))
     drawn = statistics.select(draw[0])
     assert {name: value[0] for name, value in statistics.resampled(draw).items()} == pytest.approx(drawn.scores())
@@ -136,13 +136,13 @@ def test_a_subset_has_the_scores_of_its_sentences():
         statistics.select([])
 
 
-def test_nothing_said_is_zero_everywhere():
+def test_empty_hypotheses_have_finite_scores():
     for convention in (*CONVENTIONS.values(), *PUBLISHED.values()):
         scores = Statistics.of(["", " "], ["regen im tal", ""], convention).scores()
         assert all(np.isfinite(value) for value in scores.values()), convention.name
 
 
-def test_signatures_tell_what_the_library_cannot_know():
+def test_signatures_extend_the_librarys():
     convention = replace(PUBLISHED["gfslt-vlp"], append=" .", size=3)
     signatures = Statistics.of(["a"], ["a"], convention).signatures
     assert set(signatures) == {"bleu1", "bleu2", "bleu3", "bleu4", "chrf", "rouge_l"}
