@@ -25,7 +25,7 @@ from glossfree.recipe.files import load_recipe
 from glossfree.recipe.schema import Recipe
 from glossfree.report.build import load_scores
 from glossfree.scoring.metrics import Scores, scores_table
-from glossfree.scoring.predictions import predictions_path, read_predictions
+from glossfree.scoring.predictions import read_predictions
 from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES
 from glossfree.training.run import Run
 
@@ -90,7 +90,7 @@ def demo(
     with clock("report"):
         page = report(runs, out=out / "report.html", console=console).path
     test = Manifest.load(corpus).split("test")
-    predictions = read_predictions(predictions_path(run, "test"))
+    predictions = read_predictions(run, "test")
     examples = tuple((clip.text, predictions[clip.id].text) for clip in test[:: len(test) // SHOWN][:SHOWN])
     scores = {folder.name: load_scores(folder) for folder in runs}
     return Demo(scores, examples, page, model, corpus / test[0].file, clock.seconds)

@@ -17,11 +17,10 @@ from glossfree.recipe.schema import Recipe
 from glossfree.report.diagnosis import diagnose
 from glossfree.report.page import ReportData
 from glossfree.report.pointing import TimedClip, measure_pointing, segment_middles
-from glossfree.report.systems import load_predictions
 from glossfree.report.timeline import ReportClip
 from glossfree.scoring.conventions import convention_for, published_for
 from glossfree.scoring.metrics import Scores
-from glossfree.scoring.predictions import Prediction, read_scores, scores_path
+from glossfree.scoring.predictions import Prediction, read_predictions, read_scores, scores_path
 from glossfree.scoring.sentences import check_ids
 from glossfree.scoring.significance import intervals
 from glossfree.scoring.statistics import Statistics
@@ -45,7 +44,7 @@ def build_report(
     translator, material = SignTranslator.of_run(trained), trained.material()
     manifest = material.manifest
     clips = manifest.split(split)
-    predictions = load_predictions(run.folder, split)
+    predictions = read_predictions(run.folder, split)
     check_ids(predictions, [clip.id for clip in clips])
     hypotheses = {clip.id: predictions[clip.id].text for clip in clips}
     references = {clip.id: clip.text for clip in clips}

@@ -70,14 +70,12 @@ def _draw(name: str, curve: Lines) -> Chart:
     low = 0.0 if 0 < low < high / 2 else low
     scale = (WIDTH - LEFT - RIGHT) / (end - start or 1.0), -(HEIGHT - TOP - BOTTOM) / (high - low or 1.0)
     last = next(lines[kind] for kind in ("dev", "train", "step") if kind in lines)
-    base = LEFT, HEIGHT - BOTTOM
+    origin = LEFT, HEIGHT - BOTTOM
     levels = (low, low + (high - low or 1.0) / 2, high)
     return Chart(
         name=name,
-        lines={
-            kind: ((line - (start, low)) * scale + (LEFT, HEIGHT - BOTTOM)).tolist() for kind, line in lines.items()
-        },
-        levels=tuple((base[1] + (level - low) * scale[1], number(level)) for level in levels),
+        lines={kind: ((line - (start, low)) * scale + origin).tolist() for kind, line in lines.items()},
+        levels=tuple((origin[1] + (level - low) * scale[1], number(level)) for level in levels),
         ends=(f"{start:,.0f}", f"{end:,.0f}"),
         value=number(high if name == "lr" else last[-1][1]),
         summary="; ".join(f"{kind} from {number(line[0][1])} to {number(line[-1][1])}" for kind, line in lines.items()),

@@ -107,16 +107,15 @@ def render_report(data: ReportData) -> str:
 def _headline(data: ReportData) -> list[tuple[str, str]]:
     """(number, its meaning) of the numbers that a reader looks for first."""
     tiles: list[tuple[str, str]] = []
-    models = list(data.scores.items())
-    if models:
-        first = models[0][1]
-        split = next(name for name in (*SHOWN_SPLITS, *first) if name in first)
-        tiles.append((f"{first[split].bleu4:.1f}", f"BLEU-4 on {first[split].num_sentences:,} {split} sentences"))
-        tiles.append((f"{first[split].rouge_l:.1f}", f"ROUGE-L, {split}"))
-        for name, other in models[1:2]:
-            if split in other:
-                gain = first[split].bleu4 - other[split].bleu4
-                tiles.append((f"{gain:+.1f}", f"BLEU-4 against “{name}” ({other[split].bleu4:.1f})"))
+    if data.scores:
+        (_, ours), *others = data.scores.items()
+        split = next(name for name in (*SHOWN_SPLITS, *ours) if name in ours)
+        scores = ours[split]
+        tiles.append((f"{scores.bleu4:.1f}", f"BLEU-4 on {scores.num_sentences:,} {split} sentences"))
+        tiles.append((f"{scores.rouge_l:.1f}", f"ROUGE-L, {split}"))
+        if others and split in others[0][1]:
+            name, bleu4 = others[0][0], others[0][1][split].bleu4
+            tiles.append((f"{scores.bleu4 - bleu4:+.1f}", f"BLEU-4 against “{name}” ({bleu4:.1f})"))
     if data.pointing:
         value, chance = data.pointing.rates["peak inside the sign"]
         meaning = f"of pseudo-gloss peaks inside the true sign, {data.split} (chance {chance:.0f} %)"

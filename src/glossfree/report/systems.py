@@ -13,7 +13,7 @@ from glossfree.errors import CorpusError, RunError
 from glossfree.files.disk import read_json
 from glossfree.scoring.conventions import CONVENTION_OF_LANGUAGE, Convention, convention_for
 from glossfree.scoring.metrics import COLUMNS
-from glossfree.scoring.predictions import Prediction, predictions_path, read_predictions
+from glossfree.scoring.predictions import read_predictions
 from glossfree.scoring.sentences import Pairs, Sentences, pair, read_sentences
 
 LANGUAGE = "de"  # if neither the user nor a corpus says which
@@ -93,16 +93,8 @@ def load_hypotheses(path: Path, *, split: str) -> Sentences:
     if (path / MANIFEST).is_file():
         remedy = "name a run or a file as hypotheses, and this folder with --references"
         raise CorpusError("a prepared corpus holds references, no hypotheses", where=path, remedy=remedy)
-    predictions = load_predictions(path, split)
+    predictions = read_predictions(path, split)
     return Sentences.of(list(predictions), [prediction.text for prediction in predictions.values()], path)
-
-
-def load_predictions(run: Path, split: str) -> dict[str, Prediction]:
-    """A run folder -> its predictions of a split by clip id. Raises RunError where there are none."""
-    path = predictions_path(run, split)
-    if not path.is_file():
-        raise RunError(f"no predictions for {split}", where=run, remedy=f"glossfree evaluate {run} --split {split}")
-    return read_predictions(path)
 
 
 def load_references(path: Path, *, split: str) -> Sentences:

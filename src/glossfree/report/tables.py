@@ -62,17 +62,6 @@ def _cell(value: str | int | float | None) -> str:
     return value if isinstance(value, str) else f"{value:,}" if isinstance(value, int) else f"{value:.2f}"
 
 
-def tables_text(tables: Iterable[Table]) -> str:
-    """Tables -> text for the terminal."""
-    parts = []
-    for table in tables:
-        lines = [table.title, "-" * len(table.title), *aligned([table.columns, *table.rows])]
-        for note in (table.reading, f"Not shown: {table.limits}"):
-            lines += textwrap.wrap(note, WIDTH)
-        parts.append("\n".join(lines))
-    return "\n\n".join(parts)
-
-
 def score_tables(scores: Mapping[str, Mapping[str, Scores]]) -> list[Table]:
     """{model: {split: Scores}} -> a table for each split, the best value of a column emphasised.
 
@@ -150,8 +139,12 @@ def probability(p: float, samples: int) -> str:
 
 def diagnosis_text(diagnosis: Diagnosis) -> str:
     """Diagnosis -> text for the terminal."""
-    head = f"{diagnosis.num_sentences:,} sentences, against {diagnosis.num_training:,} training sentences"
-    return "\n\n".join(part for part in (head, tables_text(diagnosis_tables(diagnosis))) if part)
+    parts = [f"{diagnosis.num_sentences:,} sentences, against {diagnosis.num_training:,} training sentences"]
+    for table in diagnosis_tables(diagnosis):
+        notes = [*textwrap.wrap(table.reading, WIDTH), *textwrap.wrap(f"Not shown: {table.limits}", WIDTH)]
+        lines = [table.title, "-" * len(table.title), *aligned([table.columns, *table.rows]), *notes]
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
 
 
 def diagnosis_tables(diagnosis: Diagnosis) -> list[Table]:

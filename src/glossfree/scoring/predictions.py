@@ -43,13 +43,15 @@ def write_predictions(path: Path, predictions: Mapping[str, Prediction], referen
     write_atomic(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
 
 
-def read_predictions(path: Path) -> dict[str, Prediction]:
-    """Inverse of `write_predictions`. Raises RunError: missing, an invalid line, a repeated id."""
+def read_predictions(run: Path, split: str) -> dict[str, Prediction]:
+    """The predictions of a run for a split, by clip id. Raises RunError: missing, an invalid line, a repeated id."""
+    path = predictions_path(run, split)
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not text"
-        raise RunError(f"cannot be read ({reason})", where=path, remedy=EVALUATE) from error
+        remedy = f"glossfree evaluate {run} --split {split}"
+        raise RunError(f"no predictions for {split} ({reason})", where=run, remedy=remedy) from error
     predictions: dict[str, Prediction] = {}
     for number, line in enumerate(text.split("\n"), start=1):
         if not line:

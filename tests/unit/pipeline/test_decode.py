@@ -62,15 +62,15 @@ def test_hypotheses_are_scored_against_the_references_of_the_manifest():
 
 
 def test_broken_files_are_named(tmp_path):
-    with pytest.raises(RunError, match="cannot be read"):
-        read_predictions(tmp_path / "predictions.dev.jsonl")
-    path = tmp_path / "broken.jsonl"
+    with pytest.raises(RunError, match="no predictions for dev"):
+        read_predictions(tmp_path, "dev")
+    path = tmp_path / "predictions.dev.jsonl"
     path.write_text('{"id": "a", "hypothesis": "x", "score": 0}\n{"id": "b"}\n', encoding="utf-8")
     with pytest.raises(RunError, match="line 2 is not a prediction"):
-        read_predictions(path)
+        read_predictions(tmp_path, "dev")
     path.write_text('{"id": "a", "hypothesis": "x", "score": 0}\n' * 2, encoding="utf-8")
     with pytest.raises(RunError, match="'a' twice"):
-        read_predictions(path)
+        read_predictions(tmp_path, "dev")
     path.write_text('{"bleu": 3}', encoding="utf-8")
     with pytest.raises(RunError, match="not scores"):
         read_scores(path)

@@ -33,7 +33,7 @@ def copy(tiny_run: Path, tmp_path: Path) -> Path:
 def test_every_clip_of_the_split_is_scored_once(tiny: Any, copy: Path) -> None:
     found = evaluate(copy, split="dev", console=Silent())
     clips = Manifest.load(tiny.corpus).split("dev")
-    predictions = read_predictions(copy / "predictions.dev.jsonl")
+    predictions = read_predictions(copy, "dev")
     assert list(predictions) == [clip.id for clip in clips]
     expected = score([predictions[clip.id].text for clip in clips], [clip.text for clip in clips], language="de")
     assert found.scores == expected
