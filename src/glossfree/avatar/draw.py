@@ -1,7 +1,7 @@
 """Poses -> frames: the wall, the body, the face, two arms and two hands, then the camera's noise.
 
-The geometry of a whole clip is computed at once; a frame is then some sixty strokes. T frames. Lengths are fractions of
-the frame's side unless a comment says pixels.
+The geometry of a complete clip is computed at once; a frame is then some sixty strokes. T frames. Lengths are fractions
+of the frame's side unless a comment says pixels.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from glossfree.avatar.signer import SIGNERS, Colour, Signer
 _SUPERSAMPLE_BELOW = 150  # pixels: smaller frames are drawn at twice the size
 _SHOULDER_LINE = 0.47  # of the frame, from its top
 _HEAD_CENTRE, _HEAD_HALF_HEIGHT, _HEAD_HALF_WIDTH = 0.26, 0.152, 0.112
-_NECK, _TILT = 0.13, np.radians(11)  # the head turns about a point so far above the shoulders, so far at most
+_NECK, _TILT = 0.13, np.radians(11)  # the head turns about this point above the shoulders, by at most this angle
 _EDGE = 0.011  # width of dark edges
-_NOISE, _NOISE_ROOM = 5.0, 24  # standard deviation in grey levels; pixels that the tile is larger than the frame
-_NOISE_MIDDLE = 128  # grey level of a tile that adds nothing
+_NOISE, _NOISE_ROOM = 5.0, 24  # standard deviation in grey levels; extra pixels of the tile
+_NOISE_MIDDLE = 128  # grey level of the tile without noise
 _BLINK_EVERY = 3.0  # seconds, on average
 _BLACK: Colour = (30, 30, 34)
 Point = tuple[float, float]
@@ -31,7 +31,7 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Camera:
-    """How the signer is seen: T frames, pixels."""
+    """Projects the signer onto T frames, in pixels."""
 
     who: Signer
     origin: np.ndarray  # (T,2) the middle of the shoulders
@@ -39,7 +39,7 @@ class Camera:
 
     @property
     def edge(self) -> float:
-        """Pixels of a dark edge."""
+        """Width of a dark edge in pixels."""
         return max(1.0, _EDGE * self.scale)
 
     def pixels(self, points: np.ndarray, side: int = 1) -> np.ndarray:
@@ -52,7 +52,7 @@ class Camera:
 def draw_clip(poses: np.ndarray, signer: int, size: int, fps: float, rng: np.random.Generator) -> np.ndarray:
     """Poses (T,63) -> frames (T,size,size,3) uint8 RGB. `rng` moves camera, sway, blinks, noise and brightness."""
     threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)  # one process per core renders clips already
+    cv2.setNumThreads(1)  # one process per core already renders clips
     try:
         return _draw_clip(poses, signer, size, np.arange(len(poses)) / fps, rng)
     finally:
@@ -65,7 +65,7 @@ def _draw_clip(poses: np.ndarray, signer: int, size: int, seconds: np.ndarray, r
     camera = Camera(SIGNERS[signer], _sway(seconds, rng) * canvas, float(rng.uniform(0.97, 1.03)) * canvas)
     head = Head(camera, poses[:, hands.FACE], _lids(seconds, rng))
     right, left = Limb(camera, poses[:, hands.DOMINANT], -1), Limb(camera, poses[:, hands.PASSIVE], 1)
-    behind = [*head.back_hair(), *_torso(camera), *head.strokes(), *left.arm(), *right.arm()]
+    background = [*head.back_hair(), *_torso(camera), *head.strokes(), *left.arm(), *right.arm()]
     drawn_hands = (left.hand(), right.hand())
     wall, tile = _wall(signer, canvas), _noise_tile(size, rng)
     corners = rng.integers(0, _NOISE_ROOM, (len(poses), 2))
@@ -75,7 +75,7 @@ def _draw_clip(poses: np.ndarray, signer: int, size: int, seconds: np.ndarray, r
     picture = np.empty_like(wall)
     for t, (y, x) in enumerate(corners):
         np.copyto(picture, wall)
-        for stroke in behind:
+        for stroke in background:
             stroke.paint(picture, t)
         for order, parts in drawn_hands:
             for part in order[t]:
@@ -118,9 +118,9 @@ class Limb:
                 yield Stroke.fill(capsule(start, end, wide * scale + more, narrow * scale + more), paint)
 
     def hand(self) -> tuple[list[list[int]], list[list[Stroke]]]:
-        """Order of the six parts by depth in every frame, far ones first; the strokes of each part.
+        """The order of the six parts by depth in every frame, far ones first; the strokes of each part.
 
-        Every part has a dark edge, so that fingers stay apart where they cross.
+        Every part has a dark edge, so that crossing fingers can be told apart.
         """
         unit, edge = self.camera.who.hand_length * self.camera.scale, self.camera.edge
         skin, dark = self._skin(), mix(self.camera.who.skin, (20, 0, 0), 0.62)
@@ -129,7 +129,7 @@ class Limb:
             width = (0.122 if finger == 0 else 0.110) * unit
             path = self.fingers[:, finger]
             parts.append([Stroke.line(path, max(2.0, width + edge), dark), Stroke.line(path, width - edge, skin)])
-        thick = 0.07 * unit  # half of the palm, seen edge-on
+        thick = 0.07 * unit  # half of the palm's thickness
         edges = ((edge / 2, dark), (-edge / 2, skin))
         parts.append([Stroke.hull(self.palm, thick + more, paint) for more, paint in edges])
         return self.order, parts
@@ -158,7 +158,7 @@ class Head:
         self.half = (_HEAD_HALF_WIDTH * self.who.head * self.who.face_width, _HEAD_HALF_HEIGHT * self.who.head)
 
     def strokes(self) -> Iterator[Stroke]:
-        """All but the hair behind the neck, from the back to the front."""
+        """All strokes except the hair behind the neck, from back to front."""
         who, (wide, high) = self.who, self.half
         for side in (-1, 1):
             yield self._oval((side * wide * 0.98, 0.015), (0.02, 0.034), mix(who.skin, (60, 10, 0), 0.18))
@@ -190,7 +190,7 @@ class Head:
             yield self._line(self._features((side * 0.011, -0.012), (0, -0.014)), 0.006, _BLACK)
 
     def _mouth(self) -> Iterator[Stroke]:
-        """Lips around an opening that is a line while the mouth is shut; their corners rise when it smiles."""
+        """Lips around an opening, which is a line in a shut mouth; their corners rise in a smile."""
         half = 0.036 * (1 + np.where(self.width > 0, 0.42, 0.45) * self.width)
         bow = 0.016 * np.maximum(0.0, self.width)
         for across, shut, open_, colour in (
@@ -202,7 +202,7 @@ class Head:
             yield Stroke.fill(self._pixels(self._features((0, 0.084)) + rim), colour)
 
     def back_hair(self) -> Iterator[Stroke]:
-        """What hangs behind head, neck and shoulders."""
+        """Hair behind head, neck and shoulders."""
         who, (wide, high) = self.who, self.half
         if who.hair_style == "bald":
             return
@@ -263,7 +263,7 @@ def _torso(camera: Camera) -> Iterator[Stroke]:
 
 
 def _sway(seconds: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The middle of the shoulders (T,2), fractions of the frame: the camera's position and a slow sway."""
+    """The middle of the shoulders (T,2) in fractions of the frame: the camera's position and a slow sway."""
     middle = np.array((0.5, _SHOULDER_LINE)) + rng.normal(0, 0.007, 2)
     starts = rng.uniform(0, 2 * np.pi, 2)
     sway: np.ndarray = middle + 0.006 * np.sin(seconds[:, None] * (2.1, 1.3) + starts)
@@ -271,7 +271,7 @@ def _sway(seconds: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _lids(seconds: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """How open the eyes are (T,), 1 or, for an eighth of a second now and then, 0."""
+    """How open the eyes are (T,): 1, or 0 during blinks of an eighth of a second."""
     lids = np.ones(len(seconds))
     moment = rng.uniform(0, _BLINK_EVERY)
     while moment < seconds[-1]:
@@ -296,7 +296,7 @@ def _wall(signer: int, size: int) -> np.ndarray:
 
 
 def _noise_tile(size: int, rng: np.random.Generator) -> np.ndarray:
-    """Sensor noise around 128, larger than a frame: every frame takes another cut of it."""
+    """Sensor noise around 128 in a tile larger than a frame: every frame uses another part of it."""
     side = size + _NOISE_ROOM
     noise = rng.standard_normal((side, side, 3), dtype=np.float32) * _NOISE + _NOISE_MIDDLE
     tile: np.ndarray = np.clip(noise, 0, 255).astype(np.uint8)

@@ -31,7 +31,7 @@ PALM = np.array([
     (-0.12, 0.02, 0), (0.11, 0.02, 0), (0.18, 0.40, 0), (0.07, 0.47, 0), (-0.06, 0.48, 0), (-0.18, 0.44, 0),
     (-0.19, 0.18, 0),
 ])  # fmt: skip
-HAND_CENTRE = 0.48  # of the hand, along its fingers: the point that is led to a sign's place
+HAND_CENTRE = 0.48  # along the fingers: the point of the hand that goes to a sign's place
 RELAXED = "relaxed"  # the handshape between signs
 NUM_SHAPE = 22  # numbers of a handshape: 12 bends, spread, 9 thumb coordinates
 
@@ -44,7 +44,7 @@ CENTRE, TURN, SHAPE = slice(0, 3), slice(3, 7), slice(7, NUM_HAND)
 
 @lru_cache
 def shape_numbers(name: str) -> np.ndarray:
-    """Handshape -> (22,) numbers that may be interpolated: bends in radians, spread, thumb joints."""
+    """Handshape -> (22,) numbers that can be interpolated: bends in radians, spread, thumb joints."""
     fingers, spread, thumb = ("cccc", 0.2, "in") if name == RELAXED else HANDSHAPES[name]
     bends = np.radians([_BENDS[finger] for finger in fingers])
     return np.concatenate([bends.ravel(), [spread], np.ravel(_THUMBS[thumb])])

@@ -38,7 +38,7 @@ class Stroke:
 
     @classmethod
     def hull(cls, points: np.ndarray, radius: float, colour: Colour | Sequence[Colour]) -> Stroke:
-        """What the points (T,K,2) of every frame enclose, `radius` pixels thicker all round."""
+        """The convex hull of the points (T,K,2) of every frame, extended by `radius` pixels."""
         spread = points[:, :, None] + radius * rounded(10)
         hulls = [cv2.convexHull(frame) for frame in _fixed(spread.reshape(len(points), -1, 2))]
         return cls(hulls, _per_frame(colour, len(points)), 0)
@@ -49,7 +49,7 @@ class Stroke:
         return cls(_fixed(points), _per_frame(colour, len(points)), max(1, round(width)))
 
     def paint(self, picture: np.ndarray, t: int) -> None:
-        """Draw frame `t` of it."""
+        """Draw the stroke of frame `t`."""
         if self.width:
             cv2.polylines(picture, [self.points[t]], False, self.colours[t], self.width, cv2.LINE_AA, _BITS)
         else:
@@ -78,7 +78,7 @@ def capsule(start: np.ndarray, end: np.ndarray, wide: float, narrow: float) -> n
 
 
 def _fixed(points: np.ndarray) -> np.ndarray:
-    """Pixels -> integers with fractional bits, as OpenCV takes them with `shift`."""
+    """Pixels -> integers with fractional bits, OpenCV's format for `shift`."""
     fixed: np.ndarray = np.rint(points * (1 << _BITS)).astype(np.int32)
     return fixed
 

@@ -1,8 +1,8 @@
-"""A gloss sequence -> a clip of somebody signing it, with the true span of every sign.
+"""A gloss sequence -> a clip of a person who signs it, with the exact span of every sign.
 
 A clip is rest, transition, sign, transition, ..., rest. A pose is one row of 63 numbers: for each hand centre (3), turn
 as a quaternion (4) and handshape (22), then the face (brows, mouth open, mouth width, head tilt, head nod). All of them
-are eased from sign to sign; within a sign the movement is added to where the sign is held. T frames.
+are eased from sign to sign; within a sign the movement is added to the place of the sign. T frames.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from glossfree.corpora.manifest import SignSpan
 
 FPS = 12.5
 REST_SECONDS, TRANSITION_SECONDS = 0.14, 0.15
-PAIRED_OUTWARD = 0.135  # at least so far from the midline where both hands move
-OUTERMOST, LOWEST, HIGHEST = 0.40, -0.44, 0.39  # a hand's centre stays within the frame
+PAIRED_OUTWARD = 0.135  # least distance of two moving hands from the midline
+OUTERMOST, LOWEST, HIGHEST = 0.40, -0.44, 0.39  # limits of a hand's centre, to stay in the frame
 _BASE_PLACE, _REST_PLACE = (0.0, -0.36, 0.18), (0.10, -0.47, 0.12)
-_SIZE = 0.10  # of a movement to either side of its place, fraction of the frame
-_PLACE_SLIP = 0.010  # fraction of the frame, standard deviation per sign
+_SIZE = 0.10  # of a movement to either side of its place
+_PLACE_SLIP = 0.010  # standard deviation per sign
 
 
 @dataclass(frozen=True)

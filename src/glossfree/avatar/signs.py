@@ -1,6 +1,6 @@
 """Gloss name -> the sign's parameters, after Stokoe: handshape, place, movement, orientation, hands, face.
 
-The parameters are drawn from the name's SHA-256, so a gloss is the same sign in every corpus and on every machine.
+The parameters are drawn from the SHA-256 of the name, so a gloss is the same sign in every corpus, on every machine.
 `lexicon` also keeps the signs of one inventory apart. Lengths are fractions of the frame's side; (outward, up, forward)
 are measured from the middle of the shoulders.
 """
@@ -50,14 +50,14 @@ BROWS = {"neutral": 0.0, "up": 1.0, "down": -1.0}
 MOUTHS = {"closed": (0.0, 0.0), "open": (1.0, 0.0), "round": (0.55, -1.0), "wide": (0.3, 1.0), "smile": (0.0, 1.0)}
 HEADS = ("still", "left", "right", "nod", "shake")
 
-# Two moving hands need room beside the midline: places on it or beyond it are for one hand only.
+# Two moving hands need room beside the midline: places on or beyond it are for one hand only.
 PAIRED_PLACES = ("temple", "cheek", "near_shoulder", "chest", "belly", "high", "middle", "low")
 MAIN_PARAMETERS = ("handshape", "place", "movement", "orientation")
 
 
 @dataclass(frozen=True)
 class Sign:
-    """What a gloss looks like: names out of the tables above."""
+    """What a gloss looks like: names from the tables above."""
 
     handshape: str
     place: str
@@ -71,18 +71,18 @@ class Sign:
 
 
 def candidates(gloss: str) -> Iterator[Sign]:
-    """The signs that a gloss could have, most preferred first, without end."""
+    """An endless sequence of signs that a gloss could have, the most preferred first."""
     for rank in count():
         yield _draw(hashlib.sha256(f"{gloss}/{rank}".encode()).digest())
 
 
 def sign_of(gloss: str) -> Sign:
-    """Gloss name -> its sign, whatever the inventory."""
+    """Gloss name -> its first candidate, independent of any inventory."""
     return next(candidates(gloss))
 
 
 def lexicon(glosses: Iterable[str]) -> dict[str, Sign]:
-    """Inventory -> {gloss: sign}, every two at least two main parameters apart.
+    """Inventory -> {gloss: sign}; any two signs differ in at least two main parameters.
 
     Each gloss, in sorted order, gets its first candidate that is far enough from all earlier signs. That suffices for
     PHOENIX14T's 1,073 glosses. In a larger inventory a gloss whose first hundred candidates are all too close gets the
@@ -90,31 +90,31 @@ def lexicon(glosses: Iterable[str]) -> dict[str, Sign]:
     """
     signs: dict[str, Sign] = {}
     used: set[Sign] = set()
-    occupied: set[tuple[str, ...]] = set()  # three main parameters of a sign, and a blank for the fourth
+    occupied: set[tuple[str, ...]] = set()  # three main parameters of a sign, "" for the fourth
     for gloss in sorted(set(glosses)):
-        far = (sign for sign in islice(candidates(gloss), 100) if occupied.isdisjoint(_neighbours(sign)))
+        far = (sign for sign in islice(candidates(gloss), 100) if occupied.isdisjoint(_neighbour_keys(sign)))
         unused = (sign for sign in candidates(gloss) if sign not in used)
         signs[gloss] = next(far, None) or next(unused)
         used.add(signs[gloss])
-        occupied.update(_neighbours(signs[gloss]))
+        occupied.update(_neighbour_keys(signs[gloss]))
     return signs
 
 
-def _neighbours(sign: Sign) -> list[tuple[str, ...]]:
-    """What two signs share, whatever else they are, when they differ in no more than one main parameter."""
+def _neighbour_keys(sign: Sign) -> list[tuple[str, ...]]:
+    """Keys that two signs share if they differ in at most one main parameter."""
     values = [getattr(sign, name) for name in MAIN_PARAMETERS]
     return [(*values[:blank], "", *values[blank + 1 :]) for blank in range(len(values))]
 
 
 def _draw(digest: bytes) -> Sign:
-    """32 bytes -> Sign; each parameter from three bytes of its own."""
+    """32 bytes -> Sign; each parameter uses its own three bytes."""
     numbers = iter(int.from_bytes(digest[start : start + 3], "big") for start in range(0, 30, 3))
 
     def pick(values: Collection[str]) -> str:
         return tuple(values)[next(numbers) % len(values)]
 
     hands = pick(("one", "one", "one", "mirrored", "mirrored", "alternating", "base", "base"))
-    # Half of all signs use each part of the face, the other half leave it at rest.
+    # Half of all signs use a part of the face; the others leave it at rest.
     return Sign(
         hands=hands,
         place=pick(PAIRED_PLACES if hands in ("mirrored", "alternating") else PLACES),

@@ -1,7 +1,7 @@
 """The built-in corpus `wetter`: German weather sentences with their glosses, signed by the avatar.
 
-The sentences are those of `wetter.tsv` (split, glosses, text), drawn from the grammar in `tools/wetter`. No text and no
-gloss sequence of one split occurs in another; within a split both are distinct.
+The sentences are in `wetter.tsv` (split, glosses, text), drawn from the grammar in `tools/wetter`. All texts and all
+gloss sequences are distinct, within a split and between splits.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from glossfree.errors import CorpusError
 
 FPS = 8.0  # about three frames a sign: the demo draws and learns in minutes
 COUNTS: Mapping[str, int] = {"train": 2400, "dev": 200, "test": 240}
-CAST = (0, 2, 3, 5)  # four of the nine signers: a demo learns no more of them in minutes
+CAST = (0, 2, 3, 5)  # four of the nine signers: a demo cannot learn more in minutes
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def sentences(split: str, count: int, seed: int = 0) -> list[WetterSentence]:
         raise CorpusError(f"no split {split!r}", where="wetter", remedy=f"choose one of {', '.join(_sentences())}")
     available = list(_sentences()[split])
     if count > len(available):
-        problem = f"{count:,} {split} sentences, there are {len(available):,}"
+        problem = f"{count:,} {split} sentences, but there are only {len(available):,}"
         raise CorpusError(problem, where="wetter", remedy=f"at most --{split} {len(available)}")
     if seed:
         random.Random(f"wetter/{split}/{seed}").shuffle(available)
@@ -75,7 +75,7 @@ def clips(
 ) -> Iterator[Clip]:
     """The clips of a split, drawn by the avatar at FPS frames per second; `root` is not read.
 
-    The signer and the drawing's seed follow from the clip's id and `seed`.
+    The clip's id and `seed` determine the signer and the seed of the drawing.
     """
     count = counts.get(split, COUNTS.get(split, 0))
     signs = lexicon(inventory())

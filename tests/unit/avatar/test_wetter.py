@@ -55,7 +55,7 @@ def test_splits_share_no_text_and_no_gloss_sequence_and_repeat_none() -> None:
 def test_more_sentences_than_there_are_is_an_error_that_says_how_many_there_are(seed: int) -> None:
     for split in SPLITS:
         assert len(set(wetter.sentences(split, MOST[split], seed))) == MOST[split]
-        with pytest.raises(CorpusError, match=rf"there are {MOST[split]:,} -> at most --{split} {MOST[split]}$"):
+        with pytest.raises(CorpusError, match=rf"there are only {MOST[split]:,} -> at most --{split} {MOST[split]}$"):
             wetter.sentences(split, MOST[split] + 1, seed)
 
 
