@@ -1,1 +1,1 @@
-"""Will this work? The installation, a corpus, a model and clips."""
+"""Checks of the installation, a corpus, or a model with clips."""

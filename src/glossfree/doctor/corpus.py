@@ -1,7 +1,7 @@
-"""A corpus, packed or not -> findings: counts, rates, aspects, lengths, faults of single clips, the worst clips.
+"""Checks a corpus, packed or not: counts, rates, aspects, lengths, faults of single clips, the worst clips.
 
-Reads headers only, in threads, each file once. A prepared folder is judged by its manifest. Times in seconds, rates in
-frames per second; 0 stands for what is unknown.
+Reads headers only, in threads, each file once; of a prepared folder only the manifest. Times are in seconds, rates in
+frames per second; 0 means unknown.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from glossfree.video.timeline import BEYOND, FEWEST, SAME_RATE
 
 THREADS = 8  # reading headers is mostly waiting for the disk
 LONGEST = 30.0  # seconds of one sentence; PHOENIX14T's longest clip is 19 s
-FASTEST, SLOWEST = 8.0, 0.2  # words a second: beyond them the sentence hardly belongs to the clip
-SAME_ASPECT = 0.1  # aspects that differ by no more are one aspect
-NAMED = 5  # clips that a finding names; figures have them all
+FASTEST, SLOWEST = 8.0, 0.2  # words a second: beyond these limits the sentence hardly belongs to the clip
+SAME_ASPECT = 0.1  # relative difference up to which two aspects count as one
+NAMED = 5  # clips that a finding names; figures list all
 WORST = 10
 Fault = tuple[float, str, str]  # rank (smaller is worse), name, detail with the clip's own numbers
 SHAPES = {16 / 9: "16:9", 4 / 3: "4:3", 1.0: "square", 3 / 4: "3:4", 9 / 16: "9:16"}
-# faults of a clip, worst first: topic, what completes "13 clips ...", remedy; "" where there is a finding of its own
+# faults of a clip, worst first: topic, predicate of "13 clips ...", remedy; "" if another finding covers the fault
 FAULTS = {
-    "missing": ("files", "have no file", "correct the paths, or copy the files to where they lead"),
+    "missing": ("files", "have no file", "correct the paths, or copy the files there"),
     "unreadable": ("files", "cannot be read", "copy or download the files again, or drop the rows"),
     "behind": ("segments", "begin after the end of their video", "correct start, end or the video"),
     "beyond": ("segments", "end after the end of their video", "correct the end, or the video"),
@@ -55,9 +55,9 @@ FAULTS = {
 
 @dataclass(frozen=True)
 class ClipFacts:
-    """One clip: its sentence, and what its header states. It lasts from `start` to `end` of a video of `video_seconds`.
+    """A clip: its sentence, and facts from its header. It lasts from `start` to `end` of a video of `video_seconds`.
 
-    `error` says why its file cannot be read; `is_missing`, that there is no such file.
+    `error` is the reason why its file cannot be read; `is_missing`: the file does not exist.
     """
 
     id: str
@@ -74,15 +74,15 @@ class ClipFacts:
 
     @property
     def seconds(self) -> float:
-        """Length of the part of the clip that the video has."""
+        """Length of the clip, up to the end of the video."""
         end = min(self.end, self.video_seconds) if self.video_seconds else self.end
         return max(0.0, end - self.start)
 
 
 def diagnose_corpus(path: Path, name: str | None, console: Console) -> Diagnosis:
-    """ROOT of a corpus, its sentence file, or a prepared folder -> Diagnosis; `name` None: known by its layout.
+    """ROOT of a corpus, its sentence file, or a prepared folder -> Diagnosis; `name` None: recognised by its layout.
 
-    Raises CorpusError: no such corpus, a folder that looks like none of them.
+    Raises CorpusError: no such corpus, a folder without a known layout.
     """
     if path.suffix.lower() in VIDEOS and path.is_file():
         remedy = "compare it with a model: glossfree doctor MODEL clip.mp4"
@@ -92,7 +92,7 @@ def diagnose_corpus(path: Path, name: str | None, console: Console) -> Diagnosis
         return _diagnose_prepared(root)
     corpus = find_corpus(name or guess_corpus(root))
     if corpus.check is None:
-        raise CorpusError("is built in: there is nothing to check", where=corpus.name, remedy="prepare it")
+        raise CorpusError("is built in: nothing to check", where=corpus.name, remedy="prepare it")
     if path.is_file() and corpus.name == "folder" and path.name.lower() not in folder.SENTENCES:
         remedy = f"call it {' or '.join(folder.SENTENCES)}: prepare looks for these names"
         raise CorpusError("is no sentence file of a corpus", where=path, remedy=remedy)
@@ -116,7 +116,7 @@ def diagnose_corpus(path: Path, name: str | None, console: Console) -> Diagnosis
 
 
 def guess_corpus(root: Path) -> str:
-    """ROOT -> the name of the corpus that has this layout. Raises CorpusError if none has."""
+    """ROOT -> the name of the corpus with this layout. Raises CorpusError if there is none."""
     try:
         if any(path.stem.lower() == "sentences" and path.is_file() for path in root.iterdir()):
             return "folder"
@@ -133,7 +133,7 @@ def guess_corpus(root: Path) -> str:
 
 
 def read_headers(clips: Sequence[Clip], console: Console) -> dict[Path, VideoInfo | ClipError]:
-    """Clips -> what the header of each distinct file or frame folder states, or the error of reading it."""
+    """Clips -> the header of each distinct file or frame folder, or the error of reading it."""
     sources = [clip.source for clip in clips if isinstance(clip.source, VideoFile | FrameFolder)]
     folders = {source.path: isinstance(source, FrameFolder) for source in sources}
     headers: dict[Path, VideoInfo | ClipError] = {}
@@ -174,7 +174,7 @@ def _facts(clip: Clip, headers: dict[Path, VideoInfo | ClipError], root: Path) -
 
 
 def _diagnose_prepared(root: Path) -> Diagnosis:
-    """A prepared folder -> Diagnosis of its manifest, with the problems that `inspect` names."""
+    """A prepared folder -> Diagnosis of its manifest, with the problems that `inspect` reports."""
     manifest, facts = Manifest.load(root), []
     for clip in manifest:
         seconds = clip.num_frames / clip.fps if clip.fps > 0 else 0.0
@@ -236,7 +236,7 @@ def _diagnosis(
 
 
 def groups(values: Iterable[float], tolerance: float) -> dict[float, int]:
-    """Values above 0 -> {most common value of each cluster: how many lie within `tolerance`, a fraction, of it}."""
+    """Values above 0 -> {centre of a cluster: number of values within `tolerance`, a fraction, of it}."""
     counts: dict[float, int] = {}
     for value, count in Counter(round(value, 2) for value in values if value > 0).most_common():
         near = next((centre for centre in counts if abs(value / centre - 1) <= tolerance), value)
@@ -245,7 +245,7 @@ def groups(values: Iterable[float], tolerance: float) -> dict[float, int]:
 
 
 def find_faults(clip: ClipFacts, fps: float, aspect: float) -> Iterator[Fault]:
-    """A clip, and the most common rate and aspect of its corpus -> its faults."""
+    """A clip, and the most common rate and aspect of its corpus -> the clip's faults."""
     words, seconds = sum(word[0].isalnum() for word in split_words(clip.text)), clip.seconds
     if not clip.text.strip():
         yield _fault("empty", "empty sentence")
@@ -275,7 +275,7 @@ def find_faults(clip: ClipFacts, fps: float, aspect: float) -> Iterator[Fault]:
 
 
 def _fault(name: str, detail: str, excess: float = 0.0) -> Fault:
-    """`excess` in [0, 1) ranks faults of the same name."""
+    """A fault; `excess` in [0, 1) ranks faults of the same name."""
     return list(FAULTS).index(name) - excess, name, detail
 
 
@@ -285,10 +285,10 @@ def _faults(ids: dict[str, list[str]], num_clips: int) -> Iterator[Finding]:
     The check of a corpus lists missing files already: they are a finding only if no clip can be read.
     """
     can_read_none = len(ids.get("missing", [])) + len(ids.get("unreadable", [])) == num_clips
-    for fault, (topic, what, remedy) in FAULTS.items():
+    for fault, (topic, predicate, remedy) in FAULTS.items():
         is_problem = can_read_none and topic == "files"
         if topic and fault in ids and (is_problem or fault != "missing"):
-            text = f"{len(ids[fault]):,} of {num_clips:,} clips {what}: {name_some(ids[fault], limit=NAMED)}"
+            text = f"{len(ids[fault]):,} of {num_clips:,} clips {predicate}: {name_some(ids[fault], limit=NAMED)}"
             yield Finding(topic, "problem" if is_problem else "warning", text, remedy)
 
 
@@ -305,7 +305,7 @@ def _summary(facts: Sequence[ClipFacts], num_files: int, seconds: Sequence[float
         unknown = f"; unknown of {counted(readable - len(seconds), 'clip')}" if readable > len(seconds) else ""
         yield Finding("lengths", "ok", f"{text}, {duration(sum(seconds))} in all{unknown}")
     elif readable:
-        yield Finding("lengths", "warning", "no file says how long it is")
+        yield Finding("lengths", "warning", "no file states its length")
 
 
 def _rates(rates: dict[float, int], remedy: str) -> Iterator[Finding]:
@@ -319,12 +319,12 @@ def _rates(rates: dict[float, int], remedy: str) -> Iterator[Finding]:
 
 
 def _aspects(aspects: dict[float, int], fit: str) -> Iterator[Finding]:
-    """{width / height: clips} -> the distribution of shapes, and how much of them `stretch` keeps."""
+    """{width / height: clips} -> the distribution of shapes, and how much of each `stretch` keeps."""
     text = ", ".join(f"{counted(count, 'clip')} {_shape(aspect)}" for aspect, count in list(aspects.items())[:NAMED])
     text += f" and {len(aspects) - NAMED} more" if len(aspects) > NAMED else ""
     if len(aspects) > 1 and fit == "stretch":
         remedy = "glossfree prepare --fit pad keeps shapes (and the recipe's data.fit says the same)"
-        yield Finding("aspect", "warning", f"mixed, the same sign looks different in each: {text}", remedy)
+        yield Finding("aspect", "warning", f"mixed, so the same sign looks different: {text}", remedy)
     elif aspects:
         yield Finding("aspect", "ok", text)
 
@@ -339,7 +339,7 @@ def _shape(aspect: float) -> str:
 
 
 def _companions(root: Path, corpus: str) -> Iterator[Finding]:
-    """Files that operating systems leave beside those of a folder."""
+    """The number of companion files of operating systems in a `folder` corpus."""
     count = sum(is_companion(name) for _, _, files in os.walk(root) for name in files) if corpus == "folder" else 0
     if count:
         yield Finding("other files", "ok", f"{count:,} of operating systems (as ._x, Thumbs.db) are ignored")

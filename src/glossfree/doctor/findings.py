@@ -1,4 +1,4 @@
-"""What `doctor` reports: findings with a level and a remedy -> text for people, data for programs, an exit code."""
+"""The report of `doctor`: findings with level and remedy, as text, as data, and as an exit code."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from glossfree.console import Result
 
 Level = Literal["ok", "warning", "problem"]
 EXIT_CODES: dict[Level, int] = {"ok": 0, "warning": 1, "problem": 2}
-_HEADINGS: dict[Level, str] = {"problem": "Problems", "warning": "Warnings", "ok": "As it is"}
+_HEADINGS: dict[Level, str] = {"problem": "Problems", "warning": "Warnings", "ok": "Facts"}
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of a report: what it is about, how it stands, and what to do about it.
+    """One line of a report: topic, level, text and remedy.
 
-    "problem": it cannot work like this; "warning": it works, with something to know; "ok": nothing to do.
+    Levels: "problem", it cannot work; "warning", it works, but the user should know; "ok", nothing to do.
     """
 
     topic: str
@@ -27,7 +27,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class BadClip:
-    """One of the worst clips of a corpus: its file, and what is odd about it, worst first."""
+    """One of the worst clips of a corpus: its file, and its faults, worst first."""
 
     id: str
     split: str
@@ -37,7 +37,7 @@ class BadClip:
 
 @dataclass(frozen=True)
 class Diagnosis(Result):
-    """The answer to "will this work?". `figures` are plain values for programs."""
+    """All findings about one subject. `figures` are plain values for programs."""
 
     subject: str
     findings: tuple[Finding, ...]
@@ -46,7 +46,7 @@ class Diagnosis(Result):
 
     @property
     def exit_code(self) -> int:
-        """0 all well, 1 something to know, 2 it cannot work."""
+        """0 all ok, 1 warnings, 2 problems."""
         return max((EXIT_CODES[finding.level] for finding in self.findings), default=0)
 
     def to_dict(self) -> dict[str, Any]:
@@ -54,7 +54,7 @@ class Diagnosis(Result):
         return asdict(self) | {"exit_code": self.exit_code}
 
     def to_text(self) -> str:
-        """The verdict, then problems, warnings, the worst clips, and what is well; a remedy under its finding."""
+        """The verdict, then problems, warnings, the worst clips, and what is ok; a remedy is below its finding."""
         verdict = "works"
         for level, words in (("warning", "works, with {}"), ("problem", "cannot work like this ({})")):
             if count := sum(finding.level == level for finding in self.findings):

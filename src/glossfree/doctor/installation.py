@@ -1,6 +1,6 @@
 """The installation -> findings: versions, accelerator, precision, memory, disk, extras, taggers.
 
-Importing a broken library may raise any error or end the process. A child process imports them; its errors become
+Importing a broken library may raise any error or end the process, so a child process imports them; its errors become
 findings.
 """
 
@@ -22,7 +22,7 @@ from glossfree import __version__
 from glossfree.doctor.findings import Diagnosis, Finding, counted
 from glossfree.text.tagging import HANTA_MODELS, SPACY_MODELS
 
-TIMEOUT = 60.0  # seconds without an answer; the first import after an installation compiles files
+TIMEOUT = 60.0  # seconds for a child; the first import after an installation compiles files
 LITTLE_MEMORY = 4e9  # bytes: translating one clip with the paper's model takes 3.6 GB
 LITTLE_DISK = 10e9  # bytes: the paper's weights are 1.6 GB, and a run keeps several and an optimiser's state
 CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
@@ -58,9 +58,9 @@ for name in (name for name in known if name in spacy.util.get_installed_models()
 
 @dataclass(frozen=True)
 class Library:
-    """A library as pip and as Python name it, and code that shows that it works.
+    """A library: its names for pip and Python, and code that tests it.
 
-    `extra` is the extra of glossfree that brings it; "" for one that is always needed.
+    `extra` is the extra of glossfree that installs it; "" for one that is always needed.
     """
 
     name: str
@@ -86,7 +86,7 @@ LIBRARIES = (
 
 
 def diagnose_installation(libraries: Sequence[Library] = LIBRARIES, folder: Path | None = None) -> Diagnosis:
-    """Report what is installed and what works. `folder`: where runs would be written, by default the current one."""
+    """Report what is installed and what works. `folder` is for runs, by default the current one."""
     folder = folder or Path.cwd()
     facts = import_all([library for library in libraries if find_spec(library.module) is not None])
     taggers = _taggers(facts)
@@ -110,9 +110,9 @@ def diagnose_installation(libraries: Sequence[Library] = LIBRARIES, folder: Path
 
 
 def import_all(libraries: Sequence[Library]) -> dict[str, dict[str, Any]]:
-    """Libraries -> by module, what importing each reported: "version", "error" ("" if it works) and more.
+    """Libraries -> {module: facts from importing it}: "version", "error" ("" if it works) and more.
 
-    If a library ends the child or does not return, that is its error, and a new child imports the rest.
+    If a library ends the child or hangs, that is its error, and a new child imports the rest.
     """
     facts: dict[str, dict[str, Any]] = {}
     while waiting := [(library.module, library.code) for library in libraries if library.module not in facts]:
@@ -121,7 +121,7 @@ def import_all(libraries: Sequence[Library]) -> dict[str, dict[str, Any]]:
             child = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT, check=False)
             output, error = child.stdout, f"the process ended with code {child.returncode}"
         except subprocess.TimeoutExpired as ended:
-            output, error = ended.stdout or b"", f"not done after {TIMEOUT:.0f} s"
+            output, error = ended.stdout or b"", f"no result after {TIMEOUT:.0f} s"
         module = waiting[0][0]
         for line in output.decode(errors="replace").splitlines():
             if line.startswith(MARK):
@@ -133,25 +133,25 @@ def import_all(libraries: Sequence[Library]) -> dict[str, dict[str, Any]]:
 
 
 def _library_findings(libraries: Sequence[Library], facts: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
-    """The versions in one line, each library that does not work, and how to get the extras."""
+    """All versions in one line, each library that does not work, and the extras that are not installed."""
     versions = [f"Python {platform.python_version()}", f"glossfree {__version__}"]
     extras: list[str] = []
     absent: list[str] = []
     for library in libraries:
-        name, known = library.name, facts.get(library.module)
+        name, fact = library.name, facts.get(library.module)
         again = f"pip install --force-reinstall {name}"
-        if known is None and library.extra:
+        if fact is None and library.extra:
             absent.append(library.extra)
-        elif known is None:
+        elif fact is None:
             yield Finding(name, "problem", "is not installed", f"pip install {name}")
-        elif known["error"] and library.extra:
-            yield Finding(name, "warning", f"is installed but broken, and not used ({known['error']})", again)
-        elif known["error"] and not (library.module == "torch" and known["version"]):  # see _compute_findings
-            yield Finding(name, "problem", f"cannot be imported ({known['error']})", again)
+        elif fact["error"] and library.extra:
+            yield Finding(name, "warning", f"is installed but broken, and not used ({fact['error']})", again)
+        elif fact["error"] and not (library.module == "torch" and fact["version"]):  # see _compute_findings
+            yield Finding(name, "problem", f"cannot be imported ({fact['error']})", again)
         else:
-            details = f" (FFmpeg {known['ffmpeg']})" if "ffmpeg" in known else ""
-            details += f" with {', '.join(known['models'])}" if "models" in known else ""
-            (extras if library.extra else versions).append(f"{name} {known['version']}".strip() + details)
+            details = f" (FFmpeg {fact['ffmpeg']})" if "ffmpeg" in fact else ""
+            details += f" with {', '.join(fact['models'])}" if "models" in fact else ""
+            (extras if library.extra else versions).append(f"{name} {fact['version']}".strip() + details)
     yield Finding("versions", "ok", ", ".join(versions))
     if extras:
         yield Finding("extras", "ok", ", ".join(extras))
@@ -171,13 +171,13 @@ def _compute_findings(torch: Mapping[str, Any]) -> Iterator[Finding]:
     for name, free, total in torch["devices"]:
         text = f"{name}, {free / 1e9:.1f} of {total / 1e9:.1f} GB free"
         if free < total / 2:
-            yield Finding("accelerator", "warning", text, "another process holds the rest: end it, or wait for it")
+            yield Finding("accelerator", "warning", text, "another process uses the rest: end it, or wait for it")
         else:
             yield Finding("accelerator", "ok", text)
     build = f"torch is built for {torch['built_for']}"
     if not torch["devices"] and NVIDIA_DRIVER.exists():
-        text, remedy = f"there is an NVIDIA driver, but torch finds no GPU ({build})", "install torch's build for CUDA"
-        yield Finding("accelerator", "warning", text, remedy)
+        text = f"an NVIDIA driver is installed, but torch finds no GPU ({build})"
+        yield Finding("accelerator", "warning", text, "install torch's build for CUDA")
     elif not torch["devices"]:
         yield Finding("accelerator", "ok", f"none, models compute on the CPU ({build})")
     if "precision" in torch:
@@ -204,7 +204,7 @@ def _space_findings(folder: Path) -> Iterator[Finding]:
 
 
 def _taggers(facts: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """Language -> the tagger that `glossfree glosses` uses; "other": all other languages."""
+    """Language -> the tagger that `glossfree glosses` uses; "other" stands for all other languages."""
     models = facts.get("spacy", {}).get("models", [])
     taggers = {}
     for language in sorted({*SPACY_MODELS, *HANTA_MODELS}):
@@ -220,7 +220,7 @@ def _cores() -> int:
 
 
 def memory() -> int:
-    """Bytes of free memory, or a container's limit if that is less; 0: unknown."""
+    """Bytes of free memory, or the limit of the container if that is less; 0: unknown."""
     lines = MEMINFO.read_text(encoding="ascii").splitlines() if MEMINFO.is_file() else []
     free = sum(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
     limit = CGROUP_LIMIT.read_text(encoding="ascii").strip() if CGROUP_LIMIT.is_file() else "max"

@@ -1,6 +1,6 @@
-"""A model's folder and clips -> findings: do the clips look like those that the model was trained on?
+"""Compares clips with the training clips of a model.
 
-A model's card says what its training looked like: rates, aspects, lengths, light, the signer's size.
+A model's card describes its training clips: rates, aspects, lengths, light, size of the signer.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from glossfree.video.pack import packed_size
 from glossfree.video.signer import find_signer
 from glossfree.video.timeline import FEWEST, SAME_RATE
 
-LOOKED_AT = 16  # frames of a clip, evenly spread, that show light and signer
-DARK, BRIGHT, FLAT = 40.0, 215.0, 12.0  # brightness and contrast (0-255) that no camera in good light gives
+LOOKED_AT = 16  # frames of a clip, evenly spread, for light and signer
+DARK, BRIGHT, FLAT = 40.0, 215.0, 12.0  # limits of brightness and contrast (0-255) in good light
 SIGNER_SLACK = 0.3  # of the signer's size in training
-LIGHT_SLACK = 0.2  # beyond the darkest and brightest clip of training
+LIGHT_SLACK = 0.2  # of the darkest and brightest clip of training
 
 
 @dataclass(frozen=True)
 class ClipLook:
-    """What a clip looks like. `brightness`: mean of a few frames, 0 (black) to 255; `contrast`: its deviation in them.
+    """Properties of a clip. `brightness` is the mean of a few frames, 0 (black) to 255, `contrast` their deviation.
 
     `aspect` is 0 for a clip of a prepared folder, which is square like those of training.
     """
@@ -69,7 +69,7 @@ def diagnose_model(folder: Path, clips: Sequence[Path]) -> Diagnosis:
 
 
 def _card(training: Mapping[str, Any]) -> Iterator[Finding]:
-    """What training looked like, and what the card does not say."""
+    """The properties of the training clips, and those that the card lacks."""
     known = []
     if "fps" in training:
         known.append(" to ".join(dict.fromkeys(f"{fps:.4g}" for fps in training["fps"])) + " frames/s")
@@ -83,12 +83,12 @@ def _card(training: Mapping[str, Any]) -> Iterator[Finding]:
         word for key, word in {"fps": "rate", "aspect": "aspect", "seconds": "lengths"}.items() if key not in training
     ]
     if unknown:
-        text = f"the model does not say its {', '.join(unknown)}: clips cannot be compared with it in this"
+        text = f"the model does not state its {', '.join(unknown)}: clips cannot be compared in this"
         yield Finding("training", "warning", text, "export it again from its run, with this version of glossfree")
 
 
 def look_at(path: Path) -> tuple[ClipLook, list[np.ndarray]]:
-    """A video file or a folder of images -> what it looks like, and a few small frames (h, w, 3) uint8 RGB.
+    """A video file or a folder of images -> its properties, and a few small frames (h, w, 3) uint8 RGB.
 
     Raises ClipError if it cannot be read.
     """
@@ -97,7 +97,7 @@ def look_at(path: Path) -> tuple[ClipLook, list[np.ndarray]]:
     numbers = np.unique(np.linspace(0, len(timeline) - 1, LOOKED_AT + 2)[1:-1].round().astype(int))
     frames: list[np.ndarray] = []
     aspect = 0.0
-    for number in map(int, numbers):  # one at a time, so that a long video is not decoded completely
+    for number in map(int, numbers):  # one at a time: reading all at once would decode the complete video
         part = type(source)(path, Segment(number, number + 1, "frames"))
         (frame,) = open_source(part).read([0])
         aspect = frame.shape[1] / frame.shape[0]
@@ -116,7 +116,7 @@ def look_at(path: Path) -> tuple[ClipLook, list[np.ndarray]]:
 
 
 def compare(name: str, look: ClipLook, frames: Sequence[np.ndarray], training: Mapping[str, Any]) -> Iterator[Finding]:
-    """A clip, and the profile of training -> what differs too much, each a warning, or a problem."""
+    """A clip, and the profile of training -> a warning or problem for each property that differs too much."""
     if look.num_frames < FEWEST:
         text = f"only {counted(look.num_frames, 'frame')}: no signing is that short"
         yield Finding(name, "problem", text, "is it a picture? name a video, or a folder with all of its frames")

@@ -106,7 +106,7 @@ def test_a_model_that_does_not_say_is_reported(tmp_path: Path, training: Any) ->
     (folder / "model.json").write_text(json.dumps(card))
     diagnosis = doctor([folder, clip(tmp_path / "a.mp4", fps=7.0), clip(tmp_path / "night.mp4", light=31)])
     [text] = warnings(diagnosis, "training")
-    assert all(word in text for word in ("does not say", "rate", "aspect", "lengths"))
+    assert all(word in text for word in ("does not state", "rate", "aspect", "lengths"))
     assert (warnings(diagnosis, "a.mp4"), len(warnings(diagnosis, "night.mp4"))) == ([], 1)
 
 
