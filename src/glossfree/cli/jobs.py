@@ -1,4 +1,4 @@
-"""A cell of a sweep as a SLURM job: the script that `sbatch` gets, and the state of the job."""
+"""A cell of a sweep as a SLURM job: the script for `sbatch`, and the state of the job."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from glossfree.training.run import Run
 from glossfree.training.status import FAILED
 
 UNDER_WAY = "under way"
-# SLURM signals the processes of srun, not the script: training saves, and the script queues the job again
+# SLURM signals the processes of srun, not the script: training saves, then the script requeues the job
 SCRIPT = """#!/bin/bash
 {directives}
 step() {{
@@ -30,7 +30,7 @@ step() {{
 
 @dataclass(frozen=True)
 class Slurm:
-    """What each job asks for. `options`: `key=value` for sbatch, such as account=NAME or cpus_per_task=8."""
+    """The resources of each job. `options`: `key=value` for sbatch, such as account=NAME or cpus_per_task=8."""
 
     partition: str = ""
     gpus: int = 1
@@ -42,8 +42,8 @@ class Slurm:
     ) -> dict[str, Any]:
         """Submit a cell that has no scores -> {"state", "job", "problem"}. Raises RunError if SLURM refuses.
 
-        `earlier`: the cell as the last call left it. A job that is under way is not submitted twice; one that ended
-        without scores is submitted `again` on request.
+        `earlier`: the cell after the last call. A job that is under way is not submitted twice; `again` resubmits a job
+        that ended without scores.
         """
         job = earlier.get("job")
         if job is not None:
@@ -52,13 +52,13 @@ class Slurm:
             if state is not None:
                 return {"state": UNDER_WAY, "job": job, "problem": state}
             if not again:
-                return {"state": FAILED, "job": job, "problem": f"left no scores (see {run / 'log.txt'})"}
+                return {"state": FAILED, "job": job, "problem": f"ended without scores (see {run / 'log.txt'})"}
         script = Run(run).write("job.sh", self.script(run, commands))
         job = _call("sbatch", "--parsable", str(script)).partition(";")[0]
         return {"state": UNDER_WAY, "job": job, "problem": "submitted"}
 
     def script(self, run: Path, commands: Sequence[Sequence[str]]) -> str:
-        """The script that runs the commands one after another, and queues itself again when it was stopped."""
+        """A script that runs the commands one after another, and requeues its job after a stop."""
         options = [
             *("requeue", "nodes=1", "ntasks-per-node=1", "signal=TERM@120", "open-mode=append"),
             *(
@@ -82,7 +82,7 @@ class Slurm:
 
 
 def _call(*words: str) -> str:
-    """A command of SLURM -> what it prints. Raises RunError with its first line if it fails."""
+    """Run a command of SLURM and return its output. Raises RunError with its first line if it fails."""
     try:
         return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError) as error:

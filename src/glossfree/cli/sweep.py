@@ -1,7 +1,7 @@
 """`sweep`: a recipe with several seeds, at every point of a grid -> mean and deviation of each score.
 
-A cell is one run. `glossfree train` and `glossfree evaluate` train and score it: cells run one after another, as SLURM
-jobs, or wherever the user runs the printed commands. Choose among points on dev; test is scored on request.
+A cell is one run, trained by `glossfree train` and scored by `glossfree evaluate`. Cells run one after another, as
+SLURM jobs, or wherever the user runs the printed commands. Choose among points on dev; test is scored on request.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from glossfree.training.trackers import check_trackers
 
 SWEEP = "sweep.json"
 DONE, WAITING = "done", "waiting"  # states of a cell, besides FAILED and UNDER_WAY
-POLL = 0.5  # seconds between looks for a request to stop
+POLL = 0.5  # seconds between checks for a request to stop
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Sweep(Result):
         return {**self.facts, "points": list(self.points()), "cells": self.cells}
 
     def to_text(self) -> str:
-        """A table with a line for each point and split; below it the cells that are not in it."""
+        """A table with a line for each point and split, then the cells without scores."""
         rows = []
         for row in self.points():
             point = ", ".join(f"{key}={value_text(value)}" for key, value in row["point"].items())
@@ -100,7 +100,7 @@ class Sweep(Result):
 
 @dataclass(frozen=True)
 class Commands(Result):
-    """One line for the shell per cell, with all of its commands."""
+    """A shell command line for each cell."""
 
     commands: list[str]
 
@@ -120,20 +120,20 @@ def sweep(
     test: Annotated[bool, typer.Option("--test", help="Score test, too; dev is for choosing.")] = False,
     processes: Annotated[int, typer.Option(min=1, help="Processes (GPUs) that train a run together.")] = 1,
     track: Track = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with what was interrupted or has failed.")] = False,
-    print_: Annotated[bool, typer.Option("--print", help="Only print the commands, a run a line.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue what was interrupted or has failed.")] = False,
+    print_: Annotated[bool, typer.Option("--print", help="Only print the commands, one line for each run.")] = False,
     slurm: Annotated[bool, typer.Option("--slurm", help="Submit a job for each run, or collect its scores.")] = False,
     slurm_partition: Annotated[str, typer.Option(help="Partition of the jobs.")] = "",
     slurm_gpus: Annotated[int, typer.Option(min=0, help="GPUs of a job, one process each.")] = 1,
-    slurm_hours: Annotated[float, typer.Option(min=0.1, help="Time limit of a job; it goes on in another.")] = 24.0,
+    slurm_hours: Annotated[float, typer.Option(min=0.1, help="Time limit of a job; another job continues it.")] = 24.0,
     slurm_option: Annotated[
         list[str] | None, typer.Option(help="key=value for sbatch, as account=NAME; may be given several times.")
     ] = None,
 ) -> Sweep | Commands:
     """Train and score every seed at every point of the grid, each in its folder below `runs`.
 
-    Skips cells that have scores, resumes interrupted ones, tries failed ones again. Before it starts a cell, it raises
-    RecipeError, CorpusError or RunError for anything that no cell could use; later Interrupted, on a request to stop.
+    Skips cells with scores, resumes interrupted ones and retries failed ones. Before any cell starts, it raises
+    RecipeError, CorpusError or RunError for unusable arguments; later only Interrupted, on a request to stop.
     """
     jobs = Slurm(slurm_partition, slurm_gpus, slurm_hours, tuple(slurm_option or ()))
     if not slurm and jobs != Slurm():
@@ -165,8 +165,8 @@ def sweep(
                 row |= jobs.outcome(run, steps, earlier.get(name, {}), again=resume)
             elif row["state"] == WAITING:
                 console.say(f"{name} ({number} of {len(cells)})")
-                ended = _run(steps, run, request)
-                row |= _outcome(run, splits) | ended
+                run_result = _run(steps, run, request)
+                row |= _outcome(run, splits) | run_result
             Run(runs).write_json(SWEEP, result.to_dict())
     return result
 
@@ -194,7 +194,7 @@ def _check_cells(cells: Sequence[Cell], corpus: Path, splits: Sequence[str], run
 def _commands(
     cell: Cell, recipe: str, corpus: Path, runs: Path, splits: Sequence[str], processes: int, track: Sequence[str]
 ) -> list[list[str]]:
-    """What trains and scores a cell, one command after another, in this Python."""
+    """The commands that train and score a cell, in order, run by this Python."""
     glossfree = [sys.executable, "-m", "glossfree"]
     if processes > 1:
         launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
@@ -208,27 +208,27 @@ def _commands(
 
 
 def _earlier_cells(runs: Path, facts: dict[str, Any], *, may_resume: bool) -> dict[str, dict[str, Any]]:
-    """The cells of the sweep in this folder, by name. Raises RunError for one of another corpus."""
+    """The cells of an earlier sweep in this folder, by name. Raises RunError if its corpus was another."""
     if not (runs / SWEEP).is_file():
         return {}
     if not may_resume:
-        raise RunError("holds a sweep already", where=runs, remedy="--resume it, or name another folder")
+        raise RunError("already contains a sweep", where=runs, remedy="--resume it, or name another folder")
     earlier = Run(runs).read_json(SWEEP)
     if earlier.get("manifest_sha256") != facts["manifest_sha256"]:
-        remedy = "resume with that corpus as it was, or name another --runs"
+        remedy = "resume with the unchanged corpus, or name another --runs"
         raise RunError(f"was started on another corpus, {earlier.get('corpus')}", where=runs, remedy=remedy)
     return {cell["name"]: cell for cell in earlier["cells"]}
 
 
 def _row(cell: Cell, runs: Path, splits: Sequence[str], earlier: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """A cell as the sweep reports it, with the seconds that an earlier call took for it."""
+    """A cell as the sweep reports it, with the seconds that an earlier call needed for it."""
     row = {**cell.to_dict(), **_outcome(runs / cell.name, splits)}
     seconds = earlier.get(cell.name, {}).get("seconds")
     return {**row, "seconds": seconds} if row["state"] == DONE and seconds is not None else row
 
 
 def _outcome(run: Path, splits: Sequence[str]) -> dict[str, Any]:
-    """{"state": DONE, "scores": ...} of a cell that has scores of all splits, else {"state": WAITING}."""
+    """{"state": DONE, "scores": ...} of a cell with scores of all splits, else {"state": WAITING}."""
     paths = {split: scores_path(run, split) for split in splits}
     if not all(path.is_file() for path in paths.values()):
         return {"state": WAITING}
@@ -236,25 +236,25 @@ def _outcome(run: Path, splits: Sequence[str]) -> dict[str, Any]:
 
 
 def _run(commands: Sequence[Sequence[str]], run: Path, request: Request) -> dict[str, Any]:
-    """Run commands on this terminal until one fails -> {"state": FAILED, "problem": ...} or {"seconds": ...}.
+    """Run commands until one fails -> {"state": FAILED, "problem": ...} or {"seconds": ...}.
 
-    A request to stop is passed on to the command, which saves; then raises Interrupted.
+    Forwards a request to stop to the command, which saves; then raises Interrupted.
     """
-    with suppress(RunError):  # no status yet: no process trains it
+    with suppress(RunError):  # no status: no process is training it
         status = read_status(Run(run))
         if status.state == TRAINING and is_alive(status):
             return {"state": FAILED, "problem": f"process {status.pid} is still training"}
     start = time.time()
     for words in commands:
-        begin, is_told = time.time(), False
+        begin, is_forwarded = time.time(), False
         # standard output is for the result of the sweep alone
         process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=2)
         while process.poll() is None:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(POLL)
-            if request.signal and not is_told:
+            if request.signal and not is_forwarded:
                 process.send_signal(request.signal)
-                is_told = True
+                is_forwarded = True
         if request.signal:
             stopped = Interrupted("sweep stopped", where=run, remedy="the same command with --resume goes on")
             stopped.signal = request.signal
@@ -262,7 +262,7 @@ def _run(commands: Sequence[Sequence[str]], run: Path, request: Request) -> dict
         if code := process.returncode:
             verb = "train" if "train" in words else "evaluate"
             problem = f"exit code {code}" if code > 0 else f"ended by {signal.Signals(-code).name}"
-            with suppress(RunError):  # a training that failed says why
+            with suppress(RunError):  # a failed training records the reason
                 status = read_status(Run(run))
                 if status.state == FAILED and status.problem and status.written >= begin:
                     problem = status.problem

@@ -80,7 +80,7 @@ def test_parts_of_the_model_can_be_compared(tiny: Any) -> None:
         (["seed=1"], [0], [], "seed: set twice"),
         (["pretrain.epochs=1"], [0], ["pretrain.epochs=1,2"], "pretrain.epochs: set twice"),
         ([], [0], ["pretrain.epochs=1", "pretrain.epochs=2"], "pretrain.epochs: set twice"),
-        ([], [0], ["pretrain.learning_rate=6e-4,0.0006"], "comes twice"),
+        ([], [0], ["pretrain.learning_rate=6e-4,0.0006"], "occurs twice"),
         ([], [0], ["pretrain={epochs=1},{epochs=2}"], "a table, not a value"),
         ([], [3, 3], [], "seeds that differ"),
         ([], [], [], "seeds that differ"),
