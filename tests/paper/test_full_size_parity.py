@@ -14,7 +14,7 @@ from transformers import Dinov2Config, Dinov2Model
 from transformers.models.mbart.modeling_mbart import MBartEncoder as TransformersEncoder
 
 from glossfree.models.adapters import add_lora
-from glossfree.models.backbones.dinov2 import Dinov2, Dinov2ClassToken, load_dinov2
+from glossfree.models.backbones.dinov2 import Dinov2, Dinov2ClassToken
 from glossfree.models.hierarchy import HierarchicalEncoder, Mapper, VisualEncoder
 from glossfree.models.language.mbart import MBart, MBartEncoder
 from glossfree.models.temporal.local_attention import LocalAttention
@@ -64,7 +64,7 @@ def test_vit_with_zero_adapters_is_dinov2_at_224_pixels(tmp_path: Path) -> None:
     randomised(reference, 0.05)
     reference.save_pretrained(tmp_path)
     backbone = vit().eval()
-    load_dinov2(backbone, tmp_path)
+    Dinov2().load(backbone, tmp_path)
     add_lora(backbone, ["qkv", "proj", "fc1", "fc2"], 4, 4.0, 0.1, layers=[9, 10, 11])
     images = torch.randn(3, 3, 224, 224, generator=torch.Generator().manual_seed(4))
     with torch.no_grad():

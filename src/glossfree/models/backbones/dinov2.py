@@ -81,9 +81,19 @@ class Dinov2(Adapters, Backbone):
         return range(self.num_layers - self.adapter_layers, self.num_layers)
 
     def load(self, module: nn.Module, source: Path) -> Census:
-        """DINOv2's own files, in place. Raises ModelError."""
-        assert isinstance(module, Dinov2ClassToken)
-        return load_dinov2(module, source)
+        """A Hugging Face folder (names of transformers 4 or 5), or the original release's .pth, into the module.
+
+        The mask token may be missing: nothing here uses it. Raises ModelError.
+        """
+        tensors = read_weights(source)
+        is_original = any(name.startswith("blocks.") for name in tensors)
+        for pattern, replacement in ORIGINAL if is_original else HUGGING_FACE:
+            tensors = {re.sub(pattern, replacement, name): tensor for name, tensor in tensors.items()}
+        if not is_original:
+            tensors = _fuse_attention(tensors, source)
+        ours = ("embeddings.", "encoder.", "layernorm.")
+        tensors = {f"model.{name}" if name.startswith(ours) else name: tensor for name, tensor in tensors.items()}
+        return load(module, tensors, where=str(source), new=("model.embeddings.mask_token",), ignored=("classifier.",))
 
 
 class FusedAttention(nn.Module):
@@ -142,22 +152,6 @@ class Dinov2ClassToken(nn.Module):
         token = token + last.layer_scale2(last.mlp(last.norm2(token)))
         class_token: Tensor = self.model.layernorm(token[:, 0])
         return class_token
-
-
-def load_dinov2(backbone: Dinov2ClassToken, source: Path) -> Census:
-    """DINOv2 from a Hugging Face folder (names of transformers 4 or 5) or the original release's .pth, in place.
-
-    The mask token may be missing: nothing here uses it. Raises ModelError.
-    """
-    tensors = read_weights(source)
-    is_original = any(name.startswith("blocks.") for name in tensors)
-    for pattern, replacement in ORIGINAL if is_original else HUGGING_FACE:
-        tensors = {re.sub(pattern, replacement, name): tensor for name, tensor in tensors.items()}
-    if not is_original:
-        tensors = _fuse_attention(tensors, source)
-    ours = ("embeddings.", "encoder.", "layernorm.")
-    tensors = {f"model.{name}" if name.startswith(ours) else name: tensor for name, tensor in tensors.items()}
-    return load(backbone, tensors, where=str(source), new=("model.embeddings.mask_token",), ignored=("classifier.",))
 
 
 def _fuse_attention(tensors: Mapping[str, Tensor], source: Path) -> dict[str, Tensor]:

@@ -12,7 +12,7 @@ from transformers import Dinov2Config, Dinov2Model
 
 from glossfree.errors import ModelError
 from glossfree.models.adapters import add_lora
-from glossfree.models.backbones.dinov2 import Dinov2, Dinov2ClassToken, load_dinov2
+from glossfree.models.backbones.dinov2 import Dinov2, Dinov2ClassToken
 from glossfree.models.weights import state
 
 WIDTH, BLOCKS, HEADS, PATCH = 30, 4, 5, 14
@@ -183,7 +183,7 @@ def write(reference: Dinov2Model, kind: str, folder: Path) -> Path:
 @pytest.mark.parametrize("kind", ["transformers 4", "transformers 5", "with a classifier", "original"])
 def test_dinov2_from_every_kind_of_file(reference: Dinov2Model, kind: str, tmp_path: Path) -> None:
     backbone = empty_backbone()
-    census = load_dinov2(backbone, write(reference, kind, tmp_path))
+    census = Dinov2().load(backbone, write(reference, kind, tmp_path))
     assert set(census.loaded) == set(state(backbone))
     assert census.new == census.trimmed == ()
     assert census.ignored == (("classifier.weight",) if kind == "with a classifier" else ())
@@ -196,17 +196,17 @@ def test_a_missing_mask_token_is_new(reference: Dinov2Model, tmp_path: Path) -> 
     tensors = original_names(reference)
     del tensors["mask_token"]
     torch.save(tensors, tmp_path / "weights.pth")
-    assert load_dinov2(empty_backbone(), tmp_path / "weights.pth").new == ("model.embeddings.mask_token",)
+    assert Dinov2().load(empty_backbone(), tmp_path / "weights.pth").new == ("model.embeddings.mask_token",)
 
 
 def test_dinov2_that_does_not_fit_is_refused_by_name(reference: Dinov2Model, tmp_path: Path) -> None:
     source = write(reference, "original", tmp_path)
     with pytest.raises(ModelError, match=r"encoder\.layer\.10\..* has no place"):
-        load_dinov2(empty_backbone(FILE_BLOCKS - 1), source)
+        Dinov2().load(empty_backbone(FILE_BLOCKS - 1), source)
     with pytest.raises(ModelError, match=r"encoder\.layer\.11\..* is missing"):
-        load_dinov2(empty_backbone(FILE_BLOCKS + 1), source)
+        Dinov2().load(empty_backbone(FILE_BLOCKS + 1), source)
     with pytest.raises(ModelError, match="position_embeddings is"):
-        load_dinov2(
+        Dinov2().load(
             Dinov2(
                 hidden_size=FILE_WIDTH,
                 num_layers=FILE_BLOCKS,
@@ -221,7 +221,7 @@ def test_dinov2_that_does_not_fit_is_refused_by_name(reference: Dinov2Model, tmp
     del tensors["encoder.layer.3.attention.k_proj.bias"]
     save_file(tensors, tmp_path / "broken.safetensors")
     with pytest.raises(ModelError, match=r"encoder\.layer\.3\.attention\.qkv\.bias: only query, value"):
-        load_dinov2(empty_backbone(), tmp_path / "broken.safetensors")
+        Dinov2().load(empty_backbone(), tmp_path / "broken.safetensors")
     torch.save({**original_names(reference), "register_tokens": torch.ones(1, 4, FILE_WIDTH)}, source)
     with pytest.raises(ModelError, match="register_tokens has no place"):
-        load_dinov2(empty_backbone(), source)
+        Dinov2().load(empty_backbone(), source)
