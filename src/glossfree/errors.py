@@ -1,7 +1,7 @@
-"""Errors that a user can mend, each with the place and the remedy.
+"""Errors that a user can fix: what is wrong, where, and the remedy.
 
 The command line turns a `GlossfreeError` into one line and exit code 2. Wrong arguments of pure functions raise
-`ValueError`; `assert` checks invariants of our own.
+`ValueError`; `assert` checks our own invariants.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-NAMED = 10  # names in a message; the others are counted
-LONGEST = 120  # characters of one name in a message
+NAMED = 10  # most names in a message; the rest are counted
+LONGEST = 120  # most characters of one name in a message
 
 
 class GlossfreeError(Exception):
@@ -40,7 +40,7 @@ def shortened(text: str, longest: int = LONGEST) -> str:
 
 @contextmanager
 def named(where: str | Path | None) -> Iterator[None]:
-    """Give this place to an error raised inside that names none."""
+    """Add `where` to an error raised inside that does not name its place."""
     try:
         yield
     except GlossfreeError as error:
@@ -64,7 +64,7 @@ class CorpusError(GlossfreeError):
 
 
 class ClipError(GlossfreeError):
-    """One clip that cannot be read; `where` holds its id and path."""
+    """A clip that cannot be read; `where` holds its id and path."""
 
 
 class ModelError(GlossfreeError):

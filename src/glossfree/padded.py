@@ -12,7 +12,7 @@ from torch import Tensor
 class Padded:
     """B sequences of width D, padded on the right to the longest: `values` (B, T, D), `lengths` (B,) int64.
 
-    Padding, `values` beyond a sequence's length, has no meaning, and nothing may depend on it.
+    Padding is the part of `values` beyond a sequence's length. Nothing may depend on it.
     """
 
     values: Tensor
@@ -31,7 +31,7 @@ class Padded:
     def mean(self, *, padding: bool = False) -> Tensor:
         """Average over the real positions: (B, D) (section 3.2: "average pooling over frame and token sequences").
 
-        With `padding`, the average over all T positions, as in the released code. It then depends on the longest
+        With `padding`, the average is over all T positions, as in the released code. It then depends on the longest
         sequence of the batch.
         """
         if padding:
@@ -40,7 +40,7 @@ class Padded:
         return total / self.lengths.clamp(min=1)[:, None].to(self.values.dtype)
 
     def pack(self) -> Tensor:
-        """All real positions, one clip after another: (N, D) with N = sum of lengths."""
+        """The real positions, one clip after another: (N, D), N = sum of lengths."""
         return self.values[self.mask]
 
     @classmethod
@@ -54,5 +54,5 @@ class Padded:
         return cls(values.masked_scatter(mask[..., None], packed), lengths)
 
     def with_values(self, values: Tensor) -> Padded:
-        """The same lengths around new values (B, T, any width)."""
+        """The same lengths with new values (B, T, any width)."""
         return Padded(values, self.lengths)

@@ -1,7 +1,7 @@
-"""How the values of a recipe are declared: typed, frozen, each with its meaning, its unit and its standing.
+"""How the values of a recipe are declared: typed and frozen, each with its meaning, unit and standing.
 
-Parts of the model that can be chosen, and objectives, declare their values in their own files;
-`glossfree.recipe.schema` puts them together.
+The choices for a part of the model, and the objectives, declare their values in their own files.
+`glossfree.recipe.schema` combines them.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from pydantic import BaseModel, ConfigDict, Field
 Standing = Literal["stated", "released", "derived", "assumed"]
 Trained = Literal["adapters", "all", "none"]
 
-# Limits far beyond any model: building a model from a damaged number would take hours and all memory.
+# Limits far beyond any model. Without them, a corrupt number could take hours and all memory to build.
 DEEPEST, WIDEST, MOST_PIXELS, MOST_TOKENS = 200, 65_536, 4096, 10_000_000
 
 
 def value(default: Any, standing: Standing, meaning: str, **limits: Any) -> Any:
-    """A field: its default, its standing and what it means (with the unit).
+    """A field with its default, its standing and its meaning (with the unit).
 
-    *stated* in the paper, *released* (read off the authors' training code), *derived* (follows from Table 3), *assumed*
-    (ours).
+    Standing: *stated* in the paper, *released* (in the authors' training code), *derived* from Table 3, or
+    *assumed* by us.
     """
     return Field(default, description=meaning, json_schema_extra={"standing": standing}, **limits)
 
@@ -33,11 +33,11 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     def problems(self) -> Iterator[str]:
-        """Contradictions between values that are valid each, as "key ...", without the table's name."""
+        """Contradictions between values that are valid on their own, as "key ...", without the table's name."""
         yield from ()
 
 
 def heads_fit(width: int, heads: int) -> Iterator[str]:
-    """The problem of a width that its attention heads do not divide."""
+    """A problem if the number of heads does not divide the width."""
     if width % heads:
         yield f"hidden_size {width} is not a multiple of num_heads {heads}"

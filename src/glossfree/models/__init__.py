@@ -1,1 +1,1 @@
-"""Tensors to tensors: the three levels, the head, the translator."""
+"""The parts of a model (backbones, temporal modules, language encoders, decoders), and the whole model."""

@@ -1,4 +1,4 @@
-"""LoRA in place: a frozen module with small trainable matrices parallel to some linear layers (sections 3.1, 4.2)."""
+"""LoRA: small trainable matrices parallel to some linear layers of a frozen module (sections 3.1 and 4.2)."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from glossfree.settings import WIDEST, Section, value
 
 
 class Adapters(Section):
-    """LoRA on some linear layers of a part (sections 3.1 and 4.2)."""
+    """Options of a part that can carry LoRA."""
 
     adapter_rank: int = value(16, "stated", "LoRA rank", ge=1, le=WIDEST)
     adapter_alpha: float = value(32.0, "stated", "LoRA scaling factor", gt=0)
     adapter_dropout: float = value(0.1, "stated", "LoRA dropout", ge=0, lt=1)
 
-    adapter_targets: ClassVar[tuple[str, ...]] = ()  # names of the linear layers that carry them
+    adapter_targets: ClassVar[tuple[str, ...]] = ()  # names of the linear layers that get LoRA
 
 
 def add_lora(
@@ -32,13 +32,13 @@ def add_lora(
 ) -> None:
     """Freeze `module` and add LoRA to every linear layer named in `targets`, in place.
 
-    y = W x + (alpha / rank) B A dropout(x); B starts at zero, so nothing changes before the first step. `layers`:
-    only in these blocks (numbers in the module's list of blocks); None: in all. Raises ValueError where no name fits.
+    y = W x + (alpha / rank) B A dropout(x). B starts at zero, so nothing changes before the first step. `layers`: only
+    in these blocks of the module; None: in all. Raises ValueError if no layer has such a name.
     """
     module.requires_grad_(False)
     config = LoraConfig(
         r=rank,
-        lora_alpha=alpha,  # type: ignore[arg-type]  # peft means a number
+        lora_alpha=alpha,  # type: ignore[arg-type]  # peft accepts any number
         lora_dropout=dropout,
         target_modules=list(targets),
         layers_to_transform=None if layers is None else list(layers),
@@ -48,7 +48,7 @@ def add_lora(
 
 
 def merge_lora(module: nn.Module) -> None:
-    """Add every adapter's product to its base weight and put the plain linear layer back, in place."""
+    """Merge every adapter into its base weight and restore the plain linear layer, in place."""
     for parent in list(module.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, LoraLayer):

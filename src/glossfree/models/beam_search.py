@@ -27,14 +27,15 @@ def beam_search(step: Step, state: State, start_id: int, beams: Beams, suppresse
     `step`: the last token of each row (R,) and the state -> log-probabilities of the next token (R, V), all <= 0, and
     the next state. `state`: at least one tensor, each with B rows; the search repeats the rows for the beams and
     reorders them. Row r belongs to clip r // K, so `step` can look up what all beams of a clip share. `suppressed`:
-    ids that are never produced; the probabilities of the others stay as they are.
+    ids that are never produced; the probabilities of the other ids do not change.
 
-    The K best continuations without `</s>` stay in the search. One with `</s>` is finished if it is among the K best
-    of all; after the last step each of the K best is finished. Score: log-probability / length ** length_penalty,
-    `</s>` counted. The search of a clip ends when no unfinished beam can beat its `num_return_sequences` best; with
-    one beam, at the first `</s>` (greedy search). transformers has the same search as early_stopping="never".
+    The K best continuations without `</s>` stay in the search. A continuation with `</s>` is finished if it is among
+    the K best of all. After the last step each of the K best is finished. Score: log-probability / length **
+    length_penalty, with `</s>` counted. The search of a clip ends when no unfinished beam can beat its
+    `num_return_sequences` best; with one beam, at the first `</s>` (greedy search). transformers has the same search as
+    early_stopping="never".
 
-    Raises ValueError for counts below 1, for more sentences than beams, and if fewer sentences exist than asked for.
+    Raises ValueError for counts below 1, for more sentences than beams, and if too few different sentences exist.
     """
     if min(beams.num_beams, beams.max_new_tokens, beams.num_return_sequences) < 1:
         raise ValueError(f"num_beams, max_new_tokens and num_return_sequences must be at least 1, got {beams}")
@@ -46,28 +47,30 @@ def beam_search(step: Step, state: State, start_id: int, beams: Beams, suppresse
     first_rows = torch.arange(num_clips, device=device)[:, None] * num_beams
     state = tuple(each.repeat_interleave(num_beams, dim=0) for each in state)
     tokens = torch.full((num_clips * num_beams,), start_id, device=device)
-    live = _none_yet(num_clips, num_beams, longest, device)
+    live = _empty(num_clips, num_beams, longest, device)
     live.scores[:, 0] = 0.0  # the beams of a clip start equal: only the first one counts
-    finished = _none_yet(num_clips, beams.num_return_sequences, longest, device)
-    is_decided = torch.zeros(num_clips, dtype=torch.bool, device=device)
+    finished = _empty(num_clips, beams.num_return_sequences, longest, device)
+    is_final = torch.zeros(num_clips, dtype=torch.bool, device=device)
     for length in range(1, longest + 1):
         log_probabilities, state = step(tokens, state)
         candidates, parents = _continuations(live, log_probabilities.index_fill(-1, banned, IMPOSSIBLE), length)
         ends = candidates.sequences[:, :, length - 1] == EOS_ID
-        finishes = (ends | (length == longest)) & ~is_decided[:, None]
+        finishes = (ends | (length == longest)) & ~is_final[:, None]
         scores = (candidates.scores / length**beams.length_penalty).masked_fill(~finishes, IMPOSSIBLE)
         finished = _best(finished, _Hypotheses(candidates.sequences[:, :num_beams], scores[:, :num_beams]))
 
         order = ends.long().sort(dim=1, stable=True).indices[:, :num_beams]  # without </s> first; stable: best first
         live = candidates.pick(order)
-        is_decided = is_decided | _decide(live, finished, length, beams)
-        if length == longest or bool(is_decided.all()):
+        is_final = is_final | _is_final(live, finished, length, beams)
+        if length == longest or bool(is_final.all()):
             break
         rows = (first_rows + parents.gather(1, order)).flatten()
         state = tuple(each[rows] for each in state)
         tokens = live.sequences[:, :, length - 1].flatten()
     if bool((finished.scores == IMPOSSIBLE).any()):
-        raise ValueError(f"there are no {beams.num_return_sequences} different sentences of {longest} tokens at most")
+        raise ValueError(
+            f"fewer than {beams.num_return_sequences} different sentences of at most {longest} tokens exist"
+        )
     return Translations(_without_surplus(finished.sequences), finished.scores)
 
 
@@ -84,8 +87,8 @@ class _Hypotheses:
         return _Hypotheses(self.sequences.gather(1, rows), self.scores.gather(1, order))
 
 
-def _none_yet(num_clips: int, count: int, longest: int, device: torch.device) -> _Hypotheses:
-    """Room for `count` hypotheses of each clip."""
+def _empty(num_clips: int, count: int, longest: int, device: torch.device) -> _Hypotheses:
+    """Empty places for `count` hypotheses of each clip."""
     return _Hypotheses(
         torch.full((num_clips, count, longest), PAD_ID, device=device),
         torch.full((num_clips, count), IMPOSSIBLE, device=device),
@@ -95,7 +98,7 @@ def _none_yet(num_clips: int, count: int, longest: int, device: torch.device) ->
 def _continuations(live: _Hypotheses, log_probabilities: Tensor, length: int) -> tuple[_Hypotheses, Tensor]:
     """Beams and log-probabilities (R, V) -> the 2K best continuations of each clip and the beams (B, 2K) they extend.
 
-    2K are enough: at most K of them, one of each beam, end in `</s>`.
+    2K are enough, as at most K of them, one for each beam, end in `</s>`.
     """
     num_clips, num_beams = live.scores.shape
     vocabulary_size = log_probabilities.shape[-1]
@@ -108,18 +111,18 @@ def _continuations(live: _Hypotheses, log_probabilities: Tensor, length: int) ->
 
 
 def _best(finished: _Hypotheses, others: _Hypotheses) -> _Hypotheses:
-    """The best of both, as many as `finished` holds; of two equal scores the earlier one."""
+    """The best of both, as many as `finished` holds; with equal scores, the earlier one."""
     sequences = torch.cat((finished.sequences, others.sequences), dim=1)
     scores = torch.cat((finished.scores, others.scores), dim=1)
     order = scores.sort(dim=1, descending=True, stable=True).indices[:, : finished.scores.shape[1]]
     return _Hypotheses(sequences, scores).pick(order)
 
 
-def _decide(live: _Hypotheses, finished: _Hypotheses, length: int, beams: Beams) -> Tensor:
-    """Is the result of a clip certain? (B,): no unfinished beam can still beat the worst of the finished ones.
+def _is_final(live: _Hypotheses, finished: _Hypotheses, length: int, beams: Beams) -> Tensor:
+    """Whether the result of each clip is final (B,): no unfinished beam can still beat the worst finished one.
 
-    A log-probability can only fall, so the best that a beam can reach is its present one with the length that suits it
-    best: the longest if the penalty is positive, else the next one.
+    A log-probability can only fall. So the best possible score of a beam uses its present log-probability and the most
+    favourable length: the longest if the penalty is positive, else the next one.
     """
     if beams.num_beams == 1:
         return finished.scores[:, 0] > IMPOSSIBLE
@@ -129,7 +132,7 @@ def _decide(live: _Hypotheses, finished: _Hypotheses, length: int, beams: Beams)
 
 
 def _without_surplus(sequences: Tensor) -> Tensor:
-    """(B, n, longest) -> (B, n, L), L tokens of the longest sentence; one without `</s>` fills all positions."""
+    """(B, n, longest) -> (B, n, L), L = tokens of the longest sentence; one without `</s>` fills all positions."""
     ends = sequences == EOS_ID
     lengths = torch.where(ends.any(dim=-1), ends.long().argmax(dim=-1) + 1, sequences.shape[-1])
     return sequences[:, :, : int(lengths.max())]

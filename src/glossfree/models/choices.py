@@ -1,7 +1,7 @@
-"""What can be chosen in a model: the options of a backbone, a temporal module, a language encoder, a decoder.
+"""Base classes of the choices in a model: backbone, temporal module, language encoder and decoder.
 
-Each entry is a subclass of one of these classes, in a file of its own: its values, `build`, which layers carry
-adapters, and how foreign weights are loaded. The registry of its folder names it; an entry needs nothing else.
+Each choice is a subclass in its own file: its values, `build`, which layers get adapters, and how foreign weights are
+loaded. It is listed in the registry of its folder and needs nothing else.
 
 B clips, N packed frames, T frames, S segments, W backbone width, D temporal width, E language width, V vocabulary.
 """
@@ -36,29 +36,29 @@ class Backbone(Section):
 
     train: Trained = value("all", "assumed", "what of the backbone trains: LoRA, everything, nothing")
 
-    sees_frames_together: ClassVar[bool] = False  # statistics over frames: all of a batch must pass at once
+    sees_frames_together: ClassVar[bool] = False  # it has statistics over frames, so a batch must not be split
 
     @abstractmethod
     def build(self) -> nn.Module:
         """The module, with random weights."""
 
     def adapter_layers_of(self) -> Sequence[int]:
-        """The blocks that carry adapters, where there are any."""
+        """The blocks that get adapters, if any."""
         return ()
 
     def load(self, module: nn.Module, source: Path) -> Census:
-        """Foreign weights into the module, in place. Raises ModelError; RecipeError where none can be read."""
+        """Load foreign weights into the module, in place. Raises ModelError; RecipeError if it has no such weights."""
         remedy = 'name a run of ours, or vision.kind="dinov2"'
-        raise RecipeError("these are no weights for this backbone", where=source, remedy=remedy)
+        raise RecipeError("this backbone has no foreign weights", where=source, remedy=remedy)
 
     def sizes(self) -> dict[str, object]:
-        """The values that decide whether weights fit, and what they see."""
+        """The values that weights and their features depend on."""
         values = self.model_dump(exclude={"weights", "features", "train"})
         return {name: content for name, content in values.items() if not name.startswith("adapter_")}
 
 
 class TemporalModule(nn.Module):
-    """Frame features -> segment features. Padding never reaches a real position."""
+    """Frame features -> segment features. Padding never affects a real position."""
 
     frames_per_segment: int
 
@@ -75,7 +75,7 @@ class Temporal(Section):
 
     @abstractmethod
     def build(self, output_size: int) -> TemporalModule:
-        """The module with random weights, whose segments are `output_size` = E wide."""
+        """The module with random weights; its segments have width `output_size` = E."""
 
 
 class LanguageEncoder(nn.Module):
@@ -83,22 +83,22 @@ class LanguageEncoder(nn.Module):
 
     @property
     def adapted(self) -> nn.Module:
-        """The module that gets adapters, and whose other weights are frozen then."""
+        """The module that gets adapters; its other weights are then frozen."""
         return self
 
     def copied(self) -> LanguageEncoder:
-        """A copy that later training does not change."""
+        """An independent copy of the encoder."""
         return copy.deepcopy(self)
 
     def read(self, input_ids: Tensor) -> Padded:
         """Token ids (B, L), padded on the right with -100 or <pad> -> token features Padded (B, L, E).
 
-        Only of an encoder that `reads_text`."""
+        Only for encoders with `reads_text`."""
         raise NotImplementedError
 
 
 class Language(Section):
-    """A language encoder, which builds video features, and which may also read sentences."""
+    """A language encoder: it computes video features, and may also read sentences."""
 
     kind: str
     weights: str = value("", "stated", "folder with pretrained weights, or hub:owner/name; empty: random")
@@ -113,8 +113,8 @@ class Language(Section):
         """The module, with random weights."""
 
     def load(self, module: LanguageEncoder, source: Path, kept_ids: Sequence[int] | None) -> Census:
-        """Foreign weights into the module, in place; row i of a token table is row kept_ids[i]. Raises ModelError."""
-        raise RecipeError("this language encoder has no weights to load", where=source, remedy='weights = ""')
+        """Load foreign weights in place; row i of a token table is their row kept_ids[i]. Raises ModelError."""
+        raise RecipeError("this language encoder has no foreign weights", where=source, remedy='weights = ""')
 
 
 class Decoding(Section):
@@ -125,16 +125,16 @@ class Decoding(Section):
 
     @abstractmethod
     def build(self, language: LanguageEncoder, width: int, vocabulary_size: int) -> Decoder:
-        """The module, with random weights, on video features `width` = E wide. `language`: the encoder below it."""
+        """The module, with random weights, for video features of width E. `language`: the encoder below it."""
 
     def problems_with(self, language: Language) -> Iterator[str]:
-        """Why it cannot work on this language encoder."""
+        """Reasons why it does not fit this language encoder."""
         yield from ()
 
 
 @dataclass(frozen=True)
 class Beams:
-    """How sentences are searched for: `num_return_sequences` = n best of `num_beams`, of `max_new_tokens` at most."""
+    """Settings of beam search; `num_return_sequences` is the number n of sentences returned for each clip."""
 
     num_beams: int = 4
     max_new_tokens: int = 100
@@ -144,9 +144,9 @@ class Beams:
 
 @dataclass(frozen=True)
 class Translations:
-    """`sequences` (B, n, L) token ids without the start code, `</s>` and then padding at the end, best first.
+    """`sequences` (B, n, L): token ids without the start code, with `</s>` and padding at the end, best first.
 
-    `scores` (B, n): log-probability of a sequence over its length to the power of the length penalty.
+    `scores` (B, n): log-probability / length ** length_penalty.
     """
 
     sequences: Tensor
@@ -158,7 +158,7 @@ class Decoder(nn.Module):
 
     @property
     def adapted(self) -> nn.Module:
-        """The module that gets adapters, and whose other weights are frozen then."""
+        """The module that gets adapters; its other weights are then frozen."""
         return self
 
     def forward(self, video: Padded, labels: Tensor) -> Tensor:
@@ -170,7 +170,7 @@ class Decoder(nn.Module):
     ) -> Translations:
         """Video features Padded (B, S, E) -> Translations. A clip's result does not depend on its batch.
 
-        `language_id`: the code that the decoder starts from. `suppressed`: ids that are never produced, by default
-        `models.tokens.never_written`. The caller sets the module to evaluation mode.
+        `language_id`: the start code of the decoder. `suppressed`: ids that are never produced, by default those of
+        `models.tokens.never_written`. The caller must set the module to evaluation mode.
         """
         raise NotImplementedError

@@ -1,8 +1,8 @@
-"""The whole model, Figure 1 from top to bottom: frames -> three levels of features -> sentences (section 3).
+"""The complete model, Figure 1 from top to bottom: frames -> three levels of features -> sentences (section 3).
 
-f_t = BatchNorm(W_f ViT_cls(x_t)) for each frame; the temporal module makes segments of frames, the language encoder
-video features of segments, and the decoder sentences of these. In translation a mapper stands before the language
-encoder.
+f_t = BatchNorm(W_f ViT_cls(x_t)) for each frame. The temporal module turns frames into segments, the language encoder
+turns segments into video features, and the decoder writes sentences. In translation, a mapper comes before the
+language encoder.
 
 B clips, N packed frames, T frames, S segments, W backbone width, D temporal width, E language width, L tokens,
 V vocabulary.
@@ -21,11 +21,11 @@ from glossfree.models.choices import Beams, Decoder, LanguageEncoder, TemporalMo
 from glossfree.models.norm import FrameNorm
 from glossfree.padded import Padded
 
-# mean and standard deviation of ImageNet's red, green and blue, on 0-1: what DINOv2 was trained with
+# mean and standard deviation of ImageNet's red, green and blue on 0-1, as DINOv2 was trained
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 LEVELS = ("frames", "backbone_features", "frame_features", "segment_features")
-# the parts that a stage can train or freeze, and where they are in the model
+# the parts that a stage can train or freeze, and the prefixes of their parameters
 PREFIXES = {
     "vision": "hierarchy.visual.",
     "temporal": "hierarchy.temporal.",
@@ -36,11 +36,10 @@ PREFIXES = {
 
 
 class VisualEncoder(nn.Module):
-    """Frames (N, 3, H, W) uint8 RGB -> frame features (N, D). Sees packed frames only, never padding.
+    """Frames (N, 3, H, W) uint8 RGB -> frame features (N, D). It gets packed frames, never padding.
 
-    `frames_per_pass`: how many frames go through the backbone at once, 0 = all. For a ViT, which sees one frame at a
-    time, it changes speed and memory only; a backbone with BatchNorm inside must see all frames, as the BatchNorm after
-    the backbone always does.
+    `frames_per_pass`: frames that go through the backbone at once, 0 = all. For a ViT, whose frames are independent, it
+    changes speed and memory only. A backbone with BatchNorm needs all frames at once, as the BatchNorm after it does.
     """
 
     def __init__(self, backbone: nn.Module, backbone_size: int, hidden_size: int, *, frames_per_pass: int = 0) -> None:
@@ -55,7 +54,7 @@ class VisualEncoder(nn.Module):
         self.shift = nn.Buffer(shift.view(1, 3, 1, 1), persistent=False)
 
     def train(self, mode: bool = True) -> Self:
-        """As for any module, but a frozen backbone stays in evaluation mode: its BatchNorm keeps its statistics."""
+        """Set the mode; a frozen backbone stays in evaluation mode, so that its BatchNorm keeps its statistics."""
         super().train(mode)
         if not any(parameter.requires_grad for parameter in self.backbone.parameters()):
             self.backbone.eval()
@@ -66,13 +65,13 @@ class VisualEncoder(nn.Module):
         return self.project(self.look(frames))
 
     def look(self, frames: Tensor) -> Tensor:
-        """(N, 3, H, W) uint8 -> rows of the backbone (N, W)."""
+        """(N, 3, H, W) uint8 -> backbone features (N, W)."""
         parts = torch.split(frames, self.frames_per_pass) if self.frames_per_pass else (frames,)
         rows = [self.backbone(torch.addcmul(self.shift, part.to(self.scale.dtype), self.scale)) for part in parts]
         return rows[0] if len(rows) == 1 else torch.cat(rows)
 
     def project(self, rows: Tensor) -> Tensor:
-        """Rows of the backbone (N, W) -> frame features (N, D), BatchNorm over all N."""
+        """Backbone features (N, W) -> frame features (N, D), with BatchNorm over all N."""
         features: Tensor = self.norm(self.projection(rows))
         return features
 
@@ -80,7 +79,7 @@ class VisualEncoder(nn.Module):
 class Mapper(nn.Module):
     """(B, S, E) -> (B, S, E): linear layer, LayerNorm, GELU.
 
-    The paper names a linear layer only; Table 3 counts LayerNorm's 2E as well, and the released code has both.
+    The paper mentions a linear layer only, but Table 3 also counts LayerNorm's 2E, and the released code has both.
     """
 
     def __init__(self, hidden_size: int) -> None:
@@ -97,10 +96,10 @@ class Mapper(nn.Module):
 
 @dataclass(frozen=True)
 class Levels:
-    """What a forward pass computed of each clip, for objectives to look at.
+    """The features that a forward pass computed, for objectives.
 
     `frame` (B, T, D), None if the input is above that level; `segment` (B, S, E); `video` (B, S, E), one step longer
-    with a prefix; `logits` (B, L, V). None: not computed, as no objective looks at it.
+    with a prefix; `logits` (B, L, V). None: not computed, as no objective uses it.
     """
 
     frame: Padded | None = None
@@ -110,7 +109,7 @@ class Levels:
 
 
 class HierarchicalEncoder(nn.Module):
-    """Visual, temporal and language encoder, one after the other; in translation with a mapper before the last."""
+    """Visual, temporal and language encoder in sequence; in translation with a mapper before the last."""
 
     def __init__(
         self,
@@ -136,9 +135,9 @@ class HierarchicalEncoder(nn.Module):
     def forward(
         self, frames: Tensor, lengths: Tensor, level: str = "frames", prefix: Tensor | None = None, up_to: str = "video"
     ) -> Levels:
-        """Rows of all clips at `level` -> Levels. `prefix` (1, E) stands in front of every clip's segments.
+        """Rows of all clips at `level` -> Levels. `prefix` (1, E) is put in front of every clip's segments.
 
-        `up_to`: "segment" leaves the language encoder out.
+        `up_to`: "segment" skips the language encoder.
         """
         frame, segment = self._below(frames, lengths, level)
         if up_to == "segment":
@@ -149,13 +148,13 @@ class HierarchicalEncoder(nn.Module):
         return Levels(frame, segment, self.language(mapped))
 
     def video(self, frames: Tensor, lengths: Tensor, level: str = "frames") -> Padded:
-        """Rows of all clips at `level` -> video features Padded (B, S, E), as a decoder reads them."""
+        """Rows of all clips at `level` -> video features Padded (B, S, E), the input of a decoder."""
         video = self(frames, lengths, level).video
         assert isinstance(video, Padded)
         return video
 
     def _below(self, frames: Tensor, lengths: Tensor, level: str) -> tuple[Padded | None, Padded]:
-        """Frame features (None where the input is already above them) and segment features."""
+        """Frame features (None if the input is above them) and segment features."""
         if level == "segment_features":
             return None, Padded.unpack(frames, lengths)
         if level == "frame_features":
@@ -176,18 +175,18 @@ def put_in_front(prefix: Tensor, sequence: Padded) -> Padded:
 
 
 class TranslationModel(nn.Module):
-    """The hierarchy and a decoder. A tensor that two parts share (mBART's token table) belongs to the first of them."""
+    """The hierarchy and a decoder. A tensor that parts share (mBART's token table) belongs to the first of them."""
 
     def __init__(self, hierarchy: HierarchicalEncoder, decoder: Decoder, vocabulary_size: int) -> None:
         super().__init__()
         self.vocabulary_size = vocabulary_size
         self.hierarchy = hierarchy
         self.decoder = decoder
-        self.is_adapted = False  # whether adapters are in
+        self.is_adapted = False  # whether it has adapters
         self.note_trainable()
 
     def parts(self) -> dict[str, nn.Module]:
-        """The parts by name; a mapper only if there is one."""
+        """The parts by name, without the mapper if there is none."""
         levels = self.hierarchy
         parts = (levels.visual, levels.temporal, levels.language, levels.mapper, self.decoder)
         return {name: part for name, part in zip(PREFIXES, parts, strict=True) if part is not None}
@@ -204,16 +203,16 @@ class TranslationModel(nn.Module):
         yield from owner.values()
 
     def note_trainable(self) -> None:
-        """Remember that what requires a gradient now may train. To be called after adapters are put in."""
+        """Record which parameters require a gradient now, as those that may train. Call it after adding adapters."""
         self._trainable = {id(parameter) for parameter in self.parameters() if parameter.requires_grad}
 
     def train_only(self, parts: Collection[str]) -> None:
-        """Unfreeze what may train of these parts, and freeze everything else."""
+        """Unfreeze the parameters of these parts that may train, and freeze all others."""
         for part, _, parameter in self.parameters_of():
             parameter.requires_grad_(part in parts and id(parameter) in self._trainable)
 
     def put_mapper(self, mapper: nn.Module) -> None:
-        """Put a mapper before the language encoder."""
+        """Add a mapper before the language encoder."""
         self.hierarchy.mapper = mapper
         self._trainable |= {id(parameter) for parameter in mapper.parameters()}
 

@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 class FrameNorm(_BatchNorm):
     """(N, D) or (N, D, H, W) -> the same, each of D channels with mean 0 and variance 1 over all N of all processes.
 
-    N may differ between processes, and may be 0 in some. All processes must call it equally often.
+    N may differ between processes, and may be 0 in some. All processes must call it the same number of times.
     """
 
     def _check_input_dim(self, input: Tensor) -> None:
@@ -25,7 +25,7 @@ class FrameNorm(_BatchNorm):
         is_shared = self.training and distributed.is_available() and distributed.is_initialized()
         if not is_shared or distributed.get_world_size() == 1:
             return super().forward(input)
-        from torch.distributed.nn.functional import all_reduce  # there only in builds for several processes
+        from torch.distributed.nn.functional import all_reduce  # only in builds with distributed support
 
         self._check_input_dim(input)
         values, shape = input.float(), [1, -1] + [1] * (input.dim() - 2)

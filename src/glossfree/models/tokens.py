@@ -1,4 +1,4 @@
-"""Token ids of all language encoders and decoders: mBART's fairseq layout.
+"""Token ids of all language encoders and decoders, in mBART's fairseq layout.
 
 <s> 0, <pad> 1, </s> 2, <unk> 3, the pieces, the language codes, <mask> last. B sentences, L tokens.
 """
@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 BOS_ID, PAD_ID, EOS_ID, UNK_ID = 0, 1, 2, 3
-IGNORED = -100  # a label that no loss counts
+IGNORED = -100  # a label that losses ignore
 CODES_AND_MASK = 26  # the last ids of mBART-cc25's layout: 25 language codes and <mask>
 
 
 def shift_right(labels: Tensor) -> Tensor:
-    """Labels (B, L) "pieces </s> code" -> decoder input (B, L) "code pieces </s>": the last token moves to the front.
+    """Labels (B, L) "pieces </s> code" -> decoder input (B, L) "code pieces </s>": the last token comes first.
 
     -100 counts as padding. Each row needs at least one token.
     """
@@ -24,5 +24,5 @@ def shift_right(labels: Tensor) -> Tensor:
 
 
 def never_written(vocabulary_size: int) -> tuple[int, ...]:
-    """V -> the ids that no translation contains: <s>, <pad>, <unk>, the language codes and <mask>."""
+    """V -> the ids that no translation may contain: <s>, <pad>, <unk>, the language codes and <mask>."""
     return (BOS_ID, PAD_ID, UNK_ID, *range(vocabulary_size - CODES_AND_MASK, vocabulary_size))

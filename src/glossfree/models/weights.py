@@ -1,6 +1,6 @@
 """Named tensors of models, and the files that hold them.
 
-Loading is strict: every tensor of the model is accounted for, and every tensor of the source, or it fails by name.
+Loading is strict: it fails, with names, unless every tensor of the model and of the source is accounted for.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError  # raised by torch where a file wants to run code
+from pickle import UnpicklingError  # torch raises it if a file would run code
 
 import torch
 from safetensors import SafetensorError
@@ -22,8 +22,7 @@ from glossfree.errors import ModelError
 
 @dataclass(frozen=True)
 class Census:
-    """Where every tensor went: `loaded`, `trimmed` to some of its rows, `new` (in the model only, as initialised), or
-    `ignored` (in the source only)."""
+    """Names of tensors: `loaded`; `trimmed`, only some rows; `new`, only in the model; `ignored`, only in the file."""
 
     loaded: tuple[str, ...]
     trimmed: tuple[str, ...] = ()
@@ -31,7 +30,7 @@ class Census:
     ignored: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """One line, "223 loaded, 2 trimmed, 0 new, 1 ignored (pooler)": with the first names of the last two."""
+        """One line: "223 loaded, 2 trimmed, 0 new, 1 ignored (pooler)"."""
         parts = [f"{len(self.loaded)} loaded", f"{len(self.trimmed)} trimmed"]
         for word, names in (("new", self.new), ("ignored", self.ignored)):
             shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
@@ -39,13 +38,15 @@ class Census:
         return ", ".join(parts)
 
     def counts(self) -> dict[str, int]:
-        """How many tensors went which way."""
+        """The number of tensors of each kind."""
         return {name: len(names) for name, names in vars(self).items()}
 
 
 def state(model: nn.Module) -> dict[str, Tensor]:
-    """Model -> {name: tensor} of all parameters and persistent buffers, detached; a shared tensor once, under the
-    first of its names."""
+    """Model -> {name: tensor} of all parameters and persistent buffers, detached.
+
+    A shared tensor is listed once, under its first name.
+    """
     tensors: dict[str, Tensor] = {}
     seen: set[int] = set()
     for name, tensor in model.state_dict(keep_vars=True).items():
@@ -56,8 +57,7 @@ def state(model: nn.Module) -> dict[str, Tensor]:
 
 
 def fingerprint(tensors: Mapping[str, Tensor]) -> str:
-    """Named tensors -> SHA-256 over names, types, shapes and bytes, as hexadecimal digits: the same for equal weights,
-    whatever their order and wherever they lie."""
+    """Named tensors -> SHA-256 of names, types, shapes and bytes, in hexadecimal; order and device do not matter."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name].detach().contiguous()
@@ -76,8 +76,8 @@ def load(
 ) -> Census:
     """Copy `tensors` (as `state` names them) into `model`, in place -> Census.
 
-    `new` and `ignored` are prefixes of names that may be missing from the source, and from the model. Raises
-    ModelError for any other difference in names, and for a difference in shape; the model is then unchanged.
+    `new` and `ignored` are prefixes of names that may be missing from the source and from the model. Raises ModelError
+    for any other difference in names or shapes; the model is then unchanged.
     """
     targets = state(model)
     missing = [name for name in targets if name not in tensors]
@@ -101,9 +101,9 @@ def load(
 
 
 def weight_files(source: Path) -> list[Path]:
-    """A weights file, or a Hugging Face folder -> the files that hold its tensors, safetensors before older formats.
+    """A weights file, or a Hugging Face folder -> the files of its tensors, safetensors before older formats.
 
-    Raises ModelError where there are none, or where one that the folder's index names is missing.
+    Raises ModelError if there are none, or if a file in the folder's index is missing.
     """
     if source.is_file():
         return [source]
@@ -118,7 +118,7 @@ def weight_files(source: Path) -> list[Path]:
                 raise ModelError(f"not an index of weights ({error})", where=index, remedy="fetch it again") from error
             for shard in shards:
                 if not (source / shard).is_file():
-                    raise ModelError("the index names it, but it is missing", where=source / shard, remedy="fetch it")
+                    raise ModelError("missing, but listed in the index", where=source / shard, remedy="fetch it")
             return [source / shard for shard in shards]
     remedy = "a folder with model.safetensors or pytorch_model.bin, or one such file"
     raise ModelError("no weights here", where=source, remedy=remedy)
@@ -127,7 +127,7 @@ def weight_files(source: Path) -> list[Path]:
 def read_weights(source: Path) -> dict[str, Tensor]:
     """A weights file or a Hugging Face folder -> its named tensors, in main memory.
 
-    safetensors, or torch's own format read with `weights_only=True`: nothing in the file can run. Raises ModelError.
+    Reads safetensors, or torch's own format with `weights_only=True`: no code in the file can run. Raises ModelError.
     """
     tensors: dict[str, Tensor] = {}
     for path in weight_files(source):

@@ -1,4 +1,4 @@
-"""Objectives that a stage of a recipe can name, `[STAGE.objectives.NAME]`: one file each."""
+"""Objectives that a recipe can use in a stage, as `[STAGE.objectives.NAME]`: one file each."""
 
 from glossfree.objectives.base import Objective
 from glossfree.objectives.contrastive import Contrastive

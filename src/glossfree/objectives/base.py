@@ -1,7 +1,7 @@
-"""What an objective is: options in a recipe, and a module that turns features into a loss.
+"""The interface of objectives: options in a recipe, and a module that turns features into a loss.
 
-An objective is one file: a subclass of `Objective` (its options, with `build`), and the module that it builds. A
-separable loss is a mean over clips; a joint loss compares the clips of a step with each other.
+An objective is one file with a subclass of `Objective` (its options) and the module that the options build. A separable
+loss is a mean over clips. A joint loss compares the clips of a step with each other.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from glossfree.settings import Section, value
 Level = Literal["frame", "segment", "video", "logits"]
 Need = Literal["pseudo_glosses", "document_frequencies", "text_features", "text_tokens", "text_encoder"]
 
-# needs that only a language encoder that reads sentences can meet
+# these need a language encoder that reads sentences
 TEXT_NEEDS: frozenset[Need] = frozenset(("text_features", "text_tokens", "text_encoder"))
 
 
@@ -35,12 +35,12 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What objectives may need of a corpus besides its clips; each is there only if an objective `needs` it.
+    """What objectives may need of a corpus besides its clips. A field is None unless an objective `needs` it.
 
     pseudo_glosses        `vectors` (P, 300)
     document_frequencies  (P,) the share of training sentences with each pseudo-gloss
     text_features         the frozen text encoder's average over the tokens of each sentence, (E,)
-    text_tokens           the same before the average, (L, E)
+    text_tokens           the same without the average, (L, E)
     text_encoder          the frozen encoder itself: labels (B, L) -> Padded (B, L, E)
     """
 
@@ -54,49 +54,49 @@ class Inputs:
 class SeparableLoss(nn.Module):
     """A loss that is a mean over a batch's clips, or over parts of them.
 
-    `forward(levels, batch)`: what the model computed of a batch, and the batch -> the loss, a scalar.
+    `forward(levels, batch)`: the features of a batch, and the batch -> the loss, a scalar.
     """
 
     def units(self, batch: Any) -> float:
-        """How many values the loss of this batch is a mean over: clips, unless a subclass says otherwise."""
+        """The number of values that the loss of this batch averages: its clips, by default."""
         return float(len(batch))
 
 
 class JointLoss(nn.Module):
-    """A loss that compares all clips of a step with each other, in whatever batches and processes they are.
+    """A loss that compares all clips of a step with each other, across batches and processes.
 
     `forward(*features)`: the features of all clips of the step -> the loss, a scalar.
     """
 
-    prefix: nn.Parameter | None  # (1, E): stands in front of every clip's segments, if the loss wants one
+    prefix: nn.Parameter | None  # (1, E), put in front of every clip's segments; None: no prefix
 
     def __init__(self) -> None:
         super().__init__()
         self.register_parameter("prefix", None)
 
     def features(self, levels: Levels, batch: Any) -> tuple[Tensor | Padded, ...]:
-        """What is compared of each clip of a batch: tensors (B, ...), or ragged sequences Padded (B, L, any)."""
+        """The features to compare of each clip of a batch: tensors (B, ...), or ragged Padded (B, L, any)."""
         raise NotImplementedError
 
 
 class Objective(Section):
-    """Options of an objective, and its weight in the loss of a stage. With weight 0 nothing is built or required."""
+    """Options of an objective, and its weight in the loss of a stage. At weight 0 nothing is built or required."""
 
     weight: float = value(1.0, "assumed", "factor of this loss in the sum that the stage minimises", ge=0)
 
-    level: ClassVar[Level] = "video"  # the highest level that it looks at; what lies above need not be computed
+    level: ClassVar[Level] = "video"  # the highest level that it uses; levels above it need not be computed
     compares_clips: ClassVar[bool] = False  # whether it builds a JointLoss
 
     @property
     def has_prefix(self) -> bool:
-        """Whether its loss puts a learned token in front of the segments."""
+        """Whether the loss puts a learned token in front of the segments."""
         return False
 
     @property
     def needs(self) -> tuple[Need, ...]:
-        """What of `Inputs` it needs; "pseudo_glosses" are also in every batch's `targets`."""
+        """The fields of `Inputs` that it needs; "pseudo_glosses" are also in every batch's `targets`."""
         return ()
 
     @abstractmethod
     def build(self, sizes: Sizes, inputs: Inputs) -> SeparableLoss | JointLoss:
-        """The module, whose own parameters (a head, a temperature) train with the stage."""
+        """The loss module. Its own parameters (a head, a temperature) train with the stage."""

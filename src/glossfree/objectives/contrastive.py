@@ -1,4 +1,4 @@
-"""Videos against their sentences: contrast of pooled features with a frozen text encoder's (section 3.2, eq 4).
+"""Contrastive loss between pooled video features and those of a frozen text encoder (section 3.2, eq 4).
 
 B clips, S segments, E language width.
 """
@@ -19,8 +19,8 @@ from glossfree.objectives.base import Inputs, JointLoss, Need, Objective, Sizes
 from glossfree.padded import Padded
 from glossfree.settings import value
 
-MAX_LOGIT_SCALE = 100.0  # CLIP's bound: beyond it training becomes unstable
-EXCLUDED = -1e4  # a logit whose share of a softmax is exactly 0 in float32, and which has no gradient
+MAX_LOGIT_SCALE = 100.0  # CLIP's bound; above it training becomes unstable
+EXCLUDED = -1e4  # a logit with exactly 0 probability in float32, and no gradient
 
 
 class Contrastive(Objective):
@@ -49,21 +49,21 @@ class Contrastive(Objective):
 
     @property
     def has_prefix(self) -> bool:
-        """Its token."""
+        """Whether the token is used."""
         return self.token
 
     @property
     def needs(self) -> tuple[Need, ...]:
-        """Features of each sentence; where they depend on the batch, the encoder itself."""
+        """The features of each sentence, or the encoder itself if they depend on the batch."""
         return ("text_encoder",) if self.average_padding else ("text_features",)
 
     def problems(self) -> Iterator[str]:
-        """A first row that is not there."""
+        """The pooling of a token that is switched off."""
         if self.pooling == "first" and not self.token:
             yield 'pooling "first" needs token = true: that is the first row'
 
     def build(self, sizes: Sizes, inputs: Inputs) -> ContrastiveLoss:
-        """Token and logit scale, around the features of the sentences."""
+        """The loss, with its token and logit scale."""
         return ContrastiveLoss(self, sizes.segment, inputs)
 
 
@@ -78,9 +78,9 @@ class ContrastiveLoss(JointLoss):
         self.logit_scale = nn.Parameter(torch.tensor(math.log(options.logit_scale)))
 
     def features(self, levels: Levels, batch: Any) -> tuple[Tensor | Padded, ...]:
-        """A batch -> pooled video and text features (B, E), and a number for each sentence (B,), equal for equal ones.
+        """A batch -> pooled video and text features (B, E), and a number for each sentence (B,).
 
-        The mean of a video includes the token's row."""
+        Equal sentences have equal numbers. The mean of a video includes the token's row."""
         assert levels.video is not None
         if self.options.pooling == "first":
             video = levels.video.values[:, 0]
@@ -104,7 +104,7 @@ class ContrastiveLoss(JointLoss):
         return contrastive_loss(video, text, self.scale(), excluded)
 
     def scale(self) -> Tensor:
-        """1 / tau of eq 4, a scalar, kept at most MAX_LOGIT_SCALE."""
+        """1 / tau of eq 4, a scalar, clamped to at most MAX_LOGIT_SCALE."""
         self.logit_scale.data.clamp_(max=math.log(MAX_LOGIT_SCALE))
         return self.logit_scale.exp()
 
@@ -120,7 +120,7 @@ def contrastive_loss(
     """Pooled video and text features (B, E) -> L_VLA: symmetric cross-entropy over cosines (eq 4).
 
     Row i of `video` belongs to row i of `text`; all other rows are negatives, except those `excluded` (B, B).
-    `logit_scale` = 1 / tau. The mean of both directions, as in CLIP; random features give ln B.
+    `logit_scale` = 1 / tau. The loss is the mean of both directions, as in CLIP. Random features give ln B.
     """
     logits = contrastive_logits(video, text, logit_scale)
     if excluded is not None:
@@ -139,8 +139,8 @@ def contrastive_divergence(
     """Pooled video and text features (B, E) -> the released code's L_VLA: divergence from a softened identity.
 
     With q = softmax(sharpness * I) and p = softmax(logits), both along rows: KL(q || p), summed over a row, averaged
-    over rows, for logits (B, B) and for their transpose; the mean of both. 0 where each logit of a pair is `sharpness`
-    above those of its negatives; a larger distance is no better.
+    over rows, for logits (B, B) and for their transpose; the loss is the mean of both. It is 0 where the logit of each
+    pair is `sharpness` above those of its negatives, and grows again beyond that.
     """
     logits = contrastive_logits(video, text, logit_scale)
     targets = sharpness * torch.eye(len(logits), device=logits.device)
@@ -156,13 +156,13 @@ def contrastive_divergence(
 def contrastive_logits(video: Tensor, text: Tensor, logit_scale: Tensor | float) -> Tensor:
     """Pooled video and text features (B, E) -> cosines of each video with each text, times `logit_scale`: (B, B).
 
-    Raises ValueError for a single clip: without negatives, eq 4 would be 0 whatever the features are.
+    Raises ValueError for a single clip: without negatives, eq 4 is always 0.
     """
     if len(video) < 2:
-        raise ValueError(f"{len(video)} clip cannot be compared with others")
+        raise ValueError(f"{len(video)} clip: at least two are needed for a comparison")
     if video.shape != text.shape:
         raise ValueError(f"video {tuple(video.shape)} and text {tuple(text.shape)} differ in shape")
-    # in half precision a cosine would be rounded to 8 bits, and then multiplied by 1 / tau
+    # half precision would round a cosine to 8 bits before it is multiplied by 1 / tau
     with torch.autocast(video.device.type, enabled=False):
         cosines = functional.normalize(video.float(), dim=-1) @ functional.normalize(text.float(), dim=-1).T
         return cosines * logit_scale

@@ -2,7 +2,7 @@
 
 B clips, S segments, P pseudo-glosses, E width of the features. scores[b, p] = sum_s A[b, s, p] * Z[b, s, p] with
 A = softmax over prototypes of sim / tau_p and Z = softmax over real segments of sim / tau_t. The last prototype is the
-zero vector ("no sign"): it takes part in A and is dropped from the result. Padding never takes part in Z.
+zero vector ("no sign"): it is part of A and is dropped from the result. Padding is never part of Z.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from glossfree.settings import MOST_TOKENS, WIDEST, value
 
 PSEUDO_GLOSSES: Need = "pseudo_glosses"
 TEMPERATURE_RANGE = (0.01, 1.0)
-# float32 resolves 1 - 1e-6; a score of exactly 0 or 1 then costs 13.8 nats instead of infinity
+# float32 can represent 1 - 1e-6. A score of exactly 0 or 1 then costs 13.8 nats instead of infinity.
 SCORE_MARGIN = 1e-6
 
 Split = Literal["train", "dev", "test"]
@@ -60,23 +60,23 @@ class PseudoGloss(Objective):
 
     @property
     def needs(self) -> tuple[Need, ...]:
-        """Targets and vectors; where frequent pseudo-glosses are no targets, how frequent each is."""
+        """Targets and vectors, and the frequencies if frequent pseudo-glosses are excluded."""
         return (PSEUDO_GLOSSES,) if self.max_document_frequency == 1 else (PSEUDO_GLOSSES, "document_frequencies")
 
     def build(self, sizes: Sizes, inputs: Inputs) -> PseudoGlossLoss:
-        """The head on segments E wide, and the loss of its scores."""
+        """The loss, with its head on segments of width E."""
         assert inputs.vectors is not None
         frequencies, highest = inputs.document_frequencies, self.max_document_frequency
         rare = None if frequencies is None or highest == 1 else frequencies < highest
         return PseudoGlossLoss(self.head(sizes.segment, inputs.vectors), self.loss, rare)
 
     def head(self, width: int, vectors: Tensor) -> PseudoGlossHead:
-        """Width E and vectors (P, 300) -> the head alone, which a translator uses for its timeline."""
+        """Width E and vectors (P, 300) -> the head alone; the translator uses it for its timeline."""
         return PseudoGlossHead(self, width, vectors)
 
 
 class PseudoGlossLoss(SeparableLoss):
-    """Segments -> L_PG (eqs 1-3). `rare` (P,) bool: the pseudo-glosses that may be targets; None: all."""
+    """Segments -> L_PG (eqs 1-3). `rare` (P,) bool: which pseudo-glosses may be targets; None: all."""
 
     rare: Tensor | None
 
@@ -97,7 +97,7 @@ class PseudoGlossLoss(SeparableLoss):
 
 @dataclass(frozen=True)
 class GlossScores:
-    """`scores` (B, P) in [0, 1]; `timeline` (B, S, P), what each segment adds to them; `lengths` (B,) in segments."""
+    """`scores` (B, P) in [0, 1]; `timeline` (B, S, P), the share of each segment; `lengths` (B,) in segments."""
 
     scores: Tensor
     timeline: Tensor
@@ -126,16 +126,16 @@ class PseudoGlossHead(nn.Module):
     """Padded (B, S, E) -> GlossScores: dropout, a linear layer to the prototypes' width, eqs 1-3."""
 
     def __init__(self, options: PseudoGloss, width: int, vectors: Tensor) -> None:
-        """`vectors` (P, 300) start the prototypes. Raises ValueError for a zero vector among them: it is "no sign"."""
+        """`vectors` (P, 300) initialise the prototypes. Raises ValueError if one is zero, which means "no sign"."""
         super().__init__()
         if not vectors.is_meta and not bool(vectors.any(dim=1).all()):
             empty = (~vectors.any(dim=1)).nonzero().flatten().tolist()
-            raise ValueError(f"prototypes {empty[:10]} are zero vectors, and so mean 'no sign'")
+            raise ValueError(f"prototypes {empty[:10]} are zero vectors, which mean 'no sign'")
         self.dropout = nn.Dropout(options.dropout)
         self.projection = nn.Linear(width, vectors.shape[1])
         self.prototypes = nn.Parameter(vectors.detach().clone(), requires_grad=options.train_prototypes)
-        # Logarithms, as in CLIP: a step of Adam is as large as the learning rate, and 150 steps of the paper's 6e-4
-        # would take a temperature from 0.1 to its bound, whatever the loss.
+        # Stored as logarithms, as in CLIP. A step of Adam is about as large as the learning rate: without logarithms,
+        # 150 steps at the paper's 6e-4 could move a temperature from 0.1 to its bound.
         self.log_prototype_temperature, self.log_time_temperature = (
             nn.Parameter(torch.tensor(temperature).log(), options.learn_temperatures)
             for temperature in (options.prototype_temperature, options.time_temperature)
@@ -146,14 +146,14 @@ class PseudoGlossHead(nn.Module):
         """tau_p and tau_t (eq 2), scalars in TEMPERATURE_RANGE."""
         lowest, highest = map(math.log, TEMPERATURE_RANGE)
         for logarithm in (self.log_prototype_temperature, self.log_time_temperature):
-            # The parameter is clamped, not its use: a clamp has no gradient outside, and the value could not return.
+            # Clamp the parameter in place: a clamp in the graph has no gradient outside, so the value could not return.
             logarithm.data.clamp_(lowest, highest)
         return self.log_prototype_temperature.exp(), self.log_time_temperature.exp()
 
     def forward(self, segments: Padded) -> GlossScores:
         """Padded (B, S, E) -> GlossScores."""
         features = self.projection(self.dropout(segments.values))
-        with torch.autocast(features.device.type, enabled=False):  # an error of a cosine is divided by tau >= 0.01
+        with torch.autocast(features.device.type, enabled=False):  # tau >= 0.01 magnifies the error of a cosine
             similarities = similarity(features.float(), self.prototypes.float())
         timeline = localise(similarities, segments.mask, *self.temperatures)
         return GlossScores(gloss_scores(timeline), timeline, segments.lengths)
@@ -162,8 +162,8 @@ class PseudoGlossHead(nn.Module):
 def pseudo_gloss_loss(scores: Tensor, targets: Tensor) -> Tensor:
     """Scores and multi-hot targets (B, P) -> L_PG: binary cross-entropy, averaged over B and P (eq 3).
 
-    Scores already lie in [0, 1], so there is no sigmoid (`sigmoid_pseudo_gloss_loss` has one). They are kept
-    SCORE_MARGIN away from 0 and 1, so that the gradient is finite.
+    Scores already lie in [0, 1], so no sigmoid is applied (see `sigmoid_pseudo_gloss_loss`). They are clamped to
+    SCORE_MARGIN from 0 and 1 to keep the gradient finite.
     """
     if scores.shape != targets.shape:
         raise ValueError(f"scores {tuple(scores.shape)} and targets {tuple(targets.shape)} differ in shape")
@@ -172,9 +172,9 @@ def pseudo_gloss_loss(scores: Tensor, targets: Tensor) -> Tensor:
 
 
 def sigmoid_pseudo_gloss_loss(scores: Tensor, targets: Tensor) -> Tensor:
-    """Scores and multi-hot targets (B, P) -> the released code's L_PG: the sigmoid of a score is taken first.
+    """Scores and multi-hot targets (B, P) -> the released code's L_PG, with a sigmoid first.
 
-    A score in [0, 1] becomes a probability in [0.50, 0.73]: a target costs 0.31 at best, any other pseudo-gloss ln 2 at
-    best. As nearly all are no targets, so does the average.
+    A score in [0, 1] becomes a probability in [0.50, 0.73]. A target costs at least 0.31, any other pseudo-gloss at
+    least ln 2. As few pseudo-glosses are targets, the average is close to ln 2 at best.
     """
     return pseudo_gloss_loss(scores.float().sigmoid(), targets)

@@ -8,13 +8,13 @@ B clips, T frames, D width, K negatives, L tokens of a sentence. Each real frame
           mean of softplus(d+ - m) + mean over K of softplus(m - d-)     (released)
 
 The loss is the mean over all real frames of a batch. A term without a pair is 0: d- in clips too short for negatives,
-both terms in clips of one frame. T and L are those of each clip, and padding is neither anchor nor negative. The
-released code takes the longest T and L of the batch, counts padding as frames, skips the outer frames of a clip and
+and both terms in clips of one frame. T and L belong to each clip, and padding is neither anchor nor negative. The
+released code uses the longest T and L of the batch, counts padding as frames, skips the outer frames of a clip and
 divides by B twice.
 
-With `scale_free`, which is ours, distances are divided by the mean distance between two frames of the clip. The margins
-of the paper (64) and of the released code (32) are in units of ResNet features. After FrameNorm, unrelated frames with
-D = 512 are 32 apart in L2 and 578 in L1: in the one every negative would cost something, in the other none.
+`scale_free`, which we added, divides distances by the mean distance between two frames of the clip. The margins of the
+paper (64) and of the released code (32) are in units of ResNet features. After FrameNorm, unrelated frames with
+D = 512 are 32 apart in L2 and 578 in L1: with L2 every negative would have a cost, with L1 none.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from glossfree.padded import Padded
 from glossfree.settings import value
 
 SPECIAL_TOKENS = 2  # </s> and the language code, at the end of all labels
-# Least scale of a clip, as a share of its frames' mean norm. In a clip that stands still distances are rounding errors
-# (0.4 % in bfloat16), and as gradients grow with 1 / scale, it would dominate all other clips.
+# Least scale of a clip, as a share of its frames' mean norm. In a clip without motion, distances are rounding errors
+# (0.4 % in bfloat16). As gradients grow with 1 / scale, it would dominate all other clips.
 LEAST_SCALE = 0.01
 # n held signs, equally far from each other, are n / (n - 1) mean distances apart: two signs 2, ten signs about 1.1, the
-# default margin. Above 2 practically every negative costs something.
+# default margin. Above 2 nearly every negative has a cost.
 WIDEST_MARGIN = 2.0
 GOLDEN_RATIO = 0.6180339887  # its multiples, modulo 1, fill [0, 1) evenly
 
@@ -45,7 +45,7 @@ Form = Literal["hinge", "softplus"]
 
 
 class SignContrast(Objective):
-    """Which frames repel, from how far, and up to which distance. "Stated" and "released" refer to Ye et al. here."""
+    """Which frames repel each other, and up to which distance. "Stated" and "released" refer to Ye et al. here."""
 
     weight: float = value(0.01, "stated", "weight in both stages (released: 0.001 in fine-tuning)", ge=0)
     distance: Literal["l2", "l1"] = value(
@@ -66,7 +66,7 @@ class SignContrast(Objective):
     level: ClassVar[Level] = "frame"
 
     def problems(self) -> Iterator[str]:
-        """A margin in the wrong unit."""
+        """A margin that is in the wrong unit."""
         if self.scale_free and self.margin > WIDEST_MARGIN:
             unit = f"is in mean distances of a clip, at most {WIDEST_MARGIN:g}"
             yield f"margin {self.margin:g} {unit}; one in units of the features needs scale_free = false"
@@ -79,8 +79,7 @@ class SignContrast(Objective):
 class SignContrastLoss(SeparableLoss):
     """Frame features -> SignCL's loss, a mean over frames.
 
-    In training, torch's generator draws the negatives; in evaluation they are always the same. Without labels the
-    reach is `min_reach`.
+    Negatives are drawn at random in training and are fixed in evaluation. Without labels, the reach is `min_reach`.
     """
 
     def __init__(self, options: SignContrast) -> None:
@@ -88,7 +87,7 @@ class SignContrastLoss(SeparableLoss):
         self.options, self.order = options, {"l2": 2, "l1": 1}[options.distance]
 
     def forward(self, levels: Levels, batch: Any) -> Tensor:
-        """The loss of a batch, in float32: half precision would round away the small difference of d- and m."""
+        """The loss of a batch, in float32: half precision would lose the small difference between d- and m."""
         assert levels.frame is not None
         options, lengths = self.options, levels.frame.lengths
         with torch.autocast(levels.frame.values.device.type, enabled=False):
@@ -99,20 +98,20 @@ class SignContrastLoss(SeparableLoss):
             draws = values.new_empty(*values.shape[:2], options.negatives)
             draws = draws.uniform_() if self.training else even_draws(draws)
             negatives, exist = far_frames(lengths, gaps, draws)
-            # A scale for each clip, not for the step: a step in several batches then equals the whole, and as frames
-            # of one signer in one studio are alike, no negative would reach a margin in distances of the corpus.
+            # One scale for each clip, so that the loss does not depend on how a step is split into batches. With one
+            # scale for the corpus, no negative would reach the margin: frames of one signer in one studio are alike.
             scale = mean_distance(frames, self.order) if options.scale_free else values.new_ones(len(values))
             return sign_contrast_loss(frames, negatives, exist, scale, options.margin, self.order, options.loss)
 
     def units(self, batch: Any) -> float:
-        """Its frames."""
+        """The number of its frames."""
         return float(batch.lengths.sum())
 
 
 def negative_gaps(lengths: Tensor, tokens: Tensor | None, zipf: float, min_reach: int) -> Tensor:
     """Lengths (B,) in frames and tokens (B,) -> the least |i - j| of negatives (B,), int64: the first > 2 * reach.
 
-    A sentence without tokens counts as one of a single token. `tokens` None: reach = min_reach.
+    A sentence without tokens counts as one token. If `tokens` is None, reach = min_reach.
     """
     if tokens is None:
         return torch.full_like(lengths, 2 * min_reach + 1)
@@ -121,9 +120,9 @@ def negative_gaps(lengths: Tensor, tokens: Tensor | None, zipf: float, min_reach
 
 
 def even_draws(like: Tensor) -> Tensor:
-    """A tensor (B, T, K) -> draws in [0, 1) of its shape, for evaluation: equal in all clips and for all K.
+    """A tensor (B, T, K) -> draws in [0, 1) of its shape, for evaluation: equal for all clips and all K.
 
-    They differ between frames: with one draw for all, only a few distances in time would be compared.
+    They differ between frames. With a single draw, only a few distances in time would be compared.
     """
     steps = torch.arange(like.shape[1], dtype=like.dtype, device=like.device)
     return (steps * GOLDEN_RATIO % 1)[:, None].expand_as(like)
@@ -132,9 +131,9 @@ def even_draws(like: Tensor) -> Tensor:
 def far_frames(lengths: Tensor, gaps: Tensor, draws: Tensor) -> tuple[Tensor, Tensor]:
     """Lengths and gaps (B,) in frames, draws (B, T, K) in [0, 1] -> negatives (B, T, K) of each frame, and which exist.
 
-    Frame i has n frames j with |i - j| >= gap. They are cut into K equal parts in their order, and draw k takes one of
-    part k: uniform draws take each frame equally often, spread over the clip; equal draws are evenly spaced. Negatives
-    are frame numbers within the clip; where `exist` (B, T) is false (n = 0, or i is padding) they mean nothing.
+    Frame i has n frames j with |i - j| >= gap. They are split in order into K equal parts, and draw k selects one frame
+    of part k. Uniform draws select each frame equally often, spread over the clip; equal draws are evenly spaced.
+    Negatives are frame numbers within the clip, undefined where `exist` (B, T) is false (n = 0, or i is padding).
     """
     steps, number = torch.arange(draws.shape[1], device=draws.device), draws.shape[2]
     before = (steps - gaps[:, None] + 1).clamp(min=0)  # negatives j <= i - gap
@@ -154,7 +153,7 @@ def mean_distance(frames: Padded, order: int) -> Tensor:
     At least LEAST_SCALE of the mean norm of the clip's frames, and above 0.
     """
     mask, lengths = frames.mask, frames.lengths
-    # L2 by products: 13 times faster, and exact enough for a mean (but not for distances near 0, such as i = j)
+    # L2 by matrix products: 13 times faster, and exact enough for a mean (but not for distances near 0, as for i = j)
     mode = "use_mm_for_euclid_dist"
     distances = torch.cdist(frames.values, frames.values, p=float(order), compute_mode=mode)
     total = distances.masked_fill(~(mask[:, :, None] & mask[:, None]), 0.0).triu(1).sum(dim=(1, 2))
@@ -166,15 +165,15 @@ def mean_distance(frames: Padded, order: int) -> Tensor:
 def sign_contrast_loss(
     frames: Padded, negatives: Tensor, exist: Tensor, scale: Tensor, margin: float, order: int, form: Form
 ) -> Tensor:
-    """Frames Padded (B, T, D), finite in the padding, too, and their negatives (B, T, K) -> the loss, a scalar.
+    """Frames Padded (B, T, D), with finite padding, and their negatives (B, T, K) -> the loss, a scalar.
 
-    `exist` (B, T): the frames that have negatives; `scale` (B,): what the distances of each clip are divided by;
-    `order`: 1 for L1, 2 for L2.
+    `exist` (B, T): which frames have negatives; `scale` (B,): divisor of each clip's distances; `order`: 1 for L1,
+    2 for L2.
     """
     values, mask = frames.values, frames.mask
     steps = torch.linalg.vector_norm(values[:, 1:] - values[:, :-1], order, dim=-1) / scale[:, None]
     attraction = mean_of_neighbours(steps if form == "hinge" else functional.softplus(steps - margin), mask[:, 1:])
-    # embedding sums its gradient in a fixed order; with two threads that of indexing differs from run to run
+    # embedding sums its gradient in a fixed order; with two threads, the gradient of indexing varies between runs
     starts = torch.arange(len(values), device=values.device) * values.shape[1]
     others = functional.embedding(negatives + starts[:, None, None], values.flatten(0, 1))
     apart = torch.linalg.vector_norm(values[:, :, None] - others, order, dim=-1) / scale[:, None, None]
@@ -184,7 +183,7 @@ def sign_contrast_loss(
 
 
 def mean_of_neighbours(terms: Tensor, real: Tensor) -> Tensor:
-    """Terms (B, T - 1) of frames i and i + 1, where `real` -> for each frame the mean over its neighbours (B, T)."""
+    """Terms (B, T - 1) of frames i and i + 1, valid where `real` -> the mean over each frame's neighbours (B, T)."""
     sums, counts = (
         functional.pad(each, (1, 0)) + functional.pad(each, (0, 1))
         for each in (terms.masked_fill(~real, 0.0), real.to(terms.dtype))

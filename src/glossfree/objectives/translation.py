@@ -1,4 +1,4 @@
-"""Logits of a sentence's tokens against the sentence (section 3.3, eq 6)."""
+"""Cross-entropy between a decoder's logits and the sentence (section 3.3, eq 6)."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from glossfree.settings import value
 
 
 class Translation(Objective):
-    """Cross-entropy of the decoder's tokens."""
+    """Options of the cross-entropy."""
 
     label_smoothing: float = value(0.2, "released", "of eq 6", ge=0, lt=1)
 
     level: ClassVar[Level] = "logits"
 
     def build(self, sizes: Sizes, inputs: Inputs) -> TranslationLoss:
-        """A loss without parameters of its own."""
+        """The loss; it has no parameters."""
         return TranslationLoss(self.label_smoothing)
 
 
@@ -38,7 +38,7 @@ class TranslationLoss(SeparableLoss):
         return translation_loss(levels.logits, batch.labels, self.label_smoothing)
 
     def units(self, batch: Any) -> float:
-        """Its tokens."""
+        """The number of its tokens."""
         return float((batch.labels != IGNORED).sum())
 
 

@@ -1,7 +1,7 @@
-"""Warnings before training: where a recipe differs from the one that it is named after, and what that usually costs.
+"""Warnings before training: costly differences between a recipe and the shipped one of the same name.
 
-Only what people change for want of memory or time, and whose cost they find after days: steps, epochs, stride,
-precision. Everything else that differs is in the run's recipe.toml.
+They cover what people change to save memory or time, at a cost that shows only after days: batch size, epochs, stride
+and precision. The run's recipe.toml has all other differences.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from glossfree.recipe.schema import Recipe, StageConfig
 
 PAPER, PAPERS_CORPUS = "hfa-phoenix14t", "phoenix14t"
 PRECISIONS = {
-    "fp32": "about twice the time and memory, scores should not suffer",
-    "fp16": "numbers beyond 65,504 overflow: the loss is scaled, and steps that overflow are skipped",
-    "bf16": "numbers have three digits instead of seven: losses differ a little",
+    "fp32": "about twice the time and memory; scores should not change",
+    "fp16": "values above 65,504 overflow: the loss is scaled, and steps that overflow are skipped",
+    "bf16": "values have three digits instead of seven: losses differ a little",
     "auto": "another device may compute in another precision",
 }
 
 
 def model_of(recipe: Recipe, corpus: str) -> Recipe | None:
-    """The recipe to compare with: the shipped one of the same name; else the paper's on its own corpus; else none."""
+    """The recipe to compare with: the shipped one of the same name, or the paper's on the paper's corpus, or None."""
     path = recipes_folder() / f"{recipe.name}.toml"
     if path.is_file():
         return load_recipe(path)
@@ -29,14 +29,14 @@ def model_of(recipe: Recipe, corpus: str) -> Recipe | None:
 
 
 def advice(recipe: Recipe, corpus: str, stages: Sequence[str], native: str) -> list[str]:
-    """One line for each difference that usually costs something; `stages`: those that are still to be trained.
+    """One line for each difference that usually has a cost.
 
-    `native`: accelerate's name of the precision that the device is fast in (no, fp16, bf16).
+    `stages`: those still to be trained. `native`: accelerate's name of the device's fast precision (no, fp16, bf16).
     """
     lines = []
     precision = recipe.training.precision
     if precision in ("bf16", "fp16") and native == "no":
-        slow = "this device is not known to be fast in it, and may take hundreds of times as long as in fp32"
+        slow = "this device may be slow in it, up to hundreds of times slower than in fp32"
         lines.append(f"training.precision is {precision}: {slow}")
     model = model_of(recipe, corpus)
     if model is not None:
@@ -52,7 +52,7 @@ def _of_all_stages(recipe: Recipe, model: Recipe) -> Iterator[str]:
     stride, usual = recipe.data.stride, model.data.stride
     if stride != usual:
         cost = "short signs keep few frames" if stride > usual else "more time and memory, and clips reach max_frames"
-        yield f"data.stride is {stride}, {model.name} has {usual}: {cost}; scores do not compare with that recipe's"
+        yield f"data.stride is {stride}, {model.name} has {usual}: {cost}; scores are not comparable with that recipe's"
     precision = recipe.training.precision
     if precision != model.training.precision:
         usual_precision = model.training.precision
@@ -62,19 +62,19 @@ def _of_all_stages(recipe: Recipe, model: Recipe) -> Iterator[str]:
 def _of_a_stage(stage: StageConfig, usual: StageConfig, model: str) -> Iterator[str]:
     if stage.epochs != usual.epochs:
         if not stage.epochs:
-            cost = "the stages after it miss what it teaches"
+            cost = "later stages start without it"
         elif not usual.epochs:
-            cost = "the other stages were not meant to start from its weights"
+            cost = "later stages were not planned to start from its weights"
         elif stage.epochs < usual.epochs:
             cost = "the learning rate falls sooner; scores usually stay below that recipe's"
         else:
-            cost = "the learning rate falls later; small corpora are overfitted, watch the dev loss"
+            cost = "the learning rate falls later; small corpora may overfit, watch the dev loss"
         yield f"{stage.name}.epochs is {stage.epochs}, {model} has {usual.epochs}: {cost}"
     if stage.epochs and stage.batch_size != usual.batch_size:
         rate, fewer = stage.learning_rate, stage.batch_size < usual.batch_size
-        cost = f"the learning rate is {rate:g}, not {usual.learning_rate:g}: only a run tells whether it fits"
+        cost = f"the learning rate is {rate:g}, not {usual.learning_rate:g}: only a run can tell whether it fits"
         if rate == usual.learning_rate:
-            # users of other public code for this task report this in its issues
+            # reported in issues of other public code for this task
             cost = f"the learning rate is still {rate:g}, for which others report a BLEU-4 of 8 to 16 instead of 21"
         if stage.compares_clips:
             cost += f"; each clip is compared with {'fewer' if fewer else 'more'} others"

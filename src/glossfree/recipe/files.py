@@ -1,6 +1,6 @@
-"""Recipes from files: TOML that inherits and holds only differences, overrides, and all problems at once.
+"""Read recipes: TOML files that inherit from each other, and overrides. All problems are reported at once.
 
-What a recipe holds is in `glossfree.recipe.schema`; how it is shown, compared and written in `glossfree.recipe.values`.
+`glossfree.recipe.schema` declares the values; `glossfree.recipe.values` explains, compares and writes them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ WITHOUT_STAGES = "it names no stages: one of an earlier version, or without a ba
 
 @dataclass(frozen=True)
 class Setting:
-    """A value that a file sets, and the standing that a comment above its key gives it, "" if there is none."""
+    """A value that a file sets, and its standing from the comment above its key ("" without one)."""
 
     value: Any
     standing: str = ""
@@ -43,19 +43,19 @@ Settings = dict[str, Setting]  # by dotted key
 
 @dataclass(frozen=True)
 class RecipeFile:
-    """A file of a recipe: what it sets itself, without what it inherits."""
+    """A recipe file: its own settings, without inherited ones."""
 
     path: Path
     settings: Settings
 
     @property
     def name(self) -> str:
-        """The recipe's name; without one, the file's."""
+        """The recipe's name, by default that of the file."""
         return str(self.settings["name"].value) if "name" in self.settings else self.path.stem
 
 
 def recipes_folder() -> Path:
-    """Where the shipped recipes are: inside the installed package, or at the root of a checkout."""
+    """The folder of the shipped recipes: inside the installed package, or at the root of a checkout."""
     packaged = Path(__file__).parents[1] / "recipes"
     return packaged if packaged.is_dir() else Path(__file__).parents[3] / "recipes"
 
@@ -68,7 +68,7 @@ def shipped_recipes() -> list[Path]:
 def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """A path to a TOML file, or the name of a shipped recipe, with `table.key=value` overrides -> Recipe.
 
-    Raises RecipeError listing every problem at once; unknown keys come with the nearest spelling.
+    Raises RecipeError with all problems at once, and the nearest spelling of unknown keys.
     """
     try:
         files = recipe_files(source)
@@ -79,7 +79,7 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def recipe_files(source: str | Path) -> list[RecipeFile]:
-    """A recipe -> its file, the one that it is based on, and so on. Raises RecipeError: missing, not TOML, a cycle."""
+    """A recipe -> its file, its base, and so on. Raises RecipeError if one is missing or not TOML, and for a cycle."""
     files = [_read(_find(source))]
     while base := files[-1].settings.get("base"):
         child = files[-1].path
@@ -88,13 +88,13 @@ def recipe_files(source: str | Path) -> list[RecipeFile]:
         path = _find(base.value, beside=child)
         if path.resolve() in {file.path.resolve() for file in files}:
             names = " -> ".join([*(file.name for file in files), base.value])
-            raise RecipeError(f"its bases go in a circle: {names}", where=child, remedy="base it on another recipe")
+            raise RecipeError(f"its bases form a cycle: {names}", where=child, remedy="base it on another recipe")
         files.append(_read(path))
     return files
 
 
 def merge(files: Sequence[RecipeFile], overrides: Iterable[str] = ()) -> Settings:
-    """A recipe's files, itself first, and overrides -> its settings: each file's over those of its base."""
+    """A recipe's files, bases last, and overrides -> its settings; each file overrides its base."""
     settings: Settings = {}
     for file in reversed(files):
         settings = {key: setting for key, setting in settings.items() if key not in OWN}
@@ -117,13 +117,13 @@ def parse_recipe(content: Mapping[str, Any], where: str = "recipe") -> Recipe:
 
 
 class _Parser:
-    """Tables -> what they describe. `problems` collects what is wrong with them."""
+    """Validates tables; `problems` collects what is wrong with them."""
 
     def __init__(self) -> None:
         self.problems: list[str] = []
 
     def recipe(self, tables: Mapping[str, Any]) -> Recipe | None:
-        """All tables of a recipe -> the recipe, None with a problem."""
+        """All tables of a recipe -> the recipe, or None if it has a problem."""
         content, values = dict(tables), dict[str, Any]()
         for key, item in leaves(content):
             if isinstance(item, int) and not -(2**63) <= item < 2**63:
@@ -143,7 +143,7 @@ class _Parser:
         return recipe
 
     def _chosen(self, section: str, table: Any) -> Any:
-        """A table that says its `kind` -> the options of that entry."""
+        """A table with a `kind` -> the options of that entry."""
         registry, default = CHOICES[section]
         kind = table.get("kind", default) if isinstance(table, dict) else default
         if not isinstance(kind, str) or kind not in registry:
@@ -153,7 +153,7 @@ class _Parser:
         return self._validated(registry[kind], table, section)
 
     def _stage_names(self, names: Any) -> list[str]:
-        """`stages` -> the names in it that a stage can have, each once."""
+        """`stages` -> its valid names, each once."""
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             self.problems.append("stages: a list of names expected")
             return []
@@ -161,15 +161,15 @@ class _Parser:
         valid = [name for name in dict.fromkeys(names) if STAGE_NAME.fullmatch(name) and name not in taken]
         for name in dict.fromkeys(names):
             if name in taken:
-                self.problems.append(f"stages: {name!r} is the name of a table already")
+                self.problems.append(f"stages: {name!r} is already the name of a table")
             elif name not in valid:
-                self.problems.append(f"stages: {name!r} is no name: letters, digits, _ and - expected")
+                self.problems.append(f"stages: {name!r} is not a name: only letters, digits, _ and - are allowed")
             elif names.count(name) > 1:
-                self.problems.append(f"stages: {name!r} comes twice")
+                self.problems.append(f"stages: {name!r} is listed twice")
         return valid
 
     def _stage(self, name: str, table: Any) -> Any:
-        """The table of a stage -> the stage, with its objectives."""
+        """The table of a stage -> the stage with its objectives."""
         if isinstance(table, dict) and isinstance(table.get("objectives", {}), dict):
             if "name" in table:
                 self.problems.append(f"unknown key '{name}.name': `stages` names it")
@@ -189,7 +189,7 @@ class _Parser:
         return self._validated(StageConfig, table, name)
 
     def _validated(self, model: type[Section], table: Any, where: str, other_keys: Sequence[str] = ()) -> Any:
-        """A table of values -> an object of the class that declares them, None with a problem."""
+        """A table -> an object of the class that declares its values, or None if it has a problem."""
         if not isinstance(table, dict):
             self.problems.append(f"{where}: a table expected, not {as_toml(table)}")
             return None
@@ -208,13 +208,13 @@ class _Parser:
 
 
 def _nearest(key: str, known: Iterable[str]) -> str:
-    """A hint at the known key that is spelt most like `key`; "" if none is similar."""
+    """A hint at the most similar known key, "" without one."""
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     return f", did you mean {near[0]!r}?" if near else ""
 
 
 def _find(source: str | Path, beside: Path | None = None) -> Path:
-    """The file of a recipe: a path (of a base, from its own folder), or the name of a shipped one."""
+    """The file of a recipe: a path (a base: relative to its child's folder), or the name of a shipped recipe."""
     folders = [] if beside is None else [beside.parent]
     with suppress(OSError):  # a name that is too long
         for path in (*(folder / source for folder in folders), Path(source), recipes_folder() / f"{source}.toml"):
@@ -237,7 +237,7 @@ def _read(path: Path) -> RecipeFile:
 
 
 def _standings(text: str) -> Iterator[tuple[str, str]]:
-    """A recipe's text -> (dotted key, standing) of each value above which a comment names one: "# released: ..."."""
+    """A recipe's text -> (dotted key, standing) of each value with a comment above it such as "# released: ..."."""
     table, standing = "", ""
     for line in map(str.strip, text.splitlines()):
         if comment := STANDING.match(line):
@@ -250,7 +250,7 @@ def _standings(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _override(text: str) -> Settings:
-    """`table.key=value` -> settings. The value is read as TOML where it is TOML, else as a string."""
+    """`table.key=value` -> settings. The value is parsed as TOML if possible, else it is a string."""
     key, separator, value = text.partition("=")
     if not separator:
         raise RecipeError("no '=' in it", where=f"--set {shortened(text)}", remedy="write table.key=value")
@@ -258,13 +258,13 @@ def _override(text: str) -> Settings:
         parsed = tomllib.loads(f"value = {value}")
     except tomllib.TOMLDecodeError:
         parsed = {}
-    item = parsed["value"] if len(parsed) == 1 else value  # a second line of TOML is no part of the value
+    item = parsed["value"] if len(parsed) == 1 else value  # a second line of TOML is not part of the value
     return {name: Setting(each) for name, each in leaves({key.strip(): item})}
 
 
 def _put_over(below: Settings, own: Settings) -> Settings:
-    """Settings over others. A table of another `kind`, or of a stage that `stages` drops, goes as a whole."""
-    replaced = [key for key, setting in own.items() if setting.value != {}]  # a value takes the place of a table
+    """Settings over those of a base. The base's table of another `kind`, or of a dropped stage, is removed entirely."""
+    replaced = [key for key, setting in own.items() if setting.value != {}]  # a value replaces a table
     for section, (_, default) in CHOICES.items():
         kind = below.get(f"{section}.kind", Setting(default)).value
         if own.get(f"{section}.kind", Setting(kind)).value != kind:
@@ -275,13 +275,13 @@ def _put_over(below: Settings, own: Settings) -> Settings:
     kept = {key: item for key, item in below.items() if not key.startswith(tuple(f"{name}." for name in replaced))}
     for key in (key for key, setting in own.items() if setting.value == {}):
         if key.endswith((".objectives", ".learning_rate_factors")) and any(each.startswith(f"{key}.") for each in kept):
-            remedy = "an objective of weight 0 is switched off; a factor of 1 changes nothing"
+            remedy = "weight = 0 switches an objective off; a factor of 1 changes nothing"
             raise RecipeError(f"{key}: an empty table removes nothing", remedy=remedy)
     return kept | own
 
 
 def _nested(settings: Settings, where: Path) -> dict[str, Any]:
-    """Settings -> nested tables. Raises RecipeError for a key below a value."""
+    """Settings -> nested tables. Raises RecipeError if a key lies below a value."""
     content: dict[str, Any] = {}
     for key, setting in settings.items():
         *tables, last = key.split(".")

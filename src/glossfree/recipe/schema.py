@@ -1,7 +1,7 @@
-"""What a recipe holds: section 4.2 of the paper, and any other method, as typed, frozen values.
+"""The values of a recipe: section 4.2 of the paper, and any other method, typed and frozen.
 
-Every field says what it means, its unit, and how well it is known. What can be chosen (a backbone, a decoder, an
-objective) declares its values in its own file.
+Every field has a meaning, a unit and a standing. Choices (a backbone, a decoder, an objective) declare their values in
+their own files.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from glossfree.models.temporal.local_attention import LocalAttention
 from glossfree.objectives.base import TEXT_NEEDS, Need, Objective
 from glossfree.settings import MOST_PIXELS, MOST_TOKENS, Section, value
 
-# tables that choose by their `kind`: the entries, and the one without a `kind`
+# tables with a `kind`: the entries to choose from, and the default
 CHOICES: dict[str, tuple[Mapping[str, type[Section]], str]] = {
     "vision": (BACKBONES, "dinov2"),
     "temporal": (TEMPORAL, "local_attention"),
@@ -36,7 +36,7 @@ Part = Literal["vision", "temporal", "language", "mapper", "decoder"]
 
 
 class DataConfig(Section):
-    """From packed clips to frames of one size (section 4.2)."""
+    """How packed clips become frames of one size (section 4.2)."""
 
     frame_size: int = value(256, "released", "pixels of a packed frame, height and width", ge=8, le=MOST_PIXELS)
     crop_size: int = value(224, "released", "pixels of a crop: random in training, else central", ge=8, le=MOST_PIXELS)
@@ -76,7 +76,7 @@ class TextConfig(Section):
 
 
 class StageConfig(Section):
-    """A stage of training: what is minimised, what trains, and how (section 4.2)."""
+    """A stage of training: its losses, the parts that train, and how (section 4.2)."""
 
     name: str = Field("", exclude=True)
     batches: Batches = value(
@@ -115,27 +115,27 @@ class StageConfig(Section):
 
     @property
     def used_objectives(self) -> dict[str, Objective]:
-        """Those that have a weight."""
+        """The objectives with a weight above 0."""
         return {name: each for name, each in self.objectives.items() if each.weight}
 
     @property
     def compares_clips(self) -> bool:
-        """Whether clips are compared with each other."""
+        """Whether a loss compares clips with each other."""
         return any(each.compares_clips for each in self.used_objectives.values())
 
     @property
     def needs(self) -> set[Need]:
-        """What its objectives need besides clips and their sentences."""
+        """The needs of its objectives besides clips and sentences."""
         return {need for each in self.used_objectives.values() for need in each.needs}
 
     @property
     def writes_sentences(self) -> bool:
-        """Whether clips are translated in it."""
+        """Whether it trains translation of clips."""
         return self.batches != "sentences" and any(each.level == "logits" for each in self.used_objectives.values())
 
     @property
     def reached_parts(self) -> set[str]:
-        """The parts of the model that gradients of its losses reach."""
+        """The parts of the model that get gradients."""
         if self.batches == "sentences":
             return {"language", "decoder"}
         levels = {each.level for each in self.used_objectives.values()}
@@ -147,14 +147,14 @@ class StageConfig(Section):
         return parts
 
     def problems(self) -> Iterator[str]:
-        """What is wrong within the stage."""
+        """Contradictions within the stage."""
         for name, objective in self.objectives.items():
             yield from (f"objectives.{name}.{problem}" for problem in objective.problems())
         if not self.epochs:
             return
         levels = {name: each.level for name, each in self.used_objectives.items()}
         if not levels:
-            yield "objectives: none has a weight, so there is nothing to minimise"
+            yield "objectives: none has a weight above 0, so there is nothing to minimise"
         elif not self.reached_parts.intersection(self.train):
             yield f"train: no loss of this stage depends on {', '.join(self.train)}"
         if self.compares_clips and self.batch_size == 1:
@@ -173,13 +173,13 @@ class StageConfig(Section):
         if len(prefixed) > 1:
             yield f"objectives: each of {', '.join(prefixed)} puts a token of its own in front of the segments"
         if prefixed and self.writes_sentences:
-            yield f"objectives.{prefixed[0]}: the decoder would learn with its token in front, and translate without"
+            yield f"objectives.{prefixed[0]}: the decoder would train with its token in front, and translate without it"
         if self.keep not in ("loss", "last") and not self.writes_sentences:
             yield f'keep "{self.keep}" needs an objective on logits: this stage does not learn to translate'
 
 
 class TrainingConfig(Section):
-    """How all stages are carried out."""
+    """Settings for all stages."""
 
     precision: Literal["auto", "fp32", "bf16", "fp16"] = value(
         "auto", "assumed", "of forward passes; auto: bf16 where the device is fast in it, fp16 on older GPUs, else fp32"
@@ -199,13 +199,13 @@ class DecodeConfig(Section):
 
 
 class ScoresConfig(Section):
-    """What is done to both sides before they are compared (the rest follows from the corpus's language)."""
+    """Changes to hypotheses and references before scoring (the rest depends on the corpus's language)."""
 
     append: str = value("", "assumed", 'text after every hypothesis and reference (released: " .")')
 
 
 class Recipe(Section):
-    """Everything that makes a run what it is."""
+    """All settings of a run."""
 
     name: str = value("", "assumed", "name of the recipe")
     summary: str = value("", "assumed", "what it is, in one line")
@@ -222,26 +222,26 @@ class Recipe(Section):
     scores: ScoresConfig = ScoresConfig()
 
     def stage(self, name: str) -> StageConfig:
-        """A stage by its name. Raises KeyError."""
+        """The stage of this name. Raises KeyError."""
         return {stage.name: stage for stage in self.stages}[name]
 
     @property
     def planned(self) -> tuple[StageConfig, ...]:
-        """The stages that have epochs."""
+        """The stages with epochs."""
         return tuple(stage for stage in self.stages if stage.epochs)
 
     @property
     def needs(self) -> set[Need]:
-        """What the objectives of the planned stages need."""
+        """The needs of the objectives of all planned stages."""
         return {need for stage in self.planned for need in stage.needs}
 
     def objective(self, kind: type[Objective]) -> Objective | None:
-        """The last planned use of a kind of objective, None if it is not used."""
+        """The last planned objective of this kind, or None."""
         uses = [each for stage in self.planned for each in stage.used_objectives.values() if isinstance(each, kind)]
         return uses[-1] if uses else None
 
     def parents(self, name: str) -> tuple[str, ...]:
-        """The planned stages that a stage builds on, the first one first: weights are those of each in turn."""
+        """The planned stages that a stage builds on, in order of training."""
         before: list[str] = []
         for stage in self.planned:
             if stage.name == name:
@@ -251,11 +251,11 @@ class Recipe(Section):
         return (*self.parents(parent), parent) if parent in before else ()
 
     def lineage(self, name: str) -> tuple[StageConfig, ...]:
-        """A planned stage, after those that it builds on."""
+        """The planned stages that a stage builds on, and the stage itself."""
         return tuple(map(self.stage, (*self.parents(name), name)))
 
     def problems(self) -> Iterator[str]:
-        """Contradictions between values that are valid each."""
+        """Contradictions between values that are valid on their own."""
         for name in CHOICES:
             part = getattr(self, name)
             yield from (f"{name}.{problem}" for problem in part.problems())
@@ -266,7 +266,7 @@ class Recipe(Section):
         if data.crop_size > data.frame_size:
             yield f"data.crop_size {data.crop_size} exceeds data.frame_size {data.frame_size}"
         if data.crop_size % self.vision.patch_size:
-            yield f"data.crop_size {data.crop_size} is no multiple of vision.patch_size {self.vision.patch_size}"
+            yield f"data.crop_size {data.crop_size} is not a multiple of vision.patch_size {self.vision.patch_size}"
         if self.vision.features == "cached" and self.vision.train != "none":
             yield f'vision.features "cached" needs vision.train = "none", not "{self.vision.train}"'
         if self.language.weights and not self.text.tokenizer:
@@ -279,11 +279,11 @@ class Recipe(Section):
                 earlier.append(stage)
 
     def _problems_of(self, stage: StageConfig, earlier: list[StageConfig]) -> Iterator[str]:
-        """What is wrong between a planned stage and the model, or those before it."""
+        """Contradictions between a planned stage and the model, or earlier stages."""
         if stage.start not in ("", "none", *(each.name for each in earlier)):
-            yield f".start {stage.start!r} is no planned stage before it"
+            yield f".start {stage.start!r} is not an earlier planned stage"
         if self.vision.features == "cached" and stage.augment and stage.batches != "sentences":
-            yield '.augment: vision.features "cached" needs false, as frames were seen once'
+            yield '.augment: vision.features "cached" needs false: each frame has one fixed feature'
         reads_text = stage.batches == "sentences" or stage.needs & TEXT_NEEDS
         if reads_text and not self.language.reads_text:
             yield f': language.kind "{self.language.kind}" does not read sentences, which it needs'
@@ -291,6 +291,6 @@ class Recipe(Section):
             if name not in (*get_args(Part), *stage.objectives):
                 yield f".learning_rate_factors: {name!r} is neither a part nor an objective of it"
         if not stage.adapters and any(each.adapters for each in earlier):
-            yield ".adapters = false after a stage that has put them in: they stay"
+            yield ".adapters = false after a stage that added them: adapters stay"
         if not stage.mapper and any(each.mapper for each in earlier):
-            yield ".mapper = false after a stage that has put it in: it stays"
+            yield ".mapper = false after a stage that added it: the mapper stays"

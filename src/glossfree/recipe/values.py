@@ -1,4 +1,4 @@
-"""A recipe as its values by dotted key: what each means and how well it is known, what differs, and TOML."""
+"""A recipe as values by dotted key: explained, compared with another recipe, and written as TOML."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from glossfree.settings import Section
 
 @dataclass(frozen=True)
 class Explained:
-    """A value of a recipe, the default of its key, its standing, and what it means."""
+    """A value of a recipe, with the default, standing and meaning of its key."""
 
     value: Any
     default: Any
@@ -22,7 +22,7 @@ class Explained:
 
 
 def leaves(tables: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested tables -> (dotted key, value) of every value. An empty table is a value."""
+    """Nested tables -> (dotted key, value) of every value. An empty table counts as a value."""
     for key, item in tables.items():
         if isinstance(item, dict) and item:
             yield from leaves(item, f"{prefix}{key}.")
@@ -31,14 +31,14 @@ def leaves(tables: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 
 def flat(recipe: Recipe) -> dict[str, Any]:
-    """Every value of a recipe by its dotted key, in the order of its file: each stage is a table of its own name."""
+    """Every value of a recipe by dotted key, in the order of its file. Each stage is a table with the stage's name."""
     content = recipe.model_dump()
     tables = {stage.name: table for stage, table in zip(recipe.stages, content["stages"], strict=True)}
     return dict(leaves({**content, "stages": [*tables], **tables}))
 
 
 def differences(old: Recipe, new: Recipe, *, apart_from: Sequence[str] = ()) -> dict[str, tuple[Any, Any]]:
-    """Each key that two recipes differ in -> its values, None where a recipe has no such key."""
+    """Keys that differ between two recipes -> (old, new) value, None for a recipe without the key."""
     before, after = flat(old), flat(new)
     return {
         key: (before.get(key), after.get(key))
@@ -53,10 +53,10 @@ def in_words(changes: Mapping[str, tuple[Any, Any]]) -> str:
 
 
 def explain(recipe: Recipe, standings: Mapping[str, str]) -> dict[str, Explained]:
-    """Every value of a recipe by its dotted key, explained.
+    """Every value of a recipe by dotted key, explained.
 
-    `standings`: how well a file says that it knows a value, by dotted key. Of other values the field says it, for its
-    default; a value that is not the default is "assumed".
+    `standings`: standings that a file gives to its values, by dotted key. Other values have the standing of their field
+    if they are the default, else "assumed".
     """
     declared = {f"{prefix}{name}": field for prefix, name, *field in _fields(recipe)}
     explained = {}
@@ -84,7 +84,7 @@ def _fields(recipe: Recipe) -> Iterator[tuple[str, str, Any, str, str]]:
 
 
 def dump_recipe(recipe: Recipe, comments: Mapping[str, str] | None = None) -> str:
-    """A recipe as TOML, every value written out: itself runnable. `comments`: what follows a value, by dotted key."""
+    """A recipe as runnable TOML with every value. `comments`: comments after values, by dotted key."""
     groups: dict[str, list[str]] = {}
     for key, item in flat(recipe).items():
         if item == {}:
@@ -97,7 +97,7 @@ def dump_recipe(recipe: Recipe, comments: Mapping[str, str] | None = None) -> st
 
 
 def as_toml(item: Any) -> str:
-    """A value as TOML writes it; "nothing" for None."""
+    """A value in TOML; "nothing" for None."""
     if item is None:
         return "nothing"
-    return json.dumps(item, ensure_ascii=False).replace("\x7f", "\\u007f")  # JSON's other escapes are all TOML's
+    return json.dumps(item, ensure_ascii=False).replace("\x7f", "\\u007f")  # TOML has all other escapes of JSON

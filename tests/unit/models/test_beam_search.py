@@ -214,7 +214,7 @@ def test_only_the_end_is_allowed() -> None:
     tree = Tree(clips=3, depth=4, seed=1)
     only = tree.search(Beams(4, 4), suppressed=(0, 1, 3, 4, 5))
     assert only.sequences.tolist() == [[[EOS_ID]]] * 3
-    with pytest.raises(ValueError, match="no 2 different sentences"):
+    with pytest.raises(ValueError, match="fewer than 2 different sentences"):
         tree.search(Beams(4, 4, 1.0, 2), suppressed=(0, 1, 3, 4, 5))
 
 

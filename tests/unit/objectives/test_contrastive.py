@@ -148,7 +148,7 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
 
 def test_a_single_clip_is_refused_not_worth_nothing() -> None:
     for loss in (contrastive_loss, contrastive_divergence):
-        with pytest.raises(ValueError, match="1 clip cannot be compared"):
+        with pytest.raises(ValueError, match="1 clip: at least two"):
             loss(torch.rand(1, 3), torch.rand(1, 3), 1.0)
 
 

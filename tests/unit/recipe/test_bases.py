@@ -44,11 +44,11 @@ def test_bases_in_a_circle_are_refused_with_their_names(tmp_path: Path) -> None:
     recipe_file(tmp_path, 'base = "b.toml"\n', "a.toml")
     recipe_file(tmp_path, 'base = "sub/c.toml"\n', "b.toml")
     recipe_file(tmp_path, 'base = "../a.toml"\n', "sub/c.toml")
-    with pytest.raises(RecipeError, match=r"circle: a -> b -> c -> \.\./a\.toml") as caught:
+    with pytest.raises(RecipeError, match=r"cycle: a -> b -> c -> \.\./a\.toml") as caught:
         load_recipe(tmp_path / "a.toml")
     assert caught.value.where == str(tmp_path / "sub/c.toml")
     own = recipe_file(tmp_path, 'base = "own.toml"\n', "own.toml")
-    with pytest.raises(RecipeError, match=r"circle: own -> own\.toml"):
+    with pytest.raises(RecipeError, match=r"cycle: own -> own\.toml"):
         load_recipe(own)
 
 

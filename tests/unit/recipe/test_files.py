@@ -116,8 +116,8 @@ def test_a_setting_of_a_stage_leaves_the_other_stages_alone() -> None:
         ("qwxzvy=1", ["unknown key 'qwxzvy'"]),
         ("stages=pretrain", ["stages", "list of names"]),
         ("stages=[3]", ["stages", "list of names"]),
-        ('stages=["pretrain","pretrain"]', ["stages: 'pretrain' comes twice"]),
-        ('stages=["data"]', ["stages: 'data' is the name of a table"]),
+        ('stages=["pretrain","pretrain"]', ["stages: 'pretrain' is listed twice"]),
+        ('stages=["data"]', ["stages: 'data' is already the name of a table"]),
         ('stages=["a.b"]', ["stages: 'a.b'"]),
         ('stages=["a/b"]', ["stages: 'a/b'"]),
         ('stages=[""]', ["stages: ''"]),
@@ -258,7 +258,7 @@ def test_all_problems_are_reported_at_once_with_the_file(tmp_path: Path) -> None
         load_recipe(path)
     assert caught.value.where == str(path)
     for piece in (
-        "stages: 'translate' comes twice",
+        "stages: 'translate' is listed twice",
         "unknown key 'colour'",
         "unknown key 'temporal.hiden_size', did you mean 'temporal.hidden_size'?",
         "temporal.num_layers: ",

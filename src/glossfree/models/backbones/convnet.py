@@ -1,7 +1,7 @@
 """A small convolutional backbone: images (N, 3, H, W) -> (N, W), for training from scratch without a pretrained ViT.
 
-Not the paper's. On the drawn corpus, at 64 x 64 pixels on one core, it computes 800 frames/s forward and backward; a
-ViT of the same width with 8-pixel patches computes 190, and needs far more clips to find hands.
+The paper does not use it. On the drawn corpus, at 64 x 64 pixels on one core, it computes 800 frames/s forward and
+backward. A ViT of the same width with 8-pixel patches computes 190 and needs far more clips to learn to find hands.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class SmallConvNet(Backbone):
 class ConvNet(nn.Module):
     """Patches without overlap, then `num_layers` halving convolutions, then one row for the whole grid.
 
-    The grid is flattened, not averaged: where a hand is matters as much as its shape.
+    The grid is flattened, not averaged: the place of a hand matters as much as its shape.
     """
 
     def __init__(self, hidden_size: int, num_layers: int, patch_size: int, image_size: int) -> None:
@@ -50,7 +50,7 @@ class ConvNet(nn.Module):
         self.row = nn.Linear(widths[-1] * self.grid**2, hidden_size)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, 3, H, W) float, normalised -> (N, W). Images of another size than `image_size` are pooled to its grid."""
+        """(N, 3, H, W) float, normalised -> (N, W). Images of other sizes than `image_size` are pooled to its grid."""
         # channels last is a quarter faster on a CPU
         maps: Tensor = self.layers(images.contiguous(memory_format=torch.channels_last))
         if maps.shape[-2:] != (self.grid, self.grid):

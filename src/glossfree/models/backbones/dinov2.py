@@ -21,7 +21,7 @@ from glossfree.models.choices import Backbone
 from glossfree.models.weights import Census, load, read_weights
 from glossfree.settings import DEEPEST, MOST_PIXELS, WIDEST, Trained, heads_fit, value
 
-# (pattern, replacement) of names in files -> ours. The original release, outside and within its blocks:
+# (pattern, replacement): names in files -> our names. The original release, outside and inside its blocks:
 ORIGINAL = (
     (r"^(cls_token|mask_token)$", r"embeddings.\1"),
     (r"^pos_embed$", "embeddings.position_embeddings"),
@@ -31,7 +31,7 @@ ORIGINAL = (
     (r"^(blocks\.\d+)\.ls([12])\.gamma$", r"\1.layer_scale\2.lambda1"),
     (r"^blocks\.", "encoder.layer."),
 )
-# Hugging Face, in the names of transformers 4 and of 5. Query, key and value are joined afterwards.
+# Hugging Face, with the names of transformers 4 and 5. Query, key and value are joined later.
 HUGGING_FACE = (
     (r"^dinov2\.", ""),  # of a model with a head on top
     (r"\.attention\.(attention\.query|q_proj)\.", ".attention.query."),
@@ -58,7 +58,7 @@ class Dinov2(Adapters, Backbone):
     adapter_targets: ClassVar[tuple[str, ...]] = ("qkv", "proj", "fc1", "fc2")  # released
 
     def problems(self) -> Iterator[str]:
-        """Sizes that do not fit each other."""
+        """Sizes that contradict each other."""
         yield from heads_fit(self.hidden_size, self.num_heads)
         if self.adapter_layers > self.num_layers:
             yield "adapter_layers exceeds num_layers"
@@ -99,8 +99,8 @@ class Dinov2(Adapters, Backbone):
 class FusedAttention(nn.Module):
     """Self-attention with one linear layer for queries, keys and values, in place of transformers' three.
 
-    The released adapters sit on DINOv2's own fused `qkv`: one LoRA A of 4 x 384 shared by all three. On three
-    separate layers the same rank would make 27,648 parameters a block, and Table 3 would not add up.
+    The released code adapts DINOv2's own fused `qkv`: all three share one LoRA A of 4 x 384. On three separate layers,
+    the same rank would give 27,648 parameters per block, and Table 3 would not add up.
     """
 
     def __init__(self, hidden_size: int, num_heads: int) -> None:
@@ -115,10 +115,10 @@ class FusedAttention(nn.Module):
     def forward(
         self, hidden_states: Tensor, attention_mask: None = None, num_queries: int | None = None
     ) -> tuple[Tensor, None]:
-        """(N, T, W) -> (N, num_queries or T, W): what the first num_queries tokens see. Dinov2 expects the None."""
+        """(N, T, W) -> (N, num_queries or T, W): attention of the first tokens only. Dinov2 expects the None."""
         batch, tokens, width = hidden_states.shape
         heads = self.qkv(hidden_states).view(batch, tokens, 3, self.num_heads, width // self.num_heads)
-        # unbind before transposing: the gradient is then assembled without a second copy
+        # unbind before transposing: this saves a copy of the gradient
         query, key, value = (each.transpose(1, 2) for each in heads.unbind(2))
         attended = functional.scaled_dot_product_attention(query[:, :, :num_queries], key, value)
         return self.proj(attended.transpose(1, 2).flatten(2)), None
@@ -127,8 +127,8 @@ class FusedAttention(nn.Module):
 class Dinov2ClassToken(nn.Module):
     """Images (N, 3, H, W) float -> the class token of DINOv2 after its last LayerNorm (N, W).
 
-    The last block computes the row of the class token only: nothing reads the others, and a 4-block ViT is a fifth
-    faster. Images of another size than that of the position table use an interpolated table (bicubic).
+    The last block computes the class token only, as nothing reads the others: a 4-block ViT is a fifth faster. For
+    images of other sizes, the position table is interpolated (bicubic).
     """
 
     def __init__(self, model: Dinov2Model) -> None:
@@ -136,7 +136,7 @@ class Dinov2ClassToken(nn.Module):
         self.model = model
         for block in model.encoder.layer:
             block.attention = FusedAttention(model.config.hidden_size, model.config.num_attention_heads)
-        # for masked patches in DINOv2's own training; nothing is masked here, and it never gets a gradient
+        # used for masked patches in DINOv2's own training; nothing is masked here, so it never gets a gradient
         if model.embeddings.mask_token is not None:
             model.embeddings.mask_token.requires_grad_(False)
 
@@ -165,6 +165,8 @@ def _fuse_attention(tensors: Mapping[str, Tensor], source: Path) -> dict[str, Te
             fused[name] = tensor
     for name, three in parts.items():
         if len(three) < 3:
-            raise ModelError(f"{name}: only {', '.join(three)} present", where=source, remedy="fetch it complete")
+            raise ModelError(
+                f"{name}: only {', '.join(three)} present", where=source, remedy="fetch it again, complete"
+            )
         fused[name] = torch.cat([three["query"], three["key"], three["value"]])
     return fused

@@ -2,8 +2,8 @@
 
 The details follow the released code, which uses TensorFlow's AttentionWrapper: residual connections around every layer
 but the first, dropout on the input of each layer, linear layers without bias, Glorot initialisation, gate biases of 1.
-Two differences: torch's GRU applies the reset gate after the product with the state (as cuDNN does), TensorFlow's
-before it; and a sentence is its language code and pieces, in NSLT <s> and words.
+Two details differ. torch's GRU applies the reset gate after the product with the state (as cuDNN does), TensorFlow's
+before it. A sentence is a language code and pieces; in NSLT it is <s> and words.
 
 B clips, K beams, R = B x K rows, S segments, L tokens, E width of video features, D hidden size, V vocabulary.
 """
@@ -53,7 +53,7 @@ class RecurrentDecoder(Decoder):
         self.encoder = ResidualGRU(width, hidden_size, num_layers, dropout)
         self.embedding = nn.Embedding(vocabulary_size, hidden_size)
         self.attention = None if options.attention == "none" else Attention(options.attention, hidden_size)
-        # input feeding: the last attention vector is concatenated with the token
+        # input feeding: the previous attention vector is concatenated with the token
         input_size = hidden_size if self.attention is None else 2 * hidden_size
         self.decoder = ResidualGRU(input_size, hidden_size, num_layers, dropout)
         self.output = nn.Linear(hidden_size, vocabulary_size, bias=False)
@@ -62,7 +62,7 @@ class RecurrentDecoder(Decoder):
                 nn.init.xavier_normal_(parameter)
 
     def forward(self, video: Padded, labels: Tensor) -> Tensor:
-        """Video features Padded (B, S, E) and labels (B, L) -> logits (B, L, V), each token given those before it."""
+        """Video features Padded (B, S, E) and labels (B, L) -> logits (B, L, V), each from the tokens before it."""
         memory, state = self.encode(video)
         outputs, _ = self.decode(shift_right(labels), memory, state)
         logits: Tensor = self.output(outputs)
@@ -87,8 +87,8 @@ class RecurrentDecoder(Decoder):
     def encode(self, video: Padded) -> tuple[Memory, State]:
         """Video features Padded (B, S, E) -> the memory of attention, and the decoder's first state.
 
-        A state is a tensor (R, D) for each layer, at first the encoder's last state of that layer. With attention, the
-        last attention vector (R, D) follows, at first 0.
+        A state holds a tensor (R, D) for each layer, initially the encoder's last state of that layer. With attention,
+        the last attention vector (R, D) follows, initially 0.
         """
         sequence = reverse_time(video) if self.reverse else video
         # padding may hold nan, and 0 x nan is nan
@@ -128,9 +128,9 @@ class ResidualGRU(nn.Module):
     def forward(
         self, values: Tensor, state: Sequence[Tensor] | None = None, lengths: Tensor | None = None
     ) -> tuple[Tensor, State]:
-        """(R, T, W) and the state (R, D) of each layer, None = 0 -> (R, T, D) and the state of each layer at the end.
+        """(R, T, W) and the state (R, D) of each layer, None = 0 -> (R, T, D) and the last state of each layer.
 
-        The end is step `lengths` (R,), or T without it. As no real step depends on padding, nothing needs to be packed.
+        The last step is `lengths` (R,), or T without it. No real step depends on padding: nothing needs to be packed.
         """
         states = []
         rows = torch.arange(len(values), device=values.device)
@@ -143,7 +143,7 @@ class ResidualGRU(nn.Module):
 
 
 def _gru(input_size: int, hidden_size: int) -> nn.GRU:
-    """One layer. The reset and update gates, rows 0 to 2D of a bias in torch, start at bias 1, as in TensorFlow."""
+    """One layer. The biases of reset and update gate (rows 0 to 2D in torch) start at 1, as in TensorFlow."""
     layer = nn.GRU(input_size, hidden_size, batch_first=True)
     weights = dict(layer.named_parameters())
     nn.init.zeros_(weights["bias_ih_l0"])
@@ -193,7 +193,7 @@ class Attention(nn.Module):
 
 
 def reverse_time(sequence: Padded) -> Padded:
-    """Padded (B, T, W) -> the same, with the real steps of each clip in reverse order; padding stays at the end."""
+    """Padded (B, T, W) -> the same with the real steps of each clip reversed; padding stays at the end."""
     batch, steps, _ = sequence.values.shape
     forward = torch.arange(steps, device=sequence.values.device).expand(batch, -1)
     order = torch.where(sequence.mask, sequence.lengths[:, None] - 1 - forward, forward)

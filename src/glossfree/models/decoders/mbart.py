@@ -22,7 +22,7 @@ from glossfree.settings import Trained, value
 
 
 class MBartDecoding(Adapters, Decoding):
-    """The decoder of the mBART that [language] describes: its sizes are given there, its adapters here."""
+    """The decoder of the mBART in [language], which has its sizes; its adapters are set here."""
 
     kind: Literal["mbart"] = "mbart"
     train: Trained = value("adapters", "stated", "what of the decoder trains: LoRA, everything, nothing")
@@ -36,13 +36,13 @@ class MBartDecoding(Adapters, Decoding):
         return MBartDecoder(language.mbart)
 
     def problems_with(self, language: Language) -> Iterator[str]:
-        """Any that is not mBART's."""
+        """Any encoder but mBART's."""
         if not isinstance(language, MBart):
             yield f'decoder.kind "mbart" needs language.kind = "mbart", not "{language.kind}"'
 
 
 class MBartDecoder(Decoder):
-    """Decoder, token table and output layer of an mBART, whose encoder is the model's language encoder."""
+    """Decoder, token table and output layer of an mBART. Its encoder is the model's language encoder."""
 
     def __init__(self, mbart: MBartForConditionalGeneration) -> None:
         super().__init__()
@@ -50,12 +50,12 @@ class MBartDecoder(Decoder):
 
     @property
     def adapted(self) -> torch.nn.Module:
-        """The module that gets adapters, and whose other weights are frozen then."""
+        """The module that gets adapters; its other weights are then frozen."""
         decoder: torch.nn.Module = self.mbart.model.decoder
         return decoder
 
     def forward(self, video: Padded, labels: Tensor) -> Tensor:
-        """Video features Padded (B, S, E) and labels (B, L) -> logits (B, L, V), each token given those before it."""
+        """Video features Padded (B, S, E) and labels (B, L) -> logits (B, L, V), each from the tokens before it."""
         output = self.mbart(
             encoder_outputs=BaseModelOutput(last_hidden_state=video.values),
             attention_mask=video.mask.long(),
@@ -72,7 +72,7 @@ class MBartDecoder(Decoder):
         """Video features Padded (B, S, E) -> Translations by beam search (`suppressed`: by default `never_written`)."""
         if suppressed is None:
             suppressed = never_written(self.mbart.config.vocab_size)
-        # generate() is typed for every kind of model and output at once
+        # generate()'s type covers all kinds of models and outputs
         output: Any = self.mbart.generate(  # type: ignore[misc]
             encoder_outputs=BaseModelOutput(last_hidden_state=video.values),
             attention_mask=video.mask.long(),
@@ -103,7 +103,7 @@ class MBartDecoder(Decoder):
 
 
 def _greedy_scores(step_logits: Sequence[Tensor], sequences: Tensor, length_penalty: float) -> Tensor:
-    """Logits of each step (B, V) and token ids (B, L) -> scores (B,) as beam search computes them."""
+    """Logits of each step (B, V) and token ids (B, L) -> scores (B,), as in beam search."""
     log_probabilities = torch.stack(list(step_logits), dim=1).float().log_softmax(dim=-1)
     token_scores = log_probabilities.gather(-1, sequences[..., None]).squeeze(-1)
     finished = (sequences == EOS_ID).cumsum(dim=1)

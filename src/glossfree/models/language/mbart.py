@@ -24,7 +24,7 @@ from glossfree.models.weights import Census, load, read_weights
 from glossfree.padded import Padded
 from glossfree.settings import DEEPEST, WIDEST, Trained, heads_fit, value
 
-# mBART's one token table, under all of its names in files
+# mBART's one token table, and its other names in files
 MBART_TABLE = "model.shared.weight"
 MBART_TABLE_COPIES = ("model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight", "lm_head.weight")
 MBART_BIAS = "final_logits_bias"
@@ -32,7 +32,7 @@ MBART_IGNORED = ("model.encoder.version", "model.decoder.version")  # markers of
 
 
 class MBart(Adapters, Language):
-    """Sizes of mBART, whose decoder `decoder.kind = "mbart"` takes, and the adapters of its encoder."""
+    """Sizes of mBART, also for `decoder.kind = "mbart"`, and the adapters of its encoder."""
 
     kind: Literal["mbart"] = "mbart"
     num_layers: int = value(12, "stated", "layers of encoder and of decoder", ge=1, le=DEEPEST)
@@ -46,7 +46,7 @@ class MBart(Adapters, Language):
     reads_text: ClassVar[bool] = True
 
     def problems(self) -> Iterator[str]:
-        """Sizes that do not fit each other."""
+        """Sizes that contradict each other."""
         yield from heads_fit(self.hidden_size, self.num_heads)
 
     def build(self, vocabulary_size: int) -> MBartEncoder:
@@ -79,41 +79,43 @@ class MBart(Adapters, Language):
         return MBartEncoder(mbart.model.encoder, mbart)
 
     def load(self, module: LanguageEncoder, source: Path, kept_ids: Sequence[int] | None) -> Census:
-        """mBART's own files, encoder and decoder, in place. Raises ModelError."""
+        """Load mBART's own files, encoder and decoder, in place. Raises ModelError."""
         assert isinstance(module, MBartEncoder)
         return load_mbart(module.mbart, source, kept_ids)
 
 
 class MBartEncoder(LanguageEncoder):
-    """mBART's encoder, fed by embeddings (segments) or by tokens."""
+    """mBART's encoder, on embeddings (segments) or tokens."""
 
     def __init__(self, encoder: TransformersEncoder, whole: MBartForConditionalGeneration | None = None) -> None:
         """`whole`: the mBART of this encoder, for its decoder."""
         super().__init__()
         self.encoder = encoder
-        self._whole = (whole,)  # in a tuple, so that its decoder, another part of the model, is not registered here
+        self._whole = (whole,)  # in a tuple: its decoder is another part of the model and must not be registered here
 
     @property
     def mbart(self) -> MBartForConditionalGeneration:
-        """The whole mBART of this encoder."""
+        """The mBART that this encoder belongs to."""
         (whole,) = self._whole
         assert whole is not None
         return whole
 
     def copied(self) -> MBartEncoder:
-        """A copy of the encoder, without the rest of its mBART."""
+        """An independent copy of the encoder, without the rest of its mBART."""
         return MBartEncoder(copy.deepcopy(self.encoder))
 
     @property
     def adapted(self) -> nn.Module:
-        """The module that gets adapters, and whose other weights are frozen then."""
+        """The module that gets adapters; its other weights are then frozen."""
         encoder: nn.Module = self.encoder
         return encoder
 
     def forward(self, segments: Padded) -> Padded:
-        """Padded (B, S, E) -> Padded (B, S, E). Raises ValueError where S exceeds mBART's positions."""
+        """Padded (B, S, E) -> Padded (B, S, E). Raises ValueError if S exceeds mBART's positions."""
         if segments.values.shape[1] > self.encoder.max_source_positions:
-            raise ValueError(f"{segments.values.shape[1]} segments, {self.encoder.max_source_positions} positions")
+            raise ValueError(
+                f"{segments.values.shape[1]} segments, but only {self.encoder.max_source_positions} positions"
+            )
         output = self.encoder(inputs_embeds=segments.values, attention_mask=segments.mask.long())
         return segments.with_values(output.last_hidden_state)
 
@@ -128,24 +130,28 @@ class MBartEncoder(LanguageEncoder):
 def load_mbart(model: MBartForConditionalGeneration, source: Path, kept_ids: Sequence[int] | None = None) -> Census:
     """mBART (cc25, or large-50) from a Hugging Face folder, in place. Row i of the token table is row kept_ids[i].
 
-    `kept_ids` come with the trimmed tokenizer; None keeps all rows. The last id of every mBART vocabulary is <mask>:
-    where the last kept id is not the table's last row, tokenizer and weights do not match. Raises ModelError.
+    `kept_ids` come with the trimmed tokenizer; None keeps all rows. The last id of every mBART vocabulary is <mask>: if
+    the last kept id is not the table's last row, tokenizer and weights do not match. Raises ModelError.
     """
     tensors = read_weights(source)
     if not any(name.startswith("model.") for name in tensors):
         tensors = {f"model.{name}": tensor for name, tensor in tensors.items()}
     tables = [name for name in (MBART_TABLE, *MBART_TABLE_COPIES) if name in tensors]
     if not tables:
-        raise ModelError("no token table in it", where=source, remedy="name the folder of an mBART")
+        raise ModelError("no token table in these weights", where=source, remedy="name the folder of an mBART")
     table = tensors[tables[0]]
     for name in tables:
         if not torch.equal(tensors.pop(name), table):
-            raise ModelError(f"{name} differs from {tables[0]}", where=source, remedy="mBART has one table, shared")
+            raise ModelError(
+                f"{name} differs from {tables[0]}",
+                where=source,
+                remedy="mBART shares one table: fetch the weights again",
+            )
     bias = tensors.pop(MBART_BIAS, table.new_zeros(1, len(table)))
     if kept_ids is not None:
         if kept_ids[-1] != len(table) - 1:
             problem = f"its table has {len(table)} rows, the tokenizer it was trimmed from {kept_ids[-1] + 1} ids"
-            raise ModelError(problem, where=source, remedy="take the tokenizer that belongs to these weights")
+            raise ModelError(problem, where=source, remedy="use the tokenizer that belongs to these weights")
         rows = torch.as_tensor(kept_ids)
         table, bias = table[rows], bias[:, rows]
     tensors |= {MBART_TABLE: table, MBART_BIAS: bias}

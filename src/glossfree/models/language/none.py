@@ -9,7 +9,7 @@ from glossfree.padded import Padded
 
 
 class NoEncoder(Language):
-    """No encoder; `hidden_size` is the width E of the segments."""
+    """No encoder; `hidden_size` is the width E of segments."""
 
     kind: Literal["none"] = "none"
 

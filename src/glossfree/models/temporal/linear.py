@@ -1,4 +1,4 @@
-"""No temporal module: every frame is a segment, brought to the width of the language encoder."""
+"""No temporal module: every frame is a segment, projected to the width of the language encoder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from glossfree.padded import Padded
 
 
 class PerFrame(Temporal):
-    """A linear layer, without values of its own."""
+    """A linear layer; it has no values of its own."""
 
     kind: Literal["linear"] = "linear"
 

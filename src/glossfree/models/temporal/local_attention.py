@@ -1,7 +1,7 @@
 """Frame features -> segment features: a local-attention transformer that halves time (section 3.1).
 
 B clips, T frames or time steps, S = ceil(T / 2) segments, D temporal width, E language width, H heads, d width of a
-head. Padding never reaches a real position: a clip's segment features do not depend on its batch.
+head. Padding never affects a real position: a clip's segment features do not depend on its batch.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from glossfree.models.choices import Temporal, TemporalModule
 from glossfree.padded import Padded
 from glossfree.settings import DEEPEST, WIDEST, value
 
-# Queries that share one slice of keys. Forward and backward on one core, 4,096 steps, 8 heads of 64: 16 to 64 within
-# 20 % of each other, 128 half as slow again, a dense mask 20 times, a gathered window per query 5 times as slow.
+# Queries that share one slice of keys. Forward and backward on one core, 4,096 steps, 8 heads of 64: sizes 16 to 64 are
+# within 20 % of each other; 128 is 1.5 times, a dense mask 20 times, a gathered window per query 5 times as slow.
 BLOCK = 32
 
 
@@ -36,11 +36,11 @@ class LocalAttention(Temporal):
     layer_scale: float = value(1e-5, "released", "start of LayerScale on the attention branch", gt=0)
 
     def problems(self) -> Iterator[str]:
-        """Sizes that do not fit each other."""
+        """Sizes that contradict each other."""
         if self.hidden_size % (2 * self.num_heads):
             yield f"hidden_size {self.hidden_size} is no even multiple of num_heads {self.num_heads}, as positions need"
         if self.window_size % 2 == 0:
-            yield "window_size must be odd: as many neighbours on either side"
+            yield "window_size must be odd, for equally many neighbours on either side"
         if self.downsample_after > self.num_layers:
             yield "downsample_after exceeds num_layers"
 
@@ -124,7 +124,7 @@ class TemporalLayer(nn.Module):
 def halve(sequence: Padded) -> Padded:
     """Padded (B, T, D) -> Padded (B, ceil(T / 2), D): average pooling, kernel 3, stride 2, padding 1.
 
-    Padding counts as zeros, as the border does, and sums are always divided by 3, as in torch and the released code: so
+    Padding counts as zeros, like the border, and sums are always divided by 3, as in torch and the released code. So
     the last segment of a clip does not depend on its batch.
     """
     real = sequence.values * sequence.mask[..., None].to(sequence.values.dtype)
@@ -142,9 +142,9 @@ def sinusoids(steps: int, width: int) -> Tensor:
 def local_attention(query: Tensor, key: Tensor, value: Tensor, lengths: Tensor, window_size: int) -> Tensor:
     """Queries, keys, values (B, H, T, d) -> (B, H, T, d): attention within window_size steps around each step.
 
-    softmax(q k / sqrt(d)) v over |i - j| <= window_size // 2 and j < length. Time is cut into blocks of queries, each
-    with the slice of keys that it can reach, so time and memory are O(T x (BLOCK + window_size)) at any T.
-    `lengths` (B,). Padding sees itself only; its result is finite and has no meaning.
+    softmax(q k / sqrt(d)) v over |i - j| <= window_size // 2 and j < length. Time is split into blocks of queries, each
+    with its slice of reachable keys, so time and memory are O(T x (BLOCK + window_size)).
+    `lengths` (B,). Padding attends to itself only; its result is finite but meaningless.
     Raises ValueError for an even window.
     """
     if window_size % 2 == 0:
@@ -167,7 +167,7 @@ def local_attention(query: Tensor, key: Tensor, value: Tensor, lengths: Tensor, 
 
 
 def _window_mask(lengths: Tensor, blocks: int, block: int, reach: int) -> Tensor:
-    """(B, blocks, block, block + 2 reach) bool: may this query of the block see this key of its slice?"""
+    """(B, blocks, block, block + 2 reach) bool: whether a query of a block may attend to a key."""
     device = lengths.device
     queries = torch.arange(block, device=device)[:, None]
     keys = torch.arange(block + 2 * reach, device=device)[None, :] - reach
@@ -180,8 +180,8 @@ def _window_mask(lengths: Tensor, blocks: int, block: int, reach: int) -> Tensor
 def rotary(features: Tensor, positions: Tensor, base: float = 10_000.0) -> Tensor:
     """Queries or keys (B, H, T, d) at positions (T,) -> the same, rotated by their position (RoPE).
 
-    Columns 2i and 2i + 1 are a complex number that is multiplied by exp(1j * position * base^(-2i / d)); the product
-    of a query and a key then depends on the distance of their positions only. Raises ValueError for an odd d.
+    Columns 2i and 2i + 1 form a complex number that is multiplied by exp(1j * position * base^(-2i / d)). The product
+    of a query and a key then depends only on the distance between their positions. Raises ValueError for an odd d.
     """
     width = features.shape[-1]
     if width % 2:

@@ -22,7 +22,7 @@ def test_segment_features_are_the_video_features() -> None:
 def test_it_has_no_weights_to_load_and_reads_no_text() -> None:
     options = NoEncoder()
     module = options.build(53)
-    with pytest.raises(RecipeError, match=r"some/folder: .*no weights to load -> .*weights = \"\""):
+    with pytest.raises(RecipeError, match=r"some/folder: .*no foreign weights -> .*weights = \"\""):
         options.load(module, Path("some/folder"), None)
     assert not options.reads_text
     with pytest.raises(NotImplementedError):
