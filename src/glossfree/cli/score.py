@@ -133,7 +133,7 @@ def score(
         seed=seed,
         rows=tuple(rows),
         notes=(*_append_note(hypotheses, split), *systems.notes),
-        learned=_learned(pairs, bleurt),
+        learned=() if bleurt is None else (_bleurt(pairs, bleurt),),
         diagnosis=_diagnosis(systems, training, split) if diagnose or training else None,
     )
 
@@ -160,14 +160,11 @@ def _diagnosis(systems: Systems, training: Path | None, split: str) -> Diagnosis
     return diagnose(*sides, training=sentences, language=systems.language, signers=signers)
 
 
-def _learned(pairs: Pairs, bleurt: Path | None) -> tuple[LearnedScore, ...]:
-    """BLEURT, if the user names a folder: only then are the libraries loaded."""
-    if bleurt is None:
-        return ()
-    from glossfree.models.bleurt import score_bleurt
+def _bleurt(pairs: Pairs, folder: Path) -> LearnedScore:
+    from glossfree.models.bleurt import score_bleurt  # imported here: torch is slow to load
     from glossfree.training.device import best_device
 
-    return (score_bleurt(pairs.hypotheses, pairs.references, bleurt, device=best_device()),)
+    return score_bleurt(pairs.hypotheses, pairs.references, folder, device=best_device())
 
 
 def _side_by_side(rows: Sequence[Row]) -> str:

@@ -6,7 +6,6 @@ file in it can run code (safetensors, or torch's format read with `weights_only=
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from glossfree.errors import ModelError
-from glossfree.files.disk import digest
+from glossfree.files.disk import digest, read_json
 from glossfree.models.weights import load, read_weights, weight_files
 
 BATCH_SIZE = 32
@@ -56,10 +55,7 @@ def score_bleurt(
         raise ValueError(f"{len(hypotheses)} hypotheses for {len(references)} references")
     if not folder.is_dir():
         return LearnedScore("BLEURT", None, f"no folder {folder}")
-    try:
-        config = dict(json.loads((folder / "config.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise ModelError("is missing, or no JSON", where=folder / "config.json", remedy=FETCH_AGAIN) from error
+    config = read_json(folder / "config.json", ModelError, remedy=FETCH_AGAIN)
     device = device or torch.device("cpu")
     model = load_bleurt(folder, config).to(device).eval()
     encode = pair_encoder(folder, config)
@@ -92,7 +88,7 @@ def load_bleurt(folder: Path, config: dict[str, Any]) -> nn.Module:
             prefix, built = "bert.", transformers.BertConfig(**{**sizes, "num_labels": 1})
         else:
             sizes["input_embedding_size"] = sizes.pop("embedding_size")
-            sizes["classifier_dropout_prob"] = 0.0  # only for training; RemBERT wants a number
+            sizes["classifier_dropout_prob"] = 0.0  # only used in training; RemBERT requires a number
             prefix, built = "rembert.", transformers.RemBertConfig(**{**sizes, "num_labels": 1})
         tensors = {
             re.sub("^bleurt[.]", prefix, name).replace("embedding_projection", "embedding_hidden_mapping_in"): tensor
@@ -102,9 +98,9 @@ def load_bleurt(folder: Path, config: dict[str, Any]) -> nn.Module:
         try:
             built = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         except (ValueError, OSError) as error:
-            raise ModelError(f"of a kind that transformers lacks ({kind})", where=folder, remedy=FETCH_AGAIN) from error
+            raise ModelError(f"transformers lacks the type {kind}", where=folder, remedy=FETCH_AGAIN) from error
     if built.num_labels != 1:
-        raise ModelError(f"gives {built.num_labels} numbers for a pair, not one", where=folder, remedy=NAME_BLEURT)
+        raise ModelError(f"has {built.num_labels} outputs for a pair, not one", where=folder, remedy=NAME_BLEURT)
     try:
         build: Any = transformers.AutoModelForSequenceClassification.from_config
         model: nn.Module = build(built)
@@ -124,8 +120,8 @@ def pair_encoder(folder: Path, config: dict[str, Any]) -> Encoder:
     max_tokens = min(MAX_TOKENS, int(config.get("max_position_embeddings", MAX_TOKENS)))
     ids_of, first, last, size = _read_vocabulary(folder, config)
     if size > config.get("vocab_size", size):
-        problem = f"{size} tokens, its network knows {config['vocab_size']}"
-        raise ModelError(problem, where=folder, remedy="weights and vocabulary must belong together")
+        problem = f"the vocabulary has {size} tokens, the network {config['vocab_size']}"
+        raise ModelError(problem, where=folder, remedy="use the vocabulary of these weights")
 
     def encode(reference: str, hypothesis: str) -> tuple[list[int], int]:
         left, right = ids_of(reference), ids_of(hypothesis)

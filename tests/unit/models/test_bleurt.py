@@ -43,11 +43,11 @@ def folder(tmp_path: Path) -> Path:
     model = BertForSequenceClassification(config)
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
-    made = tmp_path / "bleurt"
-    model.save_pretrained(made)
-    (made / "vocab.txt").write_text("\n".join(WORDS) + "\n", encoding="utf-8")
-    (made / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer", "do_lower_case": true}')
-    return made
+    path = tmp_path / "bleurt"
+    model.save_pretrained(path)
+    (path / "vocab.txt").write_text("\n".join(WORDS) + "\n", encoding="utf-8")
+    (path / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer", "do_lower_case": true}')
+    return path
 
 
 def edit(folder: Path, **values: object) -> None:
@@ -58,16 +58,16 @@ def edit(folder: Path, **values: object) -> None:
 @pytest.mark.parametrize(("layout", "size"), [("base", None), ("20", 12)])
 def test_both_layouts_of_bleurt_pytorch_give_its_logits(layout: str, size: int | None, tmp_path: Path) -> None:
     """Made by tests/originals/networks/make_bleurt.py with that package; transformers 5 cannot import it."""
-    made = formula()
+    module = formula()
     stored = json.loads((NETWORKS / "bleurt-pytorch-0.0.1.json").read_text())[layout]
     shapes = {
         name: torch.zeros(shape, dtype=torch.int64 if name.endswith("position_ids") else torch.float32)
         for name, shape in stored["names"].items()
     }
-    save_file(made.weights_like(shapes), tmp_path / "model.safetensors")
-    model = load_bleurt(tmp_path, {"model_type": "bleurt", "embedding_size": size, **made.SIZES}).eval()
+    save_file(module.weights_like(shapes), tmp_path / "model.safetensors")
+    model = load_bleurt(tmp_path, {"model_type": "bleurt", "embedding_size": size, **module.SIZES}).eval()
     with torch.no_grad():
-        logits = model(**made.inputs()).logits.flatten()
+        logits = model(**module.inputs()).logits.flatten()
     torch.testing.assert_close(logits, torch.tensor(stored["logits"]), rtol=0, atol=2e-6)
     assert logits.std() > 1e-3, "pairs that differ"
 
@@ -127,18 +127,18 @@ def test_a_damaged_folder_is_a_mistake_to_mend(folder: Path) -> None:
     edit(folder, model_type="nothing known")
     refused("nothing known")
     edit(folder, model_type="mbart-like")
-    refused("of a kind that transformers lacks")
+    refused("transformers lacks the type mbart-like")
     (folder / "config.json").write_text(good)
     edit(folder, intermediate_size=24)
     refused("intermediate.dense.weight is")
     (folder / "config.json").write_text(good)
     (folder / "vocab.txt").write_text("\n".join([*WORDS, "more"]) + "\n")
-    refused("14 tokens, its network knows 13")
+    refused("vocabulary has 14 tokens, the network 13")
     (folder / "vocab.txt").write_text("\n".join(WORDS) + "\n")
     edit(folder, id2label={"0": "a", "1": "b", "2": "c"})
-    refused("3 numbers for a pair, not one")
+    refused("3 outputs for a pair, not one")
     (folder / "config.json").write_text("{")
-    refused("is missing, or no JSON")
+    refused("config.json: not JSON")
 
 
 def test_pickles_that_run_something_are_refused(folder: Path) -> None:
