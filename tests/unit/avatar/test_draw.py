@@ -16,7 +16,7 @@ HABIT = Habit(1.0, 1.0, (0.0, 0.0))
 
 
 def still(sign: Sign, size: int = 64, signer: int = 0, seed: int = 5) -> np.ndarray:
-    """One frame (size,size,3) as float, the same chance for every sign."""
+    """One frame (size,size,3) as float, with the same random state for every sign."""
     poses = sign_poses(sign, HABIT, np.array([0.5]), np.zeros(3))
     return draw.draw_clip(poses, signer, size, 12.5, np.random.default_rng(seed))[0].astype(float)
 

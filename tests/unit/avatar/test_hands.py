@@ -97,10 +97,10 @@ def test_both_bones_keep_their_length(signer):
 def test_wrist_within_reach_stays_and_beyond_is_drawn_in():
     who = SIGNERS[0]
     near, far = np.array((0.1, 0.2, 0.1)), np.array((3.0, 0.0, 0.0))
-    _, found = hands.elbows(who, np.stack([near, far]))
-    np.testing.assert_allclose(found[0], near, atol=1e-9)
-    assert np.linalg.norm(found[1] - (who.shoulder, 0, 0)) <= who.upper_arm + who.forearm
-    assert found[1, 1] == found[1, 2] == 0
+    _, wrists = hands.elbows(who, np.stack([near, far]))
+    np.testing.assert_allclose(wrists[0], near, atol=1e-9)
+    assert np.linalg.norm(wrists[1] - (who.shoulder, 0, 0)) <= who.upper_arm + who.forearm
+    assert wrists[1, 1] == wrists[1, 2] == 0
 
 
 def test_elbows_hang_below_the_shoulders_before_the_body():

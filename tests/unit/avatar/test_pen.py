@@ -34,10 +34,10 @@ def test_fill_covers_its_polygon_frame_by_frame():
 
 def test_fractions_of_a_pixel_count():
     square = np.array([[(10, 5), (30, 5), (30, 25), (10, 25)]], dtype=float)
-    whole, half = canvas(), canvas()
-    Stroke.fill(square, RED).paint(whole, 0)
+    full, half = canvas(), canvas()
+    Stroke.fill(square, RED).paint(full, 0)
     Stroke.fill(square + np.array((0.5, 0.0)), RED).paint(half, 0)
-    assert (whole != half).any()
+    assert (full != half).any()
 
 
 def test_line_has_its_width():

@@ -1,4 +1,4 @@
-"""Nine signers who can be told apart."""
+"""Nine signers who look different."""
 
 from __future__ import annotations
 

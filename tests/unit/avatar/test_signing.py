@@ -96,8 +96,8 @@ def test_transitions_are_smooth():
 
 def test_signs_of_a_lexicon_are_drawn_instead():
     chosen = tuple(lexicon(GLOSSES).values())
-    given = tuple(Sign("flat", "high", "hold", "front_up") for _ in chosen[:2])
-    plain, other = SignedSentence(GLOSSES[:2], 0, 1), SignedSentence(GLOSSES[:2], 0, 1, signs=given)
+    own_signs = tuple(Sign("flat", "high", "hold", "front_up") for _ in chosen[:2])
+    plain, other = SignedSentence(GLOSSES[:2], 0, 1), SignedSentence(GLOSSES[:2], 0, 1, signs=own_signs)
     start, end = other.spans[0].start, other.spans[0].end
     hand = other.poses()[start:end, DOMINANT]
     assert np.ptp(hand, axis=0).max() == 0

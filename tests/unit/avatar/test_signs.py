@@ -62,30 +62,30 @@ def test_no_two_of_many_names_have_the_same_sign():
 def test_lexicon_keeps_signs_apart_in_any_order():
     inventory = names(163)
     assert min(differing(sign_of(a), sign_of(b)) for a, b in combinations(inventory, 2)) < 2  # so there is work to do
-    found = lexicon(inventory)
-    assert list(found) == sorted(inventory)
-    assert found == lexicon([*inventory[::-1], inventory[3]])
-    assert min(differing(a, b) for a, b in combinations(found.values(), 2)) >= 2
+    by_gloss = lexicon(inventory)
+    assert list(by_gloss) == sorted(inventory)
+    assert by_gloss == lexicon([*inventory[::-1], inventory[3]])
+    assert min(differing(a, b) for a, b in combinations(by_gloss.values(), 2)) >= 2
 
 
 def test_lexicon_takes_the_preferred_sign_where_it_can():
     inventory = names(50)
-    found = lexicon(inventory)
-    assert sum(found[name] == sign_of(name) for name in inventory) > 40
+    by_gloss = lexicon(inventory)
+    assert sum(by_gloss[name] == sign_of(name) for name in inventory) > 40
     for name in inventory:
         first = [sign for sign, _ in zip(candidates(name), range(100), strict=False)]
-        assert found[name] in first
+        assert by_gloss[name] in first
 
 
 def test_lexicon_of_a_huge_inventory_is_still_distinct():
-    found = lexicon(names(1700))
-    assert len(set(found.values())) == 1700
+    by_gloss = lexicon(names(1700))
+    assert len(set(by_gloss.values())) == 1700
 
 
 def test_phoenix_glosses_are_far_apart(shared):
     paths = [annotation_path(shared / "phoenix14t", split) for split in ("train", "dev", "test")]
     inventory = {gloss for path in paths for annotation in read_annotations(path) for gloss in annotation.glosses}
     assert len(inventory) == 1073
-    found = lexicon(inventory)
-    assert len(set(found.values())) == 1073
-    assert min(differing(a, b) for a, b in combinations(found.values(), 2)) >= 2
+    by_gloss = lexicon(inventory)
+    assert len(set(by_gloss.values())) == 1073
+    assert min(differing(a, b) for a, b in combinations(by_gloss.values(), 2)) >= 2

@@ -93,8 +93,8 @@ def test_looking_up_the_nearest_training_sentence_does_not_solve_it(train, test)
         return max(bags, key=lambda other: 2 * (bag & other[0]).total() / (bag.total() + other[0].total()))[1]
 
     some = test[:120]
-    found = sacrebleu.corpus_bleu([nearest(x) for x in some], [[x.text for x in some]], tokenize="none", force=True)
-    assert 10 < found.score < 45
+    bleu = sacrebleu.corpus_bleu([nearest(x) for x in some], [[x.text for x in some]], tokenize="none", force=True)
+    assert 10 < bleu.score < 45
 
 
 def test_unknown_split_names_the_choices() -> None:

@@ -166,15 +166,15 @@ def test_entities_are_refused_before_they_are_expanded(tmp_path: Path) -> None:
 def test_mutated_files_are_read_or_refused(tmp_path: Path) -> None:
     """Pieces of a file removed, doubled, and renamed: captions, or an error that names the file."""
     words = tier("Wörter", below("w1", "erster"), below("w2", "erster", previous="w1"), parent="Satz")
-    whole = document(SENTENCES + words, SLOTS, media("a.mp4", 500))
-    chance = random.Random(5)
+    valid = document(SENTENCES + words, SLOTS, media("a.mp4", 500))
+    rng = random.Random(5)
     refused = 0
     for _ in range(300):
-        text = whole
-        for _ in range(chance.choice([1, 1, 3])):
-            place, length = chance.randrange(len(text)), chance.randrange(1, 70)
-            old, new = chance.sample(["erster", "zweiter", "an", "zu", "w1", "REF1", "REF2", "ALIGNABLE", "REF"], 2)
-            text = chance.choice(
+        text = valid
+        for _ in range(rng.choice([1, 1, 3])):
+            place, length = rng.randrange(len(text)), rng.randrange(1, 70)
+            old, new = rng.sample(["erster", "zweiter", "an", "zu", "w1", "REF1", "REF2", "ALIGNABLE", "REF"], 2)
+            text = rng.choice(
                 [
                     text[:place] + text[place + length :],
                     text[:place] + text[place : place + length] * 2 + text[place + length :],
@@ -182,7 +182,7 @@ def test_mutated_files_are_read_or_refused(tmp_path: Path) -> None:
                 ]
             )
         try:
-            read_captions(written(tmp_path, text), tier=chance.choice([None, "Satz", "Wörter"]))
+            read_captions(written(tmp_path, text), tier=rng.choice([None, "Satz", "Wörter"]))
         except CorpusError as error:
             refused += 1
             assert "a.eaf" in str(error)

@@ -54,9 +54,9 @@ def test_ids_are_stems_of_videos_and_names_of_image_folders_anywhere_below(root:
 
 def test_paths_are_relative_and_make_the_ids(root: Path) -> None:
     write(root, "split,path,text\ntrain,a/eins.mp4,es taut\ntrain,vier.avi,es friert\ndev,b\\sechs,es nieselt\n")
-    found = read_clips(root)
-    assert [clip.id for clip in found] == ["a__eins", "vier", "b__sechs"]
-    assert [clip.source for clip in found] == [
+    clips_read = read_clips(root)
+    assert [clip.id for clip in clips_read] == ["a__eins", "vier", "b__sechs"]
+    assert [clip.source for clip in clips_read] == [
         VideoFile(root / "a/eins.mp4"),
         VideoFile(root / "vier.avi"),
         FrameFolder(root / "b/sechs"),

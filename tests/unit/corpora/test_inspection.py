@@ -34,8 +34,8 @@ def save(folder: Path, clips: tuple[PackedClip, ...] = CLIPS, **about: object) -
 
 
 def test_the_figures_of_a_split_are_those_counted_by_hand(tmp_path: Path) -> None:
-    found = inspect(save(tmp_path))
-    train = found.splits["train"]
+    inspection = inspect(save(tmp_path))
+    train = inspection.splits["train"]
     assert (train.clips, train.frames, train.min_frames, train.max_frames) == (3, 90, 10, 50)
     assert train.hours == pytest.approx((3 + 5 + 2) / 3600)
     assert train.mean_frames == pytest.approx(30)
@@ -43,15 +43,15 @@ def test_the_figures_of_a_split_are_those_counted_by_hand(tmp_path: Path) -> Non
     assert train.mean_words == pytest.approx(8 / 3)
     assert (train.signers, train.spans, train.unseen_words) == (2, 3, None)
     assert train.megabytes == pytest.approx(0.006)
-    assert list(found.splits) == ["train", "dev", "test"]
-    assert found.problems == ()
+    assert list(inspection.splits) == ["train", "dev", "test"]
+    assert inspection.problems == ()
 
 
 def test_words_that_training_has_not_are_counted_once_each(tmp_path: Path) -> None:
-    found = inspect(save(tmp_path))
-    assert found.splits["dev"].unseen_words == 2  # im, süden
-    assert found.splits["test"].unseen_words == 1  # nachts, twice
-    assert (found.splits["test"].words, found.splits["test"].vocabulary) == (4, 3)
+    inspection = inspect(save(tmp_path))
+    assert inspection.splits["dev"].unseen_words == 2  # im, süden
+    assert inspection.splits["test"].unseen_words == 1  # nachts, twice
+    assert (inspection.splits["test"].words, inspection.splits["test"].vocabulary) == (4, 3)
 
 
 def test_the_total_is_over_all_splits(tmp_path: Path) -> None:
@@ -68,8 +68,8 @@ def test_the_values_are_plain_enough_for_json(tmp_path: Path) -> None:
 
 
 def test_the_table_has_a_column_for_each_split_and_ends_with_the_problems(tmp_path: Path) -> None:
-    found = inspect(save(tmp_path))
-    lines = found.to_text().split("\n")
+    inspection = inspect(save(tmp_path))
+    lines = inspection.to_text().split("\n")
     assert lines[0] == f"{tmp_path}: mine, language de, frame size 33"
     assert lines[2].split() == ["train", "dev", "test", "all"]
     assert lines[3].split() == ["clips", "3", "1", "1", "5"]
@@ -84,10 +84,10 @@ def test_packed_files_that_are_missing_or_empty_are_named(tmp_path: Path) -> Non
     (tmp_path / CLIPS[0].file).unlink()
     (tmp_path / CLIPS[1].file).unlink()
     (tmp_path / CLIPS[3].file).write_bytes(b"")
-    found = inspect(tmp_path)
-    assert found.problems == ("packed files missing: 2: t1, t2", "packed files of 0 bytes: 1: d1")
-    assert found.splits["train"].megabytes == pytest.approx(0.003)
-    assert "problem: packed files missing: 2: t1, t2" in found.to_text()
+    inspection = inspect(tmp_path)
+    assert inspection.problems == ("packed files missing: 2: t1, t2", "packed files of 0 bytes: 1: d1")
+    assert inspection.splits["train"].megabytes == pytest.approx(0.003)
+    assert "problem: packed files missing: 2: t1, t2" in inspection.to_text()
 
 
 def test_of_many_culprits_ten_are_named(tmp_path: Path) -> None:
@@ -124,16 +124,16 @@ def test_what_packing_could_not_read_is_told_again(tmp_path: Path) -> None:
 def test_a_folder_without_corpus_file_is_a_problem_not_an_error(tmp_path: Path) -> None:
     save(tmp_path)
     (tmp_path / "corpus.json").unlink()
-    found = inspect(tmp_path)
-    assert found.problems == ("corpus.json is missing or empty: language and frame size are unknown",)
-    assert "no name" in found.to_text()
+    inspection = inspect(tmp_path)
+    assert inspection.problems == ("corpus.json is missing or empty: language and frame size are unknown",)
+    assert "no name" in inspection.to_text()
 
 
 def test_an_empty_manifest_has_no_clips_in_any_split(tmp_path: Path) -> None:
-    found = inspect(save(tmp_path, ()))
-    assert found.problems == ("no clips in split train or dev or test",)
-    assert found.total.clips == 0
-    assert found.splits == {}
+    inspection = inspect(save(tmp_path, ()))
+    assert inspection.problems == ("no clips in split train or dev or test",)
+    assert inspection.total.clips == 0
+    assert inspection.splits == {}
 
 
 def test_a_folder_that_was_not_prepared_is_an_error(tmp_path: Path) -> None:

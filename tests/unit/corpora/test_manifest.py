@@ -1,4 +1,4 @@
-"""The manifest: what is written is what is read, whole or not at all."""
+"""The manifest: saving and loading are inverse, and saving is atomic."""
 
 from __future__ import annotations
 

@@ -106,11 +106,11 @@ def test_the_release_is_found_from_its_own_folder_and_from_two_above(top: Path) 
 
 @pytest.mark.parametrize("split", SIZES)
 def test_clips_come_in_order_with_their_frame_folders(top: Path, split: str) -> None:
-    found = list(clips(top.parent.parent, split))
-    assert [clip.id for clip in found] == [f"{split}_tagesschau-{number}" for number in range(SIZES[split])]
-    assert {(clip.split, clip.signer, clip.fps, clip.spans) for clip in found} == {(split, "Signer03", 25.0, ())}
-    assert found[1].text == f"satz 1 aus {split}"
-    for clip in found:
+    split_clips = list(clips(top.parent.parent, split))
+    assert [clip.id for clip in split_clips] == [f"{split}_tagesschau-{number}" for number in range(SIZES[split])]
+    assert {(clip.split, clip.signer, clip.fps, clip.spans) for clip in split_clips} == {(split, "Signer03", 25.0, ())}
+    assert split_clips[1].text == f"satz 1 aus {split}"
+    for clip in split_clips:
         assert isinstance(clip.source, FrameFolder)
         assert clip.source.path.name == clip.id
         assert (clip.source.path / "images0001.png").is_file()
@@ -144,9 +144,9 @@ def test_the_check_names_missing_and_empty_frame_folders_by_split(top: Path) -> 
 def test_the_check_counts_the_missing_beyond_ten(top: Path) -> None:
     lines = [line(f"neu-{number}", f"satz {number}") for number in range(13)]
     write_csv(annotation_path(top / "annotations/manual", "dev"), *lines)
-    [found] = [problem for problem in check(top) if "missing" in problem]
-    assert found.startswith("dev: frame folders missing or empty: 13: neu-0, neu-1, ")
-    assert found.endswith("neu-9 and 3 more")
+    [missing] = [problem for problem in check(top) if "missing" in problem]
+    assert missing.startswith("dev: frame folders missing or empty: 13: neu-0, neu-1, ")
+    assert missing.endswith("neu-9 and 3 more")
 
 
 def test_the_check_counts_sentences_and_names_in_two_splits(top: Path) -> None:
@@ -159,8 +159,8 @@ def test_the_check_counts_sentences_and_names_in_two_splits(top: Path) -> None:
 
 def test_the_real_annotations_have_the_sizes_of_the_paper(shared: Path) -> None:
     sizes = {split: read_annotations(annotation_path(shared / "phoenix14t", split)) for split in SIZES}
-    assert {split: len(found) for split, found in sizes.items()} == {"train": 7096, "dev": 519, "test": 642}
-    assert all(annotation.text for found in sizes.values() for annotation in found)
+    assert {split: len(lines) for split, lines in sizes.items()} == {"train": 7096, "dev": 519, "test": 642}
+    assert all(annotation.text for lines in sizes.values() for annotation in lines)
 
 
 def test_annotations_are_read_in_nfc_and_the_mixture_is_named(top: Path) -> None:

@@ -1,4 +1,4 @@
-"""phoenix14t-avatar: annotation lines become drawn clips; what is wrong with them is said by line."""
+"""phoenix14t-avatar: annotation lines become drawn clips; errors name the line."""
 
 from __future__ import annotations
 

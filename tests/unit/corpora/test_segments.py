@@ -31,10 +31,10 @@ from glossfree.corpora.segments import decimal, segment_label, segment_of
     ],
 )
 def test_fields_become_a_segment(fields: dict[str, str], expected: Segment | None) -> None:
-    found = segment_of(fields)
-    assert found == expected
-    if expected is not None and found is not None:
-        assert found.unit == expected.unit
+    segment = segment_of(fields)
+    assert segment == expected
+    if expected is not None and segment is not None:
+        assert segment.unit == expected.unit
 
 
 @pytest.mark.parametrize(

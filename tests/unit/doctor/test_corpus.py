@@ -1,4 +1,4 @@
-"""doctor on corpora: every kind of warning on small folders that have it, and figures that can be counted by hand."""
+"""doctor on corpora: every kind of warning on small folders that cause it, and figures that can be counted by hand."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ def test_a_file_appears_when_it_is_complete(tmp_path: Path) -> None:
         temporary.write_text("half", encoding="utf-8")
         assert not path.exists() and list(path.parent.glob(LEFTOVERS)) == [temporary]
         temporary.write_text("all", encoding="utf-8")
-    assert [found.name for found in path.parent.iterdir()] == ["words.txt"]
+    assert [entry.name for entry in path.parent.iterdir()] == ["words.txt"]
     assert path.read_text(encoding="utf-8") == "all"
 
 
@@ -45,7 +45,7 @@ def test_a_failure_leaves_the_old_file_alone(tmp_path: Path, problem: BaseExcept
     with pytest.raises(type(problem)), atomic(path) as temporary:
         temporary.write_text("new", encoding="utf-8")
         raise problem
-    assert [found.read_text(encoding="utf-8") for found in tmp_path.iterdir()] == ["old"]
+    assert [entry.read_text(encoding="utf-8") for entry in tmp_path.iterdir()] == ["old"]
 
 
 def test_a_folder_is_atomic_too(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_a_folder_is_atomic_too(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="half"), atomic(tmp_path / "other", ModelError) as temporary:
         (temporary / "part").mkdir(parents=True)
         raise ValueError("half")
-    assert [found.name for found in tmp_path.iterdir()] == ["model"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["model"]
 
 
 def test_what_prevents_writing_is_named(tmp_path: Path) -> None:

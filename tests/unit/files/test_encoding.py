@@ -1,4 +1,4 @@
-"""Text in any encoding that says what it is; others are named, with the command that mends them."""
+"""Text files: known encodings are read, others are named with the command that converts them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pseudo-glosses and prototypes of a corpus or a file, and what is said of them."""
+"""Pseudo-glosses and prototypes of a corpus or a file, and their report."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ INVENTORY = ("fallen", "frisch", "liter", "lösen", "morgen", "nebel", "norden",
              "wind", "zwölf")  # fmt: skip
 
 
-def glosses(corpus: Path | None = None, said: list[str] | None = None, **options: Any) -> GlossReport:
-    """Write pseudo-glosses; `said` gets the console's lines."""
+def glosses(corpus: Path | None = None, lines: list[str] | None = None, **options: Any) -> GlossReport:
+    """Write pseudo-glosses; `lines` gets the console's lines."""
     console = Silent()
-    console.lines = [] if said is None else said
+    console.lines = [] if lines is None else lines
     return write_pseudo_glosses(corpus, console=console, **options)
 
 
@@ -57,11 +57,11 @@ def vec(tmp_path: Path) -> Path:
 
 
 def test_a_corpus(corpus: Path, vec: Path) -> None:
-    said: list[str] = []
-    report = glosses(corpus, vectors=vec, said=said)
-    found = PseudoGlosses.load(corpus / PSEUDO_GLOSSES)
-    assert found.inventory == INVENTORY
-    assert load_vectors(corpus / PROTOTYPES, found.inventory).shape == (13, 2)
+    lines: list[str] = []
+    report = glosses(corpus, vectors=vec, lines=lines)
+    pseudo_glosses = PseudoGlosses.load(corpus / PSEUDO_GLOSSES)
+    assert pseudo_glosses.inventory == INVENTORY
+    assert load_vectors(corpus / PROTOTYPES, pseudo_glosses.inventory).shape == (13, 2)
     assert (len(report.glosses), report.num_sentences, report.vector_size) == (13, 3, 2)
     assert report.unknown == ("wind", "zwölf")
     assert sum(report.glosses.kept.values()) == 13
@@ -71,8 +71,8 @@ def test_a_corpus(corpus: Path, vec: Path) -> None:
         "de",
         ("train",),
     )
-    assert report.glosses.sha256 == found.sha256
-    assert said == ["tagging with hanta (morphmodel_ger)", f"reading vectors from {vec}"]
+    assert report.glosses.sha256 == pseudo_glosses.sha256
+    assert lines == ["tagging with hanta (morphmodel_ger)", f"reading vectors from {vec}"]
 
 
 def test_the_test_split_stays_out_unless_it_is_named(corpus: Path, vec: Path) -> None:
@@ -88,8 +88,8 @@ def test_the_test_split_stays_out_unless_it_is_named(corpus: Path, vec: Path) ->
 
 def test_targets_of_every_training_and_dev_clip(corpus: Path, vec: Path) -> None:
     glosses(corpus, vectors=vec)
-    found = PseudoGlosses.load(corpus / PSEUDO_GLOSSES)
-    sums = [int(found.targets(text).sum()) for text in (*SENTENCES["train"], *SENTENCES["dev"])]
+    pseudo_glosses = PseudoGlosses.load(corpus / PSEUDO_GLOSSES)
+    sums = [int(pseudo_glosses.targets(text).sum()) for text in (*SENTENCES["train"], *SENTENCES["dev"])]
     assert sums == [4, 6, 3, 2]
 
 
@@ -97,9 +97,9 @@ def test_a_file_of_sentences_with_trained_vectors(tmp_path: Path) -> None:
     file = tmp_path / "sentences.txt"
     file.write_text("\n".join(SENTENCES["train"]) + "\n \n", encoding="utf-8")
     report = glosses(sentences=file, out=tmp_path / "new" / "out")
-    found = PseudoGlosses.load(tmp_path / "new" / "out" / PSEUDO_GLOSSES)
-    assert found.inventory == INVENTORY
-    vectors = load_vectors(tmp_path / "new" / "out" / PROTOTYPES, found.inventory)
+    pseudo_glosses = PseudoGlosses.load(tmp_path / "new" / "out" / PSEUDO_GLOSSES)
+    assert pseudo_glosses.inventory == INVENTORY
+    vectors = load_vectors(tmp_path / "new" / "out" / PROTOTYPES, pseudo_glosses.inventory)
     assert vectors.shape == (13, 300)
     assert np.isfinite(vectors).all()
     assert set(report.unknown) == {"frisch", "lösen", "wehen"}
@@ -153,9 +153,9 @@ def test_bad_input_is_named_and_leaves_earlier_output(
     (tmp_path / "empty.txt").write_text(" \n\n")
     (tmp_path / "good.txt").write_text("der wind weht\n")
     (tmp_path / "latin.txt").write_bytes("für\n".encode("latin-1"))
-    given = {key: tmp_path / value for key, value in arguments.items()}
+    paths = {key: tmp_path / value for key, value in arguments.items()}
     with pytest.raises(CorpusError, match=message):
-        glosses(given.pop("corpus", None), **given)
+        glosses(paths.pop("corpus", None), **paths)
     assert {path.name: path.read_bytes() for path in corpus.iterdir()} == before
 
 
@@ -180,12 +180,12 @@ def test_a_folder_without_rights(corpus: Path, vec: Path) -> None:
 def test_a_table_gives_the_sentences_of_its_training_rows(tmp_path: Path, vec: Path, name: str, header: str) -> None:
     rows = [f"{n}.mp4,{text},training" for n, text in enumerate(SENTENCES["train"])]
     (tmp_path / name).write_text("\n".join([header, *rows, "x.mp4,hagel in bremen,test"]), encoding="utf-8")
-    said: list[str] = []
-    report = glosses(sentences=tmp_path / name, out=tmp_path / "out", vectors=vec, said=said)
+    lines: list[str] = []
+    report = glosses(sentences=tmp_path / name, out=tmp_path / "out", vectors=vec, lines=lines)
     assert PseudoGlosses.load(tmp_path / "out" / PSEUDO_GLOSSES).inventory == INVENTORY
     assert report.num_sentences == 3
-    assert any("1 rows" in line and name in line for line in said)
-    assert any("text from sentence" in line for line in said) is ("Sentence" in header)
+    assert any("1 rows" in line and name in line for line in lines)
+    assert any("text from sentence" in line for line in lines) is ("Sentence" in header)
 
 
 def test_a_table_without_sentences_is_named_with_its_columns(tmp_path: Path) -> None:
@@ -195,15 +195,15 @@ def test_a_table_without_sentences_is_named_with_its_columns(tmp_path: Path) -> 
 
 
 def test_decomposed_sentences_give_the_same_glosses_and_are_said(tmp_path: Path, vec: Path) -> None:
-    said: list[str] = []
+    lines: list[str] = []
     for form in ("NFC", "NFD"):
         text = unicodedata.normalize(form, "\n".join(SENTENCES["train"]))
         (tmp_path / f"{form}.txt").write_text(text, encoding="utf-8")
-        glosses(sentences=tmp_path / f"{form}.txt", out=tmp_path / form, vectors=vec, said=said)
+        glosses(sentences=tmp_path / f"{form}.txt", out=tmp_path / form, vectors=vec, lines=lines)
     assert PseudoGlosses.load(tmp_path / "NFD" / PSEUDO_GLOSSES) == PseudoGlosses.load(
         tmp_path / "NFC" / PSEUDO_GLOSSES
     )
-    assert [line for line in said if "2 of 3" in line and "NFD.txt" in line] != []
+    assert [line for line in lines if "2 of 3" in line and "NFD.txt" in line] != []
 
 
 def test_sentences_without_a_content_word_name_their_file(tmp_path: Path) -> None:

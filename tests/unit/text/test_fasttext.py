@@ -62,13 +62,13 @@ def test_a_model_without_ngrams_gives_unknown_words_a_direction(tmp_path: Path) 
 
 
 def test_broken_binaries(binary: Path, tmp_path: Path) -> None:
-    whole = binary.read_bytes()
+    complete = binary.read_bytes()
     cases = {
         b"": "empty file",
         b"no such model, but long enough for a header of this kind" * 3: "not a fastText model",
-        struct.pack("<2i", 793712314, 9) + whole[8:]: "starts with 793712314, 9",
-        whole[:200]: "not a fastText model",
-        whole[:4000]: "truncated",
+        struct.pack("<2i", 793712314, 9) + complete[8:]: "starts with 793712314, 9",
+        complete[:200]: "not a fastText model",
+        complete[:4000]: "truncated",
     }
     for number, (content, message) in enumerate(cases.items()):
         path = tmp_path / f"{number}.bin"

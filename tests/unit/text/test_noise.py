@@ -16,8 +16,8 @@ def tokenizer() -> SentenceTokenizer:
     return SentenceTokenizer.train([TEXT, "der nebel löst sich nur zögernd auf"], 70)
 
 
-def is_subsequence(part: list[str], whole: list[str]) -> bool:
-    rest = iter(whole)
+def is_subsequence(part: list[str], sequence: list[str]) -> bool:
+    rest = iter(sequence)
     return all(word in rest for word in part)
 
 

@@ -31,69 +31,74 @@ SPLITS = {
 
 
 @pytest.fixture
-def found() -> PseudoGlosses:
+def pseudo_glosses() -> PseudoGlosses:
     return extract(SPLITS, Capitals(), language="de")
 
 
-def test_the_inventory_is_the_training_splits(found: PseudoGlosses) -> None:
-    assert found.inventory == ("7", "grad", "sonne", "wind")
-    assert found.counts == {"7": 1, "grad": 1, "sonne": 1, "wind": 3}
-    assert (found.kept, found.dropped) == ({"NOUN": 5, "NUM": 1}, {"DET": 5})
-    assert (len(found), found.backend, found.language, found.splits) == (4, "capitals", "de", ("train",))
+def test_the_inventory_is_the_training_splits(pseudo_glosses: PseudoGlosses) -> None:
+    assert pseudo_glosses.inventory == ("7", "grad", "sonne", "wind")
+    assert pseudo_glosses.counts == {"7": 1, "grad": 1, "sonne": 1, "wind": 3}
+    assert (pseudo_glosses.kept, pseudo_glosses.dropped) == ({"NOUN": 5, "NUM": 1}, {"DET": 5})
+    assert (len(pseudo_glosses), pseudo_glosses.backend, pseudo_glosses.language, pseudo_glosses.splits) == (
+        4,
+        "capitals",
+        "de",
+        ("train",),
+    )
 
 
-def test_other_splits_change_nothing_but_their_own_sentences(found: PseudoGlosses) -> None:
+def test_other_splits_change_nothing_but_their_own_sentences(pseudo_glosses: PseudoGlosses) -> None:
     alone = extract({"train": SPLITS["train"]}, Capitals())
     assert (alone.inventory, alone.counts, alone.kept, alone.dropped) == (
-        found.inventory, found.counts, found.kept, found.dropped,
+        pseudo_glosses.inventory, pseudo_glosses.counts, pseudo_glosses.kept, pseudo_glosses.dropped,
     )  # fmt: skip
     with pytest.raises(CorpusError, match="without pseudo-glosses"):
         alone.targets(SPLITS["dev"][0])
 
 
 def test_all_splits_when_they_are_named() -> None:
-    found = extract(SPLITS, Capitals(), splits=("train", "dev", "test"))
-    assert found.inventory == ("7", "grad", "hagel", "nebel", "sonne", "wind")
-    assert found.counts["sonne"] == 2
+    pseudo_glosses = extract(SPLITS, Capitals(), splits=("train", "dev", "test"))
+    assert pseudo_glosses.inventory == ("7", "grad", "hagel", "nebel", "sonne", "wind")
+    assert pseudo_glosses.counts["sonne"] == 2
 
 
-def test_targets_are_multi_hot_over_the_inventory(found: PseudoGlosses) -> None:
-    targets = found.targets("SONNE und WIND und WIND")
+def test_targets_are_multi_hot_over_the_inventory(pseudo_glosses: PseudoGlosses) -> None:
+    targets = pseudo_glosses.targets("SONNE und WIND und WIND")
     assert targets.dtype == np.float32
     assert targets.tolist() == [0, 0, 1, 1]
-    assert found.targets("der NEBEL und die SONNE").tolist() == [0, 0, 1, 0]
-    assert found.of_sentence("der NEBEL und die SONNE") == ("nebel", "sonne")
-    assert found.of_sentence("SONNE und WIND und WIND") == ("sonne", "wind", "wind")
-    assert found.targets("HAGEL").sum() == 0
+    assert pseudo_glosses.targets("der NEBEL und die SONNE").tolist() == [0, 0, 1, 0]
+    assert pseudo_glosses.of_sentence("der NEBEL und die SONNE") == ("nebel", "sonne")
+    assert pseudo_glosses.of_sentence("SONNE und WIND und WIND") == ("sonne", "wind", "wind")
+    assert pseudo_glosses.targets("HAGEL").sum() == 0
 
 
-def test_a_saved_file_is_the_same(found: PseudoGlosses, tmp_path: Path) -> None:
-    found.save(tmp_path / "glosses.json")
+def test_a_saved_file_is_the_same(pseudo_glosses: PseudoGlosses, tmp_path: Path) -> None:
+    pseudo_glosses.save(tmp_path / "glosses.json")
     loaded = PseudoGlosses.load(tmp_path / "glosses.json")
-    assert loaded == found
-    assert loaded.sha256 == found.sha256
+    assert loaded == pseudo_glosses
+    assert loaded.sha256 == pseudo_glosses.sha256
     assert loaded.targets("bei 7 GRAD").tolist() == [1, 1, 0, 0]
     assert [path.name for path in tmp_path.iterdir()] == ["glosses.json"]
 
 
-def test_without_sentences_only_the_inventory_is_left(found: PseudoGlosses, tmp_path: Path) -> None:
-    bare = found.without_sentences()
+def test_without_sentences_only_the_inventory_is_left(pseudo_glosses: PseudoGlosses, tmp_path: Path) -> None:
+    bare = pseudo_glosses.without_sentences()
     bare.save(tmp_path / "glosses.json")
     assert "WIND" not in (tmp_path / "glosses.json").read_text()
-    assert PseudoGlosses.load(tmp_path / "glosses.json").inventory == found.inventory
-    assert found.targets("der WIND weht").sum() == 1  # the original is as it was
+    assert PseudoGlosses.load(tmp_path / "glosses.json").inventory == pseudo_glosses.inventory
+    assert pseudo_glosses.targets("der WIND weht").sum() == 1  # the original is as it was
 
 
-def test_the_hash_follows_the_content(found: PseudoGlosses) -> None:
-    assert extract(SPLITS, Capitals(), language="de").sha256 == found.sha256
-    assert extract({**SPLITS, "train": SPLITS["train"][:2]}, Capitals()).sha256 != found.sha256
+def test_the_hash_follows_the_content(pseudo_glosses: PseudoGlosses) -> None:
+    assert extract(SPLITS, Capitals(), language="de").sha256 == pseudo_glosses.sha256
+    assert extract({**SPLITS, "train": SPLITS["train"][:2]}, Capitals()).sha256 != pseudo_glosses.sha256
 
 
-def test_bad_files(found: PseudoGlosses, tmp_path: Path) -> None:
+def test_bad_files(pseudo_glosses: PseudoGlosses, tmp_path: Path) -> None:
     path = tmp_path / "glosses.json"
     with pytest.raises(CorpusError, match=r"glosses\.json: no pseudo-glosses -> make it with: glossfree glosses"):
         PseudoGlosses.load(path)
-    found.save(path)
+    pseudo_glosses.save(path)
     content = json.loads(path.read_text())
     for change in ({"inventory": ["7", "grad", "regen", "wind"]}, {"format": 99}, {"language": "en"}):
         path.write_text(json.dumps({**content, **change}))
@@ -119,8 +124,18 @@ def test_progress_counts_sentences() -> None:
 
 
 def test_german() -> None:
-    found = extract({"train": ["morgen fallen im süden fünf liter regen", "es regnete gestern"]}, tagger("de"))
-    assert found.inventory == ("es", "fallen", "fünf", "gestern", "liter", "morgen", "regen", "regnen", "süden")
+    pseudo_glosses = extract({"train": ["morgen fallen im süden fünf liter regen", "es regnete gestern"]}, tagger("de"))
+    assert pseudo_glosses.inventory == (
+        "es",
+        "fallen",
+        "fünf",
+        "gestern",
+        "liter",
+        "morgen",
+        "regen",
+        "regnen",
+        "süden",
+    )
 
 
 def test_a_decomposed_sentence_is_the_same_sentence() -> None:
@@ -132,10 +147,10 @@ def test_a_decomposed_sentence_is_the_same_sentence() -> None:
     assert two.of_sentence(nfd) == one.of_sentence("in münchen wird es kühl")
 
 
-def test_half_a_character_is_refused(found: PseudoGlosses, tmp_path: Path) -> None:
+def test_half_a_character_is_refused(pseudo_glosses: PseudoGlosses, tmp_path: Path) -> None:
     """JSON can spell one, UTF-8 cannot, and so it has no hash."""
     path = tmp_path / "pseudo_glosses.json"
-    found.save(path)
+    pseudo_glosses.save(path)
     content = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps({**content, "inventory": ["\ud800", *content["inventory"][1:]]}))
     with pytest.raises(CorpusError) as caught:

@@ -63,8 +63,8 @@ def test_ignoring_case_beats_taking_lower_case_for_evidence(hanta: HantaTagger) 
     for sentence, judged in JUDGED.items():
         for cased in right:
             tags = hanta._hanta.tag_sent(sentence.split(), casesensitive=cased)
-            found = [hanta._token(*item) for item in tags]
-            right[cased] += sum(item in judged.split() for item in content(found).split())
+            tokens = [hanta._token(*item) for item in tags]
+            right[cased] += sum(item in judged.split() for item in content(tokens).split())
     assert right[False] > right[True]
 
 
