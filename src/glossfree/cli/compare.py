@@ -38,7 +38,7 @@ class ChangedSentence:
 
 @dataclass(frozen=True)
 class Compared(Result):
-    """Systems A and B, by name, on the same sentences; `better` and `worse` as in `comparison`, with their texts."""
+    """Systems A and B, by name, on the same sentences; `better` and `worse` are those of `comparison`, with texts."""
 
     a: str
     b: str

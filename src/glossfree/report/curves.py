@@ -24,7 +24,7 @@ class Chart:
     """One quantity over steps, in pixels of a picture of WIDTH x HEIGHT.
 
     `lines`: {"step", "train" or "dev": points}; `levels`: (y, label) of the horizontal lines; `ends`: labels of the
-    first and the last step; `value`: the number beside the title; `summary`: the lines in words.
+    first and the last step; `value`: the number beside the title; `summary`: a text description.
     """
 
     name: str

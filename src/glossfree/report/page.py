@@ -23,7 +23,7 @@ from glossfree.scoring.metrics import Scores
 from glossfree.scoring.rouge import rouge_l
 from glossfree.scoring.significance import Interval
 
-SHOWN_SPLITS = ("test", "dev")  # the headline shows the first of these that was scored
+SHOWN_SPLITS = ("test", "dev")  # the headline shows the first of these with scores
 
 Words = list[tuple[str, bool]]
 
@@ -56,7 +56,7 @@ class ReportData:
 
 
 def mark_words(hypothesis: str, reference: str) -> tuple[Words, Words]:
-    """Two sentences -> the words of each, and whether the other sentence has them in the same order."""
+    """Two sentences -> the words of each, and whether they match the other sentence, in order."""
     sides = hypothesis.split(), reference.split()
     blocks = SequenceMatcher(a=sides[0], b=sides[1], autojunk=False).get_matching_blocks()
     in_hypothesis = {block.a + offset for block in blocks for offset in range(block.size)}
@@ -105,7 +105,7 @@ def render_report(data: ReportData) -> str:
 
 
 def _headline(data: ReportData) -> list[tuple[str, str]]:
-    """(number, its meaning) of the numbers that a reader looks for first."""
+    """The main numbers of a run: (value, meaning)."""
     tiles: list[tuple[str, str]] = []
     if data.scores:
         (_, ours), *others = data.scores.items()

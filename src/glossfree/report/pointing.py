@@ -1,4 +1,4 @@
-"""Pseudo-gloss timelines and true sign spans -> does the timeline find the sign? Peaks and rankings, against chance.
+"""Pseudo-gloss timelines and true sign spans -> how well they locate signs: peaks and rankings, compared with chance.
 
 Two measures for each pair of a clip and a pseudo-gloss that is signed in it. *Hit rate*: does the highest segment lie
 in a true span? *Average precision* (AP): segments are ranked by their score, and precision is averaged over the ranks

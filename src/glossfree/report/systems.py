@@ -16,7 +16,7 @@ from glossfree.scoring.metrics import COLUMNS
 from glossfree.scoring.predictions import read_predictions
 from glossfree.scoring.sentences import Pairs, Sentences, pair, read_sentences
 
-LANGUAGE = "de"  # if neither the user nor a corpus says which
+LANGUAGE = "de"  # if neither the user nor a corpus names one
 TITLES = {**dict(COLUMNS), "chrf": "chrF2", "exact": "exact match", "length_ratio": "length ratio"}
 
 
@@ -125,7 +125,7 @@ def _corpus_of(run: Path) -> Path:
 
 
 def _check_order(a: Sentences, b: Sentences) -> None:
-    """Both systems are paired with references by line: if both have ids, they must agree on the order."""
+    """Check that two systems paired with references by line have their ids, if any, in the same order."""
     if not a.numbered and not b.numbered and a.ids != b.ids:
         place = next(n for n, (x, y) in enumerate(zip_longest(a.ids, b.ids), start=1) if x != y)
         problem = f"its ids are not those of {a.source} in the same order (first at sentence {place:,})"

@@ -1,4 +1,4 @@
-"""One clip's pseudo-gloss scores over time -> what its timeline shows: signs, frames, heat and seconds on one axis.
+"""One clip's pseudo-gloss scores over time -> the rows of its timeline: signs, frames, heat and seconds on one axis.
 
 Frame f fills [f, f+1) of the axis, and T frames fill it. The cell of a segment reaches halfway to the middles of its
 neighbours, so that heat, thumbnails and signs line up. All positions are frames; the template scales them.
@@ -14,9 +14,9 @@ import numpy as np
 from glossfree.corpora.manifest import SignSpan
 from glossfree.report.pointing import TimedClip, fold
 
-NUM_ROWS = 8  # pseudo-glosses with the highest peaks; expected ones are added
+NUM_ROWS = 8  # rows with the highest peaks; expected pseudo-glosses are added
 GAMMA = 0.6  # keeps faint scores visible
-FAINTEST = 0.03  # below this share of the clip's maximum, nothing is drawn
+FAINTEST = 0.03  # scores below this share of the clip's maximum are not drawn
 
 
 @dataclass(frozen=True)
