@@ -17,8 +17,7 @@ from glossfree.doctor.findings import Diagnosis, Finding, counted
 from glossfree.errors import ClipError, GlossfreeError
 from glossfree.translator import AGAIN, CARD, verify
 from glossfree.video.decode import open_source
-from glossfree.video.frames import resize
-from glossfree.video.intake import LONGER, OTHER_ASPECT, PREVIEW_HEIGHT, grey, validate_profile
+from glossfree.video.intake import LONGER, OTHER_ASPECT, grey, preview_of, validate_profile
 from glossfree.video.pack import packed_size
 from glossfree.video.signer import find_signer
 from glossfree.video.timeline import FEWEST, SAME_RATE
@@ -101,8 +100,7 @@ def look_at(path: Path) -> tuple[ClipLook, list[np.ndarray]]:
         part = type(source)(path, Segment(number, number + 1, "frames"))
         (frame,) = open_source(part).read([0])
         aspect = frame.shape[1] / frame.shape[0]
-        height = min(PREVIEW_HEIGHT, frame.shape[0])
-        frames.append(resize(frame, max(1, round(height * aspect)), height))
+        frames.append(preview_of(frame))
     small, is_packed = grey(frames), aspect == 1 and packed_size(path) is not None
     look = ClipLook(
         fps=timeline.fps,

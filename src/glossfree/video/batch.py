@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -26,7 +26,7 @@ class ClipBatch:
     "frames"; (N, any width) float at "backbone_features" (before the linear layer and BatchNorm), "frame_features" and
     "segment_features", which were computed before (what is frozen runs once, not once per epoch).
     `labels` (B, L) int64, -100 = ignored, or None. `targets`: what else objectives need, by name, (B, ...).
-    With `views` (B, 2, 3) the frames are as they were decoded, (N, H, W, 3): `cropped` makes crops of `crop_size`
+    With `views` (B, 2, 3) the frames are as they were decoded, (N, H, W, 3): `prepared` makes crops of `crop_size`
     pixels of them, each clip by its own affine map.
     """
 
@@ -48,34 +48,26 @@ class ClipBatch:
         return len(self.ids)
 
     def pin_memory(self) -> ClipBatch:
-        """The same batch in memory that an accelerator can read while this process goes on (a loader calls it)."""
-        return replace(
-            self,
-            frames=self.frames.pin_memory(),
-            labels=None if self.labels is None else self.labels.pin_memory(),
-            targets={name: target.pin_memory() for name, target in self.targets.items()},
-        )
+        """The same batch in pinned memory, from which it moves without blocking; the loader calls this."""
+        return self._map(lambda tensor: tensor.pin_memory())
 
     def prepared(self, device: torch.device | str) -> ClipBatch:
-        """The batch as the model takes it: on its device, and cropped there if the loader's workers did not crop it."""
-        return self.to(device).cropped()
+        """The batch as the model takes it: on its device and cropped; `views` stay in main memory."""
+        batch = self._map(lambda tensor: tensor.to(device, non_blocking=True))
+        batch = replace(batch, lengths=self.lengths.to(device, non_blocking=True))
+        if self.views is None:
+            return batch
+        frames = resample(batch.frames, self.lengths, self.views, self.crop_size)
+        return replace(batch, frames=frames, views=None, crop_size=0)
 
-    def to(self, device: torch.device | str) -> ClipBatch:
-        """The same batch on another device, without blocking where memory is pinned; views stay in main memory."""
+    def _map(self, move: Callable[[Tensor], Tensor]) -> ClipBatch:
+        """The batch with its large tensors moved: frames, labels and targets."""
         return replace(
             self,
-            frames=self.frames.to(device, non_blocking=True),
-            lengths=self.lengths.to(device, non_blocking=True),
-            labels=None if self.labels is None else self.labels.to(device, non_blocking=True),
-            targets={name: target.to(device, non_blocking=True) for name, target in self.targets.items()},
+            frames=move(self.frames),
+            labels=None if self.labels is None else move(self.labels),
+            targets={name: move(target) for name, target in self.targets.items()},
         )
-
-    def cropped(self) -> ClipBatch:
-        """Frames cropped and augmented by the views that were drawn for them; the batch itself where there are none."""
-        if self.views is None:
-            return self
-        frames = resample(self.frames, self.lengths, self.views, self.crop_size)
-        return replace(self, frames=frames, views=None, crop_size=0)
 
 
 def collate(items: Sequence[ClipBatch | ClipError | None]) -> ClipBatch | ClipError:
@@ -83,9 +75,8 @@ def collate(items: Sequence[ClipBatch | ClipError | None]) -> ClipBatch | ClipEr
 
     Skipped clips (None) are left out; a batch of skipped clips has B = N = 0. The first ClipError is returned instead.
     """
-    for item in items:
-        if isinstance(item, ClipError):
-            return item
+    if error := next((item for item in items if isinstance(item, ClipError)), None):
+        return error
     clips = [item for item in items if isinstance(item, ClipBatch)]
     if not clips:
         return ClipBatch((), torch.empty(0, 3, 0, 0, dtype=torch.uint8), torch.empty(0, dtype=torch.int64), ())

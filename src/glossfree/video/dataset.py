@@ -105,7 +105,7 @@ class ClipDataset(Dataset[ClipBatch | ClipError | None]):
     ClipError with id and path (a loader's worker returns it, for the loader to raise); "skip" gives None, which
     `collate` leaves out and `bad_clips` lists. `cache_bytes` keeps decoded frames in memory (see FrameCache).
     With `crop_later` the frames are as they were decoded, with the view that was drawn: an accelerator crops them in
-    the step (`ClipBatch.cropped`), and workers only decode.
+    the step (`ClipBatch.prepared`), and workers only decode.
     """
 
     def __init__(

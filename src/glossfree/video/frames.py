@@ -124,22 +124,16 @@ def fit_frame(frame: np.ndarray, size: int, fit: Fit = "stretch") -> np.ndarray:
     """
     height, width = frame.shape[:2]
     if fit == "stretch" or height == width:
-        return stretch(frame, size)
+        return resize(frame, size, size)
     if fit == "crop":
         side = min(height, width)
         top, left = (height - side) // 2, (width - side) // 2
-        return stretch(frame[top : top + side, left : left + side], size)
+        return resize(frame[top : top + side, left : left + side], size, size)
     scale = size / max(height, width)
     rows, columns = max(1, round(height * scale)), max(1, round(width * scale))
     small = resize(frame, columns, rows)
     top, left = (size - rows) // 2, (size - columns) // 2
-    # As in augmentation: black bars would be strong edges.
-    return cv2.copyMakeBorder(small, top, size - rows - top, left, size - columns - left, cv2.BORDER_REPLICATE)
-
-
-def stretch(frame: np.ndarray, size: int) -> np.ndarray:
-    """(H, W, 3) -> (size, size, 3)."""
-    return resize(frame, size, size)
+    return cv2.copyMakeBorder(small, top, size - rows - top, left, size - columns - left, BORDER)
 
 
 def resize(frame: np.ndarray, width: int, height: int) -> np.ndarray:

@@ -10,7 +10,7 @@ it into `corpus.json`, training keeps it with the run, and `export` with the mod
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,13 @@ from typing import Any
 import cv2
 import numpy as np
 
-from glossfree.corpora.manifest import FrameFolder, Manifest, PackedClip, Segment, VideoFile
+from glossfree.corpora.manifest import FrameFolder, Manifest, Segment, VideoFile
 from glossfree.errors import ClipError
 from glossfree.video.decode import Reader, open_source
 from glossfree.video.frames import Fit, View, apply, draw_affine, fit_frame, resize
 from glossfree.video.pack import packed_size, read_clip
 from glossfree.video.signer import Crop, SignerProfile, apply_crop, find_signer, signer_profile
-from glossfree.video.timeline import FEWEST, SAME_RATE, Sampling, Timeline
+from glossfree.video.timeline import FEWEST, SAME_RATE, Sampling, Timeline, evenly
 
 OTHER_ASPECT = 1.05  # ratio of aspects above which a clip is cropped: stretched by 1.06, the demo loses 6 BLEU-4
 MORE_REST = 0.2  # seconds of stillness beyond the longest in training from which on it is trimmed
@@ -59,16 +59,6 @@ class ModelClip:
 
 
 @dataclass(frozen=True)
-class Look:
-    """What a first pass over small frames shows: the frames [first, last) that are kept; crop; width / height."""
-
-    first: int
-    last: int
-    crop: Crop | None
-    aspect: float
-
-
-@dataclass(frozen=True)
 class Intake:
     """How clips reach a model: what it sees of space and time, and the `profile` of its training clips ({}: unknown).
 
@@ -95,37 +85,39 @@ class Intake:
             problem = f"too short to be signing: {len(timeline)} frame{'s' * (len(timeline) > 1)}"
             raise ClipError(problem, where=path, remedy=f"give a clip of at least {FEWEST} frames")
         numbers = timeline.at_rate(self.sampling.fps)
-        look = self._look(path, reader, numbers, is_packed)
-        kept = numbers[look.first : look.last]
+        first, last, crop, aspect = self._preview(path, reader, numbers, is_packed)
+        kept = numbers[first:last]
         sampled = kept[self.sampling.sample(len(kept))]
         if is_packed and segment is None:
             frames = read_clip(path, sampled)
         else:
-            pictures = (frame if look.crop is None else apply_crop(frame, look.crop) for frame in reader.read(sampled))
+            pictures = (frame if crop is None else apply_crop(frame, crop) for frame in reader.read(sampled))
             frames = np.stack([fit_frame(picture, size, self.fit) for picture in pictures])
         rate = len(numbers) / timeline.seconds
-        return ModelClip(
+        clip = ModelClip(
             frames=apply(frames, draw_affine(self.view), self.view.crop_size),
             num_frames=len(timeline),
             fps=timeline.fps,
             start=reader.start,
             seconds=timeline.seconds,
-            aspect=look.aspect,
-            trimmed=(look.first / rate, (len(numbers) - look.last) / rate),
-            crop=look.crop,
-            notes=tuple(self._notes(timeline, look, len(numbers))),
+            aspect=aspect,
+            trimmed=(first / rate, (len(numbers) - last) / rate),
+            crop=crop,
         )
+        return replace(clip, notes=tuple(self._notes(clip)))
 
-    def _look(self, path: Path, reader: Reader, numbers: np.ndarray, is_packed: bool) -> Look:
-        count = min(PREVIEW, len(numbers)) if self.profile else 1  # nothing to compare with: one frame shows the aspect
-        seen = numbers[np.unique(np.linspace(0, len(numbers) - 1, count).round().astype(int))]
+    def _preview(
+        self, path: Path, reader: Reader, numbers: np.ndarray, is_packed: bool
+    ) -> tuple[int, int, Crop | None, float]:
+        """A first pass over small frames -> the frames [first, last) to keep, the crop, and width / height."""
+        # Without a profile there is nothing to compare with: one frame shows the aspect.
+        seen = numbers[evenly(len(numbers), PREVIEW if self.profile else 1)]
         every = max(1, len(seen) // SIGNER_FRAMES)
-        # Filled in place: small arrays kept between large ones that come and go would leave holes in memory.
+        # Filled in place: small arrays kept between large short-lived ones would leave holes in memory.
         small, larger, aspect = np.empty((0, 0, 0), np.float32), [], 0.0
         for number, frame in enumerate(reader.read(seen)):
             aspect = frame.shape[1] / frame.shape[0]
-            height = min(PREVIEW_HEIGHT, frame.shape[0])
-            preview = resize(frame, max(1, round(height * aspect)), height)
+            preview = preview_of(frame)
             (grey_frame,) = grey([preview])
             if not number:
                 small = np.empty((len(seen), *grey_frame.shape), np.float32)
@@ -135,10 +127,10 @@ class Intake:
         first, last = self._trim(small, reader.timeline, seen, len(numbers))
         usual = self.profile.get("aspect", (0, 0, 0))[1]
         if is_packed or not usual or max(aspect / usual, usual / aspect) <= OTHER_ASPECT:
-            return Look(first, last, None, aspect)
+            return first, last, None, aspect
         if path not in self._crops:
             self._crops[path] = find_signer(np.stack(larger), self.profile.get("signer"), usual)
-        return Look(first, last, self._crops[path], aspect)
+        return first, last, self._crops[path], aspect
 
     def _trim(self, small: np.ndarray, timeline: Timeline, seen: np.ndarray, count: int) -> tuple[int, int]:
         """The frames [first, last) of `count` that are left when stillness that training did not have is cut off."""
@@ -153,26 +145,21 @@ class Intake:
         )
         return start, count - end
 
-    def _notes(self, timeline: Timeline, look: Look, count: int) -> Iterator[str]:
+    def _notes(self, clip: ModelClip) -> Iterator[str]:
         fps = self.sampling.fps
         if not fps:
-            yield f"the model does not say its frame rate: the clip's {timeline.fps:g} frames/s are taken as they are"
-        elif timeline.fps < fps * (1 - SAME_RATE):
-            yield f"{timeline.fps:g} frames/s, and the model was trained at {fps:g}: frames are repeated"
-        if look.first or look.last < count:
-            start, end = (frames / count * timeline.seconds for frames in (look.first, count - look.last))
-            yield f"stillness cut off: {start:.1f} s at the start, {end:.1f} s at the end"
-        if look.crop is not None:
-            yield (
-                f"the picture is {look.aspect:.2f} times as wide as high, training's {self.profile['aspect'][1]:.2f}: "
-                "cropped around the signer"
-            )
+            yield f"the model does not say its frame rate: the clip's {clip.fps:g} frames/s are used as they are"
+        elif clip.fps < fps * (1 - SAME_RATE):
+            yield f"{clip.fps:g} frames/s, and the model was trained at {fps:g}: frames are repeated"
+        if any(clip.trimmed):
+            yield "stillness cut off: {:.1f} s at the start, {:.1f} s at the end".format(*clip.trimmed)
+        if clip.crop is not None:
+            usual = self.profile["aspect"][1]
+            yield f"width / height is {clip.aspect:.2f}, training's {usual:.2f}: cropped around the signer"
         longest = self.profile.get("seconds", (0, 0, 0))[2]
-        if longest and timeline.seconds > LONGER * longest:
-            yield (
-                f"{timeline.seconds:.0f} s long, the longest clip of training {longest:.1f} s: more than one sentence? "
-                "Cut it with --segments or --window"
-            )
+        if longest and clip.seconds > LONGER * longest:
+            lengths = f"{clip.seconds:.0f} s long, the longest clip of training {longest:.1f} s"
+            yield f"{lengths}: more than one sentence? Cut it with --segments or --window"
 
 
 def profile_of(manifest: Manifest) -> dict[str, Any]:
@@ -195,7 +182,8 @@ def profile_of(manifest: Manifest) -> dict[str, Any]:
     light: list[float] = []
 
     def frames_of_some() -> Iterator[np.ndarray]:
-        for clip in evenly([clip for clip in clips if clip.num_frames <= LONGEST], LOOKED_AT):
+        short = [clip for clip in clips if clip.num_frames <= LONGEST]
+        for clip in (short[number] for number in evenly(len(short), LOOKED_AT)):
             try:
                 frames = read_clip(manifest.folder / clip.file)
             except ClipError:
@@ -231,11 +219,10 @@ def validate_profile(values: Any) -> dict[str, Any]:
     return dict(values)
 
 
-def evenly(clips: Sequence[PackedClip], count: int) -> list[PackedClip]:
-    """At most `count` clips, spread evenly."""
-    if not clips:
-        return []
-    return [clips[index] for index in np.unique(np.linspace(0, len(clips) - 1, min(count, len(clips))).astype(int))]
+def preview_of(frame: np.ndarray) -> np.ndarray:
+    """A frame (H, W, 3) -> the same at most PREVIEW_HEIGHT pixels high."""
+    height = min(PREVIEW_HEIGHT, frame.shape[0])
+    return resize(frame, max(1, round(height * frame.shape[1] / frame.shape[0])), height)
 
 
 def grey(frames: Sequence[np.ndarray]) -> np.ndarray:

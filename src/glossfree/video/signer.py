@@ -19,6 +19,9 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 
+from glossfree.video.frames import BORDER, FLAGS, resize
+from glossfree.video.timeline import evenly
+
 How = Literal["face", "outline", "centre"]
 Face = np.ndarray  # x and y of its centre, and its size, the root of its area
 
@@ -98,7 +101,7 @@ def signer_profile(clips: Iterable[np.ndarray], aspect: float) -> dict[str, Any]
     faces: list[Face] = []
     outlines = []
     for frames in clips:
-        filmed = [cv2.resize(frame, (round(CROP_HEIGHT * aspect), CROP_HEIGHT)) for frame in _spread(frames, FRAMES)]
+        filmed = [cv2.resize(frame, (round(CROP_HEIGHT * aspect), CROP_HEIGHT)) for frame in _some(frames)]
         face = _largest_face(filmed[::2])
         if face is not None:
             faces.append(face / (filmed[0].shape[1], CROP_HEIGHT, CROP_HEIGHT))
@@ -117,7 +120,7 @@ def find_signer(frames: Sequence[np.ndarray] | np.ndarray, profile: dict[str, An
     16 frames 240 pixels high are enough, and take 0.3 s. Raises KeyError, TypeError, ValueError on another profile.
     """
     scale = min(1.0, LONG_SIDE / max(frames[0].shape[:2]))
-    frames = [_scaled(frame, scale) for frame in _spread(frames, FRAMES)]
+    frames = [_scaled(frame, scale) for frame in _some(frames)]
     height, width = frames[0].shape[:2]
     crop = None
     if profile is not None and max(height, width) <= NARROWEST * min(height, width):
@@ -143,22 +146,17 @@ def _cut_out(frame: np.ndarray, crop: Crop, size: tuple[int, int]) -> np.ndarray
     """
     across, down = crop.width / size[0], crop.height / size[1]
     matrix = np.array([[across, 0, crop.left + (across - 1) / 2], [0, down, crop.top + (down - 1) / 2]])
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(np.ascontiguousarray(frame), matrix, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.warpAffine(np.ascontiguousarray(frame), matrix, size, flags=FLAGS, borderMode=BORDER)
 
 
 def _scaled(frame: np.ndarray, scale: float) -> np.ndarray:
-    if scale == 1:
-        return frame
     height, width = frame.shape[:2]
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    return cv2.resize(frame, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    return resize(frame, max(1, round(width * scale)), max(1, round(height * scale)))
 
 
-def _spread(frames: Sequence[np.ndarray] | np.ndarray, count: int) -> Iterator[np.ndarray]:
-    """At most `count` frames, spread evenly."""
-    for index in np.unique(np.linspace(0, len(frames) - 1, min(count, len(frames))).round().astype(int)):
-        yield frames[index]
+def _some(frames: Sequence[np.ndarray] | np.ndarray) -> Iterator[np.ndarray]:
+    """At most FRAMES frames of a clip, spread evenly."""
+    return (frames[number] for number in evenly(len(frames), FRAMES))
 
 
 def _find_by_face(frames: list[np.ndarray], training: SignerProfile, aspect: float) -> Crop | None:

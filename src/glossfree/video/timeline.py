@@ -22,6 +22,11 @@ TICK = 1e-3  # seconds: Matroska and WebM round times to it
 BEYOND = 0.25  # seconds by which a segment may end after its video: annotations are rounded
 
 
+def evenly(total: int, count: int) -> np.ndarray:
+    """At most `count` of the numbers 0 .. total-1, ascending, spread evenly over all of them."""
+    return np.unique(np.linspace(0, total - 1, min(count, total)).round().astype(int))
+
+
 def usual_rate(clips: Sequence[PackedClip]) -> float:
     """Frames per second of the clip in the middle."""
     return sorted(clip.fps for clip in clips)[len(clips) // 2]

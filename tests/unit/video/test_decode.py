@@ -17,7 +17,7 @@ from glossfree.corpora.manifest import Clip, FrameFolder, VideoFile
 from glossfree.errors import ClipError
 from glossfree.video.container import probe
 from glossfree.video.decode import natural_order
-from glossfree.video.frames import stretch
+from glossfree.video.frames import resize
 
 
 def pattern(num_frames: int = 23, height: int = 36, width: int = 52) -> np.ndarray:
@@ -186,7 +186,7 @@ def test_frames_are_stretched_and_the_clips_rate_wins(tmp_path: Path) -> None:
     folder = write_images(tmp_path / "frames", frames)
     read, fps = frames_of(Clip("a", "train", "x", FrameFolder(folder)), 24)
     assert read.shape == (5, 24, 24, 3) and fps == 25
-    assert np.array_equal(read[2], stretch(frames[2], 24))
+    assert np.array_equal(read[2], resize(frames[2], 24, 24))
     video = write_video(tmp_path / "a.mp4", pattern())
     assert frames_of(Clip("a", "train", "x", VideoFile(video), fps=12.5), 9)[1] == 12.5
     assert frames_of(Clip("a", "train", "x", VideoFile(video)), 9)[0].shape == (23, 9, 9, 3)
@@ -194,9 +194,9 @@ def test_frames_are_stretched_and_the_clips_rate_wins(tmp_path: Path) -> None:
 
 def test_shrinking_averages_and_growing_keeps_the_corners() -> None:
     checker = (np.indices((64, 64)).sum(axis=0) % 2 * 255).astype(np.uint8)[..., None].repeat(3, axis=2)
-    assert np.abs(stretch(checker, 16).astype(int) - 127).max() <= 1
+    assert np.abs(resize(checker, 16, 16).astype(int) - 127).max() <= 1
     small = pattern(1, 5, 7)[0]
-    assert np.array_equal(stretch(small, 35)[[0, 0, -1, -1], [0, -1, 0, -1]], small[[0, 0, -1, -1], [0, -1, 0, -1]])
+    assert np.array_equal(resize(small, 35, 35)[[0, 0, -1, -1], [0, -1, 0, -1]], small[[0, 0, -1, -1], [0, -1, 0, -1]])
 
 
 @dataclass(frozen=True)

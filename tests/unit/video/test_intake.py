@@ -14,7 +14,7 @@ from tests.unit.video.test_container import numbered, numbers, write
 from glossfree.corpora.manifest import Manifest, PackedClip, Segment
 from glossfree.errors import ClipError
 from glossfree.video.frames import View
-from glossfree.video.intake import LONGEST, Intake, evenly, grey, profile_of, rest
+from glossfree.video.intake import LONGEST, Intake, grey, profile_of, rest
 from glossfree.video.pack import read_clip, write_clip
 from glossfree.video.timeline import Sampling, Timeline
 
@@ -137,9 +137,3 @@ def test_clips_that_are_lost_or_very_long_are_not_looked_at(tmp_path: Path) -> N
     lost = PackedClip("a", "train", "x", "a.mp4", 40, 25.0)
     long = PackedClip("b", "train", "x", "b.mp4", LONGEST + 1, 25.0)
     assert set(profile_of(Manifest(tmp_path, (lost, long)))) == {"clips", "fps", "seconds"}
-
-
-def test_clips_are_chosen_evenly() -> None:
-    clips = [PackedClip(str(number), "train", "x", "f", 9, 25.0) for number in range(101)]
-    assert [clip.id for clip in evenly(clips, 5)] == ["0", "25", "50", "75", "100"]
-    assert evenly(clips[:3], 5) == clips[:3] and evenly([], 5) == []

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from glossfree.corpora.manifest import PackedClip, Segment
-from glossfree.video.timeline import Sampling, Timeline, timeline_of_stamps
+from glossfree.video.timeline import Sampling, Timeline, evenly, timeline_of_stamps
 
 PHONE = Timeline(np.concatenate([np.arange(30) / 30, 1 + np.arange(20) / 5]), 5.0)  # 30/s for 1 s, then 5/s for 4 s
 
@@ -96,6 +96,11 @@ def test_a_right_claim_is_taken_exactly() -> None:
     timeline = timeline_of_stamps(np.round(np.arange(60) * 1001 / 30) / 1000, 30000 / 1001)
     assert timeline.fps == round(30000 / 1001, 6)
     assert np.array_equal(timeline.times, np.arange(60) / (30000 / 1001))
+
+
+def test_numbers_are_spread_evenly() -> None:
+    assert evenly(101, 5).tolist() == [0, 25, 50, 75, 100]
+    assert evenly(3, 5).tolist() == [0, 1, 2] and evenly(0, 5).tolist() == []
 
 
 def test_sampling_counts_after_resampling() -> None:
