@@ -31,7 +31,7 @@ from av.video.reformatter import Colorspace
 
 from glossfree.corpora.manifest import Clip, FrameFolder, VideoFile
 from glossfree.errors import ClipError, CorpusError
-from glossfree.files.disk import LEFTOVERS, atomic, write_atomic
+from glossfree.files.disk import LEFTOVERS, write_atomic
 from glossfree.video.frames import Fit
 
 SUFFIX = ".mp4"
@@ -60,37 +60,31 @@ class Packing:
 
 
 def write_clip(
-    path: str | Path, frames: Iterable[np.ndarray], fps: float, times: Sequence[float] | np.ndarray | None = None
+    path: Path, frames: Iterable[np.ndarray], fps: float, times: Sequence[float] | np.ndarray | None = None
 ) -> None:
-    """Write frames (H, W, 3) uint8 RGB, one by one as they come, at `fps` frames per second, atomically.
-
-    `times`: seconds at which each is shown, where the rate varies. Raises ValueError on another shape or type or
-    without a frame, CorpusError if the file cannot be written, and whatever `frames` raises.
-    """
-    with atomic(Path(path), parents=True, also=(av.FFmpegError,)) as temporary:
-        _encode_into(str(temporary), frames, fps, OPTIONS, times)
+    """Write the video file that `encode` makes, atomically. Raises CorpusError if it cannot be written."""
+    write_atomic(path, encode(frames, fps, times), parents=True)
 
 
-def encode(frames: np.ndarray, fps: float, *, options: dict[str, str] | None = None) -> bytes:
-    """Frames (T, H, W, 3) uint8 RGB -> the bytes of a video file; `options` are x264's. Raises ValueError."""
-    buffer = io.BytesIO()
-    _encode_into(buffer, frames, fps, options or OPTIONS)
-    return buffer.getvalue()
-
-
-def _encode_into(
-    target: io.BytesIO | str,
+def encode(
     frames: Iterable[np.ndarray],
     fps: float,
-    options: dict[str, str],
     times: Sequence[float] | np.ndarray | None = None,
-) -> None:
+    *,
+    options: dict[str, str] = OPTIONS,
+) -> bytes:
+    """Frames (H, W, 3) uint8 RGB, read one by one, at `fps` frames per second -> the bytes of a video file.
+
+    `times`: seconds at which each frame is shown, where the rate varies; `options` are x264's. Raises ValueError
+    without a frame or on another shape or type, and whatever `frames` raises.
+    """
+    buffer = io.BytesIO()
     frames = iter(frames)
     first = next(frames, np.empty(0))
     if first.ndim != 3 or first.shape[2] != 3 or first.dtype != np.uint8:
         raise ValueError(f"(H,W,3) uint8 frames expected, got {first.shape} {first.dtype}")
     height, width = first.shape[:2]
-    with av.open(target, "w", format="mp4") as container:
+    with av.open(buffer, "w", format="mp4") as container:
         rate = Fraction(fps).limit_denominator(1001)
         stream = container.add_stream("libx264", rate=rate, options=options)
         stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
@@ -107,6 +101,7 @@ def _encode_into(
                 picture.pts, picture.time_base = round(times[number] / TICK), TICK
             container.mux(stream.encode(picture))
         container.mux(stream.encode())
+    return buffer.getvalue()
 
 
 def packed_size(path: str | Path) -> tuple[int, int] | None:
