@@ -71,8 +71,10 @@ def prepare_corpus(
     odd = _odd_clips(result.manifest)
     for warning in odd:
         console.warn(warning)
-    for line in _unreadable(result, out):
-        console.say(line)
+    for _, problem in result.failed[:LISTED]:
+        console.say(f"not packed: {problem}")
+    if len(result.failed) > LISTED:
+        console.say(f"and {len(result.failed) - LISTED:,} more: glossfree inspect {out} lists them all")
     return replace(result, warnings=(*warnings, *odd))
 
 
@@ -83,16 +85,8 @@ def _odd_clips(manifest: Manifest) -> list[str]:
         remedy = f"--fps {usual_rate(manifest.clips):g} packs them at one rate"
         problems.append(f"{problem}: training resamples them to its data.fps; {remedy}")
     if short := [clip.id for clip in manifest if clip.num_frames < FEWEST]:
-        noun = "clip has" if len(short) == 1 else "clips have"
-        problems.append(f"{len(short):,} {noun} fewer than {FEWEST} frames: {name_some(short)}")
+        problems.append(f"clips of fewer than {FEWEST} frames: {len(short):,}: {name_some(short)}")
     return problems
-
-
-def _unreadable(result: PrepareResult, out: Path) -> list[str]:
-    """A line for each clip that could not be packed, up to LISTED of them."""
-    lines = [f"not packed: {message}" for _, message in result.failed[:LISTED]]
-    more = len(result.failed) - LISTED
-    return [*lines, f"and {more:,} more: glossfree inspect {out} lists them all"] if more > 0 else lines
 
 
 def _check_options(corpus: Corpus, root: Path | None, out: Path, options: Mapping[str, Any]) -> None:
@@ -146,15 +140,14 @@ def _collect(
         raise CorpusError("no clips in it", where=root or corpus.name, remedy="check --root and --limit")
     if not corpus.check and (overlap := overlap_warning(clips)):
         warnings = [*warnings, overlap]
-    missing = [clip.id for clip in clips if _is_missing(clip)] if strict else []
+    missing = []
+    if strict:
+        files = ((clip.id, clip.source.path) for clip in clips if isinstance(clip.source, VideoFile | FrameFolder))
+        missing = [clip_id for clip_id, path in files if not os.path.exists(path)]  # noqa: PTH110
     if missing:
         problem = f"{len(missing):,} of {len(clips):,} clips have no frames: {name_some(missing)}"
         raise CorpusError(problem, where=root, remedy="unpack them, or leave --strict away: the rest is packed then")
     return clips, warnings
-
-
-def _is_missing(clip: Clip) -> bool:
-    return isinstance(clip.source, VideoFile | FrameFolder) and not os.path.exists(clip.source.path)  # noqa: PTH110
 
 
 def _reporter(advance: Advance) -> Progress:

@@ -11,7 +11,7 @@ import mmap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -123,8 +123,6 @@ class ClipDataset(Dataset[ClipBatch | ClipError | None]):
         cache_bytes: int = 0,
         crop_later: bool = False,
     ) -> None:
-        if on_bad_clip not in get_args(OnBadClip):
-            raise ValueError(f"on_bad_clip is one of {get_args(OnBadClip)}, got {on_bad_clip!r}")
         self.folder, self.clips, self.view, self.sampling = Path(folder), tuple(clips), view, sampling
         self.augment, self.seed, self.on_bad_clip, self.crop_later = augment, seed, on_bad_clip, crop_later
         self.lengths = [sampling.length(Timeline.of(clip)) for clip in self.clips]
