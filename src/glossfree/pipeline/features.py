@@ -34,7 +34,7 @@ from glossfree.recipe.schema import Recipe
 from glossfree.training.device import best_device
 from glossfree.training.run import Run
 from glossfree.video.dataset import ClipDataset
-from glossfree.video.features import FeatureStore, features_key, stamps
+from glossfree.video.features import FeatureStore, clip_identities, features_key
 from glossfree.video.sampler import explain_dead_workers
 from glossfree.video.timeline import Sampling
 
@@ -88,8 +88,8 @@ def compute_features(
         "glossfree": __version__,
     }
     store.begin(about)
-    marks = stamps(manifest.folder, manifest.clips)
-    due = [clip for clip in manifest.clips if not store.has(clip, marks[clip.id])]
+    identities = clip_identities(manifest.folder, manifest.clips)
+    due = [clip for clip in manifest.clips if not store.has(clip, identities[clip.id])]
     bad: dict[str, str] = {}
     frames, begun = 0, time.perf_counter()
     with explain_dead_workers(manifest.folder), console.progress("features", len(due)) as advance:
@@ -98,10 +98,10 @@ def compute_features(
                 store.drop(clip)
                 bad[clip.id] = str(rows)
             else:
-                store.write(clip, rows, marks[clip.id])
+                store.write(clip, rows, identities[clip.id])
                 frames += len(rows)
             advance(1)
-    store.describe(about, {clip: marks[clip] for clip in bad})
+    store.describe(about, {clip: identities[clip] for clip in bad})
     speed = frames / max(time.perf_counter() - begun, 1e-9)
     written, kept = len(due) - len(bad), len(manifest.clips) - len(due)
     return FeaturesReport(str(store.folder), written, kept, tuple(bad.values()), store.width, speed)

@@ -18,7 +18,7 @@ import numpy as np
 from av.stream import Disposition
 
 from glossfree.errors import ClipError
-from glossfree.video.timeline import Timeline, timeline_of_stamps
+from glossfree.video.timeline import Timeline, timeline_from_times
 
 FPS = 25.0  # where neither the clip nor its source states a rate
 HIDDEN_FRAMES = frozenset({"vp8"})  # codecs with packets that show nothing: their frames are counted by decoding
@@ -26,7 +26,7 @@ SLACK = 16  # bytes by which a header may be wrong
 COPY_AGAIN = "copy or download the file again"
 PROBE_BYTES = "500000"  # that FFmpeg may read to open a file whose frames are not wanted
 KEPT = 32  # files whose packet times are remembered: a recording of hours is cut into hundreds of segments
-NO_STAMP = np.iinfo(np.int64).min  # of a packet or frame without a time
+NO_PTS = np.iinfo(np.int64).min  # of a packet or frame without a time
 FFMPEG_ERRORS = (av.FFmpegError, OSError, ValueError)
 
 
@@ -43,16 +43,16 @@ class VideoInfo:
 
 @dataclass(frozen=True)
 class Scan:
-    """The frames of a file by their packets: `timeline`, and `stamps` (T,) in ticks of the stream, ascending.
+    """The frames of a file by their packets: `timeline`, and `pts` (T,) in ticks of the stream, ascending.
 
-    `stamps` is None where the packets have no usable times: the frames can only be counted.
+    `pts` is None where the packets have no usable times: the frames can only be counted.
     """
 
     timeline: Timeline
-    stamps: np.ndarray | None
+    pts: np.ndarray | None
 
 
-def place(path: str | Path, clip_id: str = "") -> str:
+def describe_clip(path: str | Path, clip_id: str = "") -> str:
     """Where an error happened: the clip, if it has an id, and its file."""
     return f"clip {clip_id} ({path})" if clip_id else str(path)
 
@@ -141,14 +141,14 @@ def scan(path: Path, clip_id: str = "") -> Scan:
     try:
         return _scan(path, size, changed)
     except ClipError as error:
-        raise ClipError(error.problem, where=place(path, clip_id), remedy=error.remedy) from error
+        raise ClipError(error.problem, where=describe_clip(path, clip_id), remedy=error.remedy) from error
 
 
 @lru_cache(maxsize=KEPT)
 def _scan(path: Path, size: int, _changed: int) -> Scan:
     with open_video(path) as (container, stream):
         packets = (packet for packet in container.demux(stream) if packet.size and not packet.is_discard)
-        stamps = _stamps(packets, path, "reading")
+        pts = _read_pts(packets, path, "reading")
         missing = _missing_by_headers(path, size) if container.format.name.startswith(("matroska", "avi")) else 0
         ends = (entry.pos + entry.size for entry in stream.index_entries if entry.size > 0)
         missing = missing or max(ends, default=0) - size
@@ -156,32 +156,32 @@ def _scan(path: Path, size: int, _changed: int) -> Scan:
             problem = f"truncated: its index names {missing:,} bytes that are not there"
             raise ClipError(problem, where=path, remedy=COPY_AGAIN)
         fps, tick, is_hiding = stated_rate(stream), stream.time_base, stream.codec_context.name in HIDDEN_FRAMES
-    known = np.sort(stamps)
-    if len(stamps) and tick and (is_hiding or not _are_usable(known)):
+    known = np.sort(pts)
+    if len(pts) and tick and (is_hiding or not _are_usable(known)):
         with open_video(path) as (container, stream):
             stream.codec_context.thread_count = 1
-            known = _stamps(container.decode(stream), path, "decoding")
+            known = _read_pts(container.decode(stream), path, "decoding")
     if not len(known):
         raise ClipError("no frames in it", where=path, remedy=f"{COPY_AGAIN}, or drop the clip")
     if not _are_usable(known) or not tick:
         return Scan(Timeline.constant(len(known), fps), None)
-    return Scan(timeline_of_stamps(known * float(tick), fps), known)
+    return Scan(timeline_from_times(known * float(tick), fps), known)
 
 
-def _stamps(units: Iterable[av.Packet[av.VideoStream] | av.VideoFrame], path: Path, action: str) -> np.ndarray:
-    """Times (T,) int64 of packets or frames as they come, NO_STAMP for one that has none. Raises ClipError."""
-    stamps = []
+def _read_pts(units: Iterable[av.Packet[av.VideoStream] | av.VideoFrame], path: Path, action: str) -> np.ndarray:
+    """Times (T,) int64 of packets or frames as they come, NO_PTS for one that has none. Raises ClipError."""
+    pts: list[int] = []
     try:
         for unit in units:
-            stamps.append(NO_STAMP if unit.pts is None else unit.pts)
+            pts.append(NO_PTS if unit.pts is None else unit.pts)
     except FFMPEG_ERRORS as error:
-        problem = f"damaged or truncated: {action} fails after frame {len(stamps)} ({reason(error)})"
+        problem = f"damaged or truncated: {action} fails after frame {len(pts)} ({reason(error)})"
         raise ClipError(problem, where=path, remedy=COPY_AGAIN) from error
-    return np.array(stamps, dtype=np.int64)
+    return np.array(pts, dtype=np.int64)
 
 
-def _are_usable(stamps: np.ndarray) -> bool:
-    return NO_STAMP not in stamps and bool((np.diff(stamps) > 0).all())
+def _are_usable(pts: np.ndarray) -> bool:
+    return NO_PTS not in pts and bool((np.diff(pts) > 0).all())
 
 
 def _missing_by_headers(path: Path, size: int) -> int:

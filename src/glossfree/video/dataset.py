@@ -21,7 +21,7 @@ from torch.utils.data import Dataset, get_worker_info
 from glossfree.corpora.manifest import PackedClip
 from glossfree.errors import ClipError
 from glossfree.video.batch import ClipBatch, Level
-from glossfree.video.container import place
+from glossfree.video.container import describe_clip
 from glossfree.video.frames import View, apply, draw_affine
 from glossfree.video.pack import read_clip
 from glossfree.video.timeline import ALL_FRAMES, Sampling, Timeline
@@ -176,7 +176,7 @@ class ClipDataset(Dataset[ClipBatch | ClipError | None]):
     def _read(self, index: int, indices: np.ndarray | None) -> np.ndarray:
         """Frames of one clip. Raises ClipError with id and path, also where the manifest describes another file."""
         clip, size = self.clips[index], self.view.frame_size
-        where = place(self.folder / clip.file, clip.id)
+        where = describe_clip(self.folder / clip.file, clip.id)
         try:
             frames = read_clip(self.folder / clip.file, indices)
         except ClipError as error:

@@ -20,7 +20,16 @@ from av.video.reformatter import VideoReformatter
 
 from glossfree.corpora.manifest import Drawing, FrameFolder, Segment, VideoFile
 from glossfree.errors import ClipError
-from glossfree.video.container import COPY_AGAIN, FFMPEG_ERRORS, FPS, open_video, pixel_aspect, place, reason, scan
+from glossfree.video.container import (
+    COPY_AGAIN,
+    FFMPEG_ERRORS,
+    FPS,
+    describe_clip,
+    open_video,
+    pixel_aspect,
+    reason,
+    scan,
+)
 from glossfree.video.timeline import Timeline
 
 IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
@@ -57,9 +66,9 @@ class VideoReader:
     """Frames of a video file, or of one segment of it: decoding begins at the key frame before."""
 
     def __init__(self, source: VideoFile, clip_id: str = "", fps: float | None = None) -> None:
-        self.path, self.where = source.path, place(source.path, clip_id)
+        self.path, self.where = source.path, describe_clip(source.path, clip_id)
         file = scan(source.path, clip_id)
-        self._stamps, self._times = file.stamps, file.timeline.times
+        self._pts, self._times = file.pts, file.timeline.times
         self._first, last = _part(file.timeline, source.segment, self.where)
         own = file.timeline.cut(self._first, last)
         self.timeline = own if fps is None else Timeline.constant(len(own), fps)
@@ -91,7 +100,7 @@ class VideoReader:
 
     def _from(self, first: int) -> Iterator[tuple[int, av.VideoFrame]]:
         """(Number, frame) of the file's frames in order, from `first` on."""
-        if self._stamps is not None and self._times[first] > SEEK:
+        if self._pts is not None and self._times[first] > SEEK:
             frames = ((number, frame) for number, frame in self._decoded(first) if number >= first)
             start = next(frames, None)
             if start is not None and start[0] == first:  # else the key frame that the file names lies too late
@@ -107,13 +116,13 @@ class VideoReader:
             self._pixel_aspect = pixel_aspect(stream)
             counter = -1
             try:
-                if first and self._stamps is not None:
-                    container.seek(int(self._stamps[max(0, first - EARLIER)]), stream=stream, backward=True)
+                if first and self._pts is not None:
+                    container.seek(int(self._pts[max(0, first - EARLIER)]), stream=stream, backward=True)
                 for counter, frame in enumerate(container.decode(stream)):
-                    if self._stamps is None or frame.pts is None:
+                    if self._pts is None or frame.pts is None:
                         yield counter, frame
                     else:
-                        yield int(np.searchsorted(self._stamps, frame.pts, side="right")) - 1, frame
+                        yield int(np.searchsorted(self._pts, frame.pts, side="right")) - 1, frame
             except FFMPEG_ERRORS as error:
                 problem = f"damaged or truncated: decoding fails after frame {counter + 1} ({reason(error)})"
                 raise ClipError(problem, where=self.where, remedy=COPY_AGAIN) from error
@@ -132,7 +141,7 @@ class FolderReader:
     """Image files of a folder in the natural order of their names, or those of one segment."""
 
     def __init__(self, source: FrameFolder, clip_id: str = "", fps: float | None = None) -> None:
-        self.folder, self.where = source.path, place(source.path, clip_id)
+        self.folder, self.where = source.path, describe_clip(source.path, clip_id)
         names = image_names(source.path, self.where)
         timeline = Timeline.constant(len(names), fps or FPS)
         first, last = _part(timeline, source.segment, self.where)

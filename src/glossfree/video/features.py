@@ -22,7 +22,7 @@ from torch import Tensor, from_numpy
 from glossfree.corpora.manifest import PackedClip
 from glossfree.errors import ClipError, CorpusError, name_some
 from glossfree.files.disk import atomic, read_json, write_json
-from glossfree.video.container import place
+from glossfree.video.container import describe_clip
 from glossfree.video.dataset import OnBadClip
 from glossfree.video.pack import make_clean_folder, read_journal
 from glossfree.video.timeline import Sampling, Timeline
@@ -60,26 +60,26 @@ class FeatureStore:
         self.describe(about, {})
 
     def describe(self, about: Mapping[str, Any], not_read: Mapping[str, str]) -> None:
-        """Write `features.json`: what made them, and the clips that could not be read with their stamps (`stamps`).
+        """Write `features.json`: what made them, and the clips that could not be read with their identities.
         Raises CorpusError."""
         write_json(self.folder / ABOUT, {**about, NOT_READ: dict(not_read)})
 
     def not_read(self) -> dict[str, str]:
-        """The clips that could not be read when the features were made, with their stamps. Raises CorpusError."""
+        """The clips that could not be read when the features were made, with their identities. Raises CorpusError."""
         unreadable = read_json(self.folder / ABOUT, remedy=self.remedy).get(NOT_READ)
         if not isinstance(unreadable, dict):
             problem = f"cannot be read ({NOT_READ} is {unreadable!r})"
             raise CorpusError(problem, where=self.folder / ABOUT, remedy=self.remedy)
         return unreadable
 
-    def write(self, clip: PackedClip, rows: Tensor, stamp: str) -> None:
+    def write(self, clip: PackedClip, rows: Tensor, identity: str) -> None:
         """Save rows (T, W) of a clip atomically. Raises CorpusError (full disk, rights)."""
         with atomic(self.path(clip), parents=True, also=(SafetensorError,)) as temporary:
-            save_file({ROWS: rows.contiguous()}, temporary, metadata={"made_from": stamp})
+            save_file({ROWS: rows.contiguous()}, temporary, metadata={"made_from": identity})
 
     def read(self, clip: PackedClip, indices: np.ndarray | None = None) -> Tensor:
         """Rows (T, W) of a clip, or of these of its frames. Raises ClipError: missing, damaged, of another shape."""
-        where = place(self.path(clip), clip.id)
+        where = describe_clip(self.path(clip), clip.id)
         try:
             with safe_open(self.path(clip), framework="pt") as file:
                 rows: Tensor = file.get_tensor(ROWS)
@@ -95,12 +95,12 @@ class FeatureStore:
         """The rows of the frames that `ClipDataset` samples without augmentation. Raises ClipError as `read`."""
         return self.read(clip, sampling.indices(Timeline.of(clip)))
 
-    def has(self, clip: PackedClip, stamp: str) -> bool:
+    def has(self, clip: PackedClip, identity: str) -> bool:
         """Whether the features of this clip, as it is packed now, are here."""
         try:
             with safe_open(self.path(clip), framework="pt") as file:
                 shape = file.get_slice(ROWS).get_shape()
-                return (file.metadata() or {}).get("made_from") == stamp and shape == [clip.num_frames, self.width]
+                return (file.metadata() or {}).get("made_from") == identity and shape == [clip.num_frames, self.width]
         except (OSError, SafetensorError):
             return False
 
@@ -117,12 +117,12 @@ class FeatureStore:
             others = ", ".join(sorted(path.name for path in (self.corpus / FEATURES).glob("*") if path.is_dir()))
             hint = f"; there are those of other weights or sizes ({others})" if others else ""
             raise CorpusError(f"no features of these weights{hint}", where=self.folder, remedy=self.remedy)
-        marks = stamps(self.corpus, clips)
-        odd = [clip for clip in clips if not self.has(clip, marks[clip.id])]
+        identities = clip_identities(self.corpus, clips)
+        odd = [clip for clip in clips if not self.has(clip, identities[clip.id])]
         known = self.not_read() if odd else {}
         kinds: dict[str, list[str]] = {UNREADABLE: [], MISSING: [], STALE: []}
         for clip in odd:
-            is_unreadable, is_there = known.get(clip.id) == marks[clip.id], self.path(clip).is_file()
+            is_unreadable, is_there = known.get(clip.id) == identities[clip.id], self.path(clip).is_file()
             kinds[UNREADABLE if is_unreadable else STALE if is_there else MISSING].append(clip.id)
         if on_bad_clip == "skip":
             kinds[UNREADABLE] = []
@@ -134,12 +134,12 @@ class FeatureStore:
             raise CorpusError(" and ".join(counted), where=self.folder, remedy=remedy)
 
 
-def stamps(corpus: Path, clips: Sequence[PackedClip]) -> dict[str, str]:
+def clip_identities(corpus: Path, clips: Sequence[PackedClip]) -> dict[str, str]:
     """The identity of each clip as it is packed now: its fingerprint in `packed.jsonl`, and the size of its file."""
     journal = read_journal(corpus)
-    marks = {}
+    identities = {}
     for clip in clips:
         path = corpus / clip.file
         size = path.stat().st_size if path.is_file() else 0
-        marks[clip.id] = f"{journal[clip.id].fingerprint if clip.id in journal else ''}-{size}"
-    return marks
+        identities[clip.id] = f"{journal[clip.id].fingerprint if clip.id in journal else ''}-{size}"
+    return identities

@@ -27,7 +27,7 @@ from glossfree.video.signer import Crop, SignerProfile, apply_crop, find_signer,
 from glossfree.video.timeline import FEWEST, SAME_RATE, Sampling, Timeline, evenly
 
 OTHER_ASPECT = 1.05  # ratio of aspects above which a clip is cropped: stretched by 1.06, the demo loses 6 BLEU-4
-MORE_REST = 0.2  # seconds of stillness beyond the longest in training from which on it is trimmed
+MORE_STILLNESS = 0.2  # seconds of stillness beyond the longest in training from which on it is trimmed
 LONGER = 1.5  # times the longest clip of training: above it a clip is likely to hold more than a sentence
 PREVIEW = 1500  # frames that are looked at beforehand, at most
 PREVIEW_HEIGHT = 240  # pixels of the frames in which the signer is looked for
@@ -137,10 +137,10 @@ class Intake:
         usual = self.profile.get("rest")
         if not usual:
             return 0, count
-        still = rest(small, Timeline(timeline.times[seen], timeline.seconds))
+        still = measure_stillness(small, Timeline(timeline.times[seen], timeline.seconds))
         rate = count / timeline.seconds
         start, end = (
-            round((seconds - median) * rate) if seconds > longest + MORE_REST else 0
+            round((seconds - median) * rate) if seconds > longest + MORE_STILLNESS else 0
             for seconds, (median, longest) in zip(still, (usual["start"], usual["end"]), strict=True)
         )
         return start, count - end
@@ -178,7 +178,7 @@ def profile_of(manifest: Manifest) -> dict[str, Any]:
     }
     if aspects := [clip.aspect for clip in clips if clip.aspect]:
         profile["aspect"] = _spread(aspects, 5, 95)
-    rests: list[tuple[float, float]] = []
+    stillness: list[tuple[float, float]] = []
     light: list[float] = []
 
     def frames_of_some() -> Iterator[np.ndarray]:
@@ -189,13 +189,13 @@ def profile_of(manifest: Manifest) -> dict[str, Any]:
             except ClipError:
                 continue
             small = grey(list(frames))
-            rests.append(rest(small, Timeline.of(clip)))
+            stillness.append(measure_stillness(small, Timeline.of(clip)))
             light.append(float(small.mean()))
             yield frames
 
     signer = signer_profile(frames_of_some(), profile.get("aspect", (0, 1, 0))[1])
     if signer is not None:
-        starts, ends = zip(*rests, strict=True)
+        starts, ends = zip(*stillness, strict=True)
         profile["light"] = _spread(light, 5, 95)
         profile["rest"] = {"start": _spread(starts, 50, 100)[1:], "end": _spread(ends, 50, 100)[1:]}
         profile["signer"] = signer
@@ -232,7 +232,7 @@ def grey(frames: Sequence[np.ndarray]) -> np.ndarray:
     return np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in small]).astype(np.float32)
 
 
-def rest(frames: np.ndarray, timeline: Timeline) -> tuple[float, float]:
+def measure_stillness(frames: np.ndarray, timeline: Timeline) -> tuple[float, float]:
     """Small grey frames (T, h, w) -> seconds of stillness before the signing begins, and after it has ended.
 
     A frame moves where its liveliest hundredth of pixels differs from the frame before by clearly more than in the

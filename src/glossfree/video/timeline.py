@@ -113,13 +113,13 @@ class Timeline:
         return Timeline(self.times[first:last] - self.times[first], float(end - self.times[first]))
 
 
-def timeline_of_stamps(stamps: np.ndarray, stated_fps: float) -> Timeline:
+def timeline_from_times(file_times: np.ndarray, stated_fps: float) -> Timeline:
     """Times of frames as a file holds them (T,), ascending from anywhere, and the rate that it states -> Timeline.
 
     The stated rate counts only where the times bear it out: then they are even, and the rounding of the file is gone.
     Where the rate varies, the last frame is shown as long as the one before it.
     """
-    times = stamps - stamps[0]
+    times = file_times - file_times[0]
     if len(times) == 1:
         return Timeline.constant(1, stated_fps)
     measured = (len(times) - 1) / times[-1]

@@ -167,8 +167,6 @@ def test_a_bad_clip_is_skipped_and_counted(folder: Path, clips: list[PackedClip]
     assert not isinstance(nothing, ClipError)
     assert len(nothing) == 0
     assert dataset.bad_clips() == ["clip-1", "clip-3"]
-    with pytest.raises(ValueError, match="on_bad_clip"):
-        ClipDataset(folder, clips, VIEW, on_bad_clip="ignore")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("frame_size", "num_frames"), [(32, 5), (SIZE, 4), (SIZE, 6)])

@@ -14,7 +14,7 @@ from glossfree.corpora.manifest import PackedClip
 from glossfree.errors import ClipError, CorpusError
 from glossfree.video.batch import ClipBatch, collate
 from glossfree.video.dataset import FeatureDataset
-from glossfree.video.features import FeatureStore, features_key, stamps
+from glossfree.video.features import FeatureStore, clip_identities, features_key
 from glossfree.video.timeline import Sampling, Timeline
 
 CLIPS = [PackedClip(f"c{n}", "train", f"satz {n}", f"clips/train/c{n}.mp4", length, 25.0) for n, length in
@@ -33,7 +33,7 @@ def rows(clip: PackedClip) -> torch.Tensor:
 def filled(store: FeatureStore) -> FeatureStore:
     store.begin({"width": 5})
     for clip in CLIPS:
-        store.write(clip, rows(clip), stamps(store.corpus, CLIPS)[clip.id])
+        store.write(clip, rows(clip), clip_identities(store.corpus, CLIPS)[clip.id])
     return store
 
 
@@ -102,7 +102,7 @@ def test_a_clip_that_could_not_be_read_is_left_out_only_where_that_is_asked_for(
     store.drop(CLIPS[1])  # as often as one likes
     with pytest.raises(CorpusError, match=r"1 clips have no features \(c1\) -> make them"):
         store.check(CLIPS, "skip")  # nobody has tried
-    store.describe({"width": 5}, {"c1": stamps(store.corpus, CLIPS)["c1"]})
+    store.describe({"width": 5}, {"c1": clip_identities(store.corpus, CLIPS)["c1"]})
     told = r'1 clips could not be read \(c1\) -> pack them again .*"skip"; then make them'
     with pytest.raises(CorpusError, match=told):
         store.check(CLIPS)

@@ -14,7 +14,7 @@ from tests.unit.video.test_container import numbered, numbers, write
 from glossfree.corpora.manifest import Manifest, PackedClip, Segment
 from glossfree.errors import ClipError
 from glossfree.video.frames import View
-from glossfree.video.intake import LONGEST, Intake, grey, profile_of, rest
+from glossfree.video.intake import LONGEST, Intake, grey, measure_stillness, profile_of
 from glossfree.video.pack import read_clip, write_clip
 from glossfree.video.timeline import Sampling, Timeline
 
@@ -109,13 +109,13 @@ def signing(moving: int, before: int = 0, after: int = 0, *, noise: float = 2.0,
 @pytest.mark.parametrize(("before", "after"), [(0, 0), (5, 0), (0, 9), (11, 13)])
 def test_stillness_at_both_ends_is_found(before: int, after: int, noise: float) -> None:
     frames = signing(31, before, after, noise=noise)
-    start, end = rest(grey(list(frames)), Timeline.constant(len(frames), 10.0))
+    start, end = measure_stillness(grey(list(frames)), Timeline.constant(len(frames), 10.0))
     assert start == pytest.approx(before / 10, abs=0.11) and end == pytest.approx(after / 10, abs=0.11)
 
 
 def test_a_clip_without_motion_has_no_signing_to_rest_from() -> None:
-    assert rest(grey(list(signing(0, 21, noise=0))), Timeline.constant(21, 10.0)) == (0.0, 0.0)
-    assert rest(grey(list(signing(2))), Timeline.constant(2, 10.0)) == (0.0, 0.0)
+    assert measure_stillness(grey(list(signing(0, 21, noise=0))), Timeline.constant(21, 10.0)) == (0.0, 0.0)
+    assert measure_stillness(grey(list(signing(2))), Timeline.constant(2, 10.0)) == (0.0, 0.0)
 
 
 def test_a_profile_is_plain_values_of_the_training_clips(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from glossfree.corpora.manifest import PackedClip, Segment
-from glossfree.video.timeline import Sampling, Timeline, evenly, timeline_of_stamps
+from glossfree.video.timeline import Sampling, Timeline, evenly, timeline_from_times
 
 PHONE = Timeline(np.concatenate([np.arange(30) / 30, 1 + np.arange(20) / 5]), 5.0)  # 30/s for 1 s, then 5/s for 4 s
 
@@ -87,13 +87,13 @@ def test_a_cut_begins_at_its_own_zero() -> None:
 @pytest.mark.parametrize("stated", [25.0, 1000.0, 8.0])
 def test_a_wrong_claim_of_rate_does_not_count(true: float, stated: float) -> None:
     """Times as Matroska has them, whole milliseconds, from 5 s on."""
-    timeline = timeline_of_stamps(5 + np.round(np.arange(60) / true * 1000) / 1000, stated)
+    timeline = timeline_from_times(5 + np.round(np.arange(60) / true * 1000) / 1000, stated)
     assert timeline.fps == pytest.approx(true, rel=1e-3)
     assert timeline.is_constant and timeline.times[0] == 0
 
 
 def test_a_right_claim_is_taken_exactly() -> None:
-    timeline = timeline_of_stamps(np.round(np.arange(60) * 1001 / 30) / 1000, 30000 / 1001)
+    timeline = timeline_from_times(np.round(np.arange(60) * 1001 / 30) / 1000, 30000 / 1001)
     assert timeline.fps == round(30000 / 1001, 6)
     assert np.array_equal(timeline.times, np.arange(60) / (30000 / 1001))
 
