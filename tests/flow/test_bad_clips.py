@@ -184,7 +184,7 @@ def test_a_worker_that_dies_ends_training_in_one_line_and_keeps_the_checkpoint(
         process.kill()
     assert (process.returncode, out) == (2, "")
     assert [line for line in err.splitlines() if line.startswith("glossfree: ")] == err.splitlines()[-1:], err
-    assert "Traceback" not in err and "a process that reads clips has died" in err.splitlines()[-1]
+    assert "Traceback" not in err and "a worker process that reads clips has died" in err.splitlines()[-1]
     assert "data.num_workers" in err.splitlines()[-1] and "--resume" in err.splitlines()[-1]
     assert load_tensors(run / "checkpoints/pretrain.last.safetensors")[1]["step"] >= 5
 

@@ -158,7 +158,7 @@ def test_features_of_other_weights_are_refused(
         if name:
             save_file({**tensors, name: tensors[name] + 1}, path)
     refused = train(tiny, corpus, tmp_path / "run", other, call)
-    assert refused.code == 2 and "no features of these weights; there are those of other" in refused.err
+    assert refused.code == 2 and "no features of these weights; other weights or sizes have some" in refused.err
     unnamed = call("train", *tiny.options, "--run", tmp_path / "run", *options(*CACHED))
     assert unnamed.code == 2 and "names no weights" in unnamed.err
 

@@ -22,12 +22,12 @@ FRAMES_AT_ONCE = 64  # as float32 and of 256 x 256 pixels they are 50 MB
 class ClipBatch:
     """B clips, **packed**: neither the vision backbone nor BatchNorm ever sees padding.
 
-    `frames` holds the rows of all clips one after another, N = sum of `lengths`: (N, 3, H, W) uint8 RGB at level
+    `frames` holds the rows of all clips, concatenated, N = sum of `lengths`: (N, 3, H, W) uint8 RGB at level
     "frames"; (N, any width) float at "backbone_features" (before the linear layer and BatchNorm), "frame_features" and
-    "segment_features", which were computed before (what is frozen runs once, not once per epoch).
-    `labels` (B, L) int64, -100 = ignored, or None. `targets`: what else objectives need, by name, (B, ...).
-    With `views` (B, 2, 3) the frames are as they were decoded, (N, H, W, 3): `prepared` makes crops of `crop_size`
-    pixels of them, each clip by its own affine map.
+    "segment_features", which are precomputed: frozen layers run once, not once per epoch.
+    `labels` (B, L) int64, -100 = ignored, or None. `targets` (B, ...) by name: whatever else objectives need.
+    With `views` (B, 2, 3) the frames are uncropped, (N, H, W, 3): `prepared` crops them to `crop_size` pixels, each
+    clip with its own affine map.
     """
 
     ids: tuple[str, ...]
@@ -42,7 +42,7 @@ class ClipBatch:
 
     def __post_init__(self) -> None:
         if self.frames.shape[0] != int(self.lengths.sum()):
-            raise ValueError(f"{self.frames.shape[0]} rows do not make lengths {self.lengths.tolist()}")
+            raise ValueError(f"{self.frames.shape[0]} rows do not match lengths {self.lengths.tolist()}")
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -73,7 +73,7 @@ class ClipBatch:
 def collate(items: Sequence[ClipBatch | ClipError | None]) -> ClipBatch | ClipError:
     """Single clips, batches of B = 1 -> one batch: rows one clip after another, labels padded with -100.
 
-    Skipped clips (None) are left out; a batch of skipped clips has B = N = 0. The first ClipError is returned instead.
+    Skipped clips (None) are dropped; if all are, B = N = 0. If there is a ClipError, the first one is returned instead.
     """
     if error := next((item for item in items if isinstance(item, ClipError)), None):
         return error
@@ -106,9 +106,9 @@ def _joined(frames: Sequence[Tensor]) -> Tensor:
 def resample(frames: Tensor, lengths: Tensor, matrices: Tensor, size: int) -> Tensor:
     """Frames (N, H, W, 3) uint8, lengths (B,), matrices (B, 2, 3) -> (N, 3, size, size) uint8, on the frames' device.
 
-    What `frames.apply` does in a loader's worker, for an accelerator: the same pixels but for rounding (a few in
-    100,000 differ by 1). Without an accelerator OpenCV is many times as fast. A matrix takes a pixel of the crop to a
-    pixel of the frame, for all frames of one clip. A whole-pixel crop inside the frame is a slice, bit for bit;
+    The accelerator's version of `frames.apply`: the same pixels except for rounding (a few in 100,000 differ by 1).
+    On a CPU OpenCV is many times faster. Each matrix maps pixels of the crop to pixels of the frame, for all frames of
+    one clip. A whole-pixel crop inside the frame is a slice, bit for bit;
     anything else is bilinear, edges replicated. `matrices` are in main memory. Raises ValueError on other frames.
     """
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != torch.uint8:

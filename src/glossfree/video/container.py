@@ -1,7 +1,7 @@
-"""What a video file states without being decoded: its streams, when its frames are shown, what is missing.
+"""Read a video file without decoding it: its streams, the times of its frames, whether bytes are missing.
 
-A file is called truncated only on its own evidence: its index or its headers name bytes that are not there. Neither the
-stated duration (sound may be longer than the picture) nor the stated rate is evidence of anything.
+A file counts as truncated only if its index or its headers refer to bytes that do not exist. The stated duration (sound
+may be longer than the picture) and the stated rate prove nothing.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from av.stream import Disposition
 from glossfree.errors import ClipError
 from glossfree.video.timeline import Timeline, timeline_from_times
 
-FPS = 25.0  # where neither the clip nor its source states a rate
-HIDDEN_FRAMES = frozenset({"vp8"})  # codecs with packets that show nothing: their frames are counted by decoding
+FPS = 25.0  # if neither the clip nor its source states a rate
+HIDDEN_FRAMES = frozenset({"vp8"})  # codecs that have packets without a visible frame: frames are counted by decoding
 SLACK = 16  # bytes by which a header may be wrong
 COPY_AGAIN = "copy or download the file again"
-PROBE_BYTES = "500000"  # that FFmpeg may read to open a file whose frames are not wanted
-KEPT = 32  # files whose packet times are remembered: a recording of hours is cut into hundreds of segments
-NO_PTS = np.iinfo(np.int64).min  # of a packet or frame without a time
+PROBE_BYTES = "500000"  # that FFmpeg may read to open a file for its header only
+KEPT = 32  # files whose packet times are cached: a recording of hours is cut into hundreds of segments
+NO_PTS = np.iinfo(np.int64).min  # marks a packet or frame without a time
 FFMPEG_ERRORS = (av.FFmpegError, OSError, ValueError)
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a container states: upright pixels, frames, frames per second, seconds (0: it does not state them)."""
+    """What a container states: size in upright pixels, frames, frames per second, seconds (0: not stated)."""
 
     width: int
     height: int
@@ -45,7 +45,7 @@ class VideoInfo:
 class Scan:
     """The frames of a file by their packets: `timeline`, and `pts` (T,) in ticks of the stream, ascending.
 
-    `pts` is None where the packets have no usable times: the frames can only be counted.
+    `pts` is None if the packets have no usable times: the frames can only be counted.
     """
 
     timeline: Timeline
@@ -53,7 +53,7 @@ class Scan:
 
 
 def describe_clip(path: str | Path, clip_id: str = "") -> str:
-    """Where an error happened: the clip, if it has an id, and its file."""
+    """The place of an error: the clip, if it has an id, and its file."""
     return f"clip {clip_id} ({path})" if clip_id else str(path)
 
 
@@ -66,10 +66,10 @@ def reason(error: Exception) -> str:
 def open_video(
     path: Path, *, header_only: bool = False
 ) -> Iterator[tuple[av.container.InputContainer, av.VideoStream]]:
-    """A video file -> its container and its first video stream; the cover picture of a sound file is none.
+    """A video file -> its container and its first video stream, cover pictures aside.
 
     With `header_only` FFmpeg decodes no frame to open the file, which is twice as fast.
-    Raises ClipError: missing, empty, no video file, no such stream.
+    Raises ClipError: missing, empty, not a video, no video stream.
     """
     try:
         size = path.stat().st_size if path.is_file() else None
@@ -101,7 +101,7 @@ def open_video(
 
 
 def probe(path: str | Path) -> VideoInfo:
-    """A video or image file -> what its header states. Raises ClipError as `open_video`."""
+    """A video or image file -> what its header states. Raises ClipError like `open_video`."""
     with open_video(Path(path), header_only=True) as (container, stream):
         context, fps = stream.codec_context, stated_rate(stream)
         width, height = round(context.width * pixel_aspect(stream)), context.height
@@ -130,8 +130,8 @@ def stated_rate(stream: av.VideoStream) -> float:
 def scan(path: Path, clip_id: str = "") -> Scan:
     """A video file -> when its frames are shown, from its packets.
 
-    Raises ClipError: as `open_video`, and where the file is damaged or truncated, or holds no frame.
-    The times of the last KEPT files are remembered: reading all packets of an hour takes seconds.
+    The last KEPT files are cached, since reading all packets of an hour takes seconds. Raises ClipError like
+    `open_video`, and if the file is damaged or truncated or holds no frame.
     """
     try:
         status = path.stat()
@@ -153,7 +153,7 @@ def _scan(path: Path, size: int, _changed: int) -> Scan:
         ends = (entry.pos + entry.size for entry in stream.index_entries if entry.size > 0)
         missing = missing or max(ends, default=0) - size
         if missing > SLACK:
-            problem = f"truncated: its index names {missing:,} bytes that are not there"
+            problem = f"truncated: its index refers to {missing:,} bytes that do not exist"
             raise ClipError(problem, where=path, remedy=COPY_AGAIN)
         fps, tick, is_hiding = stated_rate(stream), stream.time_base, stream.codec_context.name in HIDDEN_FRAMES
     known = np.sort(pts)
@@ -169,7 +169,7 @@ def _scan(path: Path, size: int, _changed: int) -> Scan:
 
 
 def _read_pts(units: Iterable[av.Packet[av.VideoStream] | av.VideoFrame], path: Path, action: str) -> np.ndarray:
-    """Times (T,) int64 of packets or frames as they come, NO_PTS for one that has none. Raises ClipError."""
+    """Times (T,) int64 of packets or frames in file order, NO_PTS for one without a time. Raises ClipError."""
     pts: list[int] = []
     try:
         for unit in units:
@@ -185,18 +185,18 @@ def _are_usable(pts: np.ndarray) -> bool:
 
 
 def _missing_by_headers(path: Path, size: int) -> int:
-    """Bytes that a Matroska, WebM or AVI file announces at its beginning and does not have; 0 if it does not say."""
+    """Bytes that a Matroska, WebM or AVI header announces and the file lacks; 0 if it announces no size."""
     with path.open("rb") as file:
         head = file.read(4096)
     if head[:4] == b"RIFF":
         return max(0, 8 + int.from_bytes(head[4:8], "little") - size)
     length, start = _ebml_size(head, 4)  # after the identifier of the EBML header
-    length, start = _ebml_size(head, start + length + 4)  # after that of the segment, which holds all the rest
+    length, start = _ebml_size(head, start + length + 4)  # after that of the segment, which holds everything else
     return max(0, start + length - size)
 
 
 def _ebml_size(data: bytes, place: int) -> tuple[int, int]:
-    """EBML's variable-length size at `place` -> bytes of the element (0: unknown), and where its content begins."""
+    """EBML's variable-length size at `place` -> bytes of the element (0: unknown), and the start of its content."""
     first = data[place] if place < len(data) else 0
     width = 9 - first.bit_length() if first else 1
     unknown = (1 << 7 * width) - 1
@@ -205,9 +205,9 @@ def _ebml_size(data: bytes, place: int) -> tuple[int, int]:
 
 
 def _is_on_its_side(path: Path) -> bool:
-    """Whether a file shows its video turned by a quarter, as a phone held upright records it.
+    """Whether a file turns its video by 90 degrees, as phones do when held upright.
 
-    OpenCV reads this from the header; FFmpeg's binding only knows it once a frame is decoded, which takes longer.
+    OpenCV reads this from the header; PyAV knows it only after decoding a frame, which takes longer.
     """
     capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
     turn = capture.get(cv2.CAP_PROP_ORIENTATION_META)

@@ -1,7 +1,7 @@
-"""A corpus by name and its ROOT -> a prepared folder: every check first, then packing.
+"""A corpus by name and its ROOT -> a prepared folder: all checks first, then packing.
 
-What cannot work is a CorpusError before anything is written. What is odd (a sentence in two splits, missing frame
-folders, other counts than the release's) is a warning: it is said, and returned.
+Errors raise CorpusError before anything is written. Oddities (a sentence in two splits, missing frame folders, counts
+that differ from the release's) are warnings: they are printed and returned.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from glossfree.video.prepare import PrepareResult, Progress, prepare
 from glossfree.video.timeline import FEWEST, mixed_rates, usual_rate
 
 PACKING = Packing()
-LISTED = 20  # unreadable clips that are named at the end
+LISTED = 20  # unreadable clips that are listed at the end
 ANOTHER_OUT = "choose another --out"
 
 
@@ -44,16 +44,16 @@ def prepare_corpus(
 ) -> PrepareResult:
     """Pack the first `limit` clips of each split; `counts` (clips by split) and `seed` are for generated corpora.
 
-    `workers` None = one per core; the other options as in `video.prepare`. Packing goes on where an interrupted run
-    stopped. Raises CorpusError: unknown corpus or option, unusable ROOT, an `out` that cannot be written or holds
-    something else; with `strict` also for missing sources, before anything is packed.
+    `workers` None: one per core; the other options are those of `video.prepare`. Packing continues an interrupted run.
+    Raises CorpusError: unknown corpus or option, unusable ROOT, an `out` that cannot be written or holds something
+    else; with `strict` also for missing sources, before anything is packed.
     """
     corpus = find_corpus(name)
     options = {key: value for key, value in (("counts", counts), ("seed", seed)) if value is not None}
     _check_options(corpus, root, out, options)
     language_code = _language(language or corpus.language)
     if language is None and corpus.language_assumed:
-        console.say(f"note: the sentences are taken to be in language {language_code}: --language says another")
+        console.say(f"note: the language of the sentences is assumed to be {language_code}; --language changes it")
     settings = options | {key: value for key, value in (("limit", limit), ("fps", packing.fps)) if value}
     identity = {"name": name, "language": language_code, "frame_size": packing.frame_size, "fit": packing.fit}
     about = {**identity, "settings": settings}
@@ -63,7 +63,7 @@ def prepare_corpus(
     clips, warnings = _collect(corpus, root, limit, options, strict)
     for warning in warnings:
         console.warn(warning)
-    if not (out / CORPUS).is_file():  # an interrupted run is recognised by it; the finished one writes it again
+    if not (out / CORPUS).is_file():  # identifies an interrupted run; a finished one rewrites it
         write_json(out / CORPUS, about, parents=True)
     with console.progress("packing clips", len(clips)) as advance:
         report = _reporter(advance)
@@ -79,7 +79,7 @@ def prepare_corpus(
 
 
 def _odd_clips(manifest: Manifest) -> list[str]:
-    """Packed clips that training has to change or cannot use: several rates, very few frames."""
+    """Warnings about packed clips: several rates, too few frames."""
     problems = []
     if problem := mixed_rates(manifest.clips):
         remedy = f"--fps {usual_rate(manifest.clips):g} packs them at one rate"
@@ -90,12 +90,12 @@ def _odd_clips(manifest: Manifest) -> list[str]:
 
 
 def _check_options(corpus: Corpus, root: Path | None, out: Path, options: Mapping[str, Any]) -> None:
-    """Raises CorpusError for options that contradict the corpus or each other, before any file is read."""
+    """Raise CorpusError for options that contradict the corpus or each other, before any file is read."""
     root_is = "--root is the folder that holds the corpus"
     if corpus.needs_root and root is None:
         raise CorpusError("needs --root", where=corpus.name, remedy=root_is)
     if root is not None and not corpus.needs_root:
-        raise CorpusError("is built in and takes no --root", where=corpus.name, remedy="leave --root away")
+        raise CorpusError("is built in and takes no --root", where=corpus.name, remedy="omit --root")
     if root is not None and not root.is_dir():
         raise CorpusError("no such folder", where=root, remedy=root_is)
     if root is not None and out.resolve() == root.resolve():
@@ -107,19 +107,19 @@ def _check_options(corpus: Corpus, root: Path | None, out: Path, options: Mappin
 
 
 def _language(code: str) -> str:
-    """A language code in any spelling (de, de-DE, de_DE) -> its two letters. Raises CorpusError."""
+    """A language code (de, de-DE, de_DE) -> its two letters. Raises CorpusError."""
     short = base_language(code)
     if len(short) != 2 or not short.isalpha():
-        raise CorpusError(f"language {code!r} is no code", where="--language", remedy="two letters, as de or en")
+        raise CorpusError(f"language {code!r} is not a code", where="--language", remedy="two letters, as de or en")
     return short
 
 
 def _check_earlier(out: Path, identity: dict[str, Any], settings: dict[str, Any]) -> None:
-    """Raises CorpusError if `out` holds another corpus, or this one with other settings; more or fewer clips may be."""
+    """Raise CorpusError if `out` holds another corpus or other settings; the number of clips may differ."""
     path = out / CORPUS
     if not path.is_file():
         return
-    earlier = {"fit": "stretch", **read_json(path, remedy=ANOTHER_OUT)}  # older folders do not say how frames fit
+    earlier = {"fit": "stretch", **read_json(path, remedy=ANOTHER_OUT)}  # older folders have no entry for `fit`
     earlier_settings, wanted = earlier.get("settings"), dict(identity)
     if not isinstance(earlier_settings, dict) or not identity.keys() <= earlier.keys():
         raise CorpusError("not made by prepare", where=path, remedy=ANOTHER_OUT)
@@ -146,12 +146,12 @@ def _collect(
         missing = [clip_id for clip_id, path in files if not os.path.exists(path)]  # noqa: PTH110
     if missing:
         problem = f"{len(missing):,} of {len(clips):,} clips have no frames: {name_some(missing)}"
-        raise CorpusError(problem, where=root, remedy="unpack them, or leave --strict away: the rest is packed then")
+        raise CorpusError(problem, where=root, remedy="unpack them, or omit --strict to pack the rest")
     return clips, warnings
 
 
 def _reporter(advance: Advance) -> Progress:
-    """Packing's progress (clips done, in all, frames so far) -> steps of a bar, with the rate beside it."""
+    """Packing's progress (clips done, in all, frames so far) -> steps of a bar, with the frame rate."""
     started, last = time.perf_counter(), 0
 
     def report(done: int, total: int, frames: int) -> None:
@@ -164,5 +164,5 @@ def _reporter(advance: Advance) -> Progress:
 
 
 def _cores() -> int:
-    """Cores that this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

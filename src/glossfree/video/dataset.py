@@ -1,7 +1,7 @@
-"""Packed clips, or features of them -> single clips as batches of one: read, sample, augment.
+"""Packed clips, or their features -> single clips as batches of one: read, sample, augment.
 
-What a clip looks like in an epoch depends on (seed, epoch, clip id) and on nothing else: not on the number of workers,
-not on the order of the clips, not on what was drawn before.
+A clip's frames in an epoch depend only on (seed, epoch, clip id): not on the number of workers, the order of the
+clips, or earlier draws.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ NO_TARGETS: NamedTargets = {}
 
 
 class Targets:
-    """What a clip is compared with: token ids of its sentence, and anything else by name.
+    """The targets of clips: token ids of the sentence, and anything else by name.
 
     `encode`: sentence -> ids; `others`: {name: {clip id: array}}, float32 or int64. Each distinct sentence is encoded
     once. Raises ValueError if a clip has no entry.
@@ -54,18 +54,18 @@ class Targets:
         }
 
     def batch(self, clip: PackedClip, rows: Tensor, level: Level) -> ClipBatch:
-        """A clip with its frames or features, and all that belongs to it."""
+        """A batch of one clip: its frames or features, and its targets."""
         labels = None if self.labels is None else self.labels[clip.text]
         others = {name: arrays[clip.id][None] for name, arrays in self.others.items()}
         return ClipBatch((clip.id,), rows, torch.tensor([len(rows)]), (clip.text,), labels, level, targets=others)
 
 
 class FrameCache:
-    """Room for the frames (T, size, size, 3) uint8 of the first clips that fit into `limit` bytes together.
+    """A cache for the frames (T, size, size, 3) uint8 of the first clips that fit into `limit` bytes together.
 
-    The memory is one anonymous shared mapping: workers that are forked (Linux) fill and read the same pages, so it is
-    paid once whatever their number, and only as it fills. Pickled into a spawned worker (macOS, Windows) the cache
-    arrives empty, and that worker fills its own. Two workers may write one clip at once: the same bytes.
+    The memory is one anonymous shared mapping. Forked workers (Linux) fill and read the same pages, so any number of
+    workers uses it once, and only as it fills. In a spawned worker (macOS, Windows) the unpickled cache is empty, and
+    the worker fills its own. If two workers write one clip at once, they write the same bytes.
     """
 
     def __init__(self, num_frames: Sequence[int], size: int, limit: int) -> None:
@@ -80,7 +80,7 @@ class FrameCache:
         return FrameCache, (self.num_frames, self.size, self.limit)
 
     def get(self, index: int) -> np.ndarray | None:
-        """The frames (T, size, size, 3) of a clip, not to be written to, or None if they are not here."""
+        """The frames (T, size, size, 3) of a clip, or None if they are not cached. Do not write to them."""
         return self._slot(index) if index < self.kept and self._is_filled[index] else None
 
     def put(self, index: int, frames: np.ndarray) -> None:
@@ -101,11 +101,11 @@ def _shared_bytes(count: int) -> np.ndarray:
 class ClipDataset(Dataset[ClipBatch | ClipError | None]):
     """The clips of one split, each a batch of uint8 frames (T, 3, crop, crop), T = `lengths[index]`.
 
-    `augment` draws frames and view at random, else both are deterministic (centre crop). `on_bad_clip` "stop" raises
-    ClipError with id and path (a loader's worker returns it, for the loader to raise); "skip" gives None, which
-    `collate` leaves out and `bad_clips` lists. `cache_bytes` keeps decoded frames in memory (see FrameCache).
-    With `crop_later` the frames are as they were decoded, with the view that was drawn: an accelerator crops them in
-    the step (`ClipBatch.prepared`), and workers only decode.
+    With `augment`, frames and view are drawn at random; otherwise both are deterministic (centre crop). `on_bad_clip`
+    "stop" raises ClipError with id and path (a loader's worker returns it, and the loader raises it); "skip" returns
+    None, which `collate` drops and `bad_clips` lists. `cache_bytes` keeps decoded frames in memory (see FrameCache).
+    With `crop_later`, workers only decode: the frames come uncropped, with the view that was drawn, and an accelerator
+    crops them (`ClipBatch.prepared`).
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class ClipDataset(Dataset[ClipBatch | ClipError | None]):
         self.lengths = [sampling.length(Timeline.of(clip)) for clip in self.clips]
         self.targets = Targets(self.clips, encode, targets)
         self.cache = FrameCache([clip.num_frames for clip in self.clips], view.frame_size, cache_bytes)
-        # Shared tensors: workers outlive an epoch, must learn of the next one, and report the clips that they skip.
+        # Shared tensors: workers live through all epochs, read the current one, and report the clips that they skip.
         self._epoch, self._is_bad = torch.zeros(1, dtype=torch.int64), torch.zeros(len(self.clips), dtype=torch.bool)
         for shared in (self._epoch, self._is_bad):
             shared.share_memory_()  # type: ignore[no-untyped-call]
@@ -137,7 +137,7 @@ class ClipDataset(Dataset[ClipBatch | ClipError | None]):
         return len(self.clips)
 
     def set_epoch(self, epoch: int) -> None:
-        """Go to an epoch, in this process and in all workers."""
+        """Set the epoch, in this process and in all workers."""
         self._epoch.fill_(epoch)
 
     def __getitem__(self, index: int) -> ClipBatch | ClipError | None:
@@ -153,7 +153,7 @@ class ClipDataset(Dataset[ClipBatch | ClipError | None]):
                 return None
             if get_worker_info() is None:
                 raise
-            return error  # raised in a worker, it would arrive as a page of traceback instead of one line
+            return error  # raised in a worker, it would reach the user as a page of traceback
         if self.crop_later:
             batch = self.targets.batch(clip, torch.from_numpy(frames), "frames")
             return replace(batch, views=torch.from_numpy(matrix)[None], crop_size=self.view.crop_size)

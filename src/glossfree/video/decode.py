@@ -1,8 +1,8 @@
-"""Video files, folders of images and drawings -> their frames, upright RGB, one at a time, with the time of each.
+"""Video files, folders of images and drawings -> upright RGB frames, one at a time, and their times.
 
-T frames, H x W pixels. A `Reader` knows when each frame is shown (`timeline`) before any is decoded, and decodes only
-those that are asked for: memory does not grow with the length of a video. A source that cannot be read in full raises
-`ClipError` with the clip's id, the path and the remedy: half a clip would train a model on half a sentence.
+T frames, H x W pixels. A `Reader` knows when each frame is shown (`timeline`) before it decodes any, and decodes only
+the frames it is asked for, so memory does not grow with the length of a video. A source that cannot be read completely
+raises `ClipError` with the clip's id, the path and the remedy: half a clip would train a model on half a sentence.
 """
 
 from __future__ import annotations
@@ -33,27 +33,27 @@ from glossfree.video.container import (
 from glossfree.video.timeline import Timeline
 
 IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
-READABLE = 0.9  # of the packets of a file must give a frame: decoders drop a damaged one here and there
-EARLIER = 12  # frames: pictures behind an open key frame need the group before it
-SEEK = 2.0  # seconds: to begin this much later it is worth looking for a key frame
+READABLE = 0.9  # share of the packets that must give a frame: decoders drop a damaged one here and there
+EARLIER = 12  # frames: pictures after an open key frame need the group before it
+SEEK = 2.0  # seconds: segments that begin later are read from a key frame
 
 
 class Reader(Protocol):
-    """The frames of one clip; `start`: seconds of its source before it."""
+    """The frames of one clip; `start`: the clip's first second in its source."""
 
     timeline: Timeline
     start: float
 
     def read(self, indices: Sequence[int] | np.ndarray) -> Iterator[np.ndarray]:
-        """Frames by their numbers, ascending, repeats allowed -> (H, W, 3) uint8 RGB each. Raises ClipError."""
+        """Frame numbers, ascending, repeats allowed -> frames (H, W, 3) uint8 RGB. Raises ClipError."""
 
 
 def open_source(
     source: VideoFile | FrameFolder | Drawing, clip_id: str = "", fps: float | None = None, *, drawing_size: int = 0
 ) -> Reader:
-    """A source of frames -> its reader. `fps` replaces the rate of the source; drawings are drawn at `drawing_size`.
+    """A source of frames -> its reader. `fps` replaces the rate of the source; drawings are rendered at `drawing_size`.
 
-    Raises ClipError: missing, empty, truncated, damaged, no moving pictures, a segment beyond the end.
+    Raises ClipError: missing, empty, truncated, damaged, no video stream, a segment beyond the end.
     """
     if isinstance(source, VideoFile):
         return VideoReader(source, clip_id, fps)
@@ -63,7 +63,7 @@ def open_source(
 
 
 class VideoReader:
-    """Frames of a video file, or of one segment of it: decoding begins at the key frame before."""
+    """Frames of a video file, or of one segment of it: decoding begins at the key frame before it."""
 
     def __init__(self, source: VideoFile, clip_id: str = "", fps: float | None = None) -> None:
         self.path, self.where = source.path, describe_clip(source.path, clip_id)
@@ -75,12 +75,12 @@ class VideoReader:
         self.start, self._pixel_aspect = float(self._times[self._first]), 1.0
 
     def read(self, indices: Sequence[int] | np.ndarray) -> Iterator[np.ndarray]:
-        """See `Reader`. A frame that the decoder leaves out is replaced by the one after it, or the last one."""
+        """See `Reader`. A frame that the decoder drops is replaced by the next one, or by the last one."""
         wanted = [int(index) + self._first for index in indices]
         position, decoded = 0, 0
         frame = None
         shapes: set[tuple[int, ...]] = set()
-        convert = VideoReformatter()  # one for all frames: building the colour tables costs more than a small frame
+        convert = VideoReformatter()  # shared: building the colour tables costs more than converting a small frame
         for number, frame in self._from(wanted[0] if wanted else 0):
             decoded += 1
             shapes.add((frame.height, frame.width))
@@ -94,7 +94,7 @@ class VideoReader:
                     return
         distinct = len(set(wanted))
         if frame is None or distinct - len(set(wanted[position:])) < math.floor(READABLE * distinct):
-            problem = f"damaged: {decoded} frames come out where the file holds {len(self._times)}"
+            problem = f"damaged: only {decoded} of {len(self._times)} frames can be decoded"
             raise ClipError(problem, where=self.where, remedy=COPY_AGAIN)
         yield from [self._upright(convert, frame)] * len(wanted[position:])
 
@@ -103,7 +103,7 @@ class VideoReader:
         if self._pts is not None and self._times[first] > SEEK:
             frames = ((number, frame) for number, frame in self._decoded(first) if number >= first)
             start = next(frames, None)
-            if start is not None and start[0] == first:  # else the key frame that the file names lies too late
+            if start is not None and start[0] == first:  # else the file's key frame lies too late
                 yield start
                 yield from frames
                 return
@@ -128,7 +128,7 @@ class VideoReader:
                 raise ClipError(problem, where=self.where, remedy=COPY_AGAIN) from error
 
     def _upright(self, convert: VideoReformatter, frame: av.VideoFrame) -> np.ndarray:
-        """RGB as it is to be shown: turned as a phone was held, with square pixels."""
+        """RGB as players show it: rotated as the file says, with square pixels."""
         picture = convert.reformat(frame, format="rgb24").to_ndarray()
         if self._pixel_aspect != 1:
             size = (round(frame.width * self._pixel_aspect), frame.height)
@@ -178,7 +178,7 @@ class DrawingReader:
 
 
 def natural_order(names: list[str]) -> list[str]:
-    """Names sorted as people count: images9.png before images10.png."""
+    """Names in natural order: images9.png before images10.png."""
     parts = {name: re.split(r"(\d+)", name) for name in names}
     return sorted(names, key=lambda name: [part.zfill(12) if part.isdigit() else part for part in parts[name]])
 

@@ -1,8 +1,8 @@
-"""Frame features on disk: what a frozen backbone makes of every frame of a prepared corpus, computed once.
+"""Frame features on disk: the output of a frozen backbone for every frame of a prepared corpus, computed once.
 
-`OUT/features/KEY/` holds `features.json` (what made them) and one safetensors file per clip with rows (T, W) float32,
-one row per packed frame, not augmented. KEY follows from the backbone's weights and the preprocessing: other weights
-are another folder. Each file says which packed clip it was made from, so that one packed again is noticed.
+`OUT/features/KEY/` holds `features.json` (how they were computed) and one safetensors file per clip with rows (T, W)
+float32, one row per packed frame, not augmented. KEY is a hash of the backbone's weights and the preprocessing: other
+weights have another folder. Each file names the packed clip it was computed from, so a repacked clip is noticed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from glossfree.video.pack import make_clean_folder, read_journal
 from glossfree.video.timeline import Sampling, Timeline
 
 FEATURES, ABOUT, ROWS, NOT_READ = "features", "features.json", "rows", "not_read"
-UNREADABLE, MISSING, STALE = "could not be read", "have no features", "were packed anew since, or are damaged"
+UNREADABLE, MISSING, STALE = "could not be read", "have no features", "were packed again since, or are damaged"
 
 
 def features_key(weights: str, frame_size: int, crop_size: int) -> str:
@@ -38,7 +38,7 @@ def features_key(weights: str, frame_size: int, crop_size: int) -> str:
 
 @dataclass(frozen=True)
 class FeatureStore:
-    """The features of `width` W under one key in a prepared folder. `remedy`: the command that makes them."""
+    """The features under one key in a prepared folder, W = `width`. `remedy`: the command that computes them."""
 
     corpus: Path
     key: str
@@ -47,7 +47,7 @@ class FeatureStore:
 
     @property
     def folder(self) -> Path:
-        """Where they lie."""
+        """The folder of this key."""
         return self.corpus / FEATURES / self.key
 
     def path(self, clip: PackedClip) -> Path:
@@ -55,7 +55,7 @@ class FeatureStore:
         return (self.folder / Path(clip.file).relative_to("clips")).with_suffix(".safetensors")
 
     def begin(self, about: Mapping[str, Any]) -> None:
-        """Make the folder, remove what a killed run left half-written, and describe it. Raises CorpusError."""
+        """Make the folder, remove half-written files of a killed run, and describe it. Raises CorpusError."""
         make_clean_folder(self.folder)
         self.describe(about, {})
 
@@ -78,7 +78,7 @@ class FeatureStore:
             save_file({ROWS: rows.contiguous()}, temporary, metadata={"made_from": identity})
 
     def read(self, clip: PackedClip, indices: np.ndarray | None = None) -> Tensor:
-        """Rows (T, W) of a clip, or of these of its frames. Raises ClipError: missing, damaged, of another shape."""
+        """Rows (T, W) of a clip, or of the frames `indices`. Raises ClipError: missing, damaged, another shape."""
         where = describe_clip(self.path(clip), clip.id)
         try:
             with safe_open(self.path(clip), framework="pt") as file:
@@ -96,7 +96,7 @@ class FeatureStore:
         return self.read(clip, sampling.indices(Timeline.of(clip)))
 
     def has(self, clip: PackedClip, identity: str) -> bool:
-        """Whether the features of this clip, as it is packed now, are here."""
+        """Whether the features of a clip are stored and belong to its current packed file."""
         try:
             with safe_open(self.path(clip), framework="pt") as file:
                 shape = file.get_slice(ROWS).get_shape()
@@ -105,17 +105,17 @@ class FeatureStore:
             return False
 
     def drop(self, clip: PackedClip) -> None:
-        """Remove the features of a clip that cannot be read any more: they are of an earlier file."""
+        """Remove the features of a clip that can no longer be read: they belong to an earlier file."""
         self.path(clip).unlink(missing_ok=True)
 
     def check(self, clips: Sequence[PackedClip], on_bad_clip: OnBadClip = "stop") -> None:
         """Raise CorpusError, with names, unless the features of all these clips are here and up to date.
 
-        With "skip" those may be missing that could not be read when the features were made.
+        With "skip", clips that could not be read when the features were computed may be missing.
         """
         if not (self.folder / ABOUT).is_file():
             others = ", ".join(sorted(path.name for path in (self.corpus / FEATURES).glob("*") if path.is_dir()))
-            hint = f"; there are those of other weights or sizes ({others})" if others else ""
+            hint = f"; other weights or sizes have some ({others})" if others else ""
             raise CorpusError(f"no features of these weights{hint}", where=self.folder, remedy=self.remedy)
         identities = clip_identities(self.corpus, clips)
         odd = [clip for clip in clips if not self.has(clip, identities[clip.id])]
@@ -129,7 +129,7 @@ class FeatureStore:
         counted = [f"{len(names)} clips {kind} ({name_some(names)})" for kind, names in kinds.items() if names]
         if counted:
             remedy = self.remedy
-            if kinds[UNREADABLE]:  # the same command cannot read them either
+            if kinds[UNREADABLE]:  # running the command again would not help
                 remedy = f'pack them again with glossfree prepare, or data.on_bad_clip = "skip"; then {remedy}'
             raise CorpusError(" and ".join(counted), where=self.folder, remedy=remedy)
 

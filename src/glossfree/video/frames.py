@@ -1,12 +1,12 @@
 """Frames of any size -> squares; packed frames -> crops, rotated, resized and moved once per clip (section 4.2).
 
-The whole augmentation and the crop are ONE affine map, so a pixel is interpolated once, on uint8, and only the crop is
-computed. No mirroring: a mirrored sign is another sign, or none.
+Augmentation and crop are ONE affine map: each pixel is interpolated once, on uint8, and only the crop is computed.
+There is no mirroring: a mirrored sign is another sign, or none.
 
 Pixel centres have whole coordinates (x, y); the centre of a frame of S pixels is (S - 1) / 2.
 Measured on one core, 256 x 256 -> 224 x 224 planar uint8, OpenCV 5.0: 1,800 frames/s with one warpAffine per frame,
-**4,090** with the planes of four frames regrouped into three images of four channels: same pixels to the last bit, but
-four channels fill the vector unit.
+**4,090** with the planes of four frames regrouped into three images of four channels: pixels are bit-equal, and four
+channels fill the vector unit.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-# Past the edge the outermost pixels are repeated. Black corners would be strong edges that exist in training only.
+# Edge pixels are repeated beyond the frame. Black corners would be strong edges that only training has.
 BORDER = cv2.BORDER_REPLICATE
 FLAGS = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 GROUP = 4  # frames warped together: their 12 planes are 3 images of 4 channels
@@ -26,7 +26,7 @@ SWAP = [plane for index in range(3 * GROUP) for plane in (index, index)]
 
 @dataclass(frozen=True)
 class View:
-    """What the network may see of a packed frame: the crop, and how far augmentation may move the signer."""
+    """What the network sees of a packed frame: the crop size and the ranges of augmentation."""
 
     frame_size: int  # pixels of a packed frame, height and width
     crop_size: int  # pixels of a cropped frame
@@ -56,23 +56,23 @@ def shift_by(x: float, y: float) -> np.ndarray:
 
 
 def draw_affine(view: View, rng: np.random.Generator | None = None) -> np.ndarray:
-    """One draw for one clip -> (2, 3) float64 that takes pixels of the crop to pixels of the packed frame.
+    """Draw one clip's map (2, 3) float64 from pixels of the crop to pixels of the packed frame.
 
     The content is rotated and resized about the centre, translated and cropped; the matrix is the inverse of that, as
-    WARP_INVERSE_MAP wants it. rng None: the centre crop. Crop and translation are whole pixels, so that a clip that is
-    neither rotated nor resized is only sliced.
+    WARP_INVERSE_MAP needs it. Without `rng` it is the centre crop. Crop and translation are whole pixels, so a clip
+    that is neither rotated nor resized is only sliced.
     """
     spare = view.frame_size - view.crop_size
     if rng is None:
         return shift_by(spare // 2, spare // 2)[:2]
-    # Every number is drawn, used or not, so that the n-th draw always means the same.
+    # Always draw every number, used or not, so that the n-th draw always has the same meaning.
     rotate, resize, translate = rng.random(3) < view.augment_probability
     degrees = rng.uniform(-view.rotation, view.rotation) * rotate
     scale = 1.0 + rng.uniform(-view.resize, view.resize) * resize
     moved = np.rint(rng.uniform(-view.translation, view.translation, size=2)) * translate
     corner = rng.integers(0, spare + 1, size=2)
     if degrees == 0.0 and scale == 1.0:
-        return shift_by(*(corner - moved))[:2]  # no inverse to round: exactly whole
+        return shift_by(*(corner - moved))[:2]  # without an inverse nothing is rounded
     content = shift_by(*(moved - corner)) @ rotation_about((view.frame_size - 1) / 2, degrees, scale)
     return np.linalg.inv(content)[:2]
 
@@ -81,14 +81,14 @@ def apply(frames: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
     """(T, H, W, 3) uint8 and (2, 3) destination -> source -> (T, 3, size, size) uint8, contiguous, planar for the ViT.
 
     A whole-pixel crop inside the frame is a slice, bit for bit; anything else is bilinear, edges replicated.
-    Raises ValueError on any other kind of frames.
+    Raises ValueError on other shapes or types.
     """
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
         raise ValueError(f"frames (T,H,W,3) uint8 expected, got {frames.shape} {frames.dtype}")
     result = np.empty((len(frames), 3, size, size), dtype=np.uint8)
     left, top = (int(value) for value in np.floor(matrix[:, 2]))
-    whole = np.array_equal(matrix, [[1, 0, left], [0, 1, top]])
-    if whole and 0 <= left <= frames.shape[2] - size and 0 <= top <= frames.shape[1] - size:
+    is_slice = np.array_equal(matrix, [[1, 0, left], [0, 1, top]])
+    if is_slice and 0 <= left <= frames.shape[2] - size and 0 <= top <= frames.shape[1] - size:
         for frame, planes in zip(frames[:, top : top + size, left : left + size], result, strict=True):
             cv2.split(frame, list(planes))
         return result
@@ -119,8 +119,8 @@ Fit = Literal["stretch", "pad", "crop"]
 def fit_frame(frame: np.ndarray, size: int, fit: Fit = "stretch") -> np.ndarray:
     """(H, W, 3) uint8 -> (size, size, 3).
 
-    "stretch": all of the frame, in another aspect (section 4.2: "resized to 256x256"); "pad": all of it, in its own,
-    the outermost pixels continued to the square; "crop": the square in its middle.
+    "stretch": the full frame in another aspect (section 4.2: "resized to 256x256"); "pad": the full frame in its own
+    aspect, edge pixels repeated; "crop": the central square.
     """
     height, width = frame.shape[:2]
     if fit == "stretch" or height == width:
@@ -137,7 +137,7 @@ def fit_frame(frame: np.ndarray, size: int, fit: Fit = "stretch") -> np.ndarray:
 
 
 def resize(frame: np.ndarray, width: int, height: int) -> np.ndarray:
-    """(H, W, 3) -> (height, width, 3): areas averaged where an axis shrinks, linear where it grows."""
+    """(H, W, 3) -> (height, width, 3): area averaging on axes that shrink, linear interpolation on axes that grow."""
     rows, columns = frame.shape[:2]
     if rows > height or columns > width:
         frame = cv2.resize(frame, (min(columns, width), min(rows, height)), interpolation=cv2.INTER_AREA)

