@@ -19,7 +19,7 @@ from benchmarks.processes import ROOT
 from benchmarks.timing import in_turns, machine, table
 from glossfree.recipe.schema import DataConfig, StageConfig
 from glossfree.video.batch import resample
-from glossfree.video.frames import View, apply, draw_affine
+from glossfree.video.frames import View, draw_affine, warp_frames
 from glossfree.video.sampler import BUCKET_WIDTH, ClipSampler
 
 FRAMES, ROUNDS = 58, 5
@@ -60,7 +60,7 @@ def resampling(frames: int = FRAMES, rounds: int = ROUNDS) -> str:
     torch.set_num_threads(1)
     try:
         variants: dict[str, Callable[[], object]] = {
-            "one affine map, uint8, OpenCV (in a worker)": lambda: apply(pictures, matrix, view.crop_size),
+            "one affine map, uint8, OpenCV (in a worker)": lambda: warp_frames(pictures, matrix, view.crop_size),
             "grid_sample on float32 frames (in the step)": lambda: resample(*tensors, view.crop_size),
         }
         seconds = in_turns(variants, rounds)

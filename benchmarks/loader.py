@@ -18,7 +18,7 @@ import torch
 from benchmarks.timing import cpu_seconds, machine, table
 from glossfree.corpora.manifest import PackedClip
 from glossfree.video.dataset import ClipDataset, clip_rng
-from glossfree.video.frames import View, apply, draw_affine
+from glossfree.video.frames import View, draw_affine, warp_frames
 from glossfree.video.pack import read_clip, write_clip
 from glossfree.video.sampler import ClipLoader, ClipSampler
 
@@ -114,7 +114,7 @@ def habit_epochs(folder: Path) -> int:
 def augmented(frames: np.ndarray) -> int:
     """Draw and apply twenty views to one clip -> the number of frames."""
     rng = np.random.default_rng(0)
-    return sum(len(apply(frames, draw_affine(VIEW, rng), VIEW.crop_size)) for _ in range(20))
+    return sum(len(warp_frames(frames, draw_affine(VIEW, rng), VIEW.crop_size)) for _ in range(20))
 
 
 def run() -> str:

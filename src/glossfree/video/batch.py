@@ -106,10 +106,10 @@ def _joined(frames: Sequence[Tensor]) -> Tensor:
 def resample(frames: Tensor, lengths: Tensor, matrices: Tensor, size: int) -> Tensor:
     """Frames (N, H, W, 3) uint8, lengths (B,), matrices (B, 2, 3) -> (N, 3, size, size) uint8, on the frames' device.
 
-    The accelerator's version of `frames.apply`: the same pixels except for rounding (a few in 100,000 differ by 1).
-    On a CPU OpenCV is many times faster. Each matrix maps pixels of the crop to pixels of the frame, for all frames of
-    one clip. A whole-pixel crop inside the frame is a slice, bit for bit;
-    anything else is bilinear, edges replicated. `matrices` are in main memory. Raises ValueError on other frames.
+    The accelerator's version of `warp_frames`: the same pixels except for rounding (a few in 100,000 differ by 1). On a
+    CPU OpenCV is many times faster. Each matrix maps pixels of the crop to pixels of the frame, for all frames of one
+    clip. A whole-pixel crop inside the frame is a bit-equal slice; anything else is bilinear, edges replicated.
+    `matrices` are in main memory. Raises ValueError on other shapes or types.
     """
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != torch.uint8:
         raise ValueError(f"frames (N,H,W,3) uint8 expected, got {tuple(frames.shape)} {frames.dtype}")

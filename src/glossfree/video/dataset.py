@@ -22,7 +22,7 @@ from glossfree.corpora.manifest import PackedClip
 from glossfree.errors import ClipError
 from glossfree.video.batch import ClipBatch, Level
 from glossfree.video.container import describe_clip
-from glossfree.video.frames import View, apply, draw_affine
+from glossfree.video.frames import View, draw_affine, warp_frames
 from glossfree.video.pack import read_clip
 from glossfree.video.timeline import ALL_FRAMES, Sampling, Timeline
 
@@ -157,7 +157,7 @@ class ClipDataset(Dataset[ClipBatch | ClipError | None]):
         if self.crop_later:
             batch = self.targets.batch(clip, torch.from_numpy(frames), "frames")
             return replace(batch, views=torch.from_numpy(matrix)[None], crop_size=self.view.crop_size)
-        planes = apply(frames, matrix, self.view.crop_size)
+        planes = warp_frames(frames, matrix, self.view.crop_size)
         return self.targets.batch(clip, torch.from_numpy(planes), "frames")
 
     def bad_clips(self) -> list[str]:

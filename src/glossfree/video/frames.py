@@ -77,7 +77,7 @@ def draw_affine(view: View, rng: np.random.Generator | None = None) -> np.ndarra
     return np.linalg.inv(content)[:2]
 
 
-def apply(frames: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
+def warp_frames(frames: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
     """(T, H, W, 3) uint8 and (2, 3) destination -> source -> (T, 3, size, size) uint8, contiguous, planar for the ViT.
 
     A whole-pixel crop inside the frame is a slice, bit for bit; anything else is bilinear, edges replicated.

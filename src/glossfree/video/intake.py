@@ -21,7 +21,7 @@ import numpy as np
 from glossfree.corpora.manifest import FrameFolder, Manifest, Segment, VideoFile
 from glossfree.errors import ClipError
 from glossfree.video.decode import Reader, open_source
-from glossfree.video.frames import Fit, View, apply, draw_affine, fit_frame, resize
+from glossfree.video.frames import Fit, View, draw_affine, fit_frame, resize, warp_frames
 from glossfree.video.pack import packed_size, read_clip
 from glossfree.video.signer import Crop, SignerProfile, apply_crop, find_signer, signer_profile
 from glossfree.video.timeline import FEWEST, SAME_RATE, Sampling, Timeline, evenly
@@ -95,7 +95,7 @@ class Intake:
             frames = np.stack([fit_frame(picture, size, self.fit) for picture in pictures])
         rate = len(numbers) / timeline.seconds
         clip = ModelClip(
-            frames=apply(frames, draw_affine(self.view), self.view.crop_size),
+            frames=warp_frames(frames, draw_affine(self.view), self.view.crop_size),
             num_frames=len(timeline),
             fps=timeline.fps,
             start=reader.start,

@@ -1,4 +1,4 @@
-"""All frames of a source at once, as tests look at them."""
+"""All frames of a source at once, for tests."""
 
 from __future__ import annotations
 

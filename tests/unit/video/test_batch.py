@@ -1,4 +1,4 @@
-"""ClipBatch: packed rows that must add up, and a move that takes everything along."""
+"""ClipBatch: packed rows match the lengths, and preparing moves every tensor."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from glossfree.video.batch import FRAMES_AT_ONCE, ClipBatch, resample
-from glossfree.video.frames import View, apply, draw_affine
+from glossfree.video.frames import View, draw_affine, warp_frames
 
 LENGTHS = torch.tensor([3, 5])
 
@@ -30,12 +30,12 @@ def test_the_length_of_a_batch_is_its_number_of_clips() -> None:
 
 
 @pytest.mark.parametrize("rows", [7, 9, 0])
-def test_rows_that_do_not_make_the_lengths_are_refused(rows: int) -> None:
-    with pytest.raises(ValueError, match=rf"{rows} rows do not make lengths \[3, 5\]"):
+def test_rows_that_do_not_match_the_lengths_are_refused(rows: int) -> None:
+    with pytest.raises(ValueError, match=rf"{rows} rows do not match lengths \[3, 5\]"):
         batch(frames=torch.zeros(rows, 3, 7, 9, dtype=torch.uint8))
 
 
-def test_features_may_stand_where_frames_do() -> None:
+def test_a_batch_may_hold_features() -> None:
     features = batch(frames=torch.zeros(8, 11), level="frame_features")
     assert features.level == "frame_features"
     assert features.frames.shape == (8, 11)
@@ -52,7 +52,7 @@ def with_tensor(name: str, tensor: torch.Tensor) -> ClipBatch:
 
 
 @pytest.mark.parametrize("name", ["frames", "lengths", "labels", "glosses", "vectors"])
-def test_a_move_takes_every_tensor_along(name: str) -> None:
+def test_preparing_moves_every_tensor(name: str) -> None:
     moves = []
 
     class Watched(torch.Tensor):
@@ -66,7 +66,7 @@ def test_a_move_takes_every_tensor_along(name: str) -> None:
     assert (moved.ids, moved.texts, moved.level) == (batch().ids, batch().texts, "frames")
 
 
-def test_a_move_leaves_what_is_not_there_away() -> None:
+def test_preparing_keeps_missing_labels_and_targets_missing() -> None:
     moved = batch(labels=None, targets={}).prepared("cpu")
     assert moved.labels is None
     assert moved.targets == {}
@@ -89,7 +89,7 @@ def test_pinning_takes_the_large_tensors_and_nothing_else() -> None:
     assert batch(labels=None, targets={}, frames=watched["frames"]).pin_memory().labels is None
 
 
-def test_preparing_moves_a_batch_and_crops_frames_that_are_still_whole() -> None:
+def test_preparing_crops_frames_that_have_views() -> None:
     frames = torch.randint(0, 256, (8, 9, 9, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
     views = torch.tensor([[[1.0, 0, 2], [0, 1, 1]], [[1.0, 0, 0], [0, 1, 4]]])
     whole = batch(frames=frames, views=views, crop_size=5)
@@ -113,7 +113,7 @@ def clip(length: int, seed: int) -> np.ndarray:
 
 def both(matrices: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     clips = [clip(length, seed) for seed, length in enumerate(CLIP_LENGTHS)]
-    expected = [apply(frames, matrix, VIEW.crop_size) for frames, matrix in zip(clips, matrices, strict=True)]
+    expected = [warp_frames(frames, matrix, VIEW.crop_size) for frames, matrix in zip(clips, matrices, strict=True)]
     found = resample(
         torch.from_numpy(np.concatenate(clips)), torch.tensor(CLIP_LENGTHS), torch.from_numpy(np.stack(matrices)), 41
     )
@@ -132,7 +132,7 @@ def test_rotated_resized_and_moved_frames_are_the_workers_but_for_rounding(seed:
     assert (difference > 0).mean() < 0.01
 
 
-def test_whole_pixels_are_slices_bit_for_bit_and_edges_go_on() -> None:
+def test_crops_of_integer_pixels_are_bit_equal_slices_with_repeated_edges() -> None:
     plain = View(53, 41, augment_probability=0.0)
     corners = [draw_affine(plain, np.random.default_rng(seed)) for seed in (1, 2)]
     outside = np.array([[1.0, 0.0, -5.0], [0.0, 1.0, 20.0]])

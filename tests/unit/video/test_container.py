@@ -1,4 +1,4 @@
-"""Files as people have them: every frame at its own time, and "truncated" only on the file's own evidence."""
+"""Real-world files: each frame has its own time, and only the file itself can show that it is truncated."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_a_phones_frames_have_their_own_times(tmp_path: Path, suffix: str) -> No
     assert numbers(read_video(path, Segment(1.0, 2.0))[0]) == [30, 31, 32, 33, 34]
 
 
-def test_vp8_hides_pictures_that_are_no_frames(tmp_path: Path) -> None:
+def test_vp8_packets_without_a_visible_frame_are_not_counted(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     noise = np.clip(numbered(80).astype(int) + rng.integers(-9, 9, (80, 36, 52, 3)), 0, 255).astype(np.uint8)
     options = {"auto-alt-ref": "1", "lag-in-frames": "16", "b": "60k"}
@@ -117,7 +117,7 @@ def test_a_fragmented_file_that_was_cut_is_truncated(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".webm", ".avi"])
 @pytest.mark.parametrize(("start", "end"), [(0.0, 0.52), (3.0, 4.0), (9.48, 9.6), (5.52, None)])
-def test_a_segment_equals_its_slice_of_the_whole(tmp_path: Path, suffix: str, start: float, end: float | None) -> None:
+def test_a_segment_equals_the_slice_of_its_video(tmp_path: Path, suffix: str, start: float, end: float | None) -> None:
     path = write(tmp_path / f"a{suffix}", numbered(240), options={"g": "60"})
     whole, _ = read_video(path)
     assert len(whole) == 240

@@ -1,4 +1,4 @@
-"""prepare: everything is checked before anything is written; what cannot be packed is listed, not fatal."""
+"""prepare: all checks come before anything is written; clips that cannot be packed are listed, not fatal."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_corpus_is_packed_with_its_manifest(root: Path, tmp_path: Path) -> Non
     assert (values["corpus"], values["out"], values["complete"]) == ("folder", str(tmp_path / "out"), True)
 
 
-def test_what_is_packed_is_kept_and_a_larger_limit_adds_to_it(root: Path, tmp_path: Path) -> None:
+def test_packed_clips_are_kept_and_a_larger_limit_adds_more(root: Path, tmp_path: Path) -> None:
     first = run(root, tmp_path / "out", limit=1)
     assert (first.packed, first.splits) == (3, {"train": 1, "dev": 1, "test": 1})
     second = run(root, tmp_path / "out")
@@ -136,7 +136,7 @@ def test_progress_counts_every_clip_once(root: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("language", "corpus"), [(None, "folder"), ("nl", "folder"), (None, "phoenix14t")])
-def test_a_language_that_is_only_assumed_is_said(tmp_path: Path, root: Path, language: str | None, corpus: str) -> None:
+def test_an_assumed_language_is_reported(tmp_path: Path, root: Path, language: str | None, corpus: str) -> None:
     console = Silent()
     top = root if corpus == "folder" else phoenix(tmp_path / "release")
     run(top, tmp_path / "out", corpus, console=console, language=language)
@@ -191,7 +191,7 @@ def test_strict_stops_at_a_bad_clip(root: Path, tmp_path: Path) -> None:
         run(root, tmp_path / "out", strict=True)
 
 
-def test_a_sentence_in_two_splits_is_a_warning_that_is_said_and_returned(root: Path, tmp_path: Path) -> None:
+def test_a_sentence_in_two_splits_is_printed_and_returned_as_a_warning(root: Path, tmp_path: Path) -> None:
     write_sentences(root, (*ROWS[:3], ("vier", "test", "es taut")))
     console = Silent()
     result = run(root, tmp_path / "out", console=console, strict=True, language="de")
@@ -228,7 +228,7 @@ def test_strict_names_missing_frame_folders_before_anything_is_written(tmp_path:
         ({"corpus": "wetter"}, ["wetter: is built in and takes no --root"]),
     ],
 )
-def test_what_cannot_work_is_said_before_anything_is_written(
+def test_errors_come_before_anything_is_written(
     root: Path, tmp_path: Path, options: dict[str, Any], pieces: list[str]
 ) -> None:
     with pytest.raises(CorpusError) as caught:
@@ -313,7 +313,7 @@ def test_an_out_with_a_strange_corpus_file_is_refused(root: Path, tmp_path: Path
     assert [path.name for path in out.iterdir()] == [CORPUS]
 
 
-def test_an_interrupted_run_is_known_for_what_it_was(root: Path, tmp_path: Path) -> None:
+def test_an_interrupted_run_is_identified(root: Path, tmp_path: Path) -> None:
     (root / "eins.mp4").write_bytes(b"")
     with pytest.raises(ClipError):
         run(root, tmp_path / "out", strict=True)

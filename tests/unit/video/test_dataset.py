@@ -72,7 +72,7 @@ def test_without_augmentation_frames_are_the_centre_crop_of_the_sampled_frames(f
         assert (item.ids, item.texts, item.labels, item.targets) == ((clip.id,), (clip.text,), None, {})
 
 
-def test_chance_comes_from_seed_epoch_and_id_only(folder: Path, clips: list[PackedClip]):
+def test_random_draws_depend_on_seed_epoch_and_id_only(folder: Path, clips: list[PackedClip]):
     def frames(order: list[PackedClip], seed: int, epoch: int, index: int) -> torch.Tensor:
         dataset = ClipDataset(folder, order, VIEW, sampling=Sampling(stride=3), augment=True, seed=seed)
         dataset.set_epoch(epoch)
@@ -184,7 +184,7 @@ def test_a_file_that_the_manifest_does_not_describe_is_refused(
 
 
 @pytest.mark.parametrize(("level", "width"), [("frame_features", 7), ("segment_features", 5)])
-def test_features_take_the_same_way_as_frames(clips: list[PackedClip], level: str, width: int):
+def test_features_are_batched_like_frames(clips: list[PackedClip], level: str, width: int):
     features = {clip.id: torch.full((clip.num_frames, width), float(index)) for index, clip in enumerate(clips)}
     dataset = in_memory(features, clips, level=level, encode=encode)
     assert dataset.lengths == list(LENGTHS) and len(dataset) == 5
@@ -248,7 +248,7 @@ def test_the_first_clips_that_fit_are_kept(limit: int, kept: int):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux only")
-def test_what_a_forked_worker_keeps_is_there_for_all():
+def test_forked_workers_share_the_cache():
     cache = FrameCache(NUM_FRAMES, SIDE, 10**6)
     worker = multiprocessing.get_context("fork").Process(target=cache.put, args=(2, filled(2)))
     worker.start()
@@ -266,5 +266,5 @@ def test_a_pickled_cache_arrives_empty():
     assert cache.get(1) is not None
 
 
-def test_no_clips_need_no_room():
+def test_no_clips_need_no_memory():
     assert FrameCache([], SIDE, 10**6).kept == 0

@@ -1,4 +1,4 @@
-"""Reading sources: what comes out, and one clear error for each way a source can be broken."""
+"""Reading sources: correct frames, and one clear error for each kind of broken source."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_broken_files_name_clip_path_and_remedy(tmp_path: Path, kind: str, says:
 
 @pytest.mark.parametrize("name", ["a.mkv", "a.avi", "front.mp4", "a.webm"])
 @pytest.mark.parametrize("share", [0.4, 0.8])
-def test_half_a_file_is_never_a_whole_clip(tmp_path: Path, name: str, share: float) -> None:
+def test_half_a_file_is_never_read_as_a_clip(tmp_path: Path, name: str, share: float) -> None:
     codecs = {"a.avi": "mjpeg", "a.webm": "libvpx-vp9"}
     noise = np.random.default_rng(0).integers(0, 80, (97, 36, 52, 3), dtype=np.uint8)
     path = tmp_path / name

@@ -1,4 +1,4 @@
-"""Feature files: written whole, read back, and known to be of the clip as it is."""
+"""Feature files: atomic writes, reading back, and a check that they belong to the current clip."""
 
 from __future__ import annotations
 
@@ -44,11 +44,13 @@ def stored(store: FeatureStore, sampling: Sampling, **options: Any) -> FeatureDa
 
 
 def test_a_key_follows_from_weights_and_sizes() -> None:
-    keys = {features_key(*given) for given in (("a", 256, 224), ("b", 256, 224), ("a", 64, 224), ("a", 256, 56))}
+    keys = {
+        features_key(*arguments) for arguments in (("a", 256, 224), ("b", 256, 224), ("a", 64, 224), ("a", 256, 56))
+    }
     assert len(keys) == 4 and features_key("a", 256, 224) in keys
 
 
-def test_what_was_written_comes_back(store: FeatureStore) -> None:
+def test_written_features_are_read_back(store: FeatureStore) -> None:
     filled(store)
     assert store.path(CLIPS[0]) == store.corpus / "features/abc/train/c0.safetensors"
     for clip in CLIPS:
@@ -70,7 +72,7 @@ def test_frames_are_sampled_as_those_of_a_video(store: FeatureStore) -> None:
     assert batch.level == "backbone_features" and batch.frames.shape == (10, 5)
 
 
-def test_missing_stale_and_damaged_files_are_told_apart_by_name(store: FeatureStore) -> None:
+def test_missing_stale_and_damaged_files_are_listed_separately(store: FeatureStore) -> None:
     with pytest.raises(CorpusError, match="no features of these weights -> make them"):
         store.check(CLIPS)
     filled(store)
@@ -87,7 +89,7 @@ def test_missing_stale_and_damaged_files_are_told_apart_by_name(store: FeatureSt
         store.read(longer)
 
 
-def test_rows_of_another_width_are_found_out(store: FeatureStore) -> None:
+def test_rows_of_another_width_are_refused(store: FeatureStore) -> None:
     filled(store)
     wider = FeatureStore(store.corpus, "abc", 6, "make them")
     with pytest.raises(CorpusError, match=r"3 clips were packed again since, or are damaged \(c0, c1, c2\) -> make"):
@@ -103,8 +105,8 @@ def test_a_clip_that_could_not_be_read_is_left_out_only_where_that_is_asked_for(
     with pytest.raises(CorpusError, match=r"1 clips have no features \(c1\) -> make them"):
         store.check(CLIPS, "skip")  # nobody has tried
     store.describe({"width": 5}, {"c1": clip_identities(store.corpus, CLIPS)["c1"]})
-    told = r'1 clips could not be read \(c1\) -> pack them again .*"skip"; then make them'
-    with pytest.raises(CorpusError, match=told):
+    expected = r'1 clips could not be read \(c1\) -> pack them again .*"skip"; then make them'
+    with pytest.raises(CorpusError, match=expected):
         store.check(CLIPS)
     store.check(CLIPS, "skip")
     dataset = stored(store, Sampling(stride=1, max_frames=9), on_bad_clip="skip")
@@ -116,7 +118,7 @@ def test_a_clip_that_could_not_be_read_is_left_out_only_where_that_is_asked_for(
         store.check(CLIPS, "skip")
 
 
-def test_what_a_killed_run_left_half_written_goes(store: FeatureStore) -> None:
+def test_half_written_files_of_a_killed_run_are_removed(store: FeatureStore) -> None:
     filled(store)
     half = store.folder / "train/.c0.safetensors.123.tmp"
     half.write_bytes(b"half")

@@ -1,4 +1,4 @@
-"""One affine map per clip: composed rightly, interpolated once, never mirrored."""
+"""One affine map per clip: correctly composed, interpolated once, never mirrored."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from glossfree.video.frames import BORDER, Fit, View, apply, draw_affine, fit_frame, rotation_about, shift_by
+from glossfree.video.frames import BORDER, Fit, View, draw_affine, fit_frame, rotation_about, shift_by, warp_frames
 
 NOISE = np.random.default_rng(0).integers(0, 256, size=(7, 53, 53, 3), dtype=np.uint8)  # 7: a group of four and a rest
 ALWAYS = View(53, 37, augment_probability=1.0, rotation=30, resize=0.2, translation=5)
@@ -60,7 +60,7 @@ def test_a_positive_angle_turns_counter_clockwise_on_the_screen():
 def test_one_interpolation_looks_like_three_in_a_row(seed: int):
     frames, size = smooth_frames(5, 53), 37
     degrees, scale, moved, corner = steps(ALWAYS, seed)
-    once = apply(frames, draw_affine(ALWAYS, np.random.default_rng(seed)), size)
+    once = warp_frames(frames, draw_affine(ALWAYS, np.random.default_rng(seed)), size)
     rotated = rotation_about(26.0, degrees, 1.0)[:2]
     resized = rotation_about(26.0, 0.0, scale)[:2]
     for frame, planes in zip(frames, once, strict=True):
@@ -82,7 +82,7 @@ def test_one_interpolation_looks_like_three_in_a_row(seed: int):
 def test_pixels_are_the_bilinear_mean_of_their_neighbours(frames_count: int):
     """Against interpolation in float64, for whole groups of four frames and for the rest."""
     frames, matrix = NOISE[:frames_count], draw_affine(ALWAYS, np.random.default_rng(2))
-    result = apply(frames, matrix, 37)
+    result = warp_frames(frames, matrix, 37)
     x, y = np.meshgrid(np.arange(37), np.arange(37))
     source = np.stack([x, y], axis=-1) @ matrix[:, :2].T + matrix[:, 2]
     left, top = np.floor(source[..., 0]).astype(int), np.floor(source[..., 1]).astype(int)
@@ -97,10 +97,10 @@ def test_pixels_are_the_bilinear_mean_of_their_neighbours(frames_count: int):
     assert difference.max() < 12 and difference.mean() < 1.5  # OpenCV rounds positions to 1/32 pixel
 
 
-def test_without_chance_it_is_the_centre_crop_to_the_last_bit():
-    result = apply(NOISE, draw_affine(ALWAYS), 37)
+def test_without_a_random_state_the_view_is_exactly_the_centre_crop():
+    result = warp_frames(NOISE, draw_affine(ALWAYS), 37)
     np.testing.assert_array_equal(result, NOISE[:, 8:45, 8:45].transpose(0, 3, 1, 2))
-    whole = apply(NOISE, draw_affine(View(53, 53)), 53)
+    whole = warp_frames(NOISE, draw_affine(View(53, 53)), 53)
     np.testing.assert_array_equal(whole, NOISE.transpose(0, 3, 1, 2))
     assert whole.flags.c_contiguous and whole.dtype == np.uint8
 
@@ -112,7 +112,7 @@ def test_a_clip_that_is_only_moved_keeps_its_pixels():
         _, _, moved, corner = steps(view, seed)
         rows, columns = (np.clip(np.arange(41) + (corner - moved)[axis], 0, 52).astype(int) for axis in (1, 0))
         outside += int((corner - moved).min() < 0 or (corner - moved).max() > 12)
-        result = apply(NOISE, draw_affine(view, np.random.default_rng(seed)), 41)
+        result = warp_frames(NOISE, draw_affine(view, np.random.default_rng(seed)), 41)
         np.testing.assert_array_equal(result, NOISE[:, rows][:, :, columns].transpose(0, 3, 1, 2))
     assert 5 < outside < 35  # both ways were taken: slicing, and warping past the edge
 
@@ -120,7 +120,7 @@ def test_a_clip_that_is_only_moved_keeps_its_pixels():
 def test_all_frames_of_a_clip_move_alike():
     still = np.repeat(NOISE[:1], 7, axis=0)
     for seed in range(5):
-        result = apply(still, draw_affine(ALWAYS, np.random.default_rng(seed)), 37)
+        result = warp_frames(still, draw_affine(ALWAYS, np.random.default_rng(seed)), 37)
         assert (result == result[:1]).all()
 
 
@@ -152,9 +152,9 @@ def test_wrong_arguments_are_refused():
     with pytest.raises(ValueError, match="resize"):
         View(53, 37, resize=1.0)
     with pytest.raises(ValueError, match="uint8"):
-        apply(NOISE.astype(np.float32), draw_affine(ALWAYS), 37)
+        warp_frames(NOISE.astype(np.float32), draw_affine(ALWAYS), 37)
     with pytest.raises(ValueError, match="T,H,W,3"):
-        apply(NOISE[..., :2], draw_affine(ALWAYS), 37)
+        warp_frames(NOISE[..., :2], draw_affine(ALWAYS), 37)
 
 
 RNG = np.random.default_rng(5)

@@ -1,4 +1,4 @@
-"""Any clip is brought to what a model was trained on, and what was done is reported."""
+"""Any clip is adapted to what a model was trained on, and every change is noted."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_clip_of_another_rate_is_resampled_before_stride_and_limit(tmp_path: P
     assert planes(intake(max_frames=4).read(path).frames) == [4, 16, 28, 40]
 
 
-def test_a_low_rate_and_an_unknown_one_are_said(tmp_path: Path) -> None:
+def test_a_low_rate_and_an_unknown_rate_are_noted(tmp_path: Path) -> None:
     path = write(tmp_path / "a.mp4", numbered(12), rate=6)
     (note,) = intake(12.0).read(path).notes
     assert "repeated" in note and len(intake(12.0).read(path).frames) == 24
@@ -81,7 +81,7 @@ def test_another_aspect_is_cropped_to_that_of_training(tmp_path: Path) -> None:
     assert intake(8.0, PROFILE).read(nearly).crop is None
 
 
-def test_a_clip_longer_than_a_sentence_is_said(tmp_path: Path) -> None:
+def test_a_clip_longer_than_a_sentence_is_noted(tmp_path: Path) -> None:
     path = write(tmp_path / "a.mp4", signing(60), rate=10)
     assert any("more than one sentence" in note for note in intake(10.0, PROFILE).read(path).notes)
     part = intake(10.0, PROFILE).read(path, Segment(1.0, 3.0))
@@ -90,7 +90,7 @@ def test_a_clip_longer_than_a_sentence_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_hardly_a_frame_is_no_signing(tmp_path: Path, count: int) -> None:
+def test_clips_of_very_few_frames_are_refused(tmp_path: Path, count: int) -> None:
     with pytest.raises(ClipError, match="too short"):
         intake().read(write(tmp_path / "a.mp4", numbered(count)))
 
@@ -107,13 +107,13 @@ def signing(moving: int, before: int = 0, after: int = 0, *, noise: float = 2.0,
 
 @pytest.mark.parametrize("noise", [0.0, 2.0, 8.0])
 @pytest.mark.parametrize(("before", "after"), [(0, 0), (5, 0), (0, 9), (11, 13)])
-def test_stillness_at_both_ends_is_found(before: int, after: int, noise: float) -> None:
+def test_stillness_at_both_ends_is_measured(before: int, after: int, noise: float) -> None:
     frames = signing(31, before, after, noise=noise)
     start, end = measure_stillness(grey(list(frames)), Timeline.constant(len(frames), 10.0))
     assert start == pytest.approx(before / 10, abs=0.11) and end == pytest.approx(after / 10, abs=0.11)
 
 
-def test_a_clip_without_motion_has_no_signing_to_rest_from() -> None:
+def test_a_clip_without_motion_has_no_stillness() -> None:
     assert measure_stillness(grey(list(signing(0, 21, noise=0))), Timeline.constant(21, 10.0)) == (0.0, 0.0)
     assert measure_stillness(grey(list(signing(2))), Timeline.constant(2, 10.0)) == (0.0, 0.0)
 
@@ -133,7 +133,7 @@ def test_a_profile_is_plain_values_of_the_training_clips(tmp_path: Path) -> None
     assert profile["rest"]["start"] == pytest.approx([0.3, 0.5], abs=0.11)
 
 
-def test_clips_that_are_lost_or_very_long_are_not_looked_at(tmp_path: Path) -> None:
+def test_missing_or_very_long_clips_are_not_read_for_a_profile(tmp_path: Path) -> None:
     lost = PackedClip("a", "train", "x", "a.mp4", 40, 25.0)
     long = PackedClip("b", "train", "x", "b.mp4", LONGEST + 1, 25.0)
     assert set(profile_of(Manifest(tmp_path, (lost, long)))) == {"clips", "fps", "seconds"}

@@ -1,4 +1,4 @@
-"""Packed clips: what goes in comes out, in whole or in part, and a broken one never does."""
+"""Packed clips: all or some frames are read back, and broken files are refused."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_some_frames_equal_a_slice_of_all(tmp_path: Path, indices: list[int], cu
     assert np.array_equal(read_clip(tmp_path / "a.mp4", np.array(indices, dtype=np.int64)), whole[indices])
 
 
-def test_ordinary_readers_see_the_same(tmp_path: Path) -> None:
+def test_ordinary_readers_see_the_same_frames(tmp_path: Path) -> None:
     frames = moving_shapes()
     write_clip(tmp_path / "a.mp4", frames, 29.97)
     info = probe(tmp_path / "a.mp4")
@@ -151,7 +151,7 @@ def no_file_over(num_bytes: int) -> Iterator[None]:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits the size of files as POSIX can")
-def test_a_full_disk_leaves_what_was_there(tmp_path: Path) -> None:
+def test_a_full_disk_keeps_the_existing_file(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     write_clip(path, moving_shapes(5), 25)
     before = path.read_bytes()
@@ -167,7 +167,7 @@ def test_a_folder_that_cannot_be_made_is_the_users_error(tmp_path: Path) -> None
         write_clip(tmp_path / "file" / "clips" / "a.mp4", moving_shapes(2), 25)
 
 
-def test_a_packed_clip_is_told_from_any_other_file(tmp_path: Path) -> None:
+def test_packed_clips_are_distinguished_from_other_files(tmp_path: Path) -> None:
     """And knows its true size, though odd ones are stored with a doubled last row or column."""
     write_clip(tmp_path / "a.mp4", moving_shapes(3, 33, 47), 25)
     assert packed_size(tmp_path / "a.mp4") == (47, 33)
@@ -213,11 +213,11 @@ def test_fingerprint_of_files_notices_a_change(tmp_path: Path) -> None:
     assert fingerprint(of_video, Packing(32)) != before[0] and fingerprint(of_folder, Packing(32)) != before[1]
 
 
-def test_a_source_that_is_not_there_is_never_taken_as_packed(tmp_path: Path) -> None:
+def test_a_missing_source_never_counts_as_packed(tmp_path: Path) -> None:
     assert fingerprint(Clip("a", "train", "x", VideoFile(tmp_path / "no.mp4")), Packing(32)) == ""
 
 
-def test_records_come_back_the_last_one_wins_and_torn_lines_vanish(tmp_path: Path) -> None:
+def test_records_are_read_back_the_last_one_wins_and_torn_lines_are_dropped(tmp_path: Path) -> None:
     first, second = Record("ä", "clips/ä.mp4", "f", 3, 12.5, 99), Record("b", "clips/b.mp4", "g", 4, 25.0, 7)
     for record in (first, second, replace(second, num_frames=5)):
         append_record(tmp_path, record)

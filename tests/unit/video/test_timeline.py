@@ -1,4 +1,4 @@
-"""Time: frames at another rate, segments, and rates as files really state them."""
+"""Time: frames at another rate, segments, and the rates that files state."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_the_same_rate_changes_nothing() -> None:
     assert len(Timeline.constant(41, 24.0).at_rate(25.0)) == 43
 
 
-def test_frames_of_a_varying_rate_are_taken_at_their_own_times() -> None:
+def test_frames_of_a_varying_rate_are_resampled_by_time() -> None:
     assert (PHONE.fps, PHONE.is_constant) == (10.0, False)
     indices = PHONE.at_rate(10.0)
     assert len(indices) == 50
@@ -37,7 +37,7 @@ def test_frames_of_a_varying_rate_are_taken_at_their_own_times() -> None:
     assert indices[10:16].tolist() == [30, 30, 31, 31, 32, 32]
 
 
-def test_one_lost_frame_in_a_long_clip_is_no_varying_rate() -> None:
+def test_one_lost_frame_in_a_long_clip_does_not_make_the_rate_vary() -> None:
     times = np.delete(np.arange(120) / 25, 60)
     assert Timeline(times, 120 / 25).is_constant
 
@@ -71,7 +71,7 @@ def test_a_segment_holds_the_frames_shown_in_it(segment: Segment, expected: tupl
 @pytest.mark.parametrize(
     "segment", [Segment(3.5, 4), Segment(2, 9), Segment(80, 81, "frames"), Segment(60, 99, "frames")]
 )
-def test_what_lies_beyond_the_end_is_named(segment: Segment) -> None:
+def test_segments_beyond_the_end_are_refused(segment: Segment) -> None:
     with pytest.raises(ValueError, match="beyond the end"):
         Timeline.constant(75, 25.0).part(segment)
 
@@ -85,14 +85,14 @@ def test_a_cut_begins_at_its_own_zero() -> None:
 
 @pytest.mark.parametrize("true", [24.0, 25.0, 30000 / 1001, 50.0])
 @pytest.mark.parametrize("stated", [25.0, 1000.0, 8.0])
-def test_a_wrong_claim_of_rate_does_not_count(true: float, stated: float) -> None:
+def test_a_wrong_stated_rate_is_ignored(true: float, stated: float) -> None:
     """Times as Matroska has them, whole milliseconds, from 5 s on."""
     timeline = timeline_from_times(5 + np.round(np.arange(60) / true * 1000) / 1000, stated)
     assert timeline.fps == pytest.approx(true, rel=1e-3)
     assert timeline.is_constant and timeline.times[0] == 0
 
 
-def test_a_right_claim_is_taken_exactly() -> None:
+def test_a_correct_stated_rate_is_used_exactly() -> None:
     timeline = timeline_from_times(np.round(np.arange(60) * 1001 / 30) / 1000, 30000 / 1001)
     assert timeline.fps == round(30000 / 1001, 6)
     assert np.array_equal(timeline.times, np.arange(60) / (30000 / 1001))
@@ -115,7 +115,7 @@ def test_sampling_counts_after_resampling() -> None:
 
 
 @pytest.mark.parametrize("num_frames", [1, 2, 3, 5, 7, 11, 13, 29, 64, 97, 301, 475])
-def test_indices_rise_inside_the_clip_and_are_as_many_as_promised(num_frames: int):
+def test_indices_ascend_inside_the_clip_and_match_the_count(num_frames: int):
     rng = np.random.default_rng(num_frames)
     for stride, max_frames in itertools.product((1, 2, 3, 5, 500), (1, 2, 7, 300)):
         expected = min(len(range(0, num_frames, stride)), max_frames)
@@ -128,7 +128,7 @@ def test_indices_rise_inside_the_clip_and_are_as_many_as_promised(num_frames: in
             assert (np.diff(indices) > 0).all()
 
 
-def test_without_chance_it_is_every_stride_th_frame():
+def test_without_a_random_state_every_stride_th_frame_is_taken():
     assert Sampling(stride=3, max_frames=300).sample(11).tolist() == [0, 3, 6, 9]
     assert Sampling(stride=1, max_frames=7).sample(7).tolist() == list(range(7))
 
