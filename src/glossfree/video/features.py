@@ -60,12 +60,12 @@ class FeatureStore:
         self.describe(about, {})
 
     def describe(self, about: Mapping[str, Any], not_read: Mapping[str, str]) -> None:
-        """Write `features.json`: what made them, and the clips that could not be read with their identities.
+        """Write `features.json`: how they were computed, and the clips that could not be read with their identities.
         Raises CorpusError."""
         write_json(self.folder / ABOUT, {**about, NOT_READ: dict(not_read)})
 
     def not_read(self) -> dict[str, str]:
-        """The clips that could not be read when the features were made, with their identities. Raises CorpusError."""
+        """Clips that could not be read for the features, with their identities. Raises CorpusError."""
         unreadable = read_json(self.folder / ABOUT, remedy=self.remedy).get(NOT_READ)
         if not isinstance(unreadable, dict):
             problem = f"cannot be read ({NOT_READ} is {unreadable!r})"

@@ -61,7 +61,7 @@ class ClipSampler(Sampler[list[int]]):
         if max_frames_per_batch < 0 or not 1 <= min_clips <= batch_size:
             raise ValueError(f"no steps of {batch_size} clips, {max_frames_per_batch} frames, at least {min_clips}")
         if not 0 <= rank < world_size:
-            raise ValueError(f"rank {rank} is not in 0 .. {world_size - 1}")
+            raise ValueError(f"no rank {rank} among {world_size} processes")
         self.lengths = np.asarray(lengths, dtype=np.int64)
         self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
         self.max_frames_per_batch = max_frames_per_batch or int(self.lengths.sum())
