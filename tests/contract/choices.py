@@ -1,4 +1,4 @@
-"""Entries of the registries at a size that tests can afford, whoever adds one; and what all of them have to keep."""
+"""Small entries of the registries, and checks that all of them share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from glossfree.models.weights import load, state
 from glossfree.padded import Padded
 
-# what an entry is given of these values if it has them, and its own default of all others
+# values for the entries that have them; all other values keep their defaults
 SIZES = {
     "hidden_size": 24,
     "num_layers": 3,
@@ -36,7 +36,7 @@ def small(kind: type[Options], **values: object) -> Options:
 
 
 def variants(kind: type[BaseModel]) -> Iterator[dict[str, object]]:
-    """Nothing changed, and then each other choice of each value that is one of a few, by itself."""
+    """No change, and then each other choice of each boolean or literal value, one at a time."""
     yield {}
     for name, field in kind.model_fields.items():
         if name in ("kind", "train", "features"):  # not about what the module computes
@@ -49,7 +49,7 @@ def variants(kind: type[BaseModel]) -> Iterator[dict[str, object]]:
 
 
 def all_variants(registry: Mapping[str, type[BaseModel]]) -> list[object]:
-    """Parameters of a test: the name of each entry with each of its variants that has no problems."""
+    """Parameters of a test: each entry with each of its valid variants."""
     return [
         pytest.param(name, changed, id="-".join([name, *(f"{key}={item}" for key, item in changed.items())]))
         for name, kind in registry.items()
@@ -59,7 +59,7 @@ def all_variants(registry: Mapping[str, type[BaseModel]]) -> list[object]:
 
 
 def spread(module: nn.Module) -> nn.Module:
-    """The same module with parameters that are far from 0 and from each other: what is dead at the start shows, too."""
+    """The module with parameters far from 0 and from each other, so that no path starts without effect."""
     source = torch.Generator().manual_seed(7)
     with torch.no_grad():
         for parameter in module.parameters():
@@ -68,14 +68,14 @@ def spread(module: nn.Module) -> nn.Module:
 
 
 def ragged(lengths: tuple[int, ...], width: int, rubbish: float = 0.0, seed: int = 1) -> Padded:
-    """Sequences of these lengths; behind their ends stands `rubbish`. The same for the same seed."""
+    """Random sequences of these lengths, padded with `rubbish`."""
     rows = torch.randn(sum(lengths), width, generator=torch.Generator().manual_seed(seed))
     padded = Padded.unpack(rows, torch.tensor(lengths))
     return padded.with_values(padded.values.masked_fill(~padded.mask[..., None], rubbish))
 
 
 def alone(sequences: Padded, row: int) -> Padded:
-    """One of the sequences, without padding."""
+    """A single sequence, without padding."""
     length = int(sequences.lengths[row])
     return Padded(sequences.values[row : row + 1, :length], sequences.lengths[row : row + 1])
 
@@ -95,7 +95,7 @@ def assert_same_shapes(one: nn.Module, other: nn.Module) -> None:
 
 
 def copy_weights(source: nn.Module, target: nn.Module) -> None:
-    """What saving and loading does."""
+    """Copy as saving and loading do."""
     load(target, {name: tensor.clone() for name, tensor in state(source).items()})
 
 

@@ -1,4 +1,4 @@
-"""What every backbone in BACKBONES promises, whoever adds one."""
+"""Checks of every backbone in BACKBONES."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_row_depends_on_its_image_only(backbone: nn.Module) -> None:
         torch.testing.assert_close(together[row], backbone(batch[row : row + 1])[0], rtol=0, atol=1e-5)
 
 
-def test_one_that_sees_frames_together_says_so(options: Backbone, backbone: nn.Module) -> None:
+def test_a_backbone_with_statistics_over_frames_declares_it(options: Backbone, backbone: nn.Module) -> None:
     """Else its frames would go through it in several passes, each with statistics of its own."""
     assert options.sees_frames_together == any(isinstance(module, _BatchNorm) for module in backbone.modules())
 
@@ -68,7 +68,7 @@ def test_images_of_another_size_are_taken(backbone: nn.Module) -> None:
     assert backbone(images(2, pixels=42)).shape == (2, WIDTH)
 
 
-def test_twice_the_same(backbone: nn.Module) -> None:
+def test_results_are_deterministic(backbone: nn.Module) -> None:
     assert torch.equal(backbone(images(3)), backbone(images(3)))
 
 
@@ -112,9 +112,7 @@ def test_adapters_have_their_places(options: Backbone, backbone: nn.Module) -> N
     assert_finite_gradients(backbone)
 
 
-def test_a_file_that_holds_no_such_weights_is_refused_by_its_path(
-    options: Backbone, backbone: nn.Module, tmp_path: Path
-) -> None:
+def test_a_file_without_these_weights_is_named(options: Backbone, backbone: nn.Module, tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     torch.save({"something.else": torch.ones(3)}, path)
     before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}

@@ -1,4 +1,4 @@
-"""What every decoder in DECODERS promises, whoever adds one, on every language encoder that it can work on."""
+"""Checks of every decoder in DECODERS, on every language encoder that it fits."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ def lively(name: str, changed: Changed, language: str) -> Decoder:
 
 
 def video_of(rubbish: float = 0.0, seed: int = 1) -> Padded:
-    """Video features of four clips in float64, with `rubbish` behind their ends."""
+    """Video features of four clips in float64, padded with `rubbish`."""
     video = ragged(LENGTHS, E, rubbish, seed)
     return video.with_values(video.values.double())
 
 
 def stripped(sequence: Tensor) -> list[int]:
-    """Ids up to and with `</s>`; what follows must be padding."""
+    """Ids up to and including `</s>`; only padding may follow."""
     ids = sequence.tolist()
     end = ids.index(EOS_ID) + 1 if EOS_ID in ids else len(ids)
     assert set(ids[end:]) <= {PAD_ID}
@@ -150,7 +150,7 @@ def test_scores_are_log_probabilities_over_length(
         )  # summed up in float32
 
 
-def test_what_is_suppressed_is_never_written(name: str, changed: Changed, language: str) -> None:
+def test_suppressed_ids_are_never_written(name: str, changed: Changed, language: str) -> None:
     decoder, video = lively(name, changed, language), video_of()
     beams = Beams(num_beams=4, max_new_tokens=9, num_return_sequences=4)
     usual = {token for clip in decoder.generate(video, beams, CODE).sequences for s in clip for token in stripped(s)}

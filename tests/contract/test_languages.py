@@ -1,4 +1,4 @@
-"""What every language encoder in LANGUAGE promises, whoever adds one."""
+"""Checks of every language encoder in LANGUAGE."""
 
 from __future__ import annotations
 
@@ -53,9 +53,7 @@ def test_a_clip_is_the_same_alone_and_in_a_batch(name: str, changed: dict[str, o
         torch.testing.assert_close(alone(together, row).values, video.values, rtol=0, atol=1e-5)
 
 
-def test_one_that_reads_text_gives_a_sentence_the_same_alone_and_in_a_batch(
-    name: str, changed: dict[str, object]
-) -> None:
+def test_a_sentence_is_the_same_alone_and_in_a_batch(name: str, changed: dict[str, object]) -> None:
     module = build(name, changed)
     if not LANGUAGE[name].reads_text:
         with pytest.raises(NotImplementedError):
@@ -83,7 +81,7 @@ def test_gradients_are_finite_at_the_start(name: str, changed: dict[str, object]
     assert (segments.values.grad[~segments.mask] == 0).all()
 
 
-def test_a_copy_stays_what_the_encoder_was(name: str, changed: dict[str, object]) -> None:
+def test_a_copy_is_independent(name: str, changed: dict[str, object]) -> None:
     module, segments = build(name, changed), ragged(LENGTHS, E)
     before = module(segments).values.clone()
     copied = module.copied().eval()
@@ -113,9 +111,7 @@ def test_adapters_change_nothing_at_first_and_then_they_alone_train(name: str, c
     assert_finite_gradients(module)
 
 
-def test_a_file_that_holds_no_such_weights_is_refused_by_its_path(
-    name: str, changed: dict[str, object], tmp_path: Path
-) -> None:
+def test_a_file_without_these_weights_is_named(name: str, changed: dict[str, object], tmp_path: Path) -> None:
     path = tmp_path / "weights.bin"
     torch.save({"something.else": torch.ones(3)}, path)
     with pytest.raises(GlossfreeError) as caught:

@@ -1,4 +1,4 @@
-"""What every objective in OBJECTIVES promises, whoever adds one."""
+"""Checks of every objective in OBJECTIVES."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_gradients_are_finite_at_the_start(name: str, changed: Changed) -> None:
     assert seen.seen.grad.abs().sum() > 0
 
 
-def test_of_equal_features_and_of_zeros_gradients_are_finite_too(name: str, changed: Changed) -> None:
+def test_gradients_of_equal_features_and_zeros_are_finite(name: str, changed: Changed) -> None:
     """A clip that stands still, and a model in which everything is dead."""
     for constant in (0.0, 1.0):
         module = build(name, changed).eval()
@@ -162,7 +162,7 @@ def test_of_equal_features_and_of_zeros_gradients_are_finite_too(name: str, chan
         assert_finite_gradients(module, apart_from=("prefix",))
 
 
-def test_in_evaluation_twice_the_same(name: str, changed: Changed) -> None:
+def test_evaluation_is_deterministic(name: str, changed: Changed) -> None:
     module = build(name, changed).eval()
     first = loss_of(module, pass_for(module, name, EVERYBODY))
     torch.manual_seed(99)
@@ -189,7 +189,7 @@ def test_a_clip_counts_the_same_alone_and_in_a_batch(name: str, changed: Changed
         assert module.units(together.batch) == pytest.approx(sum(units))
 
 
-def test_what_stands_behind_the_ends_changes_nothing_and_gets_no_gradient(name: str, changed: Changed) -> None:
+def test_padding_changes_nothing_and_gets_no_gradient(name: str, changed: Changed) -> None:
     skip_if_it_depends_on_its_batch(name, changed)
     module = build(name, changed).eval()
     clean, dirty = pass_for(module, name, EVERYBODY), pass_for(module, name, EVERYBODY, rubbish=1e3)

@@ -1,4 +1,4 @@
-"""What every temporal module in TEMPORAL promises, whoever adds one."""
+"""Checks of every temporal module in TEMPORAL."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def test_gradients_are_those_of_dense_attention(steps: int) -> None:
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
 
 
-def test_what_stands_behind_the_end_changes_nothing() -> None:
+def test_padding_after_the_end_changes_nothing() -> None:
     query, key, value = triple(37)
     lengths = torch.tensor([37, 30, 4])
     before = local_attention(query, key, value, lengths, 7)

@@ -130,7 +130,7 @@ def test_no_gradient_flows_through_excluded_pairs(loss: Loss) -> None:
 
 
 @pytest.mark.parametrize("loss", [contrastive_loss, contrastive_divergence])
-def test_a_step_of_one_sentence_teaches_nothing(loss: Loss) -> None:
+def test_a_step_with_one_sentence_has_no_gradient(loss: Loss) -> None:
     video, text = (each.requires_grad_() for each in pooled())
     value = loss(video, text, torch.tensor(5.0), excluded_by((1, 1, 1, 1, 1)))
     value.backward()

@@ -85,7 +85,7 @@ class Tree:
 
 
 def written(sequence: Tensor) -> tuple[int, ...]:
-    """Ids up to and with `</s>`; what follows must be padding."""
+    """Ids up to and including `</s>`; only padding may follow."""
     ids = sequence.tolist()
     end = ids.index(EOS_ID) + 1 if EOS_ID in ids else len(ids)
     assert set(ids[end:]) <= {PAD_ID}
@@ -100,7 +100,7 @@ def assert_equal(translations: Translations, clip: int, expected: Scored) -> Non
 
 @pytest.mark.parametrize("length_penalty", [1.0, 0.4, 0.0, -0.7, 2.5])
 @pytest.mark.parametrize("longest", [1, 3, 4])
-def test_with_enough_beams_the_best_of_all_sentences_are_found(longest: int, length_penalty: float) -> None:
+def test_with_enough_beams_search_is_exhaustive(longest: int, length_penalty: float) -> None:
     tree = Tree(clips=5, depth=longest, seed=longest)
     every = 4**longest  # no candidate is ever dropped
     wanted = min(every, 7)
@@ -110,7 +110,7 @@ def test_with_enough_beams_the_best_of_all_sentences_are_found(longest: int, len
         assert_equal(translations, clip, tree.all_sentences(clip, longest, length_penalty)[:wanted])
 
 
-def test_all_sentences_that_exist_can_be_had() -> None:
+def test_all_sentences_can_be_returned() -> None:
     tree = Tree(clips=2, depth=2, seed=3)
     for clip, expected in enumerate(tree.all_sentences(each, 2, 1.0) for each in range(2)):
         assert len(expected) == 1 + 3 + 9
@@ -119,7 +119,7 @@ def test_all_sentences_that_exist_can_be_had() -> None:
 
 @pytest.mark.parametrize("length_penalty", [1.0, 0.0, -0.7])
 @pytest.mark.parametrize("num_beams", [2, 3, 5])
-def test_few_beams_keep_what_a_plain_search_keeps(num_beams: int, length_penalty: float) -> None:
+def test_few_beams_equal_a_plain_search(num_beams: int, length_penalty: float) -> None:
     tree = Tree(clips=19, depth=5, seed=num_beams, spread=0.5)
     beams = Beams(num_beams, 5, length_penalty, (num_beams + 1) // 2)
     translations = tree.search(beams)
@@ -221,13 +221,13 @@ def test_only_the_end_is_allowed() -> None:
 @pytest.mark.parametrize(
     "beams", [Beams(0), Beams(max_new_tokens=0), Beams(num_return_sequences=0), Beams(3, 4, 1.0, 4)]
 )
-def test_counts_that_no_search_has_are_refused(beams: Beams) -> None:
+def test_impossible_counts_are_refused(beams: Beams) -> None:
     with pytest.raises(ValueError, match="num_"):
         Tree(clips=2, depth=1, seed=0).search(beams)
 
 
 @pytest.mark.parametrize("length_penalty", [1.0, 0.3, 0.0])
-def test_transformers_finds_the_same(length_penalty: float) -> None:
+def test_transformers_search_is_the_same(length_penalty: float) -> None:
     torch.manual_seed(5)
     width, vocabulary_size, start = 18, 41, 40
     model = (

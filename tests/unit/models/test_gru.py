@@ -53,7 +53,7 @@ def clip_alone(batch: Padded, clip: int) -> Padded:
 
 
 def written(sequence: Tensor) -> list[int]:
-    """Ids up to and with `</s>`; what follows must be padding."""
+    """Ids up to and including `</s>`; only padding may follow."""
     ids: list[int] = sequence.tolist()
     end = ids.index(EOS_ID) + 1 if EOS_ID in ids else len(ids)
     assert set(ids[end:]) <= {PAD_ID}
@@ -148,7 +148,7 @@ def test_attention_vectors_are_those_of_loops(kind: Kind) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("garbage", [3e4, float("nan")])
-def test_what_stands_behind_a_clips_end_changes_nothing(kind: Kind, garbage: float) -> None:
+def test_padding_after_a_clip_changes_nothing(kind: Kind, garbage: float) -> None:
     module = decoder(kind)
     filled = Padded(video().values.masked_fill(~video().mask[..., None], garbage), LENGTHS).values
     longer = Padded(torch.cat((filled, torch.full((3, 2, E), garbage, dtype=torch.float64)), dim=1), LENGTHS)
@@ -167,7 +167,7 @@ def test_what_stands_behind_a_clips_end_changes_nothing(kind: Kind, garbage: flo
         torch.testing.assert_close(separate.scores[0], together.scores[clip], rtol=0, atol=1e-6)
 
 
-def test_no_gradient_comes_from_behind_a_clips_end() -> None:
+def test_padding_has_no_gradient() -> None:
     values = features().masked_fill(~video().mask[..., None], float("nan")).requires_grad_()
     module = decoder()
     module(Padded(values, LENGTHS), LABELS)[LABELS != -100].square().sum().backward()
@@ -215,7 +215,7 @@ def test_scores_are_log_probabilities_over_length(kind: Kind, num_beams: int, le
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_with_enough_beams_the_best_of_all_sentences_are_found(kind: Kind) -> None:
+def test_with_enough_beams_search_is_exhaustive(kind: Kind) -> None:
     module = decoder(kind)
     words = (3, 4, 5, 6)
     ended = [[*each, EOS_ID] for length in range(3) for each in itertools.product(words, repeat=length)]
@@ -295,7 +295,7 @@ def test_dropout_acts_in_training_only(part: str) -> None:
     assert not torch.equal(module(video(), LABELS), module(video(), LABELS))
 
 
-def test_dropout_acts_on_the_gru_and_not_on_what_passes_it_by() -> None:
+def test_dropout_acts_on_the_gru_but_not_on_the_residual() -> None:
     stack = decoder(dropout=0.4).encoder.train()
     for weight in stack.layers[1:].parameters():  # GRUs that always return 0: what is left is what passed them by
         nn.init.zeros_(weight)
@@ -334,7 +334,7 @@ def test_the_options_are_nslts_and_all_of_them_are_used() -> None:
         RecurrentDecoding(train="adapters")  # type: ignore[arg-type]
 
 
-def test_half_precision_decodes_too() -> None:
+def test_half_precision_decodes() -> None:
     module = decoder().float()
     half = Padded(video().values.float(), LENGTHS)
     with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -104,7 +104,7 @@ def test_every_level_of_entry_leads_to_the_same_video_features(frames: torch.Ten
     torch.testing.assert_close(hierarchy.segments(frames, LENGTHS).pack(), levels.segment.pack())
 
 
-def test_what_stands_above_the_backbone_learns_from_rows_as_from_frames(frames: torch.Tensor) -> None:
+def test_cached_backbone_features_give_the_same_gradients_as_frames(frames: torch.Tensor) -> None:
     """Gradients of the linear layer, BatchNorm and the segment level, with BatchNorm's statistics of the batch."""
     hierarchy = build()
     hierarchy.visual.norm.train()
@@ -143,7 +143,7 @@ def test_a_prefix_makes_the_video_one_step_longer_and_leaves_the_segments(frames
     assert torch.equal(prefixed.video.lengths, plain.video.lengths + 1)
 
 
-def test_up_to_the_segments_the_language_encoder_is_left_out(frames: torch.Tensor) -> None:
+def test_up_to_segment_skips_the_language_encoder(frames: torch.Tensor) -> None:
     hierarchy = build(mapper=True)
     hierarchy.language.forward = None  # type: ignore[assignment]
     levels = hierarchy(frames, LENGTHS, up_to="segment")
@@ -204,8 +204,8 @@ def test_features_are_batch_normalised_in_training_and_constant_in_evaluation() 
     torch.testing.assert_close(encoder(frames)[2:5], encoder(frames[2:5]), rtol=0, atol=1e-5)
 
 
-def test_a_backbone_of_which_nothing_trains_evaluates() -> None:
-    """Its BatchNorm neither looks at the batch nor moves; what stands above it does both."""
+def test_a_frozen_backbone_stays_in_evaluation_mode() -> None:
+    """Its BatchNorm keeps its statistics; the BatchNorm above it uses and updates those of the batch."""
     torch.manual_seed(0)
     encoder = VisualEncoder(ConvNet(12, 2, 7, 21), 12, 10)
     frames = torch.randint(0, 256, (9, 3, 21, 21), dtype=torch.uint8)
@@ -223,7 +223,7 @@ def test_a_backbone_of_which_nothing_trains_evaluates() -> None:
     assert encoder.train().backbone.training and not encoder.eval().backbone.training
 
 
-def test_frames_seen_in_passes_give_the_same_features_and_the_same_statistics() -> None:
+def test_frames_in_several_passes_give_equal_features_and_statistics() -> None:
     torch.manual_seed(0)
     backbone = Dinov2(hidden_size=12, num_layers=2, num_heads=3, mlp_ratio=2, patch_size=7, image_size=21).build()
     frames = torch.randint(0, 256, (11, 3, 21, 21), dtype=torch.uint8)

@@ -1,4 +1,4 @@
-"""The whole model: its parts, who owns what, what may train, and translation."""
+"""The complete model: its parts, their parameters, what may train, and translation."""
 
 from __future__ import annotations
 
@@ -76,8 +76,8 @@ def test_every_parameter_and_module_belongs_to_one_part(kind: str) -> None:
         assert name.startswith(PREFIXES[part])
 
 
-def test_what_mbart_s_two_parts_share_belongs_to_the_encoder() -> None:
-    """The decoder holds its whole mBART: the encoder within is the language encoder, and the token table, too."""
+def test_tensors_shared_in_mbart_belong_to_the_encoder() -> None:
+    """The decoder holds a complete mBART, but its encoder and token table belong to the language encoder."""
     model = model_of()
     owner = {id(p): part for part, _, p in model.parameters_of()}
     whole = model.decoder.mbart

@@ -18,7 +18,7 @@ from glossfree.models.weights import Census, fingerprint, load, read_weights, st
 
 
 class Toy(nn.Module):
-    """Parameters, a shared one, persistent and passing buffers."""
+    """Parameters, a shared one, and buffers, one of them not persistent."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -118,7 +118,7 @@ def test_files_of_a_folder(tmp_path: Path) -> None:
 
 
 class Trap:
-    """What a malicious file would do: run something when it is read."""
+    """An object that runs code when it is unpickled."""
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return Path.touch, (Path("trapped"),)
@@ -134,7 +134,7 @@ def test_a_broken_file_is_named(tmp_path: Path, name: str, content: bytes) -> No
     assert "\n" not in str(caught.value)
 
 
-def test_a_file_that_wants_to_run_something_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_would_run_code_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     torch.save({"weight": Trap()}, "trap.pth")
     with pytest.raises(ModelError, match="cannot be read"):

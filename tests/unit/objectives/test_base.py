@@ -63,7 +63,7 @@ class Pooled(JointLoss):
 
 
 class Size(SeparableLoss):
-    """Mean square of segment features over clips: each clip's own mean counts once."""
+    """Mean square of each clip's average segment."""
 
     def forward(self, levels: Levels, batch: Any) -> Tensor:
         assert levels.segment is not None
@@ -104,7 +104,7 @@ def build() -> TrainingStage:
 
 
 class NoDecoder(nn.Module):
-    """A model needs one, this stage does not."""
+    """A model needs a decoder, this stage does not."""
 
 
 def batch_of(clips: list[int]) -> ClipBatch:
@@ -130,7 +130,7 @@ def test_losses_of_both_kinds_are_summed_by_their_weights() -> None:
 
 
 @pytest.mark.parametrize("cut", [[[0, 1], [2, 3, 4]], [[4], [2, 0], [3, 1]]])
-def test_a_step_in_batches_is_the_whole_step(cut: list[list[int]]) -> None:
+def test_a_step_in_batches_equals_one_batch(cut: list[list[int]]) -> None:
     """In other batches with other padding: all losses, and all gradients of the model and of the objectives."""
     order = [clip for clips in cut for clip in clips]
     one, several = build(), build()

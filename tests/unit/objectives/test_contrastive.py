@@ -42,14 +42,14 @@ def build(**options: object) -> ContrastiveLoss:
 BATCH = SimpleNamespace(texts=TEXTS, labels=torch.tensor([[5, 6, 2, 45], [7, 2, 45, -100], [5, 6, 2, 45]]))
 
 
-def test_averages_of_videos_meet_the_features_of_their_sentences() -> None:
+def test_averages_of_videos_are_compared_with_sentence_features() -> None:
     pooled, text, numbers = build().features(Levels(video=video()), BATCH)
     torch.testing.assert_close(pooled, video().mean())
     assert all(torch.equal(row, features()[sentence]) for row, sentence in zip(text, TEXTS, strict=True))
     assert numbers[0] == numbers[2] != numbers[1]
 
 
-def test_a_video_may_be_the_row_of_the_learned_token_alone() -> None:
+def test_pooling_may_use_the_token_alone() -> None:
     pooled, _, _ = build(pooling="first").features(Levels(video=video()), BATCH)
     assert torch.equal(pooled, video().values[:, 0])
     assert list(Contrastive(pooling="first", token=False).problems()) != []
@@ -124,7 +124,7 @@ def test_contrastive_loss_starts_at_chance_and_falls_to_zero() -> None:
     assert contrastive_loss(apart, apart.roll(1, 0), 100.0) > 50
 
 
-def test_a_divergence_is_least_where_pairs_are_apart_as_far_as_the_identity_is_sharp() -> None:
+def test_the_divergence_is_least_where_pairs_are_apart_by_the_sharpness() -> None:
     apart = torch.eye(5)
     values = [float(contrastive_divergence(apart, apart, scale, sharpness=4.0)) for scale in (1.0, 3.9, 4.0, 4.1, 30.0)]
     assert values[2] == pytest.approx(0.0, abs=1e-6)
@@ -146,7 +146,7 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
             loss(torch.rand(2, 3), torch.rand(3, 3), 1.0)
 
 
-def test_a_single_clip_is_refused_not_worth_nothing() -> None:
+def test_a_single_clip_is_refused() -> None:
     for loss in (contrastive_loss, contrastive_divergence):
         with pytest.raises(ValueError, match="1 clip: at least two"):
             loss(torch.rand(1, 3), torch.rand(1, 3), 1.0)

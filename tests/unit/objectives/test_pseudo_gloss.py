@@ -59,7 +59,7 @@ def test_a_clip_is_the_same_alone_and_in_a_batch() -> None:
     torch.testing.assert_close(together.scores[1:], alone.scores, rtol=0, atol=1e-6)
 
 
-def test_temperatures_return_into_their_range_and_go_on_learning() -> None:
+def test_clamped_temperatures_still_learn() -> None:
     module = head()
     with torch.no_grad():
         module.log_prototype_temperature.fill_(-40.0)
@@ -71,7 +71,7 @@ def test_temperatures_return_into_their_range_and_go_on_learning() -> None:
     assert module.log_time_temperature.grad.abs() > 0
 
 
-def test_temperatures_start_where_they_are_told_and_move_by_a_share_of_themselves() -> None:
+def test_temperatures_start_as_given_and_learn_on_a_log_scale() -> None:
     """A step of Adam moves a temperature by the learning rate times itself, not by the learning rate."""
     module = head()
     assert [t.item() for t in module.temperatures] == pytest.approx([0.1, 0.3])
@@ -186,7 +186,7 @@ def test_right_scores_cost_nothing() -> None:
     assert pseudo_gloss_loss(wanted, wanted) < 1e-5
 
 
-def test_behind_a_sigmoid_scores_that_are_all_wrong_and_all_right_are_close_to_ln_2() -> None:
+def test_after_a_sigmoid_wrong_and_right_scores_are_close_to_ln_2() -> None:
     wanted = torch.zeros(3, 211)
     wanted[:, :5] = 1.0
     best, nothing = sigmoid_pseudo_gloss_loss(wanted, wanted), sigmoid_pseudo_gloss_loss(0 * wanted, wanted)

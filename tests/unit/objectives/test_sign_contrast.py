@@ -73,7 +73,7 @@ def test_it_is_registered_and_looks_at_frames() -> None:
     assert not list(build().parameters())
 
 
-def test_a_margin_in_units_of_features_is_refused_where_it_is_in_mean_distances() -> None:
+def test_a_margin_in_the_wrong_unit_is_refused() -> None:
     assert [problem.split()[0] for problem in SignContrast(margin=64).problems()] == ["margin"]
     assert not list(SignContrast(margin=64, scale_free=False).problems())
     assert not list(SignContrast().problems())
@@ -92,7 +92,7 @@ def test_a_clip_alone_is_the_clip_in_a_batch(scale_free: bool, distance: str) ->
 
 
 @pytest.mark.parametrize("padding", [1e6, float("nan")])
-def test_padding_has_no_say(padding: float) -> None:
+def test_padding_changes_nothing(padding: float) -> None:
     loss, batch = build(), batch_of(random_clips(11, 23), (3, 5))
     values = Padded.unpack(batch.frames, batch.lengths).values.clone()
     values[0, 11:] = padding
@@ -105,7 +105,7 @@ def test_padding_has_no_say(padding: float) -> None:
     assert not values.grad[0, 11:].any()
 
 
-def test_a_step_in_two_batches_is_the_whole_step() -> None:
+def test_a_step_in_two_batches_equals_one_batch() -> None:
     loss = build()
     clips, tokens = random_clips(11, 40, 1, 23), (3, 8, 2, 5)
     whole, first, second = batch_of(clips, tokens), batch_of(clips[:3], tokens[:3]), batch_of(clips[3:], tokens[3:])
@@ -150,13 +150,13 @@ def test_frames_have_a_finite_gradient(options: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("value", [0.0, 3.0])
 @pytest.mark.parametrize("distance", ["l1", "l2"])
-def test_identical_frames_cost_the_margin_and_have_no_direction(value: float, distance: str) -> None:
+def test_identical_frames_cost_the_margin_without_gradient(value: float, distance: str) -> None:
     loss, clip = build(distance=distance), torch.full((29, D), value)
     torch.testing.assert_close(loss_of(loss, batch_of([clip], [9])), torch.tensor(SignContrast().margin))
     assert not gradient_of(loss, [clip], [9]).any()
 
 
-def test_a_clip_that_stands_still_does_not_drown_others() -> None:
+def test_a_clip_without_motion_does_not_dominate_others() -> None:
     """Its frames differ by rounding. Divided by their mean distance, its gradient would be a million times larger."""
     [moving] = random_clips(29)
     still = moving[:1] + 1e-6 * moving
@@ -187,7 +187,7 @@ def test_the_scale_is_a_constant_for_the_gradient() -> None:
     torch.testing.assert_close(gradient_of(build(margin=1.2), [clip], [9]), fixed, rtol=1e-4, atol=1e-7)
 
 
-def test_margins_of_the_paper_and_of_its_code_are_no_margins_behind_a_norm() -> None:
+def test_published_margins_do_not_suit_normalised_features() -> None:
     """Unrelated frames of unit variance, D = 512: 32 apart in L2, 578 in L1. Scale-free, the default margin acts."""
     clips = random_clips(70, width=512)
     frames = Padded.unpack(clips[0], torch.tensor([70]))

@@ -1,4 +1,4 @@
-"""Warnings before the start: for what differs from the recipe of that name, with what it costs; else none."""
+"""Warnings before training: one for each costly difference from the shipped recipe, otherwise none."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_a_shipped_recipe_as_it_is_needs_no_advice(recipe: str, native: str) -> 
     assert lines_of(recipe=recipe, native=native) == []
 
 
-def test_a_recipe_of_one_s_own_is_measured_by_the_paper_on_the_paper_s_corpus_only(tiny: Any) -> None:
+def test_an_own_recipe_is_compared_with_the_paper_only_on_its_corpus(tiny: Any) -> None:
     own = load_recipe(tiny.recipe)
     assert model_of(own, "wetter") is None and model_of(own, "phoenix14t-avatar") is None
     assert advice(own, "wetter", STAGES, "no") == []
@@ -33,7 +33,7 @@ def test_a_recipe_of_one_s_own_is_measured_by_the_paper_on_the_paper_s_corpus_on
     assert any("pretrain.epochs is 1, hfa-phoenix14t has 100" in line for line in lines)
 
 
-def test_a_recipe_of_a_shipped_one_s_name_is_measured_by_that_one() -> None:
+def test_a_recipe_is_compared_with_the_shipped_one_of_its_name() -> None:
     assert model_of(load_recipe("demo", ["seed=3"]), "phoenix14t") == load_recipe("demo")
 
 
@@ -47,7 +47,7 @@ def test_a_smaller_step_with_the_same_rate_names_the_cost_that_others_report() -
     assert "others;" not in alone, "a loss of weight 0 compares nothing"
 
 
-def test_a_stage_that_the_other_recipe_does_not_have_is_not_measured() -> None:
+def test_a_stage_that_only_one_recipe_has_is_not_compared() -> None:
     own = (
         "name=mine",
         'stages=["pretrain","finetune2","more"]',
@@ -59,7 +59,7 @@ def test_a_stage_that_the_other_recipe_does_not_have_is_not_measured() -> None:
     assert advice(recipe, "phoenix14t", ("pretrain", "finetune2", "more"), "bf16") == []
 
 
-def test_a_step_with_a_rate_of_its_own_is_not() -> None:
+def test_a_changed_learning_rate_is_named_instead() -> None:
     (line,) = lines_of("finetune1.batch_size=64", "finetune1.learning_rate=1.2e-3")
     assert "the learning rate is 0.0012, not 0.0006" in line
     assert "8 to 16" not in line and "max_frames_per_batch" not in line
@@ -80,7 +80,7 @@ def test_epochs_fewer_more_none_and_a_stage_more() -> None:
     assert all(word in line for word, line in zip(expected, lines, strict=True))
 
 
-def test_only_the_stages_that_are_to_be_trained_are_looked_at() -> None:
+def test_only_stages_still_to_be_trained_are_compared() -> None:
     changed = ("pretrain.epochs=10", "finetune1.batch_size=8")
     assert len(lines_of(*changed)) == 2
     (line,) = lines_of(*changed, stages=("finetune1", "finetune2"))

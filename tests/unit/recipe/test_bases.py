@@ -1,4 +1,4 @@
-"""Recipes that are based on recipes: what each file adds, and what its comments say of values."""
+"""Recipes with bases: what each file adds, and the standings in its comments."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_shipped_recipe_is_a_base_by_its_name(tmp_path: Path) -> None:
     }
 
 
-def test_bases_in_a_circle_are_refused_with_their_names(tmp_path: Path) -> None:
+def test_cyclic_bases_are_refused_with_their_names(tmp_path: Path) -> None:
     recipe_file(tmp_path, 'base = "b.toml"\n', "a.toml")
     recipe_file(tmp_path, 'base = "sub/c.toml"\n', "b.toml")
     recipe_file(tmp_path, 'base = "../a.toml"\n', "sub/c.toml")
@@ -52,7 +52,7 @@ def test_bases_in_a_circle_are_refused_with_their_names(tmp_path: Path) -> None:
         load_recipe(own)
 
 
-def test_a_base_that_is_not_there_is_named_with_the_file_that_names_it(tmp_path: Path) -> None:
+def test_a_missing_base_is_named_with_its_child(tmp_path: Path) -> None:
     path = recipe_file(tmp_path, 'base = "hfa-phoenix15t"\n')
     with pytest.raises(RecipeError, match="no such recipe") as caught:
         load_recipe(path)
@@ -60,7 +60,7 @@ def test_a_base_that_is_not_there_is_named_with_the_file_that_names_it(tmp_path:
     assert PAPER in str(caught.value.remedy)
 
 
-def test_a_base_that_is_no_text_is_refused(tmp_path: Path) -> None:
+def test_a_base_must_be_text(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="base"):
         load_recipe(recipe_file(tmp_path, "base = 3\n"))
 
@@ -130,7 +130,7 @@ def known(path: Path, overrides: list[str] | None = None) -> dict[str, str]:
     return {key: each.standing for key, each in explain(load_recipe(path, overrides), standings).items()}
 
 
-def test_a_value_is_as_well_known_as_its_field_or_as_a_comment_says(tmp_path: Path) -> None:
+def test_a_standing_comes_from_the_field_or_a_comment(tmp_path: Path) -> None:
     text = """
     # stated: above a key
     seed = 3
@@ -163,7 +163,7 @@ def test_a_value_is_as_well_known_as_its_field_or_as_a_comment_says(tmp_path: Pa
     assert {key: standings[key] for key in expected} == expected
 
 
-def test_the_nearest_file_that_sets_a_value_says_how_well_it_is_known(tmp_path: Path) -> None:
+def test_the_standing_comes_from_the_file_that_sets_the_value(tmp_path: Path) -> None:
     recipe_file(
         tmp_path,
         "# stated: a\nseed = 3\n[data]\n# stated: b\nstride = 3\n# stated: c\nmax_frames = 77\n"
@@ -188,7 +188,7 @@ def test_the_nearest_file_that_sets_a_value_says_how_well_it_is_known(tmp_path: 
     assert (standings["temporal.hidden_size"], standings["temporal.num_layers"]) == ("released", "released")
 
 
-def test_what_is_overridden_loses_its_comment(tmp_path: Path) -> None:
+def test_an_override_removes_the_standing_of_a_comment(tmp_path: Path) -> None:
     path = recipe_file(
         tmp_path, f'base = "{PAPER}"\n[data]\n# stated: x\nstride = 3\n[pretrain]\n# stated: y\nepochs = 9\n'
     )

@@ -23,7 +23,7 @@ def test_a_shipped_recipe_is_loaded_by_name_and_by_path() -> None:
         assert load_recipe(path).name == path.stem
 
 
-def test_a_table_that_names_no_kind_is_the_paper_s_part() -> None:
+def test_a_table_without_kind_is_the_paper_s_part() -> None:
     recipe = parse_recipe({})
     kinds = [part.kind for part in (recipe.vision, recipe.temporal, recipe.language, recipe.decoder)]
     assert kinds == ["dinov2", "local_attention", "mbart", "mbart"]
@@ -155,7 +155,7 @@ def test_a_key_below_a_plain_value_of_the_file_is_named(tmp_path: Path, key: str
     ],
     ids=lambda text: text[:30],
 )
-def test_an_override_that_no_value_can_be_is_refused(override: str, problem: str) -> None:
+def test_an_impossible_override_is_refused(override: str, problem: str) -> None:
     with pytest.raises(RecipeError) as caught:
         load_recipe(PAPER, [override])
     assert problem in caught.value.problem
@@ -176,7 +176,7 @@ def test_an_override_may_hold_a_line_break(tmp_path: Path) -> None:
     ],
     ids=["name", "list", "tables", "empty"],
 )
-def test_a_file_that_no_recipe_can_be_is_refused(tmp_path: Path, text: str, problem: str) -> None:
+def test_an_impossible_file_is_refused(tmp_path: Path, text: str, problem: str) -> None:
     with pytest.raises(RecipeError) as caught:
         load_recipe(recipe_file(tmp_path, text))
     assert problem in caught.value.problem
@@ -189,7 +189,7 @@ def test_a_table_without_values_adds_an_objective_or_nothing(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "x" * 5000, "a/" * 2000, "no\0thing"])
-def test_a_name_that_no_file_can_have_is_no_recipe(tmp_path: Path, name: str) -> None:
+def test_an_impossible_file_name_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(RecipeError, match="no such recipe"):
         load_recipe(name)
     with pytest.raises(RecipeError, match="no such recipe"):
@@ -225,7 +225,7 @@ def test_a_key_of_another_kind_is_unknown() -> None:
 
 @pytest.mark.parametrize("section", ["vision", "temporal", "language", "decoder"])
 @pytest.mark.parametrize("kind", ["nobody", 3, ["mbart"]])
-def test_an_unknown_kind_is_named_with_those_that_there_are(section: str, kind: object) -> None:
+def test_an_unknown_kind_is_named_with_the_known_ones(section: str, kind: object) -> None:
     with pytest.raises(RecipeError) as caught:
         parse_recipe({section: {"kind": kind}})
     known = {"vision": "dinov2, convnet", "temporal": "local_attention, linear", "language": "mbart, none"}

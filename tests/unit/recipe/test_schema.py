@@ -1,4 +1,4 @@
-"""What a recipe holds: every value explained, stages that build on each other, and what contradicts what."""
+"""The values of a recipe: their meanings, stages that build on each other, and contradictions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ENTRIES = [entry for registry, _ in CHOICES.values() for entry in registry.value
 
 
 def fields() -> Iterator[tuple[str, FieldInfo]]:
-    """Every value that a recipe may have; what names a table (`kind`, a stage's name) or holds others is none."""
+    """Every value that a recipe may have, except names of tables (`kind`, a stage's name) and tables."""
     models: list[type[BaseModel]] = [Recipe, *SECTIONS, *ENTRIES, StageConfig, *OBJECTIVES.values()]
     for model in models:
         for name, field in model.model_fields.items():
@@ -33,7 +33,7 @@ def fields() -> Iterator[tuple[str, FieldInfo]]:
 
 
 @pytest.mark.parametrize(("key", "field"), [pytest.param(key, field, id=key) for key, field in fields()])
-def test_every_field_says_what_it_means_and_how_well_it_is_known(key: str, field: FieldInfo) -> None:
+def test_every_field_has_a_meaning_and_a_standing(key: str, field: FieldInfo) -> None:
     assert field.description
     assert isinstance(field.json_schema_extra, dict)
     assert field.json_schema_extra["standing"] in get_args(Standing)
@@ -138,7 +138,7 @@ def test_a_stage_writes_sentences_where_an_objective_looks_at_logits_of_clips() 
 
 
 def problems(*overrides: str) -> list[str]:
-    """The paper with overrides -> what Recipe.problems says of it."""
+    """The paper's recipe with overrides -> its problems."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Recipe, "problems", lambda recipe: iter(()))
         recipe = load_recipe(PAPER, overrides)
@@ -260,7 +260,7 @@ def test_all_contradictions_are_reported_at_once() -> None:
     ]
 
 
-def test_a_token_in_front_of_the_segments_does_not_go_with_translation() -> None:
+def test_a_prefix_token_cannot_be_combined_with_translation() -> None:
     objective = "finetune2.objectives.contrastive"
     with pytest.raises(RecipeError, match="its token in front"):
         load_recipe("hfa-phoenix14t", [f"{objective}.weight=1"])

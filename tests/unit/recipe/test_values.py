@@ -1,4 +1,4 @@
-"""A recipe as its values: explained, compared, and written as TOML that is itself a recipe."""
+"""A recipe as values: explained, compared, and written as TOML that is itself a recipe."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import torch
 from glossfree.models.backbones.convnet import SmallConvNet
 
 
-def test_where_something_is_matters_as_much_as_what_it_is() -> None:
+def test_the_place_of_an_object_matters() -> None:
     """A hand at the top and the same hand at the bottom are two different signs."""
     torch.manual_seed(0)
     net = SmallConvNet(hidden_size=24, num_layers=1, patch_size=7, image_size=28).build().eval()
@@ -17,7 +17,7 @@ def test_where_something_is_matters_as_much_as_what_it_is() -> None:
     assert not torch.allclose(first, second, atol=1e-2)
 
 
-def test_the_grid_is_what_strides_leave_of_an_image() -> None:
+def test_the_grid_follows_from_the_strides() -> None:
     for image_size, layers, grid in ((56, 2, 2), (28, 1, 2), (28, 3, 1), (30, 1, 3), (7, 3, 1)):
         net = SmallConvNet(hidden_size=16, num_layers=layers, patch_size=7, image_size=image_size).build()
         assert net.grid == grid

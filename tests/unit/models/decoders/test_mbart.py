@@ -59,7 +59,7 @@ def of_clip(video: Padded, row: int) -> Padded:
 
 
 def stripped(sequence: Tensor) -> list[int]:
-    """Ids up to and with `</s>`; what follows must be padding."""
+    """Ids up to and including `</s>`; only padding may follow."""
     ids = sequence.tolist()
     end = ids.index(2) + 1 if 2 in ids else len(ids)
     assert set(ids[end:]) <= {1}
@@ -90,7 +90,7 @@ def test_logits_are_mbarts_own(decoder: MBartDecoder, segments: Padded, video: P
     torch.testing.assert_close(logits[labels != -100], theirs[labels != -100], rtol=0, atol=1e-5)
 
 
-def test_clips_have_sentences_of_their_own(decoder: MBartDecoder, video: Padded) -> None:
+def test_clips_have_different_sentences(decoder: MBartDecoder, video: Padded) -> None:
     """So that the tests below can fail."""
     result = decoder.generate(video, Beams(max_new_tokens=12, num_return_sequences=3), LANGUAGE_ID)
     sentences = [[stripped(sequence) for sequence in clip] for clip in result.sequences]

@@ -81,7 +81,7 @@ def test_sentences_are_read_token_by_token() -> None:
     assert (ids == -100).sum() == 2, "the argument was changed"
 
 
-def test_the_rest_of_its_mbart_is_at_hand_and_no_part_of_it() -> None:
+def test_the_encoder_keeps_its_mbart_without_registering_it() -> None:
     options = MBart(hidden_size=E, num_layers=2, num_heads=3, mlp_size=22, max_positions=40)
     encoder = options.build(VOCABULARY)
     assert encoder.encoder is encoder.mbart.model.encoder
@@ -89,7 +89,7 @@ def test_the_rest_of_its_mbart_is_at_hand_and_no_part_of_it() -> None:
     assert encoder.adapted is encoder.encoder
 
 
-def test_a_copy_of_the_encoder_stays_as_it_was() -> None:
+def test_a_copy_of_the_encoder_is_independent() -> None:
     encoder = MBart(hidden_size=E, num_layers=2, num_heads=3, mlp_size=22, max_positions=40).build(VOCABULARY).eval()
     ids = torch.tensor([[5, 6, 2, 60]])
     copied, before = encoder.copied().eval(), encoder.read(ids).values.clone()

@@ -76,7 +76,7 @@ def test_a_layer_is_post_norm_with_layer_scale_on_attention_only() -> None:
     torch.testing.assert_close(layer(sequence).values, expected)
 
 
-def test_a_position_sees_its_window_through_each_layer_and_no_more() -> None:
+def test_a_position_sees_only_its_window() -> None:
     torch.manual_seed(2)
     layer = TemporalLayer(
         LocalAttention(hidden_size=D, num_heads=3, mlp_size=20, window_size=5, dropout=0.0, layer_scale=1.0), 0.0
