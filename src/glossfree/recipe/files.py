@@ -27,7 +27,10 @@ STANDING = re.compile(r"#\s*((?:stated|released|derived|assumed)(?:, (?:stated|r
 ASSIGNMENT = re.compile(r"([\w.]+)\s*=")
 STAGE_NAME = re.compile(r"[\w-]+", re.ASCII)  # a bare key of TOML, and a part of a file's name
 REMEDY = "glossfree recipe NAME prints every key of a recipe; docs/paper.md says what each means"
-WITHOUT_STAGES = "it names no stages: one of an earlier version, or without a base (glossfree recipe --list)"
+EARLIER = {  # keys of recipes before stages were data
+    *("pseudo_glosses", "backbone", "label_smoothing", "cache_features", "average_padding", "identity_sharpness"),
+    *("pseudo_gloss_weight", "pseudo_gloss_loss", "contrastive_weight", "contrastive_loss"),
+}
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,11 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """
     try:
         files = recipe_files(source)
-        return parse_recipe(_nested(merge(files, overrides), files[0].path), where=str(files[0].path))
+        settings, path = merge(files, overrides), files[0].path
+        if "stages" not in settings and EARLIER.intersection(part for key in settings for part in key.split(".")):
+            remedy = "start its run anew, with a recipe of this version (glossfree recipe --list)"
+            raise RecipeError("written by an earlier version of glossfree", where=path, remedy=remedy)
+        return parse_recipe(_nested(settings, path), where=str(path))
     except RecursionError as error:
         problem = "tables or lists are nested too deeply"
         raise RecipeError(problem, where=shortened(str(source)), remedy=REMEDY) from error
@@ -111,8 +118,7 @@ def parse_recipe(content: Mapping[str, Any], where: str = "recipe") -> Recipe:
     parser = _Parser()
     recipe = parser.recipe(content)
     if recipe is None or parser.problems:
-        is_old = not content.get("stages") and any(problem.startswith("unknown key") for problem in parser.problems)
-        raise RecipeError("; ".join(parser.problems), where=where, remedy=WITHOUT_STAGES if is_old else REMEDY)
+        raise RecipeError("; ".join(parser.problems), where=where, remedy=REMEDY)
     return recipe
 
 
