@@ -19,15 +19,15 @@ from glossfree.training.status import TRAINING, Status, is_alive, read_status
 from glossfree.training.watch import WARMING_UP
 
 GONE = "no longer alive"
-SILENCE = 30 * 60.0  # seconds without a word after which a run on another machine is taken for dead
-RECENT_STEPS, RECENT_EPOCHS = 50, 3  # what speed is told from
+SILENCE = 30 * 60.0  # seconds of silence after which a run on another machine counts as dead
+RECENT_STEPS, RECENT_EPOCHS = 50, 3  # that speeds are averaged over
 NO_LOSS = {"kind", "stage", "epoch", "step", "lr", "frames", "seconds", "waited"}  # of a step's line
 Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class RunStatus(Result):
-    """What there is to know. Seconds, bytes and shares (0-1) are plain numbers; None: not known, or not yet.
+    """The state of a run. Seconds, bytes and shares (0-1) are plain numbers; None: not known, or not yet.
 
     `all_seconds_left` leaves out the stages `without`: nothing of their kind has been seen yet.
     """
@@ -61,7 +61,7 @@ class RunStatus(Result):
     problem: str | None
 
     def to_text(self) -> str:
-        """For people, a line for each thing that is known."""
+        """A line for each known fact."""
         rows = {"run": self.run, "state": self.state + (f": {self.problem}" if self.problem else "")}
         rows["process"] = f"{self.pid} on {self.host}" + (f", first of {self.processes}" if self.processes > 1 else "")
         if self.stage is not None:
@@ -93,32 +93,32 @@ class RunStatus(Result):
 
 
 def status(run: Annotated[Path, typer.Argument(help="Folder of a run, live or not.")]) -> RunStatus:
-    """Where the run in a folder stands. Raises RunError if there is none, or none that says."""
+    """Where the run in a folder stands. Raises RunError for a folder without a run or without its status."""
     opened, now = Run(run), time.time()
-    told = read_status(opened)
+    saved = read_status(opened)
     records = [record for record in opened.records() if is_complete(record)]
-    sign = max(told.written, opened.steps.stat().st_mtime if opened.steps.is_file() else 0.0)
-    state = state_of(told, silence=now - sign)
-    stage = told.stage or (records[-1]["stage"] if records else None)
+    sign = max(saved.written, opened.steps.stat().st_mtime if opened.steps.is_file() else 0.0)
+    state = state_of(saved, silence=now - sign)
+    stage = saved.stage or (records[-1]["stage"] if records else None)
     own = [record for record in records if record["stage"] == stage]
     steps, epochs = (of_kind(own, kind) for kind in ("step", "epoch"))
     last = steps[-1] if steps else None
-    done = max(told.step, last["step"]) if last else told.step
+    done = max(saved.step, last["step"]) if last else saved.step
     recent = steps[-RECENT_STEPS:]
     seconds = sum(record["seconds"] for record in recent)
     best = min(((watched(record), record["epoch"] + 1) for record in epochs), default=(None, None))
-    live = state == TRAINING and told.steps > 0
-    left = seconds_left(own, done, told.steps, told.epochs) if live else None
-    to_come, without = seconds_to_come(told, records, opened) if live else (None, ())
+    live = state == TRAINING and saved.steps > 0
+    left = seconds_left(own, done, saved.steps, saved.epochs) if live else None
+    to_come, without = seconds_to_come(saved, records, opened) if live else (None, ())
     checkpoint = opened.checkpoint(stage, "last") if stage else run
     return RunStatus(
         run=str(run),
         state=state,
         stage=stage,
-        epoch=min(told.epochs, (last["epoch"] + 1) if last else 1),
-        epochs=told.epochs,
+        epoch=min(saved.epochs, (last["epoch"] + 1) if last else 1),
+        epochs=saved.epochs,
         step=done,
-        steps=told.steps,
+        steps=saved.steps,
         losses={} if last is None else {name: value for name, value in last.items() if name not in NO_LOSS},
         train_losses=epochs[-1]["train"] if epochs else {},
         dev_losses=epochs[-1]["dev"] if epochs else {},
@@ -127,33 +127,33 @@ def status(run: Annotated[Path, typer.Argument(help="Folder of a run, live or no
         learning_rate=None if last is None else last["lr"],
         frames_per_second=sum(record["frames"] for record in recent) / seconds if seconds else None,
         waiting=sum(record["waited"] for record in recent) / seconds if seconds else None,
-        memory_bytes=told.memory,
-        elapsed_seconds=(now if state == TRAINING else sign) - told.started,
+        memory_bytes=saved.memory,
+        elapsed_seconds=(now if state == TRAINING else sign) - saved.started,
         stage_seconds_left=left,
         all_seconds_left=None if left is None or to_come is None else left + to_come,
         without=without,
         checkpoint_seconds_ago=now - checkpoint.stat().st_mtime if stage and checkpoint.is_file() else None,
         sign_seconds_ago=now - sign,
-        skipped_clips=told.skipped,
-        pid=told.pid,
-        host=told.host,
-        processes=told.processes,
-        problem=told.problem,
+        skipped_clips=saved.skipped,
+        pid=saved.pid,
+        host=saved.host,
+        processes=saved.processes,
+        problem=saved.problem,
     )
 
 
-def state_of(told: Status, *, silence: float) -> str:
-    """What a run last said, unless its process is gone or, on another machine, has been silent for too long."""
-    if told.state != TRAINING:
-        return told.state
-    alive = is_alive(told)
+def state_of(saved: Status, *, silence: float) -> str:
+    """The state that a run last wrote, unless its process is gone or, on another machine, silent for too long."""
+    if saved.state != TRAINING:
+        return saved.state
+    alive = is_alive(saved)
     if alive is None:
         alive = silence < SILENCE
     return TRAINING if alive else GONE
 
 
 def is_complete(record: Any) -> bool:
-    """Whether a line of steps.jsonl holds what a run writes into it; one that was damaged may not."""
+    """Whether a line of steps.jsonl holds all that a run writes; a damaged one may not."""
     if not isinstance(record, dict) or not all(isinstance(record.get(name), str) for name in ("stage", "kind")):
         return False
     names = ("step", "epoch", "seconds", *(("lr", "frames", "waited") if record.get("kind") == "step" else ()))
@@ -179,7 +179,7 @@ def watched(record: Record) -> float:
 
 
 def epoch_seconds(records: Sequence[Record]) -> float | None:
-    """Seconds of an epoch of a stage, its validation included, over the last few; None before the first has ended."""
+    """Seconds per epoch of a stage with validation, over the last few; None before the first has ended."""
     # a stage's clock, which stands still while the run does
     clock = [0.0, *(float(record["seconds"]) for record in of_kind(records, "epoch"))]
     taken = [later - earlier for earlier, later in pairwise(clock)][-RECENT_EPOCHS:]
@@ -187,28 +187,28 @@ def epoch_seconds(records: Sequence[Record]) -> float | None:
 
 
 def seconds_left(records: Sequence[Record], done: int, steps: int, epochs: int) -> float | None:
-    """What is left of a stage of which `done` steps are done; before its first epoch has ended, without validation."""
+    """Seconds left of a stage after `done` steps; before its first epoch has ended, without validation."""
     left = max(0, steps - done)
-    whole = epoch_seconds(records)
-    if whole is not None:
-        return whole * epochs * left / steps
+    per_epoch = epoch_seconds(records)
+    if per_epoch is not None:
+        return per_epoch * epochs * left / steps
     taken = [float(record["seconds"]) for record in of_kind(records, "step")][WARMING_UP:]
     return fmean(taken) * left if taken else None
 
 
-def seconds_to_come(told: Status, records: Sequence[Record], run: Run) -> tuple[float | None, tuple[str, ...]]:
-    """What the stages after this one may take, told from the epochs of stages of their kind, the latest first; and
-    those that nothing can be told of."""
-    kinds = {stage.name: stage.kind for stage in told.planned}
+def seconds_to_come(saved: Status, records: Sequence[Record], run: Run) -> tuple[float | None, tuple[str, ...]]:
+    """Seconds that the stages after this one may take, by the latest stage of their kind, and the stages of a kind that
+    has no epoch yet."""
+    kinds = {stage.name: stage.kind for stage in saved.planned}
     known: dict[str, float] = {}
     for name, kind in kinds.items():
         of_stage = [record for record in records if record["stage"] == name]
-        whole = epoch_seconds(of_stage)
-        if whole is not None:
-            known[kind] = whole
+        per_epoch = epoch_seconds(of_stage)
+        if per_epoch is not None:
+            known[kind] = per_epoch
     names = list(kinds)
-    behind = names[names.index(told.stage) + 1 :] if told.stage in names else []
-    to_come = [stage for stage in told.planned if stage.name in behind and not run.weights(stage.name).is_file()]
+    later = names[names.index(saved.stage) + 1 :] if saved.stage in names else []
+    to_come = [stage for stage in saved.planned if stage.name in later and not run.weights(stage.name).is_file()]
     without = tuple(stage.name for stage in to_come if stage.kind not in known)
     if to_come and len(without) == len(to_come):
         return None, without
