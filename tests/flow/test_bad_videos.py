@@ -75,9 +75,9 @@ def test_of_very_many_bad_videos_the_first_are_named_and_all_are_kept(world: Any
     world.table(world.videos, (*world.sentences, *((name, "test", f"satz {name}") for name in bad)))
     partly = call(*world.prepare())
     assert partly.code == 1
-    listed = [line for line in partly.err.splitlines() if line.startswith("not packed: ")]
+    listed = [line for line in partly.err.splitlines() if line.startswith("warning: not packed: ")]
     assert len(listed) == 20
-    assert partly.err.splitlines()[-1].startswith("and 3 more: glossfree inspect ")
+    assert partly.err.splitlines()[-1].startswith("warning: and 3 more: glossfree inspect ")
     assert call("inspect", world.folder / "out").out.count("not packed: ") == 23
 
 
@@ -86,7 +86,8 @@ def test_a_row_without_a_file_is_named_at_the_end_and_packed_around(world: Any, 
     world.refused(call(*world.prepare("--strict")), "gone")
     partly = call(*world.prepare())
     assert partly.code == 1
-    assert partly.err.splitlines()[-1].startswith("not packed: ") and "clip gone" in partly.err.splitlines()[-1]
+    last = partly.err.splitlines()[-1]
+    assert last.startswith("warning: not packed: ") and "clip gone" in last
     assert "Traceback" not in partly.err
     found = json.loads(call("inspect", world.folder / "out", "--json").out)
     assert found["total"]["clips"] == len(world.sentences)

@@ -94,7 +94,7 @@ def _listed(title: str, sentences: Sequence[ChangedSentence]) -> Iterator[str]:
 
 def compare(
     a: Annotated[Path, typer.Argument(help="Hypotheses: a file, or the folder of a run.")],
-    b: Annotated[Path, typer.Argument(help="Those of another system, of the same clips.")],
+    b: Annotated[Path, typer.Argument(help="Hypotheses of the second system, for the same clips.")],
     references: References = None,
     split: Split = "test",
     language: Language = None,

@@ -103,7 +103,7 @@ def score(
     language: Language = None,
     conventions: Annotated[bool, typer.Option("--conventions", help="Also score as each published code does.")] = False,
     bleurt: Annotated[Path | None, typer.Option(help="Folder with BLEURT as PyTorch.")] = None,
-    diagnose: Annotated[bool, typer.Option("--diagnose", help="Also what is right and wrong, and where.")] = False,
+    diagnose: Annotated[bool, typer.Option("--diagnose", help="Also print a diagnosis of the errors.")] = False,
     training: Annotated[
         Path | None, typer.Option(help="Sentences of training, for --diagnose; the corpus's if left out.")
     ] = None,

@@ -117,7 +117,7 @@ def sweep(
     console: Console,
     overrides: Overrides = None,
     grid: Annotated[list[str] | None, typer.Option(help="section.key=a,b,c; several make all combinations.")] = None,
-    test: Annotated[bool, typer.Option("--test", help="Score test, too; dev is for choosing.")] = False,
+    test: Annotated[bool, typer.Option("--test", help="Also score test. Choose settings on dev.")] = False,
     processes: Annotated[int, typer.Option(min=1, help="Processes (GPUs) that train a run together.")] = 1,
     track: Track = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue what was interrupted or has failed.")] = False,

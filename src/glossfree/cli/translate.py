@@ -116,8 +116,8 @@ def translate(
     ],
     console: Console,
     hypotheses: Annotated[int, typer.Option(min=1, help="Length of the n-best list (with --json).")] = 1,
-    start: Annotated[float | None, typer.Option(min=0, help="Seconds: only what comes after.")] = None,
-    end: Annotated[float | None, typer.Option(min=0, help="Seconds: only what comes before.")] = None,
+    start: Annotated[float | None, typer.Option(min=0, help="Translate from this second on.")] = None,
+    end: Annotated[float | None, typer.Option(min=0, help="Translate up to this second.")] = None,
     segments: Annotated[
         Path | None,
         typer.Option(help="Segments of one long video: .eaf, .vtt, .srt, .ass, or a table with start, end."),

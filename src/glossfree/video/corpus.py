@@ -72,9 +72,9 @@ def prepare_corpus(
     for warning in odd:
         console.warn(warning)
     for _, problem in result.failed[:LISTED]:
-        console.say(f"not packed: {problem}")
+        console.warn(f"not packed: {problem}")
     if len(result.failed) > LISTED:
-        console.say(f"and {len(result.failed) - LISTED:,} more: glossfree inspect {out} lists them all")
+        console.warn(f"and {len(result.failed) - LISTED:,} more: glossfree inspect {out} lists them all")
     return replace(result, warnings=(*warnings, *odd))
 
 
