@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -142,6 +143,8 @@ def sweep(
     splits = ("dev", "test") if test else ("dev",)
     cells = cells_of(recipe, overrides or (), parse_seeds(seeds), grid or ())
     _check_cells(cells, corpus, splits, runs)
+    if slurm and shutil.which("sbatch") is None:
+        raise RunError("--slurm: there is no sbatch here", where="sweep", remedy="call it on a login node of SLURM")
     processes = max(processes, slurm_gpus if slurm else 1)
     commands = [_commands(cell, recipe, corpus, runs, splits, processes, track or ()) for cell in cells]
     if print_:

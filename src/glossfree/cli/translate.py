@@ -17,7 +17,7 @@ from glossfree.console import Console, Result
 from glossfree.corpora.captions import WRITTEN, Caption, read_captions, write_captions
 from glossfree.corpora.files import VIDEOS, is_companion
 from glossfree.corpora.manifest import FrameFolder, Segment, VideoFile
-from glossfree.errors import ClipError, CorpusError, GlossfreeError
+from glossfree.errors import ClipError, CorpusError, GlossfreeError, shortened
 from glossfree.files.disk import write_atomic
 from glossfree.translator import Failure, SignTranslator, Translation
 from glossfree.video.decode import natural_order, open_source
@@ -106,7 +106,7 @@ class Translations(Result):
         if isinstance(result, Failure):
             return ""
         times = f"{result.start:.2f}\t{result.end:.2f}\t" if result.is_part else ""
-        return f"{f'{Path(result.path).name}: ' if self.has_names else ''}{times}{result.text}"
+        return f"{f'{shortened(Path(result.path).name)}: ' if self.has_names else ''}{times}{result.text}"
 
 
 def translate(

@@ -17,7 +17,7 @@ from glossfree.scoring.predictions import read_predictions
 from glossfree.scoring.sentences import Pairs, Sentences, pair, read_sentences
 
 LANGUAGE = "de"  # if neither the user nor a corpus names one
-TITLES = {**dict(COLUMNS), "chrf": "chrF2", "exact": "exact match", "length_ratio": "length ratio"}
+TITLES = {**dict(COLUMNS), "chrf": "chrF2", "exact": "exact match %", "length_ratio": "length ratio"}
 
 
 @dataclass(frozen=True)

@@ -174,7 +174,8 @@ def _describe(value: Any) -> str:
 def _json_rows(path: Path, text: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """(Place, values) of each row: of {id: sentence}, a list of objects, or one object a line."""
     content = _parse_json(text)
-    if isinstance(content, _Object) and not {*ID_COLUMNS} & {key for key, _ in content}:
+    is_file_of_one = path.suffix.lower() == ".json" or len(split_lines(text.strip())) > 1  # or one row of JSONL
+    if isinstance(content, _Object) and is_file_of_one and not {*ID_COLUMNS} & {key.lower() for key, _ in content}:
         for id, sentence in content:
             yield f"{path}, {shortened(repr(id), 60)}", {"id": id, "text": sentence, "reference": sentence}
         return

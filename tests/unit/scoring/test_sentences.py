@@ -256,3 +256,9 @@ def test_a_message_stays_short() -> None:
         with pytest.raises(CorpusError) as caught:
             check_ids(ids, [])
         assert len(caught.value.problem) < 200
+
+
+def test_one_line_of_jsonl_is_a_row_whatever_the_case_of_its_keys(tmp_path: Path) -> None:
+    (tmp_path / "one.jsonl").write_text('{"ID": "a", "Text": "es regnet"}\n', encoding="utf-8")
+    sentences = read_sentences(tmp_path / "one.jsonl", "references")
+    assert (sentences.ids, sentences.texts) == (("a",), ("es regnet",))
