@@ -4,6 +4,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 DEMO   ?= runs/demo
 PARALLEL := -n auto --maxprocesses 4 --dist loadfile
+# tests that neither train nor start processes
+FAST := tests/equations $(addprefix tests/house/test_,layers.py limits.py names.py) \
+	$(addprefix tests/unit/,avatar corpora files models objectives recipe scoring text training)
 export TOKENIZERS_PARALLELISM := false
 
 .PHONY: setup demo test check format docs bench clean
@@ -27,7 +30,7 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest $(PARALLEL) -m "not slow" tests/unit tests/equations tests/house
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow" $(FAST)
 
 format: setup
 	$(BIN)/ruff check --fix .

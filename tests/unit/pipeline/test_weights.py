@@ -283,5 +283,5 @@ def test_another_backbone_is_refused(tiny: Any, tiny_run: Path, tmp_path: Path) 
     convnet = backbone_for(tiny, "vision.kind=convnet", "vision.patch_size=8", "vision.image_size=24")
     with pytest.raises(ModelError, match=r"has no place|is missing"):
         load_backbone(*convnet, tiny_run)
-    with pytest.raises(RecipeError, match="no weights for this backbone"):
+    with pytest.raises(RecipeError, match="no foreign weights"):
         load_backbone(*convnet, tmp_path)
