@@ -60,7 +60,7 @@ def run(goals: dict[int, int] = GOALS, samples: int = SAMPLES, rounds: int = ROU
             one, every, found = measure(count, Path(folder), samples, rounds)
         (first,) = found.rows
         bleu4 = f"{first.scores['bleu4']:.2f}"
-        rows.append([f"{found.num_sentences:,}", f"{one:.1f}", f"{every:.1f}", str(goal), bleu4])
+        rows.append([f"{len(found.systems.references):,}", f"{one:.1f}", f"{every:.1f}", str(goal), bleu4])
     conventions = 1 + len(published_for("de"))
     header = ["sentences", "default convention, s", f"{conventions} conventions, s", "goal, s", "BLEU-4 of the default"]
     note = (

@@ -18,7 +18,7 @@ def test_pairs_are_the_same_for_a_seed_and_spoilt_in_part() -> None:
 def test_both_kinds_are_timed_on_the_sentences(tmp_path: Path) -> None:
     one, every, found = scoring.measure(37, tmp_path, samples=5, rounds=1)
     assert 0 < one < every
-    assert (found.num_sentences, found.samples) == (37, 5)
+    assert (len(found.systems.references), found.samples) == (37, 5)
     assert 0 < found.rows[0].scores["bleu4"] < 100
 
 

@@ -259,7 +259,10 @@ def child(order: dict[str, Any]) -> int:
 
 def serve() -> None:
     """Fork a child for each line of standard input."""
+    from glossfree.cli.app import VERBS, load
 
+    for verb in VERBS:  # imported once, before the first fork
+        load(verb)
     answers = os.fdopen(os.dup(1), "w")
     for line in sys.stdin:
         if not line.strip():

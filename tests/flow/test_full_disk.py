@@ -25,7 +25,7 @@ def one_line(nursery: Nursery, path: Path, words: str) -> None:
     """What the child has said is one line with the file, the reason and the remedy."""
     spoken = [line for line in nursery.err.splitlines() if line.startswith("glossfree: ")]
     assert spoken == nursery.err.splitlines()[-1:], nursery.err
-    assert f"{path}: cannot be written (" in spoken[0] and words in spoken[0] and " -> check space" in spoken[0]
+    assert f"{path}: cannot be written (" in spoken[0] and words in spoken[0] and " -> check free space" in spoken[0]
     assert "Traceback" not in nursery.err and nursery.out == ""
 
 

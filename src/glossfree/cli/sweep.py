@@ -137,14 +137,11 @@ def sweep(
     RecipeError, CorpusError or RunError for unusable arguments; later only Interrupted, on a request to stop.
     """
     jobs = Slurm(slurm_partition, slurm_gpus, slurm_hours, tuple(slurm_option or ()))
-    if not slurm and jobs != Slurm():
-        raise RunError("options of jobs without --slurm", where="sweep", remedy="add --slurm, or leave them out")
+    _check_slurm(jobs if slurm else None, has_options=jobs != Slurm())
     check_trackers(track or ())
     splits = ("dev", "test") if test else ("dev",)
     cells = cells_of(recipe, overrides or (), parse_seeds(seeds), grid or ())
     _check_cells(cells, corpus, splits, runs)
-    if slurm and shutil.which("sbatch") is None:
-        raise RunError("--slurm: there is no sbatch here", where="sweep", remedy="call it on a login node of SLURM")
     processes = max(processes, slurm_gpus if slurm else 1)
     commands = [_commands(cell, recipe, corpus, runs, splits, processes, track or ()) for cell in cells]
     if print_:
@@ -172,6 +169,14 @@ def sweep(
                 row |= _outcome(run, splits) | run_result
             Run(runs).write_json(SWEEP, result.to_dict())
     return result
+
+
+def _check_slurm(jobs: Slurm | None, *, has_options: bool) -> None:
+    """Raise RunError for options of jobs without --slurm, or if there is no sbatch."""
+    if jobs is None and has_options:
+        raise RunError("options of jobs without --slurm", where="sweep", remedy="add --slurm, or leave them out")
+    if jobs and shutil.which("sbatch") is None:
+        raise RunError("--slurm: there is no sbatch here", where="sweep", remedy="call it on a login node of SLURM")
 
 
 def _check_cells(cells: Sequence[Cell], corpus: Path, splits: Sequence[str], runs: Path) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from glossfree import __version__
 from glossfree.errors import RunError
-from glossfree.files.disk import atomic, read_json, write_atomic
+from glossfree.files.disk import LEFTOVERS, atomic, read_json, write_atomic
 
 LIBRARIES = ("torch", "transformers", "peft", "accelerate", "av", "sentencepiece", "sacrebleu", "numpy")
 
@@ -57,13 +57,12 @@ class Run:
             self.write("recipe.toml", recipe_toml)  # last: a folder that holds it holds all of this
 
     def clear(self) -> None:
-        """Remove tensors that a killed process had not finished writing: at full size up to 1.6 GB each.
+        """Remove files that a killed process had not finished writing: at full size up to 1.6 GB each.
 
         safetensors adds names of its own, .tmp and six letters.
         """
-        for folder in (self.folder, self.folder / "checkpoints", self.folder / "weights"):
-            for unfinished in (*folder.glob(".tmp*"), *folder.glob(".*.safetensors.*.tmp")):
-                unfinished.unlink(missing_ok=True)
+        for unfinished in (*self.folder.rglob(".tmp*"), *self.folder.rglob(LEFTOVERS)):
+            unfinished.unlink(missing_ok=True)
 
     def write(self, name: str, text: str) -> Path:
         """Write a text file of the run atomically; what is not UTF-8 in a path becomes a JSON escape."""
@@ -87,7 +86,8 @@ class Run:
             with self.steps.open("a", encoding="utf-8") as lines:
                 lines.write(json.dumps(record) + "\n")
         except OSError as error:
-            raise RunError(f"cannot be written ({error.strerror})", where=self.steps, remedy="check space") from error
+            remedy = "check free space and permissions"
+            raise RunError(f"cannot be written ({error.strerror})", where=self.steps, remedy=remedy) from error
 
     def records(self) -> Iterator[dict[str, Any]]:
         """The lines of steps.jsonl, without a last one that a crash cut off."""
