@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from glossfree.errors import RunError
-from glossfree.training.run import Run
-from glossfree.training.status import FAILED
+from glossfree.training.run import FAILED, Run
 
 UNDER_WAY = "under way"
 # SLURM signals the processes of srun, not the script: training saves, then the script requeues the job

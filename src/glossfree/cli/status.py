@@ -14,8 +14,8 @@ from typing import Annotated, Any
 import typer
 
 from glossfree.console import Result, duration, size
-from glossfree.training.run import Run
-from glossfree.training.status import TRAINING, Status, is_alive, read_status
+from glossfree.training.run import TRAINING, Run
+from glossfree.training.status import Status, is_alive, read_status
 from glossfree.training.watch import WARMING_UP
 
 GONE = "no longer alive"

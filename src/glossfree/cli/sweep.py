@@ -37,8 +37,8 @@ from glossfree.recipe.values import differences, in_words
 from glossfree.scoring.metrics import COLUMNS
 from glossfree.scoring.predictions import read_scores, scores_path
 from glossfree.training.interrupt import Request, stop_requests
-from glossfree.training.run import Run
-from glossfree.training.status import FAILED, TRAINING, is_alive, read_status
+from glossfree.training.run import FAILED, Run
+from glossfree.training.status import check_not_training, read_status
 from glossfree.training.trackers import check_trackers
 
 SWEEP = "sweep.json"
@@ -248,10 +248,10 @@ def _run(commands: Sequence[Sequence[str]], run: Path, request: Request) -> dict
 
     Forwards a request to stop to the command, which saves; then raises Interrupted.
     """
-    with suppress(RunError):  # no status: no process is training it
-        status = read_status(Run(run))
-        if status.state == TRAINING and is_alive(status):
-            return {"state": FAILED, "problem": f"process {status.pid} is still training"}
+    try:
+        check_not_training(Run(run))
+    except RunError as error:
+        return {"state": FAILED, "problem": error.problem}
     start = time.time()
     for words in commands:
         begin, is_forwarded = time.time(), False

@@ -17,7 +17,7 @@ from glossfree.pipeline.material import Material, gather, with_rate
 from glossfree.pipeline.trained import TOKENIZER, recipe_of
 from glossfree.pipeline.weights import Source, check_same_sources, load_sources, weight_sources
 from glossfree.pipeline.workflow import Workflow
-from glossfree.recipe.advice import advice
+from glossfree.recipe.advice import advice, random_weights
 from glossfree.recipe.files import load_recipe
 from glossfree.recipe.schema import Recipe, StageConfig
 from glossfree.recipe.values import differences, dump_recipe, flat, in_words
@@ -26,6 +26,7 @@ from glossfree.text.tokenizer import SentenceTokenizer
 from glossfree.training.loop import precision_of
 from glossfree.training.processes import Processes
 from glossfree.training.run import Run
+from glossfree.training.status import check_not_training
 from glossfree.training.trackers import check_trackers
 from glossfree.video.timeline import SAME_RATE
 
@@ -56,6 +57,7 @@ def train_recipe(
     """
     began, group, folder = time.perf_counter(), Processes.launched(), Run(run)
     check_trackers(track)
+    check_not_training(folder)
     check_weights_named(recipe)
     _check_names(recipe, until, after)
     if start is None and resume and folder.recipe.is_file():
@@ -239,5 +241,5 @@ def _say_what_to_expect(material: Material, taken: Sequence[str], console: Conso
         console.say(f"clips of {range_} frames/s are resampled to data.fps = {recipe.data.fps:g}")
     corpus = str(material.manifest.corpus.get("name", ""))
     own = [stage.name for stage in recipe.stages if stage.name not in taken]
-    for line in advice(recipe, corpus, own, precision_of()):
+    for line in (*(() if taken else random_weights(recipe)), *advice(recipe, corpus, own, precision_of())):
         console.warn(line)

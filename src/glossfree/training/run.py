@@ -19,6 +19,8 @@ from glossfree import __version__
 from glossfree.errors import RunError
 from glossfree.files.disk import LEFTOVERS, atomic, read_json, write_atomic
 
+STATUS = "status.json"
+TRAINING, STOPPED, FAILED, FINISHED = "training", "stopped", "failed", "finished"  # states of a run
 LIBRARIES = ("torch", "transformers", "peft", "accelerate", "av", "sentencepiece", "sacrebleu", "numpy")
 
 
@@ -45,10 +47,20 @@ class Run:
         return self.folder / "checkpoints" / f"{stage}.{name}.safetensors"
 
     def reopens(self, *, resume: bool) -> bool:
-        """Whether there is a run to resume. Raises RunError if there is one, and it is not to be resumed."""
-        if self.recipe.is_file() and not resume:
+        """Whether there is a run to resume. Raises RunError if there is one, and it is not to be resumed.
+
+        One that failed before its first step leaves nothing to resume: it starts anew.
+        """
+        if not self.recipe.is_file() or self._failed_at_once():
+            return False
+        if not resume:
             raise RunError("holds a run already", where=self.folder, remedy="--resume it, or name another folder")
-        return self.recipe.is_file()
+        return True
+
+    def _failed_at_once(self) -> bool:
+        if self.steps.is_file() or (self.folder / "weights").is_dir() or not (self.folder / STATUS).is_file():
+            return False
+        return self.read_json(STATUS).get("state") == FAILED
 
     def start(self, recipe_toml: str, facts: dict[str, Any], *, resume: bool) -> None:
         """Make the folder, unless there is a run to resume. Raises RunError."""

@@ -17,10 +17,8 @@ from pathlib import Path
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from glossfree.errors import RunError
-from glossfree.training.run import Run
+from glossfree.training.run import STATUS, TRAINING, Run
 
-STATUS = "status.json"
-TRAINING, STOPPED, FAILED, FINISHED = "training", "stopped", "failed", "finished"
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
@@ -91,6 +89,16 @@ def is_alive(status: Status) -> bool | None:
     except PermissionError:
         return True
     return True
+
+
+def check_not_training(run: Run) -> None:
+    """Raise RunError if a process is training this run."""
+    if not (run.folder / STATUS).is_file():
+        return
+    status = read_status(run)
+    if status.state == TRAINING and is_alive(status):
+        remedy = "wait for it, or stop it with Ctrl-C or kill: it saves before it ends"
+        raise RunError(f"process {status.pid} is still training", where=run.folder, remedy=remedy)
 
 
 def start_of_process(pid: int) -> str:

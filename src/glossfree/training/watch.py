@@ -16,9 +16,9 @@ from glossfree.errors import GlossfreeError, Interrupted
 from glossfree.training.checkpoint import Progress
 from glossfree.training.device import forget_peak, held_memory, peak_memory
 from glossfree.training.processes import Processes
-from glossfree.training.run import Run
+from glossfree.training.run import FAILED, FINISHED, STOPPED, Run
 from glossfree.training.stage import Loader, MeasuredLoader, Stage, frames_in
-from glossfree.training.status import FAILED, FINISHED, STOPPED, Planned, Status
+from glossfree.training.status import Planned, Status
 from glossfree.training.step import SINGLE
 from glossfree.training.trackers import Trackers
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from glossfree.recipe.advice import _of_all_stages, advice, model_of
+from glossfree.recipe.advice import _of_all_stages, advice, model_of, random_weights
 from glossfree.recipe.files import load_recipe, shipped_recipes
 
 PAPER = "hfa-phoenix14t"
@@ -129,3 +130,14 @@ def test_a_slow_precision_is_named_for_any_recipe(tiny: Any) -> None:
 def test_each_is_one_line() -> None:
     lines = lines_of("pretrain.batch_size=4", "pretrain.epochs=3", "data.stride=2", "training.precision=fp32")
     assert len(lines) == 4 and not any("\n" in line for line in lines)
+
+
+def test_a_frozen_part_without_pretrained_weights_is_named(tmp_path: Path) -> None:
+    def parts(*overrides: str, recipe: str = PAPER) -> list[str]:
+        return [line.partition(" ")[0] for line in random_weights(load_recipe(recipe, overrides))]
+
+    assert parts() == ["vision.weights", "language.weights"]
+    assert parts(*(f"{key}={tmp_path}" for key in ("vision.weights", "language.weights", "text.tokenizer"))) == []
+    assert parts("vision.train=all", "language.train=none") == ["language.weights"]
+    assert parts("denoise.epochs=3") == ["vision.weights"], "the text stage trains all of mBART"
+    assert parts(recipe="demo") == []

@@ -45,6 +45,22 @@ def test_a_run_is_resumed_only_on_purpose_and_keeps_what_it_began_with(tmp_path:
     assert run.recipe.read_text(encoding="utf-8") == RECIPE
 
 
+@pytest.mark.parametrize(
+    "state, steps, reopened", [("failed", False, False), ("failed", True, True), ("training", False, True)]
+)
+def test_a_run_that_failed_before_its_first_step_starts_anew(
+    tmp_path: Path, state: str, steps: bool, reopened: bool
+) -> None:
+    run = started(tmp_path)
+    run.write_json("status.json", {"state": state})
+    if steps:
+        run.log({"kind": "step", "stage": "one", "step": 1})
+    assert run.reopens(resume=True) is reopened
+    if not reopened:
+        run.start(RECIPE + "seed = 3\n", {"corpus": "/there"}, resume=False)
+        assert run.recipe.read_text(encoding="utf-8") == RECIPE + "seed = 3\n"
+
+
 def test_a_file_that_cannot_be_written_leaves_the_old_one_and_no_rubbish(tmp_path: Path) -> None:
     run = started(tmp_path)
     (run.folder / "taken").mkdir()
@@ -75,10 +91,15 @@ def test_what_a_killed_process_was_writing_is_removed_and_nothing_else(tmp_path:
     save_tensors(run.checkpoint("pretrain", "last"), {"a": torch.ones(3)})
     run.weights("pretrain").parent.mkdir()
     kept = [path for path in run.folder.rglob("*") if path.is_file()]
-    for other in (".mine", ".predictions.dev.jsonl.17.tmp", "notes.tmp"):  # somebody may be writing it
+    for other in (".mine", "notes.tmp"):
         (run.folder / other).write_text("")
         kept.append(run.folder / other)
-    names = (".text_features.safetensors.7.tmp", "weights/.pretrain.safetensors.81.tmp", "checkpoints/.tmphw5OvL")
+    names = (
+        ".text_features.safetensors.7.tmp",
+        "weights/.pretrain.safetensors.81.tmp",
+        "checkpoints/.tmphw5OvL",
+        ".run.json.17.tmp",
+    )
     for name in names:
         (run.folder / name).write_bytes(b"half")
     run.clear()

@@ -14,8 +14,8 @@ from tests.unit.training.toys import a_run
 
 from glossfree.errors import RunError
 from glossfree.training import status
-from glossfree.training.run import Run
-from glossfree.training.status import STATUS, Planned, Status, is_alive, read_status, start_of_process
+from glossfree.training.run import STATUS, Run
+from glossfree.training.status import Planned, Status, check_not_training, is_alive, read_status, start_of_process
 
 PLANNED = [Planned("pretrain", 7, "clips"), Planned("finetune1", 5, "segments")]
 
@@ -113,3 +113,15 @@ def test_the_file_is_plain_json(tmp_path: Path) -> None:
     Status(planned=PLANNED).write(a_run(tmp_path))
     found = json.loads((tmp_path / STATUS).read_text())
     assert found["planned"][1] == {"name": "finetune1", "epochs": 5, "kind": "segments"}
+
+
+def test_a_run_that_a_live_process_trains_is_refused(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    check_not_training(run)
+    status = Status([])
+    status.write(run)
+    with pytest.raises(RunError, match=f"process {os.getpid()} is still training"):
+        check_not_training(run)
+    status.process = "another process of this number"
+    status.write(run)
+    check_not_training(run)
