@@ -163,6 +163,7 @@ def test_spans_lie_inside_the_clip_in_order(corpus_and_root: tuple[Corpus, Path 
     drawn = corpus.name in ("wetter", "phoenix14t-avatar")
     for clip in all_clips(corpus, root):
         assert bool(clip.spans) == drawn
+        assert not drawn or tuple(span.gloss for span in clip.spans) == clip.glosses
         ends = [0]
         for span in clip.spans:
             assert span.gloss

@@ -85,4 +85,4 @@ def clips(
         signer = CAST[digest[0] % len(CAST)]
         signed = tuple(signs[gloss] for gloss in sentence.glosses)
         drawing = SignedSentence(sentence.glosses, signer, int.from_bytes(digest[1:5], "big"), FPS, signed)
-        yield Clip(clip_id, split, sentence.text, drawing, f"signer{signer}", drawing.spans, FPS)
+        yield Clip(clip_id, split, sentence.text, drawing, f"signer{signer}", drawing.spans, FPS, sentence.glosses)

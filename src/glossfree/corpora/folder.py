@@ -2,8 +2,9 @@
 
 ROOT holds videos or image folders anywhere below it, and one `sentences.csv`, `.tsv` or `.jsonl` with the columns
 `text`, `split` (train, dev, test) and `path` (relative to ROOT) or `id` (a file's stem, or an image folder's name);
-`signer` is optional, and so are start and end of a segment (see `segments`) and `fps` of image folders. All problems of
-the table are reported at once, with their lines. A row whose file is missing becomes a clip that cannot be packed.
+`signer` is optional, and so are `glosses` (separated by blanks), start and end of a segment (see `segments`) and `fps`
+of image folders. All problems of the table are reported at once, with their lines. A row whose file is missing becomes
+a clip that cannot be packed.
 """
 
 from __future__ import annotations
@@ -195,7 +196,8 @@ def _clip(root: Path, entry: _Entry) -> Clip:
     is_folder = entry.place is not None and place.is_dir()
     source = FrameFolder(place, entry.segment) if is_folder else VideoFile(place, entry.segment)
     fps = decimal(fields.get("fps", "")) if is_folder else None  # a video file has its own rate
-    return Clip(safe_id(entry.name), split_of(fields["split"]), text, source, signer=signer, fps=fps)
+    glosses = tuple(fields.get("glosses", "").split())
+    return Clip(safe_id(entry.name), split_of(fields["split"]), text, source, signer, fps=fps, glosses=glosses)
 
 
 def _notes(table: Table, entries: Sequence[_Entry]) -> Iterator[str]:

@@ -43,6 +43,7 @@ class SplitFigures:
     unseen_words: int | None = _row("vocabulary not in train")
     signers: int = _row("signers")
     spans: int = _row("sign spans")
+    glossed: int = _row("clips with glosses")
     megabytes: float = _row("MB on disk", "{:.1f}")
 
 
@@ -107,6 +108,7 @@ def _figures(clips: Sequence[PackedClip], sizes: dict[str, int | None], known: s
         unseen_words=None if known is None else len(words.keys() - known),
         signers=len({clip.signer for clip in clips if clip.signer}),
         spans=sum(len(clip.spans) for clip in clips),
+        glossed=sum(bool(clip.glosses) for clip in clips),
         megabytes=sum(sizes[clip.id] or 0 for clip in clips) / 1e6,
     )
 

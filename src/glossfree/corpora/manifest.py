@@ -82,7 +82,7 @@ class Drawing(Protocol):
 
 @dataclass(frozen=True)
 class Clip:
-    """One clip of a corpus, before packing."""
+    """One clip of a corpus, before packing. `glosses` as in `PackedClip`."""
 
     id: str
     split: str
@@ -91,6 +91,7 @@ class Clip:
     signer: str = ""
     spans: tuple[SignSpan, ...] = ()
     fps: float | None = None  # None: the rate of the source, else 25
+    glosses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,8 @@ class PackedClip:
     """One clip of a prepared folder: a line of `manifest.jsonl`. `file` is relative to that folder.
 
     `aspect` is width / height of the source's frames (0: unknown). `times` are the times of the frames in seconds if
-    the rate varies; if it is constant, `times` is empty and frame n is at n / fps.
+    the rate varies; if it is constant, `times` is empty and frame n is at n / fps. `glosses` are the annotated ones in
+    their order, () without an annotation; training reads them only if the recipe's supervision is "glosses".
     """
 
     id: str
@@ -111,12 +113,14 @@ class PackedClip:
     spans: tuple[SignSpan, ...] = ()
     aspect: float = 0.0
     times: tuple[float, ...] = ()
+    glosses: tuple[str, ...] = ()
 
     def to_json(self) -> str:
-        """One line of JSON, keys in the order of the fields; without `times` if the rate is constant."""
+        """One line of JSON, keys in the order of the fields, without `times` and `glosses` where they are empty."""
         values = asdict(self)
-        if not self.times:
-            del values["times"]
+        for name in ("times", "glosses"):
+            if not values[name]:
+                del values[name]
         return json.dumps(values, ensure_ascii=False)
 
     @classmethod
@@ -126,13 +130,18 @@ class PackedClip:
         values["id"], values["text"] = nfc(values["id"]), nfc(values["text"])
         values["spans"] = tuple(SignSpan(**span) for span in values.get("spans", ()))
         values["times"] = tuple(map(float, values.get("times", ())))
+        glosses = values.get("glosses", [])
+        if not isinstance(glosses, list):
+            raise ValueError("glosses must be a list")
+        values["glosses"] = tuple(map(nfc, glosses))
         clip = cls(**values)
         clip._check()
         return clip
 
     def _check(self) -> None:
         """Raise ValueError unless texts are strings and numbers are possible for a video."""
-        texts = (self.id, self.split, self.text, self.file, self.signer, *(span.gloss for span in self.spans))
+        texts = (self.id, self.split, self.text, self.file, self.signer, *self.glosses)
+        texts += tuple(span.gloss for span in self.spans)
         if not all(isinstance(text, str) and "\0" not in text for text in texts):
             raise ValueError("id, split, text, file, signer and glosses must be text")
         "".join(texts).encode("utf-8")  # raises ValueError: JSON can escape lone surrogates

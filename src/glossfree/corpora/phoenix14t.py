@@ -5,7 +5,8 @@ The release has `annotations/manual/PHOENIX-2014-T.{split}.corpus.csv` with
 25 frames/s. ROOT may be the folder that holds both, the release's top folder, or the folder above that.
 
 The drawn corpus, `phoenix14t-avatar`, needs only the three annotation files, which may also be in ROOT itself. The
-avatar signs the glosses of column `orth`. They reach the renderer and the manifest's sign spans, but never training.
+avatar signs the glosses of column `orth`. Both corpora write them into the manifest, where only recipes with
+`supervision = "glosses"` read them.
 """
 
 from __future__ import annotations
@@ -106,7 +107,8 @@ def clips(root: Path, split: str, *, limit: int | None = None) -> Iterator[Clip]
     for annotation in read_annotations(annotation_path(top / ANNOTATIONS, split))[:limit]:
         places = files.by_path(PurePosixPath(annotation.name)) or [files.root / annotation.name]
         source = FrameFolder(places[0])
-        yield Clip(annotation.name, split, annotation.text, source, signer=annotation.speaker, fps=FPS)
+        glosses = annotation.glosses
+        yield Clip(annotation.name, split, annotation.text, source, annotation.speaker, fps=FPS, glosses=glosses)
 
 
 def drawn_clips(
@@ -125,9 +127,10 @@ def drawn_clips(
     for annotation in annotations[split][:limit]:
         digest = hashlib.sha256(f"{seed}/{annotation.name}".encode()).digest()
         signer, clip_seed = int.from_bytes(digest[:4], "big") % len(SIGNERS), int.from_bytes(digest[4:8], "big")
-        signed = tuple(signs[gloss] for gloss in annotation.glosses)
-        drawing = signing.SignedSentence(annotation.glosses, signer, clip_seed, fps, signed)
-        yield Clip(annotation.name, split, annotation.text, drawing, f"signer{signer}", drawing.spans, fps)
+        glosses = annotation.glosses
+        signed = tuple(signs[gloss] for gloss in glosses)
+        drawing = signing.SignedSentence(glosses, signer, clip_seed, fps, signed)
+        yield Clip(annotation.name, split, annotation.text, drawing, f"signer{signer}", drawing.spans, fps, glosses)
 
 
 def check(root: Path) -> list[str]:

@@ -260,7 +260,7 @@ def _manifest(
         raise CorpusError(f"none of {len(tasks)} clips can be read; the first: {first}", where=out)
     packed = tuple(
         PackedClip(
-            **{name: getattr(clip, name) for name in ("id", "split", "text", "signer")},
+            **{name: getattr(clip, name) for name in ("id", "split", "text", "signer", "glosses")},
             **{name: getattr(record, name) for name in ("file", "num_frames", "fps", "aspect", "times")},
             spans=_spans_at(clip, record.fps),
         )

@@ -108,7 +108,7 @@ def test_clips_carry_drawing_spans_and_signer() -> None:
     assert len({clip.signer for clip in clips}) >= 4
     for clip, sentence in zip(clips, wetter.sentences("dev", 23), strict=True):
         assert (clip.split, clip.text, clip.fps) == ("dev", sentence.text, wetter.FPS)
-        assert tuple(span.gloss for span in clip.spans) == sentence.glosses
+        assert tuple(span.gloss for span in clip.spans) == sentence.glosses == clip.glosses
         assert 0 <= clip.spans[0].start < clip.spans[-1].end <= clip.source.num_frames
     assert pickle.loads(pickle.dumps(clips[3])) == clips[3]
 

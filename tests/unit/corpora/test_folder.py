@@ -64,10 +64,10 @@ def test_paths_are_relative_and_make_the_ids(root: Path) -> None:
 
 
 def test_an_id_beside_a_path_names_the_clip(root: Path) -> None:
-    write(root, "id,path,split,text,signer\nK 1,a/eins.mp4,train,es taut, Ada \n")
+    write(root, "id,path,split,text,signer,glosses\nK 1,a/eins.mp4,train,es taut, Ada ,MILD  TAUEN\n")
     [clip] = read_clips(root)
     assert clip.id.startswith("K_1-")
-    assert clip.signer == "Ada"
+    assert (clip.signer, clip.glosses) == ("Ada", ("MILD", "TAUEN"))
 
 
 @pytest.mark.parametrize(

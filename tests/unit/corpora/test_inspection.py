@@ -16,7 +16,7 @@ SPANS = (SignSpan("MORGEN", 1, 3), SignSpan("REGEN", 4, 7))
 CLIPS = (
     PackedClip("t1", "train", "morgen regnet es", "clips/train/t1.mp4", 30, 10.0, "ada", SPANS),
     PackedClip("t2", "train", "morgen regnet es", "clips/train/t2.mp4", 50, 10.0, "bob", SPANS[:1]),
-    PackedClip("t3", "train", "es taut", "clips/train/t3.mp4", 10, 5.0, "ada"),
+    PackedClip("t3", "train", "es taut", "clips/train/t3.mp4", 10, 5.0, "ada", glosses=("TAUEN",)),
     PackedClip("d1", "dev", "morgen taut es im süden", "clips/dev/d1.mp4", 25, 25.0),
     PackedClip("e1", "test", "nachts taut es nachts", "clips/test/e1.mp4", 40, 20.0),
 )
@@ -41,7 +41,7 @@ def test_the_figures_of_a_split_are_those_counted_by_hand(tmp_path: Path) -> Non
     assert train.mean_frames == pytest.approx(30)
     assert (train.sentences, train.words, train.vocabulary, train.singletons) == (2, 8, 4, 1)
     assert train.mean_words == pytest.approx(8 / 3)
-    assert (train.signers, train.spans, train.unseen_words) == (2, 3, None)
+    assert (train.signers, train.spans, train.glossed, train.unseen_words) == (2, 3, 1, None)
     assert train.megabytes == pytest.approx(0.006)
     assert list(inspection.splits) == ["train", "dev", "test"]
     assert inspection.problems == ()

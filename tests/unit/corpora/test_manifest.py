@@ -24,7 +24,7 @@ SPANS = (SignSpan("MORGEN", 3, 11), SignSpan("FÖHN", 17, 24))
 CLIPS = (
     PackedClip("a-1", "train", 'es ist "schön"', "clips/train/a-1.mp4", 29, 12.5, "signer3", SPANS),
     PackedClip("a-2", "train", "es taut", "clips/train/a-2.mp4", 7, 25.0),
-    PackedClip("ü-3", "test", "es friert", "clips/test/ü-3.mp4", 13, 25.0),
+    PackedClip("ü-3", "test", "es friert", "clips/test/ü-3.mp4", 13, 25.0, glosses=("FÖHN", "FRIEREN")),
 )
 
 
@@ -43,6 +43,8 @@ def test_the_files_are_plain_json_with_umlauts_as_they_are(tmp_path: Path) -> No
     assert [json.loads(line)["id"] for line in lines] == ["a-1", "a-2", "ü-3"]
     assert "FÖHN" in lines[0]
     assert json.loads(lines[0])["spans"][1] == {"gloss": "FÖHN", "start": 17, "end": 24}
+    assert json.loads(lines[2])["glosses"] == ["FÖHN", "FRIEREN"]
+    assert "glosses" not in json.loads(lines[0]), "no annotation: as lines were before there were glosses"
 
 
 @pytest.mark.parametrize("clip", CLIPS, ids=lambda clip: clip.id)
@@ -73,8 +75,16 @@ def test_a_folder_without_a_manifest_is_answered_with_the_command(tmp_path: Path
 
 @pytest.mark.parametrize(
     "line",
-    ["", "{", '{"id": "x"}', CLIPS[1].to_json()[:-1] + ', "colour": 3}', '{"spans": [{"gloss": "A"}]}'],
-    ids=["empty", "torn", "fields-missing", "field-unknown", "span-torn"],
+    [
+        "",
+        "{",
+        '{"id": "x"}',
+        CLIPS[1].to_json()[:-1] + ', "colour": 3}',
+        '{"spans": [{"gloss": "A"}]}',
+        CLIPS[1].to_json()[:-1] + ', "glosses": "FÖHN"}',
+        CLIPS[1].to_json()[:-1] + ', "glosses": [7]}',
+    ],
+    ids=["empty", "torn", "fields-missing", "field-unknown", "span-torn", "glosses-text", "gloss-number"],
 )
 def test_a_bad_line_is_named_by_its_number(tmp_path: Path, line: str) -> None:
     (tmp_path / MANIFEST).write_text(f"{CLIPS[0].to_json()}\n{line}\n{CLIPS[2].to_json()}\n", encoding="utf-8")

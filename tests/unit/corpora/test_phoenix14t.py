@@ -110,6 +110,7 @@ def test_clips_come_in_order_with_their_frame_folders(top: Path, split: str) -> 
     assert [clip.id for clip in split_clips] == [f"{split}_tagesschau-{number}" for number in range(SIZES[split])]
     assert {(clip.split, clip.signer, clip.fps, clip.spans) for clip in split_clips} == {(split, "Signer03", 25.0, ())}
     assert split_clips[1].text == f"satz 1 aus {split}"
+    assert split_clips[1].glosses == ("MORGEN", "REGEN")
     for clip in split_clips:
         assert isinstance(clip.source, FrameFolder)
         assert clip.source.path.name == clip.id

@@ -44,7 +44,16 @@ class Lamp:
 def lamps(count: int = 11) -> list[Clip]:
     splits = ("train", "train", "dev", "test")
     return [
-        Clip(f"lamp-{i}", splits[i % 4], f"satz {i}", Lamp(5 + i % 7, 20 + 5 * i), f"s{i % 2}", (SignSpan("A", 1, 3),))
+        Clip(
+            f"lamp-{i}",
+            splits[i % 4],
+            f"satz {i}",
+            Lamp(5 + i % 7, 20 + 5 * i),
+            f"s{i % 2}",
+            (SignSpan("A", 1, 3),),
+            None,
+            ("A", "B"),
+        )
         for i in range(count)
     ]
 
@@ -71,8 +80,8 @@ def test_every_clip_is_packed_and_the_manifest_keeps_the_order(tmp_path: Path, w
     manifest = Manifest.load(tmp_path)
     assert [clip.id for clip in manifest] == [clip.id for clip in clips] == [clip.id for clip in result.manifest]
     for clip, packed in zip(clips, manifest, strict=True):
-        assert (packed.split, packed.text, packed.signer, packed.spans) == (
-            clip.split, clip.text, clip.signer, clip.spans)  # fmt: skip
+        assert (packed.split, packed.text, packed.signer, packed.spans, packed.glosses) == (
+            clip.split, clip.text, clip.signer, clip.spans, clip.glosses)  # fmt: skip
         assert (packed.num_frames, packed.fps) == (clip.source.num_frames, 12.5)
         frames = read_clip(tmp_path / packed.file)
         assert frames.shape == (packed.num_frames, 18, 18, 3)
@@ -85,6 +94,14 @@ def test_every_clip_is_packed_and_the_manifest_keeps_the_order(tmp_path: Path, w
     assert (corpus["name"], corpus["language"], corpus["frame_size"]) == ("lampen", "nds", 18)
     assert corpus["splits"] == {"train": 6, "dev": 3, "test": 2}
     assert (corpus["settings"], corpus["frames"], corpus["problems"]) == ({"limit": 11}, frames, [])
+
+
+def test_a_folder_prepared_before_there_were_glosses_gets_them_and_keeps_its_files(tmp_path: Path) -> None:
+    prepare([replace(clip, glosses=()) for clip in lamps()], tmp_path)
+    before = files(tmp_path)
+    result = prepare(lamps(), tmp_path)
+    assert (result.packed, files(tmp_path)) == (0, before)
+    assert {clip.glosses for clip in Manifest.load(tmp_path)} == {("A", "B")}
 
 
 @pytest.mark.parametrize("workers", [0, 2])
