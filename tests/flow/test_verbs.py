@@ -121,7 +121,7 @@ def test_a_recipe_that_is_printed_is_the_recipe(tiny: Any, call: Callable[..., A
     (tmp_path / "printed.toml").write_text(shown.out, encoding="utf-8")
     assert load_recipe(tmp_path / "printed.toml") == load_recipe(tiny.recipe)
     listed = call("recipe", "--list")
-    assert [line.split()[0] for line in listed.out.splitlines()] == [path.stem for path in shipped_recipes()]
+    assert [line.split()[0] for line in listed.out.splitlines()[::2]] == [path.stem for path in shipped_recipes()]
 
 
 def test_a_stage_of_no_epochs_is_left_out_of_the_run_the_model_and_the_report(

@@ -12,7 +12,7 @@ import typer
 from glossfree.cli.options import Overrides
 from glossfree.console import Result
 from glossfree.errors import RecipeError
-from glossfree.recipe.files import load_recipe, merge, recipe_files, shipped_recipes
+from glossfree.recipe.files import OWN, load_recipe, merge, recipe_files, shipped_recipes
 from glossfree.recipe.schema import Recipe
 from glossfree.recipe.values import as_toml, dump_recipe, explain, flat
 
@@ -52,25 +52,30 @@ class Description(Result):
             comments[key] = each.standing
             if each.is_changed:
                 comments[key] += f"; {self.base}: {as_toml(each.base)}"
-        for key in ("name", "summary", "stages"):
+        for key in (*OWN, "stages"):
             comments.pop(key, None)
         return dump_recipe(self.recipe, comments).rstrip()
 
 
 @dataclass(frozen=True)
 class Shipped(Result):
-    """The shipped recipes: name, what it is based on, and what it is."""
+    """The shipped recipes by name, each with the names of its bases."""
 
-    recipes: tuple[tuple[str, str, str], ...]
+    recipes: dict[str, tuple[Recipe, list[str]]]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {name: {"base": base, "summary": summary} for name, base, summary in self.recipes}
+        keys = ("summary", "paper", "supervision")
+        return {
+            name: {"base": bases, **each.model_dump(include={*keys})} for name, (each, bases) in self.recipes.items()
+        }
 
     def to_text(self) -> str:
-        """A line for each."""
-        width = max(len(name) for name, _, _ in self.recipes)
-        return "\n".join(f"{name:{width}}  {summary}" for name, _, summary in self.recipes)
+        """Two lines for each: name, paper and supervision; what it is."""
+        width, lines = max(map(len, self.recipes)), []
+        for name, (recipe, _) in self.recipes.items():
+            lines += [f"{name:{width}}  {recipe.supervision:10}  {recipe.paper}".rstrip(), f"  {recipe.summary}"]
+        return "\n".join(lines)
 
 
 def recipe(
@@ -87,20 +92,17 @@ def recipe(
 def describe(source: str | Path, overrides: Sequence[str] = ()) -> Description:
     """A recipe and overrides -> every value of it. Raises RecipeError."""
     recipe, files = load_recipe(source, overrides), recipe_files(source)
-    base = files[1] if len(files) > 1 else None
+    base = next((file for file in files[1:] if file.path == files[0].bases[0]), None)
     below = flat(load_recipe(base.path)) if base is not None else {}
     standings = {key: setting.standing for key, setting in merge(files, overrides).items()}
     values = {}
     for key, each in explain(recipe, standings).items():
-        is_changed = base is not None and key not in ("name", "summary") and below.get(key) != each.value
+        is_changed = base is not None and key not in OWN and below.get(key) != each.value
         values[key] = Value(each.value, each.standing, each.meaning, below.get(key) if is_changed else None, is_changed)
     return Description(recipe, None if base is None else base.name, values)
 
 
 def shipped() -> Shipped:
     """All shipped recipes."""
-    rows = []
-    for path in shipped_recipes():
-        files = recipe_files(path)
-        rows.append((files[0].name, files[1].name if len(files) > 1 else "", load_recipe(path).summary))
-    return Shipped(tuple(rows))
+    bases = {path: [base.stem for base in recipe_files(path)[0].bases] for path in shipped_recipes()}
+    return Shipped({path.stem: (load_recipe(path), bases[path]) for path in bases})

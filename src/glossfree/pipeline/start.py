@@ -31,7 +31,7 @@ from glossfree.training.trackers import check_trackers
 from glossfree.video.timeline import SAME_RATE
 
 # what a run may be resumed with: no number depends on it
-MAY_CHANGE = ("name", "summary", "data.num_workers", "data.cache_megabytes", "training.checkpoint_minutes")
+MAY_CHANGE = ("name", "summary", "paper", "data.num_workers", "data.cache_megabytes", "training.checkpoint_minutes")
 # settings that decide what the weights of another run mean
 SHARED = ("seed", "text.", "vision.", "temporal.", "language.", "decoder.")
 

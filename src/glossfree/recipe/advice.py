@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from glossfree.recipe.files import load_recipe, recipes_folder
+from glossfree.recipe.files import load_recipe, shipped_recipes
 from glossfree.recipe.schema import Recipe, StageConfig
 
 PAPER, PAPERS_CORPUS = "hfa-phoenix14t", "phoenix14t"
@@ -22,9 +22,9 @@ PRECISIONS = {
 
 def model_of(recipe: Recipe, corpus: str) -> Recipe | None:
     """The recipe to compare with: the shipped one of the same name, or the paper's on the paper's corpus, or None."""
-    path = recipes_folder() / f"{recipe.name}.toml"
-    if path.is_file():
-        return load_recipe(path)
+    for path in shipped_recipes():
+        if path.stem == recipe.name:
+            return load_recipe(path)
     return load_recipe(PAPER) if corpus == PAPERS_CORPUS else None
 
 

@@ -22,7 +22,8 @@ from glossfree.recipe.schema import CHOICES, Recipe, StageConfig
 from glossfree.recipe.values import as_toml, leaves
 from glossfree.settings import Section
 
-OWN = ("base", "name", "summary")  # keys of a file that are not inherited
+OWN = ("base", "name", "summary", "paper")  # keys of a file that are not inherited
+PARTS = "parts"  # the folder of files that are bases only
 STANDING = re.compile(r"#\s*((?:stated|released|derived|assumed)(?:, (?:stated|released|derived|assumed))*)(?:: |$)")
 ASSIGNMENT = re.compile(r"([\w.]+)\s*=")
 STAGE_NAME = re.compile(r"[\w-]+", re.ASCII)  # a bare key of TOML, and a part of a file's name
@@ -50,6 +51,7 @@ class RecipeFile:
 
     path: Path
     settings: Settings
+    bases: tuple[Path, ...] = ()
 
     @property
     def name(self) -> str:
@@ -64,8 +66,13 @@ def recipes_folder() -> Path:
 
 
 def shipped_recipes() -> list[Path]:
-    """The files of the shipped recipes."""
-    return sorted(recipes_folder().glob("*.toml"))
+    """The files of the shipped recipes, sorted by name."""
+    return [path for path in _shipped().values() if path.parent.name != PARTS]
+
+
+def _shipped() -> dict[str, Path]:
+    """All shipped files by name."""
+    return {path.stem: path for path in sorted(recipes_folder().rglob("*.toml"), key=lambda path: path.stem)}
 
 
 def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -86,17 +93,20 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def recipe_files(source: str | Path) -> list[RecipeFile]:
-    """A recipe -> its file, its base, and so on. Raises RecipeError if one is missing or not TOML, and for a cycle."""
-    files = [_read(_find(source))]
-    while base := files[-1].settings.get("base"):
-        child = files[-1].path
-        if not isinstance(base.value, str):
-            raise RecipeError("base: the name or path of a recipe expected", where=child, remedy='base = "demo"')
-        path = _find(base.value, beside=child)
-        if path.resolve() in {file.path.resolve() for file in files}:
-            names = " -> ".join([*(file.name for file in files), base.value])
-            raise RecipeError(f"its bases form a cycle: {names}", where=child, remedy="base it on another recipe")
-        files.append(_read(path))
+    """A recipe -> its file, then those it is based on: each comes before its own bases, and a later base before an
+    earlier one. Raises RecipeError if one is missing or not TOML, and for a cycle."""
+    return _with_bases(_find(source), ())
+
+
+def _with_bases(path: Path, children: tuple[RecipeFile, ...]) -> list[RecipeFile]:
+    file = _read(path)
+    files = [file]
+    for base in reversed(file.bases):
+        if base.resolve() in {each.path.resolve() for each in (*children, file)}:
+            names = " -> ".join(each.name for each in (*children, file, _read(base)))
+            raise RecipeError(f"its bases form a cycle: {names}", where=path, remedy="base it on another recipe")
+        above = _with_bases(base, (*children, file))
+        files = [each for each in files if each.path not in {other.path for other in above}] + above
     return files
 
 
@@ -223,9 +233,11 @@ def _find(source: str | Path, beside: Path | None = None) -> Path:
     """The file of a recipe: a path (a base: relative to its child's folder), or the name of a shipped recipe."""
     folders = [] if beside is None else [beside.parent]
     with suppress(OSError):  # a name that is too long
-        for path in (*(folder / source for folder in folders), Path(source), recipes_folder() / f"{source}.toml"):
+        for path in (*(folder / source for folder in folders), Path(source)):
             if path.is_file():
                 return path
+        if (known := _shipped().get(str(source))) is not None:
+            return known
     shipped = ", ".join(file.stem for file in shipped_recipes())
     name = shortened(str(source))
     where = name if beside is None else f"base {name!r} of {beside}"
@@ -238,8 +250,12 @@ def _read(path: Path) -> RecipeFile:
         content = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"not TOML ({error})", where=path, remedy="correct that line") from error
-    standings = dict(_standings(text))
-    return RecipeFile(path, {key: Setting(item, standings.get(key, "")) for key, item in leaves(content)})
+    standings, bases = dict(_standings(text)), content.get("base", [])
+    bases = bases if isinstance(bases, list) else [bases]
+    if not all(isinstance(base, str) for base in bases):
+        raise RecipeError("base: names or paths of recipes expected", where=path, remedy='base = "demo"')
+    settings = {key: Setting(item, standings.get(key, "")) for key, item in leaves(content)}
+    return RecipeFile(path, settings, tuple(_find(base, beside=path) for base in bases))
 
 
 def _standings(text: str) -> Iterator[tuple[str, str]]:

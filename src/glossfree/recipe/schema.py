@@ -32,6 +32,7 @@ CHOICES: dict[str, tuple[Mapping[str, type[Section]], str]] = {
     "decoder": (DECODERS, "mbart"),
 }
 Batches = Literal["clips", "sentences", "segments"]
+Supervision = Literal["gloss-free", "weak", "glosses"]  # the three groups of Table 1
 Part = Literal["vision", "temporal", "language", "mapper", "decoder"]
 
 
@@ -209,6 +210,12 @@ class Recipe(Section):
 
     name: str = value("", "assumed", "name of the recipe")
     summary: str = value("", "assumed", "what it is, in one line")
+    paper: str = value("", "stated", "who published the method, and when")
+    supervision: Supervision = value(
+        "gloss-free",
+        "stated",
+        "besides sentences: nothing, a proxy for glosses that is made from them (weak), or a person's glosses",
+    )
     seed: int = value(0, "assumed", "of weights, order of clips, augmentation and dropout", ge=0)
     data: DataConfig = DataConfig()
     text: TextConfig = TextConfig()

@@ -97,14 +97,17 @@ def test_a_program_gets_each_value_with_standing_meaning_and_what_the_base_has(o
 def test_the_list_names_every_shipped_recipe_and_what_it_is(call: Any) -> None:
     names = [path.stem for path in shipped_recipes()]
     lines = call("recipe", "--list").out.splitlines()
-    assert [line.split()[0] for line in lines] == names
-    for name, line in zip(names, lines, strict=True):
-        assert line.endswith(f"  {load_recipe(name).summary}") and load_recipe(name).summary
+    assert [line.split()[0] for line in lines[::2]] == names
+    for name, line, below in zip(names, lines[::2], lines[1::2], strict=True):
+        recipe = load_recipe(name)
+        assert line.endswith(recipe.paper) and recipe.supervision in line
+        assert below == f"  {recipe.summary}" and recipe.summary
 
 
 def test_the_list_for_programs_says_what_each_is_based_on(call: Any) -> None:
     data = json.loads(call("recipe", "--list", "--json").out)
-    bases = {path.stem: tomllib.loads(path.read_text(encoding="utf-8")).get("base", "") for path in shipped_recipes()}
+    bases = {path.stem: tomllib.loads(path.read_text(encoding="utf-8")).get("base", []) for path in shipped_recipes()}
+    bases = {name: base if isinstance(base, list) else [base] for name, base in bases.items()}
     assert {name: each["base"] for name, each in data.items()} == bases
     assert data == shipped().to_dict()
 
