@@ -107,9 +107,15 @@ def build(name: str, changed: Changed, **options: Any) -> SeparableLoss | JointL
     return objective.build(Sizes(D, E, V), inputs(objective.needs))
 
 
-def pass_for(module: SeparableLoss | JointLoss, name: str, clips: Sequence[int], rubbish: float = 0.0) -> Pass:
+def level_of(name: str, changed: Changed) -> Level:
+    return small(OBJECTIVES[name], **changed).level
+
+
+def pass_for(
+    module: SeparableLoss | JointLoss, name: str, changed: Changed, clips: Sequence[int], rubbish: float = 0.0
+) -> Pass:
     prefix = isinstance(module, JointLoss) and module.prefix is not None
-    return forward_pass(clips, OBJECTIVES[name].level, prefix, rubbish)
+    return forward_pass(clips, level_of(name, changed), prefix, rubbish)
 
 
 def loss_of(module: SeparableLoss | JointLoss, seen: Pass) -> Tensor:
@@ -136,14 +142,14 @@ def test_it_builds_the_kind_of_loss_that_it_says_from_what_it_needs(name: str, c
     objective, module = small(OBJECTIVES[name], **changed), build(name, changed)
     assert isinstance(module, JointLoss if objective.compares_clips else SeparableLoss)
     assert objective.level in LEVELS == get_args(Level) and set(objective.needs) <= set(get_args(Need))
-    value = loss_of(module, pass_for(module, name, EVERYBODY))
+    value = loss_of(module, pass_for(module, name, changed, EVERYBODY))
     assert value.shape == () and value.dtype == torch.float32 and value.isfinite()
 
 
 def test_gradients_are_finite_at_the_start(name: str, changed: Changed) -> None:
     module = build(name, changed).train()
     torch.manual_seed(1)
-    seen = pass_for(module, name, EVERYBODY)
+    seen = pass_for(module, name, changed, EVERYBODY)
     loss_of(module, seen).backward()
     assert_finite_gradients(module, apart_from=("prefix",))  # that comes back through the model
     assert seen.seen.grad is not None and seen.seen.grad.isfinite().all()
@@ -154,7 +160,7 @@ def test_gradients_of_equal_features_and_zeros_are_finite(name: str, changed: Ch
     """A clip that stands still, and a model in which everything is dead."""
     for constant in (0.0, 1.0):
         module = build(name, changed).eval()
-        seen = pass_for(module, name, EVERYBODY)
+        seen = pass_for(module, name, changed, EVERYBODY)
         with torch.no_grad():
             seen.seen.fill_(constant)
         loss_of(module, seen).backward()
@@ -164,17 +170,17 @@ def test_gradients_of_equal_features_and_zeros_are_finite(name: str, changed: Ch
 
 def test_evaluation_is_deterministic(name: str, changed: Changed) -> None:
     module = build(name, changed).eval()
-    first = loss_of(module, pass_for(module, name, EVERYBODY))
+    first = loss_of(module, pass_for(module, name, changed, EVERYBODY))
     torch.manual_seed(99)
-    assert torch.equal(loss_of(module, pass_for(module, name, EVERYBODY)), first)
+    assert torch.equal(loss_of(module, pass_for(module, name, changed, EVERYBODY)), first)
 
 
 def test_a_clip_counts_the_same_alone_and_in_a_batch(name: str, changed: Changed) -> None:
     """A mean over parts of clips is that of all batches, each weighted by its units; what is compared is the clip's."""
     skip_if_it_depends_on_its_batch(name, changed)
     module = build(name, changed).eval()
-    together = pass_for(module, name, EVERYBODY)
-    singles = [pass_for(module, name, [clip]) for clip in EVERYBODY]
+    together = pass_for(module, name, changed, EVERYBODY)
+    singles = [pass_for(module, name, changed, [clip]) for clip in EVERYBODY]
     if isinstance(module, JointLoss):
         of_batch = module.features(together.levels, together.batch)
         for clip, single in enumerate(singles):
@@ -182,7 +188,7 @@ def test_a_clip_counts_the_same_alone_and_in_a_batch(name: str, changed: Changed
                 torch.testing.assert_close(rows(whole)[clip], rows(part)[0], rtol=1e-5, atol=1e-6)
         return
     for cut in ([[clip] for clip in EVERYBODY], [[0, 2], [1, 4, 3]]):
-        parts = [pass_for(module, name, clips) for clips in cut]
+        parts = [pass_for(module, name, changed, clips) for clips in cut]
         units = [module.units(part.batch) for part in parts]
         total = sum(loss_of(module, part) * unit for part, unit in zip(parts, units, strict=True)) / sum(units)
         torch.testing.assert_close(total, loss_of(module, together), rtol=1e-5, atol=1e-6)
@@ -192,11 +198,11 @@ def test_a_clip_counts_the_same_alone_and_in_a_batch(name: str, changed: Changed
 def test_padding_changes_nothing_and_gets_no_gradient(name: str, changed: Changed) -> None:
     skip_if_it_depends_on_its_batch(name, changed)
     module = build(name, changed).eval()
-    clean, dirty = pass_for(module, name, EVERYBODY), pass_for(module, name, EVERYBODY, rubbish=1e3)
+    clean, dirty = pass_for(module, name, changed, EVERYBODY), pass_for(module, name, changed, EVERYBODY, rubbish=1e3)
     values = [loss_of(module, each) for each in (clean, dirty)]
     assert torch.equal(*values)
     values[1].backward()
-    level = OBJECTIVES[name].level
+    level = level_of(name, changed)
     real = (dirty.batch.labels != -100) if level == "logits" else getattr(dirty.levels, level).mask
     assert dirty.seen.grad is not None and (~real).any()
     assert (dirty.seen.grad[~real] == 0).all()
@@ -204,14 +210,14 @@ def test_padding_changes_nothing_and_gets_no_gradient(name: str, changed: Change
 
 def test_the_order_of_clips_and_so_of_processes_does_not_matter(name: str, changed: Changed) -> None:
     module = build(name, changed).eval()
-    usual, turned = (loss_of(module, pass_for(module, name, clips)) for clips in (EVERYBODY, [3, 0, 4, 2, 1]))
+    usual, turned = (loss_of(module, pass_for(module, name, changed, clips)) for clips in (EVERYBODY, [3, 0, 4, 2, 1]))
     torch.testing.assert_close(turned, usual, rtol=1e-5, atol=1e-6)
 
 
 def test_in_half_precision_the_loss_is_close_and_in_float32(name: str, changed: Changed) -> None:
     module = build(name, changed).eval()
-    expected = loss_of(module, pass_for(module, name, EVERYBODY))
-    seen = pass_for(module, name, EVERYBODY)
+    expected = loss_of(module, pass_for(module, name, changed, EVERYBODY))
+    seen = pass_for(module, name, changed, EVERYBODY)
     levels = {
         field.name: content.with_values(content.values.bfloat16())
         if isinstance(content, Padded)
@@ -229,7 +235,7 @@ def test_weights_move_to_another_one(name: str, changed: Changed) -> None:
     module, other = build(name, changed).eval(), build(name, changed).eval()
     spread(module)
     copy_weights(module, other)
-    values = [loss_of(each, pass_for(each, name, EVERYBODY)) for each in (module, other)]
+    values = [loss_of(each, pass_for(each, name, changed, EVERYBODY)) for each in (module, other)]
     assert torch.equal(*values)
 
 

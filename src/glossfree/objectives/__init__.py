@@ -2,6 +2,7 @@
 
 from glossfree.objectives.base import Objective
 from glossfree.objectives.contrastive import Contrastive
+from glossfree.objectives.light_translation import LightTranslation
 from glossfree.objectives.pseudo_gloss import PseudoGloss
 from glossfree.objectives.sign_contrast import SignContrast
 from glossfree.objectives.translation import Translation
@@ -11,4 +12,5 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "contrastive": Contrastive,
     "translation": Translation,
     "sign_contrast": SignContrast,
+    "light_translation": LightTranslation,
 }
