@@ -23,6 +23,12 @@ LOSSES = {
         "finetune1": {"translation"},
         "finetune2": {"translation", "sign_contrast"},
     },
+    "fla-llm-phoenix14t": {"light": {"light_translation"}, "finetune": {"translation"}},
+    "hfa-fla-phoenix14t": {
+        "pretrain": {"pseudo_gloss", "contrastive", "light_translation"},
+        "finetune1": {"translation"},
+        "finetune2": {"translation"},
+    },
     "nslt-phoenix14t": {"translate": {"translation"}},
     "nslt-bahdanau-phoenix14t": {"translate": {"translation"}},
 }
@@ -36,16 +42,16 @@ decode = { num_beams = 2, max_new_tokens = 9, batch_size = 3 }
 TRANSFORMER = """
 temporal = { hidden_size = 36, num_layers = 2, num_heads = 2, mlp_size = 40, downsample_after = 1 }
 language = { hidden_size = 32, num_layers = 1, num_heads = 2, mlp_size = 48, max_positions = 128 }
-pretrain = { epochs = 2, batch_size = 5 }
-finetune1 = { epochs = 2, batch_size = 5 }
-finetune2 = { epochs = 2, batch_size = 5 }
 """
 RECURRENT = """
 temporal = { hidden_size = 36 }
 language = { hidden_size = 36 }
 decoder = { hidden_size = 20, num_layers = 2 }
-translate = { epochs = 2, batch_size = 5 }
 """
+# small sizes of objectives that have any
+OBJECTIVES = {
+    "light_translation": "hidden_size = 16, encoder_layers = 1, num_layers = 1, num_heads = 2, mlp_size = 24",
+}
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +63,18 @@ def without_glosses(tmp_path_factory: pytest.TempPathFactory, call: Any) -> Path
     return corpus
 
 
+def small(method: str) -> str:
+    """A recipe of the method at tiny sizes, two epochs for each of its stages."""
+    recipe = load_recipe(method)
+    lines = [f'base = "{method}"', COMMON, RECURRENT if recipe.decoder.kind == "gru" else TRANSFORMER]
+    for stage in recipe.planned:
+        lines.append(f"[{stage.name}]\nepochs = 2\nbatch_size = 5")
+        lines += [
+            f"objectives.{name} = {{ {OBJECTIVES[name]} }}" for name in stage.used_objectives if name in OBJECTIVES
+        ]
+    return "\n".join(lines)
+
+
 def test_every_method_is_tried() -> None:
     assert {path.stem for path in shipped_recipes()} == FAMILY | set(LOSSES)
 
@@ -66,8 +84,7 @@ def test_a_method_trains_and_translates(
     method: str, tiny: Any, without_glosses: Path, call: Any, tmp_path: Path
 ) -> None:
     recipe, run, model = tmp_path / "small.toml", tmp_path / "run", tmp_path / "model"
-    sizes = RECURRENT if load_recipe(method).decoder.kind == "gru" else TRANSFORMER
-    recipe.write_text(f'base = "{method}"\n{COMMON}{sizes}', encoding="utf-8")
+    recipe.write_text(small(method), encoding="utf-8")
     scores_glosses = load_recipe(recipe).objective(PseudoGloss) is not None
     corpus = tiny.corpus if scores_glosses else without_glosses
     trained = call("train", "--recipe", recipe, "--corpus", corpus, "--run", run)
