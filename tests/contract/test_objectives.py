@@ -19,6 +19,9 @@ from glossfree.pipeline.stages import LEVELS
 from glossfree.video.batch import ClipBatch
 
 D, E, V, P = 14, 18, 53, 7
+GLOSSES = ("ABEND", "BLEIBEN", "KALT", "REGEN", "TAUEN")
+# of each clip; the third has more than segments, the fourth has no annotation
+GLOSS_IDS = torch.tensor([[5, 2, 5], [1, 4, -100], [3, 3, 1], [-100, -100, -100], [4, -100, -100]])
 FRAMES = (61, 47, 3, 30, 1)  # enough for what looks at frames far apart, and too few
 TEXTS = ("es taut", "morgen schneit es", "es taut", "nachts wird es kalt", "es regnet")
 TOKENS = (4, 5, 4, 7, 3)
@@ -56,6 +59,7 @@ def inputs(needs: Sequence[Need] | None = None) -> Inputs:
         text_features={text: draw(20 + number, E) for number, text in enumerate(TEXTS)},
         text_tokens={text: draw(30 + number, TOKENS[number], E) for number, text in enumerate(TEXTS)},
         text_encoder=read,
+        glosses=GLOSSES,
     )
     if needs is None:
         return everything
@@ -92,7 +96,10 @@ def forward_pass(clips: Sequence[int], level: Level, prefix: bool, rubbish: floa
     }
     seen = everything[level] if level == "logits" else everything[level].values
     seen.requires_grad_()
-    targets = {"pseudo_glosses": torch.stack([(draw(500 + clip, P) > 0.3).float() for clip in clips])}
+    targets = {
+        "pseudo_glosses": torch.stack([(draw(500 + clip, P) > 0.3).float() for clip in clips]),
+        "glosses": GLOSS_IDS[list(clips)],
+    }
     batch = ClipBatch(
         tuple(f"clip{clip}" for clip in clips), everything["frame"].pack().detach(), torch.tensor(frames),
         tuple(TEXTS[clip] for clip in clips), labels, level="frame_features", targets=targets,

@@ -3,6 +3,7 @@
 from glossfree.objectives.base import Objective
 from glossfree.objectives.contrastive import Contrastive
 from glossfree.objectives.light_translation import LightTranslation
+from glossfree.objectives.gloss_ctc import GlossCtc
 from glossfree.objectives.pseudo_gloss import PseudoGloss
 from glossfree.objectives.sign_contrast import SignContrast
 from glossfree.objectives.translation import Translation
@@ -13,4 +14,5 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "translation": Translation,
     "sign_contrast": SignContrast,
     "light_translation": LightTranslation,
+    "gloss_ctc": GlossCtc,
 }

@@ -7,7 +7,7 @@ loss is a mean over clips. A joint loss compares the clips of a step with each o
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -18,7 +18,7 @@ from glossfree.padded import Padded
 from glossfree.settings import Section, value
 
 Level = Literal["frame", "segment", "video", "logits"]
-Need = Literal["pseudo_glosses", "document_frequencies", "text_features", "text_tokens", "text_encoder"]
+Need = Literal["pseudo_glosses", "document_frequencies", "text_features", "text_tokens", "text_encoder", "glosses"]
 
 # these need a language encoder that reads sentences
 TEXT_NEEDS: frozenset[Need] = frozenset(("text_features", "text_tokens", "text_encoder"))
@@ -42,6 +42,7 @@ class Inputs:
     text_features         the frozen text encoder's average over the tokens of each sentence, (E,)
     text_tokens           the same without the average, (L, E)
     text_encoder          the frozen encoder itself: labels (B, L) -> Padded (B, L, E)
+    glosses               the annotated glosses of the training split, G of them; their ids are 1 to G
     """
 
     vectors: Tensor | None = None
@@ -49,6 +50,7 @@ class Inputs:
     text_features: Mapping[str, Tensor] | None = None
     text_tokens: Mapping[str, Tensor] | None = None
     text_encoder: Callable[[Tensor], Padded] | None = None
+    glosses: Sequence[str] | None = None
 
 
 class SeparableLoss(nn.Module):
@@ -86,6 +88,7 @@ class Objective(Section):
 
     level: ClassVar[Level] = "video"  # the highest level that it uses; levels above it need not be computed
     compares_clips: ClassVar[bool] = False  # whether it builds a JointLoss
+    continues: ClassVar[bool] = False  # whether its parameters start as an earlier stage with this objective left them
 
     @property
     def has_prefix(self) -> bool:
@@ -94,7 +97,11 @@ class Objective(Section):
 
     @property
     def needs(self) -> tuple[Need, ...]:
-        """The fields of `Inputs` that it needs; "pseudo_glosses" are also in every batch's `targets`."""
+        """The fields of `Inputs` that it needs.
+
+        In every batch's `targets` are then also "pseudo_glosses" (B, P), multi-hot, and "glosses" (B, U), ids with -100
+        behind a clip's last; all are -100 without an annotation.
+        """
         return ()
 
     @abstractmethod

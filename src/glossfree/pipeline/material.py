@@ -12,12 +12,15 @@ from torch import Tensor
 
 from glossfree.corpora.manifest import Manifest, PackedClip, unique_texts
 from glossfree.errors import CorpusError, RecipeError, name_some
+from glossfree.models.tokens import IGNORED
+from glossfree.objectives.gloss_ctc import GLOSSES
 from glossfree.objectives.pseudo_gloss import PSEUDO_GLOSSES as NEEDED_GLOSSES
 from glossfree.objectives.pseudo_gloss import PseudoGloss
-from glossfree.pipeline.denoising import DenoisingLoader
+from glossfree.pipeline.denoising import DenoisingLoader, pad
 from glossfree.pipeline.weights import TOKENIZER, folder_of
 from glossfree.recipe.schema import Recipe, StageConfig
 from glossfree.scoring.conventions import Convention, convention_for
+from glossfree.text.glosses import GlossVocabulary
 from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
 from glossfree.text.tokenizer import SentenceTokenizer
 from glossfree.text.vectors import PROTOTYPES, load_vectors
@@ -33,7 +36,8 @@ from glossfree.video.timeline import Sampling, Timeline, mixed_rates, usual_rate
 
 @dataclass(frozen=True)
 class Material:
-    """A corpus as a recipe uses it. `glosses` and their `vectors` (P, 300) only if an objective needs them."""
+    """A corpus as a recipe uses it. `glosses` (pseudo-glosses) and their `vectors` (P, 300) only if an objective needs
+    them, and so `gloss_vocabulary`, the annotated ones."""
 
     recipe: Recipe
     manifest: Manifest
@@ -41,6 +45,7 @@ class Material:
     glosses: PseudoGlosses | None = None
     vectors: Tensor | None = None
     store: FeatureStore | None = None  # features to train from in place of video
+    gloss_vocabulary: GlossVocabulary | None = None
     caches: dict[str, FrameCache] = field(default_factory=dict, repr=False, compare=False)
 
     def kept_ids(self) -> list[int]:
@@ -201,10 +206,20 @@ class Material:
 
     def _targets(self, clips: Sequence[PackedClip], needs: Collection[str]) -> dict[str, dict[str, np.ndarray]]:
         """What a batch contains besides frames and labels, by name, for each clip."""
-        if NEEDED_GLOSSES not in needs:
-            return {}
-        assert self.glosses is not None
-        return {NEEDED_GLOSSES: {clip.id: self.glosses.targets(clip.text) for clip in clips}}
+        targets: dict[str, dict[str, np.ndarray]] = {}
+        if NEEDED_GLOSSES in needs:
+            assert self.glosses is not None
+            targets[NEEDED_GLOSSES] = {clip.id: self.glosses.targets(clip.text) for clip in clips}
+        if GLOSSES in needs:
+            targets[GLOSSES] = self.gloss_ids(clips)
+        return targets
+
+    def gloss_ids(self, clips: Sequence[PackedClip]) -> dict[str, np.ndarray]:
+        """Clips -> the ids of their glosses (U,) by clip id, all as long as the longest, -100 behind the last."""
+        assert self.gloss_vocabulary is not None
+        rows = [self.gloss_vocabulary.ids(clip.glosses) for clip in clips]
+        padded = pad(rows, IGNORED).numpy()
+        return {clip.id: row for clip, row in zip(clips, padded, strict=True)}
 
     def _loader(self, dataset: ClipDataset | FeatureDataset, batch_size: int, min_clips: int, training: bool) -> Loader:
         data = self.recipe.data
@@ -252,8 +267,8 @@ def gather(
     """Recipe and prepared corpus -> Material. `tokenizer`: that of the run that this one starts from.
 
     `to_train`: the material's recipe gets the frame rate of the corpus (see `with_rate`). Raises CorpusError if the
-    recipe needs pseudo-glosses and the corpus has none or, `to_train`, those of other splits, or clips of several
-    rates; RecipeError if its frames have another size or fit.
+    recipe needs pseudo-glosses and the corpus has none or, `to_train`, those of other splits, no annotated glosses that
+    it needs, or clips of several rates; RecipeError if its frames have another size or fit.
     """
     manifest = Manifest.load(folder)
     check_frames(recipe, manifest)
@@ -266,9 +281,10 @@ def gather(
         if to_train:
             _check_splits(options.splits, glosses.splits, folder)
         vectors = torch.as_tensor(load_vectors(_glosses_file(folder, PROTOTYPES), glosses.inventory))
+    vocabulary = gloss_vocabulary_of(manifest) if to_train and GLOSSES in recipe.needs else None
     if tokenizer is None:
         tokenizer = tokenizer_of(recipe, manifest)
-    return Material(recipe, manifest, tokenizer, glosses, vectors)
+    return Material(recipe, manifest, tokenizer, glosses, vectors, gloss_vocabulary=vocabulary)
 
 
 def check_frames(recipe: Recipe, manifest: Manifest) -> None:
@@ -319,6 +335,20 @@ def _check_splits(expected: Sequence[str], actual: Sequence[str], folder: Path) 
 def glosses_of(folder: Path) -> PseudoGlosses:
     """The pseudo-glosses of a prepared corpus. Raises CorpusError if it has none yet."""
     return PseudoGlosses.load(_glosses_file(folder, PSEUDO_GLOSSES))
+
+
+def gloss_vocabulary_of(manifest: Manifest) -> GlossVocabulary:
+    """The annotated glosses of the training split. Raises CorpusError if a split that training reads has none."""
+    for split in ("train", "dev"):
+        clips = [clip for clip in manifest.clips if clip.split == split]
+        if clips and not any(clip.glosses for clip in clips):
+            raise CorpusError(
+                f"no clip of {split} has glosses, which the recipe trains on",
+                where=manifest.folder,
+                remedy="run glossfree prepare again if the corpus has them (nothing is packed anew), or train a "
+                "gloss-free recipe: glossfree recipe --list",
+            )
+    return GlossVocabulary.of(clip.glosses for clip in manifest.split("train"))
 
 
 def tokenizer_of(recipe: Recipe, manifest: Manifest) -> SentenceTokenizer:

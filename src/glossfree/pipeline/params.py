@@ -13,9 +13,10 @@ from torch import nn
 from glossfree.console import Result
 from glossfree.corpora.manifest import Manifest
 from glossfree.objectives.base import TEXT_NEEDS, Inputs
+from glossfree.objectives.gloss_ctc import GlossCtc
 from glossfree.objectives.pseudo_gloss import PseudoGloss, PseudoGlossHead
 from glossfree.pipeline.assemble import assemble, prepare, training_stage
-from glossfree.pipeline.material import glosses_of, tokenizer_of
+from glossfree.pipeline.material import gloss_vocabulary_of, glosses_of, tokenizer_of
 from glossfree.recipe.files import load_recipe
 from glossfree.recipe.schema import Recipe
 
@@ -32,15 +33,18 @@ LABELS = {
 
 @dataclass(frozen=True)
 class Sizes:
-    """What a corpus decides: tokens V and pseudo-glosses P. `corpus`: whose they are; None: the recipe's."""
+    """What a corpus decides: tokens V, pseudo-glosses P and glosses G. `corpus`: whose; None: the recipe's."""
 
     tokens: int
     pseudo_glosses: int
     corpus: Path | None = None
+    glosses: int = 0
 
     def __str__(self) -> str:
-        glosses = f" and {self.pseudo_glosses:,} pseudo-glosses" if self.pseudo_glosses else ""
-        return f"{self.tokens:,} tokens{glosses}"
+        counts = {"pseudo-glosses": self.pseudo_glosses, "glosses": self.glosses}
+        return " and ".join(
+            [f"{self.tokens:,} tokens", *(f"{count:,} {name}" for name, count in counts.items() if count)]
+        )
 
 
 @dataclass(frozen=True)
@@ -107,15 +111,20 @@ def count_parameters(recipe: Recipe, corpus: Path | None = None) -> Counts:
 
 
 def _sizes(recipe: Recipe) -> Sizes:
-    options = recipe.objective(PseudoGloss)
-    return Sizes(recipe.text.vocabulary_size, options.num_pseudo_glosses if isinstance(options, PseudoGloss) else 0)
+    options, ctc = recipe.objective(PseudoGloss), recipe.objective(GlossCtc)
+    return Sizes(
+        recipe.text.vocabulary_size,
+        options.num_pseudo_glosses if isinstance(options, PseudoGloss) else 0,
+        glosses=ctc.num_glosses if isinstance(ctc, GlossCtc) else 0,
+    )
 
 
 def _sizes_of(corpus: Path, recipe: Recipe) -> Sizes:
     """A prepared corpus -> its sizes, as training finds them."""
     manifest = Manifest.load(corpus)
     glosses = len(glosses_of(corpus)) if "pseudo_glosses" in recipe.needs else 0
-    return Sizes(len(tokenizer_of(recipe, manifest)), glosses, corpus)
+    vocabulary = len(gloss_vocabulary_of(manifest)) if "glosses" in recipe.needs else 0
+    return Sizes(len(tokenizer_of(recipe, manifest)), glosses, corpus, vocabulary)
 
 
 def _stage(recipe: Recipe, sizes: Sizes, name: str) -> tuple[dict[str, tuple[int, int]], int]:
@@ -127,7 +136,8 @@ def _stage(recipe: Recipe, sizes: Sizes, name: str) -> tuple[dict[str, tuple[int
     vectors, options = None, recipe.objective(PseudoGloss)
     if isinstance(options, PseudoGloss):
         vectors = torch.empty(sizes.pseudo_glosses, options.vector_size)
-    trained = training_stage(model, recipe, stage, Inputs(vectors=vectors))
+    inputs = Inputs(vectors=vectors, glosses=tuple(map(str, range(sizes.glosses))))
+    trained = training_stage(model, recipe, stage, inputs)
     parts = trained.parts()
     counted: dict[str, Any] = {}
     if "vision" in parts:

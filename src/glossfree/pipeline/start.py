@@ -8,12 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
 from glossfree.console import Console, Silent, duration
-from glossfree.errors import RunError
+from glossfree.errors import RunError, name_some
 from glossfree.models.hierarchy import TranslationModel
+from glossfree.objectives.gloss_ctc import GlossCtc, segments_needed
 from glossfree.pipeline.assemble import assemble
 from glossfree.pipeline.features import check_weights_named, stored_features
-from glossfree.pipeline.material import Material, gather, with_rate
+from glossfree.pipeline.material import Material, gather, sampling_of, with_rate
 from glossfree.pipeline.trained import TOKENIZER, recipe_of
 from glossfree.pipeline.weights import Source, check_same_sources, load_sources, weight_sources
 from glossfree.pipeline.workflow import Workflow
@@ -21,6 +25,7 @@ from glossfree.recipe.advice import advice, random_weights
 from glossfree.recipe.files import load_recipe
 from glossfree.recipe.schema import Recipe, StageConfig
 from glossfree.recipe.values import differences, dump_recipe, flat, in_words
+from glossfree.text.glosses import GLOSSES, GlossVocabulary
 from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
 from glossfree.text.tokenizer import SentenceTokenizer
 from glossfree.training.loop import precision_of
@@ -28,7 +33,7 @@ from glossfree.training.processes import Processes
 from glossfree.training.run import Run
 from glossfree.training.status import check_not_training
 from glossfree.training.trackers import check_trackers
-from glossfree.video.timeline import SAME_RATE
+from glossfree.video.timeline import SAME_RATE, Timeline
 
 # what a run may be resumed with: no number depends on it
 MAY_CHANGE = ("name", "summary", "paper", "data.num_workers", "data.cache_megabytes", "training.checkpoint_minutes")
@@ -71,6 +76,8 @@ def train_recipe(
     for stage in stages:
         if stage.compares_clips and stage.name not in taken and not folder.weights(stage.name).is_file():
             material.check_pairs(stage.name)
+    if taken and origin is not None:
+        _check_same_glosses(origin, material)
     is_resumed = check_resumable(folder, material, resume=resume)
     if is_resumed:
         _say_what_is_longer(folder, material.recipe, console)
@@ -82,6 +89,8 @@ def train_recipe(
             check_same_sources(sources, earlier.read_json("run.json").get("weights", {}), where=earlier.folder)
     # before the run folder is made: weights that cannot be loaded leave none
     model, weights = build_model(material, sources, console)
+    if not is_resumed and recipe.objective(GlossCtc) is not None:
+        _say_which_clips_are_short(material, model, console)
     if recipe.vision.features == "cached":
         material = replace(material, store=stored_features(material, model, origin, taken))
     group.wait()  # until all processes have seen what was there before
@@ -119,6 +128,8 @@ def start_run(run: Run, material: Material, *, resume: bool, facts: Mapping[str,
     material.tokenizer.save(run.folder / TOKENIZER)
     if material.glosses is not None:
         material.glosses.save(run.folder / PSEUDO_GLOSSES)
+    if material.gloss_vocabulary is not None:
+        material.gloss_vocabulary.save(run.folder / GLOSSES)
     profile = material.manifest.corpus.get("profile", {})
     corpus = str(material.manifest.folder.resolve())
     # the recipe is written last: a folder that holds it holds all the rest
@@ -142,8 +153,12 @@ def check_resumable(run: Run, material: Material, *, resume: bool) -> bool:
     same = SentenceTokenizer.load(run.folder / TOKENIZER).sha256 == material.tokenizer.sha256
     if material.glosses is not None:
         same = same and PseudoGlosses.load(run.folder / PSEUDO_GLOSSES).sha256 == material.glosses.sha256
+    if material.gloss_vocabulary is not None:
+        same = same and GlossVocabulary.load(run.folder / GLOSSES) == material.gloss_vocabulary
     if not same:
-        problem = f"was started with other sentences or pseudo-glosses, from {run.read_json('run.json')['corpus']}"
+        problem = (
+            f"was started with other sentences, glosses or pseudo-glosses, from {run.read_json('run.json')['corpus']}"
+        )
         raise RunError(problem, where=run.folder, remedy="resume with that corpus as it was, or name another --run")
     return True
 
@@ -220,6 +235,25 @@ def stages_to_take(recipe: Recipe, origin: Run, after: str | None, console: Cons
     if others:
         console.warn(f"{origin.folder} was trained with other settings ({in_words(others)})")
     return tuple(taken)
+
+
+def _check_same_glosses(origin: Run, material: Material) -> None:
+    """Raise RunError if a run whose stages are taken knows other glosses: its weights have a row for each."""
+    path = origin.folder / GLOSSES
+    own = material.gloss_vocabulary
+    if own is not None and path.is_file() and GlossVocabulary.load(path) != own:
+        raise RunError("was trained with other glosses", where=path, remedy="take a run on the same corpus")
+
+
+def _say_which_clips_are_short(material: Material, model: TranslationModel, console: Console) -> None:
+    """The training clips that have too few segments for their glosses."""
+    clips, sampling = material.clips("train"), sampling_of(material.recipe)
+    frames = torch.tensor([sampling.length(Timeline.of(clip)) for clip in clips])
+    ids = torch.from_numpy(np.stack([*material.gloss_ids(clips).values()]))
+    is_short = model.hierarchy.temporal.out_lengths(frames) < segments_needed(ids)
+    if short := [clip.id for clip, few in zip(clips, is_short.tolist(), strict=True) if few]:
+        counted = f"{len(short):,} of {len(clips):,} training clips have too few segments for their glosses"
+        console.warn(f"{counted}, and cost nothing in gloss_ctc: {name_some(short)}")
 
 
 def _say_what_is_longer(run: Run, recipe: Recipe, console: Console) -> None:

@@ -121,6 +121,7 @@ class Workflow:
             text_features=text(pooled=True) if "text_features" in needs else None,
             text_tokens=text(pooled=False) if "text_tokens" in needs else None,
             text_encoder=FrozenTextEncoder(language) if "text_encoder" in needs else None,
+            glosses=None if self.material.gloss_vocabulary is None else self.material.gloss_vocabulary.inventory,
         )
 
     def _train(
@@ -147,6 +148,8 @@ class Workflow:
         stage.move(self.device)
         if done:
             self._load_objectives(stage)
+        else:
+            self._continue_objectives(stage, config)
         precision = precision_of(self.recipe.training.precision).replace("no", "fp32")
         epochs = f"{config.epochs - done} epoch{'s' * (config.epochs - done > 1)}"
         self.console.say(f"{name}: {epochs}, batches of {config.batch_size}, {precision}")
@@ -250,6 +253,19 @@ class Workflow:
         path = self.run.weights(stage.name)
         own = {name: tensor for name, tensor in load_tensors(path)[0].items() if name.startswith("objectives.")}
         load(stage.objectives, {name.removeprefix("objectives."): t for name, t in own.items()}, where=str(path))
+
+    def _continue_objectives(self, stage: TrainingStage, config: StageConfig) -> None:
+        """Load the parameters of objectives that continue, as the last stage before this one left them."""
+        for name in (name for name, each in config.used_objectives.items() if each.continues):
+            for parent in reversed(self.recipe.parents(config.name)):
+                if name in self.recipe.stage(parent).used_objectives:
+                    run = self._finished(parent)
+                    assert run is not None
+                    path, prefix = run.weights(parent), f"objectives.{name}."
+                    own = {key: tensor for key, tensor in load_tensors(path)[0].items() if key.startswith(prefix)}
+                    module = stage.objectives[name]
+                    load(module, {key.removeprefix(prefix): t for key, t in own.items()}, where=str(path))
+                    break
 
     def _epochs_done(self, name: str) -> tuple[int, float]:
         """The epochs of a finished stage, 0 if it has not finished, and the loss (or -score) of the best one."""

@@ -276,6 +276,11 @@ class Recipe(Section):
             yield f"data.crop_size {data.crop_size} is not a multiple of vision.patch_size {self.vision.patch_size}"
         if self.vision.features == "cached" and self.vision.train != "none":
             yield f'vision.features "cached" needs vision.train = "none", not "{self.vision.train}"'
+        if self.supervision != "glosses":
+            for stage in self.planned:
+                uses = [name for name, each in stage.used_objectives.items() if "glosses" in each.needs]
+                problem = f'trains on annotated glosses: only with supervision = "glosses", not "{self.supervision}"'
+                yield from (f"{stage.name}.objectives.{name} {problem}" for name in uses)
         if self.language.weights and not self.text.tokenizer:
             yield "language.weights needs text.tokenizer: each row of its token table belongs to a piece"
         earlier: list[StageConfig] = []
