@@ -2,8 +2,8 @@
 
 from glossfree.objectives.base import Objective
 from glossfree.objectives.contrastive import Contrastive
-from glossfree.objectives.light_translation import LightTranslation
 from glossfree.objectives.gloss_ctc import GlossCtc
+from glossfree.objectives.light_translation import LightTranslation
 from glossfree.objectives.pseudo_gloss import PseudoGloss
 from glossfree.objectives.sign_contrast import SignContrast
 from glossfree.objectives.translation import Translation

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from glossfree.corpora.manifest import Manifest, PackedClip, unique_texts
 from glossfree.errors import CorpusError, RecipeError, name_some
-from glossfree.models.tokens import IGNORED
 from glossfree.objectives.gloss_ctc import GLOSSES
 from glossfree.objectives.pseudo_gloss import PSEUDO_GLOSSES as NEEDED_GLOSSES
 from glossfree.objectives.pseudo_gloss import PseudoGloss
-from glossfree.pipeline.denoising import DenoisingLoader, pad
+from glossfree.pipeline.denoising import DenoisingLoader
+from glossfree.pipeline.glosses import gloss_ids, gloss_vocabulary_of
 from glossfree.pipeline.weights import TOKENIZER, folder_of
 from glossfree.recipe.schema import Recipe, StageConfig
 from glossfree.scoring.conventions import Convention, convention_for
@@ -211,15 +211,9 @@ class Material:
             assert self.glosses is not None
             targets[NEEDED_GLOSSES] = {clip.id: self.glosses.targets(clip.text) for clip in clips}
         if GLOSSES in needs:
-            targets[GLOSSES] = self.gloss_ids(clips)
+            assert self.gloss_vocabulary is not None
+            targets[GLOSSES] = gloss_ids(self.gloss_vocabulary, clips)
         return targets
-
-    def gloss_ids(self, clips: Sequence[PackedClip]) -> dict[str, np.ndarray]:
-        """Clips -> the ids of their glosses (U,) by clip id, all as long as the longest, -100 behind the last."""
-        assert self.gloss_vocabulary is not None
-        rows = [self.gloss_vocabulary.ids(clip.glosses) for clip in clips]
-        padded = pad(rows, IGNORED).numpy()
-        return {clip.id: row for clip, row in zip(clips, padded, strict=True)}
 
     def _loader(self, dataset: ClipDataset | FeatureDataset, batch_size: int, min_clips: int, training: bool) -> Loader:
         data = self.recipe.data
@@ -335,20 +329,6 @@ def _check_splits(expected: Sequence[str], actual: Sequence[str], folder: Path) 
 def glosses_of(folder: Path) -> PseudoGlosses:
     """The pseudo-glosses of a prepared corpus. Raises CorpusError if it has none yet."""
     return PseudoGlosses.load(_glosses_file(folder, PSEUDO_GLOSSES))
-
-
-def gloss_vocabulary_of(manifest: Manifest) -> GlossVocabulary:
-    """The annotated glosses of the training split. Raises CorpusError if a split that training reads has none."""
-    for split in ("train", "dev"):
-        clips = [clip for clip in manifest.clips if clip.split == split]
-        if clips and not any(clip.glosses for clip in clips):
-            raise CorpusError(
-                f"no clip of {split} has glosses, which the recipe trains on",
-                where=manifest.folder,
-                remedy="run glossfree prepare again if the corpus has them (nothing is packed anew), or train a "
-                "gloss-free recipe: glossfree recipe --list",
-            )
-    return GlossVocabulary.of(clip.glosses for clip in manifest.split("train"))
 
 
 def tokenizer_of(recipe: Recipe, manifest: Manifest) -> SentenceTokenizer:

@@ -8,15 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from glossfree.console import Console, Silent, duration
 from glossfree.errors import RunError, name_some
 from glossfree.models.hierarchy import TranslationModel
-from glossfree.objectives.gloss_ctc import GlossCtc, segments_needed
+from glossfree.objectives.gloss_ctc import GlossCtc
 from glossfree.pipeline.assemble import assemble
 from glossfree.pipeline.features import check_weights_named, stored_features
+from glossfree.pipeline.glosses import check_same_glosses, clips_too_short
 from glossfree.pipeline.material import Material, gather, sampling_of, with_rate
 from glossfree.pipeline.trained import TOKENIZER, recipe_of
 from glossfree.pipeline.weights import Source, check_same_sources, load_sources, weight_sources
@@ -70,14 +70,10 @@ def train_recipe(
     origin = None if start is None else Run(start)
     taken = () if origin is None else stages_to_take(recipe, origin, after, console)
     stages = _stages_until(recipe, until, taken)
-    material = gather(
-        recipe, corpus, tokenizer=None if origin is None else SentenceTokenizer.load(origin.folder / TOKENIZER)
-    )
+    material = _gathered(recipe, corpus, origin, taken)
     for stage in stages:
         if stage.compares_clips and stage.name not in taken and not folder.weights(stage.name).is_file():
             material.check_pairs(stage.name)
-    if taken and origin is not None:
-        _check_same_glosses(origin, material)
     is_resumed = check_resumable(folder, material, resume=resume)
     if is_resumed:
         _say_what_is_longer(folder, material.recipe, console)
@@ -104,6 +100,16 @@ def train_recipe(
     names = ", ".join(stage.name for stage in stages)
     console.say(f"{names}: trained in {duration(time.perf_counter() - began)}")
     return folder
+
+
+def _gathered(recipe: Recipe, corpus: Path, origin: Run | None, taken: Sequence[str]) -> Material:
+    """Recipe and corpus -> what is trained, with the tokenizer of the run that stages are taken from."""
+    if origin is None:
+        return gather(recipe, corpus)
+    material = gather(recipe, corpus, tokenizer=SentenceTokenizer.load(origin.folder / TOKENIZER))
+    if taken and material.gloss_vocabulary is not None:
+        check_same_glosses(material.gloss_vocabulary, origin.folder)
+    return material
 
 
 def build_model(
@@ -237,21 +243,13 @@ def stages_to_take(recipe: Recipe, origin: Run, after: str | None, console: Cons
     return tuple(taken)
 
 
-def _check_same_glosses(origin: Run, material: Material) -> None:
-    """Raise RunError if a run whose stages are taken knows other glosses: its weights have a row for each."""
-    path = origin.folder / GLOSSES
-    own = material.gloss_vocabulary
-    if own is not None and path.is_file() and GlossVocabulary.load(path) != own:
-        raise RunError("was trained with other glosses", where=path, remedy="take a run on the same corpus")
-
-
 def _say_which_clips_are_short(material: Material, model: TranslationModel, console: Console) -> None:
     """The training clips that have too few segments for their glosses."""
     clips, sampling = material.clips("train"), sampling_of(material.recipe)
     frames = torch.tensor([sampling.length(Timeline.of(clip)) for clip in clips])
-    ids = torch.from_numpy(np.stack([*material.gloss_ids(clips).values()]))
-    is_short = model.hierarchy.temporal.out_lengths(frames) < segments_needed(ids)
-    if short := [clip.id for clip, few in zip(clips, is_short.tolist(), strict=True) if few]:
+    assert material.gloss_vocabulary is not None
+    short = clips_too_short(material.gloss_vocabulary, clips, model.hierarchy.temporal.out_lengths(frames))
+    if short:
         counted = f"{len(short):,} of {len(clips):,} training clips have too few segments for their glosses"
         console.warn(f"{counted}, and cost nothing in gloss_ctc: {name_some(short)}")
 

@@ -204,7 +204,7 @@ def test_a_run_is_reopened_only_with_its_own_recipe_and_sentences(tiny: Any, tmp
             start_run(Run(run), replace(material, recipe=load_recipe(tiny.recipe, changes)), resume=True, facts={})
     assert material.glosses is not None
     other = replace(material, glosses=replace(material.glosses, counts={}))
-    with pytest.raises(RunError, match="other sentences or pseudo-glosses"):
+    with pytest.raises(RunError, match="other sentences, glosses or pseudo-glosses"):
         start_run(Run(run), other, resume=True, facts={})
     assert {path: path.read_bytes() for path in before} == before
 

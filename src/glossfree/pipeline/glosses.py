@@ -1,0 +1,51 @@
+"""Annotated glosses of a prepared corpus, for recipes with `supervision = "glosses"`: ids, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from glossfree.corpora.manifest import Manifest, PackedClip
+from glossfree.errors import CorpusError, RunError
+from glossfree.models.tokens import IGNORED
+from glossfree.objectives.gloss_ctc import segments_needed
+from glossfree.pipeline.denoising import pad
+from glossfree.text.glosses import GLOSSES, GlossVocabulary
+
+
+def gloss_vocabulary_of(manifest: Manifest) -> GlossVocabulary:
+    """The annotated glosses of the training split. Raises CorpusError if train, or a dev split, has none."""
+    for split in ("train", "dev"):
+        clips = [clip for clip in manifest.clips if clip.split == split]
+        if clips and not any(clip.glosses for clip in clips):
+            raise CorpusError(
+                f"no clip of {split} has glosses, and the recipe trains on them",
+                where=manifest.folder,
+                remedy="if the corpus has them, run glossfree prepare again, which packs nothing anew; or take a "
+                "gloss-free recipe (glossfree recipe --list)",
+            )
+    return GlossVocabulary.of(clip.glosses for clip in manifest.split("train"))
+
+
+def gloss_ids(vocabulary: GlossVocabulary, clips: Sequence[PackedClip]) -> dict[str, np.ndarray]:
+    """Clips -> {clip id: ids of its glosses (U,)}, all as long as the longest, -100 behind the last."""
+    padded = pad([vocabulary.ids(clip.glosses) for clip in clips], IGNORED).numpy()
+    return {clip.id: row for clip, row in zip(clips, padded, strict=True)}
+
+
+def clips_too_short(vocabulary: GlossVocabulary, clips: Sequence[PackedClip], segments: Tensor) -> list[str]:
+    """Clips and their numbers of segments (B,) -> the ids of those that have too few for their glosses."""
+    ids = torch.from_numpy(np.stack([*gloss_ids(vocabulary, clips).values()]))
+    is_short = segments < segments_needed(ids)
+    return [clip.id for clip, short in zip(clips, is_short.tolist(), strict=True) if short]
+
+
+def check_same_glosses(vocabulary: GlossVocabulary, run: Path) -> None:
+    """Raise RunError if a run whose stages are taken knows other glosses: its weights have a row for each."""
+    path = run / GLOSSES
+    if path.is_file() and GlossVocabulary.load(path) != vocabulary:
+        raise RunError("was trained with other glosses", where=path, remedy="take a run on the same corpus")

@@ -1,0 +1,144 @@
+"""Recipes that train on annotated glosses: what reaches a batch, what is refused, what goes on from stage to stage."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from glossfree.console import Silent
+from glossfree.corpora.manifest import Manifest, PackedClip
+from glossfree.errors import CorpusError, RecipeError, RunError
+from glossfree.pipeline.glosses import clips_too_short, gloss_ids, gloss_vocabulary_of
+from glossfree.pipeline.material import gather
+from glossfree.pipeline.start import train_recipe
+from glossfree.recipe.files import load_recipe
+from glossfree.recipe.schema import Recipe
+from glossfree.text.glosses import GLOSSES, GlossVocabulary
+from glossfree.training.run import Run
+
+SUPERVISED = """base = "BASE"
+supervision = "glosses"
+stages = ["recognise", "translate"]
+[recognise]
+epochs = 1
+batch_size = 5
+learning_rate = 3e-3
+adapters = false
+train = ["vision", "temporal"]
+[recognise.objectives.gloss_ctc]
+[translate]
+epochs = 1
+batch_size = 5
+adapters = false
+[translate.objectives.gloss_ctc]
+[translate.objectives.translation]
+"""
+
+
+@pytest.fixture
+def recipe(tiny: Any, tmp_path: Path) -> Recipe:
+    path = tmp_path / "supervised.toml"
+    path.write_text(SUPERVISED.replace("BASE", str(tiny.recipe)), encoding="utf-8")
+    return load_recipe(path)
+
+
+def corpus_with(tiny: Any, folder: Path, **glosses: tuple[str, ...]) -> Path:
+    """A copy of the corpus where all clips of the splits that are named have these glosses."""
+    shutil.copytree(tiny.corpus, folder)
+    manifest = Manifest.load(folder)
+    clips = [replace(clip, glosses=glosses.get(clip.split, clip.glosses)) for clip in manifest]
+    replace(manifest, clips=tuple(clips)).save()
+    return folder
+
+
+def clip(number: int, *glosses: str) -> PackedClip:
+    return PackedClip(f"c{number}", "train", "es taut", f"{number}.mp4", 9, 25.0, glosses=glosses)
+
+
+def test_a_batch_holds_the_ids_of_each_clip(tiny: Any, recipe: Recipe) -> None:
+    material = gather(recipe, tiny.corpus)
+    assert material.glosses is None, "no pseudo-glosses: no objective needs them"
+    vocabulary = material.gloss_vocabulary
+    assert vocabulary == GlossVocabulary.of(clip.glosses for clip in material.clips("train")) and len(vocabulary) > 5
+    glosses = {clip.id: clip.glosses for clip in material.manifest}
+    for split in ("train", "dev"):
+        loader = material.loader(split, recipe.stage("recognise"))
+        assert loader is not None
+        for batch in loader:
+            for clip_id, row in zip(batch.ids, batch.targets["glosses"], strict=True):
+                assert row[row != -100].tolist() == vocabulary.ids(glosses[clip_id])
+
+
+def test_ids_are_padded_to_the_longest_clip() -> None:
+    clips = [clip(1, "A", "C", "A"), clip(2), clip(3, "C", "NEW")]
+    vocabulary = GlossVocabulary(("A", "C"))
+    rows = {name: row.tolist() for name, row in gloss_ids(vocabulary, clips).items()}
+    assert rows == {"c1": [1, 2, 1], "c2": [-100, -100, -100], "c3": [2, -100, -100]}
+
+
+def test_clips_with_fewer_segments_than_glosses_are_named() -> None:
+    clips = [clip(1, "A", "C", "A"), clip(2), clip(3, "C", "C"), clip(4, "C", "C")]
+    assert clips_too_short(GlossVocabulary(("A", "C")), clips, torch.tensor([3, 1, 2, 3])) == ["c3"]
+
+
+@pytest.mark.parametrize("split", ["train", "dev"])
+def test_a_corpus_without_glosses_is_refused_before_anything_is_written(
+    tiny: Any, recipe: Recipe, tmp_path: Path, split: str
+) -> None:
+    corpus, run = corpus_with(tiny, tmp_path / "corpus", **{split: ()}), tmp_path / "run"
+    with pytest.raises(CorpusError, match=f"no clip of {split} has glosses") as caught:
+        train_recipe(recipe, corpus=corpus, run=run, console=Silent())
+    assert caught.value.where == str(corpus) and "glossfree prepare" in str(caught.value.remedy)
+    assert not run.exists()
+    assert gather(load_recipe(tiny.recipe), corpus).gloss_vocabulary is None, "a gloss-free recipe trains on it"
+
+
+@pytest.mark.parametrize("supervision", ["gloss-free", "weak"])
+def test_glosses_need_a_recipe_that_says_so(tiny: Any, tmp_path: Path, supervision: str) -> None:
+    path = tmp_path / "hidden.toml"
+    path.write_text(SUPERVISED.replace("BASE", str(tiny.recipe)).replace('"glosses"', f'"{supervision}"'))
+    expected = (
+        f'recognise.objectives.gloss_ctc trains on annotated glosses.*supervision = "glosses", not "{supervision}"'
+    )
+    with pytest.raises(RecipeError, match=expected):
+        load_recipe(path)
+    weights = [f"{stage}.objectives.gloss_ctc.weight=0" for stage in ("recognise", "translate")]
+    assert load_recipe(path, [*weights, "recognise.epochs=0"]).supervision == supervision
+
+
+def test_the_layer_of_glosses_goes_on_where_the_stage_before_left_it(tiny: Any, recipe: Recipe, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    frozen = recipe.stage("translate").model_copy(update={"learning_rate": 1e-12})
+    recipe = recipe.model_copy(update={"stages": (recipe.stage("recognise"), frozen)})
+    console = Silent()
+    train_recipe(recipe, corpus=tiny.corpus, run=run, console=console)
+    before, after = (load_file(Run(run).weights(name)) for name in ("recognise", "translate"))
+    names = [name for name in before if name.startswith("objectives.gloss_ctc.")]
+    assert len(names) == 2
+    for name in names:
+        torch.testing.assert_close(after[name], before[name], rtol=0, atol=1e-6)
+    assert GlossVocabulary.load(run / GLOSSES) == gloss_vocabulary_of(Manifest.load(tiny.corpus))
+
+
+def test_a_run_on_other_glosses_is_neither_resumed_nor_taken_from(tiny: Any, recipe: Recipe, tmp_path: Path) -> None:
+    run, corpus = tmp_path / "run", corpus_with(tiny, tmp_path / "corpus", train=("A", "B"))
+    train_recipe(recipe, corpus=tiny.corpus, run=run, console=Silent(), until="recognise")
+    with pytest.raises(RunError, match="other sentences, glosses or pseudo-glosses"):
+        train_recipe(recipe, corpus=corpus, run=run, console=Silent(), resume=True)
+    with pytest.raises(RunError, match="was trained with other glosses"):
+        train_recipe(recipe, corpus=corpus, run=tmp_path / "new", console=Silent(), start=run)
+    assert not (tmp_path / "new").exists()
+
+
+def test_training_says_how_many_clips_are_too_short(tiny: Any, recipe: Recipe, tmp_path: Path) -> None:
+    corpus = corpus_with(tiny, tmp_path / "corpus", train=("A",) * 40)
+    console = Silent()
+    train_recipe(recipe, corpus=corpus, run=tmp_path / "run", console=console, until="recognise")
+    (line,) = [line for line in console.lines if "too few segments" in line]
+    assert "12 of 12 training clips" in line and "wetter-train-00000" in line
