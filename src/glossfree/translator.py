@@ -57,7 +57,7 @@ class PseudoGlossTrack:
 class Translation:
     """The translation of a clip: the best sentence, the n-best list, and the strongest pseudo-glosses over time.
 
-    `frames`: frames that the model saw, of the clip's `num_frames`; segment s covers `frames_per_segment` of them.
+    `frames`: frames that the model saw, of the clip's `num_frames`; `SignTranslator.middles` says where segments lie.
     `fps` is the clip's average rate, `model_fps` the model's (0: unknown), `start` and `end` the seconds of the video
     that were read. `trimmed`, `crop`, `notes`: see `video.intake.ModelClip`.
     """
@@ -148,10 +148,9 @@ class SignTranslator:
         inventory = () if head is None else trained.pseudo_glosses().inventory
         return cls(trained.recipe, trained.tokenizer, model, head, inventory)
 
-    @property
-    def frames_per_segment(self) -> int:
-        """Frames that the model saw, for each segment of a timeline."""
-        return self.model.hierarchy.temporal.frames_per_segment
+    def middles(self, num_frames: int) -> Sequence[int]:
+        """The frame, of those that the model saw, in the middle of each segment of a timeline."""
+        return self.model.hierarchy.temporal.middles(num_frames)
 
     def translate(self, path: str | Path, segment: Segment | None = None) -> str:
         """A video file or a folder of frames, or a segment of it -> its sentence. Raises ClipError: cannot be read."""

@@ -35,10 +35,17 @@ def build(name: str, changed: dict[str, object]) -> TemporalModule:
 def test_frames_become_segments_of_the_width_that_is_asked_for(name: str, changed: dict[str, object]) -> None:
     module = build(name, changed)
     segments = module(ragged(LENGTHS, D))
-    expected = [-(-length // module.frames_per_segment) for length in LENGTHS]
+    expected = [len(module.middles(length)) for length in LENGTHS]
     assert segments.lengths.tolist() == module.out_lengths(torch.tensor(LENGTHS)).tolist() == expected
     assert segments.values.shape == (5, max(expected), E)
     assert segments.values.dtype == torch.float32
+
+
+def test_segments_lie_one_after_another_within_their_clip(name: str, changed: dict[str, object]) -> None:
+    module = build(name, changed)
+    for length in range(1, 40):
+        middles = list(module.middles(length))
+        assert middles == sorted(set(middles)) and middles[0] >= 0 and middles[-1] < length
 
 
 def test_a_clip_is_the_same_alone_and_in_a_batch(name: str, changed: dict[str, object]) -> None:

@@ -66,6 +66,10 @@ class TemporalModule(nn.Module):
         """Frames of each clip -> its segments: ceil(length / frames_per_segment)."""
         return (lengths + self.frames_per_segment - 1) // self.frames_per_segment
 
+    def middles(self, num_frames: int) -> Sequence[int]:
+        """The frame, of `num_frames`, in the middle of each segment."""
+        return range(0, num_frames, self.frames_per_segment)
+
 
 class Temporal(Section):
     """A temporal module: frame features Padded (B, T, D) -> segment features Padded (B, S, E)."""

@@ -110,7 +110,7 @@ def time_clips(translator: SignTranslator, material: Material, split: str, conso
             scores = translator.head(translator.model.hierarchy.segments(moved.frames, moved.lengths, moved.level))
             for row, (id, length) in enumerate(zip(batch.ids, scores.lengths.tolist(), strict=True)):
                 seen = sampling.indices(Timeline.of(clips[id]))
-                middles = segment_middles(length, seen, translator.frames_per_segment)
+                middles = segment_middles(length, seen, translator.middles(len(seen)))
                 timed[id] = TimedClip(scores.timeline[row, :length].cpu().numpy(), middles, clips[id].spans)
             advance(1)
     return timed

@@ -50,16 +50,15 @@ def fold(name: str) -> str:
     return name.lower().translate(FOLDING)
 
 
-def segment_middles(num_segments: int, seen: np.ndarray, frames_per_segment: int) -> np.ndarray:
+def segment_middles(num_segments: int, seen: np.ndarray, middles: Sequence[int]) -> np.ndarray:
     """(S,) the packed clip's frame in the middle of each segment.
 
-    `seen` (T,) are the indices of the packed frames that the model saw; `frames_per_segment` of them make a segment.
-    Raises ValueError where S is not ceil(T / frames_per_segment).
+    `seen` (T,) are the indices of the packed frames that the model saw, `middles` (S,) those of them in the middle of
+    each segment. Raises ValueError where their number is not S.
     """
-    middles = np.asarray(seen)[::frames_per_segment]
     if num_segments != len(middles):
         raise ValueError(f"{num_segments} segments do not come from {len(seen)} frames")
-    return middles
+    return np.take(seen, middles)
 
 
 def measure_pointing(clips: Iterable[TimedClip], names: Sequence[str]) -> Pointing | None:

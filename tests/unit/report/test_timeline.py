@@ -15,7 +15,7 @@ from glossfree.report.timeline import HeatRow, ReportClip, cell_edges, choose_ro
 def rows(timeline: np.ndarray, names: tuple[str, ...], frames_per_segment: int = 2, **more: Any) -> list[HeatRow]:
     """The rows of a clip of 11 frames, all of which the model saw."""
     frames = np.zeros((11, 16, 16, 3), np.uint8)
-    middles = segment_middles(len(timeline), np.arange(11), frames_per_segment)
+    middles = segment_middles(len(timeline), np.arange(11), range(0, 11, frames_per_segment))
     timed = TimedClip(timeline, middles, ())
     return heat_rows(ReportClip("a", "r", "h", 12.5, frames=frames, timed=timed, names=names, **more))
 

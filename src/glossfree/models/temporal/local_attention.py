@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from glossfree.models.choices import Temporal, TemporalModule
+from glossfree.models.temporal.gloss_attention import gloss_attention
 from glossfree.padded import Padded
 from glossfree.settings import DEEPEST, WIDEST, value
 
@@ -34,6 +35,11 @@ class LocalAttention(Temporal):
     dropout: float = value(0.1, "released", "dropout", ge=0, lt=1)
     drop_path: float = value(0.1, "released", "stochastic depth of the last layer, rising from 0", ge=0, lt=1)
     layer_scale: float = value(1e-5, "released", "start of LayerScale on the attention branch", gt=0)
+    attention: Literal["window", "gloss", "released_gloss"] = value(
+        "window",
+        "stated",
+        "the window; as many positions at learned offsets from it (GASLT); or those as GASLT's code computes them",
+    )
 
     def problems(self) -> Iterator[str]:
         """Sizes that contradict each other."""
@@ -81,6 +87,7 @@ class TemporalLayer(nn.Module):
         super().__init__()
         self.num_heads, self.window_size, self.drop_path = options.num_heads, options.window_size, drop_path
         hidden_size, mlp_size, dropout = options.hidden_size, options.mlp_size, options.dropout
+        self.attention = options.attention
         self.qkv = nn.Linear(hidden_size, 3 * hidden_size)
         self.projection = nn.Linear(hidden_size, hidden_size)
         self.layer_scale = nn.Parameter(torch.full((hidden_size,), options.layer_scale))
@@ -93,6 +100,10 @@ class TemporalLayer(nn.Module):
         )
         self.mlp_norm = nn.LayerNorm(hidden_size)
         self.dropout = nn.Dropout(dropout)
+        if self.attention != "window":
+            self.offsets = nn.Linear(hidden_size, self.num_heads * self.window_size)
+            nn.init.zeros_(self.offsets.weight)  # it begins as a window
+            nn.init.zeros_(self.offsets.bias)
 
     def forward(self, sequence: Padded) -> Padded:
         """Padded (B, T, D) -> Padded (B, T, D)."""
@@ -102,14 +113,18 @@ class TemporalLayer(nn.Module):
         return sequence.with_values(values)
 
     def _attention(self, sequence: Padded) -> Tensor:
-        """Windowed self-attention with rotary positions: (B, T, D)."""
+        """Self-attention to a window, or to chosen positions, with rotary positions: (B, T, D)."""
         batch, steps, width = sequence.values.shape
         heads = self.qkv(sequence.values).view(batch, steps, 3, self.num_heads, width // self.num_heads)
         query, key, value = (each.transpose(1, 2) for each in heads.unbind(2))
         positions = torch.arange(steps, device=query.device)
-        attended = local_attention(
-            rotary(query, positions), rotary(key, positions), value, sequence.lengths, self.window_size
-        )
+        turned = rotary(query, positions), rotary(key, positions)
+        if self.attention == "window":
+            attended = local_attention(*turned, value, sequence.lengths, self.window_size)
+        else:
+            chosen = self.offsets(heads[:, :, 0].flatten(2)).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
+            as_released = self.attention == "released_gloss"
+            attended = gloss_attention(*turned, value, chosen, sequence.lengths, as_released=as_released)
         mixed: Tensor = self.dropout(self.projection(attended.transpose(1, 2).reshape(batch, steps, width)))
         return mixed
 

@@ -147,3 +147,15 @@ def test_options_build_what_they_say_and_name_what_does_not_fit() -> None:
     assert list(options.problems()) == []
     wrong = LocalAttention(hidden_size=10, num_heads=3, window_size=6, num_layers=2, downsample_after=3)
     assert [problem.split()[0] for problem in wrong.problems()] == ["hidden_size", "window_size", "downsample_after"]
+
+
+@pytest.mark.parametrize("attention", ["gloss", "released_gloss"])
+def test_gloss_attention_begins_with_a_window_and_learns_where_to_look(attention: str) -> None:
+    torch.manual_seed(3)
+    options = LocalAttention(hidden_size=D, num_heads=3, mlp_size=20, window_size=5, attention=attention)
+    layer = TemporalLayer(options, 0.0)
+    assert layer.offsets.weight.shape == (3 * 5, D) and not layer.offsets.weight.any() and not layer.offsets.bias.any()
+    layer(Padded(torch.randn(2, 9, D), torch.tensor([9, 6]))).pack().square().sum().backward()
+    assert layer.offsets.weight.grad.abs().max() > 0
+    other = TemporalLayer(options.model_copy(update={"attention": "window"}), 0.0)
+    assert {*dict(layer.named_parameters())} - {*dict(other.named_parameters())} == {"offsets.weight", "offsets.bias"}
