@@ -7,7 +7,7 @@ order and the number of processes cannot change a score. References come from th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -118,8 +118,9 @@ def evaluate(folder: Path, *, split: str, console: Console, corpus: Path | None 
     progress = console.progress(f"translate {split}", len(clips))
     with explain_dead_workers(material.manifest.folder), progress as advance:
         evaluation = evaluate_clips(decoder, loader, clips, material.convention, advance)
+    scores = replace(evaluation.scores, supervision=trained.recipe.supervision)
     if group.is_main:
         references = {clip.id: clip.text for clip in clips}
         write_predictions(predictions_path(folder, split), evaluation.predictions, references)
-        write_scores(scores_path(folder, split), evaluation.scores)
-    return evaluation
+        write_scores(scores_path(folder, split), scores)
+    return replace(evaluation, scores=scores)

@@ -215,6 +215,9 @@ def stages_to_take(recipe: Recipe, origin: Run, after: str | None, console: Cons
     Raises RunError if there are none.
     """
     theirs = recipe_of(origin)
+    if theirs.supervision == "glosses" != recipe.supervision:
+        problem = f'was trained with supervision = "glosses"; the recipe says "{recipe.supervision}"'
+        raise RunError(problem, where=origin.folder, remedy="start from another run, or say what this one was given")
     changes = differences(theirs, recipe)
     taken: list[str] = []
     problem = ""

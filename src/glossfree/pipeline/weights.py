@@ -19,7 +19,7 @@ from huggingface_hub.errors import HTTPError as TransportError  # type: ignore[a
 from torch import Tensor, nn
 
 from glossfree.console import Console
-from glossfree.errors import ModelError, RunError
+from glossfree.errors import ModelError, RecipeError, RunError
 from glossfree.files.disk import digest
 from glossfree.models.adapters import merge_lora
 from glossfree.models.choices import Backbone
@@ -134,9 +134,18 @@ class Source:
 
 
 def weight_sources(recipe: Recipe) -> tuple[Source, ...]:
-    """Find and hash what the recipe names for vision and for language. Raises ModelError if there is nothing there."""
+    """Find and hash what the recipe names for vision and for language.
+
+    Raises ModelError if there is nothing there, RecipeError for a run or model trained with glosses if the recipe is
+    not.
+    """
     named = {"vision": recipe.vision.weights, "language": recipe.language.weights}
-    return tuple(_source(role, name) for role, name in named.items() if name)
+    sources = tuple(_source(role, name) for role, name in named.items() if name)
+    for source in sources:
+        if is_ours(source.path) and load_recipe(source.path / RECIPE).supervision == "glosses" != recipe.supervision:
+            problem = f'was trained with supervision = "glosses"; the recipe says "{recipe.supervision}"'
+            raise RecipeError(problem, where=f"{source.role}.weights: {source.name}", remedy="name other weights")
+    return sources
 
 
 def load_sources(

@@ -16,7 +16,10 @@ from glossfree.scoring.statistics import Statistics
 
 @dataclass(frozen=True)
 class Scores:
-    """The scores of one set of hypotheses: 0-100, except `length_ratio` (hypothesis words / reference words)."""
+    """The scores of one set of hypotheses: 0-100, except `length_ratio` (hypothesis words / reference words).
+
+    `supervision`: that of the recipe whose model wrote the hypotheses; "" if it is not known.
+    """
 
     bleu1: float
     bleu2: float
@@ -29,12 +32,14 @@ class Scores:
     num_sentences: int
     signatures: dict[str, str] = field(default_factory=dict)
     convention: dict[str, Any] = field(default_factory=dict)
+    supervision: str = ""
 
     @classmethod
     def of(cls, statistics: Statistics) -> Scores:
         """The scores of all sentences of the statistics."""
+        values: dict[str, Any] = statistics.scores()
         return cls(
-            **statistics.scores(),
+            **values,
             num_sentences=statistics.num_sentences,
             signatures=statistics.signatures,
             convention=asdict(statistics.convention),
@@ -61,6 +66,7 @@ def score(
     return Scores.of(Statistics.of(hypotheses, references, convention))
 
 
+WITH_GLOSSES = 'trained with annotated glosses (supervision = "glosses")'
 COLUMNS = (
     ("bleu1", "BLEU-1"),
     ("bleu2", "BLEU-2"),
@@ -74,7 +80,8 @@ COLUMNS = (
 def scores_table(rows: Mapping[str, Mapping[str, Scores]]) -> str:
     """{model: {split: Scores}} -> a plain-text table for the terminal, one line per model and split.
 
-    Lines below it name the text that was appended to a model's sentences: such scores do not compare with others.
+    Lines below it name what makes a model's scores incomparable with others: text that was appended to its sentences,
+    supervision by glosses.
     """
     header = ("model", "split", *(title for _, title in COLUMNS), "sentences")
     lines = [
@@ -86,4 +93,5 @@ def scores_table(rows: Mapping[str, Mapping[str, Scores]]) -> str:
     for name, splits in rows.items():
         appended = {str(scores.convention.get("append", "")) for scores in splits.values()} - {""}
         notes += [f'{name}: "{append}" behind every hypothesis and reference' for append in sorted(appended)]
+        notes += [f"{name}: {WITH_GLOSSES}"] * any(scores.supervision == "glosses" for scores in splits.values())
     return "\n".join([text_table(header, lines, left=2), *notes])

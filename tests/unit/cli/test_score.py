@@ -6,6 +6,7 @@ import json
 import math
 import unicodedata
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +189,13 @@ def test_a_note_if_the_run_was_scored_with_an_appended_stop(run: Path) -> None:
         scores_path(run, "test").write_text(json.dumps(result.to_dict()), encoding="utf-8")
         notes = scored(run).notes
         assert sum('with " ." behind every sentence' in note for note in notes) == expected
+
+
+def test_a_note_if_the_run_was_trained_with_glosses(run: Path) -> None:
+    for supervision, expected in (("", 0), ("weak", 0), ("glosses", 1)):
+        result = replace(metrics.score(HYPOTHESES, REFERENCES), supervision=supervision)
+        scores_path(run, "test").write_text(json.dumps(result.to_dict()), encoding="utf-8")
+        assert sum("run: trained with annotated glosses" in note for note in scored(run).notes) == expected
 
 
 def test_unicode_forms_do_not_change_the_scores_and_are_noted(tmp_path: Path) -> None:

@@ -277,6 +277,12 @@ def test_what_is_appended_is_named(tiny: Any, tmp_path: Path, stand_in: StandIn)
     assert start(tiny, tmp_path).to_text().splitlines()[-1] == '" ." behind every hypothesis and reference'
 
 
+def test_supervision_by_glosses_is_named(tiny: Any, tmp_path: Path, stand_in: StandIn) -> None:
+    path = stand_in.folder / "glossfree/4.json"
+    path.write_text(json.dumps({**score(["es taut"], ["es"]).to_dict(), "supervision": "glosses"}))
+    assert "trained with annotated glosses" in start(tiny, tmp_path).to_text().splitlines()[-1]
+
+
 def test_the_command_line_binds_it(tiny: Any, tmp_path: Path, stand_in: StandIn, call: Any) -> None:
     words = ("sweep", *tiny.options, "--seeds", "0,42", "--grid", GRID[0])
     called = call(*words, "--runs", tmp_path / "a", "--json")

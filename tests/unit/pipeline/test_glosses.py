@@ -136,6 +136,21 @@ def test_a_run_on_other_glosses_is_neither_resumed_nor_taken_from(tiny: Any, rec
     assert not (tmp_path / "new").exists()
 
 
+def test_a_gloss_free_recipe_takes_nothing_from_a_run_on_glosses(tiny: Any, recipe: Recipe, tmp_path: Path) -> None:
+    run, new = tmp_path / "run", tmp_path / "new"
+    train_recipe(recipe, corpus=tiny.corpus, run=run, console=Silent(), until="recognise")
+    changes = ["recognise.objectives.gloss_ctc.weight=0", "recognise.objectives.sign_contrast.weight=1",
+               "translate.objectives.gloss_ctc.weight=0", "supervision=gloss-free"]  # fmt: skip
+    path = tmp_path / "supervised.toml"
+    with pytest.raises(RunError, match='was trained with supervision = "glosses"; the recipe says "gloss-free"'):
+        train_recipe(load_recipe(path, changes), corpus=tiny.corpus, run=new, console=Silent(), start=run,
+                     after="recognise")  # fmt: skip
+    with pytest.raises(RecipeError, match='was trained with supervision = "glosses"; the recipe says "gloss-free"'):
+        free = load_recipe(tiny.recipe, [f"vision.weights={run}"])
+        train_recipe(free, corpus=tiny.corpus, run=new, console=Silent())
+    assert not new.exists()
+
+
 def test_training_says_how_many_clips_are_too_short(tiny: Any, recipe: Recipe, tmp_path: Path) -> None:
     corpus = corpus_with(tiny, tmp_path / "corpus", train=("A",) * 40)
     console = Silent()

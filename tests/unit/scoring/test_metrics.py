@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -163,3 +164,9 @@ def test_the_table_names_the_appended_text():
     lines = scores_table({"ours": {"dev": stopped, "test": stopped}, "theirs": {"test": plain}}).splitlines()
     assert lines[5:] == ['ours: " ." behind every hypothesis and reference']
     assert len(scores_table({"theirs": {"test": plain}}).splitlines()) == 3
+
+
+def test_the_table_names_supervision_by_glosses_once():
+    free, glosses = (replace(score(["a b"], ["a c"]), supervision=name) for name in ("gloss-free", "glosses"))
+    lines = scores_table({"ours": {"dev": free}, "theirs": {"dev": glosses, "test": glosses}}).splitlines()
+    assert lines[5:] == ['theirs: trained with annotated glosses (supervision = "glosses")']
