@@ -29,6 +29,7 @@ LOSSES = {
         "finetune1": {"translation"},
         "finetune2": {"translation"},
     },
+    "mmtlb-phoenix14t": {"s2g": {"gloss_ctc"}, "joint": {"gloss_ctc", "translation"}},
     "nslt-phoenix14t": {"translate": {"translation"}},
     "nslt-bahdanau-phoenix14t": {"translate": {"translation"}},
 }
@@ -97,9 +98,12 @@ def test_a_method_trains_and_translates(
     assert [record["epoch"] for record in epochs] == [0, 1] * len(logged)
     assert all(record["dev"]["loss"] > 0 for record in epochs)
 
-    assert call("evaluate", run, "--split", "dev").code == 0
+    evaluated, supervision = call("evaluate", run, "--split", "dev"), load_recipe(method).supervision
+    assert evaluated.code == 0
+    assert ("trained with annotated glosses" in evaluated.out) == (supervision == "glosses")
     assert call("export", run, model).code == 0
     card = json.loads((model / "model.json").read_text(encoding="utf-8"))
+    assert card["supervision"] == supervision
     assert card["timeline"] == scores_glosses == (model / "pseudo_glosses.json").is_file()
     clip = sorted((corpus / "clips/test").iterdir())[0]
     translation = json.loads(call("translate", model, clip, "--json").out)
