@@ -38,6 +38,7 @@ VERBS = {
     "sweep": "Train and score a recipe with several seeds and settings: mean and deviation.",
     "status": "Show where a run stands: stage, losses, speed, memory, time to go, and whether it is alive.",
     "evaluate": "Translate a split and score it.",
+    "retrieve": "Rank a split's sentences for each video, and its videos for each sentence: recall, median rank.",
     "export": "Write one self-contained model folder that `translate` loads.",
     "translate": "Translate videos of signing into sentences.",
     "report": "Write one HTML file: clips with their pseudo-gloss timelines, scores, curves, diagnosis, settings.",
@@ -87,6 +88,9 @@ def load(name: str) -> Callable[..., Result]:
         case "evaluate":
             from glossfree.cli.evaluate import evaluate
             return evaluate
+        case "retrieve":
+            from glossfree.cli.retrieve import retrieve
+            return retrieve
         case "export":
             from glossfree.cli.export import export
             return export

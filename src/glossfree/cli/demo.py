@@ -19,7 +19,7 @@ from glossfree.cli.prepare import prepare
 from glossfree.cli.report import report
 from glossfree.console import Console, Result
 from glossfree.corpora.manifest import Manifest
-from glossfree.pipeline.decode import evaluate
+from glossfree.pipeline.evaluate import evaluate
 from glossfree.pipeline.start import train_recipe
 from glossfree.recipe.files import load_recipe
 from glossfree.recipe.schema import Recipe

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from glossfree.console import Console, Result
-from glossfree.pipeline import decode
+from glossfree.pipeline import evaluate as pipeline
 from glossfree.scoring.metrics import Scores, scores_table
 
 
@@ -35,6 +35,10 @@ def evaluate(
     console: Console,
     split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
     corpus: Annotated[Path | None, typer.Option(help="Another prepared corpus than the run's.")] = None,
+    rerank: Annotated[
+        float | None, typer.Option(help="Weight of video-sentence similarity in choosing among the n best; 0: none.")
+    ] = None,
 ) -> Evaluated:
     """Translate every clip of a split and score it. Raises RunError: not a trained run; CorpusError."""
-    return Evaluated(run, split, decode.evaluate(run, split=split, console=console, corpus=corpus).scores)
+    evaluation = pipeline.evaluate(run, split=split, console=console, corpus=corpus, rerank=rerank)
+    return Evaluated(run, split, evaluation.scores)

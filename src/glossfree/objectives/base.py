@@ -80,6 +80,10 @@ class JointLoss(nn.Module):
         """The features to compare of each clip of a batch: tensors (B, ...), or ragged Padded (B, L, any)."""
         raise NotImplementedError
 
+    def similarity(self, video: Tensor | Padded, text: Tensor | Padded) -> Tensor:
+        """The first two of `features`, of A and of B clips -> how similar each video is to each sentence, (A, B)."""
+        raise NotImplementedError
+
 
 class Objective(Section):
     """Options of an objective, and its weight in the loss of a stage. At weight 0 nothing is built or required."""
@@ -89,6 +93,7 @@ class Objective(Section):
     level: ClassVar[Level] = "video"  # the highest level that it uses; levels above it need not be computed
     compares_clips: ClassVar[bool] = False  # whether it builds a JointLoss
     continues: ClassVar[bool] = False  # whether its parameters start as an earlier stage with this objective left them
+    compares_sentences: ClassVar[bool] = False  # whether that loss has `similarity`: a space of videos and sentences
 
     @property
     def has_prefix(self) -> bool:

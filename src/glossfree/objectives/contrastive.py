@@ -46,6 +46,7 @@ class Contrastive(Objective):
     )
 
     compares_clips: ClassVar[bool] = True
+    compares_sentences: ClassVar[bool] = True
 
     @property
     def has_prefix(self) -> bool:
@@ -102,6 +103,11 @@ class ContrastiveLoss(JointLoss):
         if options.loss == "divergence":
             return contrastive_divergence(video, text, self.scale(), excluded, options.identity_sharpness)
         return contrastive_loss(video, text, self.scale(), excluded)
+
+    def similarity(self, video: Tensor | Padded, text: Tensor | Padded) -> Tensor:
+        """Pooled features of videos (A, E) and of sentences (B, E) -> their cosines (A, B)."""
+        assert isinstance(video, Tensor) and isinstance(text, Tensor)
+        return cosines(video, text)
 
     def scale(self) -> Tensor:
         """1 / tau of eq 4, a scalar, clamped to at most MAX_LOGIT_SCALE."""
@@ -162,7 +168,10 @@ def contrastive_logits(video: Tensor, text: Tensor, logit_scale: Tensor | float)
         raise ValueError(f"{len(video)} clip: at least two are needed for a comparison")
     if video.shape != text.shape:
         raise ValueError(f"video {tuple(video.shape)} and text {tuple(text.shape)} differ in shape")
-    # half precision would round a cosine to 8 bits before it is multiplied by 1 / tau
+    return cosines(video, text) * logit_scale
+
+
+def cosines(video: Tensor, text: Tensor) -> Tensor:
+    """(A, E) and (B, E) -> (A, B), in float32: half precision would round a cosine to 8 bits before 1 / tau."""
     with torch.autocast(video.device.type, enabled=False):
-        cosines = functional.normalize(video.float(), dim=-1) @ functional.normalize(text.float(), dim=-1).T
-        return cosines * logit_scale
+        return functional.normalize(video.float(), dim=-1) @ functional.normalize(text.float(), dim=-1).T

@@ -1,4 +1,4 @@
-"""A trained model and a split of its corpus -> {clip id: Prediction} -> scores, and the two files that keep them.
+"""A model and a split of a corpus -> {clip id: Prediction} -> scores.
 
 Predictions are gathered by clip id, checked against the manifest and scored once over the whole split: batches, their
 order and the number of processes cannot change a score. References come from the manifest, never through a tokenizer.
@@ -7,28 +7,24 @@ order and the number of processes cannot change a score. References come from th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from glossfree.console import Console
 from glossfree.corpora.manifest import PackedClip
 from glossfree.errors import CorpusError
 from glossfree.models.hierarchy import TranslationModel
 from glossfree.pipeline.assemble import beams_of
-from glossfree.pipeline.trained import TrainedRun
 from glossfree.recipe.schema import Recipe
 from glossfree.scoring.conventions import Convention
 from glossfree.scoring.metrics import Scores, score
-from glossfree.scoring.predictions import Prediction, predictions_path, scores_path, write_predictions, write_scores
+from glossfree.scoring.predictions import Prediction
 from glossfree.scoring.sentences import check_ids
 from glossfree.text.tokenizer import SentenceTokenizer
 from glossfree.training.device import best_device
 from glossfree.training.processes import Processes
 from glossfree.video.batch import ClipBatch
-from glossfree.video.sampler import explain_dead_workers
 
 
 @dataclass(frozen=True)
@@ -99,28 +95,3 @@ def evaluate_clips(
     predictions = {clip.id: predictions[clip.id] for clip in clips}
     hypotheses = [prediction.text for prediction in predictions.values()]
     return Evaluation(predictions, score(hypotheses, [clip.text for clip in clips], convention=convention))
-
-
-def evaluate(folder: Path, *, split: str, console: Console, corpus: Path | None = None) -> Evaluation:
-    """Translate every clip of `split` with the model of a run, score it, and write both files into the run's folder.
-
-    `corpus`: another prepared folder than the run was trained on. Raises RunError: not a run, not trained; CorpusError.
-    """
-    trained, group = TrainedRun(folder), Processes.launched()
-    for line in trained.missing_weights() if group.is_main else ():
-        console.warn(line)
-    model, _ = trained.model()
-    decoder = Decoder(model.to(best_device()).eval(), trained.tokenizer, trained.recipe)
-    material = trained.material(corpus)
-    clips = material.manifest.split(split)
-    loader = material.clip_loader(split, trained.recipe.decode.batch_size)
-    assert loader is not None  # the split has clips
-    progress = console.progress(f"translate {split}", len(clips))
-    with explain_dead_workers(material.manifest.folder), progress as advance:
-        evaluation = evaluate_clips(decoder, loader, clips, material.convention, advance)
-    scores = replace(evaluation.scores, supervision=trained.recipe.supervision)
-    if group.is_main:
-        references = {clip.id: clip.text for clip in clips}
-        write_predictions(predictions_path(folder, split), evaluation.predictions, references)
-        write_scores(scores_path(folder, split), scores)
-    return replace(evaluation, scores=scores)

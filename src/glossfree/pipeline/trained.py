@@ -64,6 +64,13 @@ class TrainedRun:
             remedy="resume it, or glossfree train --from this run with a recipe that has one",
         )
 
+    def finished(self, stage: str) -> Run | None:
+        """The run that has finished a stage: this one, or the one that it started from; None if neither has."""
+        for folder in (self.run.folder, self._facts().get("start")):
+            if isinstance(folder, str | Path) and Run(folder).weights(stage).is_file():
+                return Run(folder)
+        return None
+
     def missing_weights(self) -> list[str]:
         """What the model lacks because weights are missing: later stages, the pseudo-gloss head."""
         later = self._translating[self._translating.index(self.last_stage) + 1 :]
@@ -113,11 +120,8 @@ class TrainedRun:
         """
         for stage in reversed(self.recipe.lineage(self.last_stage)):
             for name, objective in stage.used_objectives.items():
-                if not isinstance(objective, PseudoGloss):
-                    continue
-                for folder in (self.run.folder, self._facts().get("start")):
-                    if isinstance(folder, str | Path) and Run(folder).weights(stage.name).is_file():
-                        return Run(folder), stage.name, f"objectives.{name}.head."
+                if isinstance(objective, PseudoGloss) and (run := self.finished(stage.name)) is not None:
+                    return run, stage.name, f"objectives.{name}.head."
         return None
 
     def _facts(self) -> dict[str, Any]:

@@ -197,6 +197,12 @@ class DecodeConfig(Section):
     max_new_tokens: int = value(100, "assumed", "tokens of a translation at most", ge=1)
     length_penalty: float = value(1.0, "assumed", "exponent of the length in a beam's score")
     batch_size: int = value(16, "assumed", "clips decoded together", ge=1)
+    rerank: float = value(
+        0.0,
+        "assumed",
+        "of the num_beams best sentences, evaluate takes that of the highest score + rerank * similarity to the video",
+        ge=0,
+    )
 
 
 class ScoresConfig(Section):

@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 from glossfree.console import Silent
 from glossfree.corpora.manifest import Manifest
 from glossfree.errors import CorpusError, ModelError, RunError
-from glossfree.pipeline.decode import Decoder, evaluate
+from glossfree.pipeline.decode import Decoder
+from glossfree.pipeline.evaluate import evaluate
 from glossfree.pipeline.trained import TrainedRun, load_model_and_head
 from glossfree.recipe.files import load_recipe
 from glossfree.scoring.metrics import score

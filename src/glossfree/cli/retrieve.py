@@ -1,0 +1,59 @@
+"""`retrieve`: how well a run finds the sentence of a video, and the video of a sentence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from glossfree.console import Console, Result, text_table
+from glossfree.pipeline.joint_space import JointSpace
+from glossfree.pipeline.trained import TrainedRun
+from glossfree.scoring.retrieval import RECALLS, Retrieval, retrieval
+
+
+@dataclass(frozen=True)
+class Retrieved(Result):
+    """Retrieval in both directions, by the joint space of `stage`."""
+
+    split: str
+    stage: str
+    directions: dict[str, Retrieval]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        directions = {name: each.to_dict() for name, each in self.directions.items()}
+        return {"split": self.split, "stage": self.stage, **directions}
+
+    def to_text(self) -> str:
+        """A line for each direction, and what a random order would give."""
+        header = (f"{self.split}, {self.stage}", *(f"R@{k}" for k in RECALLS), "median rank", "queries")
+        rows = [
+            (name, *(f"{each.recall[k]:.1f}" for k in RECALLS), f"{each.median_rank:g}", str(each.num_queries))
+            for name, each in self.directions.items()
+        ]
+        chance = next(iter(self.directions.values())).recall_by_chance
+        rows.append(("a random order", *(f"{chance[k]:.1f}" for k in RECALLS), "", ""))
+        return text_table(header, rows, left=1)
+
+
+def retrieve(
+    run: Annotated[Path, typer.Argument(help="Folder of a run that has pre-trained.")],
+    console: Console,
+    split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
+    corpus: Annotated[Path | None, typer.Option(help="Another prepared corpus than the run's.")] = None,
+) -> Retrieved:
+    """Rank all sentences of a split for each video, and all videos for each sentence.
+
+    Clips with equal sentences count as each other's. Raises RunError: no run, or no stage of it compares videos with
+    sentences; CorpusError.
+    """
+    trained = TrainedRun(run)
+    material = trained.material(corpus)
+    space = JointSpace.load(trained, material)
+    loader = material.clip_loader(split, trained.recipe.decode.batch_size)
+    assert loader is not None  # a split without clips was refused
+    sentences, similarities = space.similarities(loader)
+    return Retrieved(split, space.stage, retrieval(similarities.numpy(), sentences))

@@ -1,0 +1,49 @@
+"""A trained run and a split -> its predictions and scores, and the two files in the run's folder that keep them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from glossfree.console import Console
+from glossfree.pipeline.decode import Decoder, Evaluation, evaluate_clips
+from glossfree.pipeline.joint_space import JointSpace, Reranker
+from glossfree.pipeline.trained import TrainedRun
+from glossfree.scoring.predictions import Prediction, predictions_path, scores_path, write_predictions, write_scores
+from glossfree.training.device import best_device
+from glossfree.training.processes import Processes
+from glossfree.video.batch import ClipBatch
+from glossfree.video.sampler import explain_dead_workers
+
+
+def evaluate(
+    folder: Path, *, split: str, console: Console, corpus: Path | None = None, rerank: float | None = None
+) -> Evaluation:
+    """Translate every clip of `split` with the model of a run, score it, and write both files into the run's folder.
+
+    `corpus`: another prepared folder than the run was trained on. `rerank`: in place of the recipe's decode.rerank.
+    Raises RunError: not a run, not trained, nothing to re-rank with; CorpusError.
+    """
+    trained, group = TrainedRun(folder), Processes.launched()
+    for line in trained.missing_weights() if group.is_main else ():
+        console.warn(line)
+    model, _ = trained.model()
+    decoder = Decoder(model.to(best_device()).eval(), trained.tokenizer, trained.recipe)
+    material = trained.material(corpus)
+    clips = material.manifest.split(split)
+    loader = material.clip_loader(split, trained.recipe.decode.batch_size)
+    assert loader is not None  # the split has clips
+    weight = trained.recipe.decode.rerank if rerank is None else rerank
+    translate: Callable[[ClipBatch], Sequence[Prediction]] = decoder
+    if weight:
+        translate = Reranker(decoder, JointSpace.load(trained, material), weight)
+    progress = console.progress(f"translate {split}", len(clips))
+    with explain_dead_workers(material.manifest.folder), progress as advance:
+        evaluation = evaluate_clips(translate, loader, clips, material.convention, advance)
+    scores = replace(evaluation.scores, supervision=trained.recipe.supervision)
+    if group.is_main:
+        references = {clip.id: clip.text for clip in clips}
+        write_predictions(predictions_path(folder, split), evaluation.predictions, references)
+        write_scores(scores_path(folder, split), scores)
+    return replace(evaluation, scores=scores)
