@@ -30,6 +30,18 @@ LOSSES = {
         "finetune2": {"translation"},
     },
     "mmtlb-phoenix14t": {"s2g": {"gloss_ctc"}, "joint": {"gloss_ctc", "translation"}},
+    "gfslt-vlp2-phoenix14t": {
+        "masked_text": {"translation"},
+        "pretrain": {"contrastive"},
+        "finetune1": {"translation"},
+        "finetune2": {"translation"},
+    },
+    "csgcr-phoenix14t": {
+        "words_to_text": {"translation"},
+        "pretrain": {"pseudo_gloss"},
+        "finetune1": {"translation"},
+        "finetune2": {"translation"},
+    },
     "nslt-phoenix14t": {"translate": {"translation"}},
     "nslt-bahdanau-phoenix14t": {"translate": {"translation"}},
 }

@@ -1,17 +1,33 @@
-"""Batches of noised sentences for the text stage (mBART's objective, Liu et al. 2020, section 2.2)."""
+"""Batches of noised sentences for text stages: the model reads the noise and writes the sentence."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from glossfree.text.noise import noise_tokens
+from glossfree.recipe.schema import StageConfig
+from glossfree.text.noise import NoisyWords, encoder_ids, mask_spans, mask_tail
+from glossfree.text.pseudo_glosses import PseudoGlosses
 from glossfree.text.tokenizer import SentenceTokenizer
+
+Noise = Callable[[str, np.random.Generator], Sequence[str | None]]  # sentence -> words, and None for each mask
+
+
+def noise_of(stage: StageConfig, glosses: PseudoGlosses | None) -> Noise:
+    """What a stage's batches of sentences have the encoder read. `glosses`: needed for the noise "words"."""
+    if stage.noise == "spans":
+        return lambda text, rng: mask_spans(text.split(), stage.mask_ratio, stage.mean_span, rng)
+    if stage.noise == "tail":
+        return lambda text, rng: mask_tail(text.split(), stage.mask_ratio, rng)
+    assert glosses is not None
+    counts, of_sentence = glosses.counts, glosses.of_sentence
+    words = NoisyWords(counts, stage.missing_rate, stage.wrong_rate, shuffled=stage.word_order == "shuffled")
+    return lambda text, rng: words([word for word in of_sentence(text) if word in counts], rng)
 
 
 @dataclass(frozen=True)
@@ -50,15 +66,14 @@ class DenoisingLoader:
         tokenizer: SentenceTokenizer,
         *,
         batch_size: int,
-        mask_ratio: float,
-        mean_span: float,
+        noise: Noise,
         shuffle: bool,
         seed: int,
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
         self.sentences, self.tokenizer = list(sentences), tokenizer
-        self.batch_size, self.mask_ratio, self.mean_span = batch_size, mask_ratio, mean_span
+        self.batch_size, self.noise = batch_size, noise
         self.shuffle, self.seed, self.epoch, self.position = shuffle, seed, 0, 0
         self.rank, self.world_size = rank, world_size
 
@@ -99,9 +114,7 @@ class DenoisingLoader:
             yield self._batch([self.sentences[i] for i in order[first:end][self.rank :: self.world_size]])
 
     def _batch(self, sentences: list[str]) -> TextBatch:
-        noised = [
-            noise_tokens(self.tokenizer, text, self.mask_ratio, self.mean_span, self._rng(text)) for text in sentences
-        ]
+        noised = [encoder_ids(self.tokenizer, self.noise(text, self._rng(text))) for text in sentences]
         labels = [self.tokenizer.encode(text) for text in sentences]
         return TextBatch(
             ids=tuple(sentences),

@@ -15,7 +15,7 @@ from glossfree.errors import CorpusError, RecipeError, name_some
 from glossfree.objectives.gloss_ctc import GLOSSES
 from glossfree.objectives.pseudo_gloss import PSEUDO_GLOSSES as NEEDED_GLOSSES
 from glossfree.objectives.pseudo_gloss import PseudoGloss
-from glossfree.pipeline.denoising import DenoisingLoader
+from glossfree.pipeline.denoising import DenoisingLoader, noise_of
 from glossfree.pipeline.glosses import gloss_ids, gloss_vocabulary_of
 from glossfree.pipeline.weights import TOKENIZER, folder_of
 from glossfree.recipe.schema import Recipe, StageConfig
@@ -36,7 +36,7 @@ from glossfree.video.timeline import Sampling, Timeline, mixed_rates, usual_rate
 
 @dataclass(frozen=True)
 class Material:
-    """A corpus as a recipe uses it. `glosses` (pseudo-glosses) and their `vectors` (P, 300) only if an objective needs
+    """A corpus as a recipe uses it. `glosses` (pseudo-glosses) and their `vectors` (P, 300) only if a stage needs
     them, and so `gloss_vocabulary`, the annotated ones."""
 
     recipe: Recipe
@@ -117,8 +117,7 @@ class Material:
             sentences,
             self.tokenizer,
             batch_size=stage.batch_size,
-            mask_ratio=stage.mask_ratio,
-            mean_span=stage.mean_span,
+            noise=noise_of(stage, self.glosses),
             shuffle=split == "train",
             seed=self.recipe.seed,
             rank=Processes.here().rank,
@@ -269,11 +268,10 @@ def gather(
     if to_train:
         recipe = with_rate(recipe, manifest)
     glosses = vectors = None
-    options = recipe.objective(PseudoGloss)
-    if isinstance(options, PseudoGloss):
+    if NEEDED_GLOSSES in recipe.needs:
         glosses = glosses_of(folder)
         if to_train:
-            _check_splits(options.splits, glosses.splits, folder)
+            _check_splits(recipe, glosses.splits, folder)
         vectors = torch.as_tensor(load_vectors(_glosses_file(folder, PROTOTYPES), glosses.inventory))
     vocabulary = gloss_vocabulary_of(manifest) if to_train and GLOSSES in recipe.needs else None
     if tokenizer is None:
@@ -316,11 +314,14 @@ def with_rate(recipe: Recipe, manifest: Manifest) -> Recipe:
     return recipe.model_copy(update={"data": recipe.data.model_copy(update={"fps": usual})})
 
 
-def _check_splits(expected: Sequence[str], actual: Sequence[str], folder: Path) -> None:
-    """Raise CorpusError unless the inventory was made from the splits that the recipe names, in any order."""
+def _check_splits(recipe: Recipe, actual: Sequence[str], folder: Path) -> None:
+    """Raise CorpusError unless the inventory was made from the splits that the recipe names, by default train."""
+    options, expected, reason = recipe.objective(PseudoGloss), ("train",), "the recipe needs those of "
+    if isinstance(options, PseudoGloss):
+        expected, reason = options.splits, "the recipe's objective pseudo_gloss says splits = "
     if set(expected) != set(actual):
         raise CorpusError(
-            f"made from {', '.join(actual)}; the recipe's objective pseudo_gloss says splits = {', '.join(expected)}",
+            f"made from {', '.join(actual)}; {reason}{', '.join(expected)}",
             where=folder / PSEUDO_GLOSSES,
             remedy=f"make it again: glossfree glosses {folder} --splits {','.join(expected)}",
         )

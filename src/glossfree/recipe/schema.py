@@ -111,8 +111,22 @@ class StageConfig(Section):
         "loss", "stated", "whose weights are kept: epoch of lowest dev loss, of best dev score (beam search), or last"
     )
     augment: bool = value(True, "stated", "random crop, rotation, resize, translation")
-    mask_ratio: float = value(0.35, "assumed", "share of words masked, in batches of sentences (mBART's)", ge=0, lt=1)
+    noise: Literal["spans", "tail", "words"] = value(
+        "spans", "assumed", "batches of sentences read masked spans (mBART's), a masked end, or their pseudo-glosses"
+    )
+    mask_ratio: float = value(
+        0.35, "assumed", "share of words masked in batches of sentences (mBART's); at the end: at most", ge=0, lt=1
+    )
     mean_span: float = value(3.5, "assumed", "words per masked span, Poisson (mBART's)", gt=0)
+    word_order: Literal["shuffled", "kept"] = value(
+        "shuffled", "assumed", "pseudo-glosses as words: a set in random order, or as in the sentence"
+    )
+    missing_rate: float = value(
+        0.3, "assumed", "share of a sentence's pseudo-glosses left out (1 - a head's recall)", ge=0, lt=1
+    )
+    wrong_rate: float = value(
+        0.3, "assumed", "wrong pseudo-glosses added, as a share of the sentence's own", ge=0, le=10
+    )
 
     @property
     def used_objectives(self) -> dict[str, Objective]:
@@ -128,6 +142,11 @@ class StageConfig(Section):
     def needs(self) -> set[Need]:
         """The needs of its objectives besides clips and sentences."""
         return {need for each in self.used_objectives.values() for need in each.needs}
+
+    @property
+    def reads_words(self) -> bool:
+        """Whether it reads the pseudo-glosses of sentences."""
+        return self.batches == "sentences" and self.noise == "words"
 
     @property
     def writes_sentences(self) -> bool:
@@ -245,8 +264,9 @@ class Recipe(Section):
 
     @property
     def needs(self) -> set[Need]:
-        """The needs of the objectives of all planned stages."""
-        return {need for stage in self.planned for need in stage.needs}
+        """The needs of the objectives of all planned stages, and pseudo-glosses if a stage reads them as words."""
+        words: set[Need] = {"pseudo_glosses"} if any(stage.reads_words for stage in self.planned) else set()
+        return words | {need for stage in self.planned for need in stage.needs}
 
     def objective(self, kind: type[Objective]) -> Objective | None:
         """The last planned objective of this kind, or None."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from glossfree.pipeline.denoising import DenoisingLoader, TextBatch, pad
+from glossfree.pipeline.denoising import DenoisingLoader, TextBatch, noise_of, pad
+from glossfree.recipe.schema import StageConfig
+from glossfree.text.pseudo_glosses import PseudoGlosses
 from glossfree.text.tokenizer import SentenceTokenizer
 
 SENTENCES = [f"am {day} regnet es im {where}" for day in ("montag", "dienstag", "abend") for where in ("norden", "tal")]
@@ -16,10 +20,27 @@ def tokenizer() -> SentenceTokenizer:
     return SentenceTokenizer.train(SENTENCES, 60, "de_DE")
 
 
-def loader(tokenizer: SentenceTokenizer, *, shuffle: bool = True, seed: int = 0, size: int = 4) -> DenoisingLoader:
-    return DenoisingLoader(
-        SENTENCES, tokenizer, batch_size=size, mask_ratio=0.5, mean_span=2.0, shuffle=shuffle, seed=seed
-    )
+STAGE = StageConfig(batches="sentences", mask_ratio=0.5, mean_span=2.0)
+# places are not in the inventory
+GLOSSES = PseudoGlosses(
+    inventory=("abend", "dienstag", "montag", "regnen"),
+    counts={"abend": 2, "dienstag": 2, "montag": 2, "regnen": 6},
+    sentences={text: (text.split()[1], "regnen", text.split()[-1]) for text in SENTENCES},
+    kept={}, dropped={}, backend="", language="de",
+)  # fmt: skip
+
+
+def loader(
+    tokenizer: SentenceTokenizer,
+    *,
+    stage: StageConfig = STAGE,
+    glosses: PseudoGlosses | None = None,
+    shuffle: bool = True,
+    seed: int = 0,
+    size: int = 4,
+) -> DenoisingLoader:
+    noise = noise_of(stage, glosses)
+    return DenoisingLoader(SENTENCES, tokenizer, batch_size=size, noise=noise, shuffle=shuffle, seed=seed)
 
 
 def by_sentence(batches: list[TextBatch], pad_id: int) -> dict[str, list[int]]:
@@ -65,6 +86,36 @@ def test_order_changes_with_the_epoch_in_training_only(tokenizer: SentenceTokeni
         assert shuffle or orders[0] == SENTENCES
         noise = [by_sentence(list(chosen), tokenizer.pad_id) for chosen in (one, two)]
         assert (noise[0] == noise[1]) == (not shuffle)
+
+
+def test_the_end_of_a_sentence_is_masked(tokenizer: SentenceTokenizer) -> None:
+    stage = StageConfig(batches="sentences", noise="tail", mask_ratio=0.1)
+    for text, ids in by_sentence(list(loader(tokenizer, stage=stage)), tokenizer.pad_id).items():
+        kept = tokenizer.piece_ids(text.rpartition(" ")[0])
+        assert ids == [*kept, tokenizer.mask_id, tokenizer.eos_id, tokenizer.language_id]
+
+
+def test_pseudo_glosses_of_the_inventory_stand_for_the_sentence(tokenizer: SentenceTokenizer) -> None:
+    stage = StageConfig(batches="sentences", noise="words", word_order="kept", missing_rate=0.0, wrong_rate=0.0)
+    batches = list(loader(tokenizer, stage=stage, glosses=GLOSSES))
+    for text, ids in by_sentence(batches, tokenizer.pad_id).items():
+        words = f"{text.split()[1]} regnen"
+        assert ids == [*tokenizer.piece_ids(words), tokenizer.eos_id, tokenizer.language_id]
+    for batch in batches:
+        for text, row, length in zip(batch.ids, batch.labels.tolist(), batch.lengths.tolist(), strict=True):
+            assert row[:length] == tokenizer.encode(text)
+
+
+def test_words_are_noisy_and_a_sentence_without_any_is_the_end_alone(tokenizer: SentenceTokenizer) -> None:
+    stage = StageConfig(batches="sentences", noise="words")
+    noisy = by_sentence(list(loader(tokenizer, stage=stage, glosses=GLOSSES)), tokenizer.pad_id)
+    assert noisy == by_sentence(list(loader(tokenizer, stage=stage, glosses=GLOSSES, size=2)), tokenizer.pad_id)
+    later = loader(tokenizer, stage=stage, glosses=GLOSSES)
+    later.set_epoch(1)
+    assert noisy != by_sentence(list(later), tokenizer.pad_id)
+    empty = replace(GLOSSES, sentences=dict.fromkeys(SENTENCES, ("unbekannt",)))
+    for ids in by_sentence(list(loader(tokenizer, stage=stage, glosses=empty)), tokenizer.pad_id).values():
+        assert ids == [tokenizer.eos_id, tokenizer.language_id]
 
 
 def test_a_batch_moves_whole() -> None:

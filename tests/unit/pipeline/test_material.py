@@ -255,6 +255,29 @@ def test_a_recipe_that_needs_no_pseudo_glosses_reads_none(tiny: Any, tmp_path: P
         assert batch.targets == {}
 
 
+WORDS = ('denoise.noise="words"', "pretrain.objectives.pseudo_gloss.weight=0")
+
+
+def test_a_stage_that_reads_words_needs_pseudo_glosses_and_no_objective_for_them(tiny: Any, tmp_path: Path) -> None:
+    material = material_of(tiny, *WORDS, "denoise.missing_rate=0", "denoise.wrong_rate=0")
+    tokenizer, stage = material.tokenizer, material.recipe.planned[0]
+    for split in ("train", "dev"):
+        for batch in material.loader(split, stage):
+            for text, ids in zip(batch.ids, batch.input_ids.tolist(), strict=True):
+                glosses = {gloss for gloss in material.glosses.of_sentence(text) if gloss in material.glosses.counts}
+                words = [token for token in ids if token != tokenizer.pad_id][:-2]
+                assert sorted(words) == sorted(id for gloss in glosses for id in tokenizer.piece_ids(gloss))
+    corpus = tmp_path / "corpus"
+    shutil.copytree(tiny.corpus, corpus)
+    write_pseudo_glosses(corpus, splits=["train", "dev"], console=Silent())
+    with pytest.raises(CorpusError, match="made from train, dev; the recipe needs those of train ->"):
+        material_of(tiny, *WORDS, corpus=corpus)
+    (corpus / "pseudo_glosses.json").unlink()
+    with pytest.raises(CorpusError, match=r"no pseudo_glosses\.json"):
+        material_of(tiny, *WORDS, corpus=corpus)
+    assert material_of(tiny, *WORDS, "denoise.epochs=0", corpus=corpus).glosses is None
+
+
 def test_document_frequencies_are_shares_of_the_training_sentences(tiny: Any) -> None:
     """Each sentence counts once, however many clips say it; those of dev and test do not count."""
     material = material_of(tiny)
