@@ -38,7 +38,7 @@ LOSSES = {
     },
     "csgcr-phoenix14t": {
         "words_to_text": {"translation"},
-        "pretrain": {"pseudo_gloss"},
+        "pretrain": {"pseudo_gloss", "contrastive"},
         "finetune1": {"translation"},
         "finetune2": {"translation"},
     },
