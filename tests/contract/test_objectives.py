@@ -59,6 +59,7 @@ def inputs(needs: Sequence[Need] | None = None) -> Inputs:
         text_features={text: draw(20 + number, E) for number, text in enumerate(TEXTS)},
         text_tokens={text: draw(30 + number, TOKENS[number], E) for number, text in enumerate(TEXTS)},
         text_encoder=read,
+        sentence_vectors={text: draw(40 + number, 9) for number, text in enumerate(TEXTS)},
         glosses=GLOSSES,
     )
     if needs is None:

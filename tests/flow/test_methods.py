@@ -42,6 +42,8 @@ LOSSES = {
         "finetune1": {"translation"},
         "finetune2": {"translation"},
     },
+    "gaslt-phoenix14t": {"translate": {"translation", "text_similarity"}},
+    "tspnet-phoenix14t": {"translate": {"translation"}},
     "nslt-phoenix14t": {"translate": {"translation"}},
     "nslt-bahdanau-phoenix14t": {"translate": {"translation"}},
 }
@@ -52,15 +54,17 @@ vision = { hidden_size = 24, num_layers = 2, num_heads = 2, patch_size = 8, imag
 data = { fps = 0.0, frame_size = 28, crop_size = 24, num_workers = 0, max_frames = 60 }
 decode = { num_beams = 2, max_new_tokens = 9, batch_size = 3 }
 """
-TRANSFORMER = """
-temporal = { hidden_size = 36, num_layers = 2, num_heads = 2, mlp_size = 40, downsample_after = 1 }
-language = { hidden_size = 32, num_layers = 1, num_heads = 2, mlp_size = 48, max_positions = 128 }
-"""
-RECURRENT = """
-temporal = { hidden_size = 36 }
-language = { hidden_size = 36 }
-decoder = { hidden_size = 20, num_layers = 2 }
-"""
+# small sizes of temporal modules, language encoders and decoders, by kind
+TEMPORAL = {
+    "local_attention": "hidden_size = 36, num_layers = 2, num_heads = 2, mlp_size = 40, downsample_after = 1",
+    "pyramid": "hidden_size = 36, num_heads = 2, mlp_size = 40",
+    "linear": "hidden_size = 36",
+}
+LANGUAGE = {
+    "mbart": "hidden_size = 32, num_layers = 1, num_heads = 2, mlp_size = 48, max_positions = 128",
+    "none": "hidden_size = 36",
+}
+DECODERS = {"gru": "hidden_size = 20, num_layers = 2", "mbart": ""}
 # small sizes of objectives that have any
 OBJECTIVES = {
     "light_translation": "hidden_size = 16, encoder_layers = 1, num_layers = 1, num_heads = 2, mlp_size = 24",
@@ -79,7 +83,13 @@ def without_glosses(tmp_path_factory: pytest.TempPathFactory, call: Any) -> Path
 def small(method: str) -> str:
     """A recipe of the method at tiny sizes, two epochs for each of its stages."""
     recipe = load_recipe(method)
-    lines = [f'base = "{method}"', COMMON, RECURRENT if recipe.decoder.kind == "gru" else TRANSFORMER]
+    lines = [
+        f'base = "{method}"',
+        COMMON,
+        f"temporal = {{ {TEMPORAL[recipe.temporal.kind]} }}",
+        f"language = {{ {LANGUAGE[recipe.language.kind]} }}",
+        f"decoder = {{ {DECODERS[recipe.decoder.kind]} }}",
+    ]
     for stage in recipe.planned:
         lines.append(f"[{stage.name}]\nepochs = 2\nbatch_size = 5")
         lines += [

@@ -6,6 +6,7 @@ from glossfree.objectives.gloss_ctc import GlossCtc
 from glossfree.objectives.light_translation import LightTranslation
 from glossfree.objectives.pseudo_gloss import PseudoGloss
 from glossfree.objectives.sign_contrast import SignContrast
+from glossfree.objectives.text_similarity import TextSimilarity
 from glossfree.objectives.translation import Translation
 
 OBJECTIVES: dict[str, type[Objective]] = {
@@ -15,4 +16,5 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "sign_contrast": SignContrast,
     "light_translation": LightTranslation,
     "gloss_ctc": GlossCtc,
+    "text_similarity": TextSimilarity,
 }

@@ -18,7 +18,15 @@ from glossfree.padded import Padded
 from glossfree.settings import Section, value
 
 Level = Literal["frame", "segment", "video", "logits"]
-Need = Literal["pseudo_glosses", "document_frequencies", "text_features", "text_tokens", "text_encoder", "glosses"]
+Need = Literal[
+    "pseudo_glosses",
+    "document_frequencies",
+    "text_features",
+    "text_tokens",
+    "text_encoder",
+    "sentence_vectors",
+    "glosses",
+]
 
 # these need a language encoder that reads sentences
 TEXT_NEEDS: frozenset[Need] = frozenset(("text_features", "text_tokens", "text_encoder"))
@@ -42,6 +50,7 @@ class Inputs:
     text_features         the frozen text encoder's average over the tokens of each sentence, (E,)
     text_tokens           the same without the average, (L, E)
     text_encoder          the frozen encoder itself: labels (B, L) -> Padded (B, L, E)
+    sentence_vectors      of each sentence, a vector that the user names
     glosses               the annotated glosses of the training split, G of them; their ids are 1 to G
     """
 
@@ -50,6 +59,7 @@ class Inputs:
     text_features: Mapping[str, Tensor] | None = None
     text_tokens: Mapping[str, Tensor] | None = None
     text_encoder: Callable[[Tensor], Padded] | None = None
+    sentence_vectors: Mapping[str, Tensor] | None = None
     glosses: Sequence[str] | None = None
 
 

@@ -17,6 +17,7 @@ from glossfree.objectives.pseudo_gloss import PSEUDO_GLOSSES as NEEDED_GLOSSES
 from glossfree.objectives.pseudo_gloss import PseudoGloss
 from glossfree.pipeline.denoising import DenoisingLoader, noise_of
 from glossfree.pipeline.glosses import gloss_ids, gloss_vocabulary_of
+from glossfree.pipeline.sentence_vectors import sentence_vectors
 from glossfree.pipeline.weights import TOKENIZER, folder_of
 from glossfree.recipe.schema import Recipe, StageConfig
 from glossfree.scoring.conventions import Convention, convention_for
@@ -37,7 +38,7 @@ from glossfree.video.timeline import Sampling, Timeline, mixed_rates, usual_rate
 @dataclass(frozen=True)
 class Material:
     """A corpus as a recipe uses it. `glosses` (pseudo-glosses) and their `vectors` (P, 300) only if a stage needs
-    them, and so `gloss_vocabulary`, the annotated ones."""
+    them, and so `gloss_vocabulary`, the annotated ones, and `sentence_vectors`, which the recipe names."""
 
     recipe: Recipe
     manifest: Manifest
@@ -46,6 +47,7 @@ class Material:
     vectors: Tensor | None = None
     store: FeatureStore | None = None  # features to train from in place of video
     gloss_vocabulary: GlossVocabulary | None = None
+    sentence_vectors: dict[str, Tensor] | None = field(default=None, repr=False, compare=False)
     caches: dict[str, FrameCache] = field(default_factory=dict, repr=False, compare=False)
 
     def kept_ids(self) -> list[int]:
@@ -261,7 +263,8 @@ def gather(
 
     `to_train`: the material's recipe gets the frame rate of the corpus (see `with_rate`). Raises CorpusError if the
     recipe needs pseudo-glosses and the corpus has none or, `to_train`, those of other splits, no annotated glosses that
-    it needs, or clips of several rates; RecipeError if its frames have another size or fit.
+    it needs, or clips of several rates; RecipeError if its frames have another size or fit; what `sentence_vectors`
+    raises.
     """
     manifest = Manifest.load(folder)
     check_frames(recipe, manifest)
@@ -274,9 +277,11 @@ def gather(
             _check_splits(recipe, glosses.splits, folder)
         vectors = torch.as_tensor(load_vectors(_glosses_file(folder, PROTOTYPES), glosses.inventory))
     vocabulary = gloss_vocabulary_of(manifest) if to_train and GLOSSES in recipe.needs else None
+    texts = unique_texts([clip for clip in manifest.clips if clip.split in ("train", "dev")])
+    named = sentence_vectors(recipe, texts) if to_train else None
     if tokenizer is None:
         tokenizer = tokenizer_of(recipe, manifest)
-    return Material(recipe, manifest, tokenizer, glosses, vectors, gloss_vocabulary=vocabulary)
+    return Material(recipe, manifest, tokenizer, glosses, vectors, gloss_vocabulary=vocabulary, sentence_vectors=named)
 
 
 def check_frames(recipe: Recipe, manifest: Manifest) -> None:

@@ -121,6 +121,7 @@ class Workflow:
             text_features=text(pooled=True) if "text_features" in needs else None,
             text_tokens=text(pooled=False) if "text_tokens" in needs else None,
             text_encoder=FrozenTextEncoder(language) if "text_encoder" in needs else None,
+            sentence_vectors=self.material.sentence_vectors,
             glosses=None if self.material.gloss_vocabulary is None else self.material.gloss_vocabulary.inventory,
         )
 
