@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -29,6 +30,7 @@ from glossfree.models.hierarchy import TranslationModel
 from glossfree.models.tokens import CODES_AND_MASK, EOS_ID
 from glossfree.models.weights import fingerprint, state
 from glossfree.objectives.base import Inputs
+from glossfree.objectives.gloss_ctc import GLOSSES, GlossCtc
 from glossfree.objectives.pseudo_gloss import PSEUDO_GLOSSES, PseudoGloss
 from glossfree.pipeline.assemble import adapt, assemble, prepare, put_mapper, training_stage
 from glossfree.pipeline.stages import TrainingStage
@@ -46,7 +48,7 @@ LENGTHS = "58,58"  # frames of the clips
 STEPS = {"pretrain": 20, "finetune1": 20, "finetune2": 20}
 LABELS = {"pretrain": "pre-training", "finetune1": "fine-tuning, stage 1", "finetune2": "fine-tuning, stage 2"}
 PIECE = 4  # the first id of a piece
-SENTENCE, GLOSSES = 14, 9  # pieces of a sentence; its pseudo-glosses
+SENTENCE, PRESENT = 14, 9  # pieces of a sentence; its glosses and pseudo-glosses
 BLOCK = 16  # pixels of one colour: 14 x 14 coloured blocks a frame
 WRITTEN = 12  # tokens of a translation at most
 
@@ -109,20 +111,29 @@ def fixed_batch(recipe: Recipe, lengths: Sequence[int], seed: int = 0) -> ClipBa
     frames = small.to(torch.uint8).repeat_interleave(BLOCK, 2).repeat_interleave(BLOCK, 3)
     pieces = torch.randint(PIECE, vocabulary - CODES_AND_MASK, (len(lengths), SENTENCE), generator=source)
     ends = torch.tensor([[EOS_ID, language]]).expand(len(lengths), -1)
-    targets = torch.zeros(len(lengths), pseudo_gloss(recipe).num_pseudo_glosses)
-    for row in targets:
-        row[torch.randperm(len(row), generator=source)[:GLOSSES]] = 1
+    targets = {}
+    if (options := pseudo_gloss(recipe)) is not None:
+        targets[PSEUDO_GLOSSES] = torch.zeros(len(lengths), options.num_pseudo_glosses)
+        for row in targets[PSEUDO_GLOSSES]:
+            row[torch.randperm(len(row), generator=source)[:PRESENT]] = 1
+    if (annotated := gloss_ctc(recipe)) is not None:
+        size = len(lengths), min(PRESENT, min(lengths) // 2)
+        targets[GLOSSES] = torch.randint(1, annotated.num_glosses + 1, size, generator=source)
     names = tuple(f"clip {number}" for number in range(len(lengths)))
     labels = torch.cat([pieces, ends], dim=1)
-    return ClipBatch(names, frames, torch.tensor(lengths), names, labels, targets={PSEUDO_GLOSSES: targets})
+    return ClipBatch(names, frames, torch.tensor(lengths), names, labels, targets=targets)
 
 
-def pseudo_gloss(recipe: Recipe) -> PseudoGloss:
-    """The recipe's options of eqs 1-3. Raises ValueError if it has none."""
+def pseudo_gloss(recipe: Recipe) -> PseudoGloss | None:
+    """The recipe's options of eqs 1-3, if it has them."""
     options = recipe.objective(PseudoGloss)
-    if not isinstance(options, PseudoGloss):
-        raise ValueError(f"recipe {recipe.name} has no objective pseudo_gloss")
-    return options
+    return options if isinstance(options, PseudoGloss) else None
+
+
+def gloss_ctc(recipe: Recipe) -> GlossCtc | None:
+    """The recipe's options of recognition, if it has them."""
+    options = recipe.objective(GlossCtc)
+    return options if isinstance(options, GlossCtc) else None
 
 
 def assembled(recipe: Recipe) -> TranslationModel:
@@ -136,10 +147,18 @@ def inputs_of(recipe: Recipe, model: TranslationModel, batch: ClipBatch) -> Inpu
     There are no document frequencies: every pseudo-gloss may be a target.
     """
     assert batch.labels is not None
-    options = pseudo_gloss(recipe)
+    options, annotated, needs = pseudo_gloss(recipe), gloss_ctc(recipe), recipe.needs
     source = torch.Generator().manual_seed(recipe.seed)
-    vectors = torch.randn(options.num_pseudo_glosses, options.vector_size, generator=source)
-    return Inputs(vectors=vectors, text_features=encode(model.hierarchy.language, batch.texts, batch.labels))
+    vectors = None
+    if options is not None:
+        vectors = torch.randn(options.num_pseudo_glosses, options.vector_size, generator=source)
+    read = partial(encode, model.hierarchy.language, batch.texts, batch.labels)
+    return Inputs(
+        vectors=vectors,
+        text_features=read() if "text_features" in needs else None,
+        text_tokens=read(pooled=False) if "text_tokens" in needs else None,
+        glosses=None if annotated is None else tuple(map(str, range(annotated.num_glosses))),
+    )
 
 
 def stage_of(recipe: Recipe, name: str, model: TranslationModel, inputs: Inputs) -> TrainingStage:
