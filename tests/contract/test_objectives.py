@@ -16,6 +16,7 @@ from glossfree.objectives import OBJECTIVES
 from glossfree.objectives.base import Inputs, JointLoss, Level, Need, SeparableLoss, Sizes
 from glossfree.padded import Padded
 from glossfree.pipeline.stages import LEVELS
+from glossfree.training.step import joined
 from glossfree.video.batch import ClipBatch
 
 D, E, V, P = 14, 18, 53, 7
@@ -141,6 +142,14 @@ def rows(part: Tensor | Padded) -> list[Tensor]:
     return list(part)
 
 
+def gradients_by_clip(seen: Pass) -> list[Tensor]:
+    """Of the features that an objective looks at, without padding."""
+    assert seen.seen.grad is not None
+    features = seen.levels.segment if seen.levels.video is None else seen.levels.video
+    assert features is not None and features.values is seen.seen
+    return rows(features.with_values(seen.seen.grad))
+
+
 def skip_if_it_depends_on_its_batch(name: str, changed: Changed) -> None:
     if any((name, key) in DEPENDS_ON_ITS_BATCH for key in changed):
         pytest.skip("it says so itself")
@@ -201,6 +210,27 @@ def test_a_clip_counts_the_same_alone_and_in_a_batch(name: str, changed: Changed
         total = sum(loss_of(module, part) * unit for part, unit in zip(parts, units, strict=True)) / sum(units)
         torch.testing.assert_close(total, loss_of(module, together), rtol=1e-5, atol=1e-6)
         assert module.units(together.batch) == pytest.approx(sum(units))
+
+
+def test_what_is_compared_may_come_in_several_batches(name: str, changed: Changed) -> None:
+    """With other padding: the loss, and the gradients of every clip and of the objective's own parameters."""
+    skip_if_it_depends_on_its_batch(name, changed)
+    one, several = build(name, changed).eval(), build(name, changed).eval()
+    if not isinstance(one, JointLoss) or not isinstance(several, JointLoss):
+        return  # the test above is about these
+    together = pass_for(one, name, changed, [2, 0, 4, 1, 3])
+    parts = [pass_for(several, name, changed, clips) for clips in ([2], [0, 4], [1, 3])]
+    features = [several.features(part.levels, part.batch) for part in parts]
+    losses = [loss_of(one, together), several(*(joined(each) for each in zip(*features, strict=True)))]
+    for loss in losses:
+        loss.backward()
+    torch.testing.assert_close(losses[1], losses[0])
+    gradients = [clip for part in parts for clip in gradients_by_clip(part)]
+    for clip, expected in zip(gradients, gradients_by_clip(together), strict=True):
+        torch.testing.assert_close(clip, expected, rtol=1e-4, atol=1e-6)
+    for (key, own), other in zip(several.named_parameters(), one.parameters(), strict=True):
+        if key != "prefix":
+            torch.testing.assert_close(own.grad, other.grad, rtol=1e-4, atol=1e-6)
 
 
 def test_padding_changes_nothing_and_gets_no_gradient(name: str, changed: Changed) -> None:

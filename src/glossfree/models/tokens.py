@@ -10,6 +10,7 @@ from torch import Tensor
 
 BOS_ID, PAD_ID, EOS_ID, UNK_ID = 0, 1, 2, 3
 IGNORED = -100  # a label that losses ignore
+SPECIAL_TOKENS = 2  # </s> and the language code, at the end of all labels
 CODES_AND_MASK = 26  # the last ids of mBART-cc25's layout: 25 language codes and <mask>
 
 

@@ -7,6 +7,7 @@ from glossfree.objectives.light_translation import LightTranslation
 from glossfree.objectives.pseudo_gloss import PseudoGloss
 from glossfree.objectives.sign_contrast import SignContrast
 from glossfree.objectives.text_similarity import TextSimilarity
+from glossfree.objectives.token_alignment import TokenAlignment
 from glossfree.objectives.translation import Translation
 
 OBJECTIVES: dict[str, type[Objective]] = {
@@ -17,4 +18,5 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "light_translation": LightTranslation,
     "gloss_ctc": GlossCtc,
     "text_similarity": TextSimilarity,
+    "token_alignment": TokenAlignment,
 }

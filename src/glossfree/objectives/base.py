@@ -100,6 +100,7 @@ class Objective(Section):
 
     weight: float = value(1.0, "assumed", "factor of this loss in the sum that the stage minimises", ge=0)
 
+    # what depends on options is a property in a subclass
     level: ClassVar[Level] = "video"  # the highest level that it uses; levels above it need not be computed
     compares_clips: ClassVar[bool] = False  # whether it builds a JointLoss
     continues: ClassVar[bool] = False  # whether its parameters start as an earlier stage with this objective left them

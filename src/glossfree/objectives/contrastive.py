@@ -96,10 +96,8 @@ class ContrastiveLoss(JointLoss):
 
     def forward(self, video: Tensor, text: Tensor, sentences: Tensor) -> Tensor:
         """Features of all clips of the step -> the loss."""
-        options, excluded = self.options, None
-        if options.equal_sentences == "left_out":
-            excluded = sentences[:, None] == sentences
-            excluded.fill_diagonal_(False)
+        options = self.options
+        excluded = same_sentences(sentences) if options.equal_sentences == "left_out" else None
         if options.loss == "divergence":
             return contrastive_divergence(video, text, self.scale(), excluded, options.identity_sharpness)
         return contrastive_loss(video, text, self.scale(), excluded)
@@ -111,8 +109,18 @@ class ContrastiveLoss(JointLoss):
 
     def scale(self) -> Tensor:
         """1 / tau of eq 4, a scalar, clamped to at most MAX_LOGIT_SCALE."""
-        self.logit_scale.data.clamp_(max=math.log(MAX_LOGIT_SCALE))
-        return self.logit_scale.exp()
+        return bounded_scale(self.logit_scale)
+
+
+def bounded_scale(logarithm: nn.Parameter) -> Tensor:
+    """ln(1 / tau) -> 1 / tau, a scalar. The parameter is clamped in place, so that it is at most MAX_LOGIT_SCALE."""
+    logarithm.data.clamp_(max=math.log(MAX_LOGIT_SCALE))
+    return logarithm.exp()
+
+
+def same_sentences(sentences: Tensor) -> Tensor:
+    """Numbers of sentences (B,) -> (B, B) bool, True where two different clips have the same one."""
+    return (sentences[:, None] == sentences).fill_diagonal_(False)
 
 
 def number_of(sentence: str) -> int:
@@ -128,11 +136,7 @@ def contrastive_loss(
     Row i of `video` belongs to row i of `text`; all other rows are negatives, except those `excluded` (B, B).
     `logit_scale` = 1 / tau. The loss is the mean of both directions, as in CLIP. Random features give ln B.
     """
-    logits = contrastive_logits(video, text, logit_scale)
-    if excluded is not None:
-        logits = logits.masked_fill(excluded, EXCLUDED)
-    pairs = torch.arange(len(logits), device=logits.device)
-    return (functional.cross_entropy(logits, pairs) + functional.cross_entropy(logits.T, pairs)) / 2
+    return pair_cross_entropy(contrastive_logits(video, text, logit_scale), excluded)
 
 
 def contrastive_divergence(
@@ -142,21 +146,51 @@ def contrastive_divergence(
     excluded: Tensor | None = None,
     sharpness: float = 10.0,
 ) -> Tensor:
-    """Pooled video and text features (B, E) -> the released code's L_VLA: divergence from a softened identity.
+    """Pooled video and text features (B, E) -> the released code's L_VLA: `pair_divergence` of their cosines."""
+    return pair_divergence(contrastive_logits(video, text, logit_scale), excluded, sharpness)
+
+
+def pair_cross_entropy(
+    logits: Tensor, excluded: Tensor | None = None, *, smoothing: float = 0.0, share: float = 0.5
+) -> Tensor:
+    """Logits (B, B) of videos (rows) and texts, pairs on the diagonal -> cross-entropy, averaged over clips.
+
+    `share` is the weight of the rows, where a video looks for its text; the columns have the rest. `excluded` (B, B)
+    logits are in no softmax. `smoothing`: the part of each target that is spread evenly over all that is compared.
+    """
+    if excluded is not None:
+        logits = logits.masked_fill(excluded, EXCLUDED)
+    pairs = torch.arange(len(logits), device=logits.device)
+    directions = [functional.cross_entropy(each, pairs) for each in (logits, logits.T)]
+    if smoothing:
+        compared = torch.ones_like(logits, dtype=torch.bool) if excluded is None else ~excluded
+        even = [
+            -(each.log_softmax(dim=-1) * real).sum(dim=-1) / real.sum(dim=-1)
+            for each, real in ((logits, compared), (logits.T, compared.T))
+        ]
+        directions = [
+            (1 - smoothing) * loss + smoothing * other.mean() for loss, other in zip(directions, even, strict=True)
+        ]
+    return share * directions[0] + (1 - share) * directions[1]
+
+
+def pair_divergence(
+    logits: Tensor, excluded: Tensor | None = None, sharpness: float = 10.0, *, share: float = 0.5
+) -> Tensor:
+    """Logits (B, B) of videos (rows) and texts, pairs on the diagonal -> divergence from a softened identity.
 
     With q = softmax(sharpness * I) and p = softmax(logits), both along rows: KL(q || p), summed over a row, averaged
-    over rows, for logits (B, B) and for their transpose; the loss is the mean of both. It is 0 where the logit of each
-    pair is `sharpness` above those of its negatives, and grows again beyond that.
+    over rows, for the logits and for their transpose; `share` is the weight of the former. The loss is 0 where the
+    logit of each pair is `sharpness` above those of its negatives, and grows again beyond that.
     """
-    logits = contrastive_logits(video, text, logit_scale)
-    targets = sharpness * torch.eye(len(logits), device=logits.device)
+    targets = sharpness * torch.eye(len(logits), dtype=logits.dtype, device=logits.device)
     if excluded is not None:
         logits, targets = logits.masked_fill(excluded, EXCLUDED), targets.masked_fill(excluded, EXCLUDED)
     directions = [
         functional.kl_div(p.log_softmax(dim=-1), q.log_softmax(dim=-1), reduction="batchmean", log_target=True)
         for p, q in ((logits, targets), (logits.T, targets.T))
     ]
-    return (directions[0] + directions[1]) / 2
+    return share * directions[0] + (1 - share) * directions[1]
 
 
 def contrastive_logits(video: Tensor, text: Tensor, logit_scale: Tensor | float) -> Tensor:

@@ -27,12 +27,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from glossfree.models.hierarchy import Levels
-from glossfree.models.tokens import IGNORED
+from glossfree.models.tokens import IGNORED, SPECIAL_TOKENS
 from glossfree.objectives.base import Inputs, Level, Objective, SeparableLoss, Sizes
 from glossfree.padded import Padded
 from glossfree.settings import value
 
-SPECIAL_TOKENS = 2  # </s> and the language code, at the end of all labels
 # Least scale of a clip, as a share of its frames' mean norm. In a clip without motion, distances are rounding errors
 # (0.4 % in bfloat16). As gradients grow with 1 / scale, it would dominate all other clips.
 LEAST_SCALE = 0.01

@@ -321,7 +321,9 @@ def with_rate(recipe: Recipe, manifest: Manifest) -> Recipe:
 
 def _check_splits(recipe: Recipe, actual: Sequence[str], folder: Path) -> None:
     """Raise CorpusError unless the inventory was made from the splits that the recipe names, by default train."""
-    options, expected, reason = recipe.objective(PseudoGloss), ("train",), "the recipe needs those of "
+    options = recipe.objective(PseudoGloss)
+    expected: tuple[str, ...] = ("train",)
+    reason = "the recipe needs those of "
     if isinstance(options, PseudoGloss):
         expected, reason = options.splits, "the recipe's objective pseudo_gloss says splits = "
     if set(expected) != set(actual):

@@ -12,7 +12,7 @@ from torch import nn
 
 from glossfree.console import Result
 from glossfree.corpora.manifest import Manifest
-from glossfree.objectives.base import TEXT_NEEDS, Inputs
+from glossfree.objectives.base import TEXT_NEEDS, Inputs, Objective
 from glossfree.objectives.gloss_ctc import GlossCtc
 from glossfree.objectives.pseudo_gloss import PseudoGloss, PseudoGlossHead
 from glossfree.pipeline.assemble import assemble, prepare, training_stage
@@ -112,12 +112,17 @@ def count_parameters(recipe: Recipe, corpus: Path | None = None) -> Counts:
 
 
 def _sizes(recipe: Recipe) -> Sizes:
-    options, ctc = recipe.objective(PseudoGloss), recipe.objective(GlossCtc)
+    options, ctc = _pseudo_glosses_of(recipe), recipe.objective(GlossCtc)
     return Sizes(
         recipe.text.vocabulary_size,
         options.num_pseudo_glosses if isinstance(options, PseudoGloss) else 0,
         glosses=ctc.num_glosses if isinstance(ctc, GlossCtc) else 0,
     )
+
+
+def _pseudo_glosses_of(recipe: Recipe) -> Objective | None:
+    """What the recipe says of pseudo-glosses; the defaults where only other objectives need them; None if none do."""
+    return recipe.objective(PseudoGloss) or (PseudoGloss() if "pseudo_glosses" in recipe.needs else None)
 
 
 def _sizes_of(corpus: Path, recipe: Recipe) -> Sizes:
@@ -134,7 +139,7 @@ def _stage(recipe: Recipe, sizes: Sizes, name: str) -> tuple[dict[str, tuple[int
     text_encoder = model.hierarchy.language.copied().requires_grad_(False) if recipe.language.reads_text else None
     for stage in recipe.lineage(name):
         prepare(model, recipe, stage)
-    vectors, options = None, recipe.objective(PseudoGloss)
+    vectors, options = None, _pseudo_glosses_of(recipe)
     if isinstance(options, PseudoGloss):
         vectors = torch.empty(sizes.pseudo_glosses, options.vector_size)
     inputs = Inputs(vectors=vectors, glosses=tuple(map(str, range(sizes.glosses))))

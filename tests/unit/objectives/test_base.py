@@ -1,4 +1,4 @@
-"""Both kinds of losses in a stage: two that compare ragged tokens and pooled clips, beside means, in float64."""
+"""Both kinds of losses in a stage: some that compare ragged tokens and pooled clips, beside means, in float64."""
 
 from __future__ import annotations
 
@@ -15,14 +15,18 @@ from glossfree.models.hierarchy import HierarchicalEncoder, Levels, Mapper, Tran
 from glossfree.models.language.mbart import MBart
 from glossfree.models.temporal.local_attention import LocalAttention
 from glossfree.objectives.base import Inputs, JointLoss, Objective, SeparableLoss, Sizes
+from glossfree.objectives.token_alignment import TokenAlignment
 from glossfree.padded import Padded
 from glossfree.pipeline.stages import TrainingStage
 from glossfree.training.step import backward, losses_of
 from glossfree.video.batch import ClipBatch
 
-D, E, V, PIXELS = 14, 18, 60, 28
+D, E, V, P, PIXELS = 14, 18, 60, 6, 28
 LENGTHS = (11, 4, 1, 7, 6)
-TOKENS = (3, 6, 2, 4, 5)
+TOKENS = (3, 6, 2, 4, 5)  # the third sentence is nothing but </s> and the language code
+GLOSSES = torch.tensor(
+    [[1, 0, 1, 0, 0, 0], [0, 1, 1, 1, 1, 0], [0, 0, 0, 0, 0, 1], [0] * 6, [1, 1, 0, 0, 0, 0]]
+).float()
 
 
 class TokenSimilarity(JointLoss):
@@ -96,11 +100,22 @@ def build() -> TrainingStage:
     )
     source = torch.Generator().manual_seed(4)
     tokens = [torch.randn(number, 8, generator=source, dtype=torch.float64) for number in TOKENS]
-    objectives = {"ragged": TokenSimilarity(tokens), "pooled": Pooled(tokens), "size": Size()}
+    objectives = {"ragged": TokenSimilarity(tokens), "pooled": Pooled(tokens), "size": Size(), **alignments()}
     model = TranslationModel(hierarchy, NoDecoder(), V)
-    weights = {"ragged": 2.0, "pooled": 0.5, "size": 3.0}
+    weights = {"ragged": 2.0, "pooled": 0.5, "size": 3.0, "soft": 0.7, "greedy": 1.3}
     trains = ("vision", "temporal", "language", "mapper")
     return TrainingStage("three", model, objectives, weights, level="video", trains=trains).double().eval()
+
+
+def alignments() -> dict[str, JointLoss]:
+    """The shipped losses on ragged tokens: of video and sentences, of segments and pseudo-glosses."""
+    source = torch.Generator().manual_seed(6)
+    rows = {
+        f"s{clip}": torch.randn(number, E, generator=source, dtype=torch.float64) for clip, number in enumerate(TOKENS)
+    }
+    inputs = Inputs(text_tokens=rows, vectors=torch.randn(P, 5, generator=source))
+    greedy = TokenAlignment(tokens="pseudo_glosses", reads="segment", reduce="max", combine="similarities")
+    return {name: each.build(Sizes(D, E, V), inputs) for name, each in (("soft", TokenAlignment()), ("greedy", greedy))}
 
 
 class NoDecoder(nn.Module):
@@ -114,14 +129,17 @@ def batch_of(clips: list[int]) -> ClipBatch:
         for clip in clips
     ]  # fmt: skip
     lengths = torch.tensor([LENGTHS[clip] for clip in clips])
-    return ClipBatch(tuple(map(str, clips)), torch.cat(rows), lengths, tuple("s" for _ in clips))
+    texts = tuple(f"s{clip}" for clip in clips)
+    targets = {"pseudo_glosses": torch.stack([GLOSSES[clip] for clip in clips])}
+    return ClipBatch(tuple(map(str, clips)), torch.cat(rows), lengths, texts, targets=targets)
 
 
 def test_losses_of_both_kinds_are_summed_by_their_weights() -> None:
     stage = build()
     losses = stage(batch_of([0, 1, 2, 3, 4]))
-    assert set(losses) == {"loss", "ragged", "pooled", "size"}
-    torch.testing.assert_close(losses["loss"], 2 * losses["ragged"] + 0.5 * losses["pooled"] + 3 * losses["size"])
+    assert set(losses) == {"loss", "ragged", "pooled", "size", "soft", "greedy"}
+    means = 2 * losses["ragged"] + 0.5 * losses["pooled"] + 3 * losses["size"]
+    torch.testing.assert_close(losses["loss"], means + 0.7 * losses["soft"] + 1.3 * losses["greedy"])
     assert stage.compares_clips and stage.units(batch_of([0, 1])) == {"size": 2.0}
     _, compared = stage.separable(batch_of([2, 3]))
     video, text = compared["ragged"]
@@ -142,7 +160,8 @@ def test_a_step_in_batches_equals_one_batch(cut: list[list[int]]) -> None:
         torch.testing.assert_close(losses[name].detach(), value.detach(), rtol=1e-10, atol=1e-12)
     own = {n for n in one.trained() if n.startswith("objectives.")}
     assert own == {f"objectives.{n}" for n in ("ragged.projection.weight", "ragged.projection.bias", "ragged.log_scale",
-                                                "pooled.prefix")}  # fmt: skip
+                                                "pooled.prefix", "soft.logit_scale", "greedy.projection.weight",
+                                                "greedy.projection.bias", "greedy.logit_scale")}  # fmt: skip
     gradients = {name: parameter.grad for name, parameter in several.trained().items()}
     for name, parameter in one.trained().items():
         if "embed_tokens" in name:  # segments take the place of tokens

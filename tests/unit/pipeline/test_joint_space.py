@@ -71,3 +71,20 @@ def test_a_run_without_such_a_stage_is_refused(tiny: Any, call: Any, tmp_path: P
     assert call("train", *tiny.options, "--run", tmp_path / "run", "--until", "pretrain", *without).code == 0
     with pytest.raises(RunError, match="no stage of its recipe compares videos with sentences"):
         opened(tmp_path / "run")
+
+
+def test_token_alignment_is_such_a_space(tiny: Any, call: Any, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    changes = ("contrastive.weight=0", "pseudo_gloss.weight=0", "token_alignment.mix=0.4")
+    overrides = [each for change in changes for each in ("--set", f"pretrain.objectives.{change}")]
+    assert call("train", *tiny.options, "--run", run, "--until", "pretrain", *overrides).code == 0
+    trained, space, material = opened(run)
+    records = map(json.loads, (run / "steps.jsonl").read_text(encoding="utf-8").splitlines())
+    (recorded,) = [
+        each["dev"]["token_alignment"] for each in records if each["kind"] == "epoch" and each["stage"] == "pretrain"
+    ]
+    (batch,) = list(material.loader("dev", trained.recipe.stage("pretrain")))
+    video, text = space.features(space.levels(batch), batch, batch.texts)
+    loss = space.objective(video, text, torch.arange(len(batch)))
+    assert float(loss) == pytest.approx(recorded, rel=1e-5)
+    assert call("retrieve", run).code == 0

@@ -338,3 +338,18 @@ def test_files_that_are_not_there_are_told_when_a_stage_begins(tiny: Any, tmp_pa
     assert skipping.loader("train", stage) is not None
     with pytest.raises(CorpusError, match="missing"):
         skipping.loader("dev", stage)
+
+
+def test_pseudo_glosses_that_another_objective_needs_are_those_of_the_training_split(tiny: Any, tmp_path: Path) -> None:
+    overrides = ["pretrain.objectives.pseudo_gloss.weight=0", "pretrain.objectives.token_alignment.weight=1"]
+    assert material_of(tiny, *overrides).glosses is None
+    overrides.append("pretrain.objectives.token_alignment.tokens=pseudo_glosses")
+    material = material_of(tiny, *overrides)
+    assert material.vectors is not None and len(material.glosses) == len(material.vectors)
+    batch = next(iter(material.loader("train", material.recipe.stage("pretrain"))))
+    assert batch.targets["pseudo_glosses"].shape == (len(batch), len(material.glosses))
+    corpus = tmp_path / "corpus"
+    shutil.copytree(tiny.corpus, corpus)
+    write_pseudo_glosses(corpus, splits=["train", "dev"], console=Silent())
+    with pytest.raises(CorpusError, match="made from train, dev; the recipe needs those of train"):
+        material_of(tiny, *overrides, corpus=corpus)
