@@ -12,6 +12,7 @@ from tests.contract.choices import all_variants, assert_finite_gradients, copy_w
 from torch import Tensor
 
 from glossfree.models.hierarchy import Levels
+from glossfree.models.tokens import shift_right
 from glossfree.objectives import OBJECTIVES
 from glossfree.objectives.base import Inputs, JointLoss, Level, Need, SeparableLoss, Sizes
 from glossfree.padded import Padded
@@ -29,6 +30,10 @@ TOKENS = (4, 5, 4, 7, 3)
 EVERYBODY = range(len(FRAMES))
 # values by which a loss depends on the clips of a forward pass: their own meanings say so
 DEPENDS_ON_ITS_BATCH = {("contrastive", "average_padding")}
+# the same as tokens of a sentence; longer than any clip of these
+GLOSS_LABELS = torch.tensor(
+    [[9, 6, 9, 2, 40, -100], [5, 8, 2, 40, -100, -100], [7, 7, 5, 2, 40, -100], [-100] * 6, [8, 2, 40] + [-100] * 3]
+)
 
 pytestmark = pytest.mark.parametrize(("name", "changed"), all_variants(OBJECTIVES))
 Changed = dict[str, object]
@@ -69,6 +74,12 @@ def inputs(needs: Sequence[Need] | None = None) -> Inputs:
     return replace(everything, **{field.name: None for field in fields(Inputs) if field.name not in named})
 
 
+def write(video: Padded, labels: Tensor) -> Tensor:
+    """A decoder: logits from the average of the video and the last token."""
+    state = video.mean() @ draw(13, E, V)
+    return state[:, None] + draw(14, V, V)[shift_right(labels)]
+
+
 @dataclass
 class Pass:
     """What a model may have made of some of the clips, and the tensor of the level that an objective looks at."""
@@ -101,13 +112,14 @@ def forward_pass(clips: Sequence[int], level: Level, prefix: bool, rubbish: floa
     targets = {
         "pseudo_glosses": torch.stack([(draw(500 + clip, P) > 0.3).float() for clip in clips]),
         "glosses": GLOSS_IDS[list(clips)],
+        "gloss_labels": GLOSS_LABELS[list(clips)],
     }
     batch = ClipBatch(
         tuple(f"clip{clip}" for clip in clips), everything["frame"].pack().detach(), torch.tensor(frames),
         tuple(TEXTS[clip] for clip in clips), labels, level="frame_features", targets=targets,
     )  # fmt: skip
     below = LEVELS[: LEVELS.index(level) + 1]
-    return Pass(Levels(**{each: everything[each] for each in below}), batch, seen)
+    return Pass(Levels(**{each: everything[each] for each in below}, decoder=write), batch, seen)
 
 
 def build(name: str, changed: Changed, **options: Any) -> SeparableLoss | JointLoss:
@@ -261,10 +273,10 @@ def test_in_half_precision_the_loss_is_close_and_in_float32(name: str, changed: 
         if isinstance(content, Padded)
         else content.bfloat16()
         for field in fields(Levels)
-        if (content := getattr(seen.levels, field.name)) is not None
+        if field.name in LEVELS and (content := getattr(seen.levels, field.name)) is not None
     }
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        value = loss_of(module, replace(seen, levels=Levels(**levels)))
+        value = loss_of(module, replace(seen, levels=Levels(**levels, decoder=write)))
     assert value.dtype == torch.float32
     assert float(value.detach()) == pytest.approx(float(expected.detach()), rel=0.1)
 

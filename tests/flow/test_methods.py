@@ -55,6 +55,7 @@ LOSSES = {
     },
     "gaslt-phoenix14t": {"translate": {"translation", "text_similarity"}},
     "tspnet-phoenix14t": {"translate": {"translation"}},
+    "sltunet-phoenix14t": {"s2g": {"gloss_ctc"}, "joint": {"gloss_ctc", "gloss_translation", "translation"}},
     "nslt-phoenix14t": {"translate": {"translation"}},
     "nslt-luong-phoenix14t": {"translate": {"translation"}},
     "nslt-bahdanau-phoenix14t": {"translate": {"translation"}},

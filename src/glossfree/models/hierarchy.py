@@ -10,7 +10,7 @@ V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -99,13 +99,15 @@ class Levels:
     """The features that a forward pass computed, for objectives.
 
     `frame` (B, T, D), None if the input is above that level; `segment` (B, S, E); `video` (B, S, E), one step longer
-    with a prefix; `logits` (B, L, V). None: not computed, as no objective uses it.
+    with a prefix; `logits` (B, L, V). None: not computed, as no objective uses it. `decoder`: video features and labels
+    -> logits, for objectives that decode.
     """
 
     frame: Padded | None = None
     segment: Padded | None = None
     video: Padded | None = None
     logits: Tensor | None = None
+    decoder: Callable[[Padded, Tensor], Tensor] | None = None
 
 
 class HierarchicalEncoder(nn.Module):

@@ -3,6 +3,7 @@
 from glossfree.objectives.base import Objective
 from glossfree.objectives.contrastive import Contrastive
 from glossfree.objectives.gloss_ctc import GlossCtc
+from glossfree.objectives.gloss_translation import GlossTranslation
 from glossfree.objectives.light_translation import LightTranslation
 from glossfree.objectives.pseudo_gloss import PseudoGloss
 from glossfree.objectives.sign_contrast import SignContrast
@@ -19,4 +20,5 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "gloss_ctc": GlossCtc,
     "text_similarity": TextSimilarity,
     "token_alignment": TokenAlignment,
+    "gloss_translation": GlossTranslation,
 }

@@ -26,10 +26,13 @@ Need = Literal[
     "text_encoder",
     "sentence_vectors",
     "glosses",
+    "gloss_labels",
 ]
 
 # these need a language encoder that reads sentences
 TEXT_NEEDS: frozenset[Need] = frozenset(("text_features", "text_tokens", "text_encoder"))
+# annotations by people, which only recipes with supervision = "glosses" may need
+GLOSS_NEEDS: frozenset[Need] = frozenset(("glosses", "gloss_labels"))
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,7 @@ class Objective(Section):
     # what depends on options is a property in a subclass
     level: ClassVar[Level] = "video"  # the highest level that it uses; levels above it need not be computed
     compares_clips: ClassVar[bool] = False  # whether it builds a JointLoss
+    decodes: ClassVar[bool] = False  # whether it has the decoder write something else than the sentence
     continues: ClassVar[bool] = False  # whether its parameters start as an earlier stage with this objective left them
     compares_sentences: ClassVar[bool] = False  # whether that loss has `similarity`: a space of videos and sentences
 
@@ -115,8 +119,9 @@ class Objective(Section):
     def needs(self) -> tuple[Need, ...]:
         """The fields of `Inputs` that it needs.
 
-        In every batch's `targets` are then also "pseudo_glosses" (B, P), multi-hot, and "glosses" (B, U), ids with -100
-        behind a clip's last; all are -100 without an annotation.
+        Three of them are in every batch's `targets`: "pseudo_glosses" (B, P), multi-hot; "glosses" (B, U), ids;
+        "gloss_labels" (B, L), the glosses as tokens of a sentence. The last two have -100 behind a clip's end, and
+        nothing else for a clip without annotation.
         """
         return ()
 

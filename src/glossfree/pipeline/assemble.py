@@ -119,6 +119,7 @@ def training_stage(model: TranslationModel, recipe: Recipe, stage: StageConfig, 
         level=max((objective.level for objective in used.values()), key=LEVELS.index),
         trains=stage.train,
         reads=stage.batches,
+        decodes=any(objective.decodes for objective in used.values()),
     )
     if not built.trained():
         problem = f"{stage.name}.train: nothing of {', '.join(stage.train)} can train"

@@ -33,8 +33,12 @@ def gloss_vocabulary_of(manifest: Manifest) -> GlossVocabulary:
 
 def gloss_ids(vocabulary: GlossVocabulary, clips: Sequence[PackedClip]) -> dict[str, np.ndarray]:
     """Clips -> {clip id: ids of its glosses (U,)}, all as long as the longest, -100 behind the last."""
-    padded = pad([vocabulary.ids(clip.glosses) for clip in clips], IGNORED).numpy()
-    return {clip.id: row for clip, row in zip(clips, padded, strict=True)}
+    return padded_rows(clips, [vocabulary.ids(clip.glosses) for clip in clips])
+
+
+def padded_rows(clips: Sequence[PackedClip], rows: Sequence[Sequence[int]]) -> dict[str, np.ndarray]:
+    """Clips and a row of ids for each -> {clip id: row}, all as long as the longest, -100 behind the last id."""
+    return {clip.id: row for clip, row in zip(clips, pad(rows, IGNORED).numpy(), strict=True)}
 
 
 def clips_too_short(vocabulary: GlossVocabulary, clips: Sequence[PackedClip], segments: Tensor) -> list[str]:

@@ -12,16 +12,18 @@ from torch import Tensor
 
 from glossfree.corpora.manifest import Manifest, PackedClip, unique_texts
 from glossfree.errors import CorpusError, RecipeError, name_some
+from glossfree.objectives.base import GLOSS_NEEDS
 from glossfree.objectives.gloss_ctc import GLOSSES
+from glossfree.objectives.gloss_translation import GLOSS_LABELS
 from glossfree.objectives.pseudo_gloss import PSEUDO_GLOSSES as NEEDED_GLOSSES
 from glossfree.objectives.pseudo_gloss import PseudoGloss
 from glossfree.pipeline.denoising import DenoisingLoader, noise_of
-from glossfree.pipeline.glosses import gloss_ids, gloss_vocabulary_of
+from glossfree.pipeline.glosses import gloss_ids, gloss_vocabulary_of, padded_rows
 from glossfree.pipeline.sentence_vectors import sentence_vectors
 from glossfree.pipeline.weights import TOKENIZER, folder_of
 from glossfree.recipe.schema import Recipe, StageConfig
 from glossfree.scoring.conventions import Convention, convention_for
-from glossfree.text.glosses import GlossVocabulary
+from glossfree.text.glosses import GlossVocabulary, gloss_sentence
 from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
 from glossfree.text.tokenizer import SentenceTokenizer
 from glossfree.text.vectors import PROTOTYPES, load_vectors
@@ -214,6 +216,9 @@ class Material:
         if GLOSSES in needs:
             assert self.gloss_vocabulary is not None
             targets[GLOSSES] = gloss_ids(self.gloss_vocabulary, clips)
+        if GLOSS_LABELS in needs:
+            rows = [self.encode(gloss_sentence(clip.glosses)) if clip.glosses else [] for clip in clips]
+            targets[GLOSS_LABELS] = padded_rows(clips, rows)
         return targets
 
     def _loader(self, dataset: ClipDataset | FeatureDataset, batch_size: int, min_clips: int, training: bool) -> Loader:
@@ -276,7 +281,7 @@ def gather(
         if to_train:
             _check_splits(recipe, glosses.splits, folder)
         vectors = torch.as_tensor(load_vectors(_glosses_file(folder, PROTOTYPES), glosses.inventory))
-    vocabulary = gloss_vocabulary_of(manifest) if to_train and GLOSSES in recipe.needs else None
+    vocabulary = gloss_vocabulary_of(manifest) if to_train and recipe.needs & GLOSS_NEEDS else None
     texts = unique_texts([clip for clip in manifest.clips if clip.split in ("train", "dev")])
     named = sentence_vectors(recipe, texts) if to_train else None
     if tokenizer is None:
@@ -340,8 +345,13 @@ def glosses_of(folder: Path) -> PseudoGlosses:
 
 
 def tokenizer_of(recipe: Recipe, manifest: Manifest) -> SentenceTokenizer:
-    """The tokenizer that the recipe names, trimmed to the training sentences of a corpus, or one trained on them."""
+    """The tokenizer that the recipe names, trimmed to the training sentences of a corpus, or one trained on them.
+
+    Glosses count as sentences if the recipe reads or writes them as such.
+    """
     text, sentences = recipe.text, [clip.text for clip in manifest.split("train")]
+    if recipe.reads_gloss_texts:
+        sentences += [gloss_sentence(clip.glosses) for clip in manifest.split("train")]
     if not text.tokenizer:
         return SentenceTokenizer.train(sentences, text.num_pieces, text.language)
     return _original(recipe).trimmed(sentences)[0]

@@ -24,9 +24,10 @@ Features = tuple[Tensor | Padded, ...]
 class TrainingStage(nn.Module):
     """Batches -> named losses; their weighted sum, "loss", is minimised.
 
-    `objectives`: the loss modules by name, with their `weights`, and `level`, the highest that any of them uses.
-    `trains`: the parts of the model (see `TranslationModel.parts`) that are trained; the others are frozen and stay in
-    evaluation mode. Whether all of a part is trained or its adapters is set in the model.
+    `objectives`: the loss modules by name, with their `weights`, and `level`, the highest that any of them uses;
+    `decodes`: whether any of them uses the decoder itself. `trains`: the parts of the model (see
+    `TranslationModel.parts`) that are trained; the others are frozen and stay in evaluation mode. Whether all of a part
+    is trained or its adapters is set in the model.
     """
 
     def __init__(
@@ -39,11 +40,12 @@ class TrainingStage(nn.Module):
         level: Level,
         trains: Sequence[str],
         reads: str = "clips",
+        decodes: bool = False,
     ) -> None:
         super().__init__()
         self.name, self.model = name, model
         self.objectives, self.weights = nn.ModuleDict(objectives), dict(weights)
-        self.level, self.trains, self.reads = level, tuple(trains), reads
+        self.level, self.trains, self.reads, self.decodes = level, tuple(trains), reads, decodes
         self.unit = {"clips": "frames"}.get(reads, reads)
         model.train_only(self.trains)
 
@@ -59,7 +61,7 @@ class TrainingStage(nn.Module):
         else:
             highest = LEVELS.index(self.level)
             used = ("vision", "temporal", *(("mapper", "language") if highest > 1 else ()))
-            used += ("decoder",) if self.level == "logits" else ()
+            used += ("decoder",) if self.level == "logits" or self.decodes else ()
         return {name: part for name, part in self.model.parts().items() if name in used}
 
     def move(self, device: torch.device) -> None:
@@ -144,7 +146,7 @@ class TrainingStage(nn.Module):
         if self.level == "logits":
             assert levels.video is not None
             levels = replace(levels, logits=model.decoder(levels.video, batch.labels))
-        return levels
+        return replace(levels, decoder=model.decoder) if self.decodes else levels
 
     def _separable(self) -> dict[str, SeparableLoss]:
         return {name: each for name, each in self.objectives.items() if isinstance(each, SeparableLoss)}

@@ -21,7 +21,7 @@ from glossfree.models.language import LANGUAGE
 from glossfree.models.language.mbart import MBart
 from glossfree.models.temporal import TEMPORAL
 from glossfree.models.temporal.local_attention import LocalAttention
-from glossfree.objectives.base import TEXT_NEEDS, Need, Objective
+from glossfree.objectives.base import GLOSS_NEEDS, TEXT_NEEDS, Need, Objective
 from glossfree.settings import MOST_PIXELS, MOST_TOKENS, Section, value
 
 # tables with a `kind`: the entries to choose from, and the default
@@ -159,7 +159,8 @@ class StageConfig(Section):
         if self.batches == "sentences":
             return {"language", "decoder"}
         levels = {each.level for each in self.used_objectives.values()}
-        parts = {"decoder"} if "logits" in levels else set[str]()
+        decodes = "logits" in levels or any(each.decodes for each in self.used_objectives.values())
+        parts = {"decoder"} if decodes else set[str]()
         if levels & {"video", "logits"}:
             parts |= {"language", "mapper"} if self.mapper else {"language"}
         if self.batches == "clips":
@@ -268,6 +269,11 @@ class Recipe(Section):
         words: set[Need] = {"pseudo_glosses"} if any(stage.reads_words for stage in self.planned) else set()
         return words | {need for stage in self.planned for need in stage.needs}
 
+    @property
+    def reads_gloss_texts(self) -> bool:
+        """Whether annotated glosses are read or written as sentences."""
+        return "gloss_labels" in self.needs
+
     def objective(self, kind: type[Objective]) -> Objective | None:
         """The last planned objective of this kind, or None."""
         uses = [each for stage in self.planned for each in stage.used_objectives.values() if isinstance(each, kind)]
@@ -304,7 +310,7 @@ class Recipe(Section):
             yield f'vision.features "cached" needs vision.train = "none", not "{self.vision.train}"'
         if self.supervision != "glosses":
             for stage in self.planned:
-                uses = [name for name, each in stage.used_objectives.items() if "glosses" in each.needs]
+                uses = [name for name, each in stage.used_objectives.items() if GLOSS_NEEDS.intersection(each.needs)]
                 problem = f'trains on annotated glosses: only with supervision = "glosses", not "{self.supervision}"'
                 yield from (f"{stage.name}.objectives.{name} {problem}" for name in uses)
         if self.language.weights and not self.text.tokenizer:

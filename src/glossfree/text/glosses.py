@@ -14,6 +14,11 @@ GLOSSES = "glosses.json"
 FORMAT = 1
 
 
+def gloss_sentence(glosses: Iterable[str]) -> str:
+    """Glosses -> a text for the tokenizer of sentences: in lower case, as its pieces are mostly."""
+    return " ".join(glosses).lower()
+
+
 @dataclass(frozen=True)
 class GlossVocabulary:
     """The G distinct glosses of the training split, sorted. Number n has the id n + 1: id 0 is CTC's blank."""

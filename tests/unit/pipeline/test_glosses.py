@@ -75,6 +75,23 @@ def test_a_batch_holds_the_ids_of_each_clip(tiny: Any, recipe: Recipe) -> None:
                 assert row[row != -100].tolist() == vocabulary.ids(glosses[clip_id])
 
 
+def test_glosses_as_a_sentence_are_labels_and_in_the_vocabulary(tiny: Any, recipe: Recipe, tmp_path: Path) -> None:
+    material = gather(recipe, tiny.corpus)
+    both = load_recipe(tmp_path / "supervised.toml", ["translate.objectives.gloss_translation.weight=2"])
+    wider = gather(both, tiny.corpus)
+    assert len(wider.tokenizer) >= len(material.tokenizer) and wider.tokenizer.sha256 != material.tokenizer.sha256
+    clips = wider.clips("train")
+    loader = wider.loader("train", both.stage("translate"))
+    assert loader is not None
+    glosses = {clip.id: clip.glosses for clip in clips}
+    for batch in loader:
+        for clip_id, row in zip(batch.ids, batch.targets["gloss_labels"], strict=True):
+            assert row[row != -100].tolist() == wider.encode(" ".join(glosses[clip_id]).lower())
+    assert wider.tokenizer.mask_id not in {
+        token for batch in loader for token in batch.targets["gloss_labels"].flatten().tolist()
+    }
+
+
 def test_ids_are_padded_to_the_longest_clip() -> None:
     clips = [clip(1, "A", "C", "A"), clip(2), clip(3, "C", "NEW")]
     vocabulary = GlossVocabulary(("A", "C"))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from accelerate import Accelerator
+from tests.unit.pipeline.batches import TEXTS, V, clip_batch, inputs, part_of_batch, text_batch
 from torch import Tensor, nn
 
 from glossfree.models.weights import load, state
@@ -26,13 +26,11 @@ from glossfree.training.loop import Plan
 from glossfree.training.step import backward
 from glossfree.video.batch import ClipBatch
 
-V, P, B = 53, 7, 3
-LENGTHS = torch.tensor([7, 4, 5])
-TEXTS = ("es taut", "morgen schneit es", "nachts wird es kalt")
 STAGES = ("denoise", "pretrain", "finetune1", "finetune2")
 # all objectives in one stage: means over clips, frames and tokens, and a comparison of clips
 MIXED = """
 name = "mixed"
+supervision = "glosses"
 stages = ["mixed"]
 [mixed]
 epochs = 1
@@ -41,9 +39,14 @@ mapper = true
 objectives.pseudo_gloss.weight = 3.0
 objectives.contrastive = { weight = 0.5, token = false }
 objectives.sign_contrast = { weight = 0.7, min_reach = 0, zipf = 0.1 }
+objectives.gloss_ctc.weight = 0.3
+objectives.gloss_translation.weight = 0.4
 objectives.translation.weight = 2.0
 learning_rate_factors = { vision = 0.1, decoder = 2.0, pseudo_gloss = 5.0 }
 """
+
+PARTS = ("vision", "temporal", "language", "mapper", "decoder")
+OWNERS = {*PARTS, "pseudo_gloss", "contrastive", "gloss_ctc", "gloss_translation"}  # those that have parameters
 
 
 def recipe_of(tiny: Any, vision: str = "adapters", language: str = "all", decoder: str = "", *more: str) -> Recipe:
@@ -57,48 +60,8 @@ def mixed_recipe(tiny: Any, folder: Path, *overrides: str) -> Recipe:
     return load_recipe(path, overrides)
 
 
-def clip_batch() -> ClipBatch:
-    source = torch.Generator().manual_seed(1)
-    frames = torch.randint(0, 256, (int(LENGTHS.sum()), 3, 24, 24), dtype=torch.uint8, generator=source)
-    labels = torch.tensor([[5, 6, 2, 40, -100], [7, 8, 9, 2, 40], [11, 2, 40, -100, -100]])
-    targets = (torch.rand(B, P, generator=source) > 0.6).float()
-    return ClipBatch(("a", "b", "c"), frames, LENGTHS, TEXTS, labels, targets={"pseudo_glosses": targets})
-
-
-def part_of_batch(whole: ClipBatch, clips: Sequence[int]) -> ClipBatch:
-    """Some of its clips, as a loader makes a batch of them: padded to the longest among them."""
-    rows, chosen = whole.frames.split(whole.lengths.tolist()), list(clips)
-    assert whole.labels is not None
-    labels = whole.labels[chosen]
-    return ClipBatch(
-        tuple(whole.ids[i] for i in chosen),
-        torch.cat([rows[i] for i in chosen]),
-        whole.lengths[chosen],
-        tuple(whole.texts[i] for i in chosen),
-        labels[:, : int((labels != -100).sum(dim=1).max())],
-        targets={name: target[chosen] for name, target in whole.targets.items()},
-    )
-
-
-def text_batch() -> TextBatch:
-    noised = torch.tensor([[5, 52, 2, 40, 1], [7, 52, 9, 2, 40], [52, 2, 40, 1, 1]])
-    labels = clip_batch().labels
-    assert labels is not None
-    return TextBatch(TEXTS, noised, labels, torch.tensor([4, 5, 3]))
-
-
 def batch_for(stage: TrainingStage) -> Any:
     return text_batch() if stage.reads == "sentences" else clip_batch()
-
-
-def inputs() -> Inputs:
-    source = torch.Generator().manual_seed(2)
-    features = {text: torch.randn(32, generator=source) for text in TEXTS}
-    return Inputs(
-        vectors=torch.randn(P, 300, generator=torch.Generator().manual_seed(3)),
-        document_frequencies=torch.linspace(0.0, 1.0, P),
-        text_features=features,
-    )
 
 
 def build(recipe: Recipe, name: str) -> TrainingStage:
@@ -222,7 +185,7 @@ def test_every_trained_parameter_belongs_to_a_part_or_to_an_objective(tiny: Any,
     owners: dict[str, set[str]] = {}
     for name in stage.trained():
         owners.setdefault(stage.part_of(name), set()).add(name)
-    assert set(owners) == {"vision", "temporal", "language", "mapper", "decoder", "pseudo_gloss", "contrastive"}
+    assert set(owners) == OWNERS
     assert owners["contrastive"] == {"objectives.contrastive.logit_scale"}
     assert all(name.startswith("objectives.pseudo_gloss.head.") for name in owners["pseudo_gloss"])
     assert all(name.startswith("model.hierarchy.visual.") for name in owners["vision"])
@@ -254,7 +217,7 @@ def test_a_step_moves_each_parameter_by_the_factor_of_its_part_or_objective(tiny
         expected = before[name] - torch.tensor(0.5 * factor) * parameter.grad
         torch.testing.assert_close(parameter.detach(), expected, rtol=1e-6, atol=1e-8, msg=name)
         moved |= {stage.part_of(name)} if not torch.equal(parameter, before[name]) else set()
-    assert moved == {"vision", "temporal", "language", "mapper", "decoder", "pseudo_gloss", "contrastive"}
+    assert moved == OWNERS
 
 
 def test_only_what_a_stage_goes_through_is_moved(tiny: Any) -> None:
@@ -335,7 +298,7 @@ def test_a_step_in_several_batches_has_the_gradients_of_one(
         results.append(({n: value.detach() for n, value in losses.items()}, grads))
     (losses, grads), (cut_losses, cut_grads) = results
     assert len(grads) > 40 and grads.keys() == cut_grads.keys()
-    assert len(losses) == {"pretrain": 3, "finetune2": 2, "mixed": 5}[name]
+    assert len(losses) == {"pretrain": 3, "finetune2": 2, "mixed": 7}[name]
     for mine, theirs in ((losses, cut_losses), (grads, cut_grads)):
         assert mine.keys() == theirs.keys()
         for each, value in mine.items():
@@ -344,9 +307,10 @@ def test_a_step_in_several_batches_has_the_gradients_of_one(
 
 def test_each_loss_counts_a_batch_by_what_it_is_a_mean_over(tiny: Any, tmp_path: Path) -> None:
     stage = build(mixed_recipe(tiny, tmp_path), "mixed")
-    assert stage.units(clip_batch()) == {"pseudo_gloss": 3.0, "sign_contrast": 16.0, "translation": 12.0}
+    glosses = {"gloss_ctc": 2.0, "gloss_translation": 8.0}
+    assert stage.units(clip_batch()) == {"pseudo_gloss": 3.0, "sign_contrast": 16.0, "translation": 12.0, **glosses}
     assert stage.units(part_of_batch(clip_batch(), [2])) == {
-        "pseudo_gloss": 1.0, "sign_contrast": 5.0, "translation": 3.0
+        "pseudo_gloss": 1.0, "sign_contrast": 5.0, "translation": 3.0, **dict.fromkeys(glosses, 0.0)
     }  # fmt: skip
     assert stage.compares_clips and not stage_of("finetune2", tiny).compares_clips
     assert stage_of("denoise", tiny).units(text_batch()) == {"translation": 12.0}
