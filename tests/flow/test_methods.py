@@ -28,13 +28,19 @@ LOSSES = {
         "finetune1": {"translation"},
         "finetune2": {"translation"},
     },
-    "vap-phoenix14t": {"pretrain": {"token_alignment"}, "finetune1": {"translation"}, "finetune2": {"translation"}},
+    "vap-phoenix14t": {
+        "glosses_to_text": {"translation"},
+        "pretrain": {"token_alignment", "light_translation"},
+        "finetune1": {"translation"},
+        "finetune2": {"translation"},
+    },
     "hfa-cico-phoenix14t": {
         "pretrain": {"pseudo_gloss", "token_alignment"},
         "finetune1": {"translation"},
         "finetune2": {"translation"},
     },
     "fla-llm-phoenix14t": {"light": {"light_translation"}, "finetune": {"translation"}},
+    "c2rl-phoenix14t": {"light": {"light_translation", "token_alignment"}, "finetune": {"translation"}},
     "hfa-fla-phoenix14t": {
         "pretrain": {"pseudo_gloss", "contrastive", "light_translation"},
         "finetune1": {"translation"},
