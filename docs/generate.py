@@ -20,6 +20,7 @@ from pydantic.fields import FieldInfo
 from glossfree.cli.app import VERBS
 from glossfree.cli.params import params
 from glossfree.objectives import OBJECTIVES
+from glossfree.recipe.files import load_recipe, recipe_files, shipped_recipes
 from glossfree.recipe.schema import CHOICES, Recipe, StageConfig
 
 ROOT = Path(__file__).parents[1]
@@ -200,9 +201,21 @@ def verbs() -> str:
     return "\n".join(["| verb | what it does |", "| --- | --- |", *rows])
 
 
+def methods() -> str:
+    """The shipped recipes of the field's methods: paper, supervision, what each is, and what it is based on."""
+    lines = ["| recipe | paper | supervision | what it is | based on |", "| --- | --- | --- | --- | --- |"]
+    for path in shipped_recipes():
+        if path.match("recipes/*-phoenix14t.toml") or path.match("methods/*-phoenix14t.toml"):
+            recipe, (file, *_) = load_recipe(path), recipe_files(path)
+            base = ", ".join(f"`{base.stem}`" for base in file.bases)
+            lines.append(f"| `{recipe.name}` | {recipe.paper} | {recipe.supervision} | {recipe.summary} | {base} |")
+    return "\n".join(lines)
+
+
 SECTIONS_OF: dict[str, dict[str, Callable[[], str]]] = {
     "docs/paper.md": {"recipe": recipe_table, "table 3": table_3},
     "docs/index.md": {"verbs": verbs},
+    "docs/methods.md": {"methods": methods},
 }
 
 

@@ -41,6 +41,7 @@ class JointSpace:
     reader: LanguageEncoder
     options: Objective
     objective: JointLoss
+    prefix: Tensor | None  # (1, E), what the stage puts in front of every clip's segments
     texts: dict[str, Tensor]  # features of sentences, kept for the objective
     material: Material
 
@@ -72,12 +73,14 @@ class JointSpace:
         load(objective, own, where=f"stage {config.name}")
         objective = objective.to(best_device()).eval()
         hierarchy = model.hierarchy.to(best_device()).eval()
-        return cls(config.name, hierarchy, reader, options, objective, texts, material)
+        # that of any of its objectives: all of them read the same features
+        prefix = next((t.to(best_device()) for key, t in tensors.items() if key.endswith(".prefix")), None)
+        return cls(config.name, hierarchy, reader, options, objective, prefix, texts, material)
 
     @torch.no_grad()
     def levels(self, batch: ClipBatch) -> Levels:
         """The features of a prepared batch."""
-        levels: Levels = self.hierarchy(batch.frames, batch.lengths, batch.level, prefix=self.objective.prefix)
+        levels: Levels = self.hierarchy(batch.frames, batch.lengths, batch.level, prefix=self.prefix)
         return levels
 
     @torch.no_grad()
