@@ -24,6 +24,7 @@ from glossfree.corpora.manifest import MANIFEST, SPLITS, Clip, FrameFolder, Mani
 from glossfree.corpora.registry import find_corpus
 from glossfree.doctor.findings import BadClip, Diagnosis, Finding, counted
 from glossfree.errors import ClipError, CorpusError, name_some
+from glossfree.text.corpus import outdated_glosses
 from glossfree.text.tagging import split_words
 from glossfree.video.container import FPS, VideoInfo, probe
 from glossfree.video.decode import image_names
@@ -182,11 +183,17 @@ def _diagnose_prepared(root: Path) -> Diagnosis:
     return _diagnosis(
         f"{root} (prepared)",
         facts,
-        [Finding("corpus", "warning", problem) for problem in inspect(root).problems],
+        [*(Finding("corpus", "warning", problem) for problem in inspect(root).problems), *_glosses(manifest)],
         "glossfree prepare again, into another folder, with --fps {fps}: it resamples all clips by time",
         {"corpus": str(manifest.corpus.get("name", "")), "files": len(facts)},
         fit=str(manifest.corpus.get("fit", "stretch")),
     )
+
+
+def _glosses(manifest: Manifest) -> Iterator[Finding]:
+    """A warning if the pseudo-glosses of a prepared folder have to be made again."""
+    if problem := outdated_glosses(manifest):
+        yield Finding("pseudo-glosses", "warning", problem, f"make them again: glossfree glosses {manifest.folder}")
 
 
 def _diagnosis(
@@ -299,6 +306,10 @@ def _summary(facts: Sequence[ClipFacts], num_files: int, seconds: Sequence[float
         yield Finding("clips", "ok", f"{counts}; {num_files:,} files" if num_files else counts)
     else:
         yield Finding("clips", "problem", "none", "one line of the sentence file per clip")
+    for split in ("train", "dev"):
+        if sum(clip.split == split for clip in facts) == 1:
+            text = f"{split} has a single clip, and objectives that compare clips (as contrastive) need two"
+            yield Finding("clips", "warning", text, f"give {split} more clips" + ", or none" * (split == "dev"))
     readable = sum(not clip.error for clip in facts)
     if seconds:
         text = f"{min(seconds):.1f} s shortest, {median(seconds):.1f} s median, {max(seconds):.1f} s longest"

@@ -146,6 +146,20 @@ def _read_splits(manifest: Manifest, splits: Sequence[str]) -> tuple[dict[str, l
     return by_split, manifest.language
 
 
+def outdated_glosses(manifest: Manifest) -> str:
+    """Why the pseudo-glosses of a prepared folder have to be made again; "" if they do not, or if there are none."""
+    path = manifest.folder / PSEUDO_GLOSSES
+    if not path.is_file():
+        return ""
+    try:
+        glosses = PseudoGlosses.load(path)
+    except CorpusError as error:
+        return f"{path.name}: {error.problem}"
+    sentences = {clip.text for clip in manifest if clip.split in {*glosses.splits, *TUNED_ON}}
+    same = glosses.sentences.keys() == sentences
+    return "" if same else f"{path.name} was made from other sentences than the corpus has now"
+
+
 def training_sentences(corpus: Path | None, sentences: Path | None, console: Console) -> list[str]:
     """The training sentences of a prepared folder or of a file, in NFC; notes on the file go to the console.
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -33,10 +36,11 @@ def corpus(root: Path, rows: Sequence[str], columns: str = "path,text,split") ->
 
 
 def plain(root: Path) -> Path:
-    """Three clips of 3 s at 10 frames/s, one a split, with nothing odd about them."""
-    for name in "abc":
+    """Five clips of 3 s at 10 frames/s, with nothing odd about them."""
+    for name in "abcde":
         video(root / f"{name}.mp4")
-    return corpus(root, [f"a.mp4,{SENTENCE},train", "b.mp4,heute schneit es,dev", "c.mp4,es taut am abend,test"])
+    rows = [f"a.mp4,{SENTENCE},train", "b.mp4,heute schneit es,dev", "c.mp4,es taut am abend,test"]
+    return corpus(root, [*rows, "d.mp4,es taut am morgen,train", "e.mp4,am mittag schneit es,dev"])
 
 
 def texts(diagnosis: Diagnosis, topic: str, level: str = "warning") -> list[str]:
@@ -51,10 +55,10 @@ def test_a_corpus_without_faults_works(tmp_path: Path) -> None:
     diagnosis = doctor([plain(tmp_path / "root")])
     assert (diagnosis.exit_code, diagnosis.worst) == (0, ())
     figures = diagnosis.figures
-    assert (figures["corpus"], figures["files"], figures["clips"]) == ("folder", 3, {"train": 1, "dev": 1, "test": 1})
-    assert (figures["fps"], figures["aspect"]) == ({"10": 3}, {"1.33": 3})
+    assert (figures["corpus"], figures["files"], figures["clips"]) == ("folder", 5, {"train": 2, "dev": 2, "test": 1})
+    assert (figures["fps"], figures["aspect"]) == ({"10": 5}, {"1.33": 5})
     assert figures["seconds"]["median"] == pytest.approx(3.0)
-    assert figures["seconds"]["all"] == pytest.approx(9.0)
+    assert figures["seconds"]["all"] == pytest.approx(15.0)
     assert "works" in diagnosis.to_text().split("\n")[0]
     json.dumps(diagnosis.to_dict())
 
@@ -72,7 +76,7 @@ def test_mixed_rates_are_named_with_the_remedy(tmp_path: Path) -> None:
     video(root / "b.mp4", frames=60, fps=20.0)
     video(root / "c.mp4", frames=30, fps=10.1)  # the same rate, nearly
     diagnosis = doctor([root])
-    assert diagnosis.figures["fps"] == {"10": 2, "20": 1}
+    assert diagnosis.figures["fps"] == {"10": 4, "20": 1}
     [finding] = [finding for finding in diagnosis.findings if finding.topic == "frame rate"]
     assert (finding.level, "--fps 10" in finding.remedy) == ("warning", True)
     assert list(reasons(diagnosis)) == ["b"]
@@ -83,7 +87,7 @@ def test_mixed_aspects_say_what_stretching_does(tmp_path: Path) -> None:
     root = plain(tmp_path / "root")
     video(root / "c.mp4", width=36, height=64)
     diagnosis = doctor([root])
-    assert diagnosis.figures["aspect"] == {"1.33": 2, "0.56": 1}
+    assert diagnosis.figures["aspect"] == {"1.33": 4, "0.56": 1}
     [text] = texts(diagnosis, "aspect")
     assert "75 % of the width" in text and "56 % of the height" in text
     assert diagnosis.exit_code == 1
@@ -122,7 +126,7 @@ def test_files_that_are_missing_or_broken_are_the_worst(tmp_path: Path) -> None:
 
 def test_a_corpus_of_which_nothing_can_be_read_cannot_work(tmp_path: Path) -> None:
     root = plain(tmp_path / "root")
-    for name in "abc":
+    for name in "abcde":
         (root / f"{name}.mp4").write_bytes(b"")
     diagnosis = doctor([root])
     assert diagnosis.exit_code == 2
@@ -226,6 +230,28 @@ def test_a_prepared_folder_is_judged_by_its_manifest(tmp_path: Path) -> None:
     assert diagnosis.figures["aspect"] == {"0.8": 1, "1.78": 1}
     assert any("t1" in text for text in texts(diagnosis, "corpus")), "its packed file is missing"
     assert diagnosis.exit_code == 1
+
+
+@pytest.mark.parametrize(("split", "name"), [("train", "d.mp4"), ("dev", "e.mp4")])
+def test_a_split_with_a_single_clip_is_a_warning(tmp_path: Path, split: str, name: str) -> None:
+    root = plain(tmp_path / "root")
+    (root / name).unlink()
+    header, *rows = (root / "sentences.csv").read_text().splitlines()
+    diagnosis = doctor([corpus(root, [row for row in rows if not row.startswith(name)], header)])
+    [text] = texts(diagnosis, "clips")
+    assert text.startswith(split) and diagnosis.exit_code == 1
+
+
+def test_pseudo_glosses_of_other_sentences_are_a_warning(tiny: Any, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny.corpus, tmp_path / "corpus")
+    assert texts(doctor([folder]), "pseudo-glosses") == []
+    manifest = Manifest.load(folder)
+    for changed in (manifest.clips[1:], (replace(manifest.clips[0], text="neu"), *manifest.clips[1:])):
+        replace(manifest, clips=changed).save()
+        assert len(texts(doctor([folder]), "pseudo-glosses")) == 1
+    manifest.save()
+    (folder / "pseudo_glosses.json").write_text("{}")
+    assert len(texts(doctor([folder]), "pseudo-glosses")) == 1
 
 
 def test_what_is_nothing_of_this_is_an_error(tmp_path: Path) -> None:
