@@ -298,12 +298,17 @@ def check_frames(recipe: Recipe, manifest: Manifest) -> None:
             where=manifest.folder,
             remedy=f"prepare it again with --fit {recipe.data.fit}, or --set data.fit={fit}",
         )
-    size = manifest.corpus.get("frame_size", recipe.data.frame_size)
-    if size != recipe.data.frame_size:
+    data, patch = recipe.data, recipe.vision.patch_size
+    size = manifest.corpus.get("frame_size", data.frame_size)
+    if size != data.frame_size:
+        settings = f"--set data.frame_size={size}"
+        if data.crop_size > size:  # in the recipe's proportion, in whole patches
+            crop = max(1, size * data.crop_size // data.frame_size // patch) * patch
+            settings += f" --set data.crop_size={crop}"
         raise RecipeError(
-            f"data.frame_size is {recipe.data.frame_size}, the corpus was packed at {size}",
+            f"data.frame_size is {data.frame_size}, the corpus was packed at {size}",
             where=manifest.folder,
-            remedy=f"prepare it again with --frame-size {recipe.data.frame_size}, or --set data.frame_size={size}",
+            remedy=f"prepare it again with --frame-size {data.frame_size}, or {settings}",
         )
 
 

@@ -74,6 +74,14 @@ def test_frames_of_another_size_are_refused_with_both_sizes(tiny: Any) -> None:
         material_of(tiny, "data.frame_size=40")
 
 
+def test_the_remedy_for_another_frame_size_is_a_valid_recipe(tiny: Any) -> None:
+    with pytest.raises(RecipeError) as caught:
+        material_of(tiny, "data.frame_size=56", "data.crop_size=48")
+    settings = [word for word in str(caught.value.remedy).split() if word.startswith("data.")]
+    assert len(settings) == 2
+    assert material_of(tiny, *settings).recipe.data.crop_size == 24
+
+
 @pytest.mark.parametrize("name", ["pseudo_glosses.json", "prototypes.safetensors"])
 def test_a_corpus_without_pseudo_glosses_is_refused(tiny: Any, tmp_path: Path, name: str) -> None:
     shutil.copytree(tiny.corpus, tmp_path / "corpus")
