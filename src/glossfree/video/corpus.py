@@ -145,8 +145,9 @@ def _collect(
         files = ((clip.id, clip.source.path) for clip in clips if isinstance(clip.source, VideoFile | FrameFolder))
         missing = [clip_id for clip_id, path in files if not os.path.exists(path)]  # noqa: PTH110
     if missing:
-        problem = f"{len(missing):,} of {len(clips):,} clips have no frames: {name_some(missing)}"
-        raise CorpusError(problem, where=root, remedy="unpack them, or omit --strict to pack the rest")
+        problem = f"{len(missing):,} of {len(clips):,} clips have no file or folder: {name_some(missing)}"
+        remedy = "copy or unpack them there, correct their paths, or omit --strict to pack the rest"
+        raise CorpusError(problem, where=root, remedy=remedy)
     return clips, warnings
 
 

@@ -148,7 +148,7 @@ def test_missing_files_are_failed_clips_unless_all_are_missing(root: Path, tmp_p
     result = run(root, tmp_path / "out")
     assert (result.packed, [clip_id for clip_id, _ in result.failed]) == (4, ["fünf"])
     assert any("listed files missing: 1: fünf" in warning for warning in result.warnings)
-    with pytest.raises(CorpusError, match="1 of 5 clips have no frames: fünf"):
+    with pytest.raises(CorpusError, match="1 of 5 clips have no file or folder: fünf"):
         run(root, tmp_path / "strict", strict=True)
     assert not (tmp_path / "strict").exists()
     write_sentences(root, (("sechs", "train", "es taut"), ("fünf", "test", "es bleibt kühl")))
@@ -211,7 +211,7 @@ def test_missing_frame_folders_are_listed_before_packing_and_packed_around(tmp_p
 
 def test_strict_names_missing_frame_folders_before_anything_is_written(tmp_path: Path) -> None:
     root = phoenix(tmp_path / "release", missing="dev-1")
-    with pytest.raises(CorpusError, match="1 of 3 clips have no frames: dev-1"):
+    with pytest.raises(CorpusError, match="1 of 3 clips have no file or folder: dev-1"):
         run(root, tmp_path / "out", "phoenix14t", strict=True)
     assert not (tmp_path / "out").exists()
 
