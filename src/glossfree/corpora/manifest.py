@@ -192,7 +192,7 @@ class Manifest:
         """The clips of one split, in manifest order. Raises CorpusError if there are none."""
         clips = tuple(clip for clip in self.clips if clip.split == name)
         if not clips:
-            present = sorted({clip.split for clip in self.clips})
+            present = ", ".join(sorted({clip.split for clip in self.clips}))
             raise CorpusError(f"no clip in split {name!r}", where=self.folder, remedy=f"splits here: {present}")
         return clips
 

@@ -114,9 +114,8 @@ def extract(
     """
     by_split = {name: [nfc(text) for text in texts] for name, texts in sentences_by_split.items()}
     if not any(by_split.get(name) for name in splits):
-        raise CorpusError(
-            f"no sentence in {' or '.join(splits) or 'no split'}", remedy=f"splits here: {sorted(by_split)}"
-        )
+        problem = f"no sentence in {' or '.join(splits) or 'no split'}"
+        raise CorpusError(problem, remedy=f"splits here: {', '.join(sorted(by_split))}")
     sentences: dict[str, tuple[str, ...]] = {}
     counts: Counter[str] = Counter()
     kept: Counter[str] = Counter()
