@@ -142,11 +142,12 @@ def sweep(
     check_trackers(track or ())
     splits = ("dev", "test") if test else ("dev",)
     cells = cells_of(recipe, overrides or (), parse_seeds(seeds), grid or ())
-    _check_cells(cells, corpus, splits, runs)
+    _check_cells(cells)
     processes = max(processes, slurm_gpus if slurm else 1)
     commands = [_commands(cell, recipe, corpus, runs, splits, processes, track or ()) for cell in cells]
     if print_:
         return Commands([" && ".join(map(shlex.join, steps)) for steps in commands])
+    _check_corpus(cells, corpus, splits, runs)
     facts = {
         "recipe": cells[0].recipe.name,
         "corpus": str(corpus.resolve()),
@@ -180,18 +181,23 @@ def _check_slurm(jobs: Slurm | None, *, has_options: bool) -> None:
         raise RunError("--slurm: there is no sbatch here", where="sweep", remedy="call it on a login node of SLURM")
 
 
-def _check_cells(cells: Sequence[Cell], corpus: Path, splits: Sequence[str], runs: Path) -> None:
-    """Raise CorpusError for a missing split, RecipeError if there is nothing to score, RunError for another recipe."""
+def _check_cells(cells: Sequence[Cell]) -> None:
+    """Raise RunError in one of several processes, RecipeError if there is nothing to score."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         remedy = "call it without accelerate or torchrun, and with --processes"
         raise RunError("starts its processes itself", where="sweep", remedy=remedy)
-    manifest = Manifest.load(corpus)
-    for split in ("train", *splits):
-        manifest.split(split)
     for cell in cells:
         if not any(stage.writes_sentences for stage in cell.recipe.planned):
             remedy = "give a stage with the objective translation its epochs"
             raise RecipeError("no stage learns to translate: nothing to score", where=cell.name, remedy=remedy)
+
+
+def _check_corpus(cells: Sequence[Cell], corpus: Path, splits: Sequence[str], runs: Path) -> None:
+    """Raise CorpusError for a missing split, RunError for a run of another recipe."""
+    manifest = Manifest.load(corpus)
+    for split in ("train", *splits):
+        manifest.split(split)
+    for cell in cells:
         run = Run(runs / cell.name)
         if run.recipe.is_file():
             old, new = (with_rate(each, manifest) for each in (load_recipe(run.recipe), cell.recipe))

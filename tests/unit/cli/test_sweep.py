@@ -229,7 +229,7 @@ def test_the_commands_are_printed_and_can_be_run_elsewhere(tiny: Any, tmp_path: 
         subprocess.run(["sh", "-c", line], check=True)
     stand_in.trained()
     assert start(tiny, tmp_path / "a b").exit_code == 0 and stand_in.trained() == NAMES[3:]
-    several = start(tiny, tmp_path, print_=True, processes=3).commands[0]
+    several = start(tiny, tmp_path, print_=True, processes=3, corpus=tmp_path / "elsewhere").commands[0]
     words = shlex.split(several)
     assert words[1:8] == ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "3", "-m", "--"]
     assert words[8:10] == ["glossfree", "train"]
