@@ -48,8 +48,9 @@ class Description(Result):
     def to_text(self) -> str:
         """A recipe in TOML, itself runnable, with a comment behind each value."""
         comments = {}
+        skipped = {f"{stage.name}.epochs" for stage in self.recipe.stages if not stage.epochs}
         for key, each in self.values.items():
-            comments[key] = each.standing
+            comments[key] = each.standing + (", skipped" if key in skipped else "")
             if each.is_changed:
                 comments[key] += f"; {self.base}: {as_toml(each.base)}"
         for key in (*OWN, "stages"):

@@ -56,6 +56,13 @@ def test_the_text_is_the_recipe_with_a_comment_behind_each_value(own: Path, tmp_
         assert comment.partition(";")[0].split(", ")[0] in ("stated", "released", "derived", "assumed"), line
 
 
+def test_stages_without_epochs_are_marked_as_skipped(own: Path) -> None:
+    description = describe(own, ["finetune1.epochs=0"])
+    text, stages = description.to_text(), description.recipe.stages
+    skipped = [stage.name for stage in stages if "skipped" in line_of(text, stage.name, "epochs")]
+    assert skipped == ["denoise", "finetune1"] == [stage.name for stage in stages if not stage.epochs]
+
+
 def test_a_value_is_shown_beside_the_one_of_the_base_where_they_differ(own: Path) -> None:
     text = describe(own).to_text()
     assert line_of(text, "data", "stride").endswith("# stated; hfa-phoenix14t: 1")
