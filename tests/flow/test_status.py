@@ -48,7 +48,7 @@ def test_from_the_first_step_to_a_kill_a_stop_and_the_end(
     assert 20 < live["step"] < 1200 and live["epoch"] == pytest.approx(live["step"] / 3, abs=1.1)
     assert list(live["losses"]) == ["loss", "pseudo_gloss", "contrastive"] and live["dev_losses"]["loss"] > 0
     assert live["best_loss"] <= live["dev_losses"]["loss"] and 1 <= live["best_epoch"] <= live["epoch"]
-    assert live["frames_per_second"] > 0 and 0 <= live["waiting"] <= 1 and 0 < live["learning_rate"] <= 3e-3
+    assert live["speed"] > 0 and 0 <= live["waiting"] <= 1 and 0 < live["learning_rate"] <= 3e-3
     assert live["stage_seconds_left"] > 0 and live["all_seconds_left"] > live["stage_seconds_left"]
     assert live["without"] == ["finetune1"] and live["memory_bytes"] > 50e6
     assert live["checkpoint_seconds_ago"] < 30 and live["sign_seconds_ago"] < 30

@@ -21,7 +21,7 @@ from glossfree.training.watch import WARMING_UP
 GONE = "no longer alive"
 SILENCE = 30 * 60.0  # seconds of silence after which a run on another machine counts as dead
 RECENT_STEPS, RECENT_EPOCHS = 50, 3  # that speeds are averaged over
-NO_LOSS = {"kind", "stage", "epoch", "step", "lr", "frames", "seconds", "waited"}  # of a step's line
+NO_LOSS = {"kind", "stage", "epoch", "step", "lr", "frames", "clips", "seconds", "waited"}  # of a step's line
 Record = dict[str, Any]
 
 
@@ -29,6 +29,7 @@ Record = dict[str, Any]
 class RunStatus(Result):
     """The state of a run. Seconds, bytes and shares (0-1) are plain numbers; None: not known, or not yet.
 
+    `speed` is in `unit` (frames, segments or sentences) a second.
     `all_seconds_left` leaves out the stages `without`: nothing of their kind has been seen yet.
     """
 
@@ -45,7 +46,8 @@ class RunStatus(Result):
     best_loss: float | None
     best_epoch: int | None
     learning_rate: float | None
-    frames_per_second: float | None
+    speed: float | None
+    unit: str
     waiting: float | None
     memory_bytes: int
     elapsed_seconds: float
@@ -73,8 +75,8 @@ class RunStatus(Result):
                 rows[name] = "  ".join(f"{term} {value:.4g}" for term, value in losses.items())
         if self.best_loss is not None:
             rows["best"] = f"loss {self.best_loss:.4g} in epoch {self.best_epoch}"
-        if self.frames_per_second is not None and self.waiting is not None:
-            speed = f"{self.frames_per_second:,.0f} frames/s, {100 * self.waiting:.0f} % of the time waiting for data"
+        if self.speed is not None and self.waiting is not None:
+            speed = f"{self.speed:,.0f} {self.unit}/s, {100 * self.waiting:.0f} % of the time waiting for data"
             rows["speed"] = f"{speed}, learning rate {self.learning_rate:.2g}"
         rows["memory"] = f"{size(self.memory_bytes)} at most"
         rows["time"] = f"{duration(self.elapsed_seconds)} so far"
@@ -106,6 +108,8 @@ def status(run: Annotated[Path, typer.Argument(help="Folder of a run, live or no
     done = max(saved.step, last["step"]) if last else saved.step
     recent = steps[-RECENT_STEPS:]
     seconds = sum(record["seconds"] for record in recent)
+    reads = next((each.kind for each in saved.planned if each.name == stage), "clips")
+    counted = "clips" if reads == "sentences" else "frames"
     best = min(((watched(record), record["epoch"] + 1) for record in epochs), default=(None, None))
     live = state == TRAINING and saved.steps > 0
     left = seconds_left(own, done, saved.steps, saved.epochs) if live else None
@@ -125,7 +129,8 @@ def status(run: Annotated[Path, typer.Argument(help="Folder of a run, live or no
         best_loss=best[0],
         best_epoch=best[1],
         learning_rate=None if last is None else last["lr"],
-        frames_per_second=sum(record["frames"] for record in recent) / seconds if seconds else None,
+        speed=sum(record.get(counted, 0) for record in recent) / seconds if seconds else None,
+        unit="frames" if reads == "clips" else reads,
         waiting=sum(record["waited"] for record in recent) / seconds if seconds else None,
         memory_bytes=saved.memory,
         elapsed_seconds=(now if state == TRAINING else sign) - saved.started,

@@ -165,7 +165,7 @@ class _Training:
             record = {"kind": "step", "stage": stage.name, "epoch": progress.epoch, "step": progress.step, "lr": lr}
             times = {"seconds": round(now - begun, 4), "waited": round(waited, 4)}
             if self.group.is_main:
-                self.run.log({**record, "frames": frames, **losses, **times})
+                self.run.log({**record, "frames": frames, "clips": clips, **losses, **times})
             spent = Spent(clips if stage.unit == "sentences" else frames, now - begun, waited)
             advance(1, note=self.watch.step(progress, losses, lr, batches, spent))
             begun = now

@@ -35,7 +35,7 @@ PLANNED = [
 def step(stage: str, epoch: int, number: int, seconds: float = 2.0, **losses: float) -> dict[str, Any]:
     named = losses or {"loss": 1.0}
     where = {"kind": "step", "stage": stage, "epoch": epoch, "step": number, "lr": 3e-4}
-    return {**where, "frames": 30, **named, "seconds": seconds, "waited": 0.5}
+    return {**where, "frames": 30, "clips": 5, **named, "seconds": seconds, "waited": 0.5}
 
 
 def epoch(stage: str, number: int, steps: int, clock: float, dev: float | None) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def test_a_live_run(tmp_path: Path) -> None:
     assert found.losses == {"loss": 3.5, "contrastive": 0.25}
     assert (found.train_losses, found.dev_losses) == ({"loss": 9.0}, {"loss": 2.5, "contrastive": 1.25})
     assert (found.best_loss, found.best_epoch, found.learning_rate) == (2.5, 1, 3e-4)
-    assert found.frames_per_second == pytest.approx(150 / 38) and found.waiting == pytest.approx(2.5 / 38)
+    assert found.speed == pytest.approx(150 / 38) and found.waiting == pytest.approx(2.5 / 38)
     # 10 of 15 steps are left of five epochs of 36 s; then seven of finetune2; nothing is known of segments
     assert found.stage_seconds_left == pytest.approx(36 * 5 * 10 / 15)
     assert found.all_seconds_left == pytest.approx(36 * 5 * 10 / 15 + 7 * 36)
@@ -150,7 +150,15 @@ def test_the_speed_is_that_of_the_last_steps(tmp_path: Path) -> None:
     slow, fast = ([step("pretrain", 0, n, seconds) for n in numbers] for seconds, numbers in
                   ((10.0, range(1, 31)), (1.0, range(31, 31 + module.RECENT_STEPS))))  # fmt: skip
     told = Status(planned=PLANNED, stage="pretrain", epochs=5, steps=500)
-    assert status(a_run(tmp_path, told, *slow, *fast).folder).frames_per_second == pytest.approx(30)
+    assert status(a_run(tmp_path, told, *slow, *fast).folder).speed == pytest.approx(30)
+
+
+@pytest.mark.parametrize(
+    ("stage", "speed"), [("denoise", "2 sentences/s"), ("pretrain", "15 frames/s"), ("finetune1", "15 segments/s")]
+)
+def test_the_speed_is_in_the_unit_of_the_stage(tmp_path: Path, stage: str, speed: str) -> None:
+    told = Status(planned=PLANNED, stage=stage, epochs=5, steps=15)
+    assert f" {speed}" in status(a_run(tmp_path, told, step(stage, 0, 1)).folder).to_text()
 
 
 def test_a_resumed_stage_is_not_behind_its_checkpoint(tmp_path: Path) -> None:
