@@ -10,24 +10,26 @@ import typer
 
 from glossfree.console import Console, Result
 from glossfree.pipeline import evaluate as pipeline
+from glossfree.report.systems import empty_notes
 from glossfree.scoring.metrics import Scores, scores_table
 
 
 @dataclass(frozen=True)
 class Evaluated(Result):
-    """The scores of a run on one split."""
+    """The scores of a run on one split; `notes` warn of texts that make them misleading."""
 
     run: Path
     split: str
     scores: Scores
+    notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """The split and each score by name."""
-        return {"split": self.split, **self.scores.to_dict()}
+        return {"split": self.split, **self.scores.to_dict(), "notes": self.notes}
 
     def to_text(self) -> str:
-        """A table with one line."""
-        return scores_table({self.run.name: {self.split: self.scores}})
+        """A table with one line, and the notes."""
+        return "\n".join([scores_table({self.run.name: {self.split: self.scores}}), *self.notes])
 
 
 def evaluate(
@@ -41,4 +43,5 @@ def evaluate(
 ) -> Evaluated:
     """Translate every clip of a split and score it. Raises RunError: not a trained run; CorpusError."""
     evaluation = pipeline.evaluate(run, split=split, console=console, corpus=corpus, rerank=rerank)
-    return Evaluated(run, split, evaluation.scores)
+    hypotheses = [prediction.text for prediction in evaluation.predictions.values()]
+    return Evaluated(run, split, evaluation.scores, tuple(empty_notes("hypotheses", hypotheses)))

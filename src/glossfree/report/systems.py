@@ -135,6 +135,12 @@ def _check_order(a: Sentences, b: Sentences) -> None:
         raise CorpusError(problem, where=b.source, remedy=remedy)
 
 
+def empty_notes(name: str, texts: Sequence[str]) -> Iterator[str]:
+    """A note if some of the `texts`, called `name`, are empty."""
+    if empty := sum(not text.strip() for text in texts):
+        yield f"note: {empty:,} {name} are empty"
+
+
 def _notes(sides: Sequence[Sentences], pairs: Sequence[Pairs], convention: Convention) -> Iterator[str]:
     """How each file was read, then what is odd about the texts."""
     for source, note in dict.fromkeys((side.source, note) for side in sides for note in side.notes):
@@ -154,8 +160,7 @@ def _notes(sides: Sequence[Sentences], pairs: Sequence[Pairs], convention: Conve
         ("hypotheses", [text for each in pairs for text in each.hypotheses]),
         ("references", references),
     ):
-        if empty := sum(not text.strip() for text in texts):
-            yield f"note: {empty:,} {name} are empty"
+        yield from empty_notes(name, texts)
         odd = sum(text.strip() != "" and text != " ".join(text.split()) for text in texts)
         if odd and not convention.characters:
             yield f"note: {odd:,} {name} hold blanks at an end, several in a row, or tabs: ROUGE-L counts empty words"
