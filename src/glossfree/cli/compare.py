@@ -110,7 +110,7 @@ def compare(
     pairs_a, pairs_b = systems.pairs
     of_a, of_b = (Statistics.of(each.hypotheses, each.references, systems.convention) for each in systems.pairs)
     comparison = compare_statistics(of_a, of_b, samples=samples, seed=seed)
-    is_same = pairs_a.hypotheses == pairs_b.hypotheses
+    is_same = a.samefile(b) or (any(map(str.strip, pairs_a.hypotheses)) and pairs_a.hypotheses == pairs_b.hypotheses)
     warning = ("note: A and B are identical: was one file given as both?",) if is_same else ()
     ids = pairs_b.ids if systems.hypotheses[0].numbered else pairs_a.ids  # of the system that has ids
     compared = Compared(

@@ -105,6 +105,14 @@ def test_identical_files_are_noted(files: tuple[Path, Path, Path]) -> None:
     assert "B is better on 0, worse on 0, as good on 5" in result.to_text()
 
 
+def test_two_systems_that_write_nothing_are_not_taken_for_one_file(
+    files: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    one, other = (by_id(tmp_path / name, dict.fromkeys(REFERENCES, "")) for name in ("one.jsonl", "other.jsonl"))
+    assert not any("identical" in note for note in compared(one, other, files[2]).notes)
+    assert any("identical" in note for note in compared(one, one, files[2]).notes)
+
+
 def test_text_and_json_are_complete(files: tuple[Path, Path, Path]) -> None:
     result = compared(*files)
     values = json.loads(json.dumps(result.to_dict(), allow_nan=False))
