@@ -63,6 +63,7 @@ def as_command(verb: Verb) -> Callable[..., None]:
     def command(*, as_json: bool, quiet: bool, verbose: bool, **arguments: Any) -> None:
         if verbose:
             logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+            logging.getLogger("gensim").setLevel(logging.WARNING)  # it logs its progress line by line
         if "console" in own:
             verbosity = QUIET if quiet else VERBOSE if verbose else NORMAL
             console: Console = Terminal(verbosity) if is_first_process() else Silent()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -51,6 +52,12 @@ def test_options_result_and_exit_code(
     with pytest.raises(SystemExit) as ended:
         app(words.split())
     assert (ended.value.code, *capsys.readouterr()) == (code, out, err)
+
+
+def test_verbose_shows_no_progress_of_gensim() -> None:
+    with pytest.raises(SystemExit):
+        app(["2", "--verbose"])
+    assert not logging.getLogger("gensim.models.word2vec").isEnabledFor(logging.INFO)
 
 
 def test_only_the_first_process_prints(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
