@@ -38,13 +38,17 @@ class Format(StrEnum):
 
 @dataclass
 class Translations(Result):
-    """Translations and failures as they come, in order; `lines` consumes them. `has_names`: text names the clips."""
+    """Translations and failures as they come, in order; `lines` consumes them.
+
+    `has_names`: text names the clips; `hypotheses`: lines of text for each clip, with scores if there are several.
+    """
 
     results: Iterable[Translation | Failure]
     format: Format
     out: Path | None
     has_names: bool
     console: Console
+    hypotheses: int = 1
     translated: int = 0
     failed: int = 0
 
@@ -74,7 +78,7 @@ class Translations(Result):
             write_atomic(self.out, "\n".join(written) + "\n")
 
     def _paired(self, form: Format) -> Iterator[str]:
-        """A line for each clip, an empty one where it failed, so that lines and clips can be paired.
+        """A line for each hypothesis, empty ones where a clip failed, so that lines and clips can be paired.
 
         Text begins with the first sentence: if every clip fails, there is no output.
         """
@@ -104,9 +108,12 @@ class Translations(Result):
         if form is Format.json:
             return json.dumps(result.to_dict(), ensure_ascii=False)
         if isinstance(result, Failure):
-            return ""
+            return "\n" * (self.hypotheses - 1)
         times = f"{result.start:.2f}\t{result.end:.2f}\t" if result.is_part else ""
-        return f"{f'{shortened(Path(result.path).name)}: ' if self.has_names else ''}{times}{result.text}"
+        place = f"{f'{shortened(Path(result.path).name)}: ' if self.has_names else ''}{times}"
+        if self.hypotheses == 1:
+            return f"{place}{result.text}"
+        return "\n".join(f"{place}{each.score:.3f}\t{each.text}" for each in result.hypotheses)
 
 
 def translate(
@@ -115,7 +122,7 @@ def translate(
         list[Path], typer.Argument(help="Video files, folders of videos, or folders of frames.", readable=False)
     ],
     console: Console,
-    hypotheses: Annotated[int, typer.Option(min=1, help="Length of the n-best list (with --json).")] = 1,
+    hypotheses: Annotated[int, typer.Option(min=1, help="Sentences for each clip, best first, with their scores.")] = 1,
     start: Annotated[float | None, typer.Option(min=0, help="Translate from this second on.")] = None,
     end: Annotated[float | None, typer.Option(min=0, help="Translate up to this second.")] = None,
     segments: Annotated[
@@ -143,7 +150,7 @@ def translate(
     if out is not None and (out.is_dir() or not os.access(out if out.exists() else out.parent, os.W_OK)):
         raise CorpusError("cannot be written", where=out, remedy="name a file in a folder that you may write to")
     results = _translated(model, requests, hypotheses)
-    return Translations(results, format_, out, len(videos) > 1, console)
+    return Translations(results, format_, out, len(videos) > 1, console, hypotheses)
 
 
 def _translated(model: Path, requests: Iterable[Request], num_hypotheses: int) -> Iterator[Translation | Failure]:

@@ -39,6 +39,17 @@ def test_one_translation_a_clip_in_the_order_given(tiny: Any, tiny_model: Path) 
     assert [len(each.hypotheses) for each in results if isinstance(each, Translation)] == [2] * 4
 
 
+def test_text_has_a_line_for_each_hypothesis(
+    tiny: Any, tiny_model: Path, tmp_path: Path, call: Callable[..., Any]
+) -> None:
+    good = tiny.corpus / Manifest.load(tiny.corpus).split("test")[0].file
+    (tmp_path / "bad.mp4").write_text("no video")
+    words = ("translate", tiny_model, good, tmp_path / "bad.mp4", "--hypotheses", 3)
+    each, _ = (json.loads(line) for line in call(*words, "--json").out.splitlines())
+    expected = [f"{good.name}: {one['score']:.3f}\t{one['text']}\n" for one in each["hypotheses"]]
+    assert call(*words).out == "".join([*expected, "\n\n\n"]) and len(expected) == 3
+
+
 def test_a_folder_of_videos_is_a_list_of_videos(tiny: Any, tiny_model: Path, tmp_path: Path) -> None:
     clips = [tiny.corpus / clip.file for clip in Manifest.load(tiny.corpus).split("test")[:3]]
     for name, clip in zip(("10.mp4", "9.MP4", "._9.MP4"), clips, strict=True):
