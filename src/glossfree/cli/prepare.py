@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +11,9 @@ from typing import Annotated
 import typer
 
 from glossfree.console import Console
+from glossfree.corpora.manifest import Manifest
+from glossfree.errors import CorpusError
+from glossfree.text.corpus import outdated_glosses
 from glossfree.video.corpus import prepare_corpus
 from glossfree.video.pack import Packing
 from glossfree.video.prepare import PrepareResult
@@ -46,7 +51,8 @@ def prepare(
 ) -> PrepareResult:
     """Check a corpus and pack its clips; see `video.corpus.prepare_corpus`."""
     counts = {name: count for name, count in (("train", train), ("dev", dev), ("test", test)) if count is not None}
-    return prepare_corpus(
+    earlier = _clip_ids(out)
+    result = prepare_corpus(
         corpus,
         out,
         Packing(frame_size, fit.value, fps or 0.0),
@@ -59,3 +65,23 @@ def prepare(
         counts=counts or None,
         language=language,
     )
+    warnings = list(_changes(earlier, result.manifest))
+    for warning in warnings:
+        console.warn(warning)
+    return replace(result, warnings=(*result.warnings, *warnings))
+
+
+def _clip_ids(folder: Path) -> set[str]:
+    """The clips of a prepared folder; none if there is no valid one."""
+    try:
+        return {clip.id for clip in Manifest.load(folder)}
+    except CorpusError:
+        return set()
+
+
+def _changes(earlier: set[str], manifest: Manifest) -> Iterator[str]:
+    """Warnings about clips that a corpus has lost, and pseudo-glosses that no longer fit it."""
+    if lost := len(earlier - {clip.id for clip in manifest}):
+        yield f"{lost:,} of the {len(earlier):,} clips that {manifest.folder} had are no longer in its manifest"
+    if problem := outdated_glosses(manifest):
+        yield f"{problem}: make them again with glossfree glosses {manifest.folder}"
