@@ -20,7 +20,7 @@ from glossfree.report.systems import TITLES
 from glossfree.scoring.metrics import COLUMNS, Scores
 from glossfree.scoring.significance import Comparison, Interval
 
-WIDTH = 100  # characters of a line of text in the terminal
+WIDTH = 80  # characters of a line of text in the terminal
 
 Row = tuple[str, ...]
 Values = Sequence[str | int | float | None]
@@ -139,12 +139,22 @@ def probability(p: float, samples: int) -> str:
 
 def diagnosis_text(diagnosis: Diagnosis) -> str:
     """Diagnosis -> text for the terminal."""
-    parts = [f"{diagnosis.num_sentences:,} sentences, against {diagnosis.num_training:,} training sentences"]
+    training = f", against {diagnosis.num_training:,} training sentences" if diagnosis.num_training else ""
+    parts = [f"{diagnosis.num_sentences:,} sentences{training}"]
     for table in diagnosis_tables(diagnosis):
         notes = [*textwrap.wrap(table.reading, WIDTH), *textwrap.wrap(f"Not shown: {table.limits}", WIDTH)]
-        lines = [table.title, "-" * len(table.title), *aligned([table.columns, *table.rows]), *notes]
-        parts.append("\n".join(lines))
+        parts.append("\n".join([table.title, "-" * len(table.title), *_lines(table), *notes]))
     return "\n\n".join(parts)
+
+
+def _lines(table: Table) -> list[str]:
+    """Its rows in columns; where they are too wide, the last column is below, wrapped."""
+    rows = [table.columns, *table.rows]
+    lines = aligned(rows)
+    if max(map(len, lines)) <= WIDTH:
+        return lines
+    below = (f"{table.columns[-1]}, {row[0]}: {row[-1]}" for row in table.rows)
+    return [*aligned([row[:-1] for row in rows]), *(line for text in below for line in textwrap.wrap(text, WIDTH))]
 
 
 def diagnosis_tables(diagnosis: Diagnosis) -> list[Table]:

@@ -121,6 +121,7 @@ def test_text_and_json_are_complete(files: tuple[Path, Path, Path]) -> None:
     text = result.to_text()
     bleu = result.comparison.metrics["bleu4"]
     row = next(line for line in text.splitlines() if line.startswith("BLEU-4"))
+    assert len(row) <= 80
     assert row.split()[1:4] == [f"{bleu.a:.2f}", f"{bleu.b:.2f}", f"{bleu.difference:+.2f}"]
     for words in ("A: a.jsonl", "B: b.jsonl", "5 sentences, paired by id", "37 samples, seed 0", "chrF2 of each"):
         assert words in text

@@ -66,19 +66,26 @@ def test_the_text_contains_the_figures() -> None:
     assert "(recall) 2 50.00" in spaced and "(precision) 1 100.00" in spaced
     assert "vier 1" in spaced and "drei 1" in spaced
     assert spaced.count("Not shown:") == 7
-    assert max(map(len, text.splitlines())) <= 120
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_a_table_with_many_words_is_no_wider_than_a_terminal() -> None:
+    words = [f"wort{number:05}" for number in range(1, 9)]
+    text = diagnosis_text(diagnose({"a": " ".join(words)}, {"a": "x"}, training=["x"], language="de", tag=tag))
+    assert max(map(len, text.splitlines())) <= 80
+    assert all(f"{word} 1" in " ".join(text.split()) for word in words)
 
 
 def test_without_training_sentences_their_rows_are_left_out() -> None:
     text = diagnosis_text(diagnose({"a": "x y"}, {"a": "x z"}, training=[], language="de", tag=lambda text: []))
-    assert "whole training sentence" not in text and "times in training" not in text
+    assert "whole training sentence" not in text and "how often training" not in text
     assert "Copies and repetition" in text and "Names" not in text
 
 
 def test_nothing_gives_no_table() -> None:
     nothing = diagnose({}, {}, training=[], language="de", tag=tag)
     assert diagnosis_tables(nothing) == []
-    assert diagnosis_text(nothing) == "0 sentences, against 0 training sentences"
+    assert diagnosis_text(nothing) == "0 sentences"
 
 
 def test_the_better_row_is_marked() -> None:
