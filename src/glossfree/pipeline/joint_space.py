@@ -68,8 +68,8 @@ class JointSpace:
         sizes = Sizes(recipe.temporal.hidden_size, recipe.language.hidden_size, model.vocabulary_size)
         objective = options.build(sizes, inputs)
         assert isinstance(objective, JointLoss)
-        prefix = f"objectives.{name}."
-        own = {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
+        place = f"objectives.{name}."
+        own = {key.removeprefix(place): tensor for key, tensor in tensors.items() if key.startswith(place)}
         load(objective, own, where=f"stage {config.name}")
         objective = objective.to(best_device()).eval()
         hierarchy = model.hierarchy.to(best_device()).eval()
