@@ -29,19 +29,20 @@ def gloss_attention(
     keys and values.
     """
     batch, heads, steps, width = query.shape
-    lower, upper, weight = neighbours(offsets, lengths, as_released)
+    lower, upper, share = neighbours(offsets, lengths, as_released)
+    shares = torch.cat((1 - share, share), dim=-1)
     starts = torch.arange(batch * heads, device=query.device).view(batch, heads, 1, 1) * steps
-    # embedding sums its gradient in a fixed order; with two threads, the gradient of indexing varies between runs
-    table = torch.cat((key, value), dim=-1).flatten(0, 2)
-    sampled = functional.embedding(starts + torch.cat((lower, upper), dim=-1), table)
-    keys, values = sampled.chunk(2, dim=-1)  # (B, H, T, 2N, d)
-    shares = torch.cat((1 - weight, weight), dim=-1)
+    rows = starts + torch.cat((lower, upper), dim=-1)  # (B, H, T, 2N), of all clips' and heads' steps
     half = 0.5 if as_released else 1.0
+    # embedding sums its gradient in a fixed order; with two threads, the gradient of indexing varies between runs
+    keys = functional.embedding(rows, key.flatten(0, 2))
     before, after = ((keys @ query[..., None])[..., 0] * shares).chunk(2, dim=-1)
-    scores = (before + after) * (half * width**-0.5)
-    weights = scores.softmax(dim=-1).repeat(1, 1, 1, 2) * shares * half
-    attended: Tensor = weights.to(values.dtype)[..., None, :] @ values
-    return attended[..., 0, :]
+    weights = ((before + after) * (half * width**-0.5)).softmax(dim=-1)
+    weights = (weights.repeat(1, 1, 1, 2) * shares * half).to(value.dtype)
+    attended = functional.embedding_bag(
+        rows.flatten(0, 2), value.flatten(0, 2), per_sample_weights=weights.flatten(0, 2), mode="sum"
+    )
+    return attended.view(batch, heads, steps, width)
 
 
 def neighbours(offsets: Tensor, lengths: Tensor, as_released: bool = False) -> tuple[Tensor, Tensor, Tensor]:
