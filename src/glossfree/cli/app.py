@@ -51,65 +51,49 @@ VERBS = {
 # fmt: off
 def load(name: str) -> Callable[..., Result]:
     """Import the function of one verb; the others, and what they import, are not loaded."""
+    verb: Callable[..., Result]
     match name:
         case "doctor":
-            from glossfree.cli.doctor import doctor
-            return doctor
+            from glossfree.cli.doctor import doctor as verb
         case "prepare":
-            from glossfree.cli.prepare import prepare
-            return prepare
+            from glossfree.cli.prepare import prepare as verb
         case "inspect":
-            from glossfree.cli.inspect import inspect
-            return inspect
+            from glossfree.cli.inspect import inspect as verb
         case "glosses":
-            from glossfree.cli.glosses import glosses
-            return glosses
+            from glossfree.cli.glosses import glosses as verb
         case "features":
-            from glossfree.cli.features import features
-            return features
+            from glossfree.cli.features import features as verb
         case "vocabulary":
-            from glossfree.cli.vocabulary import vocabulary
-            return vocabulary
+            from glossfree.cli.vocabulary import vocabulary as verb
         case "recipe":
-            from glossfree.cli.recipe import recipe
-            return recipe
+            from glossfree.cli.recipe import recipe as verb
         case "params":
-            from glossfree.cli.params import params
-            return params
+            from glossfree.cli.params import params as verb
         case "train":
-            from glossfree.cli.train import train
-            return train
+            from glossfree.cli.train import train as verb
         case "sweep":
-            from glossfree.cli.sweep import sweep
-            return sweep
+            from glossfree.cli.sweep import sweep as verb
         case "status":
-            from glossfree.cli.status import status
-            return status
+            from glossfree.cli.status import status as verb
         case "evaluate":
-            from glossfree.cli.evaluate import evaluate
-            return evaluate
+            from glossfree.cli.evaluate import evaluate as verb
         case "retrieve":
-            from glossfree.cli.retrieve import retrieve
-            return retrieve
+            from glossfree.cli.retrieve import retrieve as verb
         case "export":
-            from glossfree.cli.export import export
-            return export
+            from glossfree.cli.export import export as verb
         case "translate":
-            from glossfree.cli.translate import translate
-            return translate
+            from glossfree.cli.translate import translate as verb
         case "report":
-            from glossfree.cli.report import report
-            return report
+            from glossfree.cli.report import report as verb
         case "demo":
-            from glossfree.cli.demo import demo
-            return demo
+            from glossfree.cli.demo import demo as verb
         case "score":
-            from glossfree.cli.score import score
-            return score
+            from glossfree.cli.score import score as verb
         case "compare":
-            from glossfree.cli.compare import compare
-            return compare
-    raise KeyError(name)
+            from glossfree.cli.compare import compare as verb
+        case _:
+            raise KeyError(name)
+    return verb
 # fmt: on
 
 
