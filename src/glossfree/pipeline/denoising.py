@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -17,13 +18,23 @@ from glossfree.text.tokenizer import SentenceTokenizer
 
 Noise = Callable[[str, np.random.Generator], Sequence[str | None]]  # sentence -> words, and None for each mask
 
+NONE: Mapping[str, Sequence[Sequence[str]]] = MappingProxyType({})
 
-def noise_of(stage: StageConfig, glosses: PseudoGlosses | None) -> Noise:
-    """What a stage's batches of sentences have the encoder read. `glosses`: needed for the noise "words"."""
+
+def noise_of(
+    stage: StageConfig, glosses: PseudoGlosses | None, annotated: Mapping[str, Sequence[Sequence[str]]] = NONE
+) -> Noise:
+    """What a stage's batches of sentences have the encoder read.
+
+    `glosses`: needed for the noise "words". `annotated`: for the noise "glosses", the words of each sentence's glosses,
+    from every clip that has the sentence; one of them is drawn.
+    """
     if stage.noise == "spans":
         return lambda text, rng: mask_spans(text.split(), stage.mask_ratio, stage.mean_span, rng)
     if stage.noise == "tail":
         return lambda text, rng: mask_tail(text.split(), stage.mask_ratio, rng)
+    if stage.noise == "glosses":
+        return lambda text, rng: annotated[text][int(rng.integers(len(annotated[text])))]
     assert glosses is not None
     counts, of_sentence = glosses.counts, glosses.of_sentence
     words = NoisyWords(counts, stage.missing_rate, stage.wrong_rate, shuffled=stage.word_order == "shuffled")

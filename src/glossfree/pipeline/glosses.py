@@ -14,7 +14,7 @@ from glossfree.errors import CorpusError, RunError
 from glossfree.models.tokens import IGNORED
 from glossfree.objectives.gloss_ctc import segments_needed
 from glossfree.pipeline.denoising import pad
-from glossfree.text.glosses import GLOSSES, GlossVocabulary
+from glossfree.text.glosses import GLOSSES, GlossVocabulary, gloss_sentence
 
 
 def gloss_vocabulary_of(manifest: Manifest) -> GlossVocabulary:
@@ -39,6 +39,14 @@ def gloss_ids(vocabulary: GlossVocabulary, clips: Sequence[PackedClip]) -> dict[
 def padded_rows(clips: Sequence[PackedClip], rows: Sequence[Sequence[int]]) -> dict[str, np.ndarray]:
     """Clips and a row of ids for each -> {clip id: row}, all as long as the longest, -100 behind the last id."""
     return {clip.id: row for clip, row in zip(clips, pad(rows, IGNORED).numpy(), strict=True)}
+
+
+def words_of_glosses(clips: Sequence[PackedClip]) -> dict[str, list[list[str]]]:
+    """Clips -> {sentence: the glosses of each clip that has it, as words}."""
+    words: dict[str, list[list[str]]] = {}
+    for clip in clips:
+        words.setdefault(clip.text, []).append(gloss_sentence(clip.glosses).split())
+    return words
 
 
 def clips_too_short(vocabulary: GlossVocabulary, clips: Sequence[PackedClip], segments: Tensor) -> list[str]:

@@ -18,7 +18,7 @@ from glossfree.objectives.gloss_translation import GLOSS_LABELS
 from glossfree.objectives.pseudo_gloss import PSEUDO_GLOSSES as NEEDED_GLOSSES
 from glossfree.objectives.pseudo_gloss import PseudoGloss
 from glossfree.pipeline.denoising import DenoisingLoader, noise_of
-from glossfree.pipeline.glosses import gloss_ids, gloss_vocabulary_of, padded_rows
+from glossfree.pipeline.glosses import gloss_ids, gloss_vocabulary_of, padded_rows, words_of_glosses
 from glossfree.pipeline.sentence_vectors import sentence_vectors
 from glossfree.pipeline.weights import TOKENIZER, folder_of
 from glossfree.recipe.schema import Recipe, StageConfig
@@ -114,14 +114,15 @@ class Material:
 
     def _text_loader(self, split: str, stage: StageConfig) -> Loader | None:
         """Noised sentences of a split."""
-        sentences = unique_texts(self.clips(split))
+        clips = [clip for clip in self.clips(split) if clip.glosses or not stage.reads_glosses]
+        sentences = unique_texts(clips)
         if not sentences:
             return None
         return DenoisingLoader(
             sentences,
             self.tokenizer,
             batch_size=stage.batch_size,
-            noise=noise_of(stage, self.glosses),
+            noise=noise_of(stage, self.glosses, words_of_glosses(clips)),
             shuffle=split == "train",
             seed=self.recipe.seed,
             rank=Processes.here().rank,

@@ -111,8 +111,10 @@ class StageConfig(Section):
         "loss", "stated", "whose weights are kept: epoch of lowest dev loss, of best dev score (beam search), or last"
     )
     augment: bool = value(True, "stated", "random crop, rotation, resize, translation")
-    noise: Literal["spans", "tail", "words"] = value(
-        "spans", "assumed", "batches of sentences read masked spans (mBART's), a masked end, or their pseudo-glosses"
+    noise: Literal["spans", "tail", "words", "glosses"] = value(
+        "spans",
+        "assumed",
+        "batches of sentences read masked spans (mBART's), a masked end, their pseudo-glosses, or annotated glosses",
     )
     mask_ratio: float = value(
         0.35, "assumed", "share of words masked in batches of sentences (mBART's); at the end: at most", ge=0, lt=1
@@ -147,6 +149,11 @@ class StageConfig(Section):
     def reads_words(self) -> bool:
         """Whether it reads the pseudo-glosses of sentences."""
         return self.batches == "sentences" and self.noise == "words"
+
+    @property
+    def reads_glosses(self) -> bool:
+        """Whether it reads the annotated glosses of sentences."""
+        return self.batches == "sentences" and self.noise == "glosses"
 
     @property
     def writes_sentences(self) -> bool:
@@ -265,9 +272,10 @@ class Recipe(Section):
 
     @property
     def needs(self) -> set[Need]:
-        """The needs of the objectives of all planned stages, and pseudo-glosses if a stage reads them as words."""
+        """The needs of the objectives of all planned stages, and of the stages that read glosses of sentences."""
         words: set[Need] = {"pseudo_glosses"} if any(stage.reads_words for stage in self.planned) else set()
-        return words | {need for stage in self.planned for need in stage.needs}
+        glosses: set[Need] = {"gloss_labels"} if any(stage.reads_glosses for stage in self.planned) else set()
+        return words | glosses | {need for stage in self.planned for need in stage.needs}
 
     @property
     def reads_gloss_texts(self) -> bool:
@@ -313,6 +321,8 @@ class Recipe(Section):
                 uses = [name for name, each in stage.used_objectives.items() if GLOSS_NEEDS.intersection(each.needs)]
                 problem = f'trains on annotated glosses: only with supervision = "glosses", not "{self.supervision}"'
                 yield from (f"{stage.name}.objectives.{name} {problem}" for name in uses)
+                if stage.reads_glosses:
+                    yield f'{stage.name}.noise "glosses" {problem}'
         if self.language.weights and not self.text.tokenizer:
             yield "language.weights needs text.tokenizer: each row of its token table belongs to a piece"
         earlier: list[StageConfig] = []

@@ -92,6 +92,34 @@ def test_glosses_as_a_sentence_are_labels_and_in_the_vocabulary(tiny: Any, recip
     }
 
 
+def test_a_text_stage_reads_the_glosses_of_one_of_the_clips_of_its_sentence(
+    tiny: Any, recipe: Recipe, tmp_path: Path
+) -> None:
+    stage = recipe.stage("translate").model_copy(update={"batches": "sentences", "noise": "glosses"})
+    shutil.copytree(tiny.corpus, tmp_path / "corpus")
+    manifest = Manifest.load(tmp_path / "corpus")
+    first, second, third, *others = manifest.clips
+    clips = (first, replace(second, text=first.text), replace(third, glosses=()), *others)
+    replace(manifest, clips=clips).save()
+    material = gather(recipe.model_copy(update={"stages": (stage,)}), tmp_path / "corpus")
+    loader = material.loader("train", stage)
+    assert loader is not None
+    tokenizer, seen, read = material.tokenizer, set[str](), set[str]()
+    sources = {text: {" ".join(clip.glosses).lower() for clip in clips if clip.text == text} for text in
+               {clip.text for clip in material.clips("train")}}  # fmt: skip
+    for epoch in range(8):
+        loader.set_epoch(epoch)
+        for batch in loader:
+            for text, row, labels in zip(batch.ids, batch.input_ids, batch.labels, strict=True):
+                source = tokenizer.decode(row.tolist())
+                assert source in sources[text] and tokenizer.decode(labels.tolist()) == text
+                assert tokenizer.mask_id not in row.tolist(), "the tokenizer knows the letters of glosses"
+                seen.add(text)
+                read |= {source} if text == first.text else set()
+    assert len(read) == 2, "both clips of that sentence"
+    assert third.text not in seen and len(seen) == len(material.clips("train")) - 2
+
+
 def test_ids_are_padded_to_the_longest_clip() -> None:
     clips = [clip(1, "A", "C", "A"), clip(2), clip(3, "C", "NEW")]
     vocabulary = GlossVocabulary(("A", "C"))
@@ -125,6 +153,9 @@ def test_glosses_need_a_recipe_that_says_so(tiny: Any, tmp_path: Path, supervisi
     )
     with pytest.raises(RecipeError, match=expected):
         load_recipe(path)
+    expected = f'recognise.noise "glosses" trains on annotated glosses.*not "{supervision}"'
+    with pytest.raises(RecipeError, match=expected):
+        load_recipe(path, ["recognise.batches=sentences", "recognise.noise=glosses"])
     weights = [f"{stage}.objectives.gloss_ctc.weight=0" for stage in ("recognise", "translate")]
     assert load_recipe(path, [*weights, "recognise.epochs=0"]).supervision == supervision
 
