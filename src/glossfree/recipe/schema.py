@@ -197,6 +197,8 @@ class StageConfig(Section):
             missing = {"clips": (), "segments": ("frame",), "sentences": ("frame", "segment", "video")}[self.batches]
             if level in missing:
                 yield f'objectives.{name} looks at {level} features, batches "{self.batches}" have none'
+        if self.noise != "spans" and self.batches != "sentences":
+            yield f'noise "{self.noise}" needs batches = "sentences", not "{self.batches}"'
         prefixed = [name for name, each in self.used_objectives.items() if each.has_prefix]
         if len(prefixed) > 1:
             yield f"objectives: each of {', '.join(prefixed)} puts a token of its own in front of the segments"

@@ -213,6 +213,7 @@ CONTRADICTIONS = [
         ["denoise.epochs=2", "denoise.objectives.sign_contrast.weight=1"],
         [["denoise.objectives.sign_contrast", "frame"]],
     ),
+    (["pretrain.noise=tail"], [['pretrain.noise "tail"', '"sentences", not "clips"']]),
     (["pretrain.keep=bleu4"], [['pretrain.keep "bleu4"', "logits"]]),
     (["denoise.epochs=2", "denoise.keep=chrf"], [['denoise.keep "chrf"', "translate"]]),
 ]
@@ -240,6 +241,7 @@ def test_values_that_contradict_each_other_are_named(overrides: list[str], expec
         ["finetune2.learning_rate_factors.vision=0.1", "finetune2.learning_rate_factors.translation=2"],
         ["vision.kind=convnet"],
         ["denoise.epochs=2"],
+        ["denoise.epochs=2", "denoise.noise=words"],
     ],
     ids=lambda each: ",".join(each) or "paper",
 )
