@@ -84,7 +84,8 @@ def test_a_finished_run_says_so_and_told_its_needs_on_the_way(
     assert (done["state"], done["stage"], done["epoch"], done["step"]) == ("finished", "finetune2", 2, 6)
     assert (done["stage_seconds_left"], done["checkpoint_seconds_ago"], done["problem"]) == (None, None, None)
     assert call("status", run).out.startswith(f"run         {run}\nstate       finished\n")
-    assert "warning" not in nursery.err, "the tiny recipe is measured by none"
+    warned = [line.split()[1] for line in nursery.err.splitlines() if line.startswith("warning: ")]
+    assert warned == ["vision.weights"], "the tiny recipe is compared with none; only its backbone stays random"
     for stage in STAGES:
         assert "without validation; memory up to about " in line_behind(nursery, f"{stage}: an epoch takes about ")
     assert nursery.run(*train(tiny, run)) == 0
@@ -114,7 +115,7 @@ def test_a_recipe_that_differs_from_its_name_s_is_warned_of_once(tiny: Any, nurs
     assert nursery.run(*command) == 0, nursery.err
     warned = [line for line in nursery.err.splitlines() if line.startswith("warning: ")]
     stages = [f"{stage}.{key}" for stage in STAGES for key in ("epochs", "batch_size")]
-    assert [line.split()[1] for line in warned] == ["data.stride", *stages], "of those behind --until as well"
+    assert [line.split()[1] for line in warned] == ["vision.weights", "data.stride", *stages], "of those behind --until as well"
     assert nursery.err.index("warning: ") < nursery.err.index("batches of"), "before anything starts"
     assert nursery.run(*command) == 0
     assert "warning: " not in nursery.err
