@@ -115,7 +115,9 @@ def test_a_recipe_that_differs_from_its_name_s_is_warned_of_once(tiny: Any, nurs
     assert nursery.run(*command) == 0, nursery.err
     warned = [line for line in nursery.err.splitlines() if line.startswith("warning: ")]
     stages = [f"{stage}.{key}" for stage in STAGES for key in ("epochs", "batch_size")]
-    assert [line.split()[1] for line in warned] == ["vision.weights", "data.stride", *stages], "of those behind --until as well"
+    assert [line.split()[1] for line in warned] == ["vision.weights", "data.stride", *stages], (
+        "of those behind --until as well"
+    )
     assert nursery.err.index("warning: ") < nursery.err.index("batches of"), "before anything starts"
     assert nursery.run(*command) == 0
     assert "warning: " not in nursery.err
