@@ -215,18 +215,19 @@ def token_similarities(
     with torch.autocast(video.values.device.type, enabled=False):
         # one matrix product for all pairs: (A, S, B, L)
         cosines = torch.tensordot(directions_of(video), directions_of(text), dims=([2], [2]))
-        real_segments, real_tokens = video.mask[:, :, None, None], text.mask[None, None]
-        reduced = []
-        for along, real in ((3, real_tokens), (1, real_segments)):
-            if reduce == "max":
-                reduced.append(cosines.masked_fill(~real, -math.inf).amax(dim=along, keepdim=True))
-                continue
-            logits = cosines / temperature
-            weights = (logits if padding else logits.masked_fill(~real, -math.inf)).softmax(dim=along)
-            reduced.append((weights * cosines).sum(dim=along, keepdim=True))
-        to_text = reduced[0].masked_fill(~real_segments, 0.0).sum(dim=(1, 3)) / video.lengths[:, None]
-        to_video = reduced[1].masked_fill(~real_tokens, 0.0).sum(dim=(1, 3)) / text.lengths
-    return to_text, to_video
+        by_segment = _reduced(cosines, text.mask[None, None], 3, reduce, temperature, padding)
+        by_token = _reduced(cosines, video.mask[:, :, None, None], 1, reduce, temperature, padding)
+        # padding has cosines of 0, and adds nothing to these sums
+        return by_segment.sum(dim=1) / video.lengths[:, None], by_token.sum(dim=2) / text.lengths
+
+
+def _reduced(cosines: Tensor, real: Tensor, along: int, reduce: Reduce, temperature: float, padding: bool) -> Tensor:
+    """Cosines -> what is found `along` one of their axes, which is dropped; `real` says what of it is not padding."""
+    if reduce == "max":
+        return cosines.masked_fill(~real, -math.inf).amax(dim=along)
+    logits = cosines / temperature
+    weights = (logits if padding else logits.masked_fill(~real, -math.inf)).softmax(dim=along)
+    return (weights * cosines).sum(dim=along)
 
 
 def directions_of(tokens: Padded) -> Tensor:
