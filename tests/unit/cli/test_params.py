@@ -19,7 +19,7 @@ from glossfree.errors import CorpusError
 from glossfree.objectives.base import Inputs
 from glossfree.pipeline.assemble import assemble, prepare, training_stage
 from glossfree.pipeline.material import gather
-from glossfree.pipeline.params import TABLE_3
+from glossfree.pipeline.params import TABLE_3, count_parameters
 from glossfree.pipeline.stages import TrainingStage
 from glossfree.recipe.files import load_recipe
 from glossfree.recipe.schema import Recipe
@@ -52,7 +52,7 @@ def test_a_program_gets_all_stages_within_20_seconds_and_without_the_weights() -
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     found = json.loads(done.stdout)
     assert {stage: (found[stage]["trainable"], found[stage]["total"]) for stage in TABLE_3} == TABLE_3
-    assert found["sizes"] == {"tokens": 2172, "pseudo_glosses": 2322, "corpus": None}
+    assert found["sizes"] == {"tokens": 2172, "pseudo_glosses": 2322, "glosses": 0, "corpus": None}
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 20
     peak = "from glossfree.cli.params import params; from glossfree.training.device import peak_resident;"
     peak += "params('hfa-phoenix14t'); print(peak_resident())"
@@ -73,6 +73,7 @@ def test_a_corpus_brings_its_own_sizes(tiny: Any, call: Any) -> None:
     assert counts["sizes"] == {
         "tokens": len(material.tokenizer),
         "pseudo_glosses": len(material.glosses),
+        "glosses": 0,
         "corpus": str(tiny.corpus),
     }
     without = params(tiny.recipe)
@@ -160,3 +161,14 @@ def test_both_faces_show_the_same_numbers(tiny: Any) -> None:
         assert (plain[stage]["trainable"], plain[stage]["total"]) == counts.total(stage)
         for number in counts.total(stage):
             assert f"{number:,}" in text
+
+
+def test_pseudo_glosses_that_only_another_objective_needs_are_counted(tiny: Any) -> None:
+    """Its linear layer E -> 300 and its logit scale; the vectors do not train and are no parameters."""
+    changes = ("contrastive.weight=0", "pseudo_gloss.weight=0", "token_alignment.tokens=pseudo_glosses")
+    recipe = load_recipe(tiny.recipe, [f"pretrain.objectives.{change}" for change in changes])
+    expected = 300 * (recipe.language.hidden_size + 1) + 1
+    for corpus in (None, tiny.corpus):
+        counts = count_parameters(recipe, corpus)
+        assert counts.sizes.pseudo_glosses > 0 and counts.temperatures == 0
+        assert counts.parts["pretrain"]["objective token_alignment"] == (expected, expected)
