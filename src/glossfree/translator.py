@@ -268,6 +268,8 @@ def export_model(run: Path, folder: Path, console: Console) -> None:
     tensors, has_timeline = trained.tensors(), bool(trained.head_tensors())
     for line in trained.missing_weights():
         console.warn(line)
+    if weight := trained.recipe.decode.rerank:
+        console.warn(f"decode.rerank is {weight:g}: evaluate re-ranks, a model folder does not")
     with atomic(folder, ModelError) as temporary:
         save_tensors(temporary / WEIGHTS, tensors, {"stage": trained.last_stage})
         shutil.copytree(run / TOKENIZER, temporary / TOKENIZER)

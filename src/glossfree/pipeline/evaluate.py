@@ -41,7 +41,7 @@ def evaluate(
     progress = console.progress(f"translate {split}", len(clips))
     with explain_dead_workers(material.manifest.folder), progress as advance:
         evaluation = evaluate_clips(translate, loader, clips, material.convention, advance)
-    scores = replace(evaluation.scores, supervision=trained.recipe.supervision)
+    scores = replace(evaluation.scores, supervision=trained.recipe.supervision, rerank=weight)
     if group.is_main:
         references = {clip.id: clip.text for clip in clips}
         write_predictions(predictions_path(folder, split), evaluation.predictions, references)

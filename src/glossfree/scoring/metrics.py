@@ -18,7 +18,8 @@ from glossfree.scoring.statistics import Statistics
 class Scores:
     """The scores of one set of hypotheses: 0-100, except `length_ratio` (hypothesis words / reference words).
 
-    `supervision`: that of the recipe whose model wrote the hypotheses; "" if it is not known.
+    `supervision`: that of the recipe whose model wrote the hypotheses; "" if it is not known. `rerank`: the weight with
+    which similarity to the video chose among the n best.
     """
 
     bleu1: float
@@ -33,6 +34,7 @@ class Scores:
     signatures: dict[str, str] = field(default_factory=dict)
     convention: dict[str, Any] = field(default_factory=dict)
     supervision: str = ""
+    rerank: float = 0.0
 
     @classmethod
     def of(cls, statistics: Statistics) -> Scores:
@@ -93,5 +95,7 @@ def scores_table(rows: Mapping[str, Mapping[str, Scores]]) -> str:
     for name, splits in rows.items():
         appended = {str(scores.convention.get("append", "")) for scores in splits.values()} - {""}
         notes += [f'{name}: "{append}" behind every hypothesis and reference' for append in sorted(appended)]
+        reranked = sorted({scores.rerank for scores in splits.values()} - {0.0})
+        notes += [f"{name}: the best of each n-best list by score + {weight:g} * similarity" for weight in reranked]
         notes += [f"{name}: {WITH_GLOSSES}"] * any(scores.supervision == "glosses" for scores in splits.values())
     return "\n".join([text_table(header, lines, left=2), *notes])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def test_every_clip_of_the_split_is_scored_once(tiny: Any, copy: Path) -> None:
     predictions = read_predictions(copy, "dev")
     assert list(predictions) == [clip.id for clip in clips]
     expected = score([predictions[clip.id].text for clip in clips], [clip.text for clip in clips], language="de")
-    assert found.scores == expected
+    assert found.scores == replace(expected, supervision="gloss-free")
     assert json.loads((copy / "scores.dev.json").read_text())["bleu4"] == expected.bleu4
 
 
