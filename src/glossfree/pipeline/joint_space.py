@@ -15,7 +15,6 @@ from glossfree.models.hierarchy import HierarchicalEncoder, Levels, TranslationM
 from glossfree.models.tokens import IGNORED
 from glossfree.models.weights import load
 from glossfree.objectives.base import Inputs, JointLoss, Objective, Sizes
-from glossfree.objectives.pseudo_gloss import PSEUDO_GLOSSES
 from glossfree.padded import Padded
 from glossfree.pipeline.assemble import prepare
 from glossfree.pipeline.decode import Decoder
@@ -94,12 +93,7 @@ class JointSpace:
             ids = self.material.token_ids(unread)
             self.texts.update(encode(self.reader, unread, ids, pooled="text_features" in needs))
         labels = nn.utils.rnn.pad_sequence(self.material.token_ids(sentences), True, IGNORED).to(device)
-        targets = dict(batch.targets)
-        if PSEUDO_GLOSSES in needs:
-            assert self.material.glosses is not None
-            rows = [torch.from_numpy(self.material.glosses.targets(text)) for text in sentences]
-            targets[PSEUDO_GLOSSES] = torch.stack(rows).to(device)
-        paired = replace(batch, texts=tuple(sentences), labels=labels, targets=targets)
+        paired = replace(batch, texts=tuple(sentences), labels=labels)
         video, text, *_ = self.objective.features(levels, paired)
         return video, text
 
