@@ -29,6 +29,7 @@ LENGTHS = (6, 3, 1, 11)
 LABELS = torch.tensor(
     [[5, 6, 7, 2, CODE, -100], [8, 2, CODE, -100, -100, -100], [11, 12, 13, 9, 2, CODE], [4, 4, 2, CODE, -100, -100]]
 )
+STARTS_BLIND = {"causal"}  # its gates are closed at the start: the video has no effect yet, and gets no gradient
 PAIRS = [
     pytest.param(*decoder.values, language, id=f"{decoder.id}-on-{language}")
     for decoder in all_variants(DECODERS)
@@ -170,7 +171,7 @@ def test_gradients_are_finite_at_the_start(name: str, changed: Changed, language
     assert_finite_gradients(decoder.adapted)
     assert video.values.grad is not None and video.values.grad.isfinite().all()
     assert (video.values.grad[~video.mask] == 0).all()
-    assert (video.values.grad[video.mask].abs().sum() > 0).all()
+    assert bool(video.values.grad.any()) == (name not in STARTS_BLIND)
 
 
 def test_weights_move_to_another_one_that_needs_no_memory_to_be_built(

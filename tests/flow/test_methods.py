@@ -31,7 +31,11 @@ LANGUAGE = {
     "mbart": "hidden_size = 32, num_layers = 1, num_heads = 2, mlp_size = 48, max_positions = 128",
     "none": "hidden_size = 36",
 }
-DECODERS = {"gru": "hidden_size = 20, num_layers = 2", "mbart": ""}
+DECODERS = {
+    "gru": "hidden_size = 20, num_layers = 2",
+    "mbart": "",
+    "causal": "hidden_size = 32, num_layers = 2, num_heads = 2, mlp_size = 48, max_positions = 128",
+}
 # small sizes of objectives that have any
 OBJECTIVES = {
     "light_translation": "hidden_size = 16, encoder_layers = 1, num_layers = 1, num_heads = 2, mlp_size = 24",

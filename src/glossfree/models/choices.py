@@ -131,6 +131,14 @@ class Decoding(Section):
     def build(self, language: LanguageEncoder, width: int, vocabulary_size: int) -> Decoder:
         """The module, with random weights, for video features of width E. `language`: the encoder below it."""
 
+    def source(self) -> str:
+        """Where its own foreign weights are, a folder or hub:owner/name; "" for none, or for a decoder without any."""
+        return ""
+
+    def load(self, module: Decoder, source: Path, kept_ids: Sequence[int] | None) -> Census:
+        """Load foreign weights in place; row i of a token table is their row kept_ids[i]. Raises ModelError."""
+        raise RecipeError("this decoder has no foreign weights", where=source, remedy="leave decoder.weights out")
+
     def problems_with(self, language: Language) -> Iterator[str]:
         """Reasons why it does not fit this language encoder."""
         yield from ()

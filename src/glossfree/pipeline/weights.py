@@ -134,12 +134,13 @@ class Source:
 
 
 def weight_sources(recipe: Recipe) -> tuple[Source, ...]:
-    """Find and hash what the recipe names for vision and for language.
+    """Find and hash what the recipe names for vision, language and decoder.
 
     Raises ModelError if there is nothing there, RecipeError for a run or model trained with glosses if the recipe is
     not.
     """
-    named = {"vision": recipe.vision.weights, "language": recipe.language.weights}
+    vision, language, decoder = recipe.vision.weights, recipe.language.weights, recipe.decoder.source()
+    named = {"vision": vision, "language": language, "decoder": decoder}
     sources = tuple(_source(role, name) for role, name in named.items() if name)
     for source in sources:
         if is_ours(source.path) and load_recipe(source.path / RECIPE).supervision == "glosses" != recipe.supervision:
@@ -162,6 +163,7 @@ def load_sources(
     load: dict[str, Callable[[Path], Census]] = {
         "vision": lambda path: load_backbone(model.hierarchy.visual.backbone, recipe.vision, path),
         "language": lambda path: recipe.language.load(model.hierarchy.language, path, kept_ids() or None),
+        "decoder": lambda path: recipe.decoder.load(model.decoder, path, kept_ids() or None),
     }
     if not sources:
         return {}

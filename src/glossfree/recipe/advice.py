@@ -51,12 +51,13 @@ def advice(recipe: Recipe, corpus: str, stages: Sequence[str], native: str) -> l
 def random_weights(recipe: Recipe) -> list[str]:
     """One line for each part that keeps the random weights it starts with, but for its adapters."""
     lines = []
-    named = {"vision": "vision.weights=FOLDER", "language": "language.weights=FOLDER --set text.tokenizer=FOLDER"}
-    for part, what in (("vision", "the visual backbone"), ("language", "mBART")):
+    models = {"vision": "the visual backbone", "language": "mBART", "decoder": "its language model"}
+    for part, what in models.items():
         options = getattr(recipe, part)
         is_frozen = getattr(options, "train", "all") != "all" and getattr(options, "weights", None) == ""
         if is_frozen and not any(part in stage.train and not stage.adapters for stage in recipe.planned):
-            remedy = f"name pretrained ones with --set {named[part]}, or train all of it: {part}.train=all"
+            named = f"{part}.weights=FOLDER" + (" --set text.tokenizer=FOLDER" if part != "vision" else "")
+            remedy = f"name pretrained ones with --set {named}, or train all of it: {part}.train=all"
             lines.append(f"{part}.weights is empty: {what} keeps random weights -> {remedy}")
     return lines
 

@@ -325,8 +325,9 @@ class Recipe(Section):
                 yield from (f"{stage.name}.objectives.{name} {problem}" for name in uses)
                 if stage.reads_glosses:
                     yield f'{stage.name}.noise "glosses" {problem}'
-        if self.language.weights and not self.text.tokenizer:
-            yield "language.weights needs text.tokenizer: each row of its token table belongs to a piece"
+        for name, weights in (("language", self.language.weights), ("decoder", self.decoder.source())):
+            if weights and not self.text.tokenizer:
+                yield f"{name}.weights needs text.tokenizer: each row of its token table belongs to a piece"
         earlier: list[StageConfig] = []
         for stage in self.stages:
             yield from (f"{stage.name}.{problem}" for problem in stage.problems())

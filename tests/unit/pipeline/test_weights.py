@@ -96,6 +96,22 @@ def test_found_hashed_loaded_and_recorded(tiny: Any, tmp_path: Path) -> None:
     assert len(tables) == 1 and tables[0] is mbart.model.shared.weight, "encoder, decoder and output share one table"
 
 
+def test_a_decoder_with_weights_of_its_own(tiny: Any, tmp_path: Path) -> None:
+    _, folder = folders(tiny, tmp_path)
+    mbart = load_recipe(tiny.recipe).language
+    sizes = mbart.model_dump(include={"hidden_size", "num_layers", "num_heads", "mlp_size", "max_positions"})
+    settings = [f"decoder.{key}={size}" for key, size in sizes.items()]
+    named = [f"decoder.weights={folder}", f"text.tokenizer={folder}", "denoise.epochs=0", "pretrain.epochs=0"]
+    recipe = load_recipe(tiny.recipe, ["language.kind=none", "decoder.kind=causal", *settings, *named])
+    (source,) = weight_sources(recipe)
+    assert (source.role, source.path) == ("decoder", folder)
+    model: Any = assemble(recipe, len(KEPT))
+    record = load_sources(model, recipe, [source], lambda: KEPT, Silent())
+    assert record["decoder"]["census"]["trimmed"] == 2
+    table = load_file(folder / "model.safetensors")["model.shared.weight"]
+    assert torch.equal(model.decoder.language_model.embed_tokens.weight, table[KEPT])
+
+
 def test_one_file_may_be_named_instead_of_a_folder(tiny: Any, tmp_path: Path) -> None:
     vision, _ = folders(tiny, tmp_path)
     torch.save(load_file(vision / "model.safetensors"), tmp_path / "dinov2.pth")

@@ -141,3 +141,5 @@ def test_a_frozen_part_without_pretrained_weights_is_named(tmp_path: Path) -> No
     assert parts("vision.train=all", "language.train=none") == ["language.weights"]
     assert parts("denoise.epochs=3") == ["vision.weights"], "the text stage trains all of mBART"
     assert parts(recipe="demo") == []
+    assert parts(recipe="sign2gpt-phoenix14t") == ["vision.weights", "decoder.weights"]
+    assert parts("decoder.train=all", recipe="sign2gpt-phoenix14t") == ["vision.weights"]

@@ -175,6 +175,7 @@ CONTRADICTIONS = [
         ],
     ),
     (["language.weights=mbart-large-cc25"], [["language.weights", "text.tokenizer"]]),
+    (["decoder.kind=causal", "decoder.weights=mbart"], [["decoder.weights", "text.tokenizer"]]),
     # between stages
     (["finetune1.start=denoise"], [["finetune1.start", "'denoise'"]]),
     (["finetune1.start=finetune2"], [["finetune1.start", "'finetune2'"]]),

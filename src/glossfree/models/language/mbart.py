@@ -54,25 +54,14 @@ class MBart(Adapters, Language):
 
         One token table serves encoder, decoder and output; embeddings are scaled by sqrt(E).
         """
-        config = MBartConfig(  # type: ignore[call-arg]
-            vocab_size=vocabulary_size,
-            d_model=self.hidden_size,
-            encoder_layers=self.num_layers,
-            decoder_layers=self.num_layers,
-            encoder_attention_heads=self.num_heads,
-            decoder_attention_heads=self.num_heads,
-            encoder_ffn_dim=self.mlp_size,
-            decoder_ffn_dim=self.mlp_size,
-            max_position_embeddings=self.max_positions,
+        config = mbart_config(
+            vocabulary_size,
+            hidden_size=self.hidden_size,
+            num_layers=self.num_layers,
+            num_heads=self.num_heads,
+            mlp_size=self.mlp_size,
+            max_positions=self.max_positions,
             dropout=self.dropout,
-            attention_dropout=0.0,
-            activation_dropout=0.0,
-            scale_embedding=True,
-            pad_token_id=PAD_ID,
-            bos_token_id=BOS_ID,
-            eos_token_id=EOS_ID,
-            forced_eos_token_id=None,  # a sentence cut at the token limit must not look finished
-            attn_implementation="sdpa",
         )
         mbart = MBartForConditionalGeneration(config)
         mbart.tie_weights()  # the constructor skips that when it draws no weights
@@ -127,11 +116,52 @@ class MBartEncoder(LanguageEncoder):
         return Padded(output.last_hidden_state, real.sum(dim=1))
 
 
-def load_mbart(model: MBartForConditionalGeneration, source: Path, kept_ids: Sequence[int] | None = None) -> Census:
-    """mBART (cc25, or large-50) from a Hugging Face folder, in place. Row i of the token table is row kept_ids[i].
+def mbart_config(
+    vocabulary_size: int,
+    *,
+    hidden_size: int,
+    num_layers: int,
+    num_heads: int,
+    mlp_size: int,
+    max_positions: int,
+    dropout: float,
+) -> MBartConfig:
+    """Sizes -> transformers' configuration of an mBART in which encoder and decoder have the same."""
+    return MBartConfig(  # type: ignore[call-arg]
+        vocab_size=vocabulary_size,
+        d_model=hidden_size,
+        encoder_layers=num_layers,
+        decoder_layers=num_layers,
+        encoder_attention_heads=num_heads,
+        decoder_attention_heads=num_heads,
+        encoder_ffn_dim=mlp_size,
+        decoder_ffn_dim=mlp_size,
+        max_position_embeddings=max_positions,
+        dropout=dropout,
+        attention_dropout=0.0,
+        activation_dropout=0.0,
+        scale_embedding=True,
+        pad_token_id=PAD_ID,
+        bos_token_id=BOS_ID,
+        eos_token_id=EOS_ID,
+        forced_eos_token_id=None,  # a sentence cut at the token limit must not look finished
+        attn_implementation="sdpa",
+    )
 
-    `kept_ids` come with the trimmed tokenizer; None keeps all rows. The last id of every mBART vocabulary is <mask>: if
-    the last kept id is not the table's last row, tokenizer and weights do not match. Raises ModelError.
+
+def load_mbart(model: MBartForConditionalGeneration, source: Path, kept_ids: Sequence[int] | None = None) -> Census:
+    """mBART (cc25, or large-50) from a Hugging Face folder, in place (see `mbart_tensors`). Raises ModelError."""
+    tensors = mbart_tensors(source, kept_ids)
+    census = load(model, tensors, where=str(source), ignored=MBART_IGNORED)
+    return census if kept_ids is None else with_trimmed(census, MBART_TABLE, MBART_BIAS)
+
+
+def mbart_tensors(source: Path, kept_ids: Sequence[int] | None = None) -> dict[str, Tensor]:
+    """The folder of an mBART -> its tensors by name, with one token table and the bias of the output.
+
+    Row i of the table is row kept_ids[i] of the file. `kept_ids` come with the trimmed tokenizer; None keeps all rows.
+    The last id of every mBART vocabulary is <mask>: if the last kept id is not the table's last row, tokenizer and
+    weights do not match. Raises ModelError.
     """
     tensors = read_weights(source)
     if not any(name.startswith("model.") for name in tensors):
@@ -154,9 +184,9 @@ def load_mbart(model: MBartForConditionalGeneration, source: Path, kept_ids: Seq
             raise ModelError(problem, where=source, remedy="use the tokenizer that belongs to these weights")
         rows = torch.as_tensor(kept_ids)
         table, bias = table[rows], bias[:, rows]
-    tensors |= {MBART_TABLE: table, MBART_BIAS: bias}
-    census = load(model, tensors, where=str(source), ignored=MBART_IGNORED)
-    if kept_ids is None:
-        return census
-    trimmed = (MBART_TABLE, MBART_BIAS)
+    return tensors | {MBART_TABLE: table, MBART_BIAS: bias}
+
+
+def with_trimmed(census: Census, *trimmed: str) -> Census:
+    """The census in which these tensors count as trimmed."""
     return replace(census, loaded=tuple(name for name in census.loaded if name not in trimmed), trimmed=trimmed)
