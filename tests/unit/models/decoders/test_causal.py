@@ -102,6 +102,17 @@ def test_adapters_gates_and_projection_train_and_nothing_else() -> None:
     assert len([name for name in trained if name.startswith("gates.0.")]) == 1 + 3 * 2
 
 
+def test_at_the_sizes_of_xglm_as_much_trains_as_is_published() -> None:
+    """16.7 million (HFA, Table 3), of which the vision and the temporal module of both papers have 12,883,456."""
+    options = CausalDecoding(hidden_size=2048, num_layers=24, mlp_size=8192)
+    with torch.device("meta"):
+        decoder = options.build(Unchanged(), 512, V)
+        add_lora(decoder.adapted, options.adapter_targets, options.adapter_rank, options.adapter_alpha, 0.1)
+    trained = sum(parameter.numel() for parameter in decoder.parameters() if parameter.requires_grad)
+    assert trained == 24 * ((4 + 3) * 2 * 4 * 2048 + 16) + 513 * 2048
+    assert round((trained + 12_883_456) / 1e6, 1) == 16.7
+
+
 def test_padding_is_never_read() -> None:
     decoder = opened(decoder_of())
     logits = decoder(video_of(), LABELS)
