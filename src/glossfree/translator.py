@@ -281,7 +281,12 @@ def export_model(run: Path, folder: Path, console: Console) -> None:
             "format": FORMAT,
             "glossfree": __version__,
             "files": {str(path.relative_to(temporary)): digest(path) for path in files},
-            "scores": {path.stem: read_json(path, RunError) for path in sorted(run.glob("scores.*.json"))},
+            # not those of `evaluate --rerank`, which a model folder cannot reach
+            "scores": {
+                path.stem: read_json(path, RunError)
+                for path in sorted(run.glob("scores.*.json"))
+                if "rerank" not in path.stem
+            },
             "supervision": trained.recipe.supervision,
             "timeline": has_timeline,
             "training": {"fit": trained.recipe.data.fit, **trained.run.read_json("run.json").get("profile", {})},

@@ -38,7 +38,7 @@ def evaluate(
     split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
     corpus: Annotated[Path | None, typer.Option(help="Another prepared corpus than the run's.")] = None,
     rerank: Annotated[
-        float | None, typer.Option(help="Weight of video-sentence similarity in choosing among the n best; 0: none.")
+        float | None, typer.Option(min=0, help="Choose among the n best by score + RERANK * similarity to the video.")
     ] = None,
 ) -> Evaluated:
     """Translate every clip of a split and score it. Raises RunError: not a trained run; CorpusError."""

@@ -82,7 +82,7 @@ class Shipped(Result):
 def recipe(
     overrides: Overrides = None,
     name: Annotated[str | None, typer.Argument(help="A TOML file, or the name of a shipped recipe.")] = None,
-    list_: Annotated[bool, typer.Option("--list", help="All shipped recipes, a line each.")] = False,
+    list_: Annotated[bool, typer.Option("--list", help="All shipped recipes, two lines each.")] = False,
 ) -> Description | Shipped:
     """One recipe, or all that are shipped. Raises RecipeError for both or neither."""
     if (name is None) != list_:

@@ -29,7 +29,7 @@ class Retrieved(Result):
 
     def to_text(self) -> str:
         """A line for each direction, and what a random order would give."""
-        header = (f"{self.split}, {self.stage}", *(f"R@{k}" for k in RECALLS), "median rank", "queries")
+        header = (f"{self.split}, space of {self.stage}", *(f"R@{k}, %" for k in RECALLS), "median rank", "queries")
         rows = [
             (name, *(f"{each.recall[k]:.1f}" for k in RECALLS), f"{each.median_rank:g}", str(each.num_queries))
             for name, each in self.directions.items()
@@ -40,7 +40,7 @@ class Retrieved(Result):
 
 
 def retrieve(
-    run: Annotated[Path, typer.Argument(help="Folder of a run that has pre-trained.")],
+    run: Annotated[Path, typer.Argument(help="A run with a stage that has contrastive or token_alignment.")],
     console: Console,
     split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
     corpus: Annotated[Path | None, typer.Option(help="Another prepared corpus than the run's.")] = None,

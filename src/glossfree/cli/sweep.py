@@ -34,7 +34,7 @@ from glossfree.pipeline.material import with_rate
 from glossfree.pipeline.start import MAY_CHANGE
 from glossfree.recipe.files import load_recipe
 from glossfree.recipe.values import differences, in_words
-from glossfree.scoring.metrics import COLUMNS, WITH_GLOSSES
+from glossfree.scoring.metrics import COLUMNS, Scores
 from glossfree.scoring.predictions import read_scores, scores_path
 from glossfree.training.interrupt import Request, stop_requests
 from glossfree.training.run import FAILED, Run
@@ -93,10 +93,10 @@ class Sweep(Result):
                 job = f"job {cell['job']}" if "job" in cell else ""
                 details = ", ".join(filter(None, (job, cell.get("problem"))))
                 notes.append(f"{cell['state']}: {cell['name']}" + (f": {details}" if details else ""))
-        scores = [each for cell in self.cells for each in cell.get("scores", {}).values()]
-        appended = {str(each["convention"].get("append", "")) for each in scores} - {""}
+        scores = [Scores(**each) for cell in self.cells for each in cell.get("scores", {}).values()]
+        appended = {str(each.convention.get("append", "")) for each in scores} - {""}
         notes += [f'"{text}" behind every hypothesis and reference' for text in sorted(appended)]
-        notes += [WITH_GLOSSES] * any(each.get("supervision") == "glosses" for each in scores)
+        notes += dict.fromkeys(note for each in scores for note in each.notes)
         return "\n".join([text_table(header, rows, left=2), *notes])
 
 

@@ -22,8 +22,9 @@ def evaluate(
 ) -> Evaluation:
     """Translate every clip of `split` with the model of a run, score it, and write both files into the run's folder.
 
-    `corpus`: another prepared folder than the run was trained on. `rerank`: in place of the recipe's decode.rerank.
-    Raises RunError: not a run, not trained, nothing to re-rank with; CorpusError.
+    `corpus`: another prepared folder than the run was trained on. `rerank`: in place of the recipe's decode.rerank; the
+    names of the files then say it, as in predictions.test.rerank-2.jsonl. Raises RunError: not a run, not trained,
+    nothing to re-rank with; CorpusError.
     """
     trained, group = TrainedRun(folder), Processes.launched()
     for line in trained.missing_weights() if group.is_main else ():
@@ -44,6 +45,7 @@ def evaluate(
     scores = replace(evaluation.scores, supervision=trained.recipe.supervision, rerank=weight)
     if group.is_main:
         references = {clip.id: clip.text for clip in clips}
-        write_predictions(predictions_path(folder, split), evaluation.predictions, references)
-        write_scores(scores_path(folder, split), scores)
+        kind = "" if weight == trained.recipe.decode.rerank else f"rerank-{weight:g}"
+        write_predictions(predictions_path(folder, split, kind), evaluation.predictions, references)
+        write_scores(scores_path(folder, split, kind), scores)
     return replace(evaluation, scores=scores)

@@ -148,7 +148,11 @@ def _stage_with_space(trained: TrainedRun) -> tuple[StageConfig, str]:
                 if trained.finished(stage.name) is not None:
                     return stage, name
     problem = f"stage {names[0]} has not finished" if names else "no stage of its recipe compares videos with sentences"
-    remedy = "finish it: glossfree train --resume" if names else "train a recipe with contrastive or token_alignment"
+    remedy = (
+        "finish it: glossfree train --resume"
+        if names
+        else "train a recipe with contrastive or token_alignment, as hfa-phoenix14t"
+    )
     raise RunError(problem, where=trained.run.folder, remedy=remedy)
 
 

@@ -64,10 +64,11 @@ def build_report(
     curves = defaultdict(list)
     for record in run.records():
         curves[record["stage"]].append(record)
+    scores = {folder.name: load_scores(folder) for folder in (run.folder, *others)}
     return ReportData(
         title=f"glossfree: {run.folder.name}",
         subtitle=f"recipe {recipe.name}, corpus {manifest.corpus.get('name', manifest.folder.name)}",
-        scores={folder.name: load_scores(folder) for folder in (run.folder, *others)},
+        scores=scores,
         split=split,
         conventions={each.convention.name: Scores.of(each) for each in statistics},
         intervals=intervals(statistics[0]),
@@ -78,10 +79,16 @@ def build_report(
             for clip in shown
         ],
         curves=dict(curves),
-        settings=recipe.model_dump(),
+        settings=recipe.model_dump(exclude={"stages"}) | {stage.name: stage.model_dump() for stage in recipe.planned},
         environment={key: value for key, value in run.read_json("run.json").items() if key != "libraries"},
         seconds=time_stages(run),
         notes=_notes(recipe, manifest),
+        score_notes=[
+            f"{name}, {split}: {note}"
+            for name, of in scores.items()
+            for split, each in of.items()
+            for note in each.notes
+        ],
     )
 
 

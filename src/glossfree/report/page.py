@@ -53,6 +53,7 @@ class ReportData:
     environment: Mapping[str, Any] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    score_notes: Sequence[str] = ()
 
 
 def mark_words(hypothesis: str, reference: str) -> tuple[Words, Words]:

@@ -12,7 +12,7 @@ from glossfree.corpora.manifest import MANIFEST, Manifest
 from glossfree.errors import CorpusError, RunError
 from glossfree.files.disk import read_json
 from glossfree.scoring.conventions import CONVENTION_OF_LANGUAGE, Convention, convention_for
-from glossfree.scoring.metrics import COLUMNS, WITH_GLOSSES
+from glossfree.scoring.metrics import COLUMNS
 from glossfree.scoring.predictions import read_predictions, read_scores, scores_path
 from glossfree.scoring.sentences import Pairs, Sentences, pair, read_sentences
 
@@ -95,7 +95,7 @@ def load_hypotheses(path: Path, *, split: str) -> Sentences:
         raise CorpusError("a prepared corpus holds references, no hypotheses", where=path, remedy=remedy)
     predictions = read_predictions(path, split)
     scores = scores_path(path, split)
-    notes = [WITH_GLOSSES] if scores.is_file() and read_scores(scores).supervision == "glosses" else []
+    notes = read_scores(scores).notes if scores.is_file() else []
     return Sentences.of(list(predictions), [prediction.text for prediction in predictions.values()], path, notes=notes)
 
 

@@ -47,6 +47,12 @@ class Scores:
             convention=asdict(statistics.convention),
         )
 
+    @property
+    def notes(self) -> list[str]:
+        """How the hypotheses came about, where that makes scores incomparable with others."""
+        notes = [f"each the best of an n-best list by score + {self.rerank:g} * similarity"] * bool(self.rerank)
+        return notes + ['trained with annotated glosses (supervision = "glosses")'] * (self.supervision == "glosses")
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
         return asdict(self)
@@ -68,7 +74,6 @@ def score(
     return Scores.of(Statistics.of(hypotheses, references, convention))
 
 
-WITH_GLOSSES = 'trained with annotated glosses (supervision = "glosses")'
 COLUMNS = (
     ("bleu1", "BLEU-1"),
     ("bleu2", "BLEU-2"),
@@ -83,7 +88,7 @@ def scores_table(rows: Mapping[str, Mapping[str, Scores]]) -> str:
     """{model: {split: Scores}} -> a plain-text table for the terminal, one line per model and split.
 
     Lines below it name what makes a model's scores incomparable with others: text that was appended to its sentences,
-    supervision by glosses.
+    re-ranking, supervision by glosses.
     """
     header = ("model", "split", *(title for _, title in COLUMNS), "sentences")
     lines = [
@@ -95,7 +100,5 @@ def scores_table(rows: Mapping[str, Mapping[str, Scores]]) -> str:
     for name, splits in rows.items():
         appended = {str(scores.convention.get("append", "")) for scores in splits.values()} - {""}
         notes += [f'{name}: "{append}" behind every hypothesis and reference' for append in sorted(appended)]
-        reranked = sorted({scores.rerank for scores in splits.values()} - {0.0})
-        notes += [f"{name}: the best of each n-best list by score + {weight:g} * similarity" for weight in reranked]
-        notes += [f"{name}: {WITH_GLOSSES}"] * any(scores.supervision == "glosses" for scores in splits.values())
+        notes += [f"{name}: {note}" for note in dict.fromkeys(note for each in splits.values() for note in each.notes)]
     return "\n".join([text_table(header, lines, left=2), *notes])

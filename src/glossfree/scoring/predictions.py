@@ -24,14 +24,14 @@ class Prediction:
     score: float
 
 
-def predictions_path(folder: Path, split: str) -> Path:
-    """The file with a run's predictions of a split."""
-    return folder / f"predictions.{split}.jsonl"
+def predictions_path(folder: Path, split: str, kind: str = "") -> Path:
+    """The file with a run's predictions of a split; `kind` tells those apart that are not of the run as it is."""
+    return folder / f"predictions.{split}{kind and f'.{kind}'}.jsonl"
 
 
-def scores_path(folder: Path, split: str) -> Path:
+def scores_path(folder: Path, split: str, kind: str = "") -> Path:
     """The file with a run's scores of a split."""
-    return folder / f"scores.{split}.json"
+    return folder / f"scores.{split}{kind and f'.{kind}'}.json"
 
 
 def write_predictions(path: Path, predictions: Mapping[str, Prediction], references: Mapping[str, str]) -> None:
