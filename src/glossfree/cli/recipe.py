@@ -93,7 +93,7 @@ def recipe(
 def describe(source: str | Path, overrides: Sequence[str] = ()) -> Description:
     """A recipe and overrides -> every value of it. Raises RecipeError."""
     recipe, files = load_recipe(source, overrides), recipe_files(source)
-    base = next((file for file in files[1:] if file.path == files[0].bases[0]), None)
+    base = next((file for file in files[1:] if file.path.samefile(files[0].bases[0])), None)
     below = flat(load_recipe(base.path)) if base is not None else {}
     standings = {key: setting.standing for key, setting in merge(files, overrides).items()}
     values = {}

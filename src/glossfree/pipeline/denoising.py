@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from glossfree.errors import CorpusError
 from glossfree.recipe.schema import StageConfig
 from glossfree.text.noise import NoisyWords, encoder_ids, mask_spans, mask_tail
 from glossfree.text.pseudo_glosses import PseudoGlosses
@@ -87,6 +88,9 @@ class DenoisingLoader:
         self.batch_size, self.noise = batch_size, noise
         self.shuffle, self.seed, self.epoch, self.position = shuffle, seed, 0, 0
         self.rank, self.world_size = rank, world_size
+        if len(self.sentences) < world_size:
+            problem = f"{len(self.sentences)} distinct sentences for {world_size} processes"
+            raise CorpusError(problem, where="text stage", remedy="use fewer processes, or a larger split")
 
     def set_epoch(self, epoch: int, position: int = 0) -> None:
         """Change noise and order, and skip the first `position` steps; without shuffling (dev) nothing changes."""

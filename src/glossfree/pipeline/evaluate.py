@@ -10,6 +10,7 @@ from glossfree.console import Console
 from glossfree.pipeline.decode import Decoder, Evaluation, evaluate_clips
 from glossfree.pipeline.joint_space import JointSpace, Reranker
 from glossfree.pipeline.trained import TrainedRun
+from glossfree.recipe.files import load_recipe
 from glossfree.scoring.predictions import Prediction, predictions_path, scores_path, write_predictions, write_scores
 from glossfree.training.device import best_device
 from glossfree.training.processes import Processes
@@ -24,7 +25,7 @@ def evaluate(
 
     `corpus`: another prepared folder than the run was trained on. `rerank`: in place of the recipe's decode.rerank; the
     names of the files then say it, as in predictions.test.rerank-2.jsonl. Raises RunError: not a run, not trained,
-    nothing to re-rank with; CorpusError.
+    nothing to re-rank with; RecipeError: an impossible `rerank`; CorpusError.
     """
     trained, group = TrainedRun(folder), Processes.launched()
     for line in trained.missing_weights() if group.is_main else ():
@@ -35,7 +36,8 @@ def evaluate(
     clips = material.manifest.split(split)
     loader = material.clip_loader(split, trained.recipe.decode.batch_size)
     assert loader is not None  # the split has clips
-    weight = trained.recipe.decode.rerank if rerank is None else rerank
+    overrides = [] if rerank is None else [f"decode.rerank={rerank}"]
+    weight = load_recipe(trained.run.recipe, overrides).decode.rerank
     translate: Callable[[ClipBatch], Sequence[Prediction]] = decoder
     if weight:
         translate = Reranker(decoder, JointSpace.load(trained, material), weight)

@@ -151,7 +151,7 @@ def _stage_with_space(trained: TrainedRun) -> tuple[StageConfig, str]:
     remedy = (
         "finish it: glossfree train --resume"
         if names
-        else "train a recipe with contrastive or token_alignment, as hfa-phoenix14t"
+        else "train one with contrastive, or token_alignment of the text encoder's tokens"
     )
     raise RunError(problem, where=trained.run.folder, remedy=remedy)
 

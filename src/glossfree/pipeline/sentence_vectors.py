@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
+from zipfile import BadZipFile
+from zlib import error as ZlibError
 
 import numpy as np
 import torch
@@ -16,6 +18,19 @@ from glossfree.objectives.text_similarity import TextSimilarity
 from glossfree.recipe.schema import Recipe
 
 FILE = "write it with numpy.savez(FILE, sentences=[N strings], vectors=[N rows of floats])"
+# what numpy and zipfile raise for damaged files
+DAMAGED = (
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    TypeError,
+    SyntaxError,
+    RuntimeError,
+    TokenError,
+    BadZipFile,
+    ZlibError,
+)
 INSTALL = "pip install glossfree[sentences], or name an .npz file of sentences and vectors"
 
 
@@ -45,11 +60,12 @@ def read(path: Path, sentences: Sequence[str]) -> np.ndarray:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             known = {str(text): row for row, text in enumerate(arrays["sentences"])}
-            vectors = arrays["vectors"].astype(np.float32)
-    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+            vectors = arrays["vectors"].astype(np.float32, casting="same_kind")
+    except DAMAGED as error:
         raise CorpusError(f"not a file of sentence vectors ({error})", where=path, remedy=FILE) from error
-    if vectors.ndim != 2 or not known or max(known.values()) >= len(vectors):
-        raise CorpusError(f"{len(known)} sentences, vectors {vectors.shape}", where=path, remedy=FILE)
+    if vectors.ndim != 2 or not vectors.any(axis=1).all() or len(known) != len(vectors):
+        problem = f"{len(known)} different sentences, vectors {vectors.shape}; each needs one, not all of it 0"
+        raise CorpusError(problem, where=path, remedy=FILE)
     missing = [text for text in sentences if text not in known]
     if missing:
         counted = f"{len(missing)} of {len(sentences)} sentences of train and dev are not in it"

@@ -95,19 +95,25 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 def recipe_files(source: str | Path) -> list[RecipeFile]:
     """A recipe -> its file, then those it is based on: each comes before its own bases, and a later base before an
     earlier one. Raises RecipeError if one is missing or not TOML, and for a cycle."""
-    return _with_bases(_find(source), ())
+    return _with_bases(_find(source), (), {})
 
 
-def _with_bases(path: Path, children: tuple[RecipeFile, ...]) -> list[RecipeFile]:
-    file = _read(path)
-    files = [file]
-    for base in reversed(file.bases):
-        if base.resolve() in {each.path.resolve() for each in (*children, file)}:
-            names = " -> ".join(each.name for each in (*children, file, _read(base)))
-            raise RecipeError(f"its bases form a cycle: {names}", where=path, remedy="base it on another recipe")
-        above = _with_bases(base, (*children, file))
-        files = [each for each in files if each.path not in {other.path for other in above}] + above
-    return files
+def _with_bases(path: Path, children: tuple[RecipeFile, ...], known: dict[Path, list[RecipeFile]]) -> list[RecipeFile]:
+    """`children`: the files that led to this one. `known`: what was found for a file before, by its real path."""
+    real = path.resolve()
+    if real in {each.path.resolve() for each in children}:
+        names = " -> ".join(each.name for each in (*children, _read(path)))
+        problem = f"its bases form a cycle: {names}"
+        raise RecipeError(problem, where=children[-1].path, remedy="base it on another recipe")
+    if real not in known:
+        file = _read(path)
+        files = [file]
+        for base in reversed(file.bases):
+            below = _with_bases(base, (*children, file), known)
+            again = {each.path.resolve() for each in below}
+            files = [each for each in files if each.path.resolve() not in again] + below
+        known[real] = files
+    return known[real]
 
 
 def merge(files: Sequence[RecipeFile], overrides: Iterable[str] = ()) -> Settings:

@@ -311,6 +311,10 @@ class Recipe(Section):
             if getattr(part, "train", "") == "adapters" and not isinstance(part, Adapters):
                 yield f'{name}.train "adapters": {part.kind} has no layers for them, only "all" and "none"'
         yield from self.decoder.problems_with(self.language)
+        for name in ("language", "decoder"):
+            positions = getattr(getattr(self, name), "max_positions", MOST_TOKENS)
+            if self.text.max_tokens > positions:
+                yield f"text.max_tokens {self.text.max_tokens} exceeds {name}.max_positions {positions}"
         data = self.data
         if data.crop_size > data.frame_size:
             yield f"data.crop_size {data.crop_size} exceeds data.frame_size {data.frame_size}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from glossfree.errors import ModelError
 from glossfree.models.hierarchy import Levels
 from glossfree.objectives.base import Inputs, Sizes
 from glossfree.objectives.light_translation import LightTranslation, LightTranslationLoss
@@ -47,7 +48,7 @@ def test_by_default_it_has_the_size_of_the_paper() -> None:
 def test_more_segments_than_positions_are_refused() -> None:
     module = build()
     assert module(*batch(8)).isfinite()
-    with pytest.raises(ValueError, match="9 segments"):
+    with pytest.raises(ModelError, match="9 segments"):
         module(*batch(9))
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from glossfree.errors import CorpusError
 from glossfree.pipeline.denoising import DenoisingLoader, TextBatch, noise_of, pad
 from glossfree.recipe.schema import StageConfig
 from glossfree.text.pseudo_glosses import PseudoGlosses
@@ -123,3 +124,11 @@ def test_a_batch_moves_whole() -> None:
     moved = batch.prepared("meta")
     assert {t.device.type for t in (moved.input_ids, moved.labels, moved.lengths)} == {"meta"}
     assert (moved.ids, len(moved)) == (("a",), 1)
+
+
+def test_more_processes_than_sentences_are_refused(tokenizer: SentenceTokenizer) -> None:
+    noise = noise_of(STAGE, None)
+    with pytest.raises(CorpusError, match="2 distinct sentences for 3 processes"):
+        DenoisingLoader(
+            SENTENCES[:2], tokenizer, batch_size=4, noise=noise, shuffle=False, seed=0, rank=0, world_size=3
+        )

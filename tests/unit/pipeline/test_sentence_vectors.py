@@ -12,7 +12,7 @@ import torch
 
 from glossfree.errors import CorpusError, GlossfreeError, ModelError, RecipeError
 from glossfree.pipeline.material import gather
-from glossfree.pipeline.sentence_vectors import sentence_vectors
+from glossfree.pipeline.sentence_vectors import read, sentence_vectors
 from glossfree.recipe.files import load_recipe
 from glossfree.recipe.schema import Recipe
 
@@ -52,8 +52,8 @@ def test_two_sources_are_refused() -> None:
     ("arrays", "problem"),
     [
         ({"sentences": [*TEXTS[:2], "a", "b"]}, r"1 of 3 sentences .*es regnet"),
-        ({"vectors": VECTORS[:2]}, "4 sentences, vectors"),
-        ({"vectors": VECTORS[0]}, "4 sentences, vectors"),
+        ({"vectors": VECTORS[:2]}, "4 different sentences, vectors"),
+        ({"vectors": VECTORS[0]}, "4 different sentences, vectors"),
         ({"vectors": VECTORS + np.inf}, "not finite"),
         ({"vectors": np.array([["a"]])}, "not a file"),
         ({"sentences": np.array([None, "a"], dtype=object)}, "not a file"),
@@ -73,6 +73,21 @@ def test_a_damaged_or_missing_file_is_named(tmp_path: Path, content: bytes) -> N
     for name in ("v.npz", "none.npz"):
         with pytest.raises(CorpusError, match=r"numpy\.savez"):
             sentence_vectors(recipe(tmp_path / name), TEXTS)
+
+
+def test_a_damaged_file_never_ends_in_a_traceback(tmp_path: Path) -> None:
+    path, rng = tmp_path / "v.npz", np.random.default_rng(0)
+    np.savez_compressed(path, sentences=np.array(TEXTS), vectors=rng.normal(size=(len(TEXTS), 40)))
+    whole, refused = path.read_bytes(), 0
+    for _ in range(150):
+        damaged = np.frombuffer(whole, np.uint8).copy()
+        damaged[rng.integers(len(whole), size=6)] = rng.integers(256, size=6)
+        path.write_bytes(damaged.tobytes())
+        try:
+            read(path, TEXTS)
+        except CorpusError:
+            refused += 1
+    assert refused > 100
 
 
 def test_a_folder_needs_a_package_that_is_not_required(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,6 +50,18 @@ def test_of_several_bases_each_overrides_those_before_it_but_not_what_it_shares_
     assert (data.stride, data.max_frames, data.fps, data.rotation) == (2, 71, 6.0, 4.0)
 
 
+def test_a_shared_base_is_one_file_however_it_is_named(tmp_path: Path) -> None:
+    recipe_file(tmp_path, "[data]\nmax_frames = 71\n", "ground.toml")
+    recipe_file(tmp_path, 'base = "ground.toml"\n[data]\nmax_frames = 72\n', "a.toml")
+    recipe_file(tmp_path, 'base = "../ground.toml"\n', "sub/b.toml")
+    top = recipe_file(tmp_path, 'base = ["a.toml", "sub/b.toml"]\n', "top.toml")
+    assert load_recipe(top).data.max_frames == 72
+    for number in range(20):  # each twice, under two names
+        below = f"chain{number - 1}.toml" if number else "ground.toml"
+        recipe_file(tmp_path, f'base = ["{below}", "./sub/../{below}"]\n', f"chain{number}.toml")
+    assert len(recipe_files(tmp_path / "chain19.toml")) == 21
+
+
 def test_cyclic_bases_are_refused_with_their_names(tmp_path: Path) -> None:
     recipe_file(tmp_path, 'base = "b.toml"\n', "a.toml")
     recipe_file(tmp_path, 'base = "sub/c.toml"\n', "b.toml")

@@ -100,11 +100,10 @@ class MBartEncoder(LanguageEncoder):
         return encoder
 
     def forward(self, segments: Padded) -> Padded:
-        """Padded (B, S, E) -> Padded (B, S, E). Raises ValueError if S exceeds mBART's positions."""
+        """Padded (B, S, E) -> Padded (B, S, E). Raises ModelError if S exceeds mBART's positions."""
         if segments.values.shape[1] > self.encoder.max_source_positions:
-            raise ValueError(
-                f"{segments.values.shape[1]} segments, but only {self.encoder.max_source_positions} positions"
-            )
+            problem = f"{segments.values.shape[1]} segments, but only {self.encoder.max_source_positions} positions"
+            raise ModelError(problem, where="mBART", remedy="raise its max_positions, or lower data.max_frames")
         output = self.encoder(inputs_embeds=segments.values, attention_mask=segments.mask.long())
         return segments.with_values(output.last_hidden_state)
 

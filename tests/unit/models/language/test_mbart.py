@@ -65,7 +65,7 @@ def test_language_encoder_gives_a_clip_the_same_alone_and_in_a_batch() -> None:
 
 
 def test_more_segments_than_positions_are_refused() -> None:
-    with pytest.raises(ValueError, match="41 segments, but only 40 positions"):
+    with pytest.raises(ModelError, match="41 segments, but only 40 positions"):
         MBartEncoder(language().model.encoder)(Padded(torch.zeros(1, 41, E), torch.tensor([41])))
 
 
