@@ -42,7 +42,7 @@ def main() -> None:
     movie.durations = [int(1000 / clip.fps)] * (len(frames) - 1) + [1500]
     if not cv2.imwriteanimation(str(IMAGES / "clip.webp"), movie, [cv2.IMWRITE_WEBP_QUALITY, 60]):
         raise SystemExit("OpenCV cannot write WebP here")
-    screenshot(demo / "run" / "report.html", IMAGES / "report.png")
+    screenshot(demo / "report.html", IMAGES / "report.png")
 
 
 def animation(clip: PackedClip, translation: Translation) -> np.ndarray:
@@ -100,7 +100,9 @@ def screenshot(page: Path, picture: Path) -> None:
     if browser is None:
         return
     options = ["--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=1100,900"]
-    subprocess.run([browser, *options, f"--screenshot={picture}", page.resolve().as_uri()], check=True)
+    subprocess.run(
+        [browser, *options, f"--screenshot={picture}", page.resolve().as_uri()], check=True, stderr=subprocess.DEVNULL
+    )
 
 
 if __name__ == "__main__":
