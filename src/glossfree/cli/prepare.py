@@ -43,10 +43,10 @@ def prepare(
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; one per core if left out.")] = None,
     strict: Annotated[bool, typer.Option(help="Stop at the first clip that cannot be read.")] = False,
-    seed: Annotated[int | None, typer.Option(help="wetter: seed of the sentences.")] = None,
-    train: Annotated[int | None, typer.Option(min=1, help="wetter: training clips.")] = None,
-    dev: Annotated[int | None, typer.Option(min=1, help="wetter: dev clips.")] = None,
-    test: Annotated[int | None, typer.Option(min=1, help="wetter: test clips.")] = None,
+    seed: Annotated[int | None, typer.Option(help="wetter: seed of the sentences, 0 if left out.")] = None,
+    train: Annotated[int | None, typer.Option(min=1, help="wetter: training clips, 2,400 if left out.")] = None,
+    dev: Annotated[int | None, typer.Option(min=1, help="wetter: dev clips, 200 if left out.")] = None,
+    test: Annotated[int | None, typer.Option(min=1, help="wetter: test clips, 240 if left out.")] = None,
     language: Annotated[str | None, typer.Option(help="folder: language of the sentences, as de.")] = None,
 ) -> PrepareResult:
     """Check a corpus and pack its clips; see `video.corpus.prepare_corpus`."""

@@ -220,11 +220,12 @@ class _Parser:
         except ValidationError as error:
             known = [name for name, field in model.model_fields.items() if not field.exclude]
             known = [f"{where}.{name}".removeprefix(".") for name in (*known, *other_keys)]
+            stages = f" (its stages: {', '.join(other_keys)})" if other_keys else ""
             for item in error.errors():
                 key = ".".join(map(str, (where, *item["loc"]))).strip(".")
                 unknown = item["type"] == "extra_forbidden"
                 self.problems.append(
-                    f"unknown key {key!r}{_nearest(key, known)}" if unknown else f"{key}: {item['msg']}"
+                    f"unknown key {key!r}{_nearest(key, known)}{stages}" if unknown else f"{key}: {item['msg']}"
                 )
             return None
 
