@@ -1,7 +1,7 @@
 """What each method costs at full size: parameters, and seconds of a step beside HFA's.
 
 The first stage of each recipe that sees video, with random weights and one fixed batch; its steps and those of HFA's
-pre-training take turns, each in a process of its own. About 15 minutes on two cores.
+pre-training take turns, each in a process of its own. About 12 minutes on two cores.
 `python -m benchmarks.methods --recipe NAME` is such a process.
 """
 
@@ -20,7 +20,7 @@ from benchmarks.timing import machine, table
 from glossfree.pipeline.params import count_parameters
 from glossfree.recipe.files import load_recipe, recipes_folder
 
-LENGTHS = (16, 16)  # frames of the clips
+LENGTHS = (8, 8)  # frames of the clips
 ROUNDS = 2
 
 
