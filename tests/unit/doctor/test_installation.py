@@ -144,9 +144,10 @@ def test_a_diagnosis_puts_problems_first_and_remedies_under_them() -> None:
 
 
 def test_the_command_line_says_it_with_its_exit_code(tmp_path: Path, call: Any) -> None:
-    for name in "abc":
+    for name in "abcde":
         write_clip(tmp_path / f"{name}.mp4", np.full((31, 24, 32, 3), 90, np.uint8), 10.0)
-    table = "path,text,split\na.mp4,am tag regnet es,train\nb.mp4,es schneit heute,dev\nc.mp4,{},test\n"
+    rows = ("a.mp4,am tag regnet es,train", "b.mp4,es schneit heute,dev", "d.mp4,es hagelt,train", "e.mp4,es taut,dev")
+    table = "\n".join(["path,text,split", *rows, "c.mp4,{},test\n"])
     for text, code in (("es taut am abend", 0), ("es taut am abend " * 9, 1), ("", 2)):
         (tmp_path / "sentences.csv").write_text(table.format(text))
         assert call("doctor", tmp_path).code == code
