@@ -125,8 +125,10 @@ def fixed_batch(recipe: Recipe, lengths: Sequence[int], seed: int = 0) -> ClipBa
 
 
 def pseudo_gloss(recipe: Recipe) -> PseudoGloss | None:
-    """The recipe's options of eqs 1-3, if it has them."""
+    """The recipe's options of eqs 1-3, or their defaults if another objective needs pseudo-glosses."""
     options = recipe.objective(PseudoGloss)
+    if options is None and PSEUDO_GLOSSES in recipe.needs:
+        return PseudoGloss()
     return options if isinstance(options, PseudoGloss) else None
 
 
