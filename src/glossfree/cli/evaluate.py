@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from glossfree.cli.options import OtherCorpus
 from glossfree.console import Console, Result
 from glossfree.pipeline import evaluate as pipeline
 from glossfree.report.systems import empty_notes
@@ -36,7 +37,7 @@ def evaluate(
     run: Annotated[Path, typer.Argument(help="Folder of a fine-tuned run.")],
     console: Console,
     split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
-    corpus: Annotated[Path | None, typer.Option(help="Another prepared corpus than the run's.")] = None,
+    corpus: OtherCorpus = None,
     rerank: Annotated[
         float | None, typer.Option(min=0, help="Choose among the n best by score + RERANK * similarity to the video.")
     ] = None,

@@ -26,3 +26,4 @@ Language = Annotated[
 ]
 Samples = Annotated[int, typer.Option(min=1, help="Bootstrap samples.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the bootstrap samples.")]
+OtherCorpus = Annotated[Path | None, typer.Option(help="Another prepared corpus than the run's.")]

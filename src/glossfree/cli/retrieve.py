@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from glossfree.cli.options import OtherCorpus
 from glossfree.console import Console, Result, text_table
 from glossfree.pipeline.joint_space import JointSpace
 from glossfree.pipeline.trained import TrainedRun
@@ -43,7 +44,7 @@ def retrieve(
     run: Annotated[Path, typer.Argument(help="A run with a stage that has contrastive or token_alignment.")],
     console: Console,
     split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
-    corpus: Annotated[Path | None, typer.Option(help="Another prepared corpus than the run's.")] = None,
+    corpus: OtherCorpus = None,
 ) -> Retrieved:
     """Rank all sentences of a split for each video, and all videos for each sentence.
 

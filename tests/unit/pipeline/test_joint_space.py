@@ -22,16 +22,19 @@ def opened(run: Path) -> tuple[TrainedRun, JointSpace, Any]:
     return trained, JointSpace.load(trained, material), material
 
 
-def test_the_loss_of_the_dev_split_comes_out_again(tiny_run: Path) -> None:
-    trained, space, material = opened(tiny_run)
-    records = map(json.loads, (tiny_run / "steps.jsonl").read_text(encoding="utf-8").splitlines())
-    (recorded,) = [
-        each["dev"]["contrastive"] for each in records if each["kind"] == "epoch" and each["stage"] == "pretrain"
-    ]
+def assert_its_loss_comes_out_again(run: Path, name: str) -> None:
+    """The loss of the dev split in pre-training, computed in the opened space, is the one that training recorded."""
+    trained, space, material = opened(run)
+    records = map(json.loads, (run / "steps.jsonl").read_text(encoding="utf-8").splitlines())
+    (recorded,) = [each["dev"][name] for each in records if each["kind"] == "epoch" and each["stage"] == "pretrain"]
     (batch,) = list(material.loader("dev", trained.recipe.stage("pretrain")))
     video, text = space.features(space.levels(batch), batch, batch.texts)
     loss = space.objective(video, text, torch.arange(len(batch)))
     assert float(loss) == pytest.approx(recorded, rel=1e-5)
+
+
+def test_the_loss_of_the_dev_split_comes_out_again(tiny_run: Path) -> None:
+    assert_its_loss_comes_out_again(tiny_run, "contrastive")
 
 
 def test_similarities_do_not_depend_on_batches(tiny_run: Path) -> None:
@@ -78,13 +81,5 @@ def test_token_alignment_is_such_a_space(tiny: Any, call: Any, tmp_path: Path) -
     changes = ("contrastive.weight=0", "pseudo_gloss.weight=0", "token_alignment.mix=0.4")
     overrides = [each for change in changes for each in ("--set", f"pretrain.objectives.{change}")]
     assert call("train", *tiny.options, "--run", run, "--until", "pretrain", *overrides).code == 0
-    trained, space, material = opened(run)
-    records = map(json.loads, (run / "steps.jsonl").read_text(encoding="utf-8").splitlines())
-    (recorded,) = [
-        each["dev"]["token_alignment"] for each in records if each["kind"] == "epoch" and each["stage"] == "pretrain"
-    ]
-    (batch,) = list(material.loader("dev", trained.recipe.stage("pretrain")))
-    video, text = space.features(space.levels(batch), batch, batch.texts)
-    loss = space.objective(video, text, torch.arange(len(batch)))
-    assert float(loss) == pytest.approx(recorded, rel=1e-5)
+    assert_its_loss_comes_out_again(run, "token_alignment")
     assert call("retrieve", run).code == 0
