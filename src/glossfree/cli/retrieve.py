@@ -53,8 +53,9 @@ def retrieve(
     """
     trained = TrainedRun(run)
     material = trained.material(corpus)
+    material.manifest.split(split)  # raises CorpusError for one without clips
     space = JointSpace.load(trained, material)
     loader = material.clip_loader(split, trained.recipe.decode.batch_size)
-    assert loader is not None  # a split without clips was refused
+    assert loader is not None  # the split has clips
     sentences, similarities = space.similarities(loader)
     return Retrieved(split, space.stage, retrieval(similarities.numpy(), sentences))

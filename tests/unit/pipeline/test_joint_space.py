@@ -83,3 +83,8 @@ def test_token_alignment_is_such_a_space(tiny: Any, call: Any, tmp_path: Path) -
     assert call("train", *tiny.options, "--run", run, "--until", "pretrain", *overrides).code == 0
     assert_its_loss_comes_out_again(run, "token_alignment")
     assert call("retrieve", run).code == 0
+
+
+def test_a_split_without_clips_is_one_line(tiny_run: Path, call: Any) -> None:
+    done = call("retrieve", tiny_run, "--split", "tset")
+    assert done.code == 2 and done.err.count("\n") == 1
