@@ -5,12 +5,21 @@ from __future__ import annotations
 import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from glossfree.models.hierarchy import Levels
 from glossfree.objectives.base import Inputs, Sizes
-from glossfree.objectives.gloss_ctc import BLANK, GlossCtc, ctc_costs, segments_needed
+from glossfree.objectives.gloss_ctc import (
+    BLANK,
+    GlossCtc,
+    best_path,
+    ctc_costs,
+    prefix_beams,
+    recognise,
+    segments_needed,
+)
 from glossfree.padded import Padded
 from glossfree.video.batch import ClipBatch
 
@@ -81,3 +90,64 @@ def test_a_batch_without_any_gloss_costs_nothing() -> None:
         loss = module(Levels(segment=segments), batch)
         loss.backward()
         assert float(loss.detach()) == 0 == module.units(batch)
+
+
+def probabilities(seed: int, segments: int, glosses: int = G) -> np.ndarray:
+    return np.random.default_rng(seed).dirichlet(np.full(glosses + 1, 0.6), segments)
+
+
+def by_sequence(rows: np.ndarray) -> dict[tuple[int, ...], float]:
+    """Gloss sequences -> the sum of the probabilities of all their paths."""
+    sums: dict[tuple[int, ...], float] = {}
+    for path in itertools.product(range(rows.shape[1]), repeat=len(rows)):
+        sums[collapse(path)] = sums.get(collapse(path), 0.0) + math.prod(rows[range(len(rows)), path])
+    return sums
+
+
+def test_a_beam_for_every_sequence_finds_the_most_probable_one() -> None:
+    differs = 0
+    for seed in range(25):
+        rows = probabilities(seed, 5)
+        sums = by_sequence(rows)
+        best = max(sums, key=lambda sequence: sums[sequence])
+        assert prefix_beams(np.log(rows), 1000) == [*best]
+        differs += best != tuple(best_path(np.log(rows)))
+    assert differs  # so it is not the best path's
+
+
+def test_few_beams_keep_the_best_prefixes_of_all_glosses() -> None:
+    """The same search with every gloss as continuation, in probabilities instead of logarithms."""
+    for seed, beams in itertools.product(range(12), (2, 3, 4)):
+        rows = probabilities(seed, 6, 9)
+        kept = {(): (1.0, 0.0)}
+        for row in rows:
+            new: dict[tuple[int, ...], list[float]] = {}
+            for prefix, (blank, gloss) in kept.items():
+                own = new.setdefault(prefix, [0.0, 0.0])
+                own[0] += (blank + gloss) * row[0]
+                own[1] += gloss * row[prefix[-1]] if prefix else 0.0
+                for label in range(1, 10):
+                    repeats = bool(prefix) and prefix[-1] == label
+                    new.setdefault((*prefix, label), [0.0, 0.0])[1] += (blank if repeats else blank + gloss) * row[
+                        label
+                    ]
+            ranked = sorted(new, key=lambda prefix: -sum(new[prefix]))[:beams]
+            kept = {prefix: (new[prefix][0], new[prefix][1]) for prefix in ranked}
+        assert prefix_beams(np.log(rows), beams) == [*next(iter(kept))]
+
+
+def test_the_best_path_takes_the_likeliest_class_of_each_segment() -> None:
+    rows = np.eye(4)[[2, 2, 0, 2, 3, 3, 0, 0, 1]] + 0.1
+    assert best_path(np.log(rows)) == [2, 2, 3, 1]
+    assert best_path(np.log(np.eye(4)[[0, 0]] + 0.1)) == []
+
+
+@pytest.mark.parametrize("num_beams", [1, 3])
+def test_padding_is_not_recognised(num_beams: int) -> None:
+    given = logits()
+    given.values[~given.mask] = torch.tensor([-50.0, 50.0, -50.0, -50.0])
+    alone = [
+        recognise(Padded(given.values[clip : clip + 1, :length], torch.tensor([length])), num_beams)[0]
+        for clip, length in enumerate(LENGTHS)
+    ]
+    assert recognise(given, num_beams) == alone and any(alone)

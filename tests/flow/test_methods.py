@@ -101,6 +101,8 @@ def test_a_method_trains_and_translates(
     evaluated, supervision = call("evaluate", run, "--split", "dev"), load_recipe(method).supervision
     assert evaluated.code == 0
     assert ("trained with annotated glosses" in evaluated.out) == (supervision == "glosses")
+    scored = json.loads((run / "scores.dev.json").read_text(encoding="utf-8"))
+    assert bool(scored["recognition"]) == (supervision == "glosses") == ("WER" in evaluated.out)
     assert call("export", run, model).code == 0
     card = json.loads((model / "model.json").read_text(encoding="utf-8"))
     assert card["supervision"] == supervision
@@ -109,3 +111,5 @@ def test_a_method_trains_and_translates(
     translation = json.loads(call("translate", model, clip, "--json").out)
     assert bool(translation["pseudo_glosses"]) == scores_glosses
     assert call("report", run, "--split", "dev", "--clips", 1).code == 0
+    page = (run / "report.html").read_text(encoding="utf-8") if supervision == "glosses" else "WER"
+    assert "WER" in page

@@ -3,14 +3,17 @@
 B clips, S segments, E width of the features, G glosses, U glosses of a clip. A linear layer E -> G + 1 and a softmax
 give p_s(g) in each segment; class 0 is the blank. L = -log sum over paths pi of prod_s p_s(pi_s), over all paths that
 become the gloss sequence when repetitions are merged and blanks are dropped (Graves et al. 2006, eqs 2-3).
+`best_path` and `prefix_beams` turn the head's outputs into glosses again.
 
 Supervision by glosses: recipes must say `supervision = "glosses"`.
 """
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -99,3 +102,47 @@ def segments_needed(targets: Tensor) -> Tensor:
     real = targets != IGNORED
     repeated = (targets[:, 1:] == targets[:, :-1]) & real[:, 1:]
     return real.sum(dim=1) + repeated.sum(dim=1)
+
+
+def recognise(logits: Padded, num_beams: int) -> list[list[int]]:
+    """Logits Padded (B, S, G + 1) -> the gloss ids of each clip, by `prefix_beams`; with one beam, by `best_path`."""
+    rows = logits.values.float().log_softmax(dim=-1).cpu().double().numpy()
+    clips = [row[:length] for row, length in zip(rows, logits.lengths.tolist(), strict=True)]
+    return [best_path(clip) if num_beams == 1 else prefix_beams(clip, num_beams) for clip in clips]
+
+
+def best_path(log_probabilities: np.ndarray) -> list[int]:
+    """Log-probabilities (S, G + 1) of a clip -> the glosses of its most probable path."""
+    return [label for label, _ in groupby(log_probabilities.argmax(axis=1).tolist()) if label != BLANK]
+
+
+def prefix_beams(log_probabilities: np.ndarray, num_beams: int) -> list[int]:
+    """Log-probabilities (S, G + 1) of a clip -> the most probable gloss sequence, over all of its paths.
+
+    Prefix search (Graves et al. 2006, section 3.2) that keeps the `num_beams` most probable sequences after each
+    segment; exact if these are all.
+    """
+    nothing = -np.inf
+    # sequence -> log-probability of its paths that end in a blank, and of those that end in its last gloss
+    beams: dict[tuple[int, ...], tuple[float, float]] = {(): (0.0, nothing)}
+    for row in log_probabilities:
+        # no other gloss can lead to a sequence among the best, apart from the last gloss of a sequence that is one
+        best = np.argsort(-row[1:], kind="stable")[: num_beams + 1] + 1
+        labels = {*best.tolist(), *(prefix[-1] for prefix in beams if prefix)}
+        longer: dict[tuple[int, ...], tuple[float, float]] = {}
+        for prefix, (blank, gloss) in beams.items():
+            total = np.logaddexp(blank, gloss)
+            stays = (total + row[BLANK], gloss + row[prefix[-1]] if prefix else nothing)
+            longer[prefix] = _either(longer.get(prefix), stays)
+            for label in labels:
+                before = blank if prefix[-1:] == (label,) else total
+                extended = (*prefix, label)
+                longer[extended] = _either(longer.get(extended), (nothing, before + row[label]))
+        ranked = sorted(longer.items(), key=lambda item: (-np.logaddexp(*item[1]), item[0]))
+        beams = dict(ranked[:num_beams])
+    return [*next(iter(beams))]
+
+
+def _either(one: tuple[float, float] | None, other: tuple[float, float]) -> tuple[float, float]:
+    """Log-probabilities of two sets of paths -> of both."""
+    return other if one is None else (float(np.logaddexp(one[0], other[0])), float(np.logaddexp(one[1], other[1])))

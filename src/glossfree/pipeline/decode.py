@@ -15,6 +15,7 @@ from torch import Tensor
 from glossfree.corpora.manifest import PackedClip
 from glossfree.errors import CorpusError
 from glossfree.models.hierarchy import TranslationModel
+from glossfree.padded import Padded
 from glossfree.pipeline.assemble import beams_of
 from glossfree.recipe.schema import Recipe
 from glossfree.scoring.conventions import Convention
@@ -29,17 +30,26 @@ from glossfree.video.batch import ClipBatch
 
 @dataclass(frozen=True)
 class Decoder:
-    """A model in evaluation mode, its tokenizer and its recipe: clips -> sentences."""
+    """A model in evaluation mode, its tokenizer and its recipe: clips -> sentences.
+
+    `recognise`: segments Padded (B, S, E) -> the glosses of each clip, which go into its predictions.
+    """
 
     model: TranslationModel
     tokenizer: SentenceTokenizer
     recipe: Recipe
+    recognise: Callable[[Padded], Sequence[tuple[str, ...]]] | None = None
 
     @torch.no_grad()
     def hypotheses(
         self, frames: Tensor, lengths: Tensor, num_hypotheses: int = 1, level: str = "frames"
     ) -> list[tuple[Prediction, ...]]:
         """Packed frames and lengths (B,) -> for each clip its best sentences, best first."""
+        glosses: Sequence[tuple[str, ...] | None] = [None] * len(lengths)
+        if self.recognise is not None:
+            segments = self.model.hierarchy.segments(frames, lengths, level)
+            glosses = self.recognise(segments)
+            frames, lengths, level = segments.pack(), segments.lengths, "segment_features"
         translations = self.model.translate(
             frames,
             lengths,
@@ -50,10 +60,10 @@ class Decoder:
         )
         return [
             tuple(
-                Prediction(self.tokenizer.decode(ids), score)
+                Prediction(self.tokenizer.decode(ids), score, recognised)
                 for ids, score in zip(sequences.tolist(), scores.tolist(), strict=True)
             )
-            for sequences, scores in zip(translations.sequences, translations.scores, strict=True)
+            for sequences, scores, recognised in zip(translations.sequences, translations.scores, glosses, strict=True)
         ]
 
     def __call__(self, batch: ClipBatch) -> list[Prediction]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from glossfree.console import Console
 from glossfree.pipeline.decode import Decoder, Evaluation, evaluate_clips
+from glossfree.pipeline.glosses import gloss_errors
 from glossfree.pipeline.joint_space import JointSpace, Reranker
 from glossfree.pipeline.trained import TrainedRun
 from glossfree.recipe.files import load_recipe
@@ -31,7 +32,8 @@ def evaluate(
     for line in trained.missing_weights() if group.is_main else ():
         console.warn(line)
     model, _ = trained.model()
-    decoder = Decoder(model.to(best_device()).eval(), trained.tokenizer, trained.recipe)
+    recogniser = trained.recogniser()
+    decoder = Decoder(model.to(best_device()).eval(), trained.tokenizer, trained.recipe, recogniser)
     material = trained.material(corpus)
     clips = material.manifest.split(split)
     loader = material.clip_loader(split, trained.recipe.decode.batch_size)
@@ -45,6 +47,8 @@ def evaluate(
     with explain_dead_workers(material.manifest.folder), progress as advance:
         evaluation = evaluate_clips(translate, loader, clips, material.convention, advance)
     scores = replace(evaluation.scores, supervision=trained.recipe.supervision, rerank=weight)
+    if recogniser is not None:
+        scores = replace(scores, recognition=gloss_errors(evaluation.predictions, clips, recogniser))
     if group.is_main:
         references = {clip.id: clip.text for clip in clips}
         kind = "" if weight == trained.recipe.decode.rerank else f"rerank-{weight:g}"

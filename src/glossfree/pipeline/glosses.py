@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from glossfree.corpora.manifest import Manifest, PackedClip
 from glossfree.errors import CorpusError, RunError
 from glossfree.models.tokens import IGNORED
-from glossfree.objectives.gloss_ctc import segments_needed
+from glossfree.objectives.gloss_ctc import recognise, segments_needed
+from glossfree.padded import Padded
 from glossfree.pipeline.denoising import pad
+from glossfree.scoring.predictions import Prediction
+from glossfree.scoring.word_errors import word_errors
 from glossfree.text.glosses import GLOSSES, GlossVocabulary, gloss_sentence
 
 
@@ -54,6 +59,37 @@ def clips_too_short(vocabulary: GlossVocabulary, clips: Sequence[PackedClip], se
     ids = torch.from_numpy(np.stack([*gloss_ids(vocabulary, clips).values()]))
     is_short = segments < segments_needed(ids)
     return [clip.id for clip, short in zip(clips, is_short.tolist(), strict=True) if short]
+
+
+@dataclass(frozen=True)
+class Recogniser:
+    """A head of `gloss_ctc` and its glosses: segments -> glosses."""
+
+    head: nn.Linear
+    vocabulary: GlossVocabulary
+    num_beams: int
+
+    @torch.no_grad()
+    def __call__(self, segments: Padded) -> list[tuple[str, ...]]:
+        """Segments Padded (B, S, E) -> the glosses of each clip (see `objectives.gloss_ctc.recognise`)."""
+        ids = recognise(segments.with_values(self.head(segments.values)), self.num_beams)
+        return [tuple(self.vocabulary.inventory[id - 1] for id in clip) for clip in ids]
+
+
+def gloss_errors(
+    predictions: Mapping[str, Prediction], clips: Sequence[PackedClip], recogniser: Recogniser
+) -> dict[str, Any]:
+    """Recognised glosses of clips -> `Scores.recognition`; {} if none of the clips is annotated.
+
+    Clips without glosses are left out; annotated glosses that training does not have count.
+    """
+    annotated = [clip for clip in clips if clip.glosses]
+    if not annotated:
+        return {}
+    errors = word_errors(
+        [predictions[clip.id].glosses or () for clip in annotated], [clip.glosses for clip in annotated]
+    )
+    return {**errors.to_dict(), "num_beams": recogniser.num_beams}
 
 
 def check_same_glosses(vocabulary: GlossVocabulary, run: Path) -> None:

@@ -135,7 +135,7 @@ class Reranker:
             scores[:, rank] = self.weight * similarity.diagonal().cpu()
             scores[:, rank] += torch.tensor([hypotheses[rank].score for hypotheses in lists])
         best = scores.argmax(dim=1).tolist()
-        return [Prediction(lists[row][rank].text, float(scores[row, rank])) for row, rank in enumerate(best)]
+        return [replace(lists[row][rank], score=float(scores[row, rank])) for row, rank in enumerate(best)]
 
 
 def _stage_with_space(trained: TrainedRun) -> tuple[StageConfig, str]:

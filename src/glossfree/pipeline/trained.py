@@ -8,18 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from glossfree.errors import ModelError, RunError
 from glossfree.models.hierarchy import TranslationModel
 from glossfree.models.weights import load
+from glossfree.objectives.gloss_ctc import GlossCtc
 from glossfree.objectives.pseudo_gloss import PseudoGloss, PseudoGlossHead
 from glossfree.pipeline.assemble import restored
+from glossfree.pipeline.glosses import Recogniser
 from glossfree.pipeline.material import Material, gather
 from glossfree.recipe.files import load_recipe
 from glossfree.recipe.schema import Recipe
+from glossfree.text.glosses import GLOSSES, GlossVocabulary
 from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
 from glossfree.text.tokenizer import SentenceTokenizer
+from glossfree.training.device import best_device
 from glossfree.training.run import Run, load_tensors
 
 TOKENIZER = "tokenizer"  # folder of a run and of a model
@@ -106,6 +110,25 @@ class TrainedRun:
         """The model as its last stage left it, and its pseudo-gloss head if there is one."""
         where = self.run.weights(self.last_stage)
         return load_model_and_head(self.recipe, len(self.tokenizer), self.tensors(), stage=self.last_stage, where=where)
+
+    def recogniser(self) -> Recogniser | None:
+        """What recognises glosses in the segments of `model`; None if no head was trained on segments as they are now.
+
+        That is one of the last stage, or of an earlier one if no later stage trained what makes segments.
+        """
+        for stage in reversed(self.recipe.lineage(self.last_stage)):
+            for name, objective in stage.used_objectives.items():
+                if isinstance(objective, GlossCtc) and (run := self.finished(stage.name)) is not None:
+                    prefix = f"objectives.{name}.head."
+                    tensors, _ = load_tensors(run.weights(stage.name))
+                    own = {key.removeprefix(prefix): t for key, t in tensors.items() if key.startswith(prefix)}
+                    vocabulary = GlossVocabulary.load(run.folder / GLOSSES)
+                    head = nn.Linear(self.recipe.language.hidden_size, len(vocabulary) + 1)
+                    load(head, own, where=str(run.weights(stage.name)))
+                    return Recogniser(head.to(best_device()), vocabulary, self.recipe.decode.num_beams)
+            if stage.batches == "clips" and {"vision", "temporal"}.intersection(stage.train):
+                return None
+        return None
 
     @property
     def _translating(self) -> list[str]:

@@ -87,7 +87,8 @@ def build_report(
             f"{name}, {split}: {note}"
             for name, of in scores.items()
             for split, each in of.items()
-            for note in each.notes
+            for note in (*each.notes, each.gloss_line)
+            if note
         ],
     )
 

@@ -6,12 +6,13 @@ All scores are 0-100, except the length ratio.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from glossfree.console import text_table
 from glossfree.scoring.conventions import Convention, convention_for
 from glossfree.scoring.statistics import Statistics
+from glossfree.scoring.word_errors import WordErrors
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,8 @@ class Scores:
     """The scores of one set of hypotheses: 0-100, except `length_ratio` (hypothesis words / reference words).
 
     `supervision`: that of the recipe whose model wrote the hypotheses; "" if it is not known. `rerank`: the weight with
-    which similarity to the video chose among the n best.
+    which similarity to the video chose among the n best. `recognition`: of glosses, if the model has a head for them
+    and the clips are annotated: the values of `WordErrors`, and `num_beams`.
     """
 
     bleu1: float
@@ -35,6 +37,7 @@ class Scores:
     convention: dict[str, Any] = field(default_factory=dict)
     supervision: str = ""
     rerank: float = 0.0
+    recognition: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, statistics: Statistics) -> Scores:
@@ -52,6 +55,13 @@ class Scores:
         """How the hypotheses came about, where that makes scores incomparable with others."""
         notes = [f"each the best of an n-best list by score + {self.rerank:g} * similarity"] * bool(self.rerank)
         return notes + ['trained with annotated glosses (supervision = "glosses")'] * (self.supervision == "glosses")
+
+    @property
+    def gloss_line(self) -> str:
+        """The gloss error rate with its parts; "" if no glosses were recognised."""
+        if not self.recognition:
+            return ""
+        return WordErrors(**{each.name: self.recognition[each.name] for each in fields(WordErrors)}).to_text()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -88,7 +98,7 @@ def scores_table(rows: Mapping[str, Mapping[str, Scores]]) -> str:
     """{model: {split: Scores}} -> a plain-text table for the terminal, one line per model and split.
 
     Lines below it name what makes a model's scores incomparable with others: text that was appended to its sentences,
-    re-ranking, supervision by glosses.
+    re-ranking, supervision by glosses. Another has the gloss error rate, where glosses were recognised.
     """
     header = ("model", "split", *(title for _, title in COLUMNS), "sentences")
     lines = [
@@ -101,4 +111,5 @@ def scores_table(rows: Mapping[str, Mapping[str, Scores]]) -> str:
         appended = {str(scores.convention.get("append", "")) for scores in splits.values()} - {""}
         notes += [f'{name}: "{append}" behind every hypothesis and reference' for append in sorted(appended)]
         notes += [f"{name}: {note}" for note in dict.fromkeys(note for each in splits.values() for note in each.notes)]
+        notes += [f"{name}, {split}: {each.gloss_line}" for split, each in splits.items() if each.recognition]
     return "\n".join([text_table(header, lines, left=2), *notes])

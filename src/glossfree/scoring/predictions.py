@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from glossfree.errors import RunError
 from glossfree.files.disk import read_json, write_atomic, write_json
@@ -18,10 +19,11 @@ EVALUATE_AGAIN = "run glossfree evaluate again"
 
 @dataclass(frozen=True)
 class Prediction:
-    """The best hypothesis of one clip and its score (mean log-probability)."""
+    """The best hypothesis of one clip and its score (mean log-probability); glosses, if a head recognises them."""
 
     text: str
     score: float
+    glosses: tuple[str, ...] | None = None
 
 
 def predictions_path(folder: Path, split: str, kind: str = "") -> Path:
@@ -35,11 +37,13 @@ def scores_path(folder: Path, split: str, kind: str = "") -> Path:
 
 
 def write_predictions(path: Path, predictions: Mapping[str, Prediction], references: Mapping[str, str]) -> None:
-    """One line of JSON per clip, in the order of `references` ({id: text}): id, hypothesis, reference, score."""
-    lines = [
-        {"id": id, "hypothesis": predictions[id].text, "reference": reference, "score": predictions[id].score}
-        for id, reference in references.items()
-    ]
+    """A line of JSON per clip, in the order of `references` ({id: text}): id, texts, score, glosses."""
+    lines: list[dict[str, Any]] = []
+    for id, reference in references.items():
+        each = predictions[id]
+        lines.append({"id": id, "hypothesis": each.text, "reference": reference, "score": each.score})
+        if each.glosses is not None:
+            lines[-1]["glosses"] = " ".join(each.glosses)
     write_atomic(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +15,16 @@ from safetensors.torch import load_file
 from glossfree.console import Silent
 from glossfree.corpora.manifest import Manifest, PackedClip
 from glossfree.errors import CorpusError, RecipeError, RunError
+from glossfree.objectives.gloss_ctc import best_path
+from glossfree.pipeline.evaluate import evaluate
 from glossfree.pipeline.glosses import clips_too_short, gloss_ids, gloss_vocabulary_of
 from glossfree.pipeline.material import gather
 from glossfree.pipeline.start import train_recipe
+from glossfree.pipeline.trained import TrainedRun
 from glossfree.recipe.files import load_recipe
 from glossfree.recipe.schema import Recipe
+from glossfree.scoring.predictions import read_scores
+from glossfree.scoring.word_errors import align
 from glossfree.text.glosses import GLOSSES, GlossVocabulary
 from glossfree.training.run import Run
 
@@ -205,3 +211,59 @@ def test_training_says_how_many_clips_are_too_short(tiny: Any, recipe: Recipe, t
     train_recipe(recipe, corpus=corpus, run=tmp_path / "run", console=console, until="recognise")
     (line,) = [line for line in console.lines if "too few segments" in line]
     assert "12 of 12 training clips" in line and "wetter-train-00000" in line
+
+
+def test_evaluate_recognises_glosses_and_counts_errors(tiny: Any, recipe: Recipe, tmp_path: Path) -> None:
+    """Clip by clip from the weights, and without clips that have no annotation."""
+    run, corpus = tmp_path / "run", tmp_path / "corpus"
+    rate = {"learning_rate": 3e-2, "epochs": 4}
+    stages = tuple(stage.model_copy(update=rate) for stage in recipe.stages)  # so that it is not all blanks
+    decode = recipe.decode.model_copy(update={"num_beams": 1})
+    recipe = recipe.model_copy(update={"stages": stages, "decode": decode})
+    train_recipe(recipe, corpus=tiny.corpus, run=run, console=Silent())
+    shutil.copytree(tiny.corpus, corpus)
+    manifest = Manifest.load(corpus)
+    first = next(clip for clip in manifest if clip.split == "test")
+    clips = [replace(clip, glosses=() if clip is first else clip.glosses) for clip in manifest]
+    replace(manifest, clips=tuple(clips)).save()
+    evaluation = evaluate(run, split="test", console=Silent(), corpus=corpus)
+
+    trained = TrainedRun(run)
+    model, tensors = trained.model()[0].eval(), load_file(Run(run).weights("translate"))
+    weight, bias = (tensors[f"objectives.gloss_ctc.head.{name}"] for name in ("weight", "bias"))
+    names, edits, glosses = GlossVocabulary.load(run / GLOSSES).inventory, [0, 0, 0], 0
+    loader = trained.material(corpus).clip_loader("test", 1)
+    assert loader is not None
+    for batch in loader:
+        with torch.no_grad():
+            rows = model.hierarchy.segments(batch.frames, batch.lengths).values[0] @ weight.T + bias
+        recognised = [names[id - 1] for id in best_path(rows.numpy())]
+        assert evaluation.predictions[batch.ids[0]].glosses == tuple(recognised)
+        annotated = next(clip.glosses for clip in clips if clip.id == batch.ids[0])
+        if annotated:
+            edits = [total + each for total, each in zip(edits, align(recognised, annotated), strict=True)]
+            glosses += len(annotated)
+    written = read_scores(next(run.glob("scores.test*.json")))
+    assert [written.recognition[name] for name in ("substitutions", "insertions", "deletions")] == edits
+    assert written.recognition["wer"] == pytest.approx(100 * sum(edits) / glosses)
+    assert (written.recognition["num_clips"], written.recognition["num_beams"]) == (4, 1)
+    assert f"WER) {written.recognition['wer']:.2f} %" in written.gloss_line
+    assert any(each.glosses for each in evaluation.predictions.values())
+    lines = [json.loads(line) for line in next(run.glob("predictions.test*")).read_text().splitlines()]
+    assert [line["glosses"] for line in lines] == [" ".join(e.glosses or ()) for e in evaluation.predictions.values()]
+
+    free = replace(Manifest.load(corpus), clips=tuple(replace(clip, glosses=()) for clip in clips))
+    free.save()
+    assert evaluate(run, split="test", console=Silent(), corpus=corpus).scores.recognition == {}
+
+
+def test_a_head_whose_segments_were_trained_further_recognises_nothing(
+    tiny: Any, recipe: Recipe, tmp_path: Path
+) -> None:
+    for train, recognises in ((["temporal", "decoder"], False), (["language", "decoder"], True)):
+        later = load_recipe(tmp_path / "supervised.toml", ["translate.objectives.gloss_ctc.weight=0",
+                                                           f"translate.train={json.dumps(train)}"])  # fmt: skip
+        run = tmp_path / train[0]
+        train_recipe(later, corpus=tiny.corpus, run=run, console=Silent())
+        recogniser = TrainedRun(run).recogniser()
+        assert (recogniser is not None) == recognises
