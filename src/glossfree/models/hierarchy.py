@@ -100,7 +100,7 @@ class Levels:
 
     `frame` (B, T, D), None if the input is above that level; `segment` (B, S, E); `video` (B, S, E), one step longer
     with a prefix; `logits` (B, L, V). None: not computed, as no objective uses it. `decoder`: video features and labels
-    -> logits, for objectives that decode.
+    -> logits, for objectives that decode; `reader`: token ids (B, L) -> Padded (B, L, E), for those that read text.
     """
 
     frame: Padded | None = None
@@ -108,6 +108,7 @@ class Levels:
     video: Padded | None = None
     logits: Tensor | None = None
     decoder: Callable[[Padded, Tensor], Tensor] | None = None
+    reader: Callable[[Tensor], Padded] | None = None
 
 
 class HierarchicalEncoder(nn.Module):

@@ -3,6 +3,7 @@
 from glossfree.objectives.base import Objective
 from glossfree.objectives.contrastive import Contrastive
 from glossfree.objectives.gloss_ctc import GlossCtc
+from glossfree.objectives.gloss_to_text import GlossToText
 from glossfree.objectives.gloss_translation import GlossTranslation
 from glossfree.objectives.light_translation import LightTranslation
 from glossfree.objectives.pseudo_gloss import PseudoGloss
@@ -21,4 +22,5 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "text_similarity": TextSimilarity,
     "token_alignment": TokenAlignment,
     "gloss_translation": GlossTranslation,
+    "gloss_to_text": GlossToText,
 }

@@ -107,6 +107,7 @@ class Objective(Section):
     level: ClassVar[Level] = "video"  # the highest level that it uses; levels above it need not be computed
     compares_clips: ClassVar[bool] = False  # whether it builds a JointLoss
     decodes: ClassVar[bool] = False  # whether it has the decoder write something else than the sentence
+    reads_text: ClassVar[bool] = False  # whether it has the language encoder read text
     continues: ClassVar[bool] = False  # whether its parameters start as an earlier stage with this objective left them
     compares_sentences: ClassVar[bool] = False  # whether that loss has `similarity`: a space of videos and sentences
 

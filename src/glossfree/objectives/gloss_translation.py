@@ -55,21 +55,32 @@ class GlossTranslationLoss(SeparableLoss):
     def forward(self, levels: Levels, batch: Any) -> Tensor:
         """The loss of a batch; 0 if none of its clips has glosses."""
         assert levels.video is not None and levels.decoder is not None
-        labels = batch.targets[GLOSS_LABELS]  # as wide as the longest clip of the corpus
-        labels = labels[:, : max(1, int((labels != IGNORED).sum(dim=1).max()))]
-        is_empty = (labels == IGNORED).all(dim=1, keepdim=True)
-        read = torch.where(is_empty & (torch.arange(labels.shape[1], device=labels.device) == 0), EOS_ID, labels)
-        logits = levels.decoder(put_in_front(self.indicator, levels.video), read)
-        total = functional.cross_entropy(
-            logits.float().flatten(0, 1),
-            labels.flatten(),
-            ignore_index=IGNORED,
-            label_smoothing=self.label_smoothing,
-            reduction="sum",
-        )
-        mean: Tensor = total / (labels != IGNORED).sum().clamp(min=1)
-        return mean
+        tokens = tokens_of_glosses(batch)
+        logits = levels.decoder(put_in_front(self.indicator, levels.video), tokens)
+        labels = batch.targets[GLOSS_LABELS][:, : tokens.shape[1]]
+        return mean_cross_entropy(logits, labels, self.label_smoothing)
 
     def units(self, batch: Any) -> float:
         """The number of its tokens of glosses."""
         return float((batch.targets[GLOSS_LABELS] != IGNORED).sum())
+
+
+def tokens_of_glosses(batch: Any) -> Tensor:
+    """A batch -> the tokens of its glosses (B, L), -100 behind a clip's last; `</s>` alone where there is none."""
+    labels: Tensor = batch.targets[GLOSS_LABELS]  # as wide as the longest clip of the corpus
+    labels = labels[:, : max(1, int((labels != IGNORED).sum(dim=1).max()))]
+    is_empty = (labels == IGNORED).all(dim=1, keepdim=True)
+    return torch.where(is_empty & (torch.arange(labels.shape[1], device=labels.device) == 0), EOS_ID, labels)
+
+
+def mean_cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float) -> Tensor:
+    """Logits (B, L, V) and labels (B, L), -100 = ignored -> the mean cost of a token; 0 if there is none."""
+    total = functional.cross_entropy(
+        logits.float().flatten(0, 1),
+        labels.flatten(),
+        ignore_index=IGNORED,
+        label_smoothing=label_smoothing,
+        reduction="sum",
+    )
+    mean: Tensor = total / (labels != IGNORED).sum().clamp(min=1)
+    return mean

@@ -146,7 +146,7 @@ class TrainingStage(nn.Module):
         if self.level == "logits":
             assert levels.video is not None
             levels = replace(levels, logits=model.decoder(levels.video, batch.labels))
-        return replace(levels, decoder=model.decoder) if self.decodes else levels
+        return replace(levels, decoder=model.decoder, reader=model.hierarchy.language.read) if self.decodes else levels
 
     def _separable(self) -> dict[str, SeparableLoss]:
         return {name: each for name, each in self.objectives.items() if isinstance(each, SeparableLoss)}

@@ -345,8 +345,8 @@ class Recipe(Section):
             yield f".start {stage.start!r} is not an earlier planned stage"
         if self.vision.features == "cached" and stage.augment and stage.batches != "sentences":
             yield '.augment: vision.features "cached" needs false: each frame has one fixed feature'
-        reads_text = stage.batches == "sentences" or stage.needs & TEXT_NEEDS
-        if reads_text and not self.language.reads_text:
+        reads_text = stage.needs & TEXT_NEEDS or any(each.reads_text for each in stage.used_objectives.values())
+        if (stage.batches == "sentences" or reads_text) and not self.language.reads_text:
             yield f': language.kind "{self.language.kind}" does not read sentences, which it needs'
         for name in stage.learning_rate_factors:
             if name not in (*get_args(Part), *stage.objectives):

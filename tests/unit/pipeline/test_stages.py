@@ -41,6 +41,7 @@ objectives.contrastive = { weight = 0.5, token = false }
 objectives.sign_contrast = { weight = 0.7, min_reach = 0, zipf = 0.1 }
 objectives.gloss_ctc.weight = 0.3
 objectives.gloss_translation.weight = 0.4
+objectives.gloss_to_text.weight = 0.6
 objectives.translation.weight = 2.0
 learning_rate_factors = { vision = 0.1, decoder = 2.0, pseudo_gloss = 5.0 }
 """
@@ -298,7 +299,7 @@ def test_a_step_in_several_batches_has_the_gradients_of_one(
         results.append(({n: value.detach() for n, value in losses.items()}, grads))
     (losses, grads), (cut_losses, cut_grads) = results
     assert len(grads) > 40 and grads.keys() == cut_grads.keys()
-    assert len(losses) == {"pretrain": 3, "finetune2": 2, "mixed": 7}[name]
+    assert len(losses) == {"pretrain": 3, "finetune2": 2, "mixed": 8}[name]
     for mine, theirs in ((losses, cut_losses), (grads, cut_grads)):
         assert mine.keys() == theirs.keys()
         for each, value in mine.items():
@@ -307,7 +308,7 @@ def test_a_step_in_several_batches_has_the_gradients_of_one(
 
 def test_each_loss_counts_a_batch_by_what_it_is_a_mean_over(tiny: Any, tmp_path: Path) -> None:
     stage = build(mixed_recipe(tiny, tmp_path), "mixed")
-    glosses = {"gloss_ctc": 2.0, "gloss_translation": 8.0}
+    glosses = {"gloss_ctc": 2.0, "gloss_translation": 8.0, "gloss_to_text": 9.0}
     assert stage.units(clip_batch()) == {"pseudo_gloss": 3.0, "sign_contrast": 16.0, "translation": 12.0, **glosses}
     assert stage.units(part_of_batch(clip_batch(), [2])) == {
         "pseudo_gloss": 1.0, "sign_contrast": 5.0, "translation": 3.0, **dict.fromkeys(glosses, 0.0)

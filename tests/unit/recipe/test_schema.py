@@ -165,6 +165,16 @@ CONTRADICTIONS = [
         ["language.kind=none", "decoder.kind=gru", "pretrain.epochs=0", "denoise.epochs=2"],
         [["denoise", "language.kind"]],
     ),
+    (
+        [
+            "language.kind=none",
+            "decoder.kind=gru",
+            "pretrain.epochs=0",
+            "supervision=glosses",
+            "finetune2.objectives.gloss_to_text.weight=1",
+        ],
+        [["finetune2", "language.kind"]],
+    ),  # fmt: skip
     (["data.crop_size=280"], [["data.crop_size 280", "data.frame_size 256"]]),
     (["data.crop_size=223"], [["data.crop_size 223", "vision.patch_size 14"]]),
     (
