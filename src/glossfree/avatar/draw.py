@@ -25,7 +25,17 @@ _EDGE = 0.011  # width of dark edges
 _NOISE, _NOISE_ROOM = 5.0, 24  # standard deviation in grey levels; extra pixels of the tile
 _NOISE_MIDDLE = 128  # grey level of the tile without noise
 _BLINK_EVERY = 3.0  # seconds, on average
+_EYE, _NOSE = (0.046, -0.012), ((0.004, -0.01), (0.014, 0.036), (-0.004, 0.041))  # right and down of the head's centre
+_LIPS, _OPENING = (1.0, 0.0065, 0.026), (0.80, 0.0016, 0.021)  # of the mouth's width; half heights, shut and open
 _BLACK: Colour = (30, 30, 34)
+_FINGERS = ("thumb", "index", "middle", "ring", "little")
+_ARM = ("shoulder", "elbow", "wrist", *(f"{finger}_{joint}" for finger in _FINGERS for joint in range(1, 5)))
+# the keypoints of a signer: "right" is the signer's right, our left; fingers from base to tip
+JOINTS = (
+    *(f"{side}_{joint}" for side in ("right", "left") for joint in _ARM),
+    *("right_eye", "right_brow", "left_eye", "left_brow"),
+    *("nose", "mouth_right", "mouth_top", "mouth_left", "mouth_bottom"),
+)
 Point = tuple[float, float]
 
 
@@ -59,12 +69,35 @@ def draw_clip(poses: np.ndarray, signer: int, size: int, fps: float, rng: np.ran
         cv2.setNumThreads(threads)
 
 
+def keypoints_of(poses: np.ndarray, signer: int, fps: float, rng: np.random.Generator) -> np.ndarray:
+    """Poses (T,63) -> where `draw_clip` draws each of JOINTS with the same `rng`: (T,J,2), x and y.
+
+    In fractions of the frame: 0 and 1 are its edges, so the middle of pixel p of S is at (p + 1/2) / S. A joint that
+    another part hides has its place, too.
+    """
+    canvas = 1000  # pixels: they are divided by it at once
+    _, head, *limbs = _posed(poses, signer, canvas, np.arange(len(poses)) / fps, rng)
+    arms = [
+        np.concatenate([np.stack([limb.shoulder, limb.elbow, limb.wrist], axis=1), limb.fingers.reshape(-1, 20, 2)], 1)
+        for limb in limbs
+    ]
+    points: np.ndarray = (np.concatenate([*arms, head.keypoints()], axis=1) + 0.5) / canvas
+    return points
+
+
+def _posed(
+    poses: np.ndarray, signer: int, canvas: int, seconds: np.ndarray, rng: np.random.Generator
+) -> tuple[Camera, Head, Limb, Limb]:
+    """The camera on `canvas` pixels, the head, the right and the left arm: the first that `rng` draws."""
+    camera = Camera(SIGNERS[signer], _sway(seconds, rng) * canvas, float(rng.uniform(0.97, 1.03)) * canvas)
+    head = Head(camera, poses[:, hands.FACE], _lids(seconds, rng))
+    return camera, head, Limb(camera, poses[:, hands.DOMINANT], -1), Limb(camera, poses[:, hands.PASSIVE], 1)
+
+
 def _draw_clip(poses: np.ndarray, signer: int, size: int, seconds: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     enlarged = size < _SUPERSAMPLE_BELOW
     canvas = 2 * size if enlarged else size
-    camera = Camera(SIGNERS[signer], _sway(seconds, rng) * canvas, float(rng.uniform(0.97, 1.03)) * canvas)
-    head = Head(camera, poses[:, hands.FACE], _lids(seconds, rng))
-    right, left = Limb(camera, poses[:, hands.DOMINANT], -1), Limb(camera, poses[:, hands.PASSIVE], 1)
+    camera, head, right, left = _posed(poses, signer, canvas, seconds, rng)
     background = [*head.back_hair(), *_torso(camera), *head.strokes(), *left.arm(), *right.arm()]
     drawn_hands = (left.hand(), right.hand())
     wall, tile = _wall(signer, canvas), _noise_tile(size, rng)
@@ -168,22 +201,17 @@ class Head:
             yield self._front_hair()
         for side in (-1, 1):
             yield from self._eye(side)
-        nose = ((0.004, -0.01), (0.014, 0.036), (-0.004, 0.041))
-        yield self._line(self._features(*nose), 0.007, mix(who.skin, (40, 0, 0), 0.34))
+        yield self._line(self._features(*_NOSE), 0.007, mix(who.skin, (40, 0, 0), 0.34))
         yield from self._mouth()
 
     def _eye(self, side: int) -> Iterator[Stroke]:
         """Eye, brow and half of the glasses, if any."""
         high = (0.0125 + 0.004 * np.maximum(0.0, self.brows)) * (0.12 + 0.88 * self.lids)
-        white = self._features((side * 0.046, -0.012)) + rounded(14) * _pairs(0.0215, high)
+        white = self._features((side * _EYE[0], _EYE[1])) + rounded(14) * _pairs(0.0215, high)
         yield Stroke.fill(self._pixels(white), (244, 242, 240))
-        iris = self._features((side * 0.046, -0.012)) + rounded(10) * _pairs(0.0095, np.minimum(0.0105, high))
+        iris = self._features((side * _EYE[0], _EYE[1])) + rounded(10) * _pairs(0.0095, np.minimum(0.0105, high))
         yield Stroke.fill(self._pixels(iris), (40, 28, 24))
-        lift = 0.018 * self.brows
-        frown = np.where(self.brows < 0, 0.006, 0.0)  # frowning draws the inner ends down further
-        arch = self._features((side * 0.022, -0.043), (side * 0.048, -0.054), (side * 0.074, -0.043))
-        arch[:, :, 1] += np.stack([frown - lift, -lift, -0.7 * lift], axis=1)
-        yield self._line(arch, 0.0115, mix(self.who.hair, (20, 10, 10), 0.45))
+        yield self._line(self._brow(side), 0.0115, mix(self.who.hair, (20, 10, 10), 0.45))
         if self.who.glasses:
             rim = self._features((side * 0.046, -0.010)) + rounded(14)[[*range(14), 0]] * (0.036, 0.027)
             yield self._line(rim, 0.006, _BLACK)
@@ -191,15 +219,33 @@ class Head:
 
     def _mouth(self) -> Iterator[Stroke]:
         """Lips around an opening, which is a line in a shut mouth; their corners rise in a smile."""
+        for sizes, colour in ((_LIPS, mix(self.who.skin, (150, 30, 40), 0.55)), (_OPENING, (58, 16, 22))):
+            yield Stroke.fill(self._pixels(self._rim(*sizes)), colour)
+
+    def _brow(self, side: int) -> np.ndarray:
+        """The inner end, the middle and the outer end of a brow on the face (T,3,2)."""
+        lift = 0.018 * self.brows
+        frown = np.where(self.brows < 0, 0.006, 0.0)  # frowning draws the inner ends down further
+        arch = self._features((side * 0.022, -0.043), (side * 0.048, -0.054), (side * 0.074, -0.043))
+        arch[:, :, 1] += np.stack([frown - lift, -lift, -0.7 * lift], axis=1)
+        return arch
+
+    def _rim(self, across: float, shut: float, open_: float) -> np.ndarray:
+        """The edge of the lips or of the opening on the face (T,16,2), from our right corner, then down."""
         half = 0.036 * (1 + np.where(self.width > 0, 0.42, 0.45) * self.width)
         bow = 0.016 * np.maximum(0.0, self.width)
-        for across, shut, open_, colour in (
-            (1.0, 0.0065, 0.026, mix(self.who.skin, (150, 30, 40), 0.55)),
-            (0.80, 0.0016, 0.021, (58, 16, 22)),
-        ):
-            rim = rounded(16) * _pairs(across * half, shut + open_ * self.opened)
-            rim[:, :, 1] += bow[:, None] * (0.5 - (rim[:, :, 0] / half[:, None]) ** 2)
-            yield Stroke.fill(self._pixels(self._features((0, 0.084)) + rim), colour)
+        rim: np.ndarray = rounded(16) * _pairs(across * half, shut + open_ * self.opened)
+        rim[:, :, 1] += bow[:, None] * (0.5 - (rim[:, :, 0] / half[:, None]) ** 2)
+        rim += self._features((0, 0.084))
+        return rim
+
+    def keypoints(self) -> np.ndarray:
+        """The face's points of JOINTS in pixels (T,9,2)."""
+        eyes = [
+            part for side in (-1, 1) for part in (self._features((side * _EYE[0], _EYE[1])), self._brow(side)[:, 1:2])
+        ]
+        lips = self._rim(*_LIPS)[:, [8, 12, 0, 4]]
+        return self._pixels(np.concatenate([*eyes, self._features(_NOSE[-1]), lips], axis=1))
 
     def back_hair(self) -> Iterator[Stroke]:
         """Hair behind head, neck and shoulders."""

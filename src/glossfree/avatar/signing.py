@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from glossfree.avatar import hands
-from glossfree.avatar.draw import draw_clip
+from glossfree.avatar.draw import JOINTS, draw_clip, keypoints_of
 from glossfree.avatar.hands import DOMINANT, PASSIVE, TURN, orientation_numbers, shape_numbers
 from glossfree.avatar.signer import HAND, SIGNERS, Signer
 from glossfree.avatar.signs import BROWS, MOUTHS, MOVEMENTS, PLACES, Sign, sign_of
@@ -123,6 +123,15 @@ class SignedSentence:
     def render(self, size: int) -> np.ndarray:
         """(T,size,size,3) uint8 RGB, the same pixels at every call."""
         return draw_clip(self.poses(), self.signer, size, self.fps, self._rng("camera"))
+
+    @property
+    def joints(self) -> tuple[str, ...]:
+        """The names of `keypoints`, J of them."""
+        return JOINTS
+
+    def keypoints(self) -> np.ndarray:
+        """(T,J,2) where the joints are drawn: x and y in fractions of the frame (see `draw.keypoints_of`)."""
+        return keypoints_of(self.poses(), self.signer, self.fps, self._rng("camera"))
 
     def _rng(self, purpose: str) -> np.random.Generator:
         """A generator of its own for each purpose, seeded by the fields alone."""

@@ -30,6 +30,7 @@ VERBS = {
     "prepare": "Pack a corpus once into a folder of small videos with a manifest.",
     "inspect": "Show counts, lengths, vocabulary and problems of a prepared corpus.",
     "glosses": "Extract pseudo-glosses and their prototypes from the sentences.",
+    "poses": "Read the keypoints of a prepared corpus from .pose files.",
     "features": "Compute the frame features of a frozen backbone once, for training.",
     "vocabulary": "Count the tokens of a tokenizer trimmed to the training sentences.",
     "recipe": "Print every value of a recipe: how well it is known, and where it differs from its base.",
@@ -61,6 +62,8 @@ def load(name: str) -> Callable[..., Result]:
             from glossfree.cli.inspect import inspect as verb
         case "glosses":
             from glossfree.cli.glosses import glosses as verb
+        case "poses":
+            from glossfree.cli.poses import poses as verb
         case "features":
             from glossfree.cli.features import features as verb
         case "vocabulary":

@@ -48,6 +48,9 @@ def prepare(
     dev: Annotated[int | None, typer.Option(min=1, help="wetter: dev clips, 200 if left out.")] = None,
     test: Annotated[int | None, typer.Option(min=1, help="wetter: test clips, 240 if left out.")] = None,
     language: Annotated[str | None, typer.Option(help="folder: language of the sentences, as de.")] = None,
+    poses: Annotated[
+        bool, typer.Option("--poses", help="Keypoints, too: of drawings, or of the NAME.pose beside each clip.")
+    ] = False,
 ) -> PrepareResult:
     """Check a corpus and pack its clips; see `video.corpus.prepare_corpus`."""
     counts = {name: count for name, count in (("train", train), ("dev", dev), ("test", test)) if count is not None}
@@ -64,6 +67,7 @@ def prepare(
         seed=seed,
         counts=counts or None,
         language=language,
+        poses=poses,
     )
     warnings = list(_changes(earlier, result.manifest))
     for warning in warnings:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -78,6 +78,16 @@ class Drawing(Protocol):
     def fps(self) -> float: ...
 
     def render(self, size: int) -> np.ndarray: ...
+
+
+@runtime_checkable
+class PosedDrawing(Drawing, Protocol):
+    """A drawing that knows where the joints of its signer are: (T, J, 2), x and y in fractions of the frame."""
+
+    @property
+    def joints(self) -> tuple[str, ...]: ...
+
+    def keypoints(self) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)

@@ -8,17 +8,27 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from glossfree.console import Advance, Console
-from glossfree.corpora.manifest import CORPUS, SPLITS, Clip, FrameFolder, Manifest, VideoFile, overlap_warning
+from glossfree.corpora.manifest import (
+    CORPUS,
+    SPLITS,
+    Clip,
+    FrameFolder,
+    Manifest,
+    PosedDrawing,
+    VideoFile,
+    overlap_warning,
+)
 from glossfree.corpora.registry import Corpus, find_corpus
 from glossfree.errors import CorpusError, name_some
 from glossfree.files.disk import read_json, write_json
 from glossfree.files.encoding import base_language
+from glossfree.video.keypoints import SUFFIX, keypoints_of_clip, write_keypoints
 from glossfree.video.pack import Packing
 from glossfree.video.prepare import PrepareResult, Progress, prepare
 from glossfree.video.timeline import FEWEST, mixed_rates, usual_rate
@@ -41,8 +51,11 @@ def prepare_corpus(
     seed: int | None = None,
     counts: Mapping[str, int] | None = None,
     language: str | None = None,
+    poses: bool = False,
 ) -> PrepareResult:
     """Pack the first `limit` clips of each split; `counts` (clips by split) and `seed` are for generated corpora.
+
+    `poses`: write their keypoints, too (`video.keypoints`); clips without any count as failed, and are packed.
 
     `workers` None: one per core; the other options are those of `video.prepare`. Packing continues an interrupted run.
     Raises CorpusError: unknown corpus or option, unusable ROOT, an `out` that cannot be written or holds something
@@ -75,7 +88,26 @@ def prepare_corpus(
         console.warn(f"not packed: {problem}")
     if len(result.failed) > LISTED:
         console.warn(f"and {len(result.failed) - LISTED:,} more: glossfree inspect {out} lists them all")
-    return replace(result, warnings=(*warnings, *odd))
+    failed = (*result.failed, *(_write_poses(clips, result.manifest, packing, console) if poses else ()))
+    return replace(result, failed=failed, warnings=(*warnings, *odd))
+
+
+def _write_poses(
+    clips: Sequence[Clip], manifest: Manifest, packing: Packing, console: Console
+) -> tuple[tuple[str, str], ...]:
+    """Write the keypoints of the packed clips -> (clip id, problem) of each that has none, which is a warning."""
+    by_id = {clip.id: clip for clip in clips}
+    drawn = isinstance(clips[0].source, PosedDrawing)
+    report = write_keypoints(
+        manifest,
+        lambda packed: keypoints_of_clip(by_id[packed.id], packed, packing.fit),
+        {"source": "drawings" if drawn else f"{SUFFIX} files"},
+        console,
+    )
+    console.say(report.to_text().splitlines()[0])
+    for _, problem in report.bad[:LISTED]:
+        console.warn(f"no keypoints: {problem}")
+    return report.bad
 
 
 def _odd_clips(manifest: Manifest) -> list[str]:

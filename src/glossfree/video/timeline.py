@@ -86,10 +86,18 @@ class Timeline:
         """
         if self.has_rate(fps):
             return np.arange(len(self))
-        wanted = (np.arange(max(1, round(self.seconds * fps))) + 0.5) / fps
-        middles = (self.times + np.append(self.times[1:], self.seconds)) / 2
-        edges = (middles[:-1] + middles[1:]) / 2
-        return np.searchsorted(edges + 1e-9, wanted)
+        return self.shown_in(Timeline.constant(max(1, round(self.seconds * fps)), fps))
+
+    def shown_in(self, other: Timeline, start: float = 0.0) -> np.ndarray:
+        """The frame (int64) with the nearest midpoint for each frame of another timeline, which begins at `start`."""
+        edges = (self.middles[:-1] + self.middles[1:]) / 2
+        return np.searchsorted(edges + 1e-9, start + other.middles)
+
+    @property
+    def middles(self) -> np.ndarray:
+        """(T,) the second in the middle of each frame."""
+        middles: np.ndarray = (self.times + np.append(self.times[1:], self.seconds)) / 2
+        return middles
 
     def part(self, segment: Segment) -> tuple[int, int]:
         """The frames [first, last) of a segment. Raises ValueError if it ends after the video or holds no frame."""

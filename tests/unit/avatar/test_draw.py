@@ -9,7 +9,7 @@ import pytest
 from glossfree.avatar import draw, signs
 from glossfree.avatar.hands import DOMINANT
 from glossfree.avatar.signer import SIGNERS
-from glossfree.avatar.signing import Habit, rest_pose, sign_poses
+from glossfree.avatar.signing import Habit, SignedSentence, rest_pose, sign_poses
 from glossfree.avatar.signs import Sign
 
 HABIT = Habit(1.0, 1.0, (0.0, 0.0))
@@ -145,3 +145,54 @@ def test_every_signer_has_a_head(signer):
     drawn = (picture(signer=signer) != 128).any(axis=2)
     assert drawn.mean() > 0.05
     assert not drawn[:, : SIDE // 5].any()
+
+
+def sentence(size: int = 200) -> tuple[SignedSentence, np.ndarray]:
+    clip = SignedSentence(("REGEN", "MORGEN", "KALT"), 1, 11)
+    return clip, clip.render(size).astype(float)
+
+
+def test_there_is_a_point_for_every_joint_and_frame_and_nothing_drawn_changes():
+    clip, frames = sentence()
+    points = clip.keypoints()
+    assert points.shape == (clip.num_frames, len(set(clip.joints)), 2) and np.isfinite(points).all()
+    assert np.array_equal(points, clip.keypoints()) and np.array_equal(frames, sentence()[1])
+
+
+@pytest.mark.parametrize("size", [96, 200])  # drawn at twice the size, and as it is
+def test_the_points_lie_where_the_joints_are_drawn(size, monkeypatch):
+    """Each joint is marked in a drawing of its own; the middle of what has changed is the point."""
+    clip, frames = sentence(size)
+    points = clip.keypoints() * size - 0.5  # the middle of a pixel is whole
+    for name, attribute, row in (("right_wrist", "wrist", 2), ("left_elbow", "elbow", 24)):
+        assert clip.joints[row] == name
+        side = -1 if name.startswith("right") else 1
+
+        def marked(self, old=draw.Limb.hand, attribute=attribute, side=side):
+            order, parts = old(self)
+            is_side = (self.shoulder[0, 0] > self.camera.origin[0, 0]) == (side > 0)
+            dot = [draw.Stroke.fill(getattr(self, attribute)[:, None] + 6 * draw.rounded(12), (255, 0, 255))]
+            return [[*each, 6] for each in order], [*parts, dot if is_side else []]
+
+        with monkeypatch.context() as patch:
+            patch.setattr(draw.Limb, "hand", marked)
+            others = clip.render(size).astype(float)
+        checked = 0
+        for t in range(0, clip.num_frames, 5):
+            changed = np.abs(others[t] - frames[t]).max(axis=2) > 60
+            if changed.sum() > 20:  # else the other hand lies on it, or its colour is near
+                y, x = np.argwhere(changed).mean(axis=0)
+                assert np.abs(points[t, row] - (x, y)).max() < 1.0
+                checked += 1
+        assert checked >= 3
+
+
+def test_the_points_of_the_face_have_its_colours():
+    """The lips are redder than the cheek beside them, the tip of the nose is skin, the eye is white around dark."""
+    clip, frames = sentence(256)
+    rows = [clip.joints.index(name) for name in ("mouth_bottom", "nose", "right_eye")]
+    first = clip.keypoints()[0, rows] * 256 - 0.5
+    (lip_x, lip_y), _, (eye_x, eye_y) = np.rint(first).astype(int)
+    lip, chin = frames[0, lip_y - 1, lip_x], frames[0, lip_y + 6, lip_x]
+    assert (lip[0] - lip[1]) - (chin[0] - chin[1]) > 5
+    assert frames[0, eye_y, eye_x].mean() + 60 < frames[0, eye_y, eye_x + 4].mean()
