@@ -174,7 +174,7 @@ CONTRADICTIONS = [
             "finetune2.objectives.gloss_to_text.weight=1",
         ],
         [["finetune2", "language.kind"]],
-    ),  # fmt: skip
+    ),
     (["data.crop_size=280"], [["data.crop_size 280", "data.frame_size 256"]]),
     (["data.crop_size=223"], [["data.crop_size 223", "vision.patch_size 14"]]),
     (
