@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,16 +117,53 @@ def _with_bases(path: Path, children: tuple[RecipeFile, ...], known: dict[Path, 
 
 
 def merge(files: Sequence[RecipeFile], overrides: Iterable[str] = ()) -> Settings:
-    """A recipe's files, bases last, and overrides -> its settings; each file overrides its base."""
+    """A recipe's files, bases last, and overrides -> its settings; each file overrides its bases.
+
+    A list of `stages` drops the tables of other stages that its file inherits, except those of files that another base
+    inherits, too. In the end, no table is inherited for a stage that the last list does not name.
+    """
     settings: Settings = {}
+    origins: dict[str, Path | None] = {}  # of each setting; None: an override
+    listed: set[str] = set()
+    everywhere = {file.path.resolve() for file in files}
+    layers: list[tuple[Path | None, Settings, set[Path]]] = []
+    lineages: dict[Path, set[Path]] = {}  # of the files below, each with itself
     for file in reversed(files):
-        settings = {key: setting for key, setting in settings.items() if key not in OWN}
         own = {"name": Setting(file.path.stem), **file.settings}
         own.pop("base", None)
+        path, bases = file.path.resolve(), _ancestors(file, files)
+        others = set[Path]().union(*(lineage for each, lineage in lineages.items() if each not in bases))
+        layers.append((path, own, bases - others))
+        lineages[path] = {path, *bases}
+    for origin, own, inherited in [*layers, *((None, _override(text), everywhere) for text in overrides)]:
+        if origin is not None:
+            settings = {key: setting for key, setting in settings.items() if key not in OWN}
+        if "stages" in own:
+            settings = _without(settings, listed.difference(_listed(own)), origins, inherited)
         settings = _put_over(settings, own)
-    for override in overrides:
-        settings = _put_over(settings, _override(override))
-    return settings
+        origins |= dict.fromkeys(own, origin)
+        listed |= {*_listed(own)}
+    return _without(settings, listed.difference(_listed(settings)), origins, everywhere - {files[0].path.resolve()})
+
+
+def _ancestors(file: RecipeFile, files: Sequence[RecipeFile]) -> set[Path]:
+    """The files that a file is based on, directly or not."""
+    paths = {base.resolve() for base in file.bases}
+    return paths.union(*(_ancestors(each, files) for each in files if each.path.resolve() in paths))
+
+
+def _without(
+    settings: Settings, stages: Collection[str], origins: Mapping[str, Path | None], files: Collection[Path]
+) -> Settings:
+    """Settings without those that any of `files` has for `stages`."""
+    tables = tuple(f"{name}." for name in stages)
+    return {key: each for key, each in settings.items() if not key.startswith(tables) or origins[key] not in files}
+
+
+def _listed(settings: Settings) -> list[str]:
+    """The names in `stages`; [] for anything else that it may be."""
+    names = settings.get("stages", Setting(None)).value
+    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
 
 
 def parse_recipe(content: Mapping[str, Any], where: str = "recipe") -> Recipe:
@@ -292,15 +329,12 @@ def _override(text: str) -> Settings:
 
 
 def _put_over(below: Settings, own: Settings) -> Settings:
-    """Settings over those of a base. The base's table of another `kind`, or of a dropped stage, is removed entirely."""
+    """Settings over those of a base. The base's table of another `kind` is removed entirely."""
     replaced = [key for key, setting in own.items() if setting.value != {}]  # a value replaces a table
     for section, (_, default) in CHOICES.items():
         kind = below.get(f"{section}.kind", Setting(default)).value
         if own.get(f"{section}.kind", Setting(kind)).value != kind:
             replaced.append(section)
-    before, after = (each.get("stages", Setting(None)).value for each in (below, own))
-    if isinstance(before, list) and isinstance(after, list):
-        replaced += [name for name in before if isinstance(name, str) and name not in after]
     kept = {key: item for key, item in below.items() if not key.startswith(tuple(f"{name}." for name in replaced))}
     for key in (key for key, setting in own.items() if setting.value == {}):
         if key.endswith((".objectives", ".learning_rate_factors")) and any(each.startswith(f"{key}.") for each in kept):

@@ -139,6 +139,32 @@ def test_a_stage_that_a_recipe_drops_goes_with_its_table(tmp_path: Path) -> None
     assert two.objectives["translation"].label_smoothing == 0.2
 
 
+def test_a_base_that_drops_a_stage_leaves_the_table_that_another_base_has_for_it(tmp_path: Path) -> None:
+    recipe_file(tmp_path, STAGES, "ground.toml")
+    recipe_file(tmp_path, 'base = "ground.toml"\nstages = ["one"]\none.epochs = 4\n', "dropping.toml")
+    recipe_file(tmp_path, "two.epochs = 9\ntwo.batch_size = 5\n", "sizes.toml")
+    recipe_file(tmp_path, 'stages = ["three"]\n[three]\nepochs = 6\n[three.objectives.translation]\n', "other.toml")
+    both = 'base = ["other.toml", "dropping.toml"]\nstages = ["three", "one"]\n'
+    stages = load_recipe(recipe_file(tmp_path, both, "both.toml")).stages
+    assert [(stage.name, stage.epochs) for stage in stages] == [("three", 6), ("one", 4)]
+    # even of a table that both bases inherit
+    recipe_file(tmp_path, 'base = "ground.toml"\ntwo.batch_size = 5\n', "keeping.toml")
+    shared = 'base = ["keeping.toml", "dropping.toml"]\nstages = ["two", "one"]\n'
+    stages = load_recipe(recipe_file(tmp_path, shared, "shared.toml")).stages
+    assert [(stage.name, stage.epochs, stage.batch_size) for stage in stages] == [("two", 7, 5), ("one", 4, 16)]
+    # without a list of its own, the last base's counts, and nothing is left of the others' tables
+    last = load_recipe(recipe_file(tmp_path, 'base = ["other.toml", "dropping.toml"]\n', "last.toml")).stages
+    assert [(stage.name, stage.epochs) for stage in last] == [("one", 4)]
+    # sizes for a stage that the recipe does not have come from a base without being asked for
+    parts = load_recipe(recipe_file(tmp_path, 'base = ["dropping.toml", "sizes.toml"]\n', "parts.toml")).stages
+    assert [stage.name for stage in parts] == ["one"]
+    # but not from the recipe itself, nor from an override
+    own = recipe_file(tmp_path, 'base = "dropping.toml"\n[two]\nepochs = 2\n', "own.toml")
+    for path, overrides in ((own, []), (tmp_path / "last.toml", ["three.epochs=2"])):
+        with pytest.raises(RecipeError, match=r"unknown key '(two|three)'"):
+            load_recipe(path, overrides)
+
+
 def test_stages_keep_their_tables_in_another_order(tmp_path: Path) -> None:
     recipe_file(tmp_path, STAGES, "ground.toml")
     path = recipe_file(tmp_path, 'base = "ground.toml"\nstages = ["two", "one"]\n')
