@@ -33,8 +33,8 @@ from benchmarks.step import STAGES, Stepper
 from benchmarks.timing import in_turns as timed_in_turns
 from benchmarks.timing import machine, table
 from glossfree.console import Silent
+from glossfree.pipeline.assemble import load_model
 from glossfree.pipeline.stages import TrainingStage
-from glossfree.pipeline.workflow import load_model
 from glossfree.recipe.files import load_recipe
 from glossfree.recipe.schema import Recipe
 from glossfree.training.checkpoint import Progress, restore, save

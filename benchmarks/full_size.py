@@ -32,10 +32,9 @@ from glossfree.models.weights import fingerprint, state
 from glossfree.objectives.base import Inputs
 from glossfree.objectives.gloss_ctc import GLOSSES, GlossCtc
 from glossfree.objectives.pseudo_gloss import PSEUDO_GLOSSES, PseudoGloss
-from glossfree.pipeline.assemble import adapt, assemble, prepare, put_mapper, training_stage
+from glossfree.pipeline.assemble import adapt, assemble, load_model, prepare, put_mapper, training_stage
 from glossfree.pipeline.stages import TrainingStage
 from glossfree.pipeline.text_features import encode
-from glossfree.pipeline.workflow import load_model
 from glossfree.recipe.files import load_recipe
 from glossfree.recipe.schema import Recipe
 from glossfree.text.unigram import CODES_25

@@ -78,6 +78,30 @@ def test_the_whole_path_from_features_to_a_sentence(
     assert "adapters were not trained" in (run / "report.html").read_text(encoding="utf-8")
 
 
+def test_what_is_measured_of_a_run_is_read_from_its_features(
+    tiny: Any, tiny_run: Path, corpus: Path, tmp_path: Path, call: Any
+) -> None:
+    """While they are all there, videos need not be; without them the numbers are those of the videos."""
+    assert call("features", corpus, "--encoder", tiny_run).code == 0
+    run, videos = tmp_path / "run", corpus / "clips/test"
+    assert train(tiny, corpus, run, tiny_run, call).code == 0
+    (corpus / "features").rename(corpus / "elsewhere")
+    verbs = (("locate", run, "--split", "dev"), ("retrieve", run, "--split", "dev"), ("evaluate", run))
+    of_videos = [json.loads(call(*verb, "--json").out) for verb in verbs]
+    (corpus / "elsewhere").rename(corpus / "features")
+    sizes = {path: path.stat().st_size for split in ("dev", "test") for path in (corpus / "clips" / split).iterdir()}
+    for path, size in sizes.items():
+        path.write_bytes(bytes(size))
+    of_features = [json.loads(call(*verb, "--json").out) for verb in verbs]
+    for measure in ("peak inside the sign", "IoU", "start error, s"):
+        numbers = [each[0]["signs"]["overall"]["values"][measure]["run"] for each in (of_videos, of_features)]
+        assert numbers[0] == pytest.approx(numbers[1])
+    assert of_videos[0]["sets"]["run"] == pytest.approx(of_features[0]["sets"]["run"], rel=1e-3)
+    assert of_videos[1:] == of_features[1:]
+    next(videos.iterdir()).write_bytes(b"packed again")  # stale features are not read
+    assert call("evaluate", run).code == 2
+
+
 def test_features_are_those_of_the_frames_without_augmentation(
     tiny: Any, tiny_run: Path, corpus: Path, call: Any
 ) -> None:

@@ -40,6 +40,7 @@ VERBS = {
     "status": "Show where a run stands: stage, losses, speed, memory, time to go, and whether it is alive.",
     "evaluate": "Translate a split and score it.",
     "retrieve": "Rank a split's sentences for each video, and its videos for each sentence: recall, median rank.",
+    "locate": "Measure which pseudo-glosses a run finds in a clip, and where, against true sign times; draw timelines.",
     "export": "Write one self-contained model folder that `translate` loads.",
     "translate": "Translate videos of signing into sentences.",
     "report": "Write one HTML file: clips with their pseudo-gloss timelines, scores, curves, diagnosis, settings.",
@@ -82,6 +83,8 @@ def load(name: str) -> Callable[..., Result]:
             from glossfree.cli.evaluate import evaluate as verb
         case "retrieve":
             from glossfree.cli.retrieve import retrieve as verb
+        case "locate":
+            from glossfree.cli.locate import locate as verb
         case "export":
             from glossfree.cli.export import export as verb
         case "translate":

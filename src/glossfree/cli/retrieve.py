@@ -10,6 +10,8 @@ import typer
 
 from glossfree.cli.options import OtherCorpus
 from glossfree.console import Console, Result, text_table
+from glossfree.errors import RunError
+from glossfree.files.disk import write_json
 from glossfree.pipeline.joint_space import JointSpace
 from glossfree.pipeline.trained import TrainedRun
 from glossfree.scoring.retrieval import RECALLS, Retrieval, retrieval
@@ -35,8 +37,9 @@ class Retrieved(Result):
             (name, *(f"{each.recall[k]:.1f}" for k in RECALLS), f"{each.median_rank:g}", str(each.num_queries))
             for name, each in self.directions.items()
         ]
-        chance = next(iter(self.directions.values())).recall_by_chance
-        rows.append(("a random order", *(f"{chance[k]:.1f}" for k in RECALLS), "", ""))
+        chance = next(iter(self.directions.values()))
+        recalls = (f"{chance.recall_by_chance[k]:.1f}" for k in RECALLS)
+        rows.append(("a random order", *recalls, f"{chance.median_rank_by_chance:g}", ""))
         return text_table(header, rows, left=1)
 
 
@@ -48,14 +51,16 @@ def retrieve(
 ) -> Retrieved:
     """Rank all sentences of a split for each video, and all videos for each sentence.
 
-    Clips with equal sentences count as each other's. Raises RunError: no run, or no stage of it compares videos with
-    sentences; CorpusError.
+    Clips with equal sentences count as each other's. Writes retrieval.SPLIT.json into the run's folder. Raises
+    RunError: no run, or no stage of it compares videos with sentences; CorpusError.
     """
     trained = TrainedRun(run)
-    material = trained.material(corpus)
+    material = trained.material(corpus, [split])
     material.manifest.split(split)  # raises CorpusError for one without clips
     space = JointSpace.load(trained, material)
     loader = material.clip_loader(split, trained.recipe.decode.batch_size)
     assert loader is not None  # the split has clips
     sentences, similarities = space.similarities(loader)
-    return Retrieved(split, space.stage, retrieval(similarities.numpy(), sentences))
+    result = Retrieved(split, space.stage, retrieval(similarities.numpy(), sentences))
+    write_json(run / f"retrieval.{split}.json", result.to_dict(), RunError)
+    return result

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers.initialization import no_init_weights
 
 from glossfree.errors import RecipeError
 from glossfree.models.adapters import Adapters, add_lora
 from glossfree.models.choices import Backbone, Beams, Decoding, Language
 from glossfree.models.hierarchy import PREFIXES, HierarchicalEncoder, Mapper, TranslationModel, VisualEncoder
+from glossfree.models.weights import load
 from glossfree.objectives.base import Inputs, JointLoss, Sizes
 from glossfree.pipeline.stages import LEVELS, TrainingStage
 from glossfree.recipe.schema import Recipe, StageConfig
@@ -92,6 +93,13 @@ def restored(recipe: Recipe, vocabulary_size: int, last: str | None = None) -> T
     for stage in recipe.lineage(last or recipe.planned[-1].name):
         prepare(model, recipe, stage)
     return model
+
+
+def load_model(model: TranslationModel, tensors: Mapping[str, Tensor], *, where: str) -> None:
+    """Load what a stage saved into the parts of the model that it used; other parts stay. Raises ModelError."""
+    own = {name: tensor for name, tensor in tensors.items() if not name.startswith("objectives.")}
+    unused = [prefix for prefix in PREFIXES.values() if not any(name.startswith(prefix) for name in own)]
+    load(model, own, where=where, new=unused)
 
 
 def beams_of(recipe: Recipe, num_hypotheses: int = 1) -> Beams:

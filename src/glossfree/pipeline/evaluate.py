@@ -34,7 +34,7 @@ def evaluate(
     model, _ = trained.model()
     recogniser = trained.recogniser()
     decoder = Decoder(model.to(best_device()).eval(), trained.tokenizer, trained.recipe, recogniser)
-    material = trained.material(corpus)
+    material = trained.material(corpus, [split])
     clips = material.manifest.split(split)
     loader = material.clip_loader(split, trained.recipe.decode.batch_size)
     assert loader is not None  # the split has clips

@@ -187,3 +187,14 @@ def stored_features(
     store.check(material.clips("train"), recipe.data.on_bad_clip)
     store.check(material.clips("dev"))
     return store
+
+
+def features_of_run(material: Material, weights: Path, splits: Sequence[str]) -> FeatureStore | None:
+    """The stored features that the backbone of a stage's `weights` gives; None unless those of all clips of these
+    splits are here and up to date."""
+    recipe, folder = material.recipe, material.manifest.folder
+    key = features_key(fingerprint(backbone_tensors(weights)), recipe.data.frame_size, recipe.data.crop_size)
+    store = FeatureStore(folder, key, recipe.vision.hidden_size, f"make them again: glossfree features {folder}")
+    clips = [clip for split in splits for clip in material.manifest.split(split)]
+    identities = clip_identities(folder, clips)
+    return store if all(store.has(clip, identities[clip.id]) for clip in clips) else None

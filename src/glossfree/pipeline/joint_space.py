@@ -16,14 +16,13 @@ from glossfree.models.tokens import IGNORED
 from glossfree.models.weights import load
 from glossfree.objectives.base import Inputs, JointLoss, Objective, Sizes
 from glossfree.padded import Padded
-from glossfree.pipeline.assemble import prepare
+from glossfree.pipeline.assemble import load_model, prepare
 from glossfree.pipeline.decode import Decoder
 from glossfree.pipeline.material import Material
 from glossfree.pipeline.start import build_model
 from glossfree.pipeline.text_features import FrozenTextEncoder, encode
 from glossfree.pipeline.trained import TrainedRun
 from glossfree.pipeline.weights import weight_sources
-from glossfree.pipeline.workflow import load_model
 from glossfree.recipe.schema import StageConfig
 from glossfree.scoring.predictions import Prediction
 from glossfree.training.device import best_device

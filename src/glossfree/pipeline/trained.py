@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from glossfree.errors import ModelError, RunError
-from glossfree.models.hierarchy import TranslationModel
+from glossfree.models.hierarchy import HierarchicalEncoder, TranslationModel
 from glossfree.models.weights import load
 from glossfree.objectives.gloss_ctc import GlossCtc
 from glossfree.objectives.pseudo_gloss import PseudoGloss, PseudoGlossHead
-from glossfree.pipeline.assemble import restored
+from glossfree.pipeline.assemble import load_model, restored
+from glossfree.pipeline.features import features_of_run
 from glossfree.pipeline.glosses import Recogniser
 from glossfree.pipeline.material import Material, gather
 from glossfree.recipe.files import load_recipe
-from glossfree.recipe.schema import Recipe
+from glossfree.recipe.schema import Recipe, StageConfig
 from glossfree.text.glosses import GLOSSES, GlossVocabulary
 from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
 from glossfree.text.tokenizer import SentenceTokenizer
@@ -28,6 +30,16 @@ from glossfree.training.run import Run, load_tensors
 
 TOKENIZER = "tokenizer"  # folder of a run and of a model
 HEAD = "head."  # in front of the names of a pseudo-gloss head's tensors
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """The encoder as `stage` left it, a pseudo-gloss head, and the pseudo-glosses that it scores."""
+
+    stage: str
+    hierarchy: HierarchicalEncoder
+    head: PseudoGlossHead
+    glosses: PseudoGlosses
 
 
 class TrainedRun:
@@ -41,10 +53,11 @@ class TrainedRun:
     def tokenizer(self) -> SentenceTokenizer:
         return SentenceTokenizer.load(self.run.folder / TOKENIZER)
 
-    def material(self, corpus: Path | None = None) -> Material:
+    def material(self, corpus: Path | None = None, splits: Sequence[str] = ()) -> Material:
         """The corpus that the run was trained on, or another one, as its recipe sees it.
 
-        Raises RunError if the run's own corpus was moved.
+        `splits`: what will be read. If the run trained from stored features, and they are there for all clips of these
+        splits, they are read in place of video. Raises RunError if the run's own corpus was moved.
         """
         folder = corpus or Path(str(self._facts().get("corpus")))
         if corpus is None and not _is_folder(folder):
@@ -53,7 +66,12 @@ class TrainedRun:
                 where=self.run.folder,
                 remedy=f'evaluate --corpus FOLDER; for other verbs, change "corpus" in {self.run.folder}/run.json',
             )
-        return gather(self.recipe, folder, tokenizer=self.tokenizer, to_train=False)
+        material = gather(self.recipe, folder, tokenizer=self.tokenizer, to_train=False)
+        seeing = self._last_finished(lambda stage: stage.batches != "sentences")
+        if splits and seeing is not None and self.recipe.vision.features == "cached":
+            run, stage = seeing
+            material = replace(material, store=features_of_run(material, run.weights(stage.name), splits))
+        return material
 
     @property
     def last_stage(self) -> str:
@@ -95,16 +113,41 @@ class TrainedRun:
 
     def head_tensors(self) -> dict[str, Tensor]:
         """The weights of the pseudo-gloss head, each name behind "head."; {} without a head."""
-        if self._head is None:
-            return {}
-        run, stage, prefix = self._head
-        tensors, _ = load_tensors(run.weights(stage))
-        return {HEAD + name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+        return {} if self._head is None else _head_tensors(*self._head)
 
     def pseudo_glosses(self) -> PseudoGlosses:
         """What the head scores, from beside its weights: this run's own corpus may have others."""
         run = self.run if self._head is None else self._head[0]
         return PseudoGlosses.load(run.folder / PSEUDO_GLOSSES)
+
+    def scorer(self, stage: str = "") -> Scorer:
+        """What scores pseudo-glosses as `stage` left it, on the best device.
+
+        "": the last finished stage that sees video and has a head, its own or an earlier stage's. Raises RunError: no
+        such stage, or it has not finished.
+        """
+
+        def scores(each: StageConfig) -> bool:
+            return each.batches != "sentences" and stage in ("", each.name) and self._head_of(each.name) is not None
+
+        last = self._last_finished(scores)
+        if last is None:
+            raise RunError(
+                f"no finished stage {stage or 'of it'} scores pseudo-glosses",
+                where=self.run.folder,
+                remedy=f"of {', '.join(each.name for each in self.recipe.planned)}, finish one that has the objective "
+                "pseudo_gloss, or comes after it",
+            )
+        run, config = last
+        head_at = self._head_of(config.name)
+        assert head_at is not None
+        path = run.weights(config.name)
+        model = restored(self.recipe, len(self.tokenizer), config.name)
+        load_model(model, load_tensors(path)[0], where=str(path))
+        head = _load_head(self.recipe, _head_tensors(*head_at), head_at[0].weights(head_at[1]))
+        glosses = PseudoGlosses.load(head_at[0].folder / PSEUDO_GLOSSES)
+        device = best_device()
+        return Scorer(config.name, model.hierarchy.to(device).eval(), head.to(device).eval(), glosses)
 
     def model(self) -> tuple[TranslationModel, PseudoGlossHead | None]:
         """The model as its last stage left it, and its pseudo-gloss head if there is one."""
@@ -136,16 +179,25 @@ class TrainedRun:
 
     @cached_property
     def _head(self) -> tuple[Run, str, str] | None:
+        """The pseudo-gloss head of the last stage that translates."""
+        return self._head_of(self.last_stage)
+
+    def _head_of(self, name: str) -> tuple[Run, str, str] | None:
         """The run and stage whose weights hold the head, and the prefix of its names; None without a head.
 
-        The run is this one or the one that it started from; the stage is the last one before `last_stage` (or itself)
-        that scored pseudo-glosses.
+        The run is this one or the one that it started from; the stage is the last one before `name` (or itself) that
+        scored pseudo-glosses.
         """
-        for stage in reversed(self.recipe.lineage(self.last_stage)):
-            for name, objective in stage.used_objectives.items():
+        for stage in reversed(self.recipe.lineage(name)):
+            for objective_name, objective in stage.used_objectives.items():
                 if isinstance(objective, PseudoGloss) and (run := self.finished(stage.name)) is not None:
-                    return run, stage.name, f"objectives.{name}.head."
+                    return run, stage.name, f"objectives.{objective_name}.head."
         return None
+
+    def _last_finished(self, is_wanted: Callable[[StageConfig], bool]) -> tuple[Run, StageConfig] | None:
+        """The last finished stage of a kind, and the run that has its weights; None if there is none."""
+        finished = ((self.finished(stage.name), stage) for stage in reversed(self.recipe.planned) if is_wanted(stage))
+        return next(((run, stage) for run, stage in finished if run is not None), None)
 
     def _facts(self) -> dict[str, Any]:
         facts: Any = self.run.read_json("run.json")
@@ -169,18 +221,29 @@ def load_model_and_head(
     Raises ModelError if they do not belong to the recipe.
     """
     model = restored(recipe, vocabulary_size, stage)
-    head_tensors = {name.removeprefix(HEAD): t for name, t in tensors.items() if name.startswith(HEAD)}
-    head = None
-    if head_tensors:
-        options = recipe.objective(PseudoGloss)
-        if not isinstance(options, PseudoGloss) or "prototypes" not in head_tensors:
-            missing = "prototypes" if isinstance(options, PseudoGloss) else "a recipe that has one"
-            remedy = "make the folder again: glossfree export RUN FOLDER"
-            raise ModelError(f"a pseudo-gloss head without {missing}", where=where, remedy=remedy)
-        head = options.head(recipe.language.hidden_size, torch.ones_like(head_tensors["prototypes"]))
-        load(head, head_tensors, where=str(where))
+    head_tensors = {name: t for name, t in tensors.items() if name.startswith(HEAD)}
+    head = _load_head(recipe, head_tensors, where) if head_tensors else None
     load(model, {name: t for name, t in tensors.items() if not name.startswith(HEAD)}, where=str(where))
     return model, head
+
+
+def _head_tensors(run: Run, stage: str, prefix: str) -> dict[str, Tensor]:
+    """The tensors of a stage with a prefix, each name behind "head."."""
+    tensors, _ = load_tensors(run.weights(stage))
+    return {HEAD + name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
+
+
+def _load_head(recipe: Recipe, tensors: Mapping[str, Tensor], where: Path) -> PseudoGlossHead:
+    """Tensors, each name behind "head." -> the pseudo-gloss head. Raises ModelError as `load_model_and_head`."""
+    own = {name.removeprefix(HEAD): tensor for name, tensor in tensors.items()}
+    options = recipe.objective(PseudoGloss)
+    if not isinstance(options, PseudoGloss) or "prototypes" not in own:
+        missing = "prototypes" if isinstance(options, PseudoGloss) else "a recipe that has one"
+        remedy = "make the folder again: glossfree export RUN FOLDER"
+        raise ModelError(f"a pseudo-gloss head without {missing}", where=where, remedy=remedy)
+    head = options.head(recipe.language.hidden_size, torch.ones_like(own["prototypes"]))
+    load(head, own, where=str(where))
+    return head
 
 
 def _is_folder(path: Path) -> bool:

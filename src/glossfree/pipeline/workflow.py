@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from glossfree.console import Console, size
-from glossfree.models.hierarchy import PREFIXES, HierarchicalEncoder, TranslationModel
+from glossfree.models.hierarchy import HierarchicalEncoder, TranslationModel
 from glossfree.models.weights import load
 from glossfree.objectives.base import TEXT_NEEDS, Inputs
-from glossfree.pipeline.assemble import prepare, training_stage
+from glossfree.pipeline.assemble import load_model, prepare, training_stage
 from glossfree.pipeline.decode import Decoder, evaluate_clips
 from glossfree.pipeline.material import Material
 from glossfree.pipeline.stages import TrainingStage
@@ -35,6 +35,8 @@ from glossfree.video.sampler import explain_dead_workers
 
 SKIPPED = "skipped_clips.json"  # {stage: {clip id: file}}
 SHOWN = 20  # of them on the console
+# what verbs measured of a run
+MEASURED = ("scores.*.json", "predictions.*.jsonl", "localisation.*.json", "retrieval.*.json")
 
 
 class Workflow:
@@ -172,7 +174,7 @@ class Workflow:
             self._record_skipped(name, progress.skipped)  # first: a stage that has weights is not trained again
             facts = {"stage": name, "epochs": config.epochs, "best": progress.best_loss}
             save_tensors(self.run.weights(name), stage.result(), facts)
-            for stale in (*self.run.folder.glob("scores.*.json"), *self.run.folder.glob("predictions.*.jsonl")):
+            for stale in (path for pattern in MEASURED for path in self.run.folder.glob(pattern)):
                 stale.unlink(missing_ok=True)  # of the earlier weights
             self._tidy(name)
         self.group.wait()
@@ -280,13 +282,6 @@ class Workflow:
         """The run that has finished a stage: this one, or the one that it started from."""
         runs = (self.run, self.origins.get(name))
         return next((run for run in runs if run is not None and run.weights(name).is_file()), None)
-
-
-def load_model(model: TranslationModel, tensors: Mapping[str, Tensor], *, where: str) -> None:
-    """Load what a stage saved into the parts of the model that it used; other parts stay. Raises ModelError."""
-    own = {name: tensor for name, tensor in tensors.items() if not name.startswith("objectives.")}
-    unused = [prefix for prefix in PREFIXES.values() if not any(name.startswith(prefix) for name in own)]
-    load(model, own, where=where, new=unused)
 
 
 @torch.no_grad()

@@ -6,17 +6,16 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from glossfree.console import Console
 from glossfree.corpora.manifest import Manifest, PackedClip
 from glossfree.errors import ClipError
-from glossfree.pipeline.material import Material, sampling_of
+from glossfree.pipeline.material import Material
 from glossfree.pipeline.trained import TrainedRun
 from glossfree.recipe.schema import Recipe
 from glossfree.report.diagnosis import diagnose
 from glossfree.report.page import ReportData
-from glossfree.report.pointing import TimedClip, measure_pointing, segment_middles
+from glossfree.report.pointing import TimedClip, measure_pointing
+from glossfree.report.timed import time_clips
 from glossfree.report.timeline import ReportClip
 from glossfree.scoring.conventions import convention_for, published_for
 from glossfree.scoring.metrics import Scores
@@ -27,8 +26,6 @@ from glossfree.scoring.statistics import Statistics
 from glossfree.training.run import Run
 from glossfree.translator import SignTranslator
 from glossfree.video.pack import read_clip
-from glossfree.video.sampler import explain_dead_workers
-from glossfree.video.timeline import Timeline
 
 SPLITS = ("dev", "test")
 
@@ -59,7 +56,7 @@ def build_report(
         signers={clip.id: clip.signer for clip in clips},
         convention=convention,
     )
-    timed = time_clips(translator, material, split, console)
+    timed = time_clips(translator.model.hierarchy, translator.head, material, split, console)
     shown = clips[:: max(1, len(clips) // max(1, num_clips))][:num_clips]
     curves = defaultdict(list)
     for record in run.records():
@@ -101,27 +98,6 @@ def load_scores(run: Path) -> dict[str, Scores]:
 def time_stages(run: Run) -> dict[str, float]:
     """Wall time of each stage, validation included."""
     return {record["stage"]: record["seconds"] for record in run.records() if record["kind"] == "epoch"}
-
-
-def time_clips(translator: SignTranslator, material: Material, split: str, console: Console) -> dict[str, TimedClip]:
-    """Every clip of a split -> {id: its pseudo-glosses in time}; {} for a model without a pseudo-gloss head."""
-    loader = material.clip_loader(split, material.recipe.decode.batch_size)
-    if translator.head is None or loader is None:
-        return {}
-    clips = {clip.id: clip for clip in material.manifest.split(split)}
-    sampling = sampling_of(material.recipe)
-    timed: dict[str, TimedClip] = {}
-    progress = console.progress(f"pseudo-glosses of {split}", len(loader))
-    with explain_dead_workers(material.manifest.folder), progress as advance, torch.no_grad():
-        for batch in loader:
-            moved = batch.prepared(translator.device)
-            scores = translator.head(translator.model.hierarchy.segments(moved.frames, moved.lengths, moved.level))
-            for row, (id, length) in enumerate(zip(batch.ids, scores.lengths.tolist(), strict=True)):
-                seen = sampling.indices(Timeline.of(clips[id]))
-                middles = segment_middles(length, seen, translator.middles(len(seen)))
-                timed[id] = TimedClip(scores.timeline[row, :length].cpu().numpy(), middles, clips[id].spans)
-            advance(1)
-    return timed
 
 
 def _report_clip(

@@ -170,7 +170,7 @@ def diagnose(
     return Diagnosis(
         num_sentences=len(ids),
         num_training=len(training),
-        by_length=_groups(statistics, _rows_by_length([len(sentence) for sentence in words[1]])),
+        by_length=_groups(statistics, lengths_in_quarters([len(sentence) for sentence in words[1]])),
         by_signer=_groups(statistics, _rows_by_signer([(signers or {}).get(id, "") for id in ids])),
         by_frequency=count_by_frequency(*words),
         copies=shares(lambda sentence: sentence in copied),
@@ -219,8 +219,8 @@ def has_repeated_ngram(sentence: Words) -> bool:
     return len(set(ngrams)) < len(ngrams)
 
 
-def _rows_by_length(lengths: Sequence[int]) -> dict[str, list[int]]:
-    """Lengths of the references -> {"3-6": rows}, quarters of the rows; fewer groups where many lengths are equal."""
+def lengths_in_quarters(lengths: Sequence[int]) -> dict[str, list[int]]:
+    """Lengths -> {"3-6": rows}, quarters of the rows; fewer groups where many lengths are equal."""
     if not lengths:
         return {}
     quarters = np.quantile(lengths, QUANTILES, method="inverted_cdf")
@@ -260,12 +260,16 @@ def count_by_frequency(
     bins = []
     for low, high in FREQUENCIES:
         inside = {word for word in wanted | produced if low <= times[word] and (high is None or times[word] <= high)}
-        name = f"over {low - 1}" if high is None else f"{low}-{high}" if low < high else str(low)
         num_wanted, num_produced, num_right = (sum(side[word] for word in inside) for side in (wanted, produced, right))
         distinct = (len(inside & side.keys()) for side in (wanted, produced, right))
         recall, precision = share(num_right, num_wanted), share(num_right, num_produced)
-        bins.append(FrequencyBin(name, num_wanted, recall, num_produced, precision, *distinct))
+        bins.append(FrequencyBin(frequency_name(low, high), num_wanted, recall, num_produced, precision, *distinct))
     return tuple(bins)
+
+
+def frequency_name(low: int, high: int | None) -> str:
+    """A bin of counts -> "0", "1-2", "over 100"."""
+    return f"over {low - 1}" if high is None else f"{low}-{high}" if low < high else str(low)
 
 
 def count_support(hypotheses: Sequence[WordSet], references: Sequence[WordSet]) -> Support:

@@ -12,7 +12,7 @@ Units: frames of the packed clip; rates on 0-100.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +30,23 @@ class TimedClip:
     timeline: np.ndarray
     middles: np.ndarray
     spans: tuple[SignSpan, ...]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A clip and a pseudo-gloss that is signed in it: its `column`, `scores` (S,), the clip's `middles`, its spans."""
+
+    column: int
+    scores: np.ndarray
+    middles: np.ndarray
+    spans: tuple[SignSpan, ...]
+
+    def inside(self, tolerance: int = 0) -> np.ndarray:
+        """(S,) bool: which segments look at a frame of the sign, or at most `tolerance` frames beside it."""
+        inside = np.zeros(len(self.middles), dtype=bool)
+        for span in self.spans:
+            inside |= (self.middles >= span.start - tolerance) & (self.middles < span.end + tolerance)
+        return inside
 
 
 @dataclass(frozen=True)
@@ -61,30 +78,51 @@ def segment_middles(num_segments: int, seen: np.ndarray, middles: Sequence[int])
     return np.take(seen, middles)
 
 
+def columns_of(names: Sequence[str]) -> dict[str, int]:
+    """P pseudo-glosses -> {spelling that glosses share: its column in a timeline}."""
+    return {fold(name): column for column, name in enumerate(names)}
+
+
+def pairs_of(clip: TimedClip, columns: Mapping[str, int]) -> list[Pair]:
+    """A clip -> a Pair for each pseudo-gloss that is signed in it, in the order of the columns."""
+    spans: dict[int, list[SignSpan]] = {}
+    for span in clip.spans:
+        if (column := columns.get(fold(span.gloss))) is not None:
+            spans.setdefault(column, []).append(span)
+    return [Pair(column, clip.timeline[:, column], clip.middles, tuple(spans[column])) for column in sorted(spans)]
+
+
+def measure_pair(pair: Pair, scores: np.ndarray) -> dict[str, float]:
+    """Scores (S,) of a pair's segments -> {measure: its value in [0, 1]}. Equal scores give the level of chance.
+
+    Of several highest segments, each counts alike. There is no AP where no segment is in a span.
+    """
+    values = {}
+    known = np.where(np.isnan(scores), -np.inf, scores)
+    for tolerance, place in TOLERANCES.items():
+        inside = pair.inside(tolerance)
+        values[f"peak {place}"] = float(inside[known == known.max()].mean())
+        if inside.any():
+            values[f"mAP {place}"] = average_precision(scores, inside)
+    return values
+
+
 def measure_pointing(clips: Iterable[TimedClip], names: Sequence[str]) -> Pointing | None:
     """Timelines (S, P) over P pseudo-glosses -> Pointing; None where no gloss of a clip is a pseudo-gloss.
 
     A sign that occurs more than once in a clip is one pair: its peak may lie in any of its spans.
     """
-    columns = {fold(name): column for column, name in enumerate(names)}
-    pairs, values = 0, defaultdict[str, list[tuple[float, float]]](list)
-    for clip in clips:
-        for name in {fold(span.gloss) for span in clip.spans} & columns.keys():
-            pairs += 1
-            scores = clip.timeline[:, columns[name]]
-            for tolerance, place in TOLERANCES.items():
-                inside = np.zeros(len(scores), dtype=bool)
-                for span in clip.spans:
-                    if fold(span.gloss) == name:
-                        inside |= (clip.middles >= span.start - tolerance) & (clip.middles < span.end + tolerance)
-                values[f"peak {place}"].append((inside[np.argmax(scores)], inside.mean()))
-                if inside.any():
-                    by_chance = average_precision(np.zeros(len(inside)), inside)
-                    values[f"mAP {place}"].append((average_precision(scores, inside), by_chance))
-    if pairs == 0:
+    columns = columns_of(names)
+    values = defaultdict[str, list[tuple[float, float]]](list)
+    pairs = [pair for clip in clips for pair in pairs_of(clip, columns)]
+    for pair in pairs:
+        by_chance = measure_pair(pair, np.zeros(len(pair.scores)))
+        for name, value in measure_pair(pair, pair.scores).items():
+            values[name].append((value, by_chance[name]))
+    if not pairs:
         return None
     means = {name: 100 * np.mean(each, axis=0) for name, each in values.items()}
-    return Pointing(pairs, {name: (float(value), float(chance)) for name, (value, chance) in means.items()})
+    return Pointing(len(pairs), {name: (float(value), float(chance)) for name, (value, chance) in means.items()})
 
 
 def average_precision(scores: np.ndarray, relevant: np.ndarray) -> float:

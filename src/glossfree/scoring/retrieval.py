@@ -13,12 +13,15 @@ RECALLS = (1, 5, 10)
 
 @dataclass(frozen=True)
 class Retrieval:
-    """Recall at 1, 5 and 10 in percent and median rank, for N queries, with those of a random order beside them."""
+    """Recall at 1, 5 and 10 in percent and median rank, for N queries, with those of a random order beside them.
+
+    Its median rank is the first that at least half of the queries are expected to reach."""
 
     num_queries: int
     recall: dict[int, float]
     median_rank: float
     recall_by_chance: dict[int, float]
+    median_rank_by_chance: float
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -43,13 +46,17 @@ def _ranks(similarities: np.ndarray, own: np.ndarray) -> Retrieval:
     best = np.where(own, similarities, -np.inf).max(axis=1, keepdims=True)
     ranks = 1 + ((similarities >= best) & ~own).sum(axis=1)
     recall = {k: 100 * float((ranks <= k).mean()) for k in RECALLS}
-    by_chance = {k: 100 * float(np.mean([_chance(int(row.sum()), row.size, k) for row in own])) for k in RECALLS}
-    return Retrieval(len(ranks), recall, float(np.median(ranks)), by_chance)
+    by_chance = _by_chance(own)
+    at = {k: 100 * float(by_chance[min(k, len(by_chance)) - 1]) for k in RECALLS}
+    return Retrieval(len(ranks), recall, float(np.median(ranks)), at, float(np.argmax(by_chance > 0.5 - 1e-9) + 1))
 
 
-def _chance(right: int, candidates: int, k: int) -> float:
-    """The probability that of `k` candidates drawn at random at least one is right."""
-    missed = 1.0
-    for drawn in range(min(k, candidates)):
-        missed *= max(0, candidates - right - drawn) / (candidates - drawn)
-    return 1.0 - missed
+def _by_chance(own: np.ndarray) -> np.ndarray:
+    """Which of M candidates (N, M) are right -> (M,) the share of queries with rank 1, 2, ... M or better.
+
+    The order is random; the rank of a query is that of its first right candidate.
+    """
+    right, times = np.unique(own.sum(axis=1), return_counts=True)
+    left = own.shape[1] - np.arange(own.shape[1])  # candidates that are still to be drawn
+    missed = np.cumprod(np.maximum(0, left - right[:, None]) / left, axis=1)
+    return 1 - np.average(missed, axis=0, weights=times)

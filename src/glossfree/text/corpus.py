@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from glossfree.files.tables import (
     rename_columns,
     split_of,
 )
-from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses, extract
+from glossfree.text.pseudo_glosses import KEPT, PSEUDO_GLOSSES, PseudoGlosses, extract
 from glossfree.text.tagging import tagger
 from glossfree.text.vectors import PROTOTYPES, read_vectors, save_vectors, train_vectors
 
@@ -122,6 +122,25 @@ def write_pseudo_glosses(
     glosses.save(folder / PSEUDO_GLOSSES)
     source = f"from {vectors}" if vectors else "trained on the sentences"
     return GlossReport(folder, glosses, len(texts), tuple(unknown), source, prototypes.shape[1])
+
+
+def with_sentences(glosses: PseudoGlosses, texts: Iterable[str], training: Sequence[str]) -> PseudoGlosses:
+    """Pseudo-glosses with those of more sentences, by the tagger that made them; the inventory stays.
+
+    `training`: the sentences that the inventory comes from. Raises CorpusError if that tagger is not installed.
+    """
+    new = [text for text in dict.fromkeys(map(nfc, texts)) if text not in glosses.sentences]
+    if not new:
+        return glosses
+    pos_tagger = tagger(glosses.language, training)
+    if pos_tagger.name != glosses.backend:
+        raise CorpusError(
+            f"made by {glosses.backend}, which is not installed here",
+            where=PSEUDO_GLOSSES,
+            remedy=f"install it, or make them again with {pos_tagger.name}: glossfree glosses",
+        )
+    kept = {text: tuple(token.lemma for token in pos_tagger.tag(text) if token.pos in KEPT) for text in new}
+    return replace(glosses, sentences=glosses.sentences | kept)
 
 
 def _prototypes(

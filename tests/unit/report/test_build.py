@@ -16,7 +16,8 @@ from glossfree.corpora.manifest import Manifest
 from glossfree.errors import CorpusError, RunError
 from glossfree.pipeline.material import sampling_of
 from glossfree.pipeline.trained import TrainedRun
-from glossfree.report.build import load_scores, time_clips, time_stages
+from glossfree.report.build import load_scores, time_stages
+from glossfree.report.timed import time_clips
 from glossfree.scoring.conventions import PUBLISHED
 from glossfree.training.run import Run
 from glossfree.translator import SignTranslator
@@ -83,7 +84,7 @@ def test_without_predictions_the_page_names_the_command_that_makes_them(copy: Pa
 def test_timelines_equal_those_of_the_translator(tiny: Any, tiny_run: Path) -> None:
     trained = TrainedRun(tiny_run)
     recipe, translator, material = trained.recipe, SignTranslator.of_run(trained), trained.material()
-    timed = time_clips(translator, material, "test", Silent())
+    timed = time_clips(translator.model.hierarchy, translator.head, material, "test", Silent())
     for clip in Manifest.load(tiny.corpus).split("test"):
         num_frames = len(sampling_of(recipe).indices(Timeline.of(clip)))
         timeline = timed[clip.id].timeline
@@ -93,7 +94,7 @@ def test_timelines_equal_those_of_the_translator(tiny: Any, tiny_run: Path) -> N
         column = timeline[:, translator.pseudo_glosses.index(tracks[0].pseudo_gloss)]
         torch.testing.assert_close(torch.tensor(column), torch.tensor(tracks[0].timeline), atol=1e-5, rtol=1e-3)
     translator.head = None
-    assert time_clips(translator, material, "test", Silent()) == {}
+    assert time_clips(translator.model.hierarchy, translator.head, material, "test", Silent()) == {}
 
 
 def test_scores_and_seconds_are_read_from_the_run(tiny_run: Path, tmp_path: Path) -> None:

@@ -40,6 +40,20 @@ def test_chance_is_the_mean_over_all_orders() -> None:
     assert retrieval(np.eye(4), sentences)["text to video"].recall_by_chance[1] == pytest.approx(100 * chance)
 
 
+def test_the_rank_by_chance_is_that_of_all_orders() -> None:
+    sentences = ["a", "a", "a", "b", "c"]
+    ranks = [
+        1 + min(order.index(other) for other, text in enumerate(sentences) if text == query)
+        for order in permutations(range(5))
+        for query in sentences
+    ]
+    found = retrieval(np.eye(5), sentences)["text to video"]
+    reached = next(rank for rank in range(1, 6) if np.mean(np.array(ranks) <= rank) >= 0.5)
+    assert found.median_rank_by_chance == reached == 2
+    assert found.recall_by_chance == {k: pytest.approx(100 * np.mean(np.array(ranks) <= k)) for k in RECALLS}
+    assert retrieval(np.eye(642), [*map(str, range(642))])["text to video"].median_rank_by_chance == 321
+
+
 def test_other_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match="do not fit"):
         retrieval(np.eye(3), ["a", "b"])
