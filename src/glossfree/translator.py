@@ -25,7 +25,7 @@ from glossfree.errors import ClipError, ModelError, RunError
 from glossfree.files.disk import atomic, digest, read_json, write_json
 from glossfree.models.hierarchy import TranslationModel
 from glossfree.objectives.pseudo_gloss import PseudoGlossHead
-from glossfree.pipeline.decode import Decoder
+from glossfree.pipeline.decode import Decoder, WordFinder
 from glossfree.pipeline.material import sampling_of, view_of
 from glossfree.pipeline.trained import TOKENIZER, TrainedRun, load_model_and_head
 from glossfree.recipe.files import load_recipe
@@ -120,8 +120,9 @@ class SignTranslator:
         self.recipe, self.tokenizer, self.pseudo_glosses = recipe, tokenizer, tuple(pseudo_glosses)
         self.device = best_device()
         self.model = model.to(self.device).eval()
-        self.decoder = Decoder(self.model, tokenizer, recipe)
         self.head = None if head is None else head.to(self.device).eval()
+        finder = WordFinder.of(recipe, self.head, self.pseudo_glosses)
+        self.decoder = Decoder(self.model, tokenizer, recipe, find_words=finder)
         self.intake = Intake(view_of(recipe), sampling_of(recipe), recipe.data.fit, dict(training or {}))
 
     @classmethod

@@ -187,7 +187,7 @@ def _check_cells(cells: Sequence[Cell]) -> None:
         remedy = "call it without accelerate or torchrun, and with --processes"
         raise RunError("starts its processes itself", where="sweep", remedy=remedy)
     for cell in cells:
-        if not any(stage.writes_sentences for stage in cell.recipe.planned):
+        if not any(map(cell.recipe.translates, cell.recipe.planned)):
             remedy = "give a stage with the objective translation its epochs"
             raise RecipeError("no stage learns to translate: nothing to score", where=cell.name, remedy=remedy)
 

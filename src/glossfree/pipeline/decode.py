@@ -13,15 +13,18 @@ import torch
 from torch import Tensor
 
 from glossfree.corpora.manifest import PackedClip
-from glossfree.errors import CorpusError
+from glossfree.errors import CorpusError, RunError
 from glossfree.models.hierarchy import TranslationModel
+from glossfree.objectives.pseudo_gloss import PseudoGlossHead
 from glossfree.padded import Padded
 from glossfree.pipeline.assemble import beams_of
+from glossfree.pipeline.denoising import pad
 from glossfree.recipe.schema import Recipe
 from glossfree.scoring.conventions import Convention
 from glossfree.scoring.metrics import Scores, score
 from glossfree.scoring.predictions import Prediction
 from glossfree.scoring.sentences import check_ids
+from glossfree.text.noise import encoder_ids
 from glossfree.text.tokenizer import SentenceTokenizer
 from glossfree.training.device import best_device
 from glossfree.training.processes import Processes
@@ -32,13 +35,15 @@ from glossfree.video.batch import ClipBatch
 class Decoder:
     """A model in evaluation mode, its tokenizer and its recipe: clips -> sentences.
 
-    `recognise`: segments Padded (B, S, E) -> the glosses of each clip, which go into its predictions.
+    `recognise`: segments Padded (B, S, E) -> the glosses of each clip, which go into its predictions. `find_words`:
+    segments -> words of each clip; then the decoder reads these, and nothing else of the video.
     """
 
     model: TranslationModel
     tokenizer: SentenceTokenizer
     recipe: Recipe
     recognise: Callable[[Padded], Sequence[tuple[str, ...]]] | None = None
+    find_words: Callable[[Padded], Sequence[Sequence[str]]] | None = None
 
     @torch.no_grad()
     def hypotheses(
@@ -46,18 +51,20 @@ class Decoder:
     ) -> list[tuple[Prediction, ...]]:
         """Packed frames and lengths (B,) -> for each clip its best sentences, best first."""
         glosses: Sequence[tuple[str, ...] | None] = [None] * len(lengths)
-        if self.recognise is not None:
+        if self.recognise is not None or self.find_words is not None:
             segments = self.model.hierarchy.segments(frames, lengths, level)
-            glosses = self.recognise(segments)
+            glosses = glosses if self.recognise is None else self.recognise(segments)
             frames, lengths, level = segments.pack(), segments.lengths, "segment_features"
-        translations = self.model.translate(
-            frames,
-            lengths,
-            level,
-            beams=beams_of(self.recipe, num_hypotheses),
-            language_id=self.tokenizer.language_id,
-            suppressed=self.tokenizer.never_written,
-        )
+        beams, language = beams_of(self.recipe, num_hypotheses), self.tokenizer.language_id
+        suppressed = self.tokenizer.never_written
+        if self.find_words is not None:
+            words = self._read(self.find_words(segments)).to(frames.device)
+            read = self.model.hierarchy.language.read(words)
+            translations = self.model.decoder.generate(read, beams, language, suppressed)
+        else:
+            translations = self.model.translate(
+                frames, lengths, level, beams=beams, language_id=language, suppressed=suppressed
+            )
         return [
             tuple(
                 Prediction(self.tokenizer.decode(ids), score, recognised)
@@ -66,10 +73,47 @@ class Decoder:
             for sequences, scores, recognised in zip(translations.sequences, translations.scores, glosses, strict=True)
         ]
 
+    def _read(self, words: Sequence[Sequence[str]]) -> Tensor:
+        """Words of each clip -> token ids (B, L), as in the stage that learnt to write from words."""
+        limit, rows = self.recipe.text.max_tokens, [encoder_ids(self.tokenizer, clip) for clip in words]
+        return pad([[*row[: limit - 2], *row[-2:]] if len(row) > limit else row for row in rows], self.tokenizer.pad_id)
+
     def __call__(self, batch: ClipBatch) -> list[Prediction]:
         """A batch -> the best sentence of each clip."""
         batch = batch.prepared(best_device())
         return [best for best, *_ in self.hypotheses(batch.frames, batch.lengths, level=batch.level)]
+
+
+@dataclass(frozen=True)
+class WordFinder:
+    """A pseudo-gloss head and its inventory: the first step of CSGCR's cascade, the words that a video has."""
+
+    head: PseudoGlossHead
+    inventory: Sequence[str]
+    threshold: float
+
+    @classmethod
+    def of(cls, recipe: Recipe, head: PseudoGlossHead | None, inventory: Sequence[str]) -> WordFinder | None:
+        """What finds the words that the recipe's decoder reads; None if it reads videos. Raises RunError: no head."""
+        if recipe.decode.source == "video":
+            return None
+        if head is None:
+            problem = "no weights of a stage that scores pseudo-glosses, and its decoder reads nothing else"
+            raise RunError(problem, where=recipe.name, remedy="restore them, or train that stage again")
+        return cls(head, inventory, recipe.decode.word_threshold)
+
+    @torch.no_grad()
+    def __call__(self, segments: Padded) -> list[list[str]]:
+        """Segments Padded (B, S, E) -> of each clip the words whose score reaches the threshold, or else the best one.
+
+        The best come first.
+        """
+        scores, order = self.head(segments).scores.sort(dim=1, descending=True, stable=True)
+        numbers = (scores >= self.threshold).sum(dim=1).clamp(min=1).tolist()
+        return [
+            [self.inventory[word] for word in words[:number]]
+            for words, number in zip(order.tolist(), numbers, strict=True)
+        ]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from glossfree.console import Console
-from glossfree.pipeline.decode import Decoder, Evaluation, evaluate_clips
+from glossfree.pipeline.decode import Decoder, Evaluation, WordFinder, evaluate_clips
 from glossfree.pipeline.glosses import gloss_errors
 from glossfree.pipeline.joint_space import JointSpace, Reranker
 from glossfree.pipeline.trained import TrainedRun
@@ -31,9 +31,12 @@ def evaluate(
     trained, group = TrainedRun(folder), Processes.launched()
     for line in trained.missing_weights() if group.is_main else ():
         console.warn(line)
-    model, _ = trained.model()
-    recogniser = trained.recogniser()
-    decoder = Decoder(model.to(best_device()).eval(), trained.tokenizer, trained.recipe, recogniser)
+    model, head = trained.model()
+    recogniser, finder = trained.recogniser(), None
+    if trained.recipe.decode.source == "words":
+        head = None if head is None else head.to(best_device()).eval()
+        finder = WordFinder.of(trained.recipe, head, trained.pseudo_glosses().inventory)
+    decoder = Decoder(model.to(best_device()).eval(), trained.tokenizer, trained.recipe, recogniser, finder)
     material = trained.material(corpus, [split])
     clips = material.manifest.split(split)
     loader = material.clip_loader(split, trained.recipe.decode.batch_size)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from glossfree.errors import ModelError, RunError
-from glossfree.models.hierarchy import HierarchicalEncoder, TranslationModel
+from glossfree.models.hierarchy import PREFIXES, HierarchicalEncoder, TranslationModel
 from glossfree.models.weights import load
 from glossfree.objectives.gloss_ctc import GlossCtc
 from glossfree.objectives.pseudo_gloss import PseudoGloss, PseudoGlossHead
@@ -107,9 +107,22 @@ class TrainedRun:
         return lines
 
     def tensors(self) -> dict[str, Tensor]:
-        """The weights of the last stage, and of the pseudo-gloss head if there is one, its names behind "head."."""
-        tensors, _ = load_tensors(self.run.weights(self.last_stage))
-        return {name: t for name, t in tensors.items() if not name.startswith("objectives.")} | self.head_tensors()
+        """The weights of the last stage, and of the pseudo-gloss head if there is one, its names behind "head.".
+
+        A stage of sentences has only parts of the model: the others are those of the stages before it.
+        """
+        tensors: dict[str, Tensor] = {}
+        for stage in reversed(self.recipe.lineage(self.last_stage)):
+            run = self.finished(stage.name)
+            if run is None:
+                where = self.run.weights(stage.name)
+                raise RunError("missing", where=where, remedy="restore it, or train it again: glossfree train --resume")
+            saved, _ = load_tensors(run.weights(stage.name))
+            known = [part for part in PREFIXES.values() if any(name.startswith(part) for name in tensors)]
+            tensors |= {name: t for name, t in saved.items() if not name.startswith(("objectives.", *known))}
+            if stage.batches != "sentences":
+                break
+        return tensors | self.head_tensors()
 
     def head_tensors(self) -> dict[str, Tensor]:
         """The weights of the pseudo-gloss head, each name behind "head."; {} without a head."""
@@ -175,7 +188,7 @@ class TrainedRun:
 
     @property
     def _translating(self) -> list[str]:
-        return [stage.name for stage in self.recipe.planned if stage.writes_sentences]
+        return [stage.name for stage in self.recipe.planned if self.recipe.translates(stage)]
 
     @cached_property
     def _head(self) -> tuple[Run, str, str] | None:

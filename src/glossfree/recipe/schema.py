@@ -22,6 +22,7 @@ from glossfree.models.language.mbart import MBart
 from glossfree.models.temporal import TEMPORAL
 from glossfree.models.temporal.local_attention import LocalAttention
 from glossfree.objectives.base import GLOSS_NEEDS, TEXT_NEEDS, Need, Objective
+from glossfree.objectives.pseudo_gloss import PseudoGloss
 from glossfree.settings import MOST_PIXELS, MOST_TOKENS, Section, value
 
 # tables with a `kind`: the entries to choose from, and the default
@@ -226,6 +227,12 @@ class DecodeConfig(Section):
     max_new_tokens: int = value(100, "assumed", "tokens of a translation at most", ge=1)
     length_penalty: float = value(1.0, "assumed", "exponent of the length in a beam's score")
     batch_size: int = value(16, "assumed", "clips decoded together", ge=1)
+    source: Literal["video", "words"] = value(
+        "video", "stated", "what the decoder reads: the video, or (CSGCR) only the pseudo-glosses found in it"
+    )
+    word_threshold: float = value(
+        0.5, "assumed", "score of eq 3 from which a pseudo-gloss is found; the highest one always is", ge=0, le=1
+    )
     rerank: float = value(
         0.0,
         "assumed",
@@ -284,6 +291,12 @@ class Recipe(Section):
         """Whether annotated glosses are read or written as sentences."""
         return "gloss_labels" in self.needs
 
+    def translates(self, stage: StageConfig) -> bool:
+        """Whether a stage trains what writes the sentences of clips."""
+        if self.decode.source == "words":
+            return stage.reads_words and any(each.level == "logits" for each in stage.used_objectives.values())
+        return stage.writes_sentences
+
     def objective(self, kind: type[Objective]) -> Objective | None:
         """The last planned objective of this kind, or None."""
         uses = [each for stage in self.planned for each in stage.used_objectives.values() if isinstance(each, kind)]
@@ -332,12 +345,22 @@ class Recipe(Section):
         for name, weights in (("language", self.language.weights), ("decoder", self.decoder.source())):
             if weights and not self.text.tokenizer:
                 yield f"{name}.weights needs text.tokenizer: each row of its token table belongs to a piece"
+        if self.decode.source == "words" and not any(map(self._finds_words_for, self.planned)):
+            words = (
+                'a stage with batches = "sentences" and noise = "words" that builds on one with objectives.pseudo_gloss'
+            )
+            yield f'decode.source "words" needs {words}'
         earlier: list[StageConfig] = []
         for stage in self.stages:
             yield from (f"{stage.name}.{problem}" for problem in stage.problems())
             if stage.epochs:
                 yield from (f"{stage.name}{problem}" for problem in self._problems_of(stage, earlier))
                 earlier.append(stage)
+
+    def _finds_words_for(self, stage: StageConfig) -> bool:
+        """Whether a stage that learns to write from words builds on one that finds them in videos."""
+        used = [each for before in self.lineage(stage.name) for each in before.used_objectives.values()]
+        return self.translates(stage) and any(isinstance(each, PseudoGloss) for each in used)
 
     def _problems_of(self, stage: StageConfig, earlier: list[StageConfig]) -> Iterator[str]:
         """Contradictions between a planned stage and the model, or earlier stages."""
