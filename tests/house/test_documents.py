@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from glossfree.cli.app import VERBS, command
-from glossfree.cli.cells import cells_of, parse_seeds
+from glossfree.cli.cells import parse_seeds, rows_of
 from glossfree.corpora.registry import CORPORA
 from glossfree.models.backbones import BACKBONES
 from glossfree.objectives import OBJECTIVES
@@ -64,8 +64,8 @@ def check_command(words: list[str]) -> None:
         recipe = given.get("name") if words[1] == "recipe" else given.get("recipe")
         if recipe and not str(recipe).endswith(".toml"):
             load_recipe(recipe, given["overrides"] or ())
-        if words[1] == "sweep":
-            cells_of(given["recipe"], given["overrides"] or (), parse_seeds(given["seeds"]), given["grid"] or ())
+        if words[1] == "sweep" and not given["plan"]:
+            rows_of(given["recipe"], given["overrides"] or (), parse_seeds(given["seeds"]), given["grid"] or ())
     elif words[0] == "python":
         assert (ROOT / words[1]).is_file() or words[1] == "-m", f"no file {words[1]!r}"
 

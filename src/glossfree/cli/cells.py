@@ -1,44 +1,129 @@
-"""A recipe, seeds and a grid of values -> the cells of a sweep, each with its own recipe, name and commands."""
+"""Rows of a plan, or points of a grid -> the cells of a sweep, each with its own recipe, name and commands.
+
+A row is a recipe with changes. If it has several factors of the learning rate, its first seed is trained at each of
+them; the best BLEU-4 on dev decides, then chrF; its other seeds are trained with that factor alone.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
 from glossfree.errors import RecipeError
 from glossfree.recipe.files import load_recipe
 from glossfree.recipe.schema import Recipe
 from glossfree.recipe.values import flat
+from glossfree.training.run import FAILED
 
 LONGEST_NAME = 120  # characters; a file system takes 255
+DONE, WAITING = "done", "waiting"  # states of a cell, besides FAILED and jobs.UNDER_WAY
+Outcomes = Mapping[str, Mapping[str, Any]]  # {name of a cell: its state, scores, problem}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A recipe, by path or name, with changes (--set), trained with `seeds`.
+
+    `point`: its grid values by dotted key, or {"row": its name in a plan}. `factors`: of the learning rate, to choose
+    from on dev; () where it takes over the choice of the row `follows`. The last three: what a plan says of it.
+    """
+
+    point: dict[str, Any]
+    source: str
+    changes: tuple[str, ...]
+    seeds: tuple[int, ...]
+    factors: tuple[float, ...] = (1.0,)
+    follows: str = ""
+    groups: tuple[str, ...] = ()
+    is_reference: bool = False
+
+    @property
+    def name(self) -> str:
+        """Its name in a plan; "" at a point of a grid."""
+        return str(self.point.get("row", ""))
+
+    def cells(self, seeds: Sequence[int], factors: Sequence[float]) -> list[Cell]:
+        """A cell for each seed with each factor; factors vary fastest."""
+        return [Cell(self, seed, factor) for seed in seeds for factor in factors]
+
+    def choice(self, outcomes: Outcomes) -> float | None:
+        """Its own factor that is best on dev; None before all cells to choose from have ended, or if all failed."""
+        if len(self.factors) == 1:
+            return self.factors[0]
+        ended = [outcomes.get(cell.name, {}) for cell in self.cells(self.seeds[:1], self.factors)]
+        if any("scores" not in each and each.get("state") != FAILED for each in ended):
+            return None
+        dev = {
+            factor: each["scores"]["dev"] for factor, each in zip(self.factors, ended, strict=True) if "scores" in each
+        }
+        return max(dev, key=lambda factor: (dev[factor]["bleu4"], dev[factor]["chrf"]), default=None)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of a sweep. `point`: its grid values by dotted key; `changes`: all its --set options."""
+    """One run of a sweep."""
 
-    point: dict[str, Any]
+    row: Row
     seed: int
-    recipe: Recipe
-    changes: tuple[str, ...]
+    factor: float = 1.0
 
-    @property
+    @cached_property
+    def changes(self) -> tuple[str, ...]:
+        """All its --set options."""
+        rates: tuple[str, ...] = ()
+        if self.factor != 1:
+            stages = load_recipe(self.row.source, self.row.changes).planned
+            rates = tuple(f"{stage.name}.learning_rate={stage.learning_rate * self.factor:.6g}" for stage in stages)
+        return (*self.row.changes, *rates, f"seed={self.seed}")
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """Its resolved recipe. Raises RecipeError."""
+        return load_recipe(self.row.source, self.changes)
+
+    @cached_property
     def name(self) -> str:
         """The name of its folder: readable, valid on any file system, equal for equal values."""
-        return folder_name([*self.point.items(), ("seed", self.seed)])
+        factor = [] if self.factor == 1 else [("learning_rate_factor", self.factor)]
+        return folder_name([*self.row.point.items(), *factor, ("seed", self.seed)])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {"name": self.name, "point": self.point, "seed": self.seed}
+        return {"name": self.name, "point": self.row.point, "learning_rate_factor": self.factor, "seed": self.seed}
 
 
-def cells_of(source: str | Path, overrides: Sequence[str], seeds: Sequence[int], grid: Sequence[str]) -> list[Cell]:
-    """Every seed at every point of the grid, in the order of the arguments; seeds vary fastest, then the last key.
+def choices_of(rows: Sequence[Row], outcomes: Outcomes) -> dict[int, float | None]:
+    """{index of a row: the factor chosen for it, by itself or by the row that it follows; None: not yet}."""
+    by_name = {row.name: row for row in rows}
+    return {index: (by_name[row.follows] if row.follows else row).choice(outcomes) for index, row in enumerate(rows)}
+
+
+def known_cells(rows: Sequence[Row], outcomes: Outcomes, only: Sequence[str] = ()) -> Iterator[Cell]:
+    """The cells that are to be trained by what is known so far, in their order.
+
+    First the first seed of each row that chooses for itself, with every factor; then their other seeds; then rows that
+    follow others. A row waits for its choice. `only`: names and groups of rows; of rows that these follow, the cells to
+    choose from are kept.
+    """
+    chosen = choices_of(rows, outcomes)
+    wanted = [not only or bool({row.name, *row.groups} & {*only}) for row in rows]
+    followed = {row.follows for row, is_wanted in zip(rows, wanted, strict=True) if is_wanted}
+    for row, is_wanted in zip(rows, wanted, strict=True):
+        if not row.follows and (is_wanted or (row.name in followed and len(row.factors) > 1)):
+            yield from row.cells(row.seeds[:1], row.factors)
+    for is_following in (False, True):
+        for index, row in enumerate(rows):
+            if wanted[index] and bool(row.follows) == is_following and (factor := chosen[index]) is not None:
+                yield from row.cells(row.seeds if is_following else row.seeds[1:], [factor])
+
+
+def rows_of(source: str, overrides: Sequence[str], seeds: Sequence[int], grid: Sequence[str]) -> list[Row]:
+    """A row for every point of the grid, in the order of the arguments; the last key varies fastest.
 
     `grid`: lines of `section.key=a,b,c`. Raises RecipeError: an invalid value, a key or a point twice.
     """
@@ -48,19 +133,17 @@ def cells_of(source: str | Path, overrides: Sequence[str], seeds: Sequence[int],
         raise RecipeError("set twice", where=duplicates[0], remedy="keep one of --seeds, --set and --grid key=a,b,c")
     if len(set(seeds)) < len(seeds) or not seeds:
         raise RecipeError("needs seeds that differ", where="--seeds", remedy="as in --seeds 0,42,100")
-    cells: list[Cell] = []
+    rows: list[Row] = []
     for values in itertools.product(*texts):
         changes = (*overrides, *(f"{key}={text}" for key, text in zip(keys, values, strict=True)))
         settings = flat(load_recipe(source, changes))
         if tables := [key for key in keys if key not in settings]:
             raise RecipeError("a table, not a value", where=f"--grid {tables[0]}", remedy="name one of its keys")
         point = {key: settings[key] for key in keys}
-        if any(point == cell.point for cell in cells):
+        if any(point == row.point for row in rows):
             raise RecipeError(f"{point} occurs twice", where="--grid", remedy="name each value once")
-        for seed in seeds:
-            seeded = (*changes, f"seed={seed}")
-            cells.append(Cell(point, seed, load_recipe(source, seeded), seeded))
-    return cells
+        rows.append(Row(point, source, changes, tuple(seeds)))
+    return rows
 
 
 def parse_grid(line: str) -> tuple[str, list[str]]:

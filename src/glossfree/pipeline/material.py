@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -272,16 +272,18 @@ def gather(
     it needs, or clips of several rates; RecipeError if its frames have another size or fit; what `sentence_vectors`
     raises.
     """
-    manifest = Manifest.load(folder)
+    manifest = corpus_of(recipe, Manifest.load(folder))
     check_frames(recipe, manifest)
     if to_train:
         recipe = with_rate(recipe, manifest)
     glosses = vectors = None
     if NEEDED_GLOSSES in recipe.needs:
-        glosses = glosses_of(folder)
+        all_glosses = PseudoGlosses.load(_glosses_file(folder, PSEUDO_GLOSSES))
+        glosses = glosses_of(recipe, manifest)
         if to_train:
             _check_splits(recipe, glosses.splits, folder)
-        vectors = torch.as_tensor(load_vectors(_glosses_file(folder, PROTOTYPES), glosses.inventory))
+        rows = load_vectors(_glosses_file(folder, PROTOTYPES), all_glosses.inventory)
+        vectors = torch.as_tensor(rows[np.isin(all_glosses.inventory, glosses.inventory)])
     vocabulary = gloss_vocabulary_of(manifest) if to_train and recipe.needs & GLOSS_NEEDS else None
     texts = unique_texts([clip for clip in manifest.clips if clip.split in ("train", "dev")])
     named = sentence_vectors(recipe, texts) if to_train else None
@@ -345,9 +347,22 @@ def _check_splits(recipe: Recipe, actual: Sequence[str], folder: Path) -> None:
         )
 
 
-def glosses_of(folder: Path) -> PseudoGlosses:
-    """The pseudo-glosses of a prepared corpus. Raises CorpusError if it has none yet."""
-    return PseudoGlosses.load(_glosses_file(folder, PSEUDO_GLOSSES))
+def corpus_of(recipe: Recipe, manifest: Manifest) -> Manifest:
+    """A corpus without the training clips that data.train_clips leaves out."""
+    count = recipe.data.train_clips
+    kept = {clip.id for clip in [clip for clip in manifest if clip.split == "train"][: count or None]}
+    return replace(manifest, clips=tuple(clip for clip in manifest if clip.split != "train" or clip.id in kept))
+
+
+def glosses_of(recipe: Recipe, manifest: Manifest) -> PseudoGlosses:
+    """The pseudo-glosses of a prepared corpus; with data.train_clips, those of the sentences that are left.
+
+    Raises CorpusError if it has none yet.
+    """
+    glosses = PseudoGlosses.load(_glosses_file(manifest.folder, PSEUDO_GLOSSES))
+    if not recipe.data.train_clips:
+        return glosses
+    return glosses.limited_to(clip.text for clip in manifest if clip.split in glosses.splits)
 
 
 def tokenizer_of(recipe: Recipe, manifest: Manifest) -> SentenceTokenizer:

@@ -17,7 +17,7 @@ from glossfree.objectives.gloss_ctc import GlossCtc
 from glossfree.objectives.pseudo_gloss import PseudoGloss, PseudoGlossHead
 from glossfree.pipeline.assemble import assemble, prepare, training_stage
 from glossfree.pipeline.glosses import gloss_vocabulary_of
-from glossfree.pipeline.material import glosses_of, tokenizer_of
+from glossfree.pipeline.material import corpus_of, glosses_of, tokenizer_of
 from glossfree.recipe.files import load_recipe
 from glossfree.recipe.schema import Recipe
 
@@ -127,8 +127,8 @@ def _pseudo_glosses_of(recipe: Recipe) -> Objective | None:
 
 def _sizes_of(corpus: Path, recipe: Recipe) -> Sizes:
     """A prepared corpus -> its sizes, as training finds them."""
-    manifest = Manifest.load(corpus)
-    glosses = len(glosses_of(corpus)) if "pseudo_glosses" in recipe.needs else 0
+    manifest = corpus_of(recipe, Manifest.load(corpus))
+    glosses = len(glosses_of(recipe, manifest)) if "pseudo_glosses" in recipe.needs else 0
     vocabulary = len(gloss_vocabulary_of(manifest)) if "glosses" in recipe.needs else 0
     return Sizes(len(tokenizer_of(recipe, manifest)), glosses, corpus, vocabulary)
 

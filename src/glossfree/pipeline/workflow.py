@@ -158,7 +158,8 @@ class Workflow:
         self.console.say(f"{name}: {epochs}, batches of {config.batch_size}, {precision}")
         trained = list(stage.trained().values())
         memory = size(3 * sum(p.nbytes for p in trained))  # AdamW has two moments
-        counts = f"{sum(p.numel() for p in trained):,} of {_count(stage):,} parameters train"
+        num_trained, num_parameters = sum(p.numel() for p in trained), _count(stage)
+        counts = f"{num_trained:,} of {num_parameters:,} parameters train"
         self.console.detail(f"{name}: {counts}, whose gradients and optimiser take about {memory}")
         with explain_dead_workers(self.material.manifest.folder):
             train_loader, dev_loader = self._loaders(config, model)
@@ -173,6 +174,7 @@ class Workflow:
         if self.group.is_main:
             self._record_skipped(name, progress.skipped)  # first: a stage that has weights is not trained again
             facts = {"stage": name, "epochs": config.epochs, "best": progress.best_loss}
+            facts |= {"trained": num_trained, "parameters": num_parameters}
             save_tensors(self.run.weights(name), stage.result(), facts)
             for stale in (path for pattern in MEASURED for path in self.run.folder.glob(pattern)):
                 stale.unlink(missing_ok=True)  # of the earlier weights

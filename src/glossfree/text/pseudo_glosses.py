@@ -62,6 +62,12 @@ class PseudoGlosses:
         multi_hot[[self._rows[gloss] for gloss in self.of_sentence(text) if gloss in self._rows]] = 1.0
         return multi_hot
 
+    def limited_to(self, texts: Iterable[str]) -> PseudoGlosses:
+        """The inventory, with its counts, of some of the sentences that it was made from."""
+        known = (gloss for text in texts for gloss in self.of_sentence(text) if gloss in self._rows)
+        counts = dict(sorted(Counter(known).items()))
+        return replace(self, inventory=tuple(counts), counts=counts)
+
     def without_sentences(self) -> PseudoGlosses:
         """The inventory alone, for an exported model: it must not contain the sentences of the corpus."""
         return replace(self, sentences={})

@@ -6,16 +6,30 @@ from typing import Any
 
 import pytest
 
-from glossfree.cli.cells import LONGEST_NAME, cells_of, folder_name, parse_grid, parse_seeds, value_text
+from glossfree.cli.cells import (
+    LONGEST_NAME,
+    Cell,
+    Row,
+    folder_name,
+    known_cells,
+    parse_grid,
+    parse_seeds,
+    rows_of,
+    value_text,
+)
 from glossfree.errors import RecipeError
 from glossfree.recipe.files import load_recipe
 
 GRID = ["pretrain.objectives.pseudo_gloss.weight=1,10", "finetune2.learning_rate=6e-4,8e-4,1e-3"]
 
 
+def cells_of(*arguments: Any) -> list[Cell]:
+    return [cell for row in rows_of(*arguments) for cell in row.cells(row.seeds, row.factors)]
+
+
 def test_every_seed_at_every_point(tiny: Any) -> None:
     cells = cells_of(tiny.recipe, ["finetune2.epochs=3"], [0, 42], GRID)
-    assert [(*cell.point.values(), cell.seed) for cell in cells] == [
+    assert [(*cell.row.point.values(), cell.seed) for cell in cells] == [
         (weight, rate, seed) for weight in (1, 10) for rate in (6e-4, 8e-4, 1e-3) for seed in (0, 42)
     ]
     changes = [
@@ -91,8 +105,68 @@ def test_what_cannot_be_run_is_refused(
     tiny: Any, overrides: list[str], seeds: list[int], grid: list[str], words: str
 ) -> None:
     with pytest.raises(RecipeError) as refused:
-        cells_of(tiny.recipe, overrides, seeds, grid)
+        _ = [cell.recipe for cell in cells_of(tiny.recipe, overrides, seeds, grid)]
     assert words in str(refused.value)
+
+
+HFA = Row({"row": "hfa"}, "hfa", (), (3, 42, 7), (0.5, 1.0, 2.0), groups=("methods",))
+NONE = Row({"row": "none"}, "none", (), (3, 42), (0.5, 1.0, 2.0), groups=("methods",))
+PART = Row({"row": "part"}, "hfa", ("a.b=0",), (3,), (), follows="hfa", groups=("parts",))
+ROWS = (HFA, PART, NONE)
+
+
+def ended(*scores: float, of: Row) -> dict[str, Any]:
+    """The cells of the first seed, at each factor, with these dev scores; a negative one has failed."""
+    return {
+        cell.name: {"state": "failed"}
+        if score < 0
+        else {"state": "done", "scores": {"dev": {"bleu4": float(int(score)), "chrf": 100 * score}}}
+        for cell, score in zip(of.cells(of.seeds[:1], of.factors), scores, strict=False)
+    }
+
+
+def places(outcomes: Any, *only: str) -> list[tuple[str, int, float]]:
+    return [(cell.row.name, cell.seed, cell.factor) for cell in known_cells(ROWS, outcomes, only)]
+
+
+FIRST = [(name, 3, factor) for name in ("hfa", "none") for factor in (0.5, 1.0, 2.0)]
+
+
+def test_the_first_seeds_of_all_rows_come_first_and_what_depends_on_them_waits() -> None:
+    assert places({}) == places(ended(1, 2, of=HFA)) == FIRST
+    assert places(ended(1, 2, 0, of=HFA)) == [*FIRST, ("hfa", 42, 1.0), ("hfa", 7, 1.0), ("part", 3, 1.0)]
+    both = {**ended(1, 2, 0, of=HFA), **ended(1, 1, 3, of=NONE)}
+    assert places(both) == [*FIRST, ("hfa", 42, 1.0), ("hfa", 7, 1.0), ("none", 42, 2.0), ("part", 3, 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("scores", "factor"), [((3, 2, 1), 0.5), ((0.25, 0.5, 0), 1.0), ((-1, 0, 1), 2.0), ((2, 2, 2), 0.5)]
+)
+def test_the_best_bleu_chooses_then_chrf_then_the_first(scores: tuple[float, ...], factor: float) -> None:
+    assert HFA.choice(ended(*scores, of=HFA)) == factor
+
+
+def test_without_any_score_nothing_is_chosen() -> None:
+    assert HFA.choice(ended(-1, -1, -1, of=HFA)) is None
+    assert places(ended(-1, -1, -1, of=HFA)) == FIRST
+
+
+def test_some_rows_and_what_they_need() -> None:
+    assert places({}, "part") == places({}, "parts") == [("hfa", 3, factor) for factor in HFA.factors]
+    assert places(ended(0, 0, 1, of=HFA), "part") == [*places({}, "part"), ("part", 3, 2.0)]
+    assert places(ended(0, 0, 1, of=NONE), "methods", "none") == [*FIRST, ("none", 42, 2.0)]
+
+
+def test_a_factor_times_every_rate_of_the_recipe(tiny: Any) -> None:
+    row = Row({"row": "a"}, str(tiny.recipe), ("pretrain.learning_rate=2e-3", "denoise.epochs=0"), (3,), (0.5, 1.0))
+    half, whole = row.cells([3], [0.5, 1.0])
+    assert {stage.name: stage.learning_rate for stage in half.recipe.planned} == {
+        "pretrain": 1e-3,
+        "finetune1": 1.5e-3,
+        "finetune2": 1.5e-3,
+    }
+    assert whole.recipe == load_recipe(tiny.recipe, [*row.changes, "seed=3"])
+    assert (half.name, whole.name) == ("row=a,learning_rate_factor=0.5,seed=3", "row=a,seed=3")
 
 
 def test_seeds_are_numbers() -> None:

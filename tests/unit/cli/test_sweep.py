@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from glossfree.cli import sweep as module
+from glossfree.cli import running as module
 from glossfree.cli.sweep import Commands, Sweep, sweep
 from glossfree.console import Silent
 from glossfree.corpora.manifest import Manifest
@@ -36,6 +36,7 @@ from glossfree.training.status import Status
 GRID = ["pretrain.objectives.pseudo_gloss.weight=1,10"]
 WORDS = ["es", "taut", "morgen", "im", "norden", "und", "im", "süden", "wird", "es", "kalt"]
 NAMES = [f"pretrain.objectives.pseudo_gloss.weight={weight},seed={seed}" for weight in (1, 10) for seed in (0, 42)]
+IN_ORDER = [NAMES[index] for index in (0, 2, 1, 3)]  # every point's first seed before any second one
 STAND_IN = """
 import json, os, shutil, signal, sys, time
 from pathlib import Path
@@ -104,8 +105,8 @@ def stand_in(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
 
 
 def start(tiny: Any, runs: Path, *, grid: list[str] = GRID, **options: Any) -> Any:
-    arguments = {"corpus": tiny.corpus, "seeds": "0,42", "console": Silent(), "grid": grid, **options}
-    return sweep(str(tiny.recipe), runs=runs, **arguments)
+    own = {} if "plan" in options else {"recipe": str(tiny.recipe), "seeds": "0,42", "grid": grid}
+    return sweep(**{"corpus": tiny.corpus, "runs": runs, "console": Silent(), **own, **options})
 
 
 def problems(result: Sweep) -> dict[str, str]:
@@ -118,7 +119,7 @@ def test_every_cell_is_run_once_and_reported_with_mean_and_deviation(
     result = start(tiny, tmp_path / "runs")
     out, err = capfd.readouterr()
     assert (out, err.count("on standard output")) == ("", 8)
-    assert stand_in.trained() == NAMES and result.exit_code == 0
+    assert stand_in.trained() == IN_ORDER and result.exit_code == 0
     first, second = result.points()
     assert (first["point"], first["split"], first["n"]) == ({"pretrain.objectives.pseudo_gloss.weight": 1.0}, "dev", 2)
     # BLEU-1 of k right words of eleven, of the same length, is k / 11; a sample of two deviates by |a - b| / sqrt 2
@@ -136,14 +137,21 @@ def test_every_cell_is_run_once_and_reported_with_mean_and_deviation(
 
 
 def test_a_cell_is_trained_and_then_evaluated(tiny: Any, tmp_path: Path, stand_in: StandIn) -> None:
-    start(tiny, tmp_path, overrides=["finetune2.epochs=2"], test=True, track=[])
+    start(tiny, tmp_path, overrides=["finetune2.epochs=2"], track=[])
     recipe, corpus, run = str(tiny.recipe), str(tiny.corpus), str(tmp_path / NAMES[3])
     changes = ["finetune2.epochs=2", "pretrain.objectives.pseudo_gloss.weight=10", "seed=42"]
-    assert stand_in.calls()[-3:] == [
+    assert stand_in.calls()[-2:] == [
         ["train", "--recipe", recipe, "--corpus", corpus, "--run", run, "--resume"]
         + [word for change in changes for word in ("--set", change)],
-        *(["evaluate", run, "--split", split, "--corpus", corpus] for split in ("dev", "test")),
+        ["evaluate", run, "--split", "dev", "--corpus", corpus],
     ]
+
+
+def test_test_is_scored_when_all_are_trained(tiny: Any, tmp_path: Path, stand_in: StandIn) -> None:
+    result = start(tiny, tmp_path, test=True)
+    scored = [(words[0], words[words.index("--split") + 1]) for words in stand_in.calls() if words[0] == "evaluate"]
+    assert [split for _, split in scored] == ["dev"] * 4 + ["test"] * 4
+    assert [(row["split"], row["n"]) for row in result.points()] == [("dev", 2), ("test", 2)] * 2
 
 
 @pytest.mark.parametrize(
@@ -163,7 +171,7 @@ def test_a_cell_that_fails_is_named_and_the_others_go_on(
     )
     stand_in.does(**{NAMES[1]: does})
     result = start(tiny, tmp_path)
-    assert stand_in.trained() == NAMES and problems(result) == {NAMES[1]: problem} and result.exit_code == 1
+    assert stand_in.trained() == IN_ORDER and problems(result) == {NAMES[1]: problem} and result.exit_code == 1
     first, second = result.points()
     assert (first["n"], second["n"]) == (1, 2)
     assert first["bleu1"] == {"mean": pytest.approx(100 * 4 / 11), "deviation": None}
@@ -205,18 +213,18 @@ def test_a_stop_is_passed_on_and_the_sweep_can_be_resumed(tiny: Any, tmp_path: P
     thread.join()
     assert stopped.value.signal == signal.SIGTERM
     states = [cell["state"] for cell in json.loads((tmp_path / "sweep.json").read_text())["cells"]]
-    assert states == ["done", "done", "waiting", "waiting"]
+    assert states == ["done", "waiting", "waiting", "waiting"]
     stand_in.does(**{NAMES[2]: 8})
     stand_in.trained()
     with pytest.raises(RunError, match="--resume"):
         start(tiny, tmp_path)
-    assert start(tiny, tmp_path, resume=True).exit_code == 0 and stand_in.trained() == NAMES[2:]
+    assert start(tiny, tmp_path, resume=True).exit_code == 0 and stand_in.trained() == IN_ORDER[1:]
 
 
 def test_seeds_points_and_splits_can_be_added(tiny: Any, tmp_path: Path, stand_in: StandIn) -> None:
     start(tiny, tmp_path, grid=["pretrain.objectives.pseudo_gloss.weight=1"])
     assert [row["n"] for row in start(tiny, tmp_path, resume=True).points()] == [2, 2]
-    assert stand_in.trained() == NAMES
+    assert stand_in.trained() == NAMES  # those of the first point, then of the second
     with_test = start(tiny, tmp_path, resume=True, test=True)
     assert [(row["split"], row["n"]) for row in with_test.points()] == [("dev", 2), ("test", 2)] * 2
 
@@ -228,7 +236,7 @@ def test_the_commands_are_printed_and_can_be_run_elsewhere(tiny: Any, tmp_path: 
     for line in printed.commands[:3]:
         subprocess.run(["sh", "-c", line], check=True)
     stand_in.trained()
-    assert start(tiny, tmp_path / "a b").exit_code == 0 and stand_in.trained() == NAMES[3:]
+    assert start(tiny, tmp_path / "a b").exit_code == 0 and stand_in.trained() == IN_ORDER[3:]
     several = start(tiny, tmp_path, print_=True, processes=3, corpus=tmp_path / "elsewhere").commands[0]
     words = shlex.split(several)
     assert words[1:8] == ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "3", "-m", "--"]

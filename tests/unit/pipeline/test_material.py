@@ -42,6 +42,20 @@ def test_the_tokenizer_is_trained_on_the_training_sentences_alone(tiny: Any) -> 
     assert material.kept_ids() == []
 
 
+def test_the_first_training_clips_are_all_that_a_smaller_corpus_knows(tiny: Any) -> None:
+    whole, part = material_of(tiny), material_of(tiny, "data.train_clips=5")
+    assert part.clips("train") == whole.clips("train")[:5]
+    assert [part.clips(split) for split in ("dev", "test")] == [whole.clips(split) for split in ("dev", "test")]
+    sentences = [clip.text for clip in part.clips("train")]
+    assert part.tokenizer.sha256 == SentenceTokenizer.train(sentences, 90, "de_DE").sha256
+    words = {gloss for text in sentences for gloss in whole.glosses.of_sentence(text)}
+    assert part.glosses.inventory == tuple(sorted(words)) and len(words) < len(whole.glosses)
+    rows = [whole.glosses.inventory.index(gloss) for gloss in part.glosses.inventory]
+    assert torch.equal(part.vectors, whole.vectors[rows])
+    assert part.document_frequencies().shape == (len(words),) and part.document_frequencies().min() >= 1 / 5
+    assert material_of(tiny, "data.train_clips=99").clips("train") == whole.clips("train")
+
+
 def test_a_tokenizer_that_is_named_is_trimmed_to_the_training_sentences(tiny: Any, tmp_path: Path) -> None:
     big = SentenceTokenizer.train([clip.text for clip in material_of(tiny).manifest], 120, "de_DE")
     big.save(tmp_path / "tokenizer")

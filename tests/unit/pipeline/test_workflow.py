@@ -266,6 +266,7 @@ def test_a_finished_run_goes_on_with_more_epochs_and_keeps_only_better_ones(
     assert steps == list(range(1, len(steps) + 1))
     facts = load_facts(Run(run).weights(stage))
     lowest = min(record["dev"]["loss"] for record in epochs[1:])
+    assert 0 < facts.pop("trained") <= facts.pop("parameters")
     assert facts == {"stage": stage, "epochs": 3, "best": lowest if best > 0 else best}
     changed = different(before, weights(run, stage))
     assert bool(changed) == (best > 0)

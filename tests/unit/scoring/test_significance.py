@@ -192,3 +192,14 @@ def test_incomparable_systems_are_refused() -> None:
         compare(of(A), of(B, replace(PLAIN, lowercase=True)))
     with pytest.raises(ValueError, match="0 samples"):
         intervals(of(A), samples=0)
+
+
+def test_packed_statistics_have_the_significance_of_the_sentences() -> None:
+    expected = compare(of(A), of(B), samples=SAMPLES, seed=SEED)
+    packed = [Statistics.unpacked(of(each).packed(), PLAIN) for each in (A, B)]
+    found = compare(*packed, samples=SAMPLES, seed=SEED)
+    assert found.metrics["bleu4"] == expected.metrics["bleu4"] and found.metrics["bleu1"] == expected.metrics["bleu1"]
+    rouge, rounded = expected.metrics["rouge_l"], found.metrics["rouge_l"]
+    assert (rounded.p_bootstrap, rounded.p_randomisation) == (rouge.p_bootstrap, rouge.p_randomisation)
+    assert rounded.difference == pytest.approx(rouge.difference, abs=2e-3)
+    assert found.metrics["chrf"].p_bootstrap == 1, "which is left out, and so shows nothing"

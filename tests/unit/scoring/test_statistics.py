@@ -16,6 +16,8 @@ from glossfree.scoring.statistics import BLEUS, METRICS, Statistics, bleu, chrf
 WORDS = ["regen", "Schnee", "im", "tal", "und", "wind", "heute", "süden", "3,5", "-"]
 SMOOTHINGS = [("exp", None), ("floor", None), ("floor", 0.0), ("floor", 0.37), ("none", None)]
 
+PLAIN = CONVENTIONS["plain"]
+
 
 def pairs(number: int, seed: int = 7, shortest: int = 0) -> tuple[list[str], list[str]]:
     rng = random.Random(seed)
@@ -153,3 +155,16 @@ def test_signatures_extend_the_librarys():
     raw_signatures = Statistics.of(["a"], ["a"], raw).signatures
     assert "eff:yes" in raw_signatures["bleu1"] and "smooth:floor[0.00]" in raw_signatures["bleu1"]
     assert raw_signatures["bleu1"].endswith("|words:characters") and "beta:P/R" in raw_signatures["rouge_l"]
+
+
+def test_packed_statistics_hold_what_bleu_and_rouge_need() -> None:
+    hypotheses, references = pairs(41, shortest=0)
+    statistics = Statistics.of(hypotheses, references, PLAIN)
+    packed = statistics.packed()
+    again = Statistics.unpacked(packed, PLAIN)
+    np.testing.assert_array_equal(again.table[:, :10], statistics.table[:, :10])
+    np.testing.assert_allclose(again.table[:, 10:13], statistics.table[:, 10:13], atol=1e-5)
+    assert {name: again.scores()[name] for name in BLEUS} == {name: statistics.scores()[name] for name in BLEUS}
+    assert packed.isascii()
+    with pytest.raises(ValueError, match="not packed"):
+        Statistics.unpacked("x" + packed[::-1][1:], PLAIN)

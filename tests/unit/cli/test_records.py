@@ -1,0 +1,82 @@
+"""Records of cells: what they keep, that they stand for runs that are gone, and what they hold no sentence of."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from glossfree.cli.cells import Cell, Row
+from glossfree.cli.records import Records, read_record, sentences_of, without_signatures
+from glossfree.errors import RunError
+from glossfree.scoring.conventions import convention_for
+from glossfree.scoring.predictions import read_predictions, read_scores, scores_path
+from glossfree.scoring.statistics import Statistics
+
+
+@pytest.fixture
+def cell(tiny: Any) -> Cell:
+    return Cell(Row({"row": "tiny"}, str(tiny.recipe), (), (0,)), 0)
+
+
+def outcome(run: Path) -> dict[str, Any]:
+    return {
+        "state": "done",
+        "scores": {split: read_scores(scores_path(run, split)).to_dict() for split in ("dev", "test")},
+    }
+
+
+def test_a_record_keeps_what_the_run_knew(tiny: Any, tiny_run: Path, tmp_path: Path, cell: Cell) -> None:
+    records = Records.open(tmp_path / "records", tiny.corpus)
+    records.write(cell, tiny_run, outcome(tiny_run))
+    record = read_record(records.path(cell))
+    assert records.scores(cell) == without_signatures(outcome(tiny_run)["scores"])
+    assert [*record["stages"]] == ["denoise", "pretrain", "finetune1", "finetune2"]
+    stage = record["stages"]["finetune2"]
+    assert stage["epochs"] == stage["best_epoch"] == len(stage["loss"]) == 1 and stage["seconds"] > 0
+    assert 0 < stage["trained"] <= stage["parameters"] and record["train_clips"] == 12
+    assert (record["state"], record["seed"], record["row"]) == ("done", 0, "tiny")
+    text = records.path(cell).read_text()
+    sentences = [clip.text for clip in records.manifest if clip.split != "train"]
+    sentences += [each.text for split in ("dev", "test") for each in read_predictions(tiny_run, split).values()]
+    assert not any(sentence in text for sentence in sentences if sentence) and str(tiny.corpus.parent) not in text
+    clips = records.manifest.split("test")
+    hypotheses = [read_predictions(tiny_run, "test")[clip.id].text for clip in clips]
+    expected = Statistics.of(hypotheses, [clip.text for clip in clips], convention_for("de"))
+    assert {**expected.scores(), "chrf": 0.0} == pytest.approx(sentences_of(record, "test").scores(), abs=2e-3)
+
+
+def test_a_record_is_of_one_recipe_and_one_corpus(tiny: Any, tiny_run: Path, tmp_path: Path, cell: Cell) -> None:
+    records = Records.open(tmp_path, tiny.corpus)
+    assert records.scores(cell) == {}
+    records.write(cell, tiny_run, outcome(tiny_run))
+    other = Cell(Row({"row": "tiny"}, str(tiny.recipe), ("data.stride=2",), (0,)), 0)
+    with pytest.raises(RunError, match=r"data\.stride"):
+        records.scores(other)
+    harmless = Cell(Row({"row": "tiny"}, str(tiny.recipe), ("data.num_workers=3", "name=x"), (0,)), 0)
+    assert records.scores(harmless) == records.scores(cell)
+    with pytest.raises(RunError, match="another corpus"):
+        Records(tmp_path, records.manifest, "0" * 64).scores(cell)
+    records.write(cell, tiny_run, {"state": "failed", "problem": "train: loss is nan"})
+    assert records.scores(other) == {}, "what failed is tried again with whatever settings"
+    records.path(cell).write_text("{}")
+    with pytest.raises(RunError, match="not a record"):
+        records.scores(cell)
+
+
+def test_a_cell_with_a_record_is_not_trained_again(tiny: Any, tiny_run: Path, tmp_path: Path, call: Any) -> None:
+    runs, records = tmp_path / "runs", tmp_path / "records"
+    words = ("sweep", *tiny.options, "--seeds", 0, "--records", records, "--resume", "--json")
+    shutil.copytree(tiny_run, runs / "seed=0")
+    (runs / "seed=0/scores.test.json").unlink()
+    assert call(*words, "--runs", runs).code == 0
+    shutil.rmtree(runs / "seed=0")
+    again = call(*words, "--runs", runs)
+    assert again.code == 0 and [cell["state"] for cell in json.loads(again.out)["cells"]] == ["done"]
+    tested = call(*words, "--runs", runs, "--test")
+    (cell,) = json.loads(tested.out)["cells"]
+    assert tested.code == 1 and cell["problem"] == "its run is gone, and its record has no scores of test"
+    assert read_record(records / "seed=0.json")["state"] == "done", "and the record stays"
