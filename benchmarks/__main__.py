@@ -3,12 +3,14 @@
 A benchmark is a module with `run() -> str` (Markdown) and one line in BENCHMARKS. Its table stands in the document
 between `<!-- benchmark: NAME -->` and `<!-- end -->`, and nowhere is it typed by hand. All together take about 35
 minutes on two cores that do nothing else; each module says what it takes. Those of docs/benchmarks.md use all cores.
+`python -m benchmarks signals --recipe R --corpus C --run FOLDER` has options of its own, and writes into the run.
 """
 
 from __future__ import annotations
 
 import argparse
 import re
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +31,7 @@ from benchmarks import (
     methods,
     real_input,
     scoring,
+    signals,
     step,
 )
 
@@ -56,6 +59,9 @@ OF_A_DEMO = {"conditions", "long_video"}  # run only if they are named: they nee
 
 
 def main() -> None:
+    if sys.argv[1:2] == [signals.SIGNALS]:  # of a recipe and a corpus that the user names
+        signals.main(sys.argv[2:])
+        return
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure, print, and update docs/.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; all by default")
     parser.add_argument("--no-write", action="store_true", help="print only")

@@ -83,9 +83,23 @@ class TrainingStage(nn.Module):
         losses |= self.joint(compared)
         return {"loss": self.total(losses), **losses}
 
+    def levels(self, batch: Any) -> Levels:
+        """The features of a batch, up to the highest level that an objective uses."""
+        model = self.model
+        if self.reads == "sentences":
+            levels = Levels(video=model.hierarchy.language.read(batch.input_ids))
+        else:
+            prefix = next((each.prefix for each in self._joint().values() if each.prefix is not None), None)
+            up_to = "video" if LEVELS.index(self.level) > 1 else "segment"
+            levels = model.hierarchy(batch.frames, batch.lengths, batch.level, prefix=prefix, up_to=up_to)
+        if self.level == "logits":
+            assert levels.video is not None
+            levels = replace(levels, logits=model.decoder(levels.video, batch.labels))
+        return replace(levels, decoder=model.decoder, reader=model.hierarchy.language.read) if self.decodes else levels
+
     def separable(self, batch: Any) -> tuple[dict[str, Tensor], dict[str, Features]]:
         """A batch -> the losses that are means over its clips, and what each joint loss compares of each clip."""
-        levels = self._levels(batch)
+        levels = self.levels(batch)
         losses = {name: objective(levels, batch) for name, objective in self._separable().items()}
         return losses, {name: objective.features(levels, batch) for name, objective in self._joint().items()}
 
@@ -133,20 +147,6 @@ class TrainingStage(nn.Module):
             for name, tensor in state(self).items()
             if name.startswith((*prefixes, "objectives."))
         }
-
-    def _levels(self, batch: Any) -> Levels:
-        """The features of a batch, up to the highest level that an objective uses."""
-        model = self.model
-        if self.reads == "sentences":
-            levels = Levels(video=model.hierarchy.language.read(batch.input_ids))
-        else:
-            prefix = next((each.prefix for each in self._joint().values() if each.prefix is not None), None)
-            up_to = "video" if LEVELS.index(self.level) > 1 else "segment"
-            levels = model.hierarchy(batch.frames, batch.lengths, batch.level, prefix=prefix, up_to=up_to)
-        if self.level == "logits":
-            assert levels.video is not None
-            levels = replace(levels, logits=model.decoder(levels.video, batch.labels))
-        return replace(levels, decoder=model.decoder, reader=model.hierarchy.language.read) if self.decodes else levels
 
     def _separable(self) -> dict[str, SeparableLoss]:
         return {name: each for name, each in self.objectives.items() if isinstance(each, SeparableLoss)}

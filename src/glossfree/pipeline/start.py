@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from glossfree.training.processes import Processes
 from glossfree.training.run import Run
 from glossfree.training.status import check_not_training
 from glossfree.training.trackers import check_trackers
+from glossfree.training.watch import Observe
 from glossfree.video.timeline import SAME_RATE, Timeline
 
 # what a run may be resumed with: no number depends on it
@@ -52,13 +53,15 @@ def train_recipe(
     after: str | None = None,
     resume: bool = False,
     track: Sequence[str] = (),
+    observe: Callable[[Material], Observe] | None = None,
 ) -> Run:
     """Train a recipe's stages, one after another, up to and including `until`.
 
     `start`: a run whose finished stages are loaded instead of trained: those up to and including `after`, whatever
     their settings; without `after`, all from the first on that have the same settings in both recipes. `track`: names
-    of trackers (see training.trackers). Raises, before the run folder is made: RunError (the folder holds a run that
-    is not resumed, another recipe, an unknown stage or tracker), RecipeError, CorpusError, ModelError.
+    of trackers (see training.trackers). `observe`: what is trained -> what each epoch's end calls (see `Watch`).
+    Raises, before the run folder is made: RunError (the folder holds a run that is not resumed, another recipe, an
+    unknown stage or tracker), RecipeError, CorpusError, ModelError.
     """
     began, group, folder = time.perf_counter(), Processes.launched(), Run(run)
     check_trackers(track)
@@ -71,35 +74,41 @@ def train_recipe(
     taken = () if origin is None else stages_to_take(recipe, origin, after, console)
     stages = _stages_until(recipe, until, taken)
     material = _gathered(recipe, corpus, origin, taken)
-    for stage in stages:
-        if stage.compares_clips and stage.name not in taken and not folder.weights(stage.name).is_file():
-            material.check_pairs(stage.name)
+    _check_pairs(material, [stage for stage in stages if stage.name not in taken], folder)
     is_resumed = check_resumable(folder, material, resume=resume)
     if is_resumed:
         _say_what_is_longer(folder, material.recipe, console)
     else:
         _say_what_to_expect(material, taken, console)
     sources = weight_sources(recipe)
-    for earlier in ([folder] if is_resumed else []) + ([] if origin is None else [origin]):
-        if sources:
-            check_same_sources(sources, earlier.read_json("run.json").get("weights", {}), where=earlier.folder)
+    for earlier in [*([folder] if is_resumed else []), *([] if origin is None else [origin])] if sources else []:
+        check_same_sources(sources, earlier.read_json("run.json").get("weights", {}), where=earlier.folder)
     # before the run folder is made: weights that cannot be loaded leave none
     model, weights = build_model(material, sources, console)
     if not is_resumed and recipe.objective(GlossCtc) is not None:
         _say_which_clips_are_short(material, model, console)
     if recipe.vision.features == "cached":
         material = replace(material, store=stored_features(material, model, origin, taken))
+    observer = None if observe is None else observe(material)
     group.wait()  # until all processes have seen what was there before
     if group.is_main:
         facts = {"start": None if start is None else str(start.resolve()), "taken": list(taken), "weights": weights}
         start_run(folder, material, resume=resume, facts=facts)
     group.wait()
     origins = {} if origin is None else dict.fromkeys(taken, origin)
-    workflow = Workflow(material, lambda: build_model(material, sources, Silent())[0], folder, console, origins, track)
+    workflow = Workflow(
+        material, lambda: build_model(material, sources, Silent())[0], folder, console, origins, track, observer
+    )
     workflow.train(stages, model)
-    names = ", ".join(stage.name for stage in stages)
-    console.say(f"{names}: trained in {duration(time.perf_counter() - began)}")
+    console.say(f"{', '.join(stage.name for stage in stages)}: trained in {duration(time.perf_counter() - began)}")
     return folder
+
+
+def _check_pairs(material: Material, stages: Sequence[StageConfig], run: Run) -> None:
+    """Raise CorpusError if a stage that has not finished compares clips, and a split has a single one."""
+    for stage in stages:
+        if stage.compares_clips and not run.weights(stage.name).is_file():
+            material.check_pairs(stage.name)
 
 
 def _gathered(recipe: Recipe, corpus: Path, origin: Run | None, taken: Sequence[str]) -> Material:

@@ -30,7 +30,7 @@ from glossfree.training.run import Run, load_facts, load_tensors, save_tensors
 from glossfree.training.stage import Loader
 from glossfree.training.status import Planned
 from glossfree.training.trackers import Trackers
-from glossfree.training.watch import Watch
+from glossfree.training.watch import Observe, Watch
 from glossfree.video.sampler import explain_dead_workers
 
 SKIPPED = "skipped_clips.json"  # {stage: {clip id: file}}
@@ -44,6 +44,7 @@ class Workflow:
 
     `build`: makes a model with the pretrained weights that the recipe names, without adapters. `origins`: the runs
     that finished stages are loaded from instead of trained, by stage. `track`: trackers by name.
+    `observe`: see `Watch`.
     """
 
     def __init__(
@@ -54,9 +55,10 @@ class Workflow:
         console: Console,
         origins: Mapping[str, Run] = MappingProxyType({}),
         track: Sequence[str] = (),
+        observe: Observe | None = None,
     ) -> None:
         self.recipe, self.material, self.run, self.console = material.recipe, material, run, console
-        self.build, self.origins, self.track = build, origins, track
+        self.build, self.origins, self.track, self.observe = build, origins, track, observe
         self.device = best_device()
         self.group = Processes.here()
 
@@ -85,7 +87,7 @@ class Workflow:
             precision = precision_of(self.recipe.training.precision)
             trackers = Trackers.start(self.track, self.run, flat(self.recipe), self.console, precision)
         planned = [Planned(stage.name, stage.epochs, stage.batches) for stage in stages]
-        return Watch(self.run, self.console, planned=planned, group=self.group, trackers=trackers)
+        return Watch(self.run, self.console, planned=planned, group=self.group, trackers=trackers, observe=self.observe)
 
     def _rebuilt(self, parents: Sequence[str]) -> tuple[TranslationModel, Inputs | None]:
         """A new model with the weights that `parents`, all of them finished, have saved."""

@@ -5,7 +5,7 @@ No number of the training depends on any of this.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -19,10 +19,12 @@ from glossfree.training.processes import Processes
 from glossfree.training.run import FAILED, FINISHED, STOPPED, Run
 from glossfree.training.stage import Loader, MeasuredLoader, Stage, frames_in
 from glossfree.training.status import Planned, Status
-from glossfree.training.step import SINGLE
+from glossfree.training.step import SINGLE, random_state, set_random_state
 from glossfree.training.trackers import Trackers
 
 TIMED, WARMING_UP = 5, 2  # a stage is timed over its first five steps without two: caches fill, kernels are chosen
+
+Observe = Callable[[Stage, Progress, Mapping[str, float]], None]
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,11 @@ class Spent:
 
 class Watch:
     """Of one run. Inside its context the first process writes `status.json` and says estimates; elsewhere only the
-    notes are made."""
+    notes are made.
+
+    `observe` is called at the end of every epoch with the stage, its progress, and losses and scores of the dev split.
+    It may set modes and draw random numbers, but must leave weights and gradients as they are.
+    """
 
     def __init__(
         self,
@@ -46,9 +52,10 @@ class Watch:
         planned: Sequence[Planned] = (),
         group: Processes = SINGLE,
         trackers: Trackers | None = None,
+        observe: Observe | None = None,
     ) -> None:
         self.run, self.console, self.group = run, console, group
-        self.trackers = trackers or Trackers(console)
+        self.trackers, self.observe = trackers or Trackers(console), observe
         self.status = Status(list(planned), processes=group.size)
         self.is_open = False
         self.offset = 0  # steps of earlier stages in the curves of trackers
@@ -120,6 +127,10 @@ class Watch:
         if self.trackers.started and dev:
             values = {f"{self.stage.name}/dev/{name}": value for name, value in dev.items()}
             self.trackers.log(values, self.offset + progress.step)
+        if self.observe is not None:
+            state = random_state()
+            self.observe(self.stage, progress, dev)
+            set_random_state(state)
 
     def _estimate_memory(self, batches: Sequence[Any]) -> None:
         """Scale what the first step's largest batch took to the largest batch of the stage.

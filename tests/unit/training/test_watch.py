@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -228,3 +229,19 @@ def test_trackers_have_all_stages_in_one_curve(tmp_path: Path) -> None:
         assert values["toy/frames_per_second"] == pytest.approx(record["frames"] / record["seconds"], rel=0.2)
         assert 0 <= values["toy/waiting"] <= 1
     assert re.fullmatch(r"toy/\w+", min(tracker.values[0][1]))
+
+
+def test_who_observes_an_epoch_draws_no_number_of_the_training(tmp_path: Path) -> None:
+    seen = []
+
+    def observe(stage: Any, progress: Progress, dev: Mapping[str, float]) -> None:
+        seen.append((progress.step, dict(dev), float(torch.rand(()))))
+
+    watch = Watch(Run(tmp_path), Silent(), observe=observe)
+    watch.stage = None  # type: ignore[assignment]
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    watch.epoch(Progress(step=7), {"loss": 2.0})
+    assert torch.equal(torch.rand(4), expected)
+    assert seen == [(7, {"loss": 2.0}, pytest.approx(float(expected[0])))]
