@@ -10,11 +10,11 @@ from typing import Annotated, Any
 import typer
 
 from glossfree.cli.options import Overrides
-from glossfree.console import Result
+from glossfree.console import Result, text_table
 from glossfree.errors import RecipeError
 from glossfree.recipe.files import OWN, load_recipe, merge, recipe_files, shipped_recipes
 from glossfree.recipe.schema import Recipe
-from glossfree.recipe.values import as_toml, dump_recipe, explain, flat
+from glossfree.recipe.values import as_toml, dump_recipe, explain, flat, unused
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,36 @@ class Description(Result):
                 comments[key] += f"; {self.base}: {as_toml(each.base)}"
         for key in (*OWN, "stages"):
             comments.pop(key, None)
-        return dump_recipe(self.recipe, comments).rstrip()
+        hidden = {key for key in unused(self.recipe) if not self.values[key].is_changed}
+        return dump_recipe(self.recipe, comments, hidden).rstrip()
+
+
+@dataclass(frozen=True)
+class Difference(Result):
+    """What differs between two recipes by dotted key: the value of each, None for a recipe without the key."""
+
+    names: tuple[str, str]
+    values: dict[str, tuple[Value | None, Value | None]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "recipes": self.names,
+            "values": {
+                key: [each and {"value": each.value, "standing": each.standing} for each in pair]
+                for key, pair in self.values.items()
+            },
+        }
+
+    def to_text(self) -> str:
+        """A line for each key, with both values and how well each is known."""
+        if not self.values:
+            return f"{self.names[0]} and {self.names[1]}: the same values"
+        rows = [
+            (key, *("-" if each is None else f"{as_toml(each.value)} ({each.standing})" for each in pair))
+            for key, pair in self.values.items()
+        ]
+        return text_table(("", *self.names), rows, left=3)
 
 
 @dataclass(frozen=True)
@@ -83,11 +112,16 @@ def recipe(
     overrides: Overrides = None,
     name: Annotated[str | None, typer.Argument(help="A TOML file, or the name of a shipped recipe.")] = None,
     list_: Annotated[bool, typer.Option("--list", help="All shipped recipes, two lines each.")] = False,
-) -> Description | Shipped:
-    """One recipe, or all that are shipped. Raises RecipeError for both or neither."""
-    if (name is None) != list_:
+    against: Annotated[
+        str | None, typer.Option(metavar="RECIPE", help="Show only what differs from this recipe.")
+    ] = None,
+) -> Description | Difference | Shipped:
+    """One recipe, what differs between two, or all that are shipped. Raises RecipeError for both or neither."""
+    if (name is None) != list_ or (list_ and against is not None):
         raise RecipeError("a recipe or --list expected", where="glossfree recipe", remedy="glossfree recipe --list")
-    return shipped() if name is None else describe(name, overrides or ())
+    if name is None:
+        return shipped()
+    return describe(name, overrides or ()) if against is None else difference(name, against, overrides or ())
 
 
 def describe(source: str | Path, overrides: Sequence[str] = ()) -> Description:
@@ -101,6 +135,28 @@ def describe(source: str | Path, overrides: Sequence[str] = ()) -> Description:
         is_changed = base is not None and key not in OWN and below.get(key) != each.value
         values[key] = Value(each.value, each.standing, each.meaning, below.get(key) if is_changed else None, is_changed)
     return Description(recipe, None if base is None else base.name, values)
+
+
+def difference(source: str | Path, other: str | Path, overrides: Sequence[str] = ()) -> Difference:
+    """A recipe with overrides, and another one -> what differs, without names, and values that nothing uses.
+
+    Of a stage, an objective or a kind of module that only one of them has, there is one line. Raises RecipeError.
+    """
+    both = describe(source, overrides), describe(other)
+    values, others = ({key: each for key, each in it.values.items() if key not in unused(it.recipe)} for it in both)
+    pairs: dict[str, tuple[Value | None, Value | None]] = {}
+    for key in {**values, **others}:
+        mine, theirs = values.get(key), others.get(key)
+        if mine is not None and theirs is not None:
+            if mine.value != theirs.value and key not in OWN:
+                pairs[key] = mine, theirs
+        elif key.endswith(".weight") and all(key.partition(".")[0] in _names(each.recipe) for each in both):
+            pairs[key] = mine, theirs
+    return Difference((both[0].recipe.name, both[1].recipe.name), pairs)
+
+
+def _names(recipe: Recipe) -> set[str]:
+    return {stage.name for stage in recipe.stages}
 
 
 def shipped() -> Shipped:

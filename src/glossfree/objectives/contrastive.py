@@ -31,9 +31,13 @@ class Contrastive(Objective):
         "cross_entropy", "stated", "eq 4: CLIP's, or (released) the divergence from a softened identity"
     )
     identity_sharpness: float = value(
-        10.0, "assumed", "s of the divergence's targets, softmax(s x identity) along rows (GFSLT-VLP's)", gt=0
+        10.0,
+        "assumed",
+        "s of the divergence's targets, softmax(s x identity) along rows (GFSLT-VLP's)",
+        ge=0.01,
+        le=1000,
     )
-    logit_scale: float = value(1 / 0.07, "assumed", "start of 1/tau in eq 4 (CLIP's)", gt=0)
+    logit_scale: float = value(1 / 0.07, "assumed", "start of 1/tau in eq 4 (CLIP's)", ge=0.01, le=MAX_LOGIT_SCALE)
     token: bool = value(True, "stated", "a learned token stands in front of the segments")
     pooling: Literal["mean", "first"] = value(
         "mean", "stated", "a video's features: the mean over token and segments, or the token's row alone"

@@ -57,6 +57,7 @@ class SignContrast(Objective):
         "assumed",
         "m, in mean distances of a clip; without scale_free in units of features (64 or 32)",
         gt=0,
+        le=1e6,
     )
     negatives: int = value(4, "released", "frames that each frame is pushed away from", ge=1, le=1000)
     zipf: float = value(2.3, "stated", "reach of a sign in frames, as a multiple of frames per token", ge=0)

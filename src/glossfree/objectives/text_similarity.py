@@ -55,7 +55,7 @@ class TextSimilarityLoss(JointLoss):
         super().__init__()
         self.vectors = inputs.sentence_vectors if source else inputs.text_features
         self.centre = torch.tensor(0.0)
-        if self.vectors is not None and not source:
+        if self.vectors is not None and not source and len(self.vectors) > 1:  # else every vector would become 0
             self.centre = torch.stack([*self.vectors.values()]).mean(dim=0)
 
     def features(self, levels: Levels, batch: Any) -> tuple[Tensor, ...]:

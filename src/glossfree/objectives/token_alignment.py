@@ -30,6 +30,7 @@ from glossfree.models.hierarchy import Levels
 from glossfree.models.tokens import SPECIAL_TOKENS
 from glossfree.objectives.base import Inputs, JointLoss, Level, Need, Objective, Sizes
 from glossfree.objectives.contrastive import (
+    MAX_LOGIT_SCALE,
     bounded_scale,
     number_of,
     pair_cross_entropy,
@@ -54,7 +55,7 @@ class TokenAlignment(Objective):
         "video", "released", "features that are a video's tokens: below or above the language encoder"
     )
     reduce: Reduce = value("soft", "released", "what each token finds: a weighted sum of cosines, or (VAP) the highest")
-    inner_temperature: float = value(0.07, "released", "of the weights in that sum; not learnt", gt=0)
+    inner_temperature: float = value(0.07, "released", "of the weights in that sum; not learnt", ge=0.001, le=100)
     special_tokens: bool = value(
         False, "assumed", "</s> and the language code take part in a sum (released), and are tokens to align"
     )
@@ -68,12 +69,14 @@ class TokenAlignment(Objective):
         0.5, "released", "share of a direction's own softmax in its loss; the other one's has the rest (C2RL: 1)",
         ge=0, le=1,
     )  # fmt: skip
-    logit_scale: float = value(1 / 0.07, "assumed", "start of 1/tau (CLIP's)", gt=0)
+    logit_scale: float = value(1 / 0.07, "assumed", "start of 1/tau (CLIP's)", ge=0.01, le=MAX_LOGIT_SCALE)
     loss: Literal["cross_entropy", "divergence"] = value(
         "cross_entropy", "released", "of the logits: CLIP's, or the divergence from a softened identity (GFSLT-VLP's)"
     )
     label_smoothing: float = value(0.0, "released", "of the cross-entropy (C2RL: 0.2)", ge=0, lt=1)
-    identity_sharpness: float = value(10.0, "assumed", "s of the divergence's targets, softmax(s x identity)", gt=0)
+    identity_sharpness: float = value(
+        10.0, "assumed", "s of the divergence's targets, softmax(s x identity)", ge=0.01, le=1000
+    )
     equal_sentences: Literal["left_out", "negatives"] = value(
         "left_out", "assumed", "clips of a step with the same tokens: not compared, or (released) pushed apart"
     )

@@ -25,6 +25,7 @@ from glossfree.recipe.advice import advice, random_weights
 from glossfree.recipe.files import load_recipe
 from glossfree.recipe.schema import Recipe, StageConfig
 from glossfree.recipe.values import differences, dump_recipe, flat, in_words
+from glossfree.text.corpus import outdated_glosses
 from glossfree.text.glosses import GLOSSES, GlossVocabulary
 from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
 from glossfree.text.tokenizer import SentenceTokenizer
@@ -224,9 +225,10 @@ def stages_to_take(recipe: Recipe, origin: Run, after: str | None, console: Cons
     Raises RunError if there are none.
     """
     theirs = recipe_of(origin)
-    if theirs.supervision == "glosses" != recipe.supervision:
-        problem = f'was trained with supervision = "glosses"; the recipe says "{recipe.supervision}"'
-        raise RunError(problem, where=origin.folder, remedy="start from another run, or say what this one was given")
+    if recipe.was_given_less_than(theirs):
+        problem = f'was trained with supervision = "{theirs.supervision}"; the recipe says "{recipe.supervision}"'
+        remedy = f"start from another run, or say it: --set supervision={theirs.supervision}"
+        raise RunError(problem, where=origin.folder, remedy=remedy)
     changes = differences(theirs, recipe)
     taken: list[str] = []
     problem = ""
@@ -283,6 +285,8 @@ def _say_what_to_expect(material: Material, taken: Sequence[str], console: Conso
     if max(rates) > recipe.data.fps * (1 + SAME_RATE) or min(rates) < recipe.data.fps * (1 - SAME_RATE):
         range_ = f"{min(rates):g} to {max(rates):g}" if min(rates) < max(rates) else f"{rates[0]:g}"
         console.say(f"clips of {range_} frames/s are resampled to data.fps = {recipe.data.fps:g}")
+    if material.glosses is not None and (problem := outdated_glosses(material.manifest)):
+        console.warn(f"{problem} -> make them again: glossfree glosses {material.manifest.folder}")
     corpus = str(material.manifest.corpus.get("name", ""))
     own = [stage.name for stage in recipe.stages if stage.name not in taken]
     for line in (*(() if taken else random_weights(recipe)), *advice(recipe, corpus, own, precision_of())):

@@ -136,16 +136,17 @@ class Source:
 def weight_sources(recipe: Recipe) -> tuple[Source, ...]:
     """Find and hash what the recipe names for vision, language and decoder.
 
-    Raises ModelError if there is nothing there, RecipeError for a run or model trained with glosses if the recipe is
-    not.
+    Raises ModelError if there is nothing there, RecipeError for a run or model with stronger supervision than the
+    recipe says.
     """
     vision, language, decoder = recipe.vision.weights, recipe.language.weights, recipe.decoder.source()
     named = {"vision": vision, "language": language, "decoder": decoder}
     sources = tuple(_source(role, name) for role, name in named.items() if name)
     for source in sources:
-        if is_ours(source.path) and load_recipe(source.path / RECIPE).supervision == "glosses" != recipe.supervision:
-            problem = f'was trained with supervision = "glosses"; the recipe says "{recipe.supervision}"'
-            raise RecipeError(problem, where=f"{source.role}.weights: {source.name}", remedy="name other weights")
+        if is_ours(source.path) and recipe.was_given_less_than(theirs := load_recipe(source.path / RECIPE)):
+            problem = f'was trained with supervision = "{theirs.supervision}"; the recipe says "{recipe.supervision}"'
+            remedy = f"name other weights, or say it: --set supervision={theirs.supervision}"
+            raise RecipeError(problem, where=f"{source.role}.weights: {source.name}", remedy=remedy)
     return sources
 
 

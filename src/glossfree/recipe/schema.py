@@ -150,6 +150,20 @@ class StageConfig(Section):
         return {need for each in self.used_objectives.values() for need in each.needs}
 
     @property
+    def unused(self) -> set[str]:
+        """Keys of its table that nothing reads: of noise that it does not have, and of objectives of weight 0."""
+        noise = {"mask_ratio", "mean_span", "word_order", "missing_rate", "wrong_rate"}
+        read = {"spans": {"mask_ratio", "mean_span"}, "tail": {"mask_ratio"}, "glosses": set[str]()}
+        if self.batches == "sentences":
+            noise -= read.get(self.noise, {"word_order", "missing_rate", "wrong_rate"})
+        else:
+            noise |= {"noise"}
+        off = [(name, each) for name, each in self.objectives.items() if not each.weight]
+        return noise | {
+            f"objectives.{name}.{key}" for name, each in off for key in each.model_dump() if key != "weight"
+        }
+
+    @property
     def reads_words(self) -> bool:
         """Whether it reads the pseudo-glosses of sentences."""
         return self.batches == "sentences" and self.noise == "words"
@@ -228,7 +242,7 @@ class DecodeConfig(Section):
 
     num_beams: int = value(4, "released", "beams", ge=1)
     max_new_tokens: int = value(100, "assumed", "tokens of a translation at most", ge=1)
-    length_penalty: float = value(1.0, "assumed", "exponent of the length in a beam's score")
+    length_penalty: float = value(1.0, "assumed", "exponent of the length in a beam's score", ge=-10, le=10)
     batch_size: int = value(16, "assumed", "clips decoded together", ge=1)
     source: Literal["video", "words"] = value(
         "video", "stated", "what the decoder reads: the video, or (CSGCR) only the pseudo-glosses found in it"
@@ -293,6 +307,11 @@ class Recipe(Section):
     def reads_gloss_texts(self) -> bool:
         """Whether annotated glosses are read or written as sentences."""
         return "gloss_labels" in self.needs
+
+    def was_given_less_than(self, other: Recipe) -> bool:
+        """Whether its supervision is weaker than another's: then weights of the other do not belong in its runs."""
+        ranks = get_args(Supervision)
+        return ranks.index(self.supervision) < ranks.index(other.supervision)
 
     def translates(self, stage: StageConfig) -> bool:
         """Whether a stage trains what writes the sentences of clips."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,11 +83,20 @@ def _fields(recipe: Recipe) -> Iterator[tuple[str, str, Any, str, str]]:
                 yield prefix, name, field.default, str(field.json_schema_extra["standing"]), field.description or ""
 
 
-def dump_recipe(recipe: Recipe, comments: Mapping[str, str] | None = None) -> str:
-    """A recipe as runnable TOML with every value. `comments`: comments after values, by dotted key."""
+def unused(recipe: Recipe) -> set[str]:
+    """The dotted keys of values that nothing reads and that have their defaults."""
+    keys = {f"{stage.name}.{key}" for stage in recipe.stages for key in stage.unused}
+    return {key for key, each in explain(recipe, {}).items() if key in keys and each.value == each.default}
+
+
+def dump_recipe(recipe: Recipe, comments: Mapping[str, str] | None = None, leave_out: Collection[str] = ()) -> str:
+    """A recipe as runnable TOML with every value. `comments`: comments after values, by dotted key.
+
+    `leave_out`: dotted keys of values that are not written.
+    """
     groups: dict[str, list[str]] = {}
     for key, item in flat(recipe).items():
-        if item == {}:
+        if item == {} or key in leave_out:
             continue
         table, _, name = key.rpartition(".")
         line = f"{name} = {as_toml(item)}"

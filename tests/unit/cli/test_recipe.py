@@ -11,7 +11,7 @@ import pytest
 
 from glossfree.cli.recipe import describe, shipped
 from glossfree.recipe.files import load_recipe, shipped_recipes
-from glossfree.recipe.values import flat
+from glossfree.recipe.values import flat, unused
 
 OWN = """base = "hfa-phoenix14t"
 name = "mine"
@@ -50,7 +50,8 @@ def test_the_text_is_the_recipe_with_a_comment_behind_each_value(own: Path, tmp_
     head, *tables = shown.out.strip().split("\n\n")
     assert 'name = "mine"\n' in head and 'summary = "a recipe of my own"\n' in head and "base = " not in shown.out
     values = [line for table in tables for line in table.splitlines()[1:]]
-    assert len(values) == len([key for key in flat(load_recipe(own)) if "." in key and "factors" not in key])
+    kept = [key for key in flat(load_recipe(own)) if "." in key and "factors" not in key]
+    assert len(values) == len([key for key in kept if key not in unused(load_recipe(own))])
     for line in values:
         comment = line.rpartition("  # ")[2]
         assert comment.partition(";")[0].split(", ")[0] in ("stated", "released", "derived", "assumed"), line
@@ -72,6 +73,51 @@ def test_a_value_is_shown_beside_the_one_of_the_base_where_they_differ(own: Path
         '# released; hfa-phoenix14t: "cross_entropy"'
     )
     assert line_of(text, "decode", "num_beams").endswith("# released")
+
+
+def test_values_that_nothing_reads_are_left_out_unless_somebody_sets_them(own: Path, call: Any) -> None:
+    text = describe(own, ["pretrain.objectives.pseudo_gloss.weight=0", "finetune1.mask_ratio=0.2"]).to_text()
+    (lines,) = [part.splitlines()[1:] for part in text.split("\n\n") if part.startswith("[pretrain.objectives.pseudo")]
+    assert [line.split(" =")[0] for line in lines] == ["weight"] and "hfa-phoenix14t: 10.0" in lines[0]
+    assert line_of(text, "finetune1", "mask_ratio").startswith("mask_ratio = 0.2 ")
+    noise = {"noise", "mask_ratio", "mean_span", "word_order", "missing_rate", "wrong_rate"}
+    for stage, shown in (("denoise", {"noise", "mask_ratio", "mean_span"}), ("finetune1", {"mask_ratio"})):
+        below = text.split(f"[{stage}]\n")[1].split("\n\n")[0]
+        assert {line.split(" =")[0] for line in below.splitlines()} & noise == shown
+    assert "pretrain.noise" in json.loads(call("recipe", own, "--json").out)["values"]
+
+
+def test_two_recipes_are_compared_key_by_key(own: Path, call: Any) -> None:
+    shown = call("recipe", own, "--against", "pgp-phoenix14t", "--set", "denoise.epochs=3")
+    assert (shown.code, shown.err) == (0, "")
+    header, _, *lines = shown.out.splitlines()
+    assert header.split() == ["mine", "pgp-phoenix14t"]
+    rows = {line.split()[0]: line.split(maxsplit=1)[1].strip() for line in lines}
+    assert rows["data.stride"].split("  ")[0] == "3 (stated)" and rows["data.stride"].endswith("1 (released)")
+    assert rows["temporal.kind"].startswith('"linear" (assumed)') and "temporal.window_size" not in rows
+    assert rows["denoise.epochs"].startswith("3 (assumed)")
+    assert rows["pretrain.objectives.contrastive.weight"].startswith("1.0 (stated)")
+    assert "name" not in rows and "pretrain.learning_rate" not in rows
+    data = json.loads(call("recipe", own, "--against", "pgp-phoenix14t", "--set", "denoise.epochs=3", "--json").out)
+    assert data["recipes"] == ["mine", "pgp-phoenix14t"] and {*data["values"]} == {*rows}
+    assert data["values"]["data.stride"][0] == {"value": 3, "standing": "stated"}
+
+
+def test_of_an_objective_or_a_stage_that_one_recipe_has_there_is_one_line(call: Any) -> None:
+    data = json.loads(call("recipe", "hfa-signcl-phoenix14t", "--against", "hfa-phoenix14t", "--json").out)["values"]
+    assert data["pretrain.objectives.sign_contrast.weight"][1] is None
+    assert {*data} == {f"{stage}.objectives.sign_contrast.weight" for stage in ("pretrain", "finetune2")}
+    data = json.loads(call("recipe", "csgcr-phoenix14t", "--against", "hfa-phoenix14t", "--json").out)["values"]
+    assert "stages" in data and not [key for key in data if key.startswith(("words_to_text.", "finetune"))]
+
+
+def test_a_recipe_does_not_differ_from_itself(call: Any) -> None:
+    shown = call("recipe", "demo", "--against", "demo")
+    assert (
+        len(shown.out.splitlines()) == 1
+        and json.loads(call("recipe", "demo", "--against", "demo", "--json").out)["values"] == {}
+    )
+    assert call("recipe", "--list", "--against", "demo").code == 2
 
 
 def test_overrides_are_in_it_and_are_assumed(own: Path, call: Any) -> None:

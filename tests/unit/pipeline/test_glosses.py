@@ -267,3 +267,25 @@ def test_a_head_whose_segments_were_trained_further_recognises_nothing(
         train_recipe(later, corpus=tiny.corpus, run=run, console=Silent())
         recogniser = TrainedRun(run).recogniser()
         assert (recogniser is not None) == recognises
+
+
+@pytest.mark.parametrize(("given", "says"), [("weak", "gloss-free"), ("glosses", "weak")])
+def test_a_recipe_says_the_strongest_supervision_that_its_weights_were_given(
+    given: str, says: str, tiny: Any, tmp_path: Path
+) -> None:
+    run, new = tmp_path / "run", tmp_path / "new"
+    train_recipe(load_recipe(tiny.recipe, [f"supervision={given}"]), corpus=tiny.corpus, run=run, console=Silent(),
+                 until="pretrain")  # fmt: skip
+    weaker = load_recipe(tiny.recipe, [f"supervision={says}"])
+    problem = f'was trained with supervision = "{given}"; the recipe says "{says}"'
+    with pytest.raises(RunError, match=problem):
+        train_recipe(weaker, corpus=tiny.corpus, run=new, console=Silent(), start=run)
+    with pytest.raises(RunError, match=r"another recipe .*supervision"):
+        train_recipe(weaker, corpus=tiny.corpus, run=run, console=Silent(), resume=True)
+    with pytest.raises(RecipeError, match=problem):
+        named = load_recipe(tiny.recipe, [f"supervision={says}", f"vision.weights={run}"])
+        train_recipe(named, corpus=tiny.corpus, run=new, console=Silent())
+    assert not new.exists()
+    stronger = load_recipe(tiny.recipe, ["supervision=glosses"])
+    train_recipe(stronger, corpus=tiny.corpus, run=new, console=Silent(), start=run, until="finetune1")
+    assert TrainedRun(new).recipe.supervision == "glosses"

@@ -303,3 +303,15 @@ def test_a_model_is_as_its_own_stage_has_it_whatever_later_stages_add(tiny: Any,
         trained = load_file(Run(run).weights("finetune1"))
         for name, tensor in state(backbone).items():
             assert torch.equal(tensor, trained[f"hierarchy.visual.backbone.{name}"])
+
+
+def test_pseudo_glosses_of_a_corpus_that_has_shrunk_are_said(tiny: Any, tmp_path: Path) -> None:
+    _, lines = begin(tiny, tmp_path / "same", until="pretrain")
+    assert "glossfree glosses" not in lines
+    shutil.copytree(tiny.corpus, tmp_path / "corpus")
+    manifest = Manifest.load(tmp_path / "corpus")
+    train = [clip for clip in manifest if clip.split == "train"]
+    replace(manifest, clips=tuple(clip for clip in manifest if clip.text != train[0].text)).save()
+    smaller = replace(tiny, corpus=tmp_path / "corpus")
+    _, lines = begin(smaller, tmp_path / "run", until="pretrain")
+    assert f"other sentences than the corpus has now -> make them again: glossfree glosses {smaller.corpus}" in lines

@@ -278,3 +278,21 @@ def test_a_prefix_token_cannot_be_combined_with_translation() -> None:
     with pytest.raises(RecipeError, match="its token in front"):
         load_recipe("hfa-phoenix14t", [f"{objective}.weight=1"])
     assert load_recipe("hfa-phoenix14t", [f"{objective}.token=false"]).stage("finetune2").compares_clips
+
+
+@pytest.mark.parametrize("number", ["0", "1e-30", "1e30"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "pretrain.objectives.contrastive.logit_scale",
+        "pretrain.objectives.contrastive.identity_sharpness",
+        "pretrain.objectives.token_alignment.inner_temperature",
+        "pretrain.objectives.token_alignment.logit_scale",
+        "pretrain.objectives.token_alignment.identity_sharpness",
+        "pretrain.objectives.pseudo_gloss.prototype_temperature",
+        "pretrain.objectives.pseudo_gloss.time_temperature",
+    ],
+)
+def test_absurd_temperatures_are_refused(key: str, number: str) -> None:
+    with pytest.raises(RecipeError, match=f"{key}: Input should be (greater|less) than"):
+        load_recipe(PAPER, [f"{key}={number}"])
