@@ -30,7 +30,7 @@ from glossfree.pipeline.material import sampling_of, view_of
 from glossfree.pipeline.trained import TOKENIZER, TrainedRun, load_model_and_head
 from glossfree.recipe.files import load_recipe
 from glossfree.recipe.schema import Recipe
-from glossfree.scoring.predictions import Prediction
+from glossfree.scoring.predictions import Prediction, scores_path
 from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
 from glossfree.text.tokenizer import SentenceTokenizer
 from glossfree.training.device import best_device
@@ -282,11 +282,11 @@ def export_model(run: Path, folder: Path, console: Console) -> None:
             "format": FORMAT,
             "glossfree": __version__,
             "files": {str(path.relative_to(temporary)): digest(path) for path in files},
-            # not those of `evaluate --rerank`, which a model folder cannot reach
+            # those of the run as it is: not of `evaluate --rerank`, which a model folder cannot reach, or --corpus
             "scores": {
                 path.stem: read_json(path, RunError)
-                for path in sorted(run.glob("scores.*.json"))
-                if "rerank" not in path.stem
+                for path in (scores_path(run, split) for split in ("dev", "test", "train"))
+                if path.is_file()
             },
             "supervision": trained.recipe.supervision,
             "timeline": has_timeline,

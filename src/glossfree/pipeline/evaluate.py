@@ -24,9 +24,9 @@ def evaluate(
 ) -> Evaluation:
     """Translate every clip of `split` with the model of a run, score it, and write both files into the run's folder.
 
-    `corpus`: another prepared folder than the run was trained on. `rerank`: in place of the recipe's decode.rerank; the
-    names of the files then say it, as in predictions.test.rerank-2.jsonl. Raises RunError: not a run, not trained,
-    nothing to re-rank with; RecipeError: an impossible `rerank`; CorpusError.
+    `corpus`: another prepared folder than the run was trained on. `rerank`: in place of the recipe's decode.rerank. The
+    names of the files say both, as in predictions.test.corpus-other.rerank-2.jsonl. Raises RunError: not a run, not
+    trained, nothing to re-rank with; RecipeError: an impossible `rerank`; CorpusError.
     """
     trained, group = TrainedRun(folder), Processes.launched()
     for line in trained.missing_weights() if group.is_main else ():
@@ -54,7 +54,9 @@ def evaluate(
         scores = replace(scores, recognition=gloss_errors(evaluation.predictions, clips, recogniser))
     if group.is_main:
         references = {clip.id: clip.text for clip in clips}
-        kind = "" if weight == trained.recipe.decode.rerank else f"rerank-{weight:g}"
+        kinds = [] if trained.is_own(material.manifest) else [f"corpus-{material.manifest.folder.resolve().name}"]
+        kinds += [] if weight == trained.recipe.decode.rerank else [f"rerank-{weight:g}"]
+        kind = ".".join(kinds)
         write_predictions(predictions_path(folder, split, kind), evaluation.predictions, references)
         write_scores(scores_path(folder, split, kind), scores)
     return replace(evaluation, scores=scores)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from glossfree.corpora.manifest import Manifest
 from glossfree.errors import ModelError, RunError
 from glossfree.models.hierarchy import PREFIXES, HierarchicalEncoder, TranslationModel
 from glossfree.models.weights import load
@@ -72,6 +73,14 @@ class TrainedRun:
             run, stage = seeing
             material = replace(material, store=features_of_run(material, run.weights(stage.name), splits))
         return material
+
+    def is_own(self, manifest: Manifest) -> bool:
+        """Whether a corpus is the one that the run was trained on: the same folder, or what was moved from there."""
+        facts = self._facts()
+        folder = Path(str(facts.get("corpus")))
+        if _is_folder(folder):
+            return folder.resolve() == manifest.folder.resolve()
+        return bool(facts.get("profile")) and facts.get("profile") == manifest.corpus.get("profile")
 
     @property
     def last_stage(self) -> str:

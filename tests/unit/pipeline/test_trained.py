@@ -19,7 +19,7 @@ from glossfree.pipeline.evaluate import evaluate
 from glossfree.pipeline.trained import TrainedRun, load_model_and_head
 from glossfree.recipe.files import load_recipe
 from glossfree.scoring.metrics import score
-from glossfree.scoring.predictions import read_predictions
+from glossfree.scoring.predictions import read_predictions, read_scores
 from glossfree.text.corpus import write_pseudo_glosses
 from glossfree.text.pseudo_glosses import PseudoGlosses
 from glossfree.training.run import Run
@@ -47,7 +47,23 @@ def test_another_corpus_of_the_same_size_may_be_named(tiny: Any, copy: Path, tmp
     path = tmp_path / "other/manifest.jsonl"
     lines = [line for line in path.read_text().splitlines(keepends=True) if "wetter-test-00003" not in line]
     path.write_text("".join(lines))
+    own = {path.name: path.read_bytes() for path in copy.glob("*.test.*")}
+    assert {"scores.test.json", "predictions.test.jsonl"} <= own.keys()
     assert evaluate(copy, split="test", console=Silent(), corpus=tmp_path / "other").scores.num_sentences == 4
+    assert {path.name: path.read_bytes() for path in copy.glob("*.test.*") if path.name in own} == own
+    scores = read_scores(copy / "scores.test.corpus-other.json")
+    assert scores.num_sentences == 4 == len((copy / "predictions.test.corpus-other.jsonl").read_text().splitlines())
+    evaluate(copy, split="test", console=Silent(), corpus=tmp_path / "other", rerank=2.0)
+    assert (copy / "scores.test.corpus-other.rerank-2.json").is_file()
+    export_model(copy, tmp_path / "model", Silent())
+    card = json.loads((tmp_path / "model/model.json").read_text())
+    assert {*card["scores"]} == {path.stem for path in copy.glob("scores.*.json") if path.stem.count(".") == 1}
+
+
+def test_the_own_corpus_by_another_path_is_not_another_one(tiny: Any, copy: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tiny.corpus)
+    evaluate(copy, split="test", console=Silent(), corpus=tmp_path / "link")
+    assert not [*copy.glob("*.corpus-*")]
 
 
 def test_a_corpus_that_was_moved_is_named_with_the_option(tiny: Any, copy: Path, tmp_path: Path) -> None:
@@ -58,6 +74,7 @@ def test_a_corpus_that_was_moved_is_named_with_the_option(tiny: Any, copy: Path,
         evaluate(copy, split="dev", console=Silent())
     assert str(path) in str(caught.value)
     assert evaluate(copy, split="dev", console=Silent(), corpus=tiny.corpus).scores.num_sentences == 4
+    assert not [*copy.glob("*.corpus-*")], "it is still the run's own"
 
 
 def test_a_split_that_is_not_there_is_named(copy: Path) -> None:
