@@ -111,5 +111,11 @@ def test_a_method_trains_and_translates(
     translation = json.loads(call("translate", model, clip, "--json").out)
     assert bool(translation["pseudo_glosses"]) == scores_glosses
     assert call("report", run, "--split", "dev", "--clips", 1).code == 0
+    uses = [objective for stage in load_recipe(method).planned for objective in stage.used_objectives.values()]
+    has_space = any(objective.compares_sentences for objective in uses)
+    assert call("retrieve", run, "--split", "dev").code == (0 if has_space else 2)
+    assert (run / "retrieval.dev.json").is_file() == has_space
+    assert call("locate", run, "--split", "dev").code == (0 if scores_glosses else 2)
+    assert (run / "localisation.dev.json").is_file() == scores_glosses
     page = (run / "report.html").read_text(encoding="utf-8") if supervision == "glosses" else "WER"
     assert "WER" in page
