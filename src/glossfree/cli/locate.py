@@ -124,7 +124,8 @@ def locate(
     result = Located(split, scorer.stage, signs, sets, tuple(drawn))
     values = result.to_dict()
     del values["pictures"]
-    write_json(run / f"localisation.{split}{stage and f'.{stage}'}.json", values, RunError)
+    kinds = [*trained.kinds(manifest), *([stage] if stage else [])]
+    write_json(run / ".".join(["localisation", split, *kinds, "json"]), values, RunError)
     return result
 
 

@@ -62,5 +62,6 @@ def retrieve(
     assert loader is not None  # the split has clips
     sentences, similarities = space.similarities(loader)
     result = Retrieved(split, space.stage, retrieval(similarities.numpy(), sentences))
-    write_json(run / f"retrieval.{split}.json", result.to_dict(), RunError)
+    name = ".".join(["retrieval", split, *trained.kinds(material.manifest), "json"])
+    write_json(run / name, result.to_dict(), RunError)
     return result

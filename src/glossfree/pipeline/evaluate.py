@@ -54,7 +54,7 @@ def evaluate(
         scores = replace(scores, recognition=gloss_errors(evaluation.predictions, clips, recogniser))
     if group.is_main:
         references = {clip.id: clip.text for clip in clips}
-        kinds = [] if trained.is_own(material.manifest) else [f"corpus-{material.manifest.folder.resolve().name}"]
+        kinds = trained.kinds(material.manifest)
         kinds += [] if weight == trained.recipe.decode.rerank else [f"rerank-{weight:g}"]
         kind = ".".join(kinds)
         write_predictions(predictions_path(folder, split, kind), evaluation.predictions, references)

@@ -82,6 +82,10 @@ class TrainedRun:
             return folder.resolve() == manifest.folder.resolve()
         return bool(facts.get("profile")) and facts.get("profile") == manifest.corpus.get("profile")
 
+    def kinds(self, manifest: Manifest) -> list[str]:
+        """What the names of files of results say of a corpus: nothing of the run's own."""
+        return [] if self.is_own(manifest) else [f"corpus-{manifest.folder.resolve().name}"]
+
     @property
     def last_stage(self) -> str:
         """The last finished stage that translates. Raises RunError if none has finished."""

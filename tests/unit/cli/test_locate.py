@@ -110,13 +110,14 @@ def test_pictures_are_svg_of_worst_and_random_clips(tiny: Any, run: Path, call: 
 
 
 def test_a_corpus_without_sign_times_has_sets_alone(tiny: Any, run: Path, call: Any, tmp_path: Path) -> None:
-    corpus = Path(shutil.copytree(tiny.corpus, tmp_path / "corpus"))
+    corpus = Path(shutil.copytree(tiny.corpus, tmp_path / "other"))
     manifest = corpus / "manifest.jsonl"
     lines = [json.loads(line) | {"spans": []} for line in manifest.read_text(encoding="utf-8").splitlines()]
     manifest.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     result = json.loads(call("locate", run, "--corpus", corpus, "--json").out)
     assert result["signs"] is None and result["sets"]["run"]["f1"] >= 0
     assert call("locate", run, "--corpus", corpus).code == 0
+    assert {path.name for path in run.glob("localisation.*")} == {"localisation.test.corpus-other.json"}
     refused = call("locate", run, "--corpus", corpus, "--pictures", tmp_path / "pictures")
     assert refused.code == 2 and "no true sign times" in refused.err
 

@@ -157,7 +157,11 @@ def test_a_finished_run_goes_on_with_its_last_stage_or_another_behind_it(
         begin(tiny, run, "finetune2.epochs=2")
     assert finished(run) == set(STAGES) and all(equal(run, tiny_run, stage) for stage in STAGES)
 
+    measured = [run / f"{name}.json" for name in ("scores.test", "localisation.dev.pretrain", "retrieval.test")]
+    for path in measured:
+        path.write_text("{}", encoding="utf-8")
     stages, text = begin(tiny, run, "finetune2.epochs=2", resume=True)
+    assert not any(path.exists() for path in measured), "of the earlier weights"
     assert stages == ["finetune2"] and "finetune2: 1 epoch before, continues to 2" in text
     assert load_recipe(run / "recipe.toml").stage("finetune2").epochs == 2
 
