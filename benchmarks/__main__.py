@@ -4,6 +4,7 @@ A benchmark is a module with `run() -> str` (Markdown) and one line in BENCHMARK
 between `<!-- benchmark: NAME -->` and `<!-- end -->`, and nowhere is it typed by hand. All together take about 35
 minutes on two cores that do nothing else; each module says what it takes. Those of docs/benchmarks.md use all cores.
 `python -m benchmarks signals --recipe R --corpus C --run FOLDER` has options of its own, and writes into the run.
+`python -m benchmarks evidence` makes docs/evidence.md and its pictures from the records of a sweep.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from benchmarks import (
     decoding,
     doctor,
     engine,
+    evidence,
     formats,
     full_size,
     fuzz,
@@ -67,10 +69,17 @@ def main() -> None:
     parser.add_argument("--no-write", action="store_true", help="print only")
     parser.add_argument("--demo", type=Path, default=Path("runs/demo"), help="folder of a finished demo")
     parser.add_argument("--split", choices=["dev", "test"], default="test", help="of the demo's clips")
+    parser.add_argument("--records", type=Path, default=ROOT / "docs/evidence", help="evidence: folder of records")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs/evidence.md", help="evidence: the page")
     parser.add_argument("--count", type=int, default=fuzz.COUNT, help="fuzz: cases")
     parser.add_argument("--seed", type=int, default=fuzz.SEED, help="fuzz: of the cases")
     parser.add_argument("--case", type=int, help="fuzz: only this one, alone; prints what it says")
     arguments = parser.parse_args()
+    if arguments.names == ["evidence"]:  # of records, not measured now; a block for each table
+        for name, text in evidence.run(arguments.records, arguments.out).items():
+            print(f"## {name}\n\n{text}\n")
+            put(arguments.out, name, text)
+        return
     unknown = [name for name in arguments.names if name not in BENCHMARKS]
     if unknown:
         parser.error(f"no benchmark {unknown[0]!r}: one of {', '.join(BENCHMARKS)}")

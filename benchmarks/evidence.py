@@ -1,0 +1,300 @@
+"""The records of a plan (`glossfree sweep --plan --records`) -> the tables and pictures of docs/evidence.md.
+
+Nothing is trained: records alone are read. Each table is a block of its own, so that text may stand between.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from html import escape
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from benchmarks.timing import table
+from glossfree.cli.cells import Row, choices_of
+from glossfree.cli.plan import Plan
+from glossfree.cli.records import PLAN, read_record, sentences_of
+from glossfree.objectives import OBJECTIVES
+from glossfree.recipe.schema import Recipe, StageConfig
+from glossfree.report.curves import number
+from glossfree.scoring.significance import SAMPLES, compare
+from glossfree.scoring.statistics import Statistics
+
+METRICS = {"bleu4": "BLEU-4", "rouge_l": "ROUGE-L", "chrf": "chrF"}
+COLOURS = ("#0b6e99", "#c2410c", "#4d7c0f", "#7e22ce", "#b91c1c", "#52525b")
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM, ACROSS = 300, 190, 44, 10, 26, 34, 3  # pixels of a panel, panels in a line
+Line = list[tuple[float, float, float]]  # x, y, deviation
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A plan, the records of its cells by name, and the factor that was chosen for each row, by name."""
+
+    plan: Plan
+    records: dict[str, dict[str, Any]]
+    chosen: dict[str, float | None]
+
+    @classmethod
+    def load(cls, folder: Path) -> Evidence:
+        """A folder of records. Raises RunError for a file that is not a record, OSError without a plan."""
+        plan = Plan.of(json.loads((folder / PLAN).read_text(encoding="utf-8")))
+        records = [read_record(path) for path in sorted(folder.glob("*.json")) if path.name != PLAN]
+        by_name = {record["name"]: record for record in records}
+        choices = choices_of(plan.rows, by_name)
+        return cls(plan, by_name, {row.name: choices[number] for number, row in enumerate(plan.rows)})
+
+    def of_row(self, row: Row) -> list[dict[str, Any]]:
+        """The records with scores of a row, by seed in the plan's order, with the factor that was chosen."""
+        factor = self.chosen[row.name]
+        cells = [] if factor is None else row.cells(row.seeds, [factor])
+        return [record for cell in cells if "scores" in (record := self.records.get(cell.name, {}))]
+
+    def group(self, name: str) -> list[Row]:
+        """The rows of a group."""
+        return [row for row in self.plan.rows if name in row.groups]
+
+    def groups(self) -> list[str]:
+        """The names of all groups, in the order of the plan."""
+        return list(dict.fromkeys(group for row in self.plan.rows for group in row.groups))
+
+    def split(self) -> str:
+        """The split that rows are compared on: test where any record has it, else dev."""
+        return "test" if any("test" in record.get("scores", {}) for record in self.records.values()) else "dev"
+
+    def failed(self) -> Iterator[str]:
+        """A line for each cell that failed."""
+        for name, record in self.records.items():
+            if record["state"] == "failed":
+                yield f"`{name}`: {record['problem']}"
+
+
+def p_value(a: Sequence[dict[str, Any]], b: Sequence[dict[str, Any]], split: str) -> float | None:
+    """Records of two rows -> p of their difference in BLEU-4 by approximate randomisation over sentences, two-sided.
+
+    The seeds that both have count together: a sentence is drawn or swapped with all its translations. None without any.
+    """
+    of_a, of_b = ({each["seed"]: each for each in rows if split in each["scores"]} for rows in (a, b))
+    common = of_a.keys() & of_b.keys()
+    if not common:
+        return None
+    summed = [_summed([sentences_of(rows[seed], split) for seed in sorted(common)]) for rows in (of_a, of_b)]
+    return compare(*summed).metrics["bleu4"].p_randomisation
+
+
+def _summed(parts: Sequence[Statistics]) -> Statistics:
+    """Translations of the same sentences by several runs -> their counts, summed for each sentence."""
+    return replace(parts[0], table=sum(each.table for each in parts))
+
+
+def spread(values: Sequence[float]) -> str:
+    """Mean ± sample standard deviation; of one value only the value; "-" of none."""
+    if len(values) < 2:
+        return f"{values[0]:.2f}" if values else "-"
+    return f"{fmean(values):.2f} ± {stdev(values):.2f}"
+
+
+def scores_of(records: Sequence[dict[str, Any]], split: str, metric: str) -> list[float]:
+    """One score of every record that has it."""
+    return [each["scores"][split][metric] for each in records if split in each["scores"]]
+
+
+def group_table(evidence: Evidence, group: str) -> str:
+    """The rows of a group: scores, tests against the references of the plan, supervision, cost."""
+    split, rows = evidence.split(), []
+    references = [row for row in evidence.plan.rows if row.is_reference]
+    for row in evidence.group(group):
+        records = evidence.of_row(row)
+        on_split = [f"{spread(scores_of(records, split, metric))}" for metric in METRICS]
+        tests = [None if row == other else p_value(records, evidence.of_row(other), split) for other in references]
+        factor = evidence.chosen[row.name]
+        rows.append(
+            [
+                row.name,
+                str(len(records)),
+                *([spread(scores_of(records, "dev", "bleu4"))] if split != "dev" else []),
+                *on_split,
+                *("-" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}" for p in tests),
+                records[0]["supervision"] if records else "-",
+                "-" if factor is None else f"{factor:g}",
+                *costs(records),
+            ]
+        )
+    header = [
+        *("row", "n"),
+        *(["dev BLEU-4"] if split != "dev" else []),
+        *(f"{split} {title}" for title in METRICS.values()),
+        *(f"p, {row.name}" for row in references),
+        *("supervision", "rate x", "minutes", "trained, M", "all, M"),
+    ]
+    return table(header, rows)
+
+
+def costs(records: Sequence[dict[str, Any]]) -> list[str]:
+    """Mean minutes of training of all stages, and the parameters of the last stage: those that train, and all."""
+    stages = [[*record["stages"].values()] for record in records if record.get("stages")]
+    if not stages:
+        return ["-"] * 3
+    minutes = fmean(sum(stage["seconds"] for stage in each) / 60 for each in stages)
+    counts = [stages[0][-1].get(key) for key in ("trained", "parameters")]
+    return [f"{minutes:.1f}", *("-" if count is None else f"{count / 1e6:.2f}" for count in counts)]
+
+
+def rates_table(evidence: Evidence) -> str:
+    """Dev BLEU-4 of the first seed with each factor, of every row that chose for itself."""
+    rows = []
+    factors = list(dict.fromkeys(factor for row in evidence.plan.rows for factor in row.factors))
+    for row in evidence.plan.rows:
+        if len(row.factors) < 2:
+            continue
+        cells = {cell.factor: evidence.records.get(cell.name, {}) for cell in row.cells(row.seeds[:1], row.factors)}
+        shown = []
+        for factor in factors:
+            record = cells.get(factor, {})
+            text = spread(scores_of([record], "dev", "bleu4")) if "scores" in record else record.get("state", "-")
+            shown.append(f"**{text}**" if factor == evidence.chosen[row.name] else text)
+        rows.append([row.name, *shown])
+    return table(["dev BLEU-4, first seed", *(f"x {factor:g}" for factor in factors)], rows) if rows else ""
+
+
+def setting(evidence: Evidence) -> str:
+    """Corpus, versions, how scores and p-values are made, and the cells that failed."""
+    records = [record for record in evidence.records.values() if "scores" in record]
+    split = evidence.split()
+    corpora = {f"`{record['corpus']}` (manifest {record['manifest_sha256'][:12]})" for record in records}
+    versions = {
+        f"glossfree {each['glossfree']}, torch {each['torch']}, {each['device']}"
+        for each in (record["versions"] for record in records if "versions" in record)
+    }
+    sentences = {record["scores"][split]["num_sentences"] for record in records if split in record["scores"]}
+    lines = [
+        f"{len(records):,} trained runs on {', '.join(sorted(corpora)) or 'no corpus'}; {', '.join(sorted(versions))}.",
+        f"Rows are compared on {split}, {', '.join(f'{count:,}' for count in sorted(sentences)) or 'no'} sentences: "
+        "mean ± sample standard deviation over n seeds; a row of one seed shows no deviation.",
+        f"p: approximate randomisation over sentences, two-sided, BLEU-4, {SAMPLES:,} samples, on the seeds that both "
+        "rows have. It does not cover the variation between trainings.",
+        "rate x: factor of every learning rate of the recipe, chosen on dev with the first seed, or taken over. "
+        "Minutes: training with validation. Parameters: of the last stage.",
+    ]
+    failed = [f"- {line}" for line in evidence.failed()]
+    return "\n".join([*lines, "", f"Runs that failed: {len(failed)}.", *([""] if failed else []), *failed])
+
+
+def value_of(record: dict[str, Any], key: str) -> Any:
+    """The value of a recipe's key in a record, which leaves out defaults."""
+    if key == "data.train_clips":
+        return record["train_clips"]
+    *tables, name = key.split(".")
+    if "objectives" in tables:
+        options: Any = OBJECTIVES[tables[-1]]
+    elif tables and tables[0] in Recipe.model_fields:
+        options = type(Recipe.model_fields[tables[0]].default)
+    else:
+        options = StageConfig if tables else Recipe
+    return record["settings"].get(key, options.model_fields[name].default)
+
+
+def axis_panel(evidence: Evidence, group: str, key: str) -> str:
+    """BLEU-4 along a key of the recipe: a line for each recipe, with its deviation over seeds."""
+    lines: dict[str, dict[Any, list[float]]] = {}
+    for row in evidence.group(group):
+        for record in evidence.of_row(row):
+            values = lines.setdefault(record["recipe"], {}).setdefault(value_of(record, key), [])
+            values += scores_of([record], evidence.split(), "bleu4")
+    ticks = sorted({value for line in lines.values() for value in line}, key=lambda value: (str(type(value)), value))
+    drawn = {
+        name: [
+            (float(ticks.index(value)), fmean(scores), stdev(scores) if len(scores) > 1 else 0.0)
+            for value, scores in sorted(line.items(), key=lambda item: ticks.index(item[0]))
+            if scores
+        ]
+        for name, line in lines.items()
+    }
+    title = f"{evidence.split()} BLEU-4 by {key}"
+    return svg([panel(title, drawn, [f"{tick:g}" if isinstance(tick, float) else str(tick) for tick in ticks])])
+
+
+def curve_panels(evidence: Evidence, group: str) -> str:
+    """Dev loss after each epoch of each stage, a panel for each row (its first seed that has scores)."""
+    panels = []
+    for row in evidence.group(group):
+        for record in evidence.of_row(row)[:1]:
+            stages = {name: stage.get("loss", []) for name, stage in record.get("stages", {}).items()}
+            lines = {
+                name: [(n + 1.0, y, 0.0) for n, y in enumerate(losses)] for name, losses in stages.items() if losses
+            }
+            last = max((len(line) for line in lines.values()), default=1)
+            panels.append(panel(f"{row.name}: dev loss by epoch", lines, ["1", str(last)], span=(1.0, float(last))))
+    return svg(panels)
+
+
+def panel(title: str, lines: dict[str, Line], ticks: Sequence[str], span: tuple[float, float] | None = None) -> str:
+    """Lines of points with deviations -> the inside of a picture of WIDTH x HEIGHT; `ticks` lie evenly over `span`."""
+    points = [point for line in lines.values() for point in line]
+    left, right = span or (0.0, max(1.0, len(ticks) - 1.0))
+    low = min((y - deviation for _, y, deviation in points), default=0.0)
+    high = max((y + deviation for _, y, deviation in points), default=1.0)
+    high = high if high > low else low + 1
+
+    def at(x: float, y: float) -> tuple[float, float]:
+        across = LEFT + (x - left) / ((right - left) or 1.0) * (WIDTH - LEFT - RIGHT)
+        return across, HEIGHT - BOTTOM - (y - low) / (high - low) * (HEIGHT - BOTTOM - TOP)
+
+    parts = [f'<text x="{LEFT}" y="14" font-weight="bold">{escape(title)}</text>']
+    for level in (low, (low + high) / 2, high):
+        _, y = at(left, level)
+        parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="#d4d4d8"/>')
+        parts.append(f'<text x="{LEFT - 5}" y="{y + 3.5:.1f}" text-anchor="end">{number(level)}</text>')
+    for place, tick in enumerate(ticks):
+        x, _ = at(left + (right - left) * place / max(1, len(ticks) - 1), low)
+        anchor = "end" if place and place == len(ticks) - 1 else "middle" if place else "start"
+        parts.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 13}" text-anchor="{anchor}">{escape(tick)}</text>')
+    legend = LEFT
+    for (name, line), colour in zip(lines.items(), COLOURS * (1 + len(lines) // len(COLOURS)), strict=False):
+        path = " ".join("{:.1f},{:.1f}".format(*at(x, y)) for x, y, _ in line)
+        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
+        for x, y, deviation in line if len(line) <= len(ticks) else ():
+            parts.append('<circle cx="{:.1f}" cy="{:.1f}" r="2.5" fill="{}"/>'.format(*at(x, y), colour))
+            if deviation:
+                (across, top), (_, bottom) = at(x, y + deviation), at(x, y - deviation)
+                ends = f'x1="{across:.1f}" x2="{across:.1f}" y1="{top:.1f}" y2="{bottom:.1f}"'
+                parts.append(f'<line {ends} stroke="{colour}"/>')
+        parts.append(f'<text x="{legend}" y="{HEIGHT - 6}" fill="{colour}">{escape(name)}</text>')
+        legend += 8 + 6 * len(name)
+    return "\n".join(parts)
+
+
+def svg(panels: Sequence[str]) -> str:
+    """Panels -> one picture, ACROSS of them in a line."""
+    width, height = WIDTH * min(ACROSS, max(1, len(panels))), HEIGHT * max(1, -(-len(panels) // ACROSS))
+    places = [(WIDTH * (index % ACROSS), HEIGHT * (index // ACROSS)) for index in range(len(panels))]
+    inside = "\n".join(
+        f'<g transform="translate({x} {y})">\n{each}\n</g>' for (x, y), each in zip(places, panels, strict=True)
+    )
+    opening = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
+    )
+    background = f'<rect width="{width}" height="{height}" fill="white"/>'
+    return f'{opening} font-family="sans-serif" font-size="10">\n{background}\n{inside}\n</svg>\n'
+
+
+def run(folder: Path, out: Path) -> dict[str, str]:
+    """A folder of records -> {name of a block of the page `out`: Markdown}; pictures are written beside the page."""
+    evidence = Evidence.load(folder)
+    pictures = out.parent / "images" / "evidence"
+    pictures.mkdir(parents=True, exist_ok=True)
+    blocks = {"evidence setting": setting(evidence)}
+    for group in evidence.groups():
+        drawn = {f"curves {group}": curve_panels(evidence, group)}
+        if key := evidence.plan.axes.get(group):
+            drawn[f"axis {group}"] = axis_panel(evidence, group, key)
+        links = []
+        for title, picture in drawn.items():
+            path = pictures / f"{title.replace(' ', '-')}.svg"
+            path.write_text(picture, encoding="utf-8")
+            links.append(f"![{title}](images/evidence/{path.name})")
+        blocks[f"evidence {group}"] = "\n\n".join([group_table(evidence, group), *reversed(links)])
+    blocks["evidence learning rates"] = rates_table(evidence)
+    return blocks

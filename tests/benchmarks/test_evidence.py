@@ -1,0 +1,130 @@
+"""The page of evidence from invented records: choices, means, deviations, tests, failures, pictures."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from benchmarks.__main__ import put
+from benchmarks.evidence import Evidence, p_value, spread, value_of
+
+from benchmarks import evidence
+from glossfree.cli.cells import Row
+from glossfree.cli.plan import Plan
+from glossfree.cli.records import PLAN
+from glossfree.scoring.conventions import convention_for
+from glossfree.scoring.metrics import Scores
+from glossfree.scoring.significance import compare
+from glossfree.scoring.statistics import Statistics
+
+WORDS = ("regen", "schnee", "im", "tal", "und", "wind", "heute", "morgen", "kommt")
+KEY = "pretrain.objectives.pseudo_gloss.weight"
+CONVENTION = convention_for("de")
+RNG = random.Random(3)
+REFERENCES = [" ".join(RNG.choices(WORDS, k=7)) for _ in range(43)]
+
+
+def translated(correct: float, seed: int) -> list[str]:
+    rng = random.Random(seed)
+    return [" ".join(w if rng.random() < correct else rng.choice(WORDS) for w in r.split()) for r in REFERENCES]
+
+
+def statistics(correct: float, seed: int) -> Statistics:
+    return Statistics.of(translated(correct, seed), REFERENCES, CONVENTION)
+
+
+HFA = Row({"row": "hfa"}, "hfa", (), (0, 42), (1.0, 2.0), groups=("methods", "weight"), is_reference=True)
+NONE = Row({"row": "none"}, "none", (), (0, 42), (1.0, 2.0), groups=("methods",))
+LIGHT = Row({"row": "light"}, "hfa", (), (0,), (), "hfa", ("weight",))
+
+
+def record(cell: Any, correct: float, **more: Any) -> dict[str, Any]:
+    each = statistics(correct, cell.seed)
+    scores = Scores.of(each).to_dict()
+    stage = {"seconds": 90.0, "trained": 1_500_000, "parameters": 2_000_000, "loss": [3.0, 2.0, 2.5]}
+    return {
+        "name": cell.name,
+        "state": "done",
+        "seed": cell.seed,
+        "settings": {},
+        "manifest_sha256": "f" * 64,
+        "recipe": cell.row.source,
+        "supervision": "gloss-free",
+        "corpus": "drawn",
+        "train_clips": 250,
+        "versions": {"glossfree": "0", "torch": "2", "device": "cpu"},
+        "stages": {"first": stage, "last": stage},
+        "scores": dict.fromkeys(("dev", "test"), scores),
+        "sentences": {split: each.packed() for split in ("dev", "test")},
+        **more,
+    }
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    plan = Plan("p", (HFA, LIGHT, NONE), {"weight": KEY})
+    (tmp_path / PLAN).write_text(json.dumps(plan.to_dict()))
+    cells = [*zip(HFA.cells([0], [1.0, 2.0]), (0.4, 0.8), strict=True), (HFA.cells([42], [2.0])[0], 0.7)]
+    cells += [*zip(NONE.cells([0], [1.0, 2.0]), (0.5, 0.3), strict=True)]
+    records = [record(cell, correct) for cell, correct in cells]
+    records.append(record(LIGHT.cells([0], [2.0])[0], 0.75, settings={KEY: 2.0}))
+    failed = record(NONE.cells([42], [1.0])[0], 0.1, state="failed", problem="train: loss is nan")
+    del failed["scores"], failed["sentences"]
+    for each in [*records, failed]:
+        (tmp_path / f"{each['name']}.json").write_text(json.dumps(each))
+    return tmp_path
+
+
+def bleu4(correct: float, seed: int) -> float:
+    return statistics(correct, seed).scores()["bleu4"]
+
+
+def test_the_page_has_what_the_records_have(folder: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# Evidence\n\nSome text.\n")
+    for _ in range(2):
+        for name, text in evidence.run(folder, page).items():
+            put(page, name, text)
+    text = page.read_text()
+    assert text.startswith("# Evidence\n\nSome text.\n") and text.count("<!-- benchmark: evidence methods -->") == 1
+    rows = {line.split(" | ")[0][2:]: line.strip("| ").split(" | ") for line in text.splitlines() if " | " in line}
+    table = evidence.group_table(Evidence.load(folder), "methods").splitlines()
+    hfa, none = ([cell.strip() for cell in line.strip("|").split("|")] for line in table[2:])
+    both = spread([bleu4(0.8, 0), bleu4(0.7, 42)])
+    assert hfa[:4] == ["hfa", "2", both, both] and hfa[6:] == ["-", "gloss-free", "2", "3.0", "1.50", "2.00"]
+    assert none[:4] == ["none", "1", f"{bleu4(0.5, 0):.2f}", f"{bleu4(0.5, 0):.2f}"] and "±" not in none[2]
+    expected = compare(statistics(0.5, 0), statistics(0.8, 0)).metrics["bleu4"].p_randomisation
+    assert none[6] == ("< 0.001" if expected < 0.001 else f"{expected:.3f}"), "the seed that both have"
+    assert rows["none"][1:3] == [f"**{bleu4(0.5, 0):.2f}**", f"{bleu4(0.3, 0):.2f}"], "the appendix comes last"
+    assert "Runs that failed: 1." in text and "`row=none,seed=42`: train: loss is nan" in text
+    pictures = sorted(path.name for path in (tmp_path / "images/evidence").iterdir())
+    assert pictures == ["axis-weight.svg", "curves-methods.svg", "curves-weight.svg"]
+    axis = ElementTree.parse(tmp_path / "images/evidence/axis-weight.svg")
+    assert len(list(axis.iter("{http://www.w3.org/2000/svg}circle"))) == 2, "two weights"
+    assert all(f"images/evidence/{name}" in text for name in pictures)
+
+
+def test_seeds_count_together_sentence_by_sentence() -> None:
+    rows = [[record(cell, correct) for cell in HFA.cells([0, 42], [2.0])] for correct in (0.5, 0.55)]
+    summed = [
+        Statistics(statistics(correct, 0).table + statistics(correct, 42).table, CONVENTION, {})
+        for correct in (0.5, 0.55)
+    ]
+    assert p_value(*rows, "test") == compare(*summed).metrics["bleu4"].p_randomisation
+    assert p_value(rows[0], rows[0], "test") == 1.0
+    assert p_value(rows[0][:1], rows[1][1:], "test") is None, "no seed in common"
+
+
+def test_values_that_a_record_leaves_out_are_defaults() -> None:
+    assert value_of({"settings": {KEY: 3.0}}, KEY) == 3.0
+    assert value_of({"settings": {}}, "pretrain.mapper") is False
+    assert value_of({"settings": {}}, "data.stride") == 1
+    assert value_of({"settings": {"data.train_clips": 9}, "train_clips": 9}, "data.train_clips") == 9
+
+
+def test_one_value_has_no_deviation() -> None:
+    assert (spread([]), spread([1.0]), spread([1.0, 3.0])) == ("-", "1.00", "2.00 ± 1.41")
