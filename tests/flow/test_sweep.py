@@ -15,7 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks.__main__ import put
 from tests.flow.nursery import STAGES, Nursery, hashes, lines_of, records
+
+from benchmarks import evidence
 
 SHORT = ("denoise.epochs=0", "finetune1.epochs=0", "finetune2.epochs=4")  # 3 steps of pre-training, 12 of fine-tuning
 SWEPT = "pretrain.objectives.pseudo_gloss.weight"
@@ -31,10 +34,11 @@ def sets(*changes: str) -> list[str]:
 
 
 class Started:
-    """The sweep in a process group of its own."""
+    """The sweep in a process group of its own; `source`: options that name what is swept."""
 
-    def __init__(self, tiny: Any, runs: Path, *options: str) -> None:
-        words = ["sweep", *tiny.options, "--runs", runs, "--seeds", "3,42", "--grid", f"{SWEPT}=1,10"]
+    def __init__(self, tiny: Any, runs: Path, *options: str, source: tuple[Any, ...] = ()) -> None:
+        source = source or (*tiny.options, "--seeds", "3,42", "--grid", f"{SWEPT}=1,10")
+        words = ["sweep", *source, "--runs", runs]
         command = [sys.executable, "-m", "glossfree", *map(str, words), *sets(*SHORT), *options]
         environment, pipe = {**os.environ, "OMP_NUM_THREADS": "1"}, subprocess.PIPE
         self.process = subprocess.Popen(
@@ -42,13 +46,13 @@ class Started:
         )
 
     def wait_for(self, run: Path, lines: int) -> None:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while lines_of(run) < lines:
             assert self.process.poll() is None and time.monotonic() < deadline, self.process.communicate()
             time.sleep(0.002)
 
     def ended(self) -> tuple[int, str, str]:
-        out, err = self.process.communicate(timeout=240)
+        out, err = self.process.communicate(timeout=900)
         return self.process.returncode, out, err
 
 
@@ -64,7 +68,7 @@ def outcome(run: Path) -> dict[str, Any]:
 @pytest.mark.skipif(sys.platform != "linux", reason="process groups as Linux has them")
 def test_stopped_killed_and_resumed_a_sweep_is_its_single_runs(tiny: Any, nursery: Nursery, tmp_path: Path) -> None:
     runs, single = tmp_path / "runs", tmp_path / "single"
-    folders = [runs / name(*point) for point in POINTS]
+    folders = [runs / name(*point) for point in (POINTS[0], POINTS[2], POINTS[1], POINTS[3])]  # in their order
 
     first = Started(tiny, runs)  # Ctrl-C in a terminal, in the second cell: to the sweep, and to the training as well
     first.wait_for(folders[1], 6)
@@ -92,7 +96,7 @@ def test_stopped_killed_and_resumed_a_sweep_is_its_single_runs(tiny: Any, nurser
         assert nursery.run("train", *tiny.options, *changes, "--run", run) == 0, nursery.err
         assert nursery.run("evaluate", run, "--split", "dev") == 0, nursery.err
         assert outcome(runs / run.name) == outcome(run), run.name
-    scores = [json.loads((each / "scores.dev.json").read_text())["chrf"] for each in folders]
+    scores = [json.loads((runs / name(*point) / "scores.dev.json").read_text())["chrf"] for point in POINTS]
     means = [row["chrf"]["mean"] for row in result["points"]]
     assert means == pytest.approx([sum(scores[:2]) / 2, sum(scores[2:]) / 2])
     assert len({json.dumps(records(each)[-1]) for each in folders}) == 4, "other seeds and weights, other runs"

@@ -52,9 +52,7 @@ class DataConfig(Section):
     rotation: float = value(30.0, "released", "degrees, drawn in +-rotation", ge=0, le=180)
     resize: float = value(0.2, "released", "fraction, drawn in +-resize", ge=0, lt=1)
     translation: float = value(10.0, "released", "pixels of the packed frame, drawn in +-translation", ge=0)
-    train_clips: int = value(
-        0, "assumed", "the first so many training clips are used, and the words in them; 0: all", ge=0
-    )
+    train_clips: int = value(0, "assumed", "the first so many training clips and their words are used; 0: all", ge=0)
     num_workers: int = value(2, "assumed", "loader processes", ge=0)
     on_bad_clip: Literal["stop", "skip"] = value(
         "stop", "assumed", "a clip that cannot be read stops training, or is skipped, counted and named"
