@@ -100,14 +100,15 @@ class Records:
         write_atomic(self.path(cell), "{\n" + ",\n".join(lines) + "\n}\n", RunError, parents=True)
 
     def _of_run(self, run: Path, recipe: Recipe) -> dict[str, Any]:
-        """What a run knows: versions, seconds, parameters, best epochs, curves, hashes of weights; {} without a run."""
+        """What a run knows: versions, hashes of weights, stages taken from another run, and of each that it has trained
+        seconds, parameters, best epoch and curves; {} without a run."""
         opened = Run(run)
         if not (run / "run.json").is_file():
             return {}
         facts = opened.read_json("run.json")
         weights = {role: each["files"] for role, each in facts.get("weights", {}).items()}
         stages: dict[str, Any] = {}
-        for stage in recipe.planned:
+        for stage in (each for each in recipe.planned if each.name not in facts["taken"]):
             epochs = [each for each in opened.records() if each["kind"] == "epoch" and each["stage"] == stage.name]
             kept = load_facts(opened.weights(stage.name)) if opened.weights(stage.name).is_file() else {}
             losses = [each["dev"] or each["train"] for each in epochs]
@@ -120,7 +121,7 @@ class Records:
                 **{key: curve for key, curve in curves.items() if curve},
             }
         versions = {"glossfree": facts["glossfree"], "torch": facts["libraries"]["torch"], "device": facts["device"]}
-        return {"versions": versions, "weights": weights, "stages": stages}
+        return {"versions": versions, "weights": weights, "taken": facts["taken"], "stages": stages}
 
     def _packed(self, run: Path, split: str, scores: Mapping[str, Any]) -> str:
         """The counts of each sentence of a split, in the order of the manifest."""

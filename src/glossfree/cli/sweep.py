@@ -133,6 +133,10 @@ def sweep(
     ] = None,
     test: Annotated[bool, typer.Option("--test", help="Also score test, last of all. Choose settings on dev.")] = False,
     jobs: Annotated[int, typer.Option(min=1, help="Cells at the same time; several get one thread each.")] = 1,
+    from_: Annotated[
+        Path | None, typer.Option("--from", help="A run: every cell that has the stage --after takes its stages.")
+    ] = None,
+    after: Annotated[str | None, typer.Option(help="With --from: the last stage that is taken.")] = None,
     processes: Annotated[int, typer.Option(min=1, help="Processes (GPUs) that train a run together.")] = 1,
     track: Track = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue what was interrupted or has failed.")] = False,
@@ -153,9 +157,11 @@ def sweep(
     slurm_jobs = Slurm(slurm_partition, slurm_gpus, slurm_hours, tuple(slurm_option or ()))
     _check_slurm(slurm_jobs if slurm else None, has_options=slurm_jobs != Slurm())
     check_trackers(track or ())
+    if (from_ is None) != (after is None):
+        raise RunError("--from and --after only together", where="sweep", remedy="name a run and the stage to take")
     loaded = _loaded(plan, recipe, seeds, overrides or (), grid or (), only or ())
     _check_rows(loaded.rows)
-    how = How(corpus, runs, max(processes, slurm_gpus if slurm else 1), tuple(track or ()), jobs)
+    how = How(corpus, runs, max(processes, slurm_gpus if slurm else 1), tuple(track or ()), jobs, from_, after or "")
     cells = Cells(loaded, how, tuple(only or ()), test=test)
     if print_:
         commands = [how.commands(cell, cells.splits(cell)) for cell in cells.known()]
@@ -163,6 +169,8 @@ def sweep(
     _check_corpus(loaded.rows, corpus, ("dev", "test") if test else ("dev",), runs)
     cells.records = None if records is None else Records.open(records, corpus)
     facts = _facts(loaded, corpus, ("dev", "test") if test else ("dev",), plan, overrides, seeds, grid, only)
+    if from_ is not None:
+        facts |= {"from": str(from_.resolve()), "after": after}
     cells.earlier = _earlier_cells(runs, facts, may_resume=resume or slurm)
     if cells.records is not None and plan:
         Run(cells.records.folder).write_json(PLAN, loaded.to_dict())

@@ -17,13 +17,18 @@ from glossfree.training.run import FAILED, Run
 
 @dataclass(frozen=True)
 class How:
-    """How cells are trained: corpus, folder of the runs, processes of a run, trackers, and cells at the same time."""
+    """How cells are trained: corpus, folder of the runs, processes of a run, trackers, and cells at the same time.
+
+    `start`: a run whose stages up to and including `after` are taken by all cells that have a stage of that name.
+    """
 
     corpus: Path
     runs: Path
     processes: int
     track: tuple[str, ...]
     jobs: int
+    start: Path | None = None
+    after: str = ""
 
     def commands(self, cell: Cell, splits: Sequence[str]) -> list[list[str]]:
         """The commands that train a cell and score it on `splits`, in order, run by this Python."""
@@ -34,6 +39,8 @@ class How:
         sets = [word for change in cell.changes for word in ("--set", change)]
         tracks = [word for name in self.track for word in ("--track", name)]
         run, where = str(self.runs / cell.name), ["--corpus", str(self.corpus)]
+        if self.start is not None and any(stage.name == self.after for stage in cell.recipe.planned):
+            tracks += ["--from", str(self.start), "--after", self.after]
         train = ["train", "--recipe", cell.row.source, *where, "--run", run, "--resume", *sets, *tracks]
         evaluate = [["evaluate", run, "--split", split, *where] for split in splits]
         return [[*glossfree, *words] for words in (train, *evaluate)]
