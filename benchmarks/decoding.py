@@ -96,7 +96,7 @@ def both_ways(
     written: dict[str, Tensor] = {}
 
     def translate(name: str) -> None:
-        translations = model.translate(rows, lengths, "segment_features", beams=beams, language_id=language)
+        translations = model.translate(rows, lengths, "segment_features", beams=beams, start_id=language)
         written[name] = translations.sequences
 
     def uncached() -> None:

@@ -231,7 +231,7 @@ def answers(model: TranslationModel, batch: ClipBatch) -> tuple[Tensor, Translat
     language = int(batch.labels[0, -1])
     start = time.perf_counter()
     beams = Beams(max_new_tokens=WRITTEN)
-    translations = model.translate(batch.frames, batch.lengths, beams=beams, language_id=language)
+    translations = model.translate(batch.frames, batch.lengths, beams=beams, start_id=language)
     return logits, translations, time.perf_counter() - start
 
 

@@ -31,8 +31,9 @@ from glossfree.pipeline.trained import TOKENIZER, TrainedRun, load_model_and_hea
 from glossfree.recipe.files import load_recipe
 from glossfree.recipe.schema import Recipe
 from glossfree.scoring.predictions import Prediction, scores_path
+from glossfree.text.language_model import load_tokenizer
 from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
-from glossfree.text.tokenizer import SentenceTokenizer
+from glossfree.text.tokenizer import Tokenizer
 from glossfree.training.device import best_device
 from glossfree.training.run import load_tensors, save_tensors
 from glossfree.video.intake import Intake, ModelClip, validate_profile
@@ -110,7 +111,7 @@ class SignTranslator:
     def __init__(
         self,
         recipe: Recipe,
-        tokenizer: SentenceTokenizer,
+        tokenizer: Tokenizer,
         model: TranslationModel,
         head: PseudoGlossHead | None = None,
         pseudo_glosses: Sequence[str] = (),
@@ -135,7 +136,7 @@ class SignTranslator:
         except ValueError as error:
             raise ModelError(f"{CARD} is damaged ({error})", where=folder, remedy=AGAIN) from error
         recipe = load_recipe(folder / RECIPE)
-        tokenizer = SentenceTokenizer.load(folder / TOKENIZER)
+        tokenizer = load_tokenizer(folder / TOKENIZER)
         tensors, facts = load_tensors(folder / WEIGHTS)
         where = folder / WEIGHTS
         model, head = load_model_and_head(recipe, len(tokenizer), tensors, stage=facts.get("stage"), where=where)

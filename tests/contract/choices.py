@@ -26,6 +26,14 @@ SIZES = {
     "max_positions": 40,
     "layer_scale": 0.7,  # so that a leak through attention would show
     "vector_size": 6,
+    "config": {
+        "model_type": "llama",
+        "hidden_size": 24,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "intermediate_size": 20,
+    },
 }
 Options = TypeVar("Options", bound=BaseModel)
 

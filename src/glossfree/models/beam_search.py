@@ -21,13 +21,15 @@ IMPOSSIBLE = float("-inf")
 
 
 @torch.no_grad()
-def beam_search(step: Step, state: State, start_id: int, beams: Beams, suppressed: Sequence[int] = ()) -> Translations:
+def beam_search(
+    step: Step, state: State, start_id: int, beams: Beams, suppressed: Sequence[int] = (), *, end_id: int = EOS_ID
+) -> Translations:
     """A step function and its first state -> the best sentences of each clip.
 
     `step`: the last token of each row (R,) and the state -> log-probabilities of the next token (R, V), all <= 0, and
     the next state. `state`: at least one tensor, each with B rows; the search repeats the rows for the beams and
     reorders them. Row r belongs to clip r // K, so `step` can look up what all beams of a clip share. `suppressed`:
-    ids that are never produced; the probabilities of the other ids do not change.
+    ids that are never produced; the probabilities of the other ids do not change. `end_id`: that of `</s>`.
 
     The K best continuations without `</s>` stay in the search. A continuation with `</s>` is finished if it is among
     the K best of all. After the last step each of the K best is finished. Score: log-probability / length **
@@ -54,7 +56,7 @@ def beam_search(step: Step, state: State, start_id: int, beams: Beams, suppresse
     for length in range(1, longest + 1):
         log_probabilities, state = step(tokens, state)
         candidates, parents = _continuations(live, log_probabilities.index_fill(-1, banned, IMPOSSIBLE), length)
-        ends = candidates.sequences[:, :, length - 1] == EOS_ID
+        ends = candidates.sequences[:, :, length - 1] == end_id
         finishes = (ends | (length == longest)) & ~is_final[:, None]
         scores = (candidates.scores / length**beams.length_penalty).masked_fill(~finishes, IMPOSSIBLE)
         finished = _best(finished, _Hypotheses(candidates.sequences[:, :num_beams], scores[:, :num_beams]))
@@ -71,7 +73,7 @@ def beam_search(step: Step, state: State, start_id: int, beams: Beams, suppresse
         raise ValueError(
             f"fewer than {beams.num_return_sequences} different sentences of at most {longest} tokens exist"
         )
-    return Translations(_without_surplus(finished.sequences), finished.scores)
+    return Translations(_without_surplus(finished.sequences, end_id), finished.scores)
 
 
 @dataclass(frozen=True)
@@ -131,8 +133,8 @@ def _is_final(live: _Hypotheses, finished: _Hypotheses, length: int, beams: Beam
     return reachable <= finished.scores[:, -1]
 
 
-def _without_surplus(sequences: Tensor) -> Tensor:
+def _without_surplus(sequences: Tensor, end_id: int) -> Tensor:
     """(B, n, longest) -> (B, n, L), L = tokens of the longest sentence; one without `</s>` fills all positions."""
-    ends = sequences == EOS_ID
+    ends = sequences == end_id
     lengths = torch.where(ends.any(dim=-1), ends.long().argmax(dim=-1) + 1, sequences.shape[-1])
     return sequences[:, :, : int(lengths.max())]

@@ -18,6 +18,7 @@ from typing import ClassVar, Literal
 from torch import Tensor, nn
 
 from glossfree.errors import RecipeError
+from glossfree.models.tokens import SPECIAL_TOKENS
 from glossfree.models.weights import Census
 from glossfree.padded import Padded
 from glossfree.settings import WIDEST, Section, Trained, value
@@ -127,6 +128,13 @@ class Decoding(Section):
     kind: str
     train: Trained = value("all", "assumed", "what of the decoder trains: LoRA, everything, nothing")
 
+    brings_tokenizer: ClassVar[bool] = False  # whether its foreign weights come with the tokenizer of their own ids
+
+    @property
+    def special_tokens(self) -> int:
+        """Tokens at the end of its labels that are no pieces."""
+        return SPECIAL_TOKENS
+
     @abstractmethod
     def build(self, language: LanguageEncoder, width: int, vocabulary_size: int) -> Decoder:
         """The module, with random weights, for video features of width E. `language`: the encoder below it."""
@@ -166,7 +174,7 @@ class Translations:
 
 
 class Decoder(nn.Module):
-    """Video features -> sentences. Token ids are in mBART's layout (see `models.tokens`)."""
+    """Video features -> sentences. Token ids are in mBART's layout (see `models.tokens`), or those of its weights."""
 
     @property
     def adapted(self) -> nn.Module:
@@ -178,11 +186,11 @@ class Decoder(nn.Module):
         raise NotImplementedError
 
     def generate(
-        self, video: Padded, beams: Beams, language_id: int, suppressed: Sequence[int] | None = None
+        self, video: Padded, beams: Beams, start_id: int, suppressed: Sequence[int] | None = None
     ) -> Translations:
         """Video features Padded (B, S, E) -> Translations. A clip's result does not depend on its batch.
 
-        `language_id`: the start code of the decoder. `suppressed`: ids that are never produced, by default those of
+        `start_id`: the start code of the decoder. `suppressed`: ids that are never produced, by default those of
         `models.tokens.never_written`. The caller must set the module to evaluation mode.
         """
         raise NotImplementedError

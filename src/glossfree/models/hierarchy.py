@@ -227,8 +227,8 @@ class TranslationModel(nn.Module):
         level: str = "frames",
         *,
         beams: Beams,
-        language_id: int,
+        start_id: int,
         suppressed: Sequence[int] | None = None,
     ) -> Translations:
         """Rows of all clips at `level` (see ClipBatch) -> Translations (see `Decoder.generate`)."""
-        return self.decoder.generate(self.hierarchy.video(frames, lengths, level), beams, language_id, suppressed)
+        return self.decoder.generate(self.hierarchy.video(frames, lengths, level), beams, start_id, suppressed)

@@ -20,7 +20,7 @@ def shift_right(labels: Tensor) -> Tensor:
     -100 counts as padding. Each row needs at least one token.
     """
     tokens = labels.masked_fill(labels == IGNORED, PAD_ID)
-    last = (tokens != PAD_ID).sum(dim=1, keepdim=True) - 1
+    last = (torch.arange(tokens.shape[1], device=tokens.device) * (tokens != PAD_ID)).argmax(dim=1, keepdim=True)
     return torch.cat((tokens.gather(1, last), tokens[:, :-1]), dim=1)
 
 

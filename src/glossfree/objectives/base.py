@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal
 from torch import Tensor, nn
 
 from glossfree.models.hierarchy import Levels
+from glossfree.models.tokens import SPECIAL_TOKENS
 from glossfree.padded import Padded
 from glossfree.settings import Section, value
 
@@ -37,11 +38,15 @@ GLOSS_NEEDS: frozenset[Need] = frozenset(("glosses", "gloss_labels"))
 
 @dataclass(frozen=True)
 class Sizes:
-    """Widths of frame features (D) and of segment and video features (E), and the vocabulary (V)."""
+    """Widths of frame features (D) and of segment and video features (E), and the vocabulary (V).
+
+    `special_tokens`: tokens at the end of labels that are no pieces.
+    """
 
     frame: int
     segment: int
     vocabulary: int
+    special_tokens: int = SPECIAL_TOKENS
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ class SignContrast(Objective):
 
     def build(self, sizes: Sizes, inputs: Inputs) -> SignContrastLoss:
         """A loss without parameters of its own."""
-        return SignContrastLoss(self)
+        return SignContrastLoss(self, sizes.special_tokens)
 
 
 class SignContrastLoss(SeparableLoss):
@@ -82,8 +82,9 @@ class SignContrastLoss(SeparableLoss):
     Negatives are drawn at random in training and are fixed in evaluation. Without labels, the reach is `min_reach`.
     """
 
-    def __init__(self, options: SignContrast) -> None:
+    def __init__(self, options: SignContrast, special_tokens: int = SPECIAL_TOKENS) -> None:
         super().__init__()
+        self.special_tokens = special_tokens
         self.options, self.order = options, {"l2": 2, "l1": 1}[options.distance]
 
     def forward(self, levels: Levels, batch: Any) -> Tensor:
@@ -93,7 +94,7 @@ class SignContrastLoss(SeparableLoss):
         with torch.autocast(levels.frame.values.device.type, enabled=False):
             values = levels.frame.values.float().masked_fill(~levels.frame.mask[..., None], 0.0)
             frames = levels.frame.with_values(values)
-            tokens = None if batch.labels is None else (batch.labels != IGNORED).sum(dim=1) - SPECIAL_TOKENS
+            tokens = None if batch.labels is None else (batch.labels != IGNORED).sum(dim=1) - self.special_tokens
             gaps = negative_gaps(lengths, tokens, options.zipf, options.min_reach)
             draws = values.new_empty(*values.shape[:2], options.negatives)
             draws = draws.uniform_() if self.training else even_draws(draws)

@@ -111,7 +111,12 @@ def beams_of(recipe: Recipe, num_hypotheses: int = 1) -> Beams:
 
 def training_stage(model: TranslationModel, recipe: Recipe, stage: StageConfig, inputs: Inputs) -> TrainingStage:
     """A model prepared for a stage, and what its objectives need -> the stage."""
-    sizes = Sizes(recipe.temporal.hidden_size, recipe.language.hidden_size, model.vocabulary_size)
+    sizes = Sizes(
+        recipe.temporal.hidden_size,
+        recipe.language.hidden_size,
+        model.vocabulary_size,
+        special_tokens=recipe.decoder.special_tokens,
+    )
     used = stage.used_objectives
     losses = {name: objective.build(sizes, inputs) for name, objective in used.items()}
     for name, loss in losses.items():

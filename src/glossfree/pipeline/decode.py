@@ -25,7 +25,7 @@ from glossfree.scoring.metrics import Scores, score
 from glossfree.scoring.predictions import Prediction
 from glossfree.scoring.sentences import check_ids
 from glossfree.text.noise import encoder_ids
-from glossfree.text.tokenizer import SentenceTokenizer
+from glossfree.text.tokenizer import SentenceTokenizer, Tokenizer
 from glossfree.training.device import best_device
 from glossfree.training.processes import Processes
 from glossfree.video.batch import ClipBatch
@@ -40,7 +40,7 @@ class Decoder:
     """
 
     model: TranslationModel
-    tokenizer: SentenceTokenizer
+    tokenizer: Tokenizer
     recipe: Recipe
     recognise: Callable[[Padded], Sequence[tuple[str, ...]]] | None = None
     find_words: Callable[[Padded], Sequence[Sequence[str]]] | None = None
@@ -55,15 +55,15 @@ class Decoder:
             segments = self.model.hierarchy.segments(frames, lengths, level)
             glosses = glosses if self.recognise is None else self.recognise(segments)
             frames, lengths, level = segments.pack(), segments.lengths, "segment_features"
-        beams, language = beams_of(self.recipe, num_hypotheses), self.tokenizer.language_id
+        beams, start = beams_of(self.recipe, num_hypotheses), self.tokenizer.start_id
         suppressed = self.tokenizer.never_written
         if self.find_words is not None:
             words = self._read(self.find_words(segments)).to(frames.device)
             read = self.model.hierarchy.language.read(words)
-            translations = self.model.decoder.generate(read, beams, language, suppressed)
+            translations = self.model.decoder.generate(read, beams, start, suppressed)
         else:
             translations = self.model.translate(
-                frames, lengths, level, beams=beams, language_id=language, suppressed=suppressed
+                frames, lengths, level, beams=beams, start_id=start, suppressed=suppressed
             )
         return [
             tuple(
@@ -75,6 +75,7 @@ class Decoder:
 
     def _read(self, words: Sequence[Sequence[str]]) -> Tensor:
         """Words of each clip -> token ids (B, L), as in the stage that learnt to write from words."""
+        assert isinstance(self.tokenizer, SentenceTokenizer)  # a language encoder reads them
         limit, rows = self.recipe.text.max_tokens, [encoder_ids(self.tokenizer, clip) for clip in words]
         return pad([[*row[: limit - 2], *row[-2:]] if len(row) > limit else row for row in rows], self.tokenizer.pad_id)
 

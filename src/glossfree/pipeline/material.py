@@ -20,12 +20,13 @@ from glossfree.objectives.pseudo_gloss import PseudoGloss
 from glossfree.pipeline.denoising import DenoisingLoader, noise_of
 from glossfree.pipeline.glosses import gloss_ids, gloss_vocabulary_of, padded_rows, words_of_glosses
 from glossfree.pipeline.sentence_vectors import sentence_vectors
-from glossfree.pipeline.weights import TOKENIZER, folder_of
+from glossfree.pipeline.weights import LANGUAGE_MODEL, TOKENIZER, folder_of
 from glossfree.recipe.schema import Recipe, StageConfig
 from glossfree.scoring.conventions import Convention, convention_for
 from glossfree.text.glosses import GlossVocabulary, gloss_sentence
+from glossfree.text.language_model import LanguageModelTokenizer
 from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
-from glossfree.text.tokenizer import SentenceTokenizer
+from glossfree.text.tokenizer import SentenceTokenizer, Tokenizer
 from glossfree.text.vectors import PROTOTYPES, load_vectors
 from glossfree.training.device import best_device
 from glossfree.training.processes import Processes
@@ -44,7 +45,7 @@ class Material:
 
     recipe: Recipe
     manifest: Manifest
-    tokenizer: SentenceTokenizer
+    tokenizer: Tokenizer
     glosses: PseudoGlosses | None = None
     vectors: Tensor | None = None
     store: FeatureStore | None = None  # features to train from in place of video
@@ -54,17 +55,20 @@ class Material:
 
     def kept_ids(self) -> list[int]:
         """The row of each token in the table of the tokenizer that the recipe names; [] if it names none."""
-        return self.tokenizer.rows_in(_original(self.recipe)) if self.recipe.text.tokenizer else []
+        if not self.recipe.text.tokenizer:
+            return []
+        assert isinstance(self.tokenizer, SentenceTokenizer)
+        return self.tokenizer.rows_in(_original(self.recipe))
 
     def token_ids(self, sentences: Sequence[str]) -> list[Tensor]:
         """Sentences -> token ids (L,) each."""
         return [torch.tensor(self.encode(text)) for text in sentences]
 
     def encode(self, text: str) -> list[int]:
-        """A sentence -> at most `text.max_tokens` ids; what is cut off never includes `</s>` and language code."""
-        ids = self.tokenizer.encode(text)
+        """A sentence -> at most `text.max_tokens` ids; the special tokens at its end are never cut off."""
+        ids, kept = self.tokenizer.encode(text), self.tokenizer.special_tokens
         limit = self.recipe.text.max_tokens
-        return ids if len(ids) <= limit else [*ids[: limit - 2], *ids[-2:]]
+        return ids if len(ids) <= limit else [*ids[: limit - kept], *ids[-kept:]]
 
     @property
     def convention(self) -> Convention:
@@ -118,6 +122,7 @@ class Material:
         sentences = unique_texts(clips)
         if not sentences:
             return None
+        assert isinstance(self.tokenizer, SentenceTokenizer)  # a language encoder reads them
         return DenoisingLoader(
             sentences,
             self.tokenizer,
@@ -262,9 +267,7 @@ def view_of(recipe: Recipe) -> View:
     )
 
 
-def gather(
-    recipe: Recipe, folder: Path, *, tokenizer: SentenceTokenizer | None = None, to_train: bool = True
-) -> Material:
+def gather(recipe: Recipe, folder: Path, *, tokenizer: Tokenizer | None = None, to_train: bool = True) -> Material:
     """Recipe and prepared corpus -> Material. `tokenizer`: that of the run that this one starts from.
 
     `to_train`: the material's recipe gets the frame rate of the corpus (see `with_rate`). Raises CorpusError if the
@@ -365,11 +368,14 @@ def glosses_of(recipe: Recipe, manifest: Manifest) -> PseudoGlosses:
     return glosses.limited_to(clip.text for clip in manifest if clip.split in glosses.splits)
 
 
-def tokenizer_of(recipe: Recipe, manifest: Manifest) -> SentenceTokenizer:
+def tokenizer_of(recipe: Recipe, manifest: Manifest) -> Tokenizer:
     """The tokenizer that the recipe names, trimmed to the training sentences of a corpus, or one trained on them.
 
-    Glosses count as sentences if the recipe reads or writes them as such.
+    The tokenizer that comes with the decoder's weights is used as it is. Glosses count as sentences if the recipe
+    reads or writes them as such.
     """
+    if recipe.decoder.brings_tokenizer and recipe.decoder.source():
+        return LanguageModelTokenizer.load(folder_of(recipe.decoder.source(), LANGUAGE_MODEL))
     text, sentences = recipe.text, [clip.text for clip in manifest.split("train")]
     if recipe.reads_gloss_texts:
         sentences += [gloss_sentence(clip.glosses) for clip in manifest.split("train")]

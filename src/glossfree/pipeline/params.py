@@ -18,6 +18,7 @@ from glossfree.objectives.pseudo_gloss import PseudoGloss, PseudoGlossHead
 from glossfree.pipeline.assemble import assemble, prepare, training_stage
 from glossfree.pipeline.glosses import gloss_vocabulary_of
 from glossfree.pipeline.material import corpus_of, glosses_of, tokenizer_of
+from glossfree.pipeline.weights import with_language_model
 from glossfree.recipe.files import load_recipe
 from glossfree.recipe.schema import Recipe
 
@@ -104,6 +105,7 @@ def count_parameters(recipe: Recipe, corpus: Path | None = None) -> Counts:
 
     Raises CorpusError if the corpus has no pseudo-glosses yet.
     """
+    recipe = with_language_model(recipe)
     sizes = _sizes(recipe) if corpus is None else _sizes_of(corpus, recipe)
     with torch.device("meta"):
         counted = {stage.name: _stage(recipe, sizes, stage.name) for stage in recipe.planned}

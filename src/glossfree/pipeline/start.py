@@ -19,7 +19,7 @@ from glossfree.pipeline.features import check_weights_named, stored_features
 from glossfree.pipeline.glosses import check_same_glosses, clips_too_short
 from glossfree.pipeline.material import Material, gather, sampling_of, with_rate
 from glossfree.pipeline.trained import TOKENIZER, recipe_of
-from glossfree.pipeline.weights import Source, check_same_sources, load_sources, weight_sources
+from glossfree.pipeline.weights import Source, check_same_sources, load_sources, weight_sources, with_language_model
 from glossfree.pipeline.workflow import Workflow
 from glossfree.recipe.advice import advice, random_weights
 from glossfree.recipe.files import load_recipe
@@ -27,8 +27,8 @@ from glossfree.recipe.schema import Recipe, StageConfig
 from glossfree.recipe.values import differences, dump_recipe, flat, in_words
 from glossfree.text.corpus import outdated_glosses
 from glossfree.text.glosses import GLOSSES, GlossVocabulary
+from glossfree.text.language_model import load_tokenizer
 from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
-from glossfree.text.tokenizer import SentenceTokenizer
 from glossfree.training.loop import precision_of
 from glossfree.training.processes import Processes
 from glossfree.training.run import Run
@@ -67,7 +67,7 @@ def train_recipe(
     began, group, folder = time.perf_counter(), Processes.launched(), Run(run)
     check_trackers(track)
     check_not_training(folder)
-    check_weights_named(recipe)
+    check_weights_named(recipe := with_language_model(recipe))
     _check_names(recipe, until, after)
     if start is None and resume and folder.recipe.is_file():
         start, after = _origin_of(folder, after)
@@ -116,7 +116,7 @@ def _gathered(recipe: Recipe, corpus: Path, origin: Run | None, taken: Sequence[
     """Recipe and corpus -> what is trained, with the tokenizer of the run that stages are taken from."""
     if origin is None:
         return gather(recipe, corpus)
-    material = gather(recipe, corpus, tokenizer=SentenceTokenizer.load(origin.folder / TOKENIZER))
+    material = gather(recipe, corpus, tokenizer=load_tokenizer(origin.folder / TOKENIZER))
     if taken and material.gloss_vocabulary is not None:
         check_same_glosses(material.gloss_vocabulary, origin.folder)
     return material
@@ -166,7 +166,7 @@ def check_resumable(run: Run, material: Material, *, resume: bool) -> bool:
         problem = f"was started with another recipe ({in_words(changes)})"
         remedy = f"resume with --recipe {run.recipe}; its last stage may have more epochs, and stages may follow it"
         raise RunError(problem, where=run.recipe, remedy=remedy)
-    same = SentenceTokenizer.load(run.folder / TOKENIZER).sha256 == material.tokenizer.sha256
+    same = load_tokenizer(run.folder / TOKENIZER).sha256 == material.tokenizer.sha256
     if material.glosses is not None:
         same = same and PseudoGlosses.load(run.folder / PSEUDO_GLOSSES).sha256 == material.glosses.sha256
     if material.gloss_vocabulary is not None:

@@ -24,8 +24,9 @@ from glossfree.pipeline.material import Material, gather
 from glossfree.recipe.files import load_recipe
 from glossfree.recipe.schema import Recipe, StageConfig
 from glossfree.text.glosses import GLOSSES, GlossVocabulary
+from glossfree.text.language_model import load_tokenizer
 from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
-from glossfree.text.tokenizer import SentenceTokenizer
+from glossfree.text.tokenizer import Tokenizer
 from glossfree.training.device import best_device
 from glossfree.training.run import Run, load_tensors
 
@@ -51,8 +52,8 @@ class TrainedRun:
         self.recipe = recipe_of(self.run)
 
     @cached_property
-    def tokenizer(self) -> SentenceTokenizer:
-        return SentenceTokenizer.load(self.run.folder / TOKENIZER)
+    def tokenizer(self) -> Tokenizer:
+        return load_tokenizer(self.run.folder / TOKENIZER)
 
     def material(self, corpus: Path | None = None, splits: Sequence[str] = ()) -> Material:
         """The corpus that the run was trained on, or another one, as its recipe sees it.

@@ -23,11 +23,13 @@ from glossfree.errors import ModelError, RecipeError, RunError
 from glossfree.files.disk import digest
 from glossfree.models.adapters import merge_lora
 from glossfree.models.choices import Backbone
+from glossfree.models.decoders.language_model import LanguageModelDecoding
 from glossfree.models.hierarchy import TranslationModel
 from glossfree.models.weights import Census, load, state, weight_files
 from glossfree.pipeline.assemble import adapt_vision, visual_encoder
 from glossfree.recipe.files import load_recipe
 from glossfree.recipe.schema import Recipe
+from glossfree.text.language_model import LanguageModelTokenizer
 from glossfree.training.run import Run, load_facts, load_tensors
 
 HUB = "hub:"
@@ -43,14 +45,17 @@ TOKENIZER = (
     ("sentencepiece.bpe.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),
     ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),  # as transformers 5 saves it
 )
+LANGUAGE_MODEL = (  # with its own tokenizer
+    (*WEIGHTS[0], "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),
+)
 
 
 def folder_of(source: str, alternatives: Sequence[Sequence[str]]) -> Path:
     """A folder or file as it is; for `hub:owner/name` the folder that its files were fetched into.
 
-    `alternatives` (WEIGHTS, TOKENIZER): names of the files to fetch, those of the first that a repository has; it has
-    one if it has its first file, or another that is not JSON. Raises ModelError where there is no such repository, no
-    such file in it or no network; what was fetched before needs none.
+    `alternatives` (WEIGHTS, TOKENIZER, LANGUAGE_MODEL): names of the files to fetch, those of the first that a
+    repository has; it has one if it has its first file, or another that is not JSON. Raises ModelError where there is
+    no such repository, no such file in it or no network; what was fetched before needs none.
     """
     if not source.startswith(HUB):
         return Path(source)
@@ -76,6 +81,24 @@ def _fetched(name: str, patterns: Sequence[str]) -> Path:
             where=f"{HUB}{name}",
             remedy="download it where there is a network, and name the folder",
         ) from error
+
+
+def with_language_model(recipe: Recipe) -> Recipe:
+    """The recipe with what its decoder takes over from the folder of a language model: architecture, special ids.
+
+    Unchanged if it names none. Raises ModelError if the folder lacks a file or has a bad one, RecipeError for a
+    recipe that does not fit the model.
+    """
+    options = recipe.decoder
+    if not (isinstance(options, LanguageModelDecoding) and options.weights):
+        return recipe
+    folder = folder_of(options.weights, LANGUAGE_MODEL)
+    tokenizer = LanguageModelTokenizer.load(folder)
+    options = options.as_in(folder, tokenizer.start_id, tokenizer.end_id, len(tokenizer))
+    recipe = recipe.model_copy(update={"decoder": options})
+    for problem in recipe.problems():
+        raise RecipeError(problem, where=options.weights, remedy="change the recipe, or name another model")
+    return recipe
 
 
 def is_ours(source: Path) -> bool:

@@ -56,7 +56,8 @@ def random_weights(recipe: Recipe) -> list[str]:
         options = getattr(recipe, part)
         is_frozen = getattr(options, "train", "all") != "all" and getattr(options, "weights", None) == ""
         if is_frozen and not any(part in stage.train and not stage.adapters for stage in recipe.planned):
-            named = f"{part}.weights=FOLDER" + (" --set text.tokenizer=FOLDER" if part != "vision" else "")
+            is_enough = part == "vision" or getattr(options, "brings_tokenizer", False)
+            named = f"{part}.weights=FOLDER" + ("" if is_enough else " --set text.tokenizer=FOLDER")
             remedy = f"name pretrained ones with --set {named}, or train all of it: {part}.train=all"
             lines.append(f"{part}.weights is empty: {what} keeps random weights -> {remedy}")
     return lines

@@ -363,8 +363,8 @@ class Recipe(Section):
                 if stage.reads_glosses:
                     yield f'{stage.name}.noise "glosses" {problem}'
         for name, weights in (("language", self.language.weights), ("decoder", self.decoder.source())):
-            if weights and not self.text.tokenizer:
-                yield f"{name}.weights needs text.tokenizer: each row of its token table belongs to a piece"
+            if weights and bool(self.text.tokenizer) == (own := name == "decoder" and self.decoder.brings_tokenizer):
+                yield f"{name}.weights {'has its own: no' if own else 'needs'} text.tokenizer, of the ids of its table"
         if self.decode.source == "words" and not any(map(self._finds_words_for, self.planned)):
             words = (
                 'a stage with batches = "sentences" and noise = "words" that builds on one with objectives.pseudo_gloss'

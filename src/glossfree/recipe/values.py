@@ -61,7 +61,10 @@ def explain(recipe: Recipe, standings: Mapping[str, str]) -> dict[str, Explained
     declared = {f"{prefix}{name}": field for prefix, name, *field in _fields(recipe)}
     explained = {}
     for key, content in flat(recipe).items():
-        default, standing, meaning = declared[key if key in declared else key.rpartition(".")[0]]
+        field = key
+        while field not in declared:  # a key within a table that is one value
+            field = field.rpartition(".")[0]
+        default, standing, meaning = declared[field]
         known = standings.get(key) or (standing if content == default else "assumed")
         explained[key] = Explained(content, default, known, meaning)
     return explained

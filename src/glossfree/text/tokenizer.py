@@ -17,7 +17,7 @@ import io
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import sentencepiece
 
@@ -41,6 +41,38 @@ COPY_AGAIN = "copy the folder again"
 OFFSET = len(SPECIALS) - len(FILE_SPECIALS)
 
 
+class Tokenizer(Protocol):
+    """Sentences -> token ids and back, as training and decoding need it. V = `len(tokenizer)`.
+
+    An encoded sentence ends with `special_tokens` ids that are no pieces, which are never cut off.
+    """
+
+    special_tokens: int
+
+    def __len__(self) -> int: ...
+
+    @property
+    def start_id(self) -> int:
+        """The token that a decoder starts from."""
+
+    @property
+    def never_written(self) -> tuple[int, ...]:
+        """Ids that occur in no translation."""
+
+    @property
+    def sha256(self) -> str:
+        """Hash of all that it depends on."""
+
+    def encode(self, text: str) -> list[int]:
+        """Sentence -> labels of a decoder."""
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Token ids -> sentence."""
+
+    def save(self, folder: str | Path) -> None:
+        """Write its files, each atomically. Raises ModelError."""
+
+
 class SentenceTokenizer:
     """A SentencePiece model, its language codes and the language of its text. V = `len(tokenizer)`.
 
@@ -48,6 +80,7 @@ class SentenceTokenizer:
     """
 
     pad_id, bos_id, eos_id, unk_id = 1, 0, 2, 3
+    special_tokens = 2  # `</s>` and the language code
 
     def __init__(self, model: bytes, language: str = "de_DE", codes: Sequence[str] = CODES_25, *, where: Any = None):
         self._model = model
@@ -69,6 +102,11 @@ class SentenceTokenizer:
 
     def __len__(self) -> int:
         return len(self.pieces)
+
+    @property
+    def start_id(self) -> int:
+        """The language code."""
+        return self.language_id
 
     @property
     def num_pieces(self) -> int:

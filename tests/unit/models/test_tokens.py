@@ -17,6 +17,14 @@ def test_shift_right_is_mbarts_with_ignored_labels() -> None:
     assert labels[0, 4] == -100, "the argument was changed"
 
 
+def test_a_piece_with_the_id_of_padding_is_a_piece() -> None:
+    """Other tokenizers than mBART's have one; only what follows the last other token counts as padding."""
+    assert shift_right(torch.tensor([[1, 5, 1, 9, -100], [1, 9, 1, 1, -100]])).tolist() == [
+        [9, 1, 5, 1, 9],
+        [9, 1, 9, 1, 1],
+    ]
+
+
 def test_special_tokens_codes_and_mask_are_never_written() -> None:
     ids = never_written(60)
     assert ids == (0, 1, 3, *range(34, 60)) and EOS_ID not in ids

@@ -124,7 +124,7 @@ def test_a_clip_is_translated_the_same_alone_from_frames_and_from_segments(kind:
         if parameter.ndim > 1:
             torch.nn.init.normal_(parameter, std=0.35, generator=torch.Generator().manual_seed(parameter.numel()))
     beams = Beams(max_new_tokens=12, num_return_sequences=3)
-    options = {"beams": beams, "language_id": LANGUAGE_ID}
+    options = {"beams": beams, "start_id": LANGUAGE_ID}
     together = model.translate(frames(), LENGTHS, **options)
     assert together.sequences.shape[:2] == together.scores.shape == (4, 3)
     assert len({tuple(clip[0].tolist()) for clip in together.sequences}) > 1, "clips alike: the test could not fail"

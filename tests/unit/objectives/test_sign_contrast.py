@@ -238,6 +238,9 @@ def test_special_tokens_and_padding_of_labels_are_no_words() -> None:
     loss = build(scale_free=False, margin=9.0)
     torch.testing.assert_close(loss_of(loss, batch_of([clip, longer], [4, 13])), expected)
     assert abs(float(expected - others)) > 0.01
+    # one special token less, one piece more
+    other = SignContrast(**SMALL, scale_free=False, margin=9.0).build(Sizes(D, 9, 50, special_tokens=1), Inputs())
+    torch.testing.assert_close(loss_of(other.eval(), batch_of([clip, longer], [3, 12])), expected)
 
 
 @pytest.mark.parametrize("number", [1, 4, 9])

@@ -11,13 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.unit.language_models import save_language_model
 
 from glossfree.console import Silent
 from glossfree.corpora.manifest import Manifest
 from glossfree.errors import ClipError, CorpusError, RecipeError
 from glossfree.pipeline.material import gather, view_of
+from glossfree.pipeline.weights import with_language_model
 from glossfree.recipe.files import load_recipe
+from glossfree.recipe.schema import TextConfig
 from glossfree.text.corpus import write_pseudo_glosses
+from glossfree.text.language_model import LanguageModelTokenizer
 from glossfree.text.tokenizer import SentenceTokenizer
 from glossfree.video.features import FeatureStore
 
@@ -81,6 +85,25 @@ def test_a_long_sentence_loses_its_end_but_neither_stop_nor_language(tiny: Any) 
     assert cut == [*whole[:4], *whole[-2:]]
     assert cut[-2:] == [full.tokenizer.eos_id, full.tokenizer.language_id]
     assert [row.tolist() for row in short.token_ids([text, text])] == [cut, cut]
+
+
+def test_a_language_model_brings_its_tokenizer_its_sizes_and_its_ids(tiny: Any, tmp_path: Path) -> None:
+    folder = save_language_model(tmp_path / "lm", "llama", [clip.text for clip in material_of(tiny).manifest])
+    settings = (f"decoder.weights={folder}", "data.frame_size=28", "data.crop_size=28")
+    recipe = load_recipe("sign2gpt-xglm-wetter", settings)
+    resolved = with_language_model(recipe)
+    options: Any = resolved.decoder
+    assert (options.config["model_type"], options.start_id, options.end_id) == ("llama", 1, 2)
+    assert "d_model" not in options.config, "nothing is left of the recipe's own sizes"
+    assert with_language_model(resolved) == resolved
+    material = gather(resolved, tiny.corpus)
+    assert isinstance(material.tokenizer, LanguageModelTokenizer) and material.kept_ids() == []
+    text = max((clip.text for clip in material.manifest), key=len)
+    short = replace(material, recipe=resolved.model_copy(update={"text": TextConfig(max_tokens=5)}))
+    assert short.encode(text) == [*material.encode(text)[:4], 2]
+    with pytest.raises(RecipeError, match=r"text\.max_tokens 200 exceeds decoder\.max_positions 130"):
+        with_language_model(recipe.model_copy(update={"text": TextConfig(max_tokens=200)}))
+    assert with_language_model(load_recipe(tiny.recipe)) == load_recipe(tiny.recipe)
 
 
 def test_frames_of_another_size_are_refused_with_both_sizes(tiny: Any) -> None:

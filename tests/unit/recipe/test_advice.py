@@ -143,3 +143,7 @@ def test_a_frozen_part_without_pretrained_weights_is_named(tmp_path: Path) -> No
     assert parts(recipe="demo") == []
     assert parts(recipe="sign2gpt-phoenix14t") == ["vision.weights", "decoder.weights"]
     assert parts("decoder.train=all", recipe="sign2gpt-phoenix14t") == ["vision.weights"]
+    of_mbart, of_xglm = (
+        random_weights(load_recipe(name))[1] for name in ("sign2gpt-phoenix14t", "sign2gpt-xglm-phoenix14t")
+    )
+    assert "text.tokenizer" in of_mbart and "text.tokenizer" not in of_xglm, "it brings its own"

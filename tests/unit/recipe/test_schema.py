@@ -186,6 +186,11 @@ CONTRADICTIONS = [
     ),
     (["language.weights=mbart-large-cc25"], [["language.weights", "text.tokenizer"]]),
     (["decoder.kind=causal", "decoder.weights=mbart"], [["decoder.weights", "text.tokenizer"]]),
+    (["decoder.kind=language_model", "decoder.weights=xglm"], [["language_model", "language.kind"]]),
+    (
+        ["language.kind=none", "decoder.kind=language_model", "decoder.weights=xglm", "text.tokenizer=mbart"],
+        [["text.tokenizer", "decoder.weights"], ["pretrain", "language.kind"]],
+    ),
     # between stages
     (["finetune1.start=denoise"], [["finetune1.start", "'denoise'"]]),
     (["finetune1.start=finetune2"], [["finetune1.start", "'finetune2'"]]),

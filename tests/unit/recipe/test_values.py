@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tests.unit.recipe_files import PAPER, recipe_file
 
+from glossfree.models.decoders.language_model import LanguageModelDecoding
 from glossfree.recipe.files import load_recipe, parse_recipe, shipped_recipes
 from glossfree.recipe.values import differences, dump_recipe, explain, flat, in_words
 
@@ -34,6 +35,11 @@ def test_a_dump_keeps_quotes_control_characters_booleans_lists_tables_and_small_
         "3": {"epochs": 0},
         "temporal": {"layer_scale": 3e-7},
         "scores": {"append": " .\t\n\u0001"},
+        "language": {"kind": "none"},
+        "decoder": {
+            "kind": "language_model",
+            "config": {"model_type": "llama", "rope_parameters": {"rope_theta": 5e5}, "pad_token_id": "none", "a": [1]},
+        },
     }
     recipe = parse_recipe(content)
     text = dump_recipe(recipe)
@@ -92,4 +98,10 @@ def test_every_value_is_explained() -> None:
     assert (kind.default, kind.standing, kind.meaning) == ("dinov2", "assumed", "one of dinov2, convnet")
     factor = explained["finetune2.learning_rate_factors.vision"]
     assert factor.meaning == explained["pretrain.learning_rate_factors"].meaning
+    rope = {"rope_type": "linear", "factor": 2.0}
+    config = {"model_type": "llama", "rope_parameters": rope, "layer_types": ["full_attention"], "pad_token_id": "none"}
+    decoder = LanguageModelDecoding(config=config)
+    explained_config = explain(recipe.model_copy(update={"decoder": decoder}), {})
+    nested = explained_config["decoder.config.rope_parameters.rope_type"]
+    assert nested.value == "linear" and nested.meaning == explained_config["decoder.config.model_type"].meaning
     assert (explained["seed"].standing, explained["data.stride"].standing) == ("stated", "released")

@@ -70,7 +70,7 @@ class RecurrentDecoder(Decoder):
 
     @torch.no_grad()
     def generate(
-        self, video: Padded, beams: Beams, language_id: int, suppressed: Sequence[int] | None = None
+        self, video: Padded, beams: Beams, start_id: int, suppressed: Sequence[int] | None = None
     ) -> Translations:
         """Video features Padded (B, S, E) -> Translations by beam search (`suppressed`: by default `never_written`)."""
         if suppressed is None:
@@ -82,7 +82,7 @@ class RecurrentDecoder(Decoder):
             logits: Tensor = self.output(outputs[:, 0])
             return logits.float().log_softmax(dim=-1), state
 
-        return beam_search(step, first_state, language_id, beams, suppressed)
+        return beam_search(step, first_state, start_id, beams, suppressed)
 
     def encode(self, video: Padded) -> tuple[Memory, State]:
         """Video features Padded (B, S, E) -> the memory of attention, and the decoder's first state.

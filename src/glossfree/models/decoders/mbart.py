@@ -67,7 +67,7 @@ class MBartDecoder(Decoder):
 
     @torch.no_grad()
     def generate(
-        self, video: Padded, beams: Beams, language_id: int, suppressed: Sequence[int] | None = None
+        self, video: Padded, beams: Beams, start_id: int, suppressed: Sequence[int] | None = None
     ) -> Translations:
         """Video features Padded (B, S, E) -> Translations by beam search (`suppressed`: by default `never_written`)."""
         if suppressed is None:
@@ -77,7 +77,7 @@ class MBartDecoder(Decoder):
             encoder_outputs=BaseModelOutput(last_hidden_state=video.values),
             attention_mask=video.mask.long(),
             generation_config=GenerationConfig(  # type: ignore[no-untyped-call]
-                decoder_start_token_id=language_id,
+                decoder_start_token_id=start_id,
                 bos_token_id=BOS_ID,
                 eos_token_id=EOS_ID,
                 pad_token_id=PAD_ID,
