@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -112,3 +113,76 @@ def test_a_cell_that_fails_is_named_and_the_next_is_trained(tiny: Any, tmp_path:
     assert good.split()[:3] == ["finetune2.learning_rate=0.001", "dev", "1"]
     last = done.out.splitlines()[-1]
     assert last.startswith("failed: finetune2.learning_rate=1e+30,seed=0: train: finetune2: "), last
+
+
+PLAN = """
+learning_rate_factors = [0.5, 2.0]
+seeds = [3, 42]
+
+[[rows]]
+group = "methods"
+name = "all"
+recipe = "tiny.toml"
+reference = true
+
+[[rows]]
+group = "methods"
+name = "none"
+recipe = "tiny.toml"
+set = ["pretrain.epochs=0"]
+
+[[rows]]
+group = "parts"
+name = "few"
+recipe = "tiny.toml"
+set = ["data.train_clips=7"]
+seeds = [42]
+learning_rate_of = "all"
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="process groups as Linux has them")
+def test_a_plan_is_stopped_killed_and_resumed_and_its_records_are_enough(tiny: Any, tmp_path: Path, call: Any) -> None:
+    runs, records, plan = tmp_path / "runs", tmp_path / "records", tmp_path / "plan.toml"
+    plan.write_text(PLAN)
+    (tmp_path / "tiny.toml").write_text(tiny.recipe.read_text())
+    source = ("--plan", plan, "--corpus", tiny.corpus, "--jobs", 2, "--records", records, "--test")
+
+    first = Started(tiny, runs, source=source)
+    for factor in ("0.5", "2"):  # two at a time
+        first.wait_for(runs / f"row=all,learning_rate_factor={factor},seed=3", 2)
+    os.kill(first.process.pid, signal.SIGTERM)
+    code, out, err = first.ended()
+    assert (code, out) == (143, "") and "--resume goes on" in err.splitlines()[-1], err
+    logs = [(run / "log.txt").read_text() for run in sorted(runs.glob("row=*"))]
+    assert len(logs) == 2 and any("stopped and saved at step" in log for log in logs)  # one may have been done
+    assert {cell["state"] for cell in json.loads((runs / "sweep.json").read_text())["cells"]} <= {"waiting", "done"}
+
+    second = Started(tiny, runs, "--resume", source=source)
+    second.wait_for(runs / "row=none,learning_rate_factor=0.5,seed=3", 2)
+    os.killpg(second.process.pid, signal.SIGKILL)
+    second.ended()
+
+    code, out, err = Started(tiny, runs, "--resume", "--json", source=source).ended()
+    assert code == 0, err
+    result = json.loads(out)
+    states = {cell["name"]: (cell["state"], sorted(cell["scores"])) for cell in result["cells"]}
+    chosen = {row["point"]["row"]: row["learning_rate_factor"] for row in result["points"]}
+    assert chosen["few"] == chosen["all"] and len(states) == 7
+    tested = {name for name, state in states.items() if state == ("done", ["dev", "test"])}
+    assert len(tested) == 5 and all(state[0] == "done" for state in states.values())
+    recipe = (runs / f"row=few,learning_rate_factor={chosen['few']:g},seed=42/recipe.toml").read_text()
+    assert "train_clips = 7" in recipe and f"learning_rate = {3e-3 * chosen['few']:g}" in recipe
+
+    shutil.rmtree(runs)
+    code, out, err = Started(tiny, runs, "--resume", "--json", source=source).ended()
+    again = json.loads(out)
+    assert code == 0 and not list(runs.glob("row=*")), "nothing is trained again"
+    assert [row["bleu1"] for row in again["points"]] == [row["bleu1"] for row in result["points"]]
+
+    page = tmp_path / "page.md"
+    for name, text in evidence.run(records, page).items():
+        put(page, name, text)
+    lines = [line for line in page.read_text().splitlines() if line.startswith(("| all", "| none", "| few"))]
+    assert [line.split(" | ")[:2] for line in lines[:3]] == [["| all", "2"], ["| none", "2"], ["| few", "1"]]
