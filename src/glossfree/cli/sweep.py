@@ -170,21 +170,11 @@ def sweep(
     _check_corpus(loaded.rows, corpus, ("dev", "test") if test else ("dev",), runs)
     cells.records = None if records is None else Records.open(records, corpus)
     facts = _facts(loaded, corpus, ("dev", "test") if test else ("dev",), plan, overrides, seeds, grid, only)
-    if from_ is not None:
-        facts |= {"from": str(from_.resolve()), "after": after}
+    facts |= {"from": str(from_.resolve()), "after": after} if from_ else {}
     cells.earlier = _earlier_cells(runs, facts, may_resume=resume or slurm)
     if cells.records is not None and plan:
         Run(cells.records.folder).write_json(PLAN, loaded.to_dict())
-    save = partial(_saved, cells, facts)
-    with stop_requests() as request:
-        for with_test in (False, True) if test and not slurm else (test,):
-            cells.begin(test=with_test)
-            save()
-            if slurm:
-                _submit(cells, slurm_jobs, save, again=resume)
-            else:
-                train_waiting(cells, save, console, request)
-    return save()
+    return _train(cells, facts, console, jobs=slurm_jobs if slurm else None, test=test, again=resume)
 
 
 def _facts(
@@ -229,6 +219,22 @@ def _loaded(
         raise RunError("no plan, and no recipe with seeds", where="sweep", remedy=remedy)
     rows = rows_of(recipe, overrides, parse_seeds(seeds), grid)
     return Plan(load_recipe(recipe, overrides).name, tuple(rows))
+
+
+def _train(
+    cells: Cells, facts: dict[str, Any], console: Console, *, jobs: Slurm | None, test: bool, again: bool
+) -> Sweep:
+    """Train and score what waits, here or by jobs of SLURM; test is scored when all cells are trained."""
+    save = partial(_saved, cells, facts)
+    with stop_requests() as request:
+        for with_test in (False, True) if test and jobs is None else (test,):
+            cells.begin(test=with_test)
+            save()
+            if jobs is None:
+                train_waiting(cells, save, console, request)
+            else:
+                _submit(cells, jobs, save, again=again)
+    return save()
 
 
 def _submit(cells: Cells, jobs: Slurm, save: Callable[[], object], *, again: bool) -> None:
