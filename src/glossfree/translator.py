@@ -124,7 +124,9 @@ class SignTranslator:
         self.head = None if head is None else head.to(self.device).eval()
         finder = WordFinder.of(recipe, self.head, self.pseudo_glosses)
         self.decoder = Decoder(self.model, tokenizer, recipe, find_words=finder)
-        self.intake = Intake(view_of(recipe), sampling_of(recipe), recipe.data.fit, dict(training or {}))
+        self.intake = Intake(
+            view_of(recipe), sampling_of(recipe), recipe.data.fit, dict(training or {}), recipe.keypoints.joints_read
+        )
 
     @classmethod
     def from_pretrained(cls, folder: str | Path) -> SignTranslator:
@@ -154,16 +156,25 @@ class SignTranslator:
         """The frame, of those that the model saw, in the middle of each segment of a timeline."""
         return self.model.hierarchy.temporal.middles(num_frames)
 
-    def translate(self, path: str | Path, segment: Segment | None = None) -> str:
-        """A video file or a folder of frames, or a segment of it -> its sentence. Raises ClipError: cannot be read."""
-        return self.explain(path, segment, num_tracks=0).text
+    def translate(self, path: str | Path, segment: Segment | None = None, poses: Path | None = None) -> str:
+        """A video file or a folder of frames, or a segment of it -> its sentence. Raises ClipError: cannot be read.
+
+        `poses`: a file of its keypoints, for a model that reads them; by default as in `Intake._keypoints`.
+        """
+        return self.explain(path, segment, num_tracks=0, poses=poses).text
 
     def explain(
-        self, path: str | Path, segment: Segment | None = None, *, num_hypotheses: int = 1, num_tracks: int = 10
+        self,
+        path: str | Path,
+        segment: Segment | None = None,
+        *,
+        num_hypotheses: int = 1,
+        num_tracks: int = 10,
+        poses: Path | None = None,
     ) -> Translation:
         """A video file or a folder of frames -> Translation with an n-best list and a pseudo-gloss timeline."""
         requests = [(Path(path), segment)]
-        (result,) = self.explain_all(requests, num_hypotheses=num_hypotheses, num_tracks=num_tracks)
+        (result,) = self.explain_all(requests, num_hypotheses=num_hypotheses, num_tracks=num_tracks, poses=poses)
         if isinstance(result, Failure):
             raise result.error
         return result
@@ -175,18 +186,19 @@ class SignTranslator:
         num_hypotheses: int = 1,
         num_tracks: int = 10,
         batch_size: int | None = None,
+        poses: Path | None = None,
     ) -> Iterator[Translation | Failure]:
         """Videos, or segments of them -> a Translation each, or a Failure, in order.
 
         At most `batch_size` clips (the recipe's for decoding, if left out) and BATCH_FRAMES frames are translated
-        together.
+        together. `poses`: a file of keypoints, where all requests are of one video.
         """
         limit = batch_size or self.recipe.decode.batch_size
         waiting: list[tuple[Path, Segment | None, ModelClip | ClipError]] = []
         frames = 0
         for path, segment in ((Path(path), segment) for path, segment in requests):
             try:
-                clip: ModelClip | ClipError = self.intake.read(path, segment)
+                clip: ModelClip | ClipError = self.intake.read(path, segment, poses)
             except ClipError as error:
                 clip = error
             count = 0 if isinstance(clip, ClipError) else len(clip.frames)
@@ -209,8 +221,10 @@ class SignTranslator:
         if clips:
             frames = torch.from_numpy(np.concatenate([clip.frames for clip in clips])).to(self.device)
             lengths = torch.tensor([len(clip.frames) for clip in clips], device=self.device)
+            points = [torch.from_numpy(clip.keypoints) for clip in clips if clip.keypoints is not None]
+            keypoints = torch.cat(points).to(self.device) if points else None
             with torch.no_grad():  # once for sentence and timeline: it takes nearly all of the time
-                segments = self.model.hierarchy.segments(frames, lengths)
+                segments = self.model.hierarchy.segments(frames, lengths, keypoints=keypoints)
             rows, level = segments.pack(), "segment_features"
             hypotheses = self.decoder.hypotheses(rows, segments.lengths, num_hypotheses, level)
             tracks = self.tracks(rows, segments.lengths, num_tracks, level)

@@ -126,7 +126,9 @@ def forward_pass(clips: Sequence[int], level: Level, prefix: bool, rubbish: floa
     )  # fmt: skip
     below = LEVELS[: LEVELS.index(level) + 1]
     reader = partial(read, table=table)
-    return Pass(Levels(**{each: everything[each] for each in below}, decoder=write, reader=reader), batch, seen)
+    streams = (padded(210, segments, E), padded(220, segments, E))
+    levels = Levels(**{each: everything[each] for each in below}, decoder=write, reader=reader, streams=streams)
+    return Pass(levels, batch, seen)
 
 
 def build(name: str, changed: Changed, **options: Any) -> SeparableLoss | JointLoss:
@@ -285,7 +287,8 @@ def test_in_half_precision_the_loss_is_close_and_in_float32(name: str, changed: 
         if field.name in LEVELS and (content := getattr(seen.levels, field.name)) is not None
     }
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        value = loss_of(module, replace(seen, levels=Levels(**levels, decoder=write, reader=seen.levels.reader)))
+        half = Levels(**levels, decoder=write, reader=seen.levels.reader, streams=seen.levels.streams)
+        value = loss_of(module, replace(seen, levels=half))
     assert value.dtype == torch.float32
     assert float(value.detach()) == pytest.approx(float(expected.detach()), rel=0.1)
 

@@ -14,8 +14,10 @@ from glossfree.objectives.base import Inputs, Sizes
 from glossfree.objectives.gloss_ctc import (
     BLANK,
     GlossCtc,
+    StreamCtcLoss,
     best_path,
     ctc_costs,
+    divergences,
     prefix_beams,
     recognise,
     segments_needed,
@@ -79,6 +81,44 @@ def test_the_loss_is_the_mean_over_clips_that_have_glosses(average: str) -> None
         costs = [each / len(glosses) for each, glosses in zip(costs, GLOSSES[:3], strict=True)]
     assert float(module(Levels(segment=segments), batch).detach()) == pytest.approx(sum(costs) / 3, rel=1e-5)
     assert module.units(batch) == 3
+
+
+@pytest.mark.parametrize("distillation", [0.0, 0.7])
+def test_two_streams_cost_the_sum_of_three_heads_and_their_distance_from_the_mean(distillation: float) -> None:
+    torch.manual_seed(0)
+    options = GlossCtc(streams=True, distillation=distillation)
+    module = options.build(Sizes(5, E, 50), Inputs(glosses=("A", "B", "C")))
+    assert isinstance(module, StreamCtcLoss)
+    lengths = torch.tensor(LENGTHS)
+    joint, video, points = (Padded(3 * torch.randn(B, max(LENGTHS), E), lengths) for _ in range(3))
+    frames = torch.zeros(sum(LENGTHS), E)
+    batch = ClipBatch(("a", "b", "c", "d"), frames, lengths, ("",) * B, targets={"glosses": TARGETS})
+    heads = ((module.head, joint), (module.video_head, video), (module.keypoint_head, points))
+    rows = [head(segments.values).detach() for head, segments in heads]
+    total = 0.0
+    for clip in range(3):  # the fourth has no glosses
+        total += sum(cost(each[clip, : LENGTHS[clip]], GLOSSES[clip]) for each in rows) if clip < 2 else 0.0
+        for segment in range(LENGTHS[clip]):
+            posteriors = [each[clip, segment].double().softmax(dim=0).tolist() for each in rows]
+            for label in range(G + 1):
+                mean = sum(each[label] for each in posteriors) / 3
+                total += distillation * sum(mean * math.log(mean / each[label]) for each in posteriors)
+    loss = module(Levels(segment=joint, streams=(video, points)), batch)
+    assert float(loss.detach()) == pytest.approx(total / 3, rel=1e-5) and module.units(batch) == 3
+
+
+def test_the_mean_of_the_heads_teaches_and_does_not_learn() -> None:
+    """The gradient of KL(q || p_h) towards the logits of head h is p_h - q, as if q were a constant."""
+    given = [logits(), Padded(logits().values.flip(1).clone(), torch.tensor(LENGTHS)), logits()]
+    for each in given:
+        each.values.requires_grad_()
+    divergences(given).sum().backward()
+    posteriors = [each.values.detach().softmax(dim=-1) for each in given]
+    mean = sum(posteriors) / 3
+    for each, own in zip(given, posteriors, strict=True):
+        assert each.values.grad is not None
+        assert torch.allclose(each.values.grad[each.mask], (own - mean)[each.mask], atol=1e-6)
+        assert (each.values.grad[~each.mask] == 0).all()
 
 
 def test_a_batch_without_any_gloss_costs_nothing() -> None:

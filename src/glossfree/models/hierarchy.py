@@ -11,13 +11,13 @@ V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import torch
 from torch import Tensor, nn
 
-from glossfree.models.choices import Beams, Decoder, LanguageEncoder, TemporalModule, Translations
+from glossfree.models.choices import Beams, Decoder, KeypointStream, LanguageEncoder, TemporalModule, Translations
 from glossfree.models.norm import FrameNorm
 from glossfree.padded import Padded
 
@@ -32,6 +32,7 @@ PREFIXES = {
     "language": "hierarchy.language.",
     "mapper": "hierarchy.mapper.",
     "decoder": "decoder.",
+    "keypoints": "hierarchy.keypoints.",
 }
 
 
@@ -101,6 +102,7 @@ class Levels:
     `frame` (B, T, D), None if the input is above that level; `segment` (B, S, E); `video` (B, S, E), one step longer
     with a prefix; `logits` (B, L, V). None: not computed, as no objective uses it. `decoder`: video features and labels
     -> logits, for objectives that decode; `reader`: token ids (B, L) -> Padded (B, L, E), for those that read text.
+    `streams`: segments of the video and of the keypoints, which `segment` joins; None without keypoints.
     """
 
     frame: Padded | None = None
@@ -109,10 +111,15 @@ class Levels:
     logits: Tensor | None = None
     decoder: Callable[[Padded, Tensor], Tensor] | None = None
     reader: Callable[[Tensor], Padded] | None = None
+    streams: tuple[Padded, Padded] | None = None
 
 
 class HierarchicalEncoder(nn.Module):
-    """Visual, temporal and language encoder in sequence; in translation with a mapper before the last."""
+    """Visual, temporal and language encoder in sequence; in translation with a mapper before the last.
+
+    `keypoints`: a second stream, joined with the segments of the temporal module. Inputs below "segment_features" then
+    need the keypoints (N, J, 3) of their rows.
+    """
 
     def __init__(
         self,
@@ -120,46 +127,60 @@ class HierarchicalEncoder(nn.Module):
         temporal: TemporalModule,
         language: LanguageEncoder,
         mapper: nn.Module | None = None,
+        keypoints: KeypointStream | None = None,
     ) -> None:
         super().__init__()
         self.visual = visual
         self.temporal = temporal
         self.language = language
         self.mapper = mapper
+        self.keypoints = keypoints
 
-    def segments(self, frames: Tensor, lengths: Tensor, level: str = "frames") -> Padded:
+    def segments(
+        self, frames: Tensor, lengths: Tensor, level: str = "frames", keypoints: Tensor | None = None
+    ) -> Padded:
         """Rows of all clips at `level` (see ClipBatch) -> segment features Padded (B, S, E).
 
         "frames": (N, 3, H, W) uint8; "backbone_features": (N, W); "frame_features": (N, D);
         "segment_features": (N, E), N = sum of lengths.
         """
-        return self._below(frames, lengths, level)[1]
+        segment = self._below(frames, lengths, level, keypoints).segment
+        assert segment is not None
+        return segment
 
     def forward(
-        self, frames: Tensor, lengths: Tensor, level: str = "frames", prefix: Tensor | None = None, up_to: str = "video"
+        self,
+        frames: Tensor,
+        lengths: Tensor,
+        level: str = "frames",
+        prefix: Tensor | None = None,
+        up_to: str = "video",
+        keypoints: Tensor | None = None,
     ) -> Levels:
         """Rows of all clips at `level` -> Levels. `prefix` (1, E) is put in front of every clip's segments.
 
         `up_to`: "segment" skips the language encoder.
         """
-        frame, segment = self._below(frames, lengths, level)
+        levels = self._below(frames, lengths, level, keypoints)
         if up_to == "segment":
-            return Levels(frame, segment)
+            return levels
+        segment = levels.segment
+        assert segment is not None
         mapped = segment if self.mapper is None else segment.with_values(self.mapper(segment.values))
         if prefix is not None:
             mapped = put_in_front(prefix, mapped)
-        return Levels(frame, segment, self.language(mapped))
+        return replace(levels, video=self.language(mapped))
 
-    def video(self, frames: Tensor, lengths: Tensor, level: str = "frames") -> Padded:
+    def video(self, frames: Tensor, lengths: Tensor, level: str = "frames", keypoints: Tensor | None = None) -> Padded:
         """Rows of all clips at `level` -> video features Padded (B, S, E), the input of a decoder."""
-        video = self(frames, lengths, level).video
+        video = self(frames, lengths, level, keypoints=keypoints).video
         assert isinstance(video, Padded)
         return video
 
-    def _below(self, frames: Tensor, lengths: Tensor, level: str) -> tuple[Padded | None, Padded]:
-        """Frame features (None if the input is above them) and segment features."""
+    def _below(self, frames: Tensor, lengths: Tensor, level: str, keypoints: Tensor | None) -> Levels:
+        """Frame features (None if the input is above them), segment features, and those of each stream."""
         if level == "segment_features":
-            return None, Padded.unpack(frames, lengths)
+            return Levels(None, Padded.unpack(frames, lengths))
         if level == "frame_features":
             frame = Padded.unpack(frames, lengths)
         elif level == "backbone_features":
@@ -168,7 +189,13 @@ class HierarchicalEncoder(nn.Module):
             frame = Padded.unpack(self.visual(frames), lengths)
         else:
             raise ValueError(f"level {level!r} is none of {', '.join(LEVELS)}")
-        return frame, self.temporal(frame)
+        segment = self.temporal(frame)
+        if self.keypoints is None:
+            return Levels(frame, segment)
+        if keypoints is None:
+            raise ValueError("this model reads keypoints, and the batch has none")
+        streams = (segment, self.keypoints(keypoints, lengths))
+        return Levels(frame, self.keypoints.join(*streams), streams=streams)
 
 
 def put_in_front(prefix: Tensor, sequence: Padded) -> Padded:
@@ -189,9 +216,9 @@ class TranslationModel(nn.Module):
         self.note_trainable()
 
     def parts(self) -> dict[str, nn.Module]:
-        """The parts by name, without the mapper if there is none."""
+        """The parts by name, without a mapper or keypoints if there are none."""
         levels = self.hierarchy
-        parts = (levels.visual, levels.temporal, levels.language, levels.mapper, self.decoder)
+        parts = (levels.visual, levels.temporal, levels.language, levels.mapper, self.decoder, levels.keypoints)
         return {name: part for name, part in zip(PREFIXES, parts, strict=True) if part is not None}
 
     def parameters_of(self) -> Iterator[tuple[str, str, nn.Parameter]]:
@@ -229,6 +256,8 @@ class TranslationModel(nn.Module):
         beams: Beams,
         start_id: int,
         suppressed: Sequence[int] | None = None,
+        keypoints: Tensor | None = None,
     ) -> Translations:
         """Rows of all clips at `level` (see ClipBatch) -> Translations (see `Decoder.generate`)."""
-        return self.decoder.generate(self.hierarchy.video(frames, lengths, level), beams, start_id, suppressed)
+        video = self.hierarchy.video(frames, lengths, level, keypoints)
+        return self.decoder.generate(video, beams, start_id, suppressed)

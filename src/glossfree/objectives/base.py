@@ -117,6 +117,11 @@ class Objective(Section):
     compares_sentences: ClassVar[bool] = False  # whether that loss has `similarity`: a space of videos and sentences
 
     @property
+    def compares_streams(self) -> bool:
+        """Whether it looks at the segments of the video and of the keypoints by themselves."""
+        return False
+
+    @property
     def has_prefix(self) -> bool:
         """Whether the loss puts a learned token in front of the segments."""
         return False

@@ -3,6 +3,10 @@
 B clips, S segments, E width of the features, G glosses, U glosses of a clip. A linear layer E -> G + 1 and a softmax
 give p_s(g) in each segment; class 0 is the blank. L = -log sum over paths pi of prod_s p_s(pi_s), over all paths that
 become the gloss sequence when repetitions are merged and blanks are dropped (Graves et al. 2006, eqs 2-3).
+
+With two streams (TS-SLT), the segments of the video, those of the keypoints and the joint ones have such a layer each:
+p_h, h = 1, 2, 3. Their mean q_s = (p_1 + p_2 + p_3) / 3 teaches all three and gets no gradient. Then a clip costs
+sum_h L_h + w sum_h sum_s KL(q_s || p_h,s).
 `best_path` and `prefix_beams` turn the head's outputs into glosses again.
 
 Supervision by glosses: recipes must say `supervision = "glosses"`.
@@ -10,6 +14,8 @@ Supervision by glosses: recipes must say `supervision = "glosses"`.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from itertools import groupby
 from typing import Any, ClassVar, Literal
 
@@ -35,6 +41,8 @@ class GlossCtc(Objective):
     average: Literal["clips", "glosses"] = value(
         "clips", "released", "a clip costs the sum over its glosses (MMTLB), or the mean (SLTUNET)"
     )
+    streams: bool = value(False, "assumed", "video, keypoints and both are recognised, and pulled together (TS-SLT)")
+    distillation: float = value(1.0, "released", "w: how much the three learn from their mean, where streams", ge=0)
     num_glosses: int = value(1073, "derived", "G without a corpus, for parameter counts", ge=1, le=MOST_TOKENS)
 
     level: ClassVar[Level] = "segment"
@@ -45,9 +53,16 @@ class GlossCtc(Objective):
         """The vocabulary of glosses, and the ids of each clip."""
         return (GLOSSES,)
 
+    @property
+    def compares_streams(self) -> bool:
+        """Whether it has a head for each stream."""
+        return self.streams
+
     def build(self, sizes: Sizes, inputs: Inputs) -> GlossCtcLoss:
-        """The loss, with its linear layer E -> G + 1."""
+        """The loss, with its linear layer E -> G + 1, or three of them."""
         assert inputs.glosses is not None
+        if self.streams:
+            return StreamCtcLoss(sizes.segment, len(inputs.glosses), self.average, self.distillation)
         return GlossCtcLoss(sizes.segment, len(inputs.glosses), self.average)
 
 
@@ -61,18 +76,52 @@ class GlossCtcLoss(SeparableLoss):
 
     def forward(self, levels: Levels, batch: Any) -> Tensor:
         """The loss of a batch."""
+        counts = (batch.targets[GLOSSES] != IGNORED).sum(dim=1)
+        costs, has_glosses = self.costs(levels, batch, counts), counts > 0
+        loss: Tensor = (costs * has_glosses).sum() / has_glosses.sum().clamp(min=1)
+        return loss
+
+    def costs(self, levels: Levels, batch: Any, counts: Tensor) -> Tensor:
+        """The cost of each clip (B,), whose numbers of glosses are `counts`."""
         assert levels.segment is not None
-        targets = batch.targets[GLOSSES]
-        costs = ctc_costs(levels.segment.with_values(self.head(levels.segment.values)), targets)
-        counts = (targets != IGNORED).sum(dim=1)
-        if self.average == "glosses":
-            costs = costs / counts.clamp(min=1)
-        has_glosses: Tensor = counts > 0
-        return (costs * has_glosses).sum() / has_glosses.sum().clamp(min=1)
+        costs = ctc_costs(levels.segment.with_values(self.head(levels.segment.values)), batch.targets[GLOSSES])
+        return costs / counts.clamp(min=1) if self.average == "glosses" else costs
 
     def units(self, batch: Any) -> float:
         """The number of its clips that have glosses."""
         return float((batch.targets[GLOSSES] != IGNORED).any(dim=1).sum())
+
+
+class StreamCtcLoss(GlossCtcLoss):
+    """Segments of both streams and joint ones -> the CTC losses and divergences; `head` is that of the joint ones."""
+
+    def __init__(self, width: int, num_glosses: int, average: str, distillation: float) -> None:
+        super().__init__(width, num_glosses, average)
+        self.video_head = nn.Linear(width, num_glosses + 1)
+        self.keypoint_head = nn.Linear(width, num_glosses + 1)
+        self.distillation = distillation
+
+    def costs(self, levels: Levels, batch: Any, counts: Tensor) -> Tensor:
+        """The cost of each clip (B,)."""
+        assert levels.segment is not None and levels.streams is not None
+        heads = (self.head, self.video_head, self.keypoint_head)
+        logits = [
+            segments.with_values(head(segments.values))
+            for head, segments in zip(heads, (levels.segment, *levels.streams), strict=True)
+        ]
+        costs = torch.stack([ctc_costs(each, batch.targets[GLOSSES]) for each in logits]).sum(dim=0)
+        if self.average == "glosses":
+            costs = costs / counts.clamp(min=1)
+        return costs + self.distillation * divergences(logits)
+
+
+def divergences(logits: Sequence[Padded]) -> Tensor:
+    """Logits of several heads, Padded (B, S, G + 1) each -> sum over heads and segments of KL(mean || head): (B,)."""
+    with torch.autocast(logits[0].values.device.type, enabled=False):
+        log_probabilities = torch.stack([each.values.float().log_softmax(dim=-1) for each in logits])
+    teacher = (log_probabilities.detach().logsumexp(dim=0) - math.log(len(logits))).expand_as(log_probabilities)
+    costs = functional.kl_div(log_probabilities, teacher, reduction="none", log_target=True).sum(dim=(0, -1))
+    return costs.masked_fill(~logits[0].mask, 0.0).sum(dim=1)
 
 
 def ctc_costs(logits: Padded, targets: Tensor) -> Tensor:

@@ -33,7 +33,9 @@ def assemble(recipe: Recipe, vocabulary_size: int, *, to_be_loaded: bool = False
     temporal = recipe.temporal.build(width)
     language = recipe.language.build(vocabulary_size)
     decoder = recipe.decoder.build(language, width, vocabulary_size)
-    return TranslationModel(HierarchicalEncoder(visual, temporal, language), decoder, vocabulary_size)
+    keypoints = recipe.keypoints.build(recipe.temporal, width)  # last: other weights do not depend on it
+    hierarchy = HierarchicalEncoder(visual, temporal, language, keypoints=keypoints)
+    return TranslationModel(hierarchy, decoder, vocabulary_size)
 
 
 def visual_encoder(recipe: Recipe) -> VisualEncoder:

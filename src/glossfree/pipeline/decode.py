@@ -47,12 +47,18 @@ class Decoder:
 
     @torch.no_grad()
     def hypotheses(
-        self, frames: Tensor, lengths: Tensor, num_hypotheses: int = 1, level: str = "frames"
+        self,
+        frames: Tensor,
+        lengths: Tensor,
+        num_hypotheses: int = 1,
+        level: str = "frames",
+        keypoints: Tensor | None = None,
     ) -> list[tuple[Prediction, ...]]:
-        """Packed frames and lengths (B,) -> for each clip its best sentences, best first."""
+        """Packed frames and lengths (B,), with `keypoints` (N, J, 3) for a model that reads them -> for each clip its
+        best sentences, best first."""
         glosses: Sequence[tuple[str, ...] | None] = [None] * len(lengths)
         if self.recognise is not None or self.find_words is not None:
-            segments = self.model.hierarchy.segments(frames, lengths, level)
+            segments = self.model.hierarchy.segments(frames, lengths, level, keypoints)
             glosses = glosses if self.recognise is None else self.recognise(segments)
             frames, lengths, level = segments.pack(), segments.lengths, "segment_features"
         beams, start = beams_of(self.recipe, num_hypotheses), self.tokenizer.start_id
@@ -63,7 +69,13 @@ class Decoder:
             translations = self.model.decoder.generate(read, beams, start, suppressed)
         else:
             translations = self.model.translate(
-                frames, lengths, level, beams=beams, start_id=start, suppressed=suppressed
+                frames,
+                lengths,
+                level,
+                beams=beams,
+                start_id=start,
+                suppressed=suppressed,
+                keypoints=keypoints,
             )
         return [
             tuple(
@@ -82,7 +94,8 @@ class Decoder:
     def __call__(self, batch: ClipBatch) -> list[Prediction]:
         """A batch -> the best sentence of each clip."""
         batch = batch.prepared(best_device())
-        return [best for best, *_ in self.hypotheses(batch.frames, batch.lengths, level=batch.level)]
+        lists = self.hypotheses(batch.frames, batch.lengths, 1, batch.level, batch.keypoints)
+        return [best for best, *_ in lists]
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,9 @@ class JointSpace:
     @torch.no_grad()
     def levels(self, batch: ClipBatch) -> Levels:
         """The features of a prepared batch."""
-        levels: Levels = self.hierarchy(batch.frames, batch.lengths, batch.level, prefix=self.prefix)
+        levels: Levels = self.hierarchy(
+            batch.frames, batch.lengths, batch.level, prefix=self.prefix, keypoints=batch.keypoints
+        )
         return levels
 
     @torch.no_grad()
@@ -125,7 +127,7 @@ class Reranker:
         """A batch -> the best sentence of each clip, with that score."""
         batch = batch.prepared(best_device())
         number = self.decoder.recipe.decode.num_beams
-        lists = self.decoder.hypotheses(batch.frames, batch.lengths, number, batch.level)
+        lists = self.decoder.hypotheses(batch.frames, batch.lengths, number, batch.level, batch.keypoints)
         levels = self.space.levels(batch)
         scores = torch.empty(len(batch), number)
         for rank in range(number):

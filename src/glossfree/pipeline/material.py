@@ -34,8 +34,9 @@ from glossfree.training.stage import Loader
 from glossfree.video.dataset import ClipDataset, FeatureDataset, FrameCache
 from glossfree.video.features import FeatureStore
 from glossfree.video.frames import View
+from glossfree.video.keypoints import KeypointStore, stored_clips
 from glossfree.video.sampler import ClipLoader, ClipSampler
-from glossfree.video.timeline import Sampling, Timeline, mixed_rates, usual_rate
+from glossfree.video.timeline import Sampling, mixed_rates, usual_rate
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Material:
     vectors: Tensor | None = None
     store: FeatureStore | None = None  # features to train from in place of video
     gloss_vocabulary: GlossVocabulary | None = None
+    keypoints: KeypointStore | None = None  # for a recipe with a second stream
     sentence_vectors: dict[str, Tensor] | None = field(default=None, repr=False, compare=False)
     caches: dict[str, FrameCache] = field(default_factory=dict, repr=False, compare=False)
 
@@ -154,22 +156,12 @@ class Material:
         if not clips:
             return None
         on_bad_clip = self.recipe.data.on_bad_clip if training or may_skip else "stop"
-        targets = self._targets(clips, needs)
+        targets, points = self._targets(clips, needs), self.keypoints
+        if points is not None:
+            points.check(clips, on_bad_clip)
         if self.store is not None:
-            store, sampling = self.store, sampling_of(self.recipe)
-            stored = FeatureDataset(
-                clips,
-                {
-                    clip.id: sampling.length(Timeline.of(clip))
-                    for clip in clips
-                    if on_bad_clip == "stop" or store.path(clip).is_file()
-                },
-                lambda clip: store.read_sampled(clip, sampling),
-                level="backbone_features",
-                encode=self.encode,
-                targets=targets,
-                on_bad_clip=on_bad_clip,
-            )
+            seen = sampling_of(self.recipe), view_of(self.recipe)
+            stored = stored_clips(clips, self.store, points, *seen, self.encode, targets, on_bad_clip)
             return self._loader(stored, batch_size, min_clips, training)
         if on_bad_clip == "stop":
             self._check_files(clips)
@@ -185,6 +177,7 @@ class Material:
             cache_bytes=self.recipe.data.cache_megabytes * 1_000_000,
             crop_later=best_device().type != "cpu",
             on_bad_clip=on_bad_clip,
+            keypoints=None if points is None else points.read,
         )
         # all stages read the same frames: those that one has decoded stay in memory for the next
         dataset.cache = self.caches.setdefault(split, dataset.cache)
@@ -292,7 +285,16 @@ def gather(recipe: Recipe, folder: Path, *, tokenizer: Tokenizer | None = None, 
     named = sentence_vectors(recipe, texts) if to_train else None
     if tokenizer is None:
         tokenizer = tokenizer_of(recipe, manifest)
-    return Material(recipe, manifest, tokenizer, glosses, vectors, gloss_vocabulary=vocabulary, sentence_vectors=named)
+    return Material(
+        recipe,
+        manifest,
+        tokenizer,
+        glosses,
+        vectors,
+        gloss_vocabulary=vocabulary,
+        keypoints=KeypointStore.of(folder, recipe.keypoints.joints_read) if recipe.keypoints.joints_read else None,
+        sentence_vectors=named,
+    )
 
 
 def check_frames(recipe: Recipe, manifest: Manifest) -> None:

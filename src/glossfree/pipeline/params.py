@@ -30,6 +30,7 @@ LABELS = {
     "language": "language encoder",
     "mapper": "mapper",
     "decoder": "decoder",
+    "keypoints": "keypoints",
 }
 
 
@@ -152,7 +153,7 @@ def _stage(recipe: Recipe, sizes: Sizes, name: str) -> tuple[dict[str, tuple[int
         visual = model.hierarchy.visual
         counted["vision backbone"] = visual.backbone
         counted["linear and BatchNorm"] = [*visual.projection.parameters(), *visual.norm.parameters()]
-    counted |= {LABELS[part]: parts[part] for part in ("temporal", "language", "mapper", "decoder") if part in parts}
+    counted |= {LABELS[part]: parts[part] for part in LABELS if part in parts}
     counted |= {f"objective {name}": objective for name, objective in trained.objectives.items()}
     if stage.needs & TEXT_NEEDS and text_encoder is not None:
         counted["text encoder (frozen)"] = text_encoder

@@ -60,7 +60,7 @@ class TrainingStage(nn.Module):
             used: tuple[str, ...] = ("language", "decoder")
         else:
             highest = LEVELS.index(self.level)
-            used = ("vision", "temporal", *(("mapper", "language") if highest > 1 else ()))
+            used = ("vision", "temporal", "keypoints", *(("mapper", "language") if highest > 1 else ()))
             used += ("decoder",) if self.level == "logits" or self.decodes else ()
         return {name: part for name, part in self.model.parts().items() if name in used}
 
@@ -91,7 +91,9 @@ class TrainingStage(nn.Module):
         else:
             prefix = next((each.prefix for each in self._joint().values() if each.prefix is not None), None)
             up_to = "video" if LEVELS.index(self.level) > 1 else "segment"
-            levels = model.hierarchy(batch.frames, batch.lengths, batch.level, prefix=prefix, up_to=up_to)
+            levels = model.hierarchy(
+                batch.frames, batch.lengths, batch.level, prefix=prefix, up_to=up_to, keypoints=batch.keypoints
+            )
         if self.level == "logits":
             assert levels.video is not None
             levels = replace(levels, logits=model.decoder(levels.video, batch.labels))

@@ -35,12 +35,13 @@ from glossfree.training.run import Run
 from glossfree.training.status import check_not_training
 from glossfree.training.trackers import check_trackers
 from glossfree.training.watch import Observe
+from glossfree.video.intake import JOINTS
 from glossfree.video.timeline import SAME_RATE, Timeline
 
 # what a run may be resumed with: no number depends on it
 MAY_CHANGE = ("name", "summary", "paper", "data.num_workers", "data.cache_megabytes", "training.checkpoint_minutes")
 # settings that decide what the weights of another run mean
-SHARED = ("seed", "text.", "vision.", "temporal.", "language.", "decoder.")
+SHARED = ("seed", "text.", "vision.", "temporal.", "language.", "decoder.", "keypoints.")
 
 
 def train_recipe(
@@ -147,6 +148,8 @@ def start_run(run: Run, material: Material, *, resume: bool, facts: Mapping[str,
     if material.gloss_vocabulary is not None:
         material.gloss_vocabulary.save(run.folder / GLOSSES)
     profile = material.manifest.corpus.get("profile", {})
+    if material.keypoints is not None:
+        profile = {**profile, JOINTS: list(material.keypoints.joints)}
     corpus = str(material.manifest.folder.resolve())
     # the recipe is written last: a folder that holds it holds all the rest
     run.start(dump_recipe(recipe), {"corpus": corpus, **facts, "profile": profile}, resume=resume)

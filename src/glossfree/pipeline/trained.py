@@ -196,7 +196,7 @@ class TrainedRun:
                     head = nn.Linear(self.recipe.language.hidden_size, len(vocabulary) + 1)
                     load(head, own, where=str(run.weights(stage.name)))
                     return Recogniser(head.to(best_device()), vocabulary, self.recipe.decode.num_beams)
-            if stage.batches == "clips" and {"vision", "temporal"}.intersection(stage.train):
+            if stage.batches == "clips" and {"vision", "temporal", "keypoints"}.intersection(stage.train):
                 return None
         return None
 

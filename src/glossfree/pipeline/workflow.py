@@ -297,7 +297,7 @@ def segment_features(
     features: dict[str, Tensor] = {}
     with console.progress(f"features of {split}", len(loader)) as advance:
         for batch in (each.prepared(device) for each in loader):
-            segments = hierarchy.segments(batch.frames, batch.lengths, batch.level)
+            segments = hierarchy.segments(batch.frames, batch.lengths, batch.level, batch.keypoints)
             rows = segments.values.cpu()
             features |= {
                 id: rows[i, :n] for i, (id, n) in enumerate(zip(batch.ids, segments.lengths.tolist(), strict=True))

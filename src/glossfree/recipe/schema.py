@@ -14,16 +14,19 @@ from pydantic import Field, SerializeAsAny
 from glossfree.models.adapters import Adapters
 from glossfree.models.backbones import BACKBONES
 from glossfree.models.backbones.dinov2 import Dinov2
-from glossfree.models.choices import Backbone, Decoding, Language, Temporal
+from glossfree.models.choices import Backbone, Decoding, Keypoints, Language, Temporal
 from glossfree.models.decoders import DECODERS
 from glossfree.models.decoders.mbart import MBartDecoding
+from glossfree.models.keypoints import KEYPOINTS
+from glossfree.models.keypoints.none import NoKeypoints
 from glossfree.models.language import LANGUAGE
 from glossfree.models.language.mbart import MBart
 from glossfree.models.temporal import TEMPORAL
 from glossfree.models.temporal.local_attention import LocalAttention
 from glossfree.objectives.base import GLOSS_NEEDS, TEXT_NEEDS, Need, Objective
 from glossfree.objectives.pseudo_gloss import PseudoGloss
-from glossfree.settings import MOST_PIXELS, MOST_TOKENS, Section, value
+from glossfree.recipe.frames import DataConfig
+from glossfree.settings import MOST_TOKENS, Section, value
 
 # tables with a `kind`: the entries to choose from, and the default
 CHOICES: dict[str, tuple[Mapping[str, type[Section]], str]] = {
@@ -31,39 +34,11 @@ CHOICES: dict[str, tuple[Mapping[str, type[Section]], str]] = {
     "temporal": (TEMPORAL, "local_attention"),
     "language": (LANGUAGE, "mbart"),
     "decoder": (DECODERS, "mbart"),
+    "keypoints": (KEYPOINTS, "none"),
 }
 Batches = Literal["clips", "sentences", "segments"]
 Supervision = Literal["gloss-free", "weak", "glosses"]  # the three groups of Table 1
-Part = Literal["vision", "temporal", "language", "mapper", "decoder"]
-
-
-class DataConfig(Section):
-    """How packed clips become frames of one size (section 4.2)."""
-
-    frame_size: int = value(256, "released", "pixels of a packed frame, height and width", ge=8, le=MOST_PIXELS)
-    crop_size: int = value(224, "released", "pixels of a crop: random in training, else central", ge=8, le=MOST_PIXELS)
-    fit: Literal["stretch", "pad", "crop"] = value(
-        "stretch", "stated", "how frames became square: stretched, padded with their edges, or cut (prepare --fit)"
-    )
-    fps: float = value(0.0, "assumed", "frames per second after resampling; 0: the corpus's own rate", ge=0, le=1000)
-    stride: int = value(1, "released", "every stride-th frame is used (Sign2GPT: 2)", ge=1)
-    max_frames: int = value(300, "released", "frames per clip; longer clips are sampled evenly", ge=1)
-    augment_probability: float = value(0.5, "released", "of rotation, resize, translation each, per clip", ge=0, le=1)
-    rotation: float = value(30.0, "released", "degrees, drawn in +-rotation", ge=0, le=180)
-    resize: float = value(0.2, "released", "fraction, drawn in +-resize", ge=0, lt=1)
-    translation: float = value(10.0, "released", "pixels of the packed frame, drawn in +-translation", ge=0)
-    train_clips: int = value(0, "assumed", "the first so many training clips and their words are used; 0: all", ge=0)
-    num_workers: int = value(2, "assumed", "loader processes", ge=0)
-    on_bad_clip: Literal["stop", "skip"] = value(
-        "stop", "assumed", "a clip that cannot be read stops training, or is skipped, counted and named"
-    )
-    bucket_width: int = value(
-        16, "assumed", "steps whose clips are sorted by length together, against padding; 0: no sorting", ge=0
-    )
-    cache_megabytes: int = value(0, "assumed", "memory for decoded frames; 0: decode them in every epoch", ge=0)
-    max_frames_per_batch: int = value(
-        0, "assumed", "frames in one forward pass; a larger step takes several passes; 0: no limit", ge=0
-    )
+Part = Literal["vision", "temporal", "language", "mapper", "decoder", "keypoints"]
 
 
 class TextConfig(Section):
@@ -89,7 +64,7 @@ class StageConfig(Section):
         "", "assumed", 'stage whose weights it starts from; empty: the one before; "none": the pretrained weights'
     )
     objectives: dict[str, SerializeAsAny[Objective]] = value({}, "stated", "losses by name, each with its options")
-    train: tuple[Part, ...] = value(get_args(Part), "stated", "parts of the model that train", min_length=1)
+    train: tuple[Part, ...] = value(get_args(Part)[:-1], "stated", "parts that train; keypoints if named", min_length=1)
     adapters: bool = value(True, "stated", "train adapters, and freeze the weights they adapt; false: train all")
     mapper: bool = value(False, "stated", "a mapper stands before the language encoder")
     epochs: int = value(100, "stated", "epochs; 0 skips the stage", ge=0)
@@ -187,7 +162,7 @@ class StageConfig(Section):
         if levels & {"video", "logits"}:
             parts |= {"language", "mapper"} if self.mapper else {"language"}
         if self.batches == "clips":
-            parts |= {"vision"} if levels == {"frame"} else {"vision", "temporal"}
+            parts |= {"vision"} if levels == {"frame"} else {"vision", "temporal", "keypoints"}
         return parts
 
     def problems(self) -> Iterator[str]:
@@ -204,7 +179,7 @@ class StageConfig(Section):
         if self.compares_clips and self.batch_size == 1:
             yield "batch_size 1 has no negatives: losses that compare clips would be 0"
         if self.batches == "segments":
-            below = [part for part in ("vision", "temporal") if part in self.train]
+            below = [part for part in ("vision", "temporal", "keypoints") if part in self.train]
             if below:
                 yield f'batches "segments" needs {" and ".join(below)} left out of train: cached features cannot change'
             if self.augment:
@@ -213,6 +188,8 @@ class StageConfig(Section):
             missing = {"clips": (), "segments": ("frame",), "sentences": ("frame", "segment", "video")}[self.batches]
             if level in missing:
                 yield f'objectives.{name} looks at {level} features, batches "{self.batches}" have none'
+            if self.used_objectives[name].compares_streams and self.batches != "clips":
+                yield f'objectives.{name} looks at both streams, and batches "{self.batches}" have none'
         if self.noise != "spans" and self.batches != "sentences":
             yield f'noise "{self.noise}" needs batches = "sentences", not "{self.batches}"'
         prefixed = [name for name, each in self.used_objectives.items() if each.has_prefix]
@@ -280,6 +257,7 @@ class Recipe(Section):
     temporal: SerializeAsAny[Temporal] = LocalAttention()
     language: SerializeAsAny[Language] = MBart()
     decoder: SerializeAsAny[Decoding] = MBartDecoding()
+    keypoints: SerializeAsAny[Keypoints] = NoKeypoints()
     stages: tuple[StageConfig, ...] = value((), "stated", "the stages in their order, each with a table of its name")
     training: TrainingConfig = TrainingConfig()
     decode: DecodeConfig = DecodeConfig()
@@ -355,6 +333,15 @@ class Recipe(Section):
             yield f"data.crop_size {data.crop_size} is not a multiple of vision.patch_size {self.vision.patch_size}"
         if self.vision.features == "cached" and self.vision.train != "none":
             yield f'vision.features "cached" needs vision.train = "none", not "{self.vision.train}"'
+        if self.keypoints.joints_read and not any("keypoints" in stage.train for stage in self.planned):
+            yield f'keypoints.kind "{self.keypoints.kind}": no stage names keypoints in its train'
+        if not self.keypoints.joints_read:
+            for stage in self.planned:
+                if "keypoints" in stage.train:
+                    yield f'{stage.name}.train names keypoints, and keypoints.kind is "{self.keypoints.kind}"'
+                for name, each in stage.used_objectives.items():
+                    if each.compares_streams:
+                        yield f'{stage.name}.objectives.{name} looks at keypoints: set keypoints.kind = "joints"'
         if self.supervision != "glosses":
             for stage in self.planned:
                 uses = [name for name, each in stage.used_objectives.items() if GLOSS_NEEDS.intersection(each.needs)]

@@ -30,7 +30,7 @@ def time_clips(
     progress = console.progress(f"pseudo-glosses of {split}", len(loader))
     with explain_dead_workers(material.manifest.folder), progress as advance, torch.no_grad():
         for batch in (each.prepared(best_device()) for each in loader):
-            scores = head(hierarchy.segments(batch.frames, batch.lengths, batch.level))
+            scores = head(hierarchy.segments(batch.frames, batch.lengths, batch.level, batch.keypoints))
             for row, (id, length) in enumerate(zip(batch.ids, scores.lengths.tolist(), strict=True)):
                 seen = sampling.indices(Timeline.of(clips[id]))
                 middles = segment_middles(length, seen, hierarchy.temporal.middles(len(seen)))

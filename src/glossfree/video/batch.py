@@ -26,6 +26,7 @@ class ClipBatch:
     "frames"; (N, any width) float at "backbone_features" (before the linear layer and BatchNorm), "frame_features" and
     "segment_features", which are precomputed: frozen layers run once, not once per epoch.
     `labels` (B, L) int64, -100 = ignored, or None. `targets` (B, ...) by name: whatever else objectives need.
+    `keypoints` (N, J, 3) of the rows, for a model that reads them: x and y in fractions of the crop, confidence.
     With `views` (B, 2, 3) the frames are uncropped, (N, H, W, 3): `prepared` crops them to `crop_size` pixels, each
     clip with its own affine map.
     """
@@ -39,10 +40,13 @@ class ClipBatch:
     views: Tensor | None = None
     crop_size: int = 0
     targets: Mapping[str, Tensor] = field(default_factory=dict)
+    keypoints: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.frames.shape[0] != int(self.lengths.sum()):
             raise ValueError(f"{self.frames.shape[0]} rows do not match lengths {self.lengths.tolist()}")
+        if self.keypoints is not None and len(self.keypoints) != len(self.frames):
+            raise ValueError(f"{len(self.keypoints)} keypoints do not match {len(self.frames)} rows")
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -61,11 +65,12 @@ class ClipBatch:
         return replace(batch, frames=frames, views=None, crop_size=0)
 
     def _map(self, move: Callable[[Tensor], Tensor]) -> ClipBatch:
-        """The batch with its large tensors moved: frames, labels and targets."""
+        """The batch with its large tensors moved: frames, labels, keypoints and targets."""
         return replace(
             self,
             frames=move(self.frames),
             labels=None if self.labels is None else move(self.labels),
+            keypoints=None if self.keypoints is None else move(self.keypoints),
             targets={name: move(target) for name, target in self.targets.items()},
         )
 
@@ -81,6 +86,7 @@ def collate(items: Sequence[ClipBatch | ClipError | None]) -> ClipBatch | ClipEr
     if not clips:
         return ClipBatch((), torch.empty(0, 3, 0, 0, dtype=torch.uint8), torch.empty(0, dtype=torch.int64), ())
     labels = [clip.labels[0] for clip in clips if clip.labels is not None]
+    keypoints = [clip.keypoints for clip in clips if clip.keypoints is not None]
     views = [clip.views for clip in clips if clip.views is not None]
     return ClipBatch(
         ids=tuple(name for clip in clips for name in clip.ids),
@@ -91,6 +97,7 @@ def collate(items: Sequence[ClipBatch | ClipError | None]) -> ClipBatch | ClipEr
         level=clips[0].level,
         views=torch.cat(views) if views else None,
         crop_size=clips[0].crop_size,
+        keypoints=torch.cat(keypoints) if keypoints else None,
         targets={name: torch.cat([clip.targets[name] for clip in clips]) for name in clips[0].targets},
     )
 

@@ -28,8 +28,9 @@ from glossfree.corpora.registry import Corpus, find_corpus
 from glossfree.errors import CorpusError, name_some
 from glossfree.files.disk import read_json, write_json
 from glossfree.files.encoding import base_language
-from glossfree.video.keypoints import SUFFIX, keypoints_of_clip, write_keypoints
+from glossfree.video.keypoints import write_keypoints
 from glossfree.video.pack import Packing
+from glossfree.video.poses import SUFFIX, keypoints_of_clip
 from glossfree.video.prepare import PrepareResult, Progress, prepare
 from glossfree.video.timeline import FEWEST, mixed_rates, usual_rate
 

@@ -22,11 +22,12 @@ from glossfree.corpora.manifest import PackedClip
 from glossfree.errors import ClipError
 from glossfree.video.batch import ClipBatch, Level
 from glossfree.video.container import describe_clip
-from glossfree.video.frames import View, draw_affine, warp_frames
+from glossfree.video.frames import View, draw_affine, warp_frames, warp_points
 from glossfree.video.pack import read_clip
 from glossfree.video.timeline import ALL_FRAMES, Sampling, Timeline
 
 Encode = Callable[[str], list[int]]
+ReadKeypoints = Callable[[PackedClip, np.ndarray], Tensor]  # clip, frames (T,) -> (T, J, 3)
 OnBadClip = Literal["stop", "skip"]
 NamedTargets = Mapping[str, Mapping[str, np.ndarray]]  # {name: {clip id: array}}
 NO_TARGETS: NamedTargets = {}
@@ -105,7 +106,8 @@ class ClipDataset(Dataset[ClipBatch | ClipError | None]):
     "stop" raises ClipError with id and path (a loader's worker returns it, and the loader raises it); "skip" returns
     None, which `collate` drops and `bad_clips` lists. `cache_bytes` keeps decoded frames in memory (see FrameCache).
     With `crop_later`, workers only decode: the frames come uncropped, with the view that was drawn, and an accelerator
-    crops them (`ClipBatch.prepared`).
+    crops them (`ClipBatch.prepared`). `keypoints(clip, indices)`: (T, J, 3) of the packed frames; they are cropped as
+    the frames are, whatever was drawn.
     """
 
     def __init__(
@@ -122,7 +124,9 @@ class ClipDataset(Dataset[ClipBatch | ClipError | None]):
         on_bad_clip: OnBadClip = "stop",
         cache_bytes: int = 0,
         crop_later: bool = False,
+        keypoints: ReadKeypoints | None = None,
     ) -> None:
+        self.keypoints = keypoints
         self.folder, self.clips, self.view, self.sampling = Path(folder), tuple(clips), view, sampling
         self.augment, self.seed, self.on_bad_clip, self.crop_later = augment, seed, on_bad_clip, crop_later
         self.lengths = [sampling.length(Timeline.of(clip)) for clip in self.clips]
@@ -146,6 +150,7 @@ class ClipDataset(Dataset[ClipBatch | ClipError | None]):
         indices = self.sampling.indices(Timeline.of(clip), rng)
         matrix = draw_affine(self.view, rng)
         try:
+            points = None if self.keypoints is None else self.keypoints(clip, indices)
             frames = self._frames(index, indices)
         except ClipError as error:
             if self.on_bad_clip == "skip":
@@ -156,9 +161,11 @@ class ClipDataset(Dataset[ClipBatch | ClipError | None]):
             return error  # raised in a worker, it would reach the user as a page of traceback
         if self.crop_later:
             batch = self.targets.batch(clip, torch.from_numpy(frames), "frames")
-            return replace(batch, views=torch.from_numpy(matrix)[None], crop_size=self.view.crop_size)
-        planes = warp_frames(frames, matrix, self.view.crop_size)
-        return self.targets.batch(clip, torch.from_numpy(planes), "frames")
+            batch = replace(batch, views=torch.from_numpy(matrix)[None], crop_size=self.view.crop_size)
+        else:
+            planes = warp_frames(frames, matrix, self.view.crop_size)
+            batch = self.targets.batch(clip, torch.from_numpy(planes), "frames")
+        return batch if points is None else replace(batch, keypoints=warped(points, matrix, self.view))
 
     def bad_clips(self) -> list[str]:
         """The ids of the clips skipped so far, by any worker, in manifest order."""
@@ -192,7 +199,7 @@ class FeatureDataset(Dataset[ClipBatch]):
     """The clips of one split with features that were computed before: `read(clip)` -> rows (T, W) of level `level`.
 
     `lengths`: {clip id: T}. A clip that is not in it is a ValueError with `on_bad_clip` "stop"; with "skip" it is left
-    out, and `bad_clips` lists it.
+    out, and `bad_clips` lists it. `keypoints(clip)`: (T, J, 3) of the crop.
     """
 
     def __init__(
@@ -205,7 +212,9 @@ class FeatureDataset(Dataset[ClipBatch]):
         encode: Encode | None = None,
         targets: NamedTargets = NO_TARGETS,
         on_bad_clip: OnBadClip = "stop",
+        keypoints: Callable[[PackedClip], Tensor] | None = None,
     ) -> None:
+        self.keypoints = keypoints
         self._missing = [clip.id for clip in clips if clip.id not in lengths]
         if self._missing and on_bad_clip == "stop":
             raise ValueError(f"{len(self._missing)} clips have no features, the first is {self._missing[0]!r}")
@@ -219,7 +228,8 @@ class FeatureDataset(Dataset[ClipBatch]):
 
     def __getitem__(self, index: int) -> ClipBatch:
         clip = self.clips[index]
-        return self.targets.batch(clip, self.read(clip), self.level)
+        batch = self.targets.batch(clip, self.read(clip), self.level)
+        return batch if self.keypoints is None else replace(batch, keypoints=self.keypoints(clip))
 
     def set_epoch(self, epoch: int) -> None:
         """Do nothing: nothing is drawn, and every epoch is the same."""
@@ -227,6 +237,11 @@ class FeatureDataset(Dataset[ClipBatch]):
     def bad_clips(self) -> list[str]:
         """The ids of the clips that have no features, in manifest order."""
         return list(self._missing)
+
+
+def warped(points: Tensor, matrix: np.ndarray, view: View) -> Tensor:
+    """Keypoints (T, J, 3) of packed frames -> of their crop (see `warp_points`)."""
+    return torch.from_numpy(warp_points(points.numpy(), matrix, view.frame_size, view.crop_size))
 
 
 def clip_rng(seed: int, epoch: int, clip_id: str) -> np.random.Generator:

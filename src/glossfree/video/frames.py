@@ -113,6 +113,23 @@ def _warp_groups(frames: np.ndarray, matrix: np.ndarray, result: np.ndarray) -> 
             cv2.split(warped, list(planes[row]))
 
 
+def warp_points(points: np.ndarray, matrix: np.ndarray, frame_size: int, crop_size: int) -> np.ndarray:
+    """Points (T, J, 3) of packed frames -> of their crop, as `warp_frames` maps pixels with the same matrix (2, 3).
+
+    A point outside of the crop lies below 0 or above 1; one that was not seen stays (0, 0, 0).
+    """
+    pixels = points[..., :2] * frame_size - 0.5
+    moved = (pixels - matrix[:, 2]) @ np.linalg.inv(matrix[:, :2]).T
+    return unseen_as_zeros(np.concatenate([(moved + 0.5) / crop_size, points[..., 2:]], axis=-1))
+
+
+def unseen_as_zeros(points: np.ndarray) -> np.ndarray:
+    """Points (T, J, 3) of any kind -> float32, confidence in [0, 1]; (0, 0, 0) where it is 0 or a number is missing."""
+    points = np.where(np.isfinite(points).all(axis=-1, keepdims=True), points, 0.0)
+    points[..., 2] = points[..., 2].clip(0, 1)
+    return np.where(points[..., 2:] > 0, points, 0.0).astype(np.float32)
+
+
 Fit = Literal["stretch", "pad", "crop"]
 
 

@@ -21,8 +21,9 @@ import numpy as np
 from glossfree.corpora.manifest import FrameFolder, Manifest, Segment, VideoFile
 from glossfree.errors import ClipError
 from glossfree.video.decode import Reader, open_source
-from glossfree.video.frames import Fit, View, draw_affine, fit_frame, resize, warp_frames
+from glossfree.video.frames import Fit, View, draw_affine, fit_frame, resize, warp_frames, warp_points
 from glossfree.video.pack import packed_size, read_clip
+from glossfree.video.poses import beside, pose_file, read_pose, stored_beside
 from glossfree.video.signer import Crop, SignerProfile, apply_crop, find_signer, signer_profile
 from glossfree.video.timeline import FEWEST, SAME_RATE, Sampling, Timeline, evenly
 
@@ -35,6 +36,7 @@ SIGNER_FRAMES = 32  # frames in which the signer is looked for
 LOOKED_AT = 48  # training clips that are read for a profile, spread evenly over the split
 LONGEST = 600  # frames: longer clips are not read for a profile, to save memory
 HEIGHT = 48  # pixels of the small grey frames that show stillness and light
+JOINTS = "joints"  # of a profile: the names of the keypoints that training had
 MOVES = 0.25  # share of the way from the stillest to the liveliest frames above which a frame moves
 
 
@@ -45,6 +47,7 @@ class ModelClip:
     `num_frames`, average `fps`, `seconds` and `aspect` describe the original clip; `start`: seconds from the video's
     first frame. `trimmed`: seconds of stillness cut off at the start and at the end. `crop`: the part of the picture
     that was used, None for all of it. `notes`: lines that a reader of the translation should know.
+    `keypoints` (T, J, 3) of the frames, for a model that reads them.
     """
 
     frames: np.ndarray
@@ -56,23 +59,26 @@ class ModelClip:
     trimmed: tuple[float, float] = (0.0, 0.0)
     crop: Crop | None = None
     notes: tuple[str, ...] = ()
+    keypoints: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
 class Intake:
     """Turns clips into a model's input; `profile`: that of its training clips ({}: unknown).
 
-    `view` and `sampling` are the recipe's. Nothing is augmented. `_crops` holds the signer's place in each video.
+    `view`, `sampling` and `num_joints` (J, 0: the model reads no keypoints) are the recipe's. Nothing is augmented.
+    `_crops` holds the signer's place in each video.
     """
 
     view: View
     sampling: Sampling
     fit: Fit = "stretch"
     profile: dict[str, Any] = field(default_factory=dict)
+    num_joints: int = 0
     _crops: dict[Path, Crop] = field(default_factory=dict, repr=False, compare=False)
 
-    def read(self, path: Path, segment: Segment | None = None) -> ModelClip:
-        """A video file or folder of images, or a segment of it -> ModelClip.
+    def read(self, path: Path, segment: Segment | None = None, poses: Path | None = None) -> ModelClip:
+        """A video file or folder of images, or a segment of it -> ModelClip. `poses`: see `_keypoints`.
 
         A clip of a prepared corpus gives bit-equal frames to training. Raises ClipError: cannot be read completely,
         fewer than FEWEST frames, a segment beyond the end.
@@ -93,9 +99,13 @@ class Intake:
         else:
             pictures = (frame if crop is None else apply_crop(frame, crop) for frame in reader.read(sampled))
             frames = np.stack([fit_frame(picture, size, self.fit) for picture in pictures])
+        matrix, keypoints = draw_affine(self.view), None
+        if self.num_joints:
+            points = self._keypoints(path, segment, reader, poses, crop)[sampled]
+            keypoints = warp_points(points, matrix, size, self.view.crop_size)
         rate = len(numbers) / timeline.seconds
         clip = ModelClip(
-            frames=warp_frames(frames, draw_affine(self.view), self.view.crop_size),
+            frames=warp_frames(frames, matrix, self.view.crop_size),
             num_frames=len(timeline),
             fps=timeline.fps,
             start=reader.start,
@@ -103,8 +113,35 @@ class Intake:
             aspect=aspect,
             trimmed=(first / rate, (len(numbers) - last) / rate),
             crop=crop,
+            keypoints=keypoints,
         )
         return replace(clip, notes=tuple(self._notes(clip)))
+
+    def _keypoints(
+        self, path: Path, segment: Segment | None, reader: Reader, poses: Path | None, crop: Crop | None
+    ) -> np.ndarray:
+        """The keypoints (T, J, 3) of all frames of the reader, in fractions of a frame that is cropped and square.
+
+        They are those of the file `poses`, else of the prepared corpus that the clip lies in, else of NAME.pose beside.
+        Raises ClipError: none, of other joints than training's, longer or shorter than the video.
+        """
+        stored = None if poses or segment else stored_beside(path, reader.timeline)
+        if stored is not None:
+            keypoints = stored
+        else:
+            file = poses or pose_file(path)
+            if not file.is_file():
+                remedy = "translate: --poses FILE, or write that file; docs/data.md, Keypoints"
+                raise ClipError(f"the model reads keypoints, and there is no {file.name}", where=path, remedy=remedy)
+            whole = open_source(FrameFolder(path) if path.is_dir() else VideoFile(path)).timeline
+            keypoints = beside(read_pose(file), whole, str(file))
+        usual = self.profile.get(JOINTS)
+        if len(keypoints.joints) != self.num_joints or (usual and tuple(usual) != keypoints.joints):
+            problem = f"its {len(keypoints.joints)} joints are not the {self.num_joints} of training"
+            raise ClipError(problem, where=poses or path, remedy="make them with the tool that training's are from")
+        if crop is not None:
+            keypoints = keypoints.cropped(crop.left, crop.top, crop.width, crop.height)
+        return keypoints.packed(reader.timeline, self.fit, reader.start if segment else 0.0)
 
     def _preview(
         self, path: Path, reader: Reader, numbers: np.ndarray, is_packed: bool
@@ -212,6 +249,9 @@ def validate_profile(values: Any) -> dict[str, Any]:
             usual, longest = values["rest"][end]
             if not 0 <= usual <= longest:
                 raise ValueError(f"rest is {values['rest']!r}")
+        joints = values.get(JOINTS, [])
+        if not isinstance(joints, list) or not all(isinstance(joint, str) for joint in joints):
+            raise ValueError(f"joints are {joints!r}")
         if values.get("signer") is not None:
             SignerProfile.from_dict(values["signer"])
     except (KeyError, TypeError, AttributeError) as error:

@@ -18,9 +18,10 @@ from glossfree.console import Silent
 from glossfree.corpora.manifest import Clip, FrameFolder, Manifest, VideoFile
 from glossfree.errors import ClipError, CorpusError
 from glossfree.video.corpus import prepare_corpus
-from glossfree.video.frames import View, draw_affine, fit_frame, warp_frames
-from glossfree.video.keypoints import Keypoints, KeypointStore, read_keypoints, read_pose, warp_points, write_keypoints
+from glossfree.video.frames import View, draw_affine, fit_frame, warp_frames, warp_points
+from glossfree.video.keypoints import KeypointStore, read_keypoints, write_keypoints
 from glossfree.video.pack import Packing, write_clip
+from glossfree.video.poses import Keypoints, keypoints_of_clip, read_pose
 from glossfree.video.prepare import prepare
 from glossfree.video.timeline import Timeline
 
@@ -28,13 +29,21 @@ WIDTH, HEIGHT = 120, 80
 JOINTS = ("BODY.nose", "BODY.wrist", "HAND.tip")
 
 
-def write_pose(path: Path, points: np.ndarray, fps: float = 25.0, size: tuple[int, int] = (WIDTH, HEIGHT)) -> Path:
-    """Points (T, 3, 3) or (T, people, 3, 3) in pixels and confidence -> a file, with a 3-D copy to be left out."""
+PARTS = {"BODY": ["nose", "wrist"], "BODY_WORLD_LANDMARKS": ["nose"], "HAND": ["tip"]}
+
+
+def write_pose(
+    path: Path,
+    points: np.ndarray,
+    fps: float = 25.0,
+    size: tuple[int, int] = (WIDTH, HEIGHT),
+    parts: dict[str, list[str]] = PARTS,
+) -> Path:
+    """Points (T, J, 3) or (T, people, J, 3) in pixels and confidence -> a file; PARTS has a 3-D copy to be left out."""
     points = points[:, None] if points.ndim == 3 else points
-    parts = {"BODY": ["nose", "wrist"], "BODY_WORLD_LANDMARKS": ["nose"], "HAND": ["tip"]}
+    points = points[:, :, [0, 1, 0, 2]] if parts is PARTS else points
     components = [PoseHeaderComponent(name, names, [], [], "XYC") for name, names in parts.items()]
-    data, confidence = points[:, :, [0, 1, 0, 2], :2].astype(np.float32), points[:, :, [0, 1, 0, 2], 2]
-    body = NumPyPoseBody(fps, data, confidence.astype(np.float32))
+    body = NumPyPoseBody(fps, points[..., :2].astype(np.float32), points[..., 2].astype(np.float32))
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
         Pose(PoseHeader(0.2, PoseHeaderDimensions(*size, 0), components), body).write(file)
@@ -149,11 +158,9 @@ def test_drawn_points_are_those_of_the_frames_that_are_packed(tmp_path: Path) ->
     drawing = SignedSentence(("REGEN",), 1, 3, 12.5)
     manifest = packed(tmp_path, drawing, fps=5.0)
     clips = [Clip("c0", "train", "satz", drawing)]
-    from glossfree.video.keypoints import keypoints_of_clip
-
     points, joints = keypoints_of_clip(clips[0], manifest.clips[0], "stretch")
     frames = Timeline.constant(drawing.num_frames, 12.5).at_rate(5.0)
-    assert np.allclose(points[..., :2], drawing.keypoints()[frames], atol=1e-6) and joints == drawing.joints
+    assert np.allclose(points[..., :2], drawing.keypoints()[frames], atol=1e-6) and joints[0] == "avatar.right_shoulder"
 
 
 def test_files_beside_videos_are_read_by_prepare(tmp_path: Path) -> None:
