@@ -11,18 +11,18 @@ from typing import Any
 
 import pytest
 
-from glossfree.cli import status as module
-from glossfree.cli.status import (
+from glossfree.errors import RunError
+from glossfree.training import progress as module
+from glossfree.training.progress import (
     GONE,
     SILENCE,
     RunStatus,
     epoch_seconds,
+    read_progress,
     seconds_left,
     seconds_to_come,
     state_of,
-    status,
 )
-from glossfree.errors import RunError
 from glossfree.training.run import Run
 from glossfree.training.status import Planned, Status
 
@@ -71,7 +71,7 @@ def test_a_live_run(tmp_path: Path) -> None:
     run.checkpoint("pretrain", "last").parent.mkdir()
     run.checkpoint("pretrain", "last").write_text("")
     os.utime(run.checkpoint("pretrain", "last"), (time.time() - 70, time.time() - 70))
-    found = status(run.folder)
+    found = read_progress(run.folder)
     assert (found.state, found.stage, found.epoch, found.epochs, found.step, found.steps) == (
         "training",
         "pretrain",
@@ -117,7 +117,7 @@ def test_a_run_that_was_killed_a_while_ago(tmp_path: Path) -> None:
     text = json.loads((run.folder / "status.json").read_text())
     (run.folder / "status.json").write_text(json.dumps({**text, "written": time.time() - 450}))
     os.utime(run.steps, (time.time() - 300, time.time() - 300))
-    found = status(run.folder)
+    found = read_progress(run.folder)
     assert found.state == GONE
     assert (found.step, found.losses["loss"]) == (5, 3.5)
     assert (found.stage_seconds_left, found.all_seconds_left, found.checkpoint_seconds_ago) == (None, None, None)
@@ -129,19 +129,19 @@ def test_a_run_that_was_killed_a_while_ago(tmp_path: Path) -> None:
 @pytest.mark.parametrize("state", ["stopped", "failed", "finished"])
 def test_a_run_that_is_over(tmp_path: Path, state: str) -> None:
     told = Status(state=state, planned=PLANNED, stage="pretrain", epochs=5, steps=15, step=5, problem="a reason")
-    found = status(a_run(tmp_path, told, *second_epoch()).folder)
+    found = read_progress(a_run(tmp_path, told, *second_epoch()).folder)
     assert (found.state, found.stage_seconds_left, found.epoch) == (state, None, 2)
     assert f"{state}: a reason" in found.to_text() and "last sign" not in found.to_text()
 
 
 def test_a_run_before_its_first_step_and_before_its_first_stage(tmp_path: Path) -> None:
-    found = status(a_run(tmp_path, Status(planned=PLANNED, stage="denoise", epochs=3, steps=9)).folder)
+    found = read_progress(a_run(tmp_path, Status(planned=PLANNED, stage="denoise", epochs=3, steps=9)).folder)
     assert (found.epoch, found.step, found.losses, found.stage_seconds_left, found.without) == (1, 0, {}, None, (
         "pretrain", "finetune1", "finetune2",
     ))  # fmt: skip
     assert "denoise, epoch 1 of 3, step 0 of 9" in found.to_text()
     (tmp_path / "b").mkdir()
-    found = status(a_run(tmp_path / "b", Status(planned=PLANNED)).folder)
+    found = read_progress(a_run(tmp_path / "b", Status(planned=PLANNED)).folder)
     assert (found.stage, found.stage_seconds_left, found.state) == (None, None, "training")
     assert "stage" not in found.to_text()
 
@@ -150,7 +150,7 @@ def test_the_speed_is_that_of_the_last_steps(tmp_path: Path) -> None:
     slow, fast = ([step("pretrain", 0, n, seconds) for n in numbers] for seconds, numbers in
                   ((10.0, range(1, 31)), (1.0, range(31, 31 + module.RECENT_STEPS))))  # fmt: skip
     told = Status(planned=PLANNED, stage="pretrain", epochs=5, steps=500)
-    assert status(a_run(tmp_path, told, *slow, *fast).folder).speed == pytest.approx(30)
+    assert read_progress(a_run(tmp_path, told, *slow, *fast).folder).speed == pytest.approx(30)
 
 
 @pytest.mark.parametrize(
@@ -158,13 +158,13 @@ def test_the_speed_is_that_of_the_last_steps(tmp_path: Path) -> None:
 )
 def test_the_speed_is_in_the_unit_of_the_stage(tmp_path: Path, stage: str, speed: str) -> None:
     told = Status(planned=PLANNED, stage=stage, epochs=5, steps=15)
-    assert f" {speed}" in status(a_run(tmp_path, told, step(stage, 0, 1)).folder).to_text()
+    assert f" {speed}" in read_progress(a_run(tmp_path, told, step(stage, 0, 1)).folder).to_text()
 
 
 def test_a_resumed_stage_is_not_behind_its_checkpoint(tmp_path: Path) -> None:
     """The lines of steps that are to be trained again are dropped before the stage begins."""
     told = Status(planned=PLANNED, stage="pretrain", epochs=5, steps=15, step=4)
-    assert status(a_run(tmp_path, told, step("pretrain", 0, 3)).folder).step == 4
+    assert read_progress(a_run(tmp_path, told, step("pretrain", 0, 3)).folder).step == 4
 
 
 def test_seconds_of_an_epoch_are_the_last_few_s() -> None:
@@ -206,9 +206,9 @@ def test_of_another_machine_silence_tells() -> None:
 
 def test_no_run_no_status(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="is this the folder of a run"):
-        status(tmp_path)
+        read_progress(tmp_path)
     with pytest.raises(RunError, match=r"no status\.json yet"):
-        status(a_run(tmp_path, None).folder)
+        read_progress(a_run(tmp_path, None).folder)
 
 
 @pytest.mark.parametrize(
@@ -229,5 +229,5 @@ def test_a_damaged_line_of_the_log_is_left_out(tmp_path: Path, damage: dict[str,
     told = Status(planned=PLANNED, stage="denoise", epochs=3, steps=9, step=2)
     good = [step("denoise", 0, 1), step("denoise", 0, 2, loss=0.5)]
     run = a_run(tmp_path, told, *good, {**step("denoise", 0, 3), **damage})
-    shown = status(run.folder)
+    shown = read_progress(run.folder)
     assert shown.losses == {"loss": 0.5} and shown.to_text()
