@@ -8,6 +8,7 @@ timeline, and its card says so. None of its files is ever executed or unpickled.
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ from glossfree.video.signer import Crop
 CARD, WEIGHTS, RECIPE = "model.json", "model.safetensors", "recipe.toml"
 FORMAT = 2  # 1: recipes without stages
 AGAIN = "make the folder again: glossfree export RUN FOLDER"
+STRONG = 0.5  # of the highest score: weaker pseudo-glosses have no place in time
 BATCH_FRAMES = 900  # frames that are translated together at most: 135 MB of 224 x 224 pixels
 
 
@@ -270,6 +272,30 @@ class SignTranslator:
                 )
             )
         return tracks
+
+
+def cut_windows(seconds: float, window: float, start: float = 0.0) -> list[Segment]:
+    """[start, seconds) of a video in pieces of `window` seconds, the last one up to half as long again."""
+    count = max(1, math.floor((seconds - start) / window + 0.5))
+    edges = [start + number * window for number in range(count)]
+    return [Segment(first, last) for first, last in zip(edges, [*edges[1:], None], strict=True)]
+
+
+def strong_glosses(translation: Translation) -> Iterator[tuple[PseudoGlossTrack, float, float]]:
+    """The pseudo-glosses with at least half the score of the best, from and to the seconds in which each is at least
+    half as strong as at its peak."""
+    start, end = (translation.start + translation.trimmed[0], translation.end - translation.trimmed[1])
+    for track in translation.tracks:
+        if track.score < STRONG * translation.tracks[0].score:
+            continue
+        levels, peak = track.timeline, max(range(len(track.timeline)), key=track.timeline.__getitem__)
+        first, last = peak, peak
+        while first > 0 and levels[first - 1] >= STRONG * levels[peak]:
+            first -= 1
+        while last + 1 < len(levels) and levels[last + 1] >= STRONG * levels[peak]:
+            last += 1
+        step = (end - start) / len(levels)
+        yield track, start + first * step, start + (last + 1) * step
 
 
 def export_model(run: Path, folder: Path, console: Console) -> None:

@@ -29,6 +29,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("translator",),
     ("report",),
     ("doctor",),
+    ("studio",),
     ("cli",),
     ("__main__",),
 )
@@ -49,7 +50,8 @@ ONLY_IN = {
     "peft": {"models"},
     "transformers": {"models", "pipeline.assemble", "models.bleurt"},
     "huggingface_hub": {"pipeline.weights"},
-    "pydantic": {"settings", "models.choices", "objectives", "recipe", "training.status"},
+    "pydantic": {"settings", "models.choices", "objectives", "recipe", "training.status", "studio"},
+    **{name: {"studio"} for name in ("fastapi", "starlette", "uvicorn", "anyio")},
     "jinja2": {"report"},
     "sacrebleu": {"scoring"},
     "rouge_score": {"scoring.rouge"},
@@ -187,7 +189,7 @@ def test_every_library_is_declared(trees: dict[str, ast.Module], root: Path) -> 
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
     wanted = [*project["dependencies"], *extras["spacy"], *extras["captions"], *extras["signer"], *extras["sentences"]]
-    wanted += extras["poses"]
+    wanted += [*extras["poses"], *extras["studio"]]
     declared = {entry.partition(">")[0].lower().replace("_", "-") for entry in wanted}
     distributions = packages_distributions()
     used = {target.partition(".")[0] for tree in trees.values() for target in imports(tree)}

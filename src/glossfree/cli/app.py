@@ -43,6 +43,8 @@ VERBS = {
     "locate": "Measure which pseudo-glosses a run finds in a clip, and where, against true sign times; draw timelines.",
     "export": "Write one self-contained model folder that `translate` loads.",
     "translate": "Translate videos of signing into sentences.",
+    "studio": "Open a page on this machine: translate videos or a webcam, see why, browse corpora and runs.",
+    "serve": "Serve an HTTP API that translates videos.",
     "report": "Write one HTML file: clips with their pseudo-gloss timelines, scores, curves, diagnosis, settings.",
     "demo": "Draw a corpus, train all stages, score unseen sentences and write a report, in minutes on a laptop.",
     "score": "Score any system's sentences: BLEU, ROUGE-L, chrF2, each with its signature and a 95 % interval.",
@@ -89,6 +91,10 @@ def load(name: str) -> Callable[..., Result]:
             from glossfree.cli.export import export as verb
         case "translate":
             from glossfree.cli.translate import translate as verb
+        case "studio":
+            from glossfree.cli.studio import studio as verb
+        case "serve":
+            from glossfree.cli.serve import serve as verb
         case "report":
             from glossfree.cli.report import report as verb
         case "demo":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,11 +18,10 @@ from glossfree.corpora.files import VIDEOS, is_companion
 from glossfree.corpora.manifest import FrameFolder, Segment, VideoFile
 from glossfree.errors import ClipError, CorpusError, GlossfreeError, shortened
 from glossfree.files.disk import write_atomic
-from glossfree.translator import Failure, SignTranslator, Translation
+from glossfree.translator import Failure, SignTranslator, Translation, cut_windows, strong_glosses
 from glossfree.video.decode import natural_order, open_source
 
 Request = tuple[Path, Segment | None]
-STRONG = 0.5  # of the highest score: weaker pseudo-glosses are not written into an .eaf
 
 
 class Format(StrEnum):
@@ -205,10 +203,7 @@ def _windows(video: Path, seconds: float) -> Iterator[Request]:
     except ClipError:
         yield video, None
         return
-    count = max(1, math.floor(length / seconds + 0.5))
-    for number in range(count):
-        end = None if number == count - 1 else (number + 1) * seconds
-        yield video, Segment(number * seconds, end)
+    yield from ((video, segment) for segment in cut_windows(length, seconds))
 
 
 def _captions(translations: Sequence[Translation], form: str, path: Path | None) -> str:
@@ -217,24 +212,9 @@ def _captions(translations: Sequence[Translation], form: str, path: Path | None)
     An .eaf has a tier of sentences, and one of the strongest pseudo-glosses where they are strong.
     """
     sentences = [Caption(each.start, each.end, each.text) for each in translations]
-    tracks = {"pseudo-gloss": [gloss for each in translations for gloss in _strong_glosses(each)]}
+    glosses = [
+        Caption(start, end, track.pseudo_gloss) for each in translations for track, start, end in strong_glosses(each)
+    ]
     return write_captions(
-        path, sentences, form, media=Path(translations[0].path), tracks=tracks if tracks["pseudo-gloss"] else {}
+        path, sentences, form, media=Path(translations[0].path), tracks={"pseudo-gloss": glosses} if glosses else {}
     )
-
-
-def _strong_glosses(translation: Translation) -> Iterator[Caption]:
-    """The pseudo-glosses with at least half the score of the best, each while it is at least half as strong as at its
-    peak."""
-    start, end = (translation.start + translation.trimmed[0], translation.end - translation.trimmed[1])
-    for track in translation.tracks:
-        if track.score < STRONG * translation.tracks[0].score:
-            continue
-        levels, peak = track.timeline, max(range(len(track.timeline)), key=track.timeline.__getitem__)
-        first, last = peak, peak
-        while first > 0 and levels[first - 1] >= STRONG * levels[peak]:
-            first -= 1
-        while last + 1 < len(levels) and levels[last + 1] >= STRONG * levels[peak]:
-            last += 1
-        step = (end - start) / len(levels)
-        yield Caption(start + first * step, start + (last + 1) * step, track.pseudo_gloss)

@@ -27,6 +27,9 @@ COPY_AGAIN = "copy or download the file again"
 PROBE_BYTES = "500000"  # that FFmpeg may read to open a file for its header only
 KEPT = 32  # files whose packet times are cached: a recording of hours is cut into hundreds of segments
 NO_PTS = np.iinfo(np.int64).min  # marks a packet or frame without a time
+# containers that people send; no playlists and lists of files, for which FFmpeg opens other files and addresses
+CONTAINERS = "mov,matroska,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,gif,h264,hevc,m4v,ivf,mxf"
+IN_MP4, IN_WEBM = ("h264", "av1"), ("vp8", "vp9", "av1")  # codecs that browsers play
 FFMPEG_ERRORS = (av.FFmpegError, OSError, ValueError)
 
 
@@ -119,6 +122,28 @@ def pixel_aspect(stream: av.VideoStream) -> float:
     """Width / height of a pixel: not 1 in recordings of old camcorders and broadcasts."""
     ratio = float(stream.sample_aspect_ratio or 1)
     return ratio if 0.2 < ratio < 5 else 1.0
+
+
+def check_container(path: Path) -> None:
+    """Check a stranger's file: raise ClipError unless its content, whatever its name, is one of CONTAINERS."""
+    try:
+        with av.open(str(path), metadata_errors="ignore", container_options={"format_whitelist": CONTAINERS}):
+            pass
+    except FFMPEG_ERRORS as error:
+        problem = f"not a video, or truncated ({reason(error)})"
+        raise ClipError(problem, where=path, remedy="use MP4, WebM, MOV, MKV or AVI, complete") from error
+
+
+def plays_as(path: Path) -> str:
+    """The media type as which browsers play and seek a file; "" if they cannot. Raises ClipError like `open_video`."""
+    with open_video(path, header_only=True) as (container, stream):
+        codec, form = stream.codec_context.name, container.format.name
+        seekable = container.duration is not None  # None in WebM as browsers record it
+        if not seekable or stream.codec_context.pix_fmt != "yuv420p":
+            return ""
+        if form.startswith("mov") and codec in IN_MP4:
+            return "video/mp4"
+        return "video/webm" if form.startswith("matroska") and codec in IN_WEBM else ""
 
 
 def stated_rate(stream: av.VideoStream) -> float:

@@ -20,6 +20,7 @@ import numpy as np
 
 from glossfree.corpora.manifest import FrameFolder, Manifest, Segment, VideoFile
 from glossfree.errors import ClipError
+from glossfree.video.container import KEPT
 from glossfree.video.decode import Reader, open_source
 from glossfree.video.frames import Fit, View, draw_affine, fit_frame, resize, warp_frames, warp_points
 from glossfree.video.pack import packed_size, read_clip
@@ -67,7 +68,7 @@ class Intake:
     """Turns clips into a model's input; `profile`: that of its training clips ({}: unknown).
 
     `view`, `sampling` and `num_joints` (J, 0: the model reads no keypoints) are the recipe's. Nothing is augmented.
-    `_crops` holds the signer's place in each video.
+    `_crops` holds the signer's place in the last KEPT videos.
     """
 
     view: View
@@ -166,6 +167,8 @@ class Intake:
         if is_packed or not usual or max(aspect / usual, usual / aspect) <= OTHER_ASPECT:
             return first, last, None, aspect
         if path not in self._crops:
+            if len(self._crops) == KEPT:  # a server reads thousands of videos
+                del self._crops[next(iter(self._crops))]
             self._crops[path] = find_signer(np.stack(larger), self.profile.get("signer"), usual)
         return first, last, self._crops[path], aspect
 
