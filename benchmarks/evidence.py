@@ -102,9 +102,9 @@ def scores_of(records: Sequence[dict[str, Any]], split: str, metric: str) -> lis
 
 
 def group_table(evidence: Evidence, group: str) -> str:
-    """The rows of a group: scores, tests against the references of the plan, supervision, cost."""
+    """The rows of a group: scores, tests against the references in the group, supervision, cost."""
     split, rows = evidence.split(), []
-    references = [row for row in evidence.plan.rows if row.is_reference]
+    references = [row for row in evidence.group(group) if row.is_reference]
     for row in evidence.group(group):
         records = evidence.of_row(row)
         on_split = [f"{spread(scores_of(records, split, metric))}" for metric in METRICS]
