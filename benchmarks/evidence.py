@@ -14,14 +14,14 @@ from statistics import fmean, stdev
 from typing import Any
 
 from benchmarks.timing import table
-from glossfree.cli.cells import Row, choices_of
-from glossfree.cli.plan import Plan
-from glossfree.cli.records import PLAN, read_record, sentences_of
 from glossfree.objectives import OBJECTIVES
 from glossfree.recipe.schema import Recipe, StageConfig
 from glossfree.report.curves import number
 from glossfree.scoring.significance import SAMPLES, compare
 from glossfree.scoring.statistics import Statistics
+from glossfree.sweeps.cells import Row, choices_of
+from glossfree.sweeps.plan import Plan
+from glossfree.sweeps.records import PLAN, read_record, sentences_of
 
 METRICS = {"bleu4": "BLEU-4", "rouge_l": "ROUGE-L", "chrf": "chrF"}
 COLOURS = ("#0b6e99", "#c2410c", "#4d7c0f", "#7e22ce", "#b91c1c", "#52525b")

@@ -13,13 +13,13 @@ from benchmarks.__main__ import put
 from benchmarks.evidence import Evidence, p_value, spread, value_of
 
 from benchmarks import evidence
-from glossfree.cli.cells import Row
-from glossfree.cli.plan import Plan
-from glossfree.cli.records import PLAN
 from glossfree.scoring.conventions import convention_for
 from glossfree.scoring.metrics import Scores
 from glossfree.scoring.significance import compare
 from glossfree.scoring.statistics import Statistics
+from glossfree.sweeps.cells import Row
+from glossfree.sweeps.plan import Plan
+from glossfree.sweeps.records import PLAN
 
 WORDS = ("regen", "schnee", "im", "tal", "und", "wind", "heute", "morgen", "kommt")
 KEY = "pretrain.objectives.pseudo_gloss.weight"

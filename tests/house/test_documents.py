@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from glossfree.cli.app import VERBS, command
-from glossfree.cli.cells import parse_seeds, rows_of
 from glossfree.corpora.registry import CORPORA
 from glossfree.models.backbones import BACKBONES
 from glossfree.objectives import OBJECTIVES
 from glossfree.recipe.files import load_recipe
+from glossfree.sweeps.cells import parse_seeds, rows_of
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -29,7 +29,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("translator",),
     ("report",),
     ("doctor",),
-    ("studio",),
+    ("studio", "sweeps"),
     ("cli",),
     ("__main__",),
 )

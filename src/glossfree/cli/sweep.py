@@ -20,13 +20,7 @@ from typing import Annotated, Any
 
 import typer
 
-from glossfree.cli.cells import DONE, WAITING, Cell, Row, parse_seeds, rows_of, value_text
-from glossfree.cli.jobs import Slurm
 from glossfree.cli.options import Corpus, Overrides, Track
-from glossfree.cli.plan import Plan
-from glossfree.cli.records import PLAN, Records
-from glossfree.cli.running import train_waiting
-from glossfree.cli.tasks import Cells, How
 from glossfree.console import Console, Result, text_table
 from glossfree.corpora.manifest import MANIFEST, Manifest
 from glossfree.errors import RecipeError, RunError
@@ -37,6 +31,12 @@ from glossfree.pipeline.weights import with_language_model
 from glossfree.recipe.files import load_recipe
 from glossfree.recipe.values import differences, in_words
 from glossfree.scoring.metrics import COLUMNS, Scores
+from glossfree.sweeps.cells import DONE, WAITING, Cell, Row, parse_seeds, rows_of, value_text
+from glossfree.sweeps.jobs import Slurm
+from glossfree.sweeps.plan import Plan
+from glossfree.sweeps.records import PLAN, Records
+from glossfree.sweeps.running import train_waiting
+from glossfree.sweeps.tasks import Cells, How
 from glossfree.training.interrupt import stop_requests
 from glossfree.training.run import FAILED, Run
 from glossfree.training.trackers import check_trackers

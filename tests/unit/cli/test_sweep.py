@@ -20,7 +20,6 @@ from typing import Any
 
 import pytest
 
-from glossfree.cli import running as module
 from glossfree.cli.sweep import Commands, Sweep, sweep
 from glossfree.console import Silent
 from glossfree.corpora.manifest import Manifest
@@ -30,6 +29,7 @@ from glossfree.recipe.files import load_recipe
 from glossfree.recipe.values import dump_recipe
 from glossfree.scoring.conventions import convention_for
 from glossfree.scoring.metrics import score
+from glossfree.sweeps import running as module
 from glossfree.training.run import Run
 from glossfree.training.status import Status
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from glossfree.cli.cells import Cell, Row
-from glossfree.cli.records import Records, read_record, sentences_of, without_signatures
 from glossfree.errors import RunError
 from glossfree.scoring.conventions import convention_for
 from glossfree.scoring.predictions import read_predictions, read_scores, scores_path
 from glossfree.scoring.statistics import Statistics
+from glossfree.sweeps.cells import Cell, Row
+from glossfree.sweeps.records import Records, read_record, sentences_of, without_signatures
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from glossfree.cli.cells import Row
 from glossfree.errors import RecipeError
+from glossfree.sweeps.cells import Row
 
 # key -> its type, and the type of the values in it
 KEYS: dict[str, tuple[type, type | tuple[type, ...]]] = {

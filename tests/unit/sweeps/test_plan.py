@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from tests.unit.cli.test_sweep import StandIn, stand_in, start
 
-from glossfree.cli.cells import folder_name
-from glossfree.cli.plan import Plan
 from glossfree.errors import Interrupted, RecipeError, RunError
+from glossfree.sweeps.cells import folder_name
+from glossfree.sweeps.plan import Plan
 
 assert stand_in  # a fixture
 PLAN = """

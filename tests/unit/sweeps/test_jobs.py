@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from glossfree.cli.jobs import Slurm
 from glossfree.errors import RunError
+from glossfree.sweeps.jobs import Slurm
 
 SBATCH = """n=$(($(ls "$CLUSTER"/queued | wc -l) + 70))
 cp "$2" "$CLUSTER/queued/$n"

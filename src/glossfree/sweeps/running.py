@@ -11,10 +11,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-from glossfree.cli.cells import Cell
-from glossfree.cli.tasks import Cells
 from glossfree.console import Console
 from glossfree.errors import Interrupted, RunError
+from glossfree.sweeps.cells import Cell
+from glossfree.sweeps.tasks import Cells
 from glossfree.training.interrupt import Request
 from glossfree.training.run import FAILED, Run
 from glossfree.training.status import check_not_training, read_status

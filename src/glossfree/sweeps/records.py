@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
-from glossfree.cli.cells import Cell
 from glossfree.corpora.manifest import MANIFEST, Manifest
 from glossfree.errors import RunError
 from glossfree.files.disk import digest, read_json, write_atomic
@@ -23,6 +22,7 @@ from glossfree.recipe.values import explain
 from glossfree.scoring.conventions import Convention
 from glossfree.scoring.predictions import read_predictions
 from glossfree.scoring.statistics import Statistics
+from glossfree.sweeps.cells import Cell
 from glossfree.training.run import Run, load_facts
 
 PLAN = "plan.json"

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from glossfree.cli.cells import (
+from glossfree.errors import RecipeError
+from glossfree.recipe.files import load_recipe
+from glossfree.sweeps.cells import (
     LONGEST_NAME,
     Cell,
     Row,
@@ -17,8 +19,6 @@ from glossfree.cli.cells import (
     rows_of,
     value_text,
 )
-from glossfree.errors import RecipeError
-from glossfree.recipe.files import load_recipe
 
 GRID = ["pretrain.objectives.pseudo_gloss.weight=1,10", "finetune2.learning_rate=6e-4,8e-4,1e-3"]
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from glossfree.cli.cells import DONE, WAITING, Cell, Row, choices_of, known_cells
-from glossfree.cli.plan import Plan
-from glossfree.cli.records import Records, without_signatures
 from glossfree.scoring.predictions import read_scores, scores_path
+from glossfree.sweeps.cells import DONE, WAITING, Cell, Row, choices_of, known_cells
+from glossfree.sweeps.plan import Plan
+from glossfree.sweeps.records import Records, without_signatures
 from glossfree.training.run import FAILED, Run
 
 
