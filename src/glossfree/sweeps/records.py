@@ -95,6 +95,7 @@ class Records:
         }
         if scores := outcome.get("scores"):
             record["scores"] = without_signatures(scores)
+            record |= {kind: _measured(run, kind) for kind in ("localisation", "retrieval")}
             record["sentences"] = {split: self._packed(run, split, each) for split, each in scores.items()}
         lines = (f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in record.items())
         write_atomic(self.path(cell), "{\n" + ",\n".join(lines) + "\n}\n", RunError, parents=True)
@@ -130,6 +131,20 @@ class Records:
         convention = Convention(**scores["convention"])
         hypotheses = [predictions[clip.id].text for clip in clips]
         return Statistics.of(hypotheses, [clip.text for clip in clips], convention).packed()
+
+
+def _measured(run: Path, kind: str) -> dict[str, Any]:
+    """What `locate` or `retrieve` has written into a run, by its name without the kind: {"test.pretrain": ...}."""
+    files = sorted(run.glob(f"{kind}.*.json"))
+    return {path.stem.partition(".")[2]: _rounded(read_json(path, RunError, remedy="remove it")) for path in files}
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_rounded(each) for each in value]
+    return round(value, 3) if isinstance(value, float) else value
 
 
 def _best(keep: str, epochs: Sequence[dict[str, float]]) -> dict[str, float]:

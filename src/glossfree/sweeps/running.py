@@ -88,7 +88,7 @@ class Running:
 
     def _problem(self, code: int) -> str:
         """Why a command failed, as its run recorded it or by its exit code."""
-        verb = "train" if "train" in self.words else "evaluate"
+        verb = self.words[self.words.index("glossfree") + 1]
         problem = f"exit code {code}" if code > 0 else f"ended by {signal.Signals(-code).name}"
         with suppress(RunError):  # a failed training records the reason
             status = read_status(Run(self.run))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from glossfree.objectives.pseudo_gloss import PseudoGloss
+from glossfree.recipe.schema import Recipe
 from glossfree.scoring.predictions import read_scores, scores_path
 from glossfree.sweeps.cells import DONE, WAITING, Cell, Row, choices_of, known_cells
 from glossfree.sweeps.plan import Plan
@@ -43,7 +45,17 @@ class How:
             tracks += ["--from", str(self.start), "--after", self.after]
         train = ["train", "--recipe", cell.row.source, *where, "--run", run, "--resume", *sets, *tracks]
         evaluate = [["evaluate", run, "--split", split, *where] for split in splits]
-        return [[*glossfree, *words] for words in (train, *evaluate)]
+        understand = _understanding(cell.recipe, run) if "test" in splits else ()
+        return [[*glossfree, *words] for words in (train, *evaluate, *understand)]
+
+
+def _understanding(recipe: Recipe, run: str) -> Iterator[list[str]]:
+    """The commands that measure on test what else a recipe has learnt: where signs are, a joint space."""
+    scoring = [stage.name for stage in recipe.planned if PseudoGloss in map(type, stage.used_objectives.values())]
+    if scoring:
+        yield ["locate", run, "--split", "test", "--stage", scoring[-1]]
+    if any(each.compares_sentences for stage in recipe.planned for each in stage.used_objectives.values()):
+        yield ["retrieve", run, "--split", "test"]
 
 
 @dataclass

@@ -15,6 +15,7 @@ from glossfree.scoring.predictions import read_predictions, read_scores, scores_
 from glossfree.scoring.statistics import Statistics
 from glossfree.sweeps.cells import Cell, Row
 from glossfree.sweeps.records import Records, read_record, sentences_of, without_signatures
+from glossfree.sweeps.tasks import How
 
 
 @pytest.fixture
@@ -80,3 +81,25 @@ def test_a_cell_with_a_record_is_not_trained_again(tiny: Any, tiny_run: Path, tm
     (cell,) = json.loads(tested.out)["cells"]
     assert tested.code == 1 and cell["problem"] == "its run is gone, and its record has no scores of test"
     assert read_record(records / "seed=0.json")["state"] == "done", "and the record stays"
+
+
+def test_a_record_keeps_what_was_measured_besides_translation(
+    tiny: Any, tiny_run: Path, tmp_path: Path, cell: Cell, call: Any
+) -> None:
+    run, records = tmp_path / "run", Records.open(tmp_path / "records", tiny.corpus)
+    shutil.copytree(tiny_run, run)
+    assert call("locate", run, "--split", "test", "--stage", "pretrain").code == 0
+    assert call("retrieve", run, "--split", "test").code == 0
+    records.write(cell, run, outcome(run))
+    record = read_record(records.path(cell))
+    measured = json.loads((run / "retrieval.test.json").read_text())["video to text"]["recall"]["5"]
+    assert record["retrieval"]["test"]["video to text"]["recall"]["5"] == round(measured, 3)
+    assert record["localisation"]["test.pretrain"]["stage"] == "pretrain"
+
+
+def test_on_test_a_cell_is_also_asked_where_signs_are_and_for_its_joint_space(cell: Cell, tmp_path: Path) -> None:
+    how = How(tmp_path, tmp_path, 1, (), 1)
+    verbs = [words[words.index("glossfree") + 1] for words in how.commands(cell, ("dev", "test"))]
+    assert verbs == ["train", "evaluate", "evaluate", "locate", "retrieve"]
+    assert [*how.commands(cell, ("test",))[-2]][-2:] == ["--stage", "pretrain"]
+    assert len(how.commands(cell, ("dev",))) == 2
