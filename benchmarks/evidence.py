@@ -159,6 +159,65 @@ def rates_table(evidence: Evidence) -> str:
     return table(["dev BLEU-4, first seed", *(f"x {factor:g}" for factor in factors)], rows) if rows else ""
 
 
+PLACES = {  # measures of `locate` -> titles
+    "peak inside the sign": "peak in sign, %",
+    "mAP inside the sign": "mAP, %",
+    "IoU": "IoU, %",
+    "start error, s": "start error, s",
+    "end error, s": "end error, s",
+}
+
+
+def _measured(records: Sequence[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    """What `locate` or `retrieve` measured on test of records that have it."""
+    return [each for record in records for name, each in record.get(kind, {}).items() if name.startswith("test")]
+
+
+def places_table(evidence: Evidence, group: str) -> str:
+    """Where a row's pseudo-gloss scores see signs on test, with chance in brackets, and which: micro F1."""
+    rows = []
+    for row in evidence.group(group):
+        found = [each for each in _measured(evidence.of_row(row), "localisation") if each["signs"] and each["sets"]]
+        if not found:
+            continue
+        values = [[each["signs"]["overall"]["values"][name] for each in found] for name in PLACES]
+        cells = [f"{spread([one['run'] for one in each])} ({each[0]['chance']:.2f})" for each in values]
+        sets = {name: [each["sets"][name]["f1"] for each in found] for name in ("run", "most frequent")}
+        rows.append([row.name, str(len(found)), *cells, f"{spread(sets['run'])} ({sets['most frequent'][0]:.2f})"])
+    header = ["row (chance)", "n", *PLACES.values(), "pseudo-gloss F1, % (the most frequent)"]
+    return table(header, rows) if rows else ""
+
+
+def parts_table(evidence: Evidence, name: str) -> str:
+    """The same by length of a sign and by count of its pseudo-gloss in training, of the first seed of a row."""
+    rows = []
+    for row in (each for each in evidence.plan.rows if each.name == name):
+        for measured in _measured(evidence.of_row(row)[:1], "localisation"):
+            for title, key in (("frames of a sign", "by_length"), ("times in training", "by_frequency")):
+                for part in (measured["signs"] or {}).get(key, ()):
+                    values = [part["values"][place] for place in PLACES if place in part["values"]]
+                    cells = [f"{each['run']:.2f} ({each['chance']:.2f})" for each in values]
+                    rows.append([f"{title}: {part['name']}", str(part["pairs"]), *cells])
+    return table([f"{name} (chance)", "signs", *PLACES.values()], rows) if rows else ""
+
+
+def retrieval_table(evidence: Evidence, group: str) -> str:
+    """How well the rows with a joint space find test sentences for videos, and videos for sentences."""
+    rows = []
+    for row in evidence.group(group):
+        found = _measured(evidence.of_row(row), "retrieval")
+        if not found:
+            continue
+        cells = []
+        for direction in ("video to text", "text to video"):
+            each = [one[direction] for one in found]
+            cells += [spread([one["recall"][k] for one in each]) for k in ("1", "5", "10")]
+            cells.append(f"{spread([one['median_rank'] for one in each])} ({each[0]['median_rank_by_chance']:g})")
+        rows.append([row.name, str(len(found)), *cells])
+    titles = [f"{name} {k}" for name in ("V-T", "T-V") for k in ("R@1", "R@5", "R@10", "median rank (chance)")]
+    return table(["row", "n", *titles], rows) if rows else ""
+
+
 def setting(evidence: Evidence) -> str:
     """Corpus, versions, how scores and p-values are made, and the cells that failed."""
     records = [record for record in evidence.records.values() if "scores" in record]
@@ -295,6 +354,10 @@ def run(folder: Path, out: Path) -> dict[str, str]:
             path = pictures / f"{title.replace(' ', '-')}.svg"
             path.write_text(picture, encoding="utf-8")
             links.append(f"![{title}](images/evidence/{path.name})")
-        blocks[f"evidence {group}"] = "\n\n".join([group_table(evidence, group), *reversed(links)])
+        tables = [make(evidence, group) for make in (group_table, places_table, retrieval_table)]
+        blocks[f"evidence {group}"] = "\n\n".join([*filter(None, tables), *reversed(links)])
+    for row in (each for each in evidence.plan.rows if each.is_reference):
+        if text := parts_table(evidence, row.name):
+            blocks[f"evidence signs, {row.name}"] = text
     blocks["evidence learning rates"] = rates_table(evidence)
     return blocks

@@ -128,3 +128,23 @@ def test_values_that_a_record_leaves_out_are_defaults() -> None:
 
 def test_one_value_has_no_deviation() -> None:
     assert (spread([]), spread([1.0]), spread([1.0, 3.0])) == ("-", "1.00", "2.00 ± 1.41")
+
+
+def test_places_and_the_joint_space_stand_with_chance(folder: Path) -> None:
+    (cell,) = HFA.cells([0], [2.0])
+    path = folder / f"{cell.name}.json"
+    values = {name: {"run": 50.0, "chance": 10.0} for name in evidence.PLACES}
+    part = {"name": "1-2", "pairs": 7, "values": values}
+    signs = {"overall": part, "by_length": [], "by_frequency": [part]}
+    sets = {"run": {"f1": 30.0}, "most frequent": {"f1": 20.0}}
+    one = {"recall": {"1": 5.0, "5": 15.0, "10": 25.0}, "median_rank": 9.0, "median_rank_by_chance": 21.5}
+    measured = {
+        "localisation": {"test.pretrain": {"signs": signs, "sets": sets}},
+        "retrieval": {"test": {"video to text": one, "text to video": one}},
+    }
+    path.write_text(json.dumps(json.loads(path.read_text()) | measured))
+    loaded = Evidence.load(folder)
+    places = evidence.places_table(loaded, "methods").splitlines()
+    assert len(places) == 3 and places[2].count("50.00 (10.00)") == 5 and "30.00 (20.00)" in places[2]
+    assert "times in training: 1-2" in evidence.parts_table(loaded, "hfa") and not evidence.parts_table(loaded, "none")
+    assert evidence.retrieval_table(loaded, "methods").count("9.00 (21.5)") == 2
