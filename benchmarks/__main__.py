@@ -70,13 +70,15 @@ def main() -> None:
     parser.add_argument("--demo", type=Path, default=Path("runs/demo"), help="folder of a finished demo")
     parser.add_argument("--split", choices=["dev", "test"], default="test", help="of the demo's clips")
     parser.add_argument("--records", type=Path, default=ROOT / "docs/evidence", help="evidence: folder of records")
+    parser.add_argument("--corpus", type=Path, help="evidence: the prepared corpus, to describe it")
     parser.add_argument("--out", type=Path, default=ROOT / "docs/evidence.md", help="evidence: the page")
     parser.add_argument("--count", type=int, default=fuzz.COUNT, help="fuzz: cases")
     parser.add_argument("--seed", type=int, default=fuzz.SEED, help="fuzz: of the cases")
     parser.add_argument("--case", type=int, help="fuzz: only this one, alone; prints what it says")
     arguments = parser.parse_args()
     if arguments.names == ["evidence"]:  # of records, not measured now; a block for each table
-        for name, text in evidence.run(arguments.records, arguments.out).items():
+        corpus = {} if arguments.corpus is None else {"evidence corpus": evidence.corpus_table(arguments.corpus)}
+        for name, text in {**corpus, **evidence.run(arguments.records, arguments.out)}.items():
             print(f"## {name}\n\n{text}\n")
             put(arguments.out, name, text)
         return

@@ -6,6 +6,7 @@ Nothing is trained: records alone are read. Each table is a block of its own, so
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from html import escape
@@ -14,6 +15,8 @@ from statistics import fmean, stdev
 from typing import Any
 
 from benchmarks.timing import table
+from glossfree.avatar import wetter
+from glossfree.corpora.manifest import SPLITS, Manifest
 from glossfree.objectives import OBJECTIVES
 from glossfree.recipe.schema import Recipe, StageConfig
 from glossfree.report.curves import number
@@ -239,6 +242,24 @@ def setting(evidence: Evidence) -> str:
     ]
     failed = [f"- {line}" for line in evidence.failed()]
     return "\n".join([*lines, "", f"Runs that failed: {len(failed)}.", *([""] if failed else []), *failed])
+
+
+def corpus_table(folder: Path) -> str:
+    """A prepared corpus beside the built-in one that the backbone learnt on: clips, glosses, and what they share."""
+    manifest, known, rows = Manifest.load(folder), {*wetter.inventory()}, []
+    for split in SPLITS:
+        clips = manifest.split(split)
+        glosses = Counter(gloss for clip in clips for gloss in clip.glosses)
+        shared = {gloss: count for gloss, count in glosses.items() if gloss in known}
+        share = 100 * sum(shared.values()) / glosses.total()
+        words = fmean(len(clip.text.split()) for clip in clips)
+        silent = sum(not clip.glosses for clip in clips)
+        counts = [f"{each:,}" for each in (len(clips), len(glosses), len(shared))]
+        rows.append(
+            [split, *counts, f"{share:.1f}", f"{glosses.total() / len(clips):.1f}", f"{words:.1f}", str(silent)]
+        )
+    titles = ["clips", "glosses", "of them in wetter", "% of occurrences", "glosses a clip", "words a sentence"]
+    return table(["split", *titles, "clips without a gloss"], rows)
 
 
 def value_of(record: dict[str, Any], key: str) -> Any:
