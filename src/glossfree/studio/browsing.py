@@ -1,0 +1,371 @@
+"""Routes that show corpora and runs: clips, predictions beside references, two runs compared, a run under way.
+
+Only folders that the owner named are read: clips play, and predictions are diagnosed, where the corpus of the run is
+one of them. Corpora and runs are addressed by their number, never by a path.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from fastapi.responses import FileResponse
+
+from glossfree.corpora.manifest import MANIFEST, Manifest, PackedClip
+from glossfree.errors import GlossfreeError, shortened
+from glossfree.files.encoding import nfc
+from glossfree.report.curves import read_curves, thin
+from glossfree.report.diagnosis import diagnose, has_repeated_ngram, split_words
+from glossfree.report.numbers import read_numbers
+from glossfree.report.page import mark_words
+from glossfree.scoring.conventions import convention_for
+from glossfree.scoring.metrics import Scores
+from glossfree.scoring.predictions import predictions_path, read_predictions, read_scores, scores_path
+from glossfree.scoring.significance import compare
+from glossfree.scoring.statistics import Statistics, chrf
+from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
+from glossfree.training.progress import is_complete, read_progress
+from glossfree.training.run import Run
+
+SPLITS = ("dev", "test", "train")
+MOST = 200  # clips of one answer
+HALF, TWICE = 0.5, 2.0  # of the reference's words: shorter and longer hypotheses are pointed out
+
+Json = dict[str, Any]
+Limit = Annotated[int, Query(ge=1, le=MOST)]
+Offset = Annotated[int, Query(ge=0)]
+
+
+def browsing(corpora: Sequence[Path], runs: Sequence[Path]) -> APIRouter:
+    """Prepared folders and folders of runs -> the routes below /v1 that show them."""
+    router = APIRouter(prefix="/v1", tags=["browsing"])
+    shelf = Shelf(corpora, runs)
+
+    @router.get("/corpora")
+    def list_corpora() -> list[Json]:
+        """The prepared corpora of this studio."""
+        return [shelf.corpus_summary(number) for number in range(len(shelf.corpora))]
+
+    @router.get("/corpora/{number}/clips")
+    def list_clips(number: int, split: str = "", query: str = "", offset: Offset = 0, limit: Limit = 24) -> Json:
+        """Clips whose id, sentence, signer or pseudo-glosses contain every word of `query`."""
+        return shelf.find_clips(shelf.manifest(number), split, query, offset, limit)
+
+    @router.get("/corpora/{number}/clips/{id:path}/video")
+    def show_clip(number: int, id: str) -> FileResponse:
+        """The video of a clip."""
+        return FileResponse(shelf.clip_file(number, id), media_type="video/mp4")
+
+    @router.get("/runs")
+    def list_runs() -> list[Json]:
+        """The runs of this studio, with the splits that they were evaluated on."""
+        return [shelf.run_summary(number) for number in range(len(shelf.runs))]
+
+    @router.get("/runs/{number}")
+    def show_run(number: int) -> Json:
+        """Where a run stands, and its losses over the steps of each stage."""
+        return run_progress(shelf.run(number))
+
+    @router.get("/runs/{number}/predictions")
+    def list_predictions(
+        number: int, split: str = "test", sort: str = "worst", query: str = "", offset: Offset = 0, limit: Limit = 24
+    ) -> Json:
+        """Hypotheses beside references, sorted "worst", "best" or "order", with what is notable about each."""
+        return shelf.predictions(number, split, sort, query, offset, limit)
+
+    @router.get("/runs/{number}/diagnosis")
+    def show_diagnosis(number: int, split: str = "test") -> Json:
+        """The error analysis of a split of a run whose corpus is open."""
+        return shelf.diagnosis(number, split)
+
+    @router.get("/compare")
+    def compare_runs(a: int, b: int, split: str = "test", offset: Offset = 0, limit: Limit = 24) -> Json:
+        """Run B against run A on the same clips: scores, tests, and the clips with the largest change first."""
+        return shelf.compare(a, b, split, offset, limit)
+
+    return router
+
+
+class Shelf:
+    """The corpora and runs that the owner named."""
+
+    def __init__(self, corpora: Sequence[Path], runs: Sequence[Path]) -> None:
+        self.corpora = [path.resolve() for path in corpora]
+        self.runs = [path.resolve() for path in runs]
+
+    def manifest(self, number: int) -> Manifest:
+        """Corpus `number`, read again where it changed."""
+        path = _pick(self.corpora, number, "corpus")
+        return _manifest(path, _changed(path / MANIFEST))
+
+    def run(self, number: int) -> Path:
+        """The folder of run `number`."""
+        return _pick(self.runs, number, "run")
+
+    def corpus_summary(self, number: int) -> Json:
+        """What `/corpora` says of a corpus."""
+        manifest = self.manifest(number)
+        splits: dict[str, int] = defaultdict(int)
+        for clip in manifest:
+            splits[clip.split] += 1
+        name = manifest.corpus.get("name") or manifest.folder.name
+        problems = [str(problem) for problem in manifest.corpus.get("problems", ())]
+        return {"id": number, "name": name, "language": manifest.language, "splits": splits, "problems": problems}
+
+    def find_clips(self, manifest: Manifest, split: str, query: str, offset: int, limit: int) -> Json:
+        """See `/corpora/{number}/clips`."""
+        glosses = _pseudo_glosses(manifest.folder)
+        found = [
+            (clip, glosses.get(clip.text, ()))
+            for clip in manifest
+            if split in ("", clip.split)
+            and _contains(query, clip.id, clip.text, clip.signer, *glosses.get(clip.text, ()))
+        ]
+        return {"total": len(found), "clips": [clip_facts(*each) for each in found[offset : offset + limit]]}
+
+    def clip_file(self, number: int, id: str) -> Path:
+        """The video of a clip, which lies in the folder of its corpus. Raises MissingError."""
+        manifest = self.manifest(number)
+        clip = next((clip for clip in manifest if clip.id == nfc(id)), None)
+        path = None if clip is None else (manifest.folder / clip.file).resolve()
+        if path is None or not path.is_relative_to(manifest.folder) or not path.is_file():
+            raise MissingError(f"no clip {shortened(id)!r} with a video", where="clip", remedy="choose one of the list")
+        return path
+
+    def run_summary(self, number: int) -> Json:
+        """What `/runs` says of a run; of an unreadable status, why."""
+        folder = self.run(number)
+        splits = [split for split in SPLITS if predictions_path(folder, split).is_file()]
+        try:
+            state = read_progress(folder).state
+        except GlossfreeError as error:
+            state = error.problem
+        scores = {each: _scores(folder, each) for each in splits}
+        return {"id": number, "name": folder.name, "state": state, "splits": splits, "scores": scores}
+
+    def corpus_of(self, run: Path) -> int | None:
+        """The number of the corpus that a run was trained on, if the owner named it."""
+        path = Path(str(Run(run).read_json("run.json").get("corpus", ""))).resolve()
+        return self.corpora.index(path) if path in self.corpora else None
+
+    def predictions(self, number: int, split: str, sort: str, query: str, offset: int, limit: int) -> Json:
+        """See `/runs/{number}/predictions`."""
+        run = self.run(number)
+        lines = _lines(run, split)
+        corpus = self.corpus_of(run)
+        manifest = None if corpus is None else self.manifest(corpus)
+        language = "de" if manifest is None else manifest.language
+        training = [] if manifest is None else [clip.text for clip in manifest if clip.split == "train"]
+        copies = {split_words(text) for text in training}
+        found = [line for line in lines if _contains(query, line["id"], line["hypothesis"], line["reference"])]
+        scores = _sentence_scores(lines, language)
+        match sort:
+            case "worst" | "best":
+                found.sort(key=lambda line: (scores[line["id"]], line["id"]), reverse=sort == "best")
+            case "order":
+                pass
+            case _:
+                raise QueryError(f"unknown order {sort!r}", where="sort", remedy="worst, best or order")
+        return {
+            "total": len(found),
+            "corpus": corpus,
+            "scores": _scores(run, split),
+            "predictions": [
+                {**line, "chrf": scores[line["id"]], "findings": findings(line, language, copies), **_marks(line)}
+                for line in found[offset : offset + limit]
+            ],
+        }
+
+    def diagnosis(self, number: int, split: str) -> Json:
+        """See `/runs/{number}/diagnosis`. Raises MissingError where the owner did not name the corpus of the run."""
+        run = self.run(number)
+        corpus = self.corpus_of(run)
+        if corpus is None:
+            raise MissingError("the corpus of the run is not open", where=run.name, remedy="start it with --corpus too")
+        folder = self.corpora[corpus]
+        return _diagnosis(run, split, _stamp(run, split), folder, _changed(folder / MANIFEST))
+
+    def compare(self, a: int, b: int, split: str, offset: int, limit: int) -> Json:
+        """See `/compare`. Raises QueryError where the two have no clip in common."""
+        first, second = ({line["id"]: line for line in _lines(self.run(number), split)} for number in (a, b))
+        ids = [id for id in first if id in second]
+        if not ids:
+            problem = f"runs {self.run(a).name!r} and {self.run(b).name!r} have no clip of {split!r} in common"
+            raise QueryError(problem, where="compare", remedy="compare runs on one corpus")
+        corpus = self.corpus_of(self.run(a))
+        convention = convention_for("de" if corpus is None else self.manifest(corpus).language)
+        references = [first[id]["reference"] for id in ids]
+        sides = [Statistics.of([of[id]["hypothesis"] for id in ids], references, convention) for of in (first, second)]
+        values = asdict(compare(*sides))
+        scores = [chrf(side.table).tolist() for side in sides]
+        clips = [
+            {"id": id, "reference": references[row], "chrf_a": scores[0][row], "chrf_b": scores[1][row]}
+            | {
+                f"{side}_{key}": value
+                for side, of in (("a", first), ("b", second))
+                for key, value in _marks(of[id]).items()
+            }
+            for row, id in enumerate(ids)
+        ]
+        clips.sort(key=lambda clip: -abs(clip["chrf_b"] - clip["chrf_a"]))
+        kept = ("metrics", "sentence_metric", "wins", "ties", "losses", "num_sentences", "samples")
+        facts = {name: values[name] for name in kept}
+        return {**facts, "corpus": corpus, "total": len(clips), "clips": clips[offset : offset + limit]}
+
+
+class MissingError(GlossfreeError):
+    """Something that is not on the shelf."""
+
+    status = 404
+
+
+class QueryError(GlossfreeError):
+    """A query that cannot be answered."""
+
+    status = 422
+
+
+def _pick(folders: Sequence[Path], number: int, kind: str) -> Path:
+    if not 0 <= number < len(folders):
+        raise MissingError(f"no {kind} {number}", where=kind, remedy="choose one of the list")
+    return folders[number]
+
+
+def _changed(path: Path) -> int:
+    return path.stat().st_mtime_ns if path.is_file() else 0
+
+
+@lru_cache(maxsize=8)
+def _manifest(folder: Path, changed: int) -> Manifest:
+    return Manifest.load(folder)
+
+
+def _pseudo_glosses(folder: Path) -> Mapping[str, tuple[str, ...]]:
+    """{sentence: its pseudo-glosses} of a prepared folder; {} without them."""
+    path = folder / PSEUDO_GLOSSES
+    return _sentences(path, _changed(path)) if path.is_file() else {}
+
+
+@lru_cache(maxsize=8)
+def _sentences(path: Path, changed: int) -> Mapping[str, tuple[str, ...]]:
+    glosses = PseudoGlosses.load(path)
+    known = set(glosses.inventory)
+    return {text: tuple(name for name in names if name in known) for text, names in glosses.sentences.items()}
+
+
+def clip_facts(clip: PackedClip, pseudo_glosses: Sequence[str]) -> Json:
+    """What the page shows of a clip."""
+    seconds = clip.times[-1] if clip.times else clip.num_frames / clip.fps if clip.fps else 0.0
+    facts = {name: getattr(clip, name) for name in ("id", "split", "text", "signer", "fps", "glosses")}
+    return {**facts, "seconds": seconds, "pseudo_glosses": pseudo_glosses}
+
+
+def _contains(query: str, *texts: str) -> bool:
+    """Whether every word of a query is in the texts, in any case."""
+    text = " ".join(texts).casefold()
+    return all(word in text for word in nfc(query).casefold().split())
+
+
+def _stamp(run: Path, split: str) -> int:
+    return _changed(predictions_path(run, split))
+
+
+def _lines(run: Path, split: str) -> list[Json]:
+    """The predictions of a split with their references. Raises QueryError, MissingError, RunError."""
+    if split not in SPLITS:
+        raise QueryError(f"unknown split {split!r}", where="split", remedy=f"one of {', '.join(SPLITS)}")
+    if not predictions_path(run, split).is_file():
+        raise MissingError(f"no predictions of {split}", where=run.name, remedy="make them with: glossfree evaluate")
+    return [dict(line) for line in _read_lines(run, split, _stamp(run, split))]
+
+
+@lru_cache(maxsize=8)
+def _read_lines(run: Path, split: str, changed: int) -> tuple[Json, ...]:
+    predictions = read_predictions(run, split)  # checks every line
+    text = predictions_path(run, split).read_text(encoding="utf-8")
+    values = (json.loads(line) for line in text.split("\n") if line)
+    references = {nfc(str(each["id"])): str(each.get("reference", "")) for each in values}
+    return tuple(
+        {"id": id, "hypothesis": each.text, "reference": references[id], "log_probability": each.score}
+        for id, each in predictions.items()
+    )
+
+
+def _scores(run: Path, split: str) -> Json | None:
+    path = scores_path(run, split)
+    if not path.is_file():
+        return None
+    scores: Scores = read_scores(path)
+    return {name: getattr(scores, name) for name in ("bleu4", "rouge_l", "chrf", "exact", "num_sentences")}
+
+
+def _sentence_scores(lines: Sequence[Json], language: str) -> dict[str, float]:
+    """{id: chrF of the sentence, 0-100}"""
+    texts = [line["hypothesis"] for line in lines], [line["reference"] for line in lines]
+    scores = chrf(Statistics.of(*texts, convention_for(language)).table)
+    return {line["id"]: float(score) for line, score in zip(lines, scores, strict=True)}
+
+
+def findings(line: Mapping[str, str], language: str, copies: set[tuple[str, ...]]) -> list[str]:
+    """What is notable about one hypothesis: exact, empty, copy (of a training sentence), repeats, numbers, short, long.
+
+    `copies`: the words of each training sentence."""
+    hypothesis, reference = split_words(line["hypothesis"]), split_words(line["reference"])
+    if hypothesis == reference:
+        return ["exact"]
+    if not hypothesis:
+        return ["empty"]
+    length = len(hypothesis) / max(1, len(reference))
+    numbers = [sorted(read_numbers(line[side], language)) for side in ("hypothesis", "reference")]
+    tests = {
+        "copy": hypothesis in copies,
+        "repeats": has_repeated_ngram(hypothesis),
+        "numbers": numbers[0] != numbers[1],
+        "short": length <= HALF,
+        "long": length >= TWICE,
+    }
+    return [name for name, holds in tests.items() if holds]
+
+
+def _marks(line: Mapping[str, str]) -> Json:
+    """The words of both sentences, and whether each matches the other sentence."""
+    hypothesis, reference = mark_words(line["hypothesis"], line["reference"])
+    return {"hypothesis_words": hypothesis, "reference_words": reference}
+
+
+@lru_cache(maxsize=8)
+def _diagnosis(run: Path, split: str, changed: int, corpus: Path, corpus_changed: int) -> Json:
+    """The error analysis of a split, computed once for a file of predictions."""
+    manifest = _manifest(corpus, corpus_changed)
+    lines = _lines(run, split)
+    result = diagnose(
+        {line["id"]: line["hypothesis"] for line in lines},
+        {line["id"]: line["reference"] for line in lines},
+        training=[clip.text for clip in manifest if clip.split == "train"],
+        language=manifest.language,
+        signers={clip.id: clip.signer for clip in manifest},
+    )
+    return asdict(result)
+
+
+def run_progress(folder: Path) -> Json:
+    """A run's status, and {stage: {quantity: {"step", "train" or "dev": [(step, value)]}}}, thinned for a chart."""
+    records: dict[str, list[Json]] = defaultdict(list)
+    run = Run(folder)
+    if run.steps.is_file():
+        for record in filter(is_complete, run.records()):
+            records[record["stage"]].append(record)
+    curves = {
+        stage: {
+            name: {kind: thin(points) for kind, points in lines.items() if points}
+            for name, lines in read_curves(of_stage).items()
+        }
+        for stage, of_stage in records.items()
+    }
+    return {**read_progress(folder).to_dict(), "run": folder.name, "curves": curves}
