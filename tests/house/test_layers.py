@@ -52,6 +52,7 @@ ONLY_IN = {
     "huggingface_hub": {"pipeline.weights"},
     "pydantic": {"settings", "models.choices", "objectives", "recipe", "training.status", "studio"},
     **{name: {"studio"} for name in ("fastapi", "starlette", "uvicorn", "anyio")},
+    "resvg_py": {"studio.exports"},
     "jinja2": {"report"},
     "sacrebleu": {"scoring"},
     "rouge_score": {"scoring.rouge"},

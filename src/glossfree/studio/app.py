@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from anyio import to_thread
 from fastapi import APIRouter, FastAPI, Query, Request
@@ -25,6 +26,8 @@ from starlette.types import ASGIApp
 
 from glossfree import __version__
 from glossfree.errors import GlossfreeError, shortened
+from glossfree.studio.browsing import browsing
+from glossfree.studio.exports import FORMATS, export
 from glossfree.studio.limits import Limits, Settings
 from glossfree.studio.metrics import prometheus
 from glossfree.studio.security import Guard, refusal
@@ -81,6 +84,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(HTTPException, _of_http)
     app.add_exception_handler(Exception, _of_a_bug)
     app.include_router(router)
+    app.include_router(browsing(settings.corpora, settings.runs))
 
     @app.get("/healthz")
     async def health(request: Request) -> JSONResponse:
@@ -191,6 +195,14 @@ async def video(request: Request, id: str) -> FileResponse:
     if not path.is_file():
         raise RequestError(404, "its video is gone", where=id, remedy="send the video again")
     return FileResponse(path, media_type=kind)
+
+
+@router.get("/translations/{id}/export", response_class=Response)
+def export_file(request: Request, id: str, format: str = Query(description=", ".join(FORMATS))) -> Response:
+    """The translation as a file to keep."""
+    file = export(translation_of(request, id).to_dict(), format)
+    disposition = f"attachment; filename*=UTF-8''{quote(file.name, safe='')}"
+    return Response(file.content, media_type=file.media_type, headers={"content-disposition": disposition})
 
 
 @router.post("/translations/{id}/segments", status_code=202)

@@ -51,7 +51,7 @@ export function showBrowse(root, studio) {
     h("p", { class: "text", lang: studio.corpora[corpus].language }, clip.text),
     clip.pseudo_glosses.length > 0 && h("p", { class: "chips" }, [...new Set(clip.pseudo_glosses)].map((name) => h("span", { class: "chip" }, name))),
     h("p", { class: "quiet small" }, [t(`split_${clip.split}`), clip.signer, `${number(clip.seconds)} s`, clip.id].filter(Boolean).join(" · ")),
-    studio.models.length > 0 && h("a", { class: "button small", href: `#translate/${corpus}/${encodeURIComponent(clip.id)}` }, t("translate_clip")));
+    h("a", { class: "button small", href: `#translate/${corpus}/${encodeURIComponent(clip.id)}` }, t("translate_clip")));
 
   draw();
 }

@@ -13,7 +13,7 @@ const VIEWS = {
   translate: showTranslate, browse: showBrowse, predictions: showPredictions, compare: showCompare, watch: showWatch,
 };
 const THEMES = ["auto", "light", "dark"];
-const studio = { models: [], corpora: [], runs: [] };
+const studio = { models: [], corpora: [], runs: [], ready: null }; // `ready` resolves once the model is open
 let leave = () => {};
 
 /** "#translate/abc" -> ["translate", "abc"]; a view and what it shows */
@@ -76,8 +76,9 @@ async function start() {
     event.preventDefault(); // the address names the view
     document.getElementById("main").focus();
   });
-  const lists = await Promise.allSettled(["/v1/models", "/v1/corpora", "/v1/runs"].map(get));
-  [studio.models, studio.corpora, studio.runs] = lists.map((each) => each.value ?? []);
+  studio.ready = get("/v1/models").then((models) => { studio.models = models; showFooter(); }).catch(() => {});
+  const lists = await Promise.allSettled(["/v1/corpora", "/v1/runs"].map(get));
+  [studio.corpora, studio.runs] = lists.map((each) => each.value ?? []);
   addEventListener("hashchange", show);
   show();
 }

@@ -33,9 +33,14 @@ export function segmentLane({ segments, seconds, fps, now, onselect, onretransla
   const under = (time) => parts.find((each) => each.start <= time && time < each.end);
   const isChanged = () => parts.length !== segments.length || parts.some((each) => each.isNew);
 
-  function split() {
+  /** The part under the playhead, if both of its sides would be long enough. */
+  function divisible() {
     const time = now(), part = under(time);
-    if (!part || time - part.start < SHORTEST || part.end - time < SHORTEST) return;
+    return part && time - part.start >= SHORTEST && part.end - time >= SHORTEST ? part : null;
+  }
+
+  function split() {
+    const time = now(), part = divisible();
     change(parts.flatMap((each) => (each === part ? [fresh(part.start, time), fresh(time, part.end)] : [each])));
   }
 
@@ -74,8 +79,14 @@ export function segmentLane({ segments, seconds, fps, now, onselect, onretransla
       const box = element.getBoundingClientRect();
       return ((event.clientX - box.left) / box.width) * seconds;
     };
-    grip.addEventListener("pointerdown", (event) => { event.stopPropagation(); grip.setPointerCapture(event.pointerId); });
-    grip.addEventListener("pointermove", (event) => { if (grip.hasPointerCapture(event.pointerId)) moveEdge(part, edge, timeAt(event)); });
+    let offset = 0; // seconds between the edge and the place where it was grasped
+    grip.addEventListener("pointerdown", (event) => {
+      offset = part[edge] - timeAt(event);
+      grip.setPointerCapture(event.pointerId);
+    });
+    grip.addEventListener("pointermove", (event) => {
+      if (grip.hasPointerCapture(event.pointerId)) moveEdge(part, edge, timeAt(event) + offset);
+    });
     grip.addEventListener("click", (event) => event.stopPropagation());
     grip.addEventListener("keydown", (event) => {
       const step = (event.shiftKey ? 1 : 1 / fps) * ({ ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 }[event.key] ?? 0);
@@ -120,6 +131,7 @@ export function segmentLane({ segments, seconds, fps, now, onselect, onretransla
 
   function showTools() {
     const place = parts.indexOf(marked);
+    buttons.split.disabled = !divisible();
     buttons.merge.disabled = place < 0 || place + 1 >= parts.length;
     buttons.discard.hidden = buttons.again.hidden = !isChanged();
   }

@@ -11,7 +11,7 @@ export const language = () => {
 
 export const setLanguage = (code) => localStorage.setItem("language", code);
 
-/** t("pieces", {count: 3}) -> the text of a key with its {count} filled in */
+/** t("clips", {count: 3}) -> the text of a key with its {count} filled in */
 export function t(key, values = {}) {
   const text = TABLE[key]?.[CODES.indexOf(language())] ?? key;
   return text.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);

@@ -76,6 +76,11 @@ async function translateClip(page, corpus, id) {
 }
 
 async function translateFile(page, file) {
+  if (!page.studio.models.length) {
+    showProgress(page, file.name, () => showStart(page))(t("no_model"), 0);
+    await page.studio.ready;
+    if (page.signal.aborted || !page.root.querySelector(".working")) return;
+  }
   const limit = page.studio.models[0]?.limits?.upload_bytes;
   if (file.type && !/^(video\/|application\/octet-stream|image\/gif)/.test(file.type)) {
     showStart(page, problem(t("not_video", { name: file.name }), t("not_video_remedy")));

@@ -1,0 +1,140 @@
+"""A studio with a tiny model, and Chromium; without Playwright or a browser, all tests of this folder are skipped."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from socket import create_server
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+import pytest
+
+from glossfree.corpora.manifest import Manifest
+from glossfree.video.pack import encode, read_clip
+
+sync_api = pytest.importorskip("playwright.sync_api")
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+QUIET += ["--disable-component-update", "--disable-sync", "--use-fake-ui-for-media-stream"]
+WAIT = 60_000  # ms; a machine may be busy
+
+
+@dataclass
+class Page:
+    """A page of the studio, and what went wrong in it."""
+
+    page: Any
+    address: str
+    problems: list[str] = field(default_factory=list)
+
+    def watch(self) -> None:
+        """Note errors of the console and of scripts, and requests to anywhere else."""
+        self.page.on("pageerror", lambda error: self.problems.append(f"script: {error}"))
+        self.page.on("console", lambda message: message.type == "error" and self.problems.append(message.text))
+        self.page.on("request", lambda request: self._note(request.url))
+
+    def _note(self, url: str) -> None:
+        if not url.startswith((self.address, "blob:", "data:")):
+            self.problems.append(f"request to {url}")
+
+
+@pytest.fixture(scope="session")
+def clips(tiny: Any) -> list[Path]:
+    """The videos of the tiny corpus."""
+    return [tiny.corpus / clip.file for clip in Manifest.load(tiny.corpus).clips]
+
+
+@pytest.fixture(scope="session")
+def long_video(clips: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Several clips after one another."""
+    path = tmp_path_factory.mktemp("long") / "long.mp4"
+    path.write_bytes(encode(np.concatenate([read_clip(clip) for clip in clips[:9]]), 8.0))
+    return path
+
+
+@pytest.fixture(scope="session")
+def webcam(clips: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clip as Chromium's fake webcam plays it, in a loop."""
+    path = tmp_path_factory.mktemp("webcam") / "clip.mjpeg"
+    with av.open(str(path), "w", format="mjpeg") as container:
+        stream = container.add_stream("mjpeg", rate=15)
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuvj420p"
+        for frame in read_clip(clips[0]).repeat(2, axis=0):
+            picture = av.VideoFrame.from_ndarray(cv2.resize(frame, (320, 240)), format="rgb24")
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+    return path
+
+
+@pytest.fixture(scope="session")
+def chromium(webcam: Path) -> Iterator[Any]:
+    """Chromium without a window, with a webcam made of a file."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium: apt-get install chromium, or name one in CHROMIUM")
+    fake = ["--use-fake-device-for-media-stream", f"--use-file-for-fake-video-capture={webcam}"]
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*QUIET, *fake])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def studio(chromium: Any, tiny: Any, tiny_run: Path, tiny_model: Path, tmp_path_factory: Any) -> Iterator[str]:
+    """The address of a studio with a model, its corpus and two runs."""
+    second = tmp_path_factory.mktemp("runs") / "second"
+    shutil.copytree(tiny_run, second, ignore=shutil.ignore_patterns("weights", "checkpoints"))
+    with create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "glossfree", "studio", str(tiny_model), "--no-open", "--port", str(port)]
+    command += ["--corpus", str(tiny.corpus), "--run", str(tiny_run), "--run", str(second)]
+    address = f"http://127.0.0.1:{port}/"
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        for _ in range(600):
+            if server.poll() is not None:
+                pytest.fail(f"the studio ended: {server.stderr.read() if server.stderr else ''}")
+            try:
+                urllib.request.urlopen(f"{address}v1/models", timeout=30).read()
+                break
+            except OSError:
+                time.sleep(0.1)
+        yield address
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.wait(30)
+
+
+Open = Callable[..., Any]
+
+
+@pytest.fixture
+def open_page(chromium: Any, studio: str) -> Iterator[Open]:
+    """`open_page(view, **options of the context)` -> a Playwright page; the test fails on any error in it."""
+    contexts, pages = [], []
+
+    def open_it(view: str = "", **options: Any) -> Any:
+        context = chromium.new_context(**{"locale": "en", "permissions": ["camera"], **options})
+        context.set_default_timeout(WAIT)
+        contexts.append(context)
+        watched = Page(context.new_page(), studio)
+        watched.watch()
+        pages.append(watched)
+        watched.page.goto(f"{studio}#{view}")
+        watched.page.wait_for_selector("h1")
+        return watched.page
+
+    yield open_it
+    for context in contexts:
+        context.close()
+    assert [problem for each in pages for problem in each.problems] == []
