@@ -9,7 +9,7 @@ FAST := tests/equations $(addprefix tests/house/test_,layers.py limits.py names.
 	$(addprefix tests/unit/,avatar corpora files models objectives recipe scoring text training)
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: setup demo test check format docs bench clean
+.PHONY: setup demo studio test check format docs bench clean
 
 setup: $(VENV)/.installed
 
@@ -22,6 +22,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 demo: setup
 	$(BIN)/glossfree demo --out $(DEMO) $(ARGS)
+
+studio: setup
+	@test -f $(DEMO)/model/model.json || $(BIN)/glossfree demo --out $(DEMO)
+	$(BIN)/glossfree studio $(DEMO)/model --corpus $(DEMO)/corpus --run $(DEMO)/with-pretraining $(ARGS)
 
 test: setup
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)

@@ -52,7 +52,7 @@ ONLY_IN = {
     "huggingface_hub": {"pipeline.weights"},
     "pydantic": {"settings", "models.choices", "objectives", "recipe", "training.status", "studio"},
     **{name: {"studio"} for name in ("fastapi", "starlette", "uvicorn", "anyio")},
-    "resvg_py": {"studio.exports"},
+    **{name: {"studio.exports"} for name in ("resvg_py", "font_roboto")},
     "jinja2": {"report"},
     "sacrebleu": {"scoring"},
     "rouge_score": {"scoring.rouge"},

@@ -144,13 +144,15 @@ def _cells(segments: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, float, 
 
 
 def _to_png(translation: Translation) -> bytes:
-    """The SVG in pixels, with this machine's fonts."""
+    """The SVG in pixels, in Roboto; other scripts than Latin, Greek and Cyrillic in the fonts of this machine."""
     try:
+        import font_roboto
         from resvg_py import svg_to_bytes
     except ImportError as error:
-        problem, remedy = "a PNG needs resvg_py", 'pip install "glossfree[studio]", or save the SVG'
+        problem, remedy = f"a PNG needs {error.name}", 'pip install "glossfree[studio]", or save the SVG'
         raise ExportError(501, problem, remedy=remedy) from error
-    return bytes(svg_to_bytes(svg_string=_to_svg(translation).decode(), zoom=PNG_ZOOM))
+    drawing, fonts = _to_svg(translation).decode(), [font_roboto.Roboto, font_roboto.RobotoBold]
+    return bytes(svg_to_bytes(svg_string=drawing, zoom=PNG_ZOOM, font_files=fonts, sans_serif_family="Roboto"))
 
 
 FORMATS: dict[str, tuple[Callable[[Translation], bytes], str]] = {

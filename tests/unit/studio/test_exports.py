@@ -143,6 +143,8 @@ def test_the_picture_is_the_drawing_in_pixels() -> None:
     assert pixels.shape[1] == exports.PNG_ZOOM * float(svg.get("width", 0))
     orange = (pixels[..., 2] > 180) & (pixels[..., 0] < 60)  # BGR
     assert orange.sum() > 1000
+    names = pixels[:, : int(140 * exports.PNG_ZOOM)]
+    assert (names.max(axis=2) < 100).sum() > 200  # dark letters: a machine without fonts draws them too
 
 
 def test_a_timeline_without_time_or_names_can_be_drawn() -> None:
