@@ -36,13 +36,18 @@ class Page:
 
     page: Any
     address: str
+    tolerated: str
     problems: list[str] = field(default_factory=list)
 
     def watch(self) -> None:
         """Note errors of the console and of scripts, and requests to anywhere else."""
         self.page.on("pageerror", lambda error: self.problems.append(f"script: {error}"))
-        self.page.on("console", lambda message: message.type == "error" and self.problems.append(message.text))
+        self.page.on("console", self._note_message)
         self.page.on("request", lambda request: self._note(request.url))
+
+    def _note_message(self, message: Any) -> None:
+        if message.type == "error" and self.tolerated not in message.text:
+            self.problems.append(message.text)
 
     def _note(self, url: str) -> None:
         if not url.startswith((self.address, "blob:", "data:")):
@@ -120,14 +125,17 @@ Open = Callable[..., Any]
 
 @pytest.fixture
 def open_page(chromium: Any, studio: str) -> Iterator[Open]:
-    """`open_page(view, **options of the context)` -> a Playwright page; the test fails on any error in it."""
+    """`open_page(view, **options of the context)` -> a Playwright page; the test fails on any error in it.
+
+    `tolerated`: part of messages on the console that are expected.
+    """
     contexts, pages = [], []
 
-    def open_it(view: str = "", **options: Any) -> Any:
+    def open_it(view: str = "", *, tolerated: str = "\0", **options: Any) -> Any:
         context = chromium.new_context(**{"locale": "en", "permissions": ["camera"], **options})
         context.set_default_timeout(WAIT)
         contexts.append(context)
-        watched = Page(context.new_page(), studio)
+        watched = Page(context.new_page(), studio, tolerated)
         watched.watch()
         pages.append(watched)
         watched.page.goto(f"{studio}#{view}")

@@ -154,11 +154,11 @@ def test_without_a_camera_it_says_what_to_do(open_page: Open) -> None:
 def test_after_an_unreadable_file_the_next_one_works(open_page: Open, clips: list[Path], tmp_path: Path) -> None:
     damaged = tmp_path / "damaged <b>.mp4"
     damaged.write_bytes(b"this is no video" * 100)
-    page = open_page()
+    page = open_page(locale="de-DE")
     page.set_input_files("#file", damaged)
     alert = page.get_by_role("alert")
     alert.wait_for()
-    assert "damaged <b>.mp4" in alert.inner_text()
+    assert "damaged <b>.mp4: Diese Datei lässt sich nicht als Video lesen" in alert.inner_text()
     upload(page, clips[1])
 
 
@@ -173,6 +173,17 @@ def test_a_file_of_300_mb_is_refused_before_it_is_sent(open_page: Open, tmp_path
     alert = page.get_by_role("alert").inner_text()
     assert "300 MB" in alert and "200 MB" in alert
     assert sent == []
+
+
+def test_a_server_that_is_gone_and_a_translation_that_is_forgotten(open_page: Open, clips: list[Path]) -> None:
+    page = open_page("translate/nothing", tolerated="Failed to load")
+    page.get_by_role("alert").wait_for()
+    assert "no longer kept" in page.get_by_role("alert").inner_text()
+    page.route("**/v1/translations", lambda route: route.abort())
+    page.set_input_files("#file", clips[0])
+    page.get_by_text("does not answer").wait_for()
+    page.unroute("**/v1/translations")
+    upload(page, clips[0])
 
 
 def test_two_tabs_each_show_their_own(open_page: Open, clips: list[Path]) -> None:

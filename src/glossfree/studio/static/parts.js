@@ -1,16 +1,17 @@
 // Parts that several views share.
 
 import { h } from "./dom.js";
-import { kindly, t } from "./texts.js";
+import { explained, kindly, t } from "./texts.js";
 
 /** A problem and its remedy, announced to screen readers. */
 export const problem = (title, remedy, ...more) =>
   h("div", { class: "notice problem", role: "alert" }, h("strong", {}, title), remedy && h("p", {}, remedy), ...more);
 
 /** What an ApiError says. */
-export const failure = (error) =>
-  problem(`${t("sorry")}: ${error.message}`, error.remedy,
-    error.where && !error.message.includes(error.where) && h("p", { class: "quiet" }, error.where));
+export function failure(error, name) {
+  const text = explained({ problem: error.problem ?? error.message, remedy: error.remedy });
+  return problem(name ? `${name}: ${text.problem}` : text.problem, text.remedy);
+}
 
 /** A view without anything to show, and the command that changes that. */
 export const emptyState = (title, remedy, command) =>

@@ -4,7 +4,7 @@ import { post } from "./api.js";
 import { clamp, h } from "./dom.js";
 import { failure, hints } from "./parts.js";
 import { segmentLane } from "./segments.js";
-import { clock, percent, t } from "./texts.js";
+import { clock, explained, percent, t } from "./texts.js";
 import { timelineOf } from "./timeline.js";
 import { follow, replace } from "./translate.js";
 
@@ -75,7 +75,7 @@ export function showResult(page, translation, notes) {
 }
 
 const textOf = (segment) =>
-  segment.sentence || (segment.error?.problem ?? (segment.isNew ? t("segment_new") : t("nothing")));
+  segment.sentence || (segment.error ? explained(segment.error).problem : t(segment.isNew ? "segment_new" : "nothing"));
 
 function sentenceParts(segment, part, lang) {
   if (!segment) return [];

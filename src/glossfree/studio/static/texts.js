@@ -54,3 +54,24 @@ export function kindly(notes) {
   }
   return [...texts.values()];
 }
+
+// What is often wrong with a video, in both languages. Other problems are shown as the server says them, in English.
+const PROBLEMS = [
+  [/^not a video, or truncated|^no video stream|^no frames in it/, "wrong_kind"],
+  [/^damaged|^truncated/, "wrong_damaged"],
+  [/^([\d.]+) s long, and at most ([\d.]+) s/, "wrong_long"],
+  [/^(\d+) x (\d+) pixels, and at most/, "wrong_pixels"],
+  [/^too short to be signing: (\d+)/, "wrong_short"],
+  [/^no such translation/, "wrong_forgotten"],
+];
+
+/** {problem, remedy} of an error -> the same as two sentences for a person. */
+export function explained({ problem, remedy }) {
+  for (const [pattern, key] of PROBLEMS) {
+    const match = problem.match(pattern);
+    if (match) return { problem: t(key, { a: match[1], b: match[2] }), remedy: t(`${key}_remedy`) };
+  }
+  return { problem: sentence(problem), remedy: remedy && `${sentence(remedy)}.`.replace("..", ".") };
+}
+
+const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);

@@ -165,5 +165,5 @@ function describe({ state, queue_position: before, step }) {
 
 function showFailed(page, { file, warnings, error }) {
   history.replaceState(null, "", "#translate");
-  showStart(page, problem(`${file ? `${file}: ` : ""}${error?.problem ?? t("sorry")}`, error?.remedy), hints(warnings ?? []));
+  showStart(page, failure(error ?? { problem: t("sorry") }, file), hints(warnings ?? []));
 }
