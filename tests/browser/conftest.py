@@ -23,7 +23,6 @@ import pytest
 from glossfree.corpora.manifest import Manifest
 from glossfree.video.pack import encode, read_clip
 
-sync_api = pytest.importorskip("playwright.sync_api")
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 QUIET += ["--disable-component-update", "--disable-sync", "--use-fake-ui-for-media-stream"]
@@ -83,10 +82,12 @@ def webcam(clips: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def chromium(webcam: Path) -> Iterator[Any]:
+def chromium(request: pytest.FixtureRequest) -> Iterator[Any]:
     """Chromium without a window, with a webcam made of a file."""
+    sync_api = pytest.importorskip("playwright.sync_api")
     if CHROMIUM is None:
         pytest.skip("no Chromium: apt-get install chromium, or name one in CHROMIUM")
+    webcam = request.getfixturevalue("webcam")  # only now: it prepares a corpus
     fake = ["--use-fake-device-for-media-stream", f"--use-file-for-fake-video-capture={webcam}"]
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*QUIET, *fake])
