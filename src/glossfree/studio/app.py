@@ -165,7 +165,8 @@ async def translate(request: Request, wait: bool = Query(False, description="ans
         return JSONResponse(values, 202, {"location": f"/v1/translations/{translation.id}"})
     while not translation.ended.is_set():
         try:
-            await asyncio.wait_for(translation.ended.wait(), POLL)
+            async with asyncio.timeout(POLL):
+                await translation.ended.wait()
         except TimeoutError:
             if await request.is_disconnected():
                 service.forget(translation)
@@ -225,12 +226,18 @@ async def segments(request: Request, id: str, parts: list[Part]) -> JSONResponse
 async def _of_form(request: Request, service: Service) -> Translation:
     """A form -> a translation of the video in it."""
     try:
-        form = await request.form(max_files=1, max_fields=len(FIELDS), max_part_size=1000)
+        async with asyncio.timeout(service.limits.receiving):
+            form = await request.form(max_files=1, max_fields=len(FIELDS), max_part_size=1000)
+    except TimeoutError as error:
+        problem = f"not received within {service.limits.receiving:.0f} s"
+        raise RequestError(408, problem, where="video", remedy="send a smaller video") from error
     except (MultiPartException, HTTPException) as error:
         if getattr(error, "status_code", 400) != 400:  # too large
             raise
         problem = getattr(error, "message", None) or getattr(error, "detail", "") or "damaged"
         raise RequestError(400, f"not a form ({problem})", where="body", remedy="send one field `video`") from error
+    except OSError as error:
+        raise _no_room(error) from error
     try:
         upload = form.get("video")
         if not isinstance(upload, UploadFile):
@@ -245,12 +252,16 @@ async def _of_form(request: Request, service: Service) -> Translation:
                 await to_thread.run_sync(shutil.copyfileobj, upload.file, file, 1 << 20)
         except OSError as error:
             shutil.rmtree(folder, ignore_errors=True)
-            problem = f"the video cannot be stored ({error.strerror})"
-            raise RequestError(507, problem, where="video", remedy="make room on the server's disk") from error
+            raise _no_room(error) from error
         name = Path((upload.filename or "").replace("\\", "/")).name
         return service.add(folder, shortened(name) or "video", path, options)
     finally:
         await form.close()
+
+
+def _no_room(error: OSError) -> RequestError:
+    remedy = "make room on the server's disk"
+    return RequestError(507, f"the video cannot be stored ({error.strerror})", where="video", remedy=remedy)
 
 
 def _of_path(values: Mapping[str, Any], service: Service) -> Translation:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+OUT_OF_MEMORY = 77  # exit code of a worker that may not have more
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -13,9 +14,9 @@ class Limits:
     """Limits of a request and of the server.
 
     `upload_bytes` of a request's body, `seconds` and `pixels` (of a frame) of a video, `segments` of a translation,
-    `n_best` sentences. `queue`: translations that wait or run. `timeout`: seconds without a sign of life from the
-    worker; `memory`: bytes that it may allocate beyond what the open model takes. `keep` finished translations are
-    remembered, for `keep_seconds`; `kept_bytes` of videos.
+    `n_best` sentences. `receiving`: seconds for an upload. `queue`: translations that wait or run. `timeout`: seconds
+    without a sign of life from the worker; `memory`: bytes that it may map beyond what the open model takes. `keep`
+    finished translations are remembered, for `keep_seconds`; `kept_bytes` of videos.
     """
 
     upload_bytes: int = 200_000_000
@@ -23,6 +24,7 @@ class Limits:
     pixels: int = 4096 * 2304
     segments: int = 200
     n_best: int = 10
+    receiving: float = 600.0
     queue: int = 32
     timeout: float = 120.0
     memory: int = 4 << 30

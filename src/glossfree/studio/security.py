@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from glossfree.studio.limits import LOOPBACK, Settings
 
 COOKIE = "glossfree_token"
-FORM = 100_000  # bytes of a request besides the video
+FORM = 100_000  # bytes of a request besides its video
 DRAIN = 4  # times the limit that is still read of a body that is too large: browsers want to send all of it
 SAFE = ("GET", "HEAD", "OPTIONS")
 ANYWHERE = ("", "0.0.0.0", "::")  # addresses that stand for every name of a machine
@@ -95,24 +95,27 @@ class Guard:
 
     async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on; a body that is too large ends it with 413, at once if it says so."""
-        limit = self.settings.limits.upload_bytes + FORM
-        stated = Headers(scope=scope).get("content-length", "")
+        headers = Headers(scope=scope)
+        is_form = headers.get("content-type", "").lower().startswith("multipart/form-data")
+        limit = FORM + (self.settings.limits.upload_bytes if is_form else 0)
+        stated = headers.get("content-length", "")
         received = 0
-        too_large = HTTPException(413, f"more than {limit // 1_000_000} MB: cut the video, or scale it down")
+        too_large = HTTPException(413, f"more than {limit:,} bytes")
 
         async def limited_receive() -> Message:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
             if received > limit:
-                await _drain(receive, (DRAIN - 1) * limit)
+                if message.get("more_body", False):
+                    await _drain(receive, (DRAIN - 1) * limit)
                 raise too_large
             return message
 
         if stated.isdigit() and int(stated) > limit:
             if int(stated) <= DRAIN * limit:
                 await _drain(receive, DRAIN * limit)
-            await refusal(413, too_large.detail, "body", "see the limits in /v1/models")(scope, receive, send)
+            await refusal(413, too_large.detail, scope["path"], "cut the video, or scale it down")(scope, receive, send)
         else:
             await self.app(scope, limited_receive, send)
 
@@ -138,7 +141,7 @@ def is_same_origin(headers: Headers) -> bool:
     """Whether a request does not come from another site's page. Programs send neither header."""
     origin = headers.get("origin")
     if origin is not None:
-        return urlsplit(origin).netloc == headers.get("host") != ""
+        return origin.lower().partition("://")[2] == headers.get("host", "-").lower()
     return headers.get("sec-fetch-site", "none") in ("same-origin", "none")
 
 

@@ -258,6 +258,8 @@ class Service:
             else:
                 try:
                     segment = await self._segment(translation, number, part)
+                    if part is not None:  # as asked for, not as the frames lie: so it is known when it is sent again
+                        segment["start"], segment["end"] = part[0], segment["end"] if part[1] is None else part[1]
                 except TaskError as error:
                     errors.append(error)
                     start, end = part or (0.0, None)

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from glossfree.errors import GlossfreeError, ModelError
-from glossfree.studio.limits import Limits
+from glossfree.studio.limits import OUT_OF_MEMORY, Limits
 
+WORKER = (sys.executable, "-P", "-m", "glossfree.studio.worker")
 LINE = 64 << 20  # bytes of an answer, at most
 MOST_TASKS = 8  # of a batch
 ATTEMPTS = 2  # of a task whose worker ends
 STARTS = 2  # of a worker that never gets ready, one after another
-OUT_OF_MEMORY = 77  # exit code of a worker
 OnStep = Callable[[str], None]
 
 
@@ -111,10 +111,8 @@ class Supervisor:
                 await process.wait()
 
     async def _start(self) -> asyncio.subprocess.Process:
-        limits = json.dumps(asdict(self.limits))
-        command = (sys.executable, "-P", "-m", "glossfree.studio.worker", str(self.model), str(self.folder), limits)
-        pipe = asyncio.subprocess.PIPE
-        return await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, limit=LINE)
+        arguments, pipe = (str(self.model), str(self.folder), json.dumps(asdict(self.limits))), asyncio.subprocess.PIPE
+        return await asyncio.create_subprocess_exec(*WORKER, *arguments, stdin=pipe, stdout=pipe, limit=LINE)
 
     async def _serve(self, process: asyncio.subprocess.Process) -> None:
         """Batch after batch; raises _Ended when the worker does, also while it has nothing to do."""
@@ -183,7 +181,8 @@ class Supervisor:
         """The worker's next answer. Raises _Ended, ModelError."""
         assert self._process is not None and self._process.stdout is not None
         try:
-            line = await asyncio.wait_for(self._process.stdout.readline(), timeout)
+            async with asyncio.timeout(timeout):  # wait_for of Python 3.11 can lose a cancellation
+                line = await self._process.stdout.readline()
             answer: dict[str, Any] = json.loads(line) if line else {}
         except TimeoutError:
             why = f"no sign of life for {timeout:.0f} s"

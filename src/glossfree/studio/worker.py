@@ -18,20 +18,22 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import cv2
 
 from glossfree.corpora.manifest import FrameFolder, Segment, VideoFile
 from glossfree.errors import ClipError, GlossfreeError
 from glossfree.files.disk import read_json
-from glossfree.studio.limits import Limits
+from glossfree.studio.limits import OUT_OF_MEMORY, Limits
 from glossfree.translator import CARD, Failure, SignTranslator, Translation, cut_windows, strong_glosses
 from glossfree.video.container import check_container, plays_as, probe
 from glossfree.video.decode import open_source
 from glossfree.video.frames import resize
 from glossfree.video.pack import OPTIONS, encode
 
-OUT_OF_MEMORY = 77  # exit code
 TRACKS = 10  # pseudo-glosses of a timeline
 COPY_HEIGHT = 720  # pixels of a copy for browsers, at most
 Task = Mapping[str, Any]
@@ -54,7 +56,6 @@ class Worker:
             "supervision": recipe.supervision,
             "scores": card.get("scores", {}),
             "training": card.get("training", {}),
-            "batch_size": recipe.decode.batch_size,
         }
 
     def answer(self, tasks: Sequence[Task]) -> None:
@@ -87,9 +88,10 @@ class Worker:
             problem = f"{timeline.seconds:.0f} s long, and at most {limits.seconds:.0f} s are allowed"
             raise ClipError(problem, where=path, remedy="cut the video")
         start, end = task.get("start") or 0.0, task.get("end")
-        segments: list[Segment | None] = [None]
+        segments: list[Any] = [None]
         if task.get("window"):
             segments = [*cut_windows(timeline.seconds if end is None else end, task["window"], start)]
+            segments[-1] = replace(segments[-1], end=end)
         elif start or end is not None:
             segments = [Segment(start, end)]
         if len(segments) > limits.segments:
@@ -123,9 +125,7 @@ class Worker:
             for index in range(len(tasks)):
                 self.say({"task": index, "step": "translating"})
 
-        results = self.translator.explain_all(
-            requests(), num_hypotheses=tasks[0]["n_best"], num_tracks=TRACKS, batch_size=len(tasks)
-        )
+        results = self.translator.explain_all(requests(), num_hypotheses=tasks[0]["n_best"], num_tracks=TRACKS)
         for index, (task, result) in enumerate(zip(tasks, results, strict=True)):
             if isinstance(result, Failure):
                 self.say({"task": index, "error": described(result.error, task)})
@@ -226,8 +226,10 @@ def main(model: str, folder: str, limits: str) -> None:
     while True:
         try:
             worker.answer(json.loads(lines.get())["tasks"])
-        except MemoryError:
-            sys.exit(OUT_OF_MEMORY)
+        except (MemoryError, RuntimeError, cv2.error) as error:  # torch and OpenCV raise errors of their own
+            if not isinstance(error, MemoryError) and "memory" not in str(error):
+                raise
+            os._exit(OUT_OF_MEMORY)
         say({"idle": True})
 
 

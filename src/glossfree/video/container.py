@@ -136,7 +136,7 @@ def check_container(path: Path) -> None:
 
 def plays_as(path: Path) -> str:
     """The media type as which browsers play and seek a file; "" if they cannot. Raises ClipError like `open_video`."""
-    with open_video(path, header_only=True) as (container, stream):
+    with open_video(path) as (container, stream):
         codec, form = stream.codec_context.name, container.format.name
         seekable = container.duration is not None  # None in WebM as browsers record it
         if not seekable or stream.codec_context.pix_fmt != "yuv420p":
