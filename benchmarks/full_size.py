@@ -120,7 +120,9 @@ def fixed_batch(recipe: Recipe, lengths: Sequence[int], seed: int = 0) -> ClipBa
         targets[GLOSSES] = torch.randint(1, annotated.num_glosses + 1, size, generator=source)
     names = tuple(f"clip {number}" for number in range(len(lengths)))
     labels = torch.cat([pieces, ends], dim=1)
-    return ClipBatch(names, frames, torch.tensor(lengths), names, labels, targets=targets)
+    joints = recipe.keypoints.joints_read
+    keypoints = torch.rand(sum(lengths), joints, 3, generator=source) if joints else None
+    return ClipBatch(names, frames, torch.tensor(lengths), names, labels, targets=targets, keypoints=keypoints)
 
 
 def pseudo_gloss(recipe: Recipe) -> PseudoGloss | None:

@@ -1,13 +1,15 @@
 """What each method costs at full size: parameters, and seconds of a step beside HFA's.
 
 The first stage of each recipe that sees video, with random weights and one fixed batch; its steps and those of HFA's
-pre-training take turns, each in a process of its own. About 12 minutes on two cores.
+pre-training take turns, each in a process of its own. About 15 minutes on two cores; each row is also printed
+when it is done.
 `python -m benchmarks.methods --recipe NAME` is such a process.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
@@ -55,7 +57,10 @@ def compare(recipe: str, hfa: Worker, rounds: int) -> list[str]:
 def run(names: Sequence[str] = (), rounds: int = ROUNDS) -> str:
     """All methods, or those named -> a table in Markdown."""
     with Worker("benchmarks.methods", "--recipe", RECIPE) as hfa:
-        rows = [compare(name, hfa, rounds) for name in names or [path.stem for path in methods()]]
+        rows = []
+        for name in names or [path.stem for path in methods()]:
+            rows.append(compare(name, hfa, rounds))
+            print("  ".join(rows[-1]), file=sys.stderr, flush=True)
     header = ["recipe", "stage", "parameters that train, M", "s a step", "times HFA's", "peak, GB"]
     note = (
         f"Full size, random weights, float32, {' + '.join(map(str, LENGTHS))} frames of 224 x 224; forward, backward, "
