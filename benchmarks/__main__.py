@@ -4,6 +4,7 @@ A benchmark is a module with `run() -> str` (Markdown) and one line in BENCHMARK
 between `<!-- benchmark: NAME -->` and `<!-- end -->`, and nowhere is it typed by hand. All together take about 35
 minutes on two cores that do nothing else; each module says what it takes. Those of docs/benchmarks.md use all cores.
 `python -m benchmarks signals --recipe R --corpus C --run FOLDER` has options of its own, and writes into the run.
+`python -m benchmarks studio --clip C` measures the server of the studio, for docs/studio.md.
 `python -m benchmarks evidence` makes docs/evidence.md and its pictures from the records of a sweep.
 """
 
@@ -35,6 +36,7 @@ from benchmarks import (
     scoring,
     signals,
     step,
+    studio,
 )
 
 ROOT = Path(__file__).parents[1]
@@ -63,6 +65,12 @@ OF_A_DEMO = {"conditions", "long_video"}  # run only if they are named: they nee
 def main() -> None:
     if sys.argv[1:2] == [signals.SIGNALS]:  # of a recipe and a corpus that the user names
         signals.main(sys.argv[2:])
+        return
+    if sys.argv[1:2] == [studio.STUDIO]:
+        text = studio.main([word for word in sys.argv[2:] if word != "--no-write"])
+        print(text)
+        if "--no-write" not in sys.argv:
+            put(ROOT / "docs/studio.md", studio.STUDIO, text)
         return
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure, print, and update docs/.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; all by default")

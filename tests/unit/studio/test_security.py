@@ -44,18 +44,18 @@ def test_other_names_can_be_allowed(start: Start) -> None:
 @pytest.mark.parametrize(
     ("headers", "same"),
     [
-        ({"host": "a:1", "origin": "http://a:1"}, True),
-        ({"host": "a:1", "origin": "https://A:1"}, True),
-        ({"host": "a:1"}, True),
-        ({"host": "a:1", "sec-fetch-site": "same-origin"}, True),
-        ({"host": "a:1", "origin": "http://a:2"}, False),
-        ({"host": "a:1", "origin": "http://b"}, False),
-        ({"host": "a:1", "origin": "null"}, False),
-        ({"host": "a:1", "origin": ""}, False),
-        ({"host": "a:1", "origin": "http://[a"}, False),
+        ({"host": "example.net:1", "origin": "http://example.net:1"}, True),
+        ({"host": "example.net:1", "origin": "HTTPS://EXAMPLE.NET:1"}, True),
+        ({"host": "example.net:1"}, True),
+        ({"host": "example.net:1", "sec-fetch-site": "same-origin"}, True),
+        ({"host": "example.net:1", "origin": "http://example.net:2"}, False),
+        ({"host": "example.net:1", "origin": "http://127.0.0.1"}, False),
+        ({"host": "example.net:1", "origin": "null"}, False),
+        ({"host": "example.net:1", "origin": ""}, False),
+        ({"host": "example.net:1", "origin": "http://[a"}, False),
         ({"origin": "http://"}, False),
-        ({"host": "a:1", "sec-fetch-site": "cross-site"}, False),
-        ({"host": "a:1", "sec-fetch-site": "same-site"}, False),
+        ({"host": "example.net:1", "sec-fetch-site": "cross-site"}, False),
+        ({"host": "example.net:1", "sec-fetch-site": "same-site"}, False),
     ],
 )
 def test_origins(headers: dict[str, str], same: bool) -> None:
@@ -65,7 +65,7 @@ def test_origins(headers: dict[str, str], same: bool) -> None:
 def test_another_sites_page_can_change_nothing(start: Start) -> None:
     client = start()
     id = send(client, "a").json()["id"]
-    evil = {"origin": "http://evil.example"}
+    evil = {"origin": "http://example.net"}
     for response in (
         client.post("/v1/translations", files={"video": b"a"}, headers=evil),
         client.delete(f"/v1/translations/{id}", headers=evil),
