@@ -109,7 +109,8 @@ def group_table(evidence: Evidence, group: str) -> str:
     split, rows = evidence.split(), []
     references = [row for row in evidence.group(group) if row.is_reference]
     for row in evidence.group(group):
-        records = evidence.of_row(row)
+        if not (records := evidence.of_row(row)):
+            continue
         on_split = [f"{spread(scores_of(records, split, metric))}" for metric in METRICS]
         tests = [None if row == other else p_value(records, evidence.of_row(other), split) for other in references]
         factor = evidence.chosen[row.name]
@@ -120,7 +121,7 @@ def group_table(evidence: Evidence, group: str) -> str:
                 *([spread(scores_of(records, "dev", "bleu4"))] if split != "dev" else []),
                 *on_split,
                 *("-" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}" for p in tests),
-                records[0]["supervision"] if records else "-",
+                records[0]["supervision"],
                 "-" if factor is None else f"{factor:g}",
                 *costs(records),
             ]
@@ -240,6 +241,11 @@ def setting(evidence: Evidence) -> str:
         "rate x: factor of every learning rate of the recipe, chosen on dev with the first seed, or taken over. "
         "Minutes: training with validation. Parameters: of the last stage.",
     ]
+    waiting = [row.name for row in evidence.plan.rows if not evidence.of_row(row)]
+    if waiting:
+        lines.append(
+            f"Rows of the plan that are not trained yet, and so not shown ({len(waiting)}): {'; '.join(waiting)}."
+        )
     failed = [f"- {line}" for line in evidence.failed()]
     return "\n".join([*lines, "", f"Runs that failed: {len(failed)}.", *([""] if failed else []), *failed])
 
@@ -367,6 +373,9 @@ def run(folder: Path, out: Path) -> dict[str, str]:
     pictures.mkdir(parents=True, exist_ok=True)
     blocks = {"evidence setting": setting(evidence)}
     for group in evidence.groups():
+        if not any(map(evidence.of_row, evidence.group(group))):
+            blocks[f"evidence {group}"] = "No row of this group is trained yet."
+            continue
         drawn = {f"curves {group}": curve_panels(evidence, group)}
         if key := evidence.plan.axes.get(group):
             drawn[f"axis {group}"] = axis_panel(evidence, group, key)
