@@ -1,7 +1,8 @@
 """The README's pictures, made from a demo that has run: `python tools/pictures.py runs/demo`.
 
 `docs/images/clip.webp`: one test clip, its translation, its true signs and its strongest pseudo-glosses over time.
-`docs/images/report.png`: the top of the report, as Chromium shows it (skipped where there is no Chromium).
+`docs/images/report.png` and `studio.png`: the top of the report, and a translation in the studio, as Chromium shows
+them (skipped where there is no Chromium).
 """
 
 from __future__ import annotations
@@ -9,6 +10,10 @@ from __future__ import annotations
 import argparse
 import shutil
 import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -24,6 +29,7 @@ WIDTH, HEIGHT, MARGIN, LABELS, ROW = 800, 366, 12, 150, 24
 ROWS = 9  # true signs and pseudo-glosses together
 INK, QUIET, PAPER, HEAT, TRUTH = (34, 34, 40), (120, 120, 128), (255, 255, 255), (196, 120, 20), (90, 160, 60)
 FONT = cv2.FontFace("sans")
+PORT = 8799
 
 
 def main() -> None:
@@ -43,6 +49,7 @@ def main() -> None:
     if not cv2.imwriteanimation(str(IMAGES / "clip.webp"), movie, [cv2.IMWRITE_WEBP_QUALITY, 60]):
         raise SystemExit("OpenCV cannot write WebP here")
     screenshot(demo / "report.html", IMAGES / "report.png")
+    photograph_studio(demo, IMAGES / "studio.png")
 
 
 def animation(clip: PackedClip, translation: Translation) -> np.ndarray:
@@ -94,9 +101,44 @@ def write(page: np.ndarray, text: str, place: tuple[int, int], color: tuple[int,
     cv2.putText(page, text, place, color, FONT, size)
 
 
+def find_browser() -> str | None:
+    """The path of Chromium, if there is one."""
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+def photograph_studio(demo: Path, picture: Path) -> None:
+    """An example of the demo's corpus, translated in the studio, as a PNG."""
+    browser = find_browser()
+    if browser is None:
+        return
+    from playwright.sync_api import sync_playwright  # of the tests
+
+    server = [sys.executable, "-m", "glossfree", "studio", demo / "model", "--corpus", demo / "corpus"]
+    running = subprocess.Popen([*map(str, server), "--no-open", "--port", str(PORT)])
+    try:
+        for _ in range(100):
+            with suppress(OSError):
+                urllib.request.urlopen(f"http://127.0.0.1:{PORT}/v1/models").read()
+                break
+            time.sleep(0.2)
+        with sync_playwright() as playwright:
+            window = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
+            page = window.new_page(viewport={"width": 1100, "height": 940}, locale="en", color_scheme="light")
+            page.goto(f"http://127.0.0.1:{PORT}/")
+            page.locator(".example").nth(1).click()
+            page.get_by_role("slider", name="Position in the video").click()
+            page.wait_for_timeout(1000)
+            page.evaluate("() => scrollTo(0, 0)")
+            page.screenshot(path=picture)
+            window.close()
+    finally:
+        running.terminate()
+        running.wait()
+
+
 def screenshot(page: Path, picture: Path) -> None:
     """The top of an HTML page as a PNG."""
-    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    browser = find_browser()
     if browser is None:
         return
     options = ["--headless", "--no-sandbox", "--hide-scrollbars", "--window-size=1100,900"]

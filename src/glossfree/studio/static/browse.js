@@ -6,6 +6,7 @@ import { clipSource, clipVideo, emptyState, heading, pages } from "./parts.js";
 import { number, t } from "./texts.js";
 
 const PAGE = 24;
+const MOST_PROBLEMS = 100;
 
 export function showBrowse(root, studio) {
   const title = heading(t("corpus"), t("corpus_lead"));
@@ -16,8 +17,9 @@ export function showBrowse(root, studio) {
   const filter = { corpus: studio.corpora[0].id, split: "", query: "" };
   const controls = h("div", { class: "controls", role: "search" });
   const count = h("p", { class: "quiet", role: "status" });
+  const bad = h("details", { class: "notice hints", hidden: true });
   const list = h("ul", { class: "grid" }), more = h("div", { class: "more" });
-  root.append(...title, controls, count, list, more);
+  root.append(...title, controls, count, bad, list, more);
   let turn = 0;
 
   function draw() {
@@ -39,9 +41,10 @@ export function showBrowse(root, studio) {
       const { total, clips } = await get(`/v1/corpora/${filter.corpus}/clips?${query}`);
       if (mine !== turn) return { total: 1, items: [] };
       const { problems } = studio.corpora[filter.corpus];
-      count.textContent = t("clips", { count: number(total, 0) })
-        + (problems.length ? ` · ${t("clip_problems", { count: problems.length })}` : "");
-      count.title = problems.join("\n");
+      count.textContent = t("clips", { count: number(total, 0) });
+      bad.hidden = !problems.length;
+      bad.replaceChildren(h("summary", {}, t("clip_problems", { count: number(problems.length, 0) })),
+        h("ul", {}, problems.slice(0, MOST_PROBLEMS).map((problem) => h("li", {}, problem))));
       return { total, items: clips };
     }, (clip) => card(filter.corpus, clip));
   }
