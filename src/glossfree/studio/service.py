@@ -22,6 +22,7 @@ from glossfree.studio.supervisor import Supervisor, TaskError
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 PARTS = {"reading": 0.3, "translating": 0.6, "done": 1.0}  # of the way, for each segment
 INSPECTED = 0.05  # of the way, once the segments are known
+SWEEP = 60.0  # seconds between two looks for what is too old
 LATEST = 500  # translations whose seconds are kept
 
 
@@ -99,11 +100,18 @@ class Service:
         self.total_seconds = 0.0
         self.failure: GlossfreeError | None = None
         self._reserved = 0
+        self._sweeping: asyncio.Task[None] | None = None
         self.supervising: asyncio.Task[None] | None = None  # done: the model is lost, and nothing can be translated
 
     def start(self) -> None:
         """Start the worker."""
         self.supervising = asyncio.create_task(self._supervise())
+        self._sweeping = asyncio.create_task(self._sweep())
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(min(SWEEP, self.limits.keep_seconds))
+            self._forget_old()
 
     async def _supervise(self) -> None:
         try:
@@ -118,7 +126,7 @@ class Service:
 
     async def stop(self) -> None:
         """End all work and the worker, and remove all files."""
-        tasks = [each.work for each in self.translations.values()] + [self.supervising]
+        tasks = [each.work for each in self.translations.values()] + [self.supervising, self._sweeping]
         running = [task for task in tasks if task is not None and not task.done()]
         for task in running:
             task.cancel()

@@ -219,6 +219,11 @@ def test_old_translations_are_forgotten_with_their_files(start: Start) -> None:
     ids = [send(client, "a").json()["id"] for _ in range(4)]
     assert [client.get(f"/v1/translations/{id}").status_code for id in ids] == [404, 404, 200, 200]
     assert {path.name for path in service_of(client).folder.iterdir()} == set(ids[2:])
+    old = start(keep_seconds=0.3)
+    id = send(old, "a").json()["id"]
+    assert old.get(f"/v1/translations/{id}").status_code == 200
+    time.sleep(1.0)
+    assert list(service_of(old).folder.iterdir()) == []
     large = start(kept_bytes=4)
     ids = [send(large, "abc").json()["id"] for _ in range(3)]
     assert [large.get(f"/v1/translations/{id}").status_code for id in ids] == [404, 404, 200]
