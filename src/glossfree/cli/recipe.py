@@ -118,7 +118,9 @@ def recipe(
 ) -> Description | Difference | Shipped:
     """One recipe, what differs between two, or all that are shipped. Raises RecipeError for both or neither."""
     if (name is None) != list_ or (list_ and against is not None):
-        raise RecipeError("a recipe or --list expected", where="glossfree recipe", remedy="glossfree recipe --list")
+        raise RecipeError(
+            "the name of a recipe, or --list, expected", where="glossfree recipe", remedy="glossfree recipe --list"
+        )
     if name is None:
         return shipped()
     return describe(name, overrides or ()) if against is None else difference(name, against, overrides or ())

@@ -282,10 +282,15 @@ def _find(source: str | Path, beside: Path | None = None) -> Path:
                 return path
         if (known := _shipped().get(str(source))) is not None:
             return known
-    shipped = ", ".join(file.stem for file in shipped_recipes())
+    shipped = [file.stem for file in shipped_recipes()]
+    near = difflib.get_close_matches(str(source), shipped, n=3, cutoff=0.5) or ["hfa-phoenix14t"]
     name = shortened(str(source))
     where = name if beside is None else f"base {name!r} of {beside}"
-    raise RecipeError("no such recipe", where=where, remedy=f"a TOML file, or one of {shipped}")
+    raise RecipeError(
+        "no such recipe",
+        where=where,
+        remedy=f"a TOML file, or a shipped one, as {', '.join(near)} (glossfree recipe --list)",
+    )
 
 
 def _read(path: Path) -> RecipeFile:
