@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import os
 import shutil
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
@@ -20,6 +21,7 @@ from pydantic import BaseModel, Field
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
+from starlette.requests import ClientDisconnect
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
@@ -236,6 +238,8 @@ async def _of_form(request: Request, service: Service) -> Translation:
             raise
         problem = getattr(error, "message", None) or getattr(error, "detail", "") or "damaged"
         raise RequestError(400, f"not a form ({problem})", where="body", remedy="send one field `video`") from error
+    except ClientDisconnect as error:
+        raise RequestError(400, "the client has gone", where="video", remedy="send it again") from error
     except OSError as error:
         raise _no_room(error) from error
     try:
@@ -267,7 +271,7 @@ def _no_room(error: OSError) -> RequestError:
 def _of_path(values: Mapping[str, Any], service: Service) -> Translation:
     """A JSON object with a path -> a translation of the video there. Raises RequestError: not in an allowed folder."""
     text = values.get("path")
-    if not isinstance(text, str) or "\0" in text:
+    if not isinstance(text, str) or not _is_name(text):
         raise RequestError(422, "no path", where="path", remedy='send {"path": "FOLDER/clip.mp4"}')
     options = options_of({key: value for key, value in values.items() if key != "path"}, service.limits)
     settings = service.settings
@@ -282,6 +286,15 @@ def _of_path(values: Mapping[str, Any], service: Service) -> Translation:
     if not path.exists():
         raise RequestError(404, "no such video", where=shortened(text), remedy="correct the path")
     return service.add(service.new_folder(), shortened(path.name), path, options)
+
+
+def _is_name(text: str) -> bool:
+    """Whether a path may be called so: no NUL, no half of a surrogate pair."""
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text
 
 
 async def _json(request: Request) -> dict[str, Any]:
@@ -312,7 +325,7 @@ def options_of(values: Mapping[str, Any], limits: Limits) -> Options:
             continue
         try:
             number = math.nan if isinstance(value, bool) else float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             number = math.nan
         if not low <= number <= high or (key == "n_best" and number != round(number)):
             kind = "a whole number" if key == "n_best" else "a number"

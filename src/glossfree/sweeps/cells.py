@@ -21,7 +21,7 @@ from glossfree.recipe.values import flat
 from glossfree.training.run import FAILED
 
 LONGEST_NAME = 120  # characters; a file system takes 255
-DONE, WAITING = "done", "waiting"  # states of a cell, besides FAILED and jobs.UNDER_WAY
+DONE, WAITING, UNDER_WAY = "done", "waiting", "under way"  # states of a cell, besides FAILED
 Outcomes = Mapping[str, Mapping[str, Any]]  # {name of a cell: its state, scores, problem}
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from glossfree.errors import RunError
+from glossfree.sweeps.cells import UNDER_WAY
 from glossfree.training.run import FAILED, Run
 
-UNDER_WAY = "under way"
 # SLURM signals the processes of srun, not the script: training saves, then the script requeues the job
 SCRIPT = """#!/bin/bash
 {directives}

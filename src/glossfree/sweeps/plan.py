@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -122,8 +123,8 @@ def _problems(content: Mapping[str, Any]) -> list[str]:
     factors, tables = content.get("learning_rate_factors", [1.0]), content.get("rows", [])
     if not tables:
         problems.append("rows: none")
-    if not factors or min(factors) <= 0 or len({*factors}) < len(factors):
-        problems.append("learning_rate_factors: different numbers above 0 expected")
+    if not factors or not all(0 < each < math.inf for each in factors) or len({*factors}) < len(factors):
+        problems.append("learning_rate_factors: different finite numbers above 0 expected")
     names = [table.get("name") for table in tables]
     for number, table in enumerate(tables, start=1):
         where = f"row {table.get('name', number)!r}: "
@@ -139,6 +140,9 @@ def _problems(content: Mapping[str, Any]) -> list[str]:
             if follows not in choosing:
                 own.append(f"{where}learning_rate_of: {follows!r} is no row with a choice of its own")
         problems += own
+    if not problems:
+        groups = {group for table in tables for group in (table.get("group"), *table.get("groups", ()))}
+        problems = [f"axes: no row is in the group {name!r}" for name in content.get("axes", {}) if name not in groups]
     return list(dict.fromkeys(problems))
 
 

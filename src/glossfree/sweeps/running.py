@@ -13,13 +13,15 @@ from typing import IO, Any
 
 from glossfree.console import Console
 from glossfree.errors import Interrupted, RunError
-from glossfree.sweeps.cells import Cell
+from glossfree.sweeps.cells import UNDER_WAY, Cell
 from glossfree.sweeps.tasks import Cells
 from glossfree.training.interrupt import Request
 from glossfree.training.run import FAILED, Run
 from glossfree.training.status import check_not_training, read_status
 
 POLL = 0.5  # seconds between checks for a request to stop
+# exit codes of a command that was asked to stop, whether it saved or not
+STOPPED = tuple(code for each in (signal.SIGINT, signal.SIGTERM) for code in (-each, 128 + each))
 LOG = "log.txt"  # of a cell that is not alone
 
 
@@ -38,12 +40,13 @@ class Running:
             check_not_training(Run(run))
             self._next()
         except RunError as error:
-            self.outcome = {"state": FAILED, "problem": error.problem}
+            self.outcome = {"state": UNDER_WAY, "problem": f"{error.problem}: {error.remedy}"}
 
     def poll(self, seconds: float = 0.0, *, stops: bool = False) -> bool:
         """Whether it has ended, with an `outcome`: {"seconds"} or {"state": FAILED, "problem"}; waits up to `seconds`.
 
-        `stops`: no further command is started; a cell with commands left has no outcome then.
+        `stops`: no further command is started; a cell with commands left has no outcome then. Nor has one whose command
+        was asked to stop, by whomever.
         """
         if self.process is None:
             return True
@@ -51,7 +54,9 @@ class Running:
             self.process.wait(seconds)
         if (code := self.process.poll()) is None:
             return False
-        if code and not stops:
+        if code in STOPPED:
+            pass
+        elif code and not stops:
             self.outcome = {"state": FAILED, "problem": self._problem(code)}
         elif not code and not self.commands:
             self.outcome = {"seconds": round(time.time() - self.start, 1)}

@@ -139,11 +139,11 @@ class Cells:
             self.records.write(cell, run, outcome)
 
     def ended(self, cell: Cell, outcome: dict[str, Any]) -> None:
-        """A cell has ended, with {"seconds"} or {"state": FAILED, "problem"}: keep its outcome, and its record."""
+        """A cell has ended, with {"seconds"} or {"state", "problem"}: keep its outcome, and its record."""
         seconds = self.earlier.get(cell.name, {}).get("seconds", 0.0) + outcome.get("seconds", 0.0)
         self.earlier[cell.name] = {"seconds": round(seconds, 1)}
         self._look(cell)
-        if outcome.get("state") == FAILED:
+        if "problem" in outcome:
             self.outcomes[cell.name] |= outcome
-            if self.records is not None:
+            if self.records is not None and outcome["state"] == FAILED:
                 self.records.write(cell, self.how.runs / cell.name, self.outcomes[cell.name])

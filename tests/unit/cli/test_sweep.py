@@ -45,6 +45,9 @@ run = Path(sys.argv[sys.argv.index("--run") + 1] if "--run" in sys.argv else sys
 with (here / "calls").open("a") as calls:
     calls.write(json.dumps(sys.argv[1:]) + "\\n")
 print("on standard output")
+if (here / f"stop {run.name}").exists():
+    (here / f"stop {run.name}").unlink()
+    os.kill(os.getpid(), signal.SIGTERM)
 does = json.loads((here / "does.json").read_text())[run.name]
 if does == verb + " fails":
     sys.exit(2)
@@ -184,9 +187,21 @@ def test_a_cell_that_fails_is_named_and_the_others_go_on(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="processes cannot be seen there")
 def test_a_cell_that_another_process_trains_is_left_alone(tiny: Any, tmp_path: Path, stand_in: StandIn) -> None:
-    Run(tmp_path / NAMES[1]).write_json("status.json", vars(Status([])))
-    assert problems(start(tiny, tmp_path)) == {NAMES[1]: f"process {os.getpid()} is still training"}
-    assert NAMES[1] not in stand_in.trained()
+    for name in NAMES:
+        Run(tmp_path / name).write_json("status.json", vars(Status([])))
+    records = tmp_path / "records"
+    for cell in start(tiny, tmp_path, records=records).cells:
+        assert cell["state"] == "under way" and f"process {os.getpid()} is still training" in cell["problem"]
+    assert stand_in.trained() == [] and not list(records.glob("*.json")), "none of them has failed"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_training_that_somebody_stops_has_not_failed_but_goes_on(
+    tiny: Any, tmp_path: Path, stand_in: StandIn
+) -> None:
+    (stand_in.folder / "glossfree" / f"stop {NAMES[1]}").touch()
+    assert start(tiny, tmp_path).exit_code == 0
+    assert sorted(stand_in.trained()) == sorted([*NAMES, NAMES[1]])
 
 
 def test_a_point_without_scores_has_none(tiny: Any, tmp_path: Path, stand_in: StandIn) -> None:

@@ -78,6 +78,8 @@ def test_a_plan_is_read(plan: Path) -> None:
         ("seeds = [0, 42]", "sedes = [0]", "unknown key 'sedes', did you mean 'seeds'"),
         ("seeds = [0, 42]", "seeds = [0, 0]", "row 'hfa': needs seeds that differ"),
         ("[0.5, 1, 2.0]", "[0.5, 0]", "numbers above 0"),
+        ("[0.5, 1, 2.0]", "[nan]", "finite numbers"),
+        ("axes = { parts", "axes = { pasts", "no row is in the group 'pasts'"),
         ("[0.5, 1, 2.0]", '["a"]', "learning_rate_factors: has the wrong type"),
         ("[0.5, 1, 2.0]", "[true]", "learning_rate_factors: has the wrong type"),
         ('name = "none"', 'name = "hfa"', "the name of two rows"),

@@ -84,7 +84,7 @@ class LanguageModelDecoding(Adapters, Decoding):
         kind = self.config.get("model_type")
         if kind is None and not self.weights:
             yield "config has no model_type: name decoder.weights, or a model's type and sizes as its config.json does"
-        elif kind is not None and kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        elif kind is not None and (not isinstance(kind, str) or kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES):
             yield f"config.model_type {kind!r} is no causal language model of transformers"
 
     def problems_with(self, language: Language) -> Iterator[str]:
@@ -169,7 +169,7 @@ def language_model_of(config: Mapping[str, Any], vocabulary_size: int | None = N
         built.pad_token_id = PAD_ID  # its own may have no row here
     try:
         model: Any = AutoModelForCausalLM.from_config(built, trust_remote_code=False)  # type: ignore[no-untyped-call]
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except Exception as error:  # each model checks its sizes in its own way, or not at all
         raise _unusable(config, error) from error
     model.tie_weights()  # the constructor skips that when it draws no weights
     plain: nn.Module = model.float()
@@ -177,12 +177,20 @@ def language_model_of(config: Mapping[str, Any], vocabulary_size: int | None = N
 
 
 def _config_of(config: Mapping[str, Any]) -> PretrainedConfig:
-    content = _from_toml(dict(config))
+    content = _without_code(_from_toml(dict(config)))
     kind = content.pop("model_type", "")
     try:
         return AutoConfig.for_model(kind, **content)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except Exception as error:  # each model checks its sizes in its own way, or not at all
         raise _unusable(config, error) from error
+
+
+def _without_code(item: Any) -> Any:
+    """A config without keys that choose the code that computes it: transformers would fetch kernels that they name."""
+    if isinstance(item, dict):
+        plain = {key: each for key, each in item.items() if key != "auto_map" and not key.endswith("implementation")}
+        return {key: _without_code(each) for key, each in plain.items()}
+    return item
 
 
 def _unusable(config: Mapping[str, Any], error: Exception) -> ModelError:

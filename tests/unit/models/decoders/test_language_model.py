@@ -206,12 +206,29 @@ def test_the_configuration_of_the_folder_counts_and_null_stays_null(folder: Path
         ({"model_type": "vit"}, "'vit' is no causal language model"),
         ({"vocab_size": 20}, "20 rows in the token table"),
         ({"quantization_config": {"bits": 4}}, "quantised"),
+        ({"model_type": ["llama"]}, "is no causal language model"),
+        ({"hidden_size": "many"}, "transformers cannot use it"),
     ],
 )
 def test_a_configuration_that_cannot_be_used_is_refused(folder: Path, values: dict[str, Any], message: str) -> None:
     change(folder, **values)
     with pytest.raises(ModelError, match=message):
         options_in(folder)
+
+
+@pytest.mark.parametrize("key", ["attn_implementation", "_attn_implementation", "experts_implementation"])
+def test_a_configuration_cannot_name_code_to_fetch(folder: Path, key: str) -> None:
+    change(folder, **{key: "evil/kernel"})
+    options = options_in(folder)
+    config: Any = options.build(Unchanged(), E, 20).language_model.config
+    assert "evil/kernel" not in repr(vars(config))
+
+
+@pytest.mark.parametrize("values", [{"hidden_size": -8}, {"num_attention_heads": 0}, {"hidden_size": 2**40}])
+def test_sizes_that_no_model_can_have_are_refused(folder: Path, values: dict[str, Any]) -> None:
+    change(folder, **values)
+    with pytest.raises(ModelError, match="transformers cannot use it"):
+        options_in(folder).build(Unchanged(), E, 20)
 
 
 def test_a_folder_without_a_configuration_is_refused(folder: Path) -> None:
