@@ -137,6 +137,7 @@ def test_mistakes_are_one_line(call: Call, tiny_model: Path, tmp_path: Path) -> 
         (("serve", tiny_model, "--host", "203.0.113.1", "--port", 0), "cannot listen"),
         (("studio", tiny_model, "--corpus", tmp_path / "none"), "no such folder"),
     ):
-        called = call(*arguments)
+        # in a thread of its own: the browser's tests leave an event loop in this one
+        called = ThreadPoolExecutor(1).submit(call, *arguments).result()
         assert called.code == 2 and problem in called.err, called
         assert len([line for line in called.err.splitlines() if line.startswith("glossfree: ")]) == 1

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache, PretrainedConfig
 from transformers.initialization import no_init_weights
@@ -36,6 +37,11 @@ NOTES = {  # keys of a config.json that say nothing about what the model compute
     *("_name_or_path", "architectures", "auto_map", "dtype", "torch_dtype", "transformers_version"),
     *("task_specific_params", "id2label", "label2id", "gradient_checkpointing", "use_cache"),
 }
+# each model checks its sizes in its own way, or not at all
+UNBUILDABLE = (
+    *(ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RuntimeError, AssertionError, ImportError),
+    StrictDataclassError,
+)
 NULL = "none"  # JSON's null, which TOML lacks
 
 
@@ -169,7 +175,7 @@ def language_model_of(config: Mapping[str, Any], vocabulary_size: int | None = N
         built.pad_token_id = PAD_ID  # its own may have no row here
     try:
         model: Any = AutoModelForCausalLM.from_config(built, trust_remote_code=False)  # type: ignore[no-untyped-call]
-    except Exception as error:  # each model checks its sizes in its own way, or not at all
+    except UNBUILDABLE as error:
         raise _unusable(config, error) from error
     model.tie_weights()  # the constructor skips that when it draws no weights
     plain: nn.Module = model.float()
@@ -181,7 +187,7 @@ def _config_of(config: Mapping[str, Any]) -> PretrainedConfig:
     kind = content.pop("model_type", "")
     try:
         return AutoConfig.for_model(kind, **content)
-    except Exception as error:  # each model checks its sizes in its own way, or not at all
+    except UNBUILDABLE as error:
         raise _unusable(config, error) from error
 
 
