@@ -183,5 +183,5 @@ def test_a_plan_is_stopped_killed_and_resumed_and_its_records_are_enough(tiny: A
     page = tmp_path / "page.md"
     for name, text in evidence.run(records, page).items():
         put(page, name, text)
-    lines = [line for line in page.read_text().splitlines() if line.startswith(("| all", "| none", "| few"))]
+    lines = [line for line in page.read_text().splitlines() if " | gloss-free | " in line]
     assert [line.split(" | ")[:2] for line in lines[:3]] == [["| all", "2"], ["| none", "2"], ["| few", "1"]]
