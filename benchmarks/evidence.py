@@ -192,17 +192,16 @@ def places_table(evidence: Evidence, group: str) -> str:
     return table(header, rows) if rows else ""
 
 
-def parts_table(evidence: Evidence, name: str) -> str:
+def parts_table(evidence: Evidence, row: Row) -> str:
     """The same by length of a sign and by count of its pseudo-gloss in training, of the first seed of a row."""
     rows = []
-    for row in (each for each in evidence.plan.rows if each.name == name):
-        for measured in _measured(evidence.of_row(row)[:1], "localisation"):
-            for title, key in (("frames of a sign", "by_length"), ("times in training", "by_frequency")):
-                for part in (measured["signs"] or {}).get(key, ()):
-                    values = [part["values"][place] for place in PLACES if place in part["values"]]
-                    cells = [f"{each['run']:.2f} ({each['chance']:.2f})" for each in values]
-                    rows.append([f"{title}: {part['name']}", str(part["pairs"]), *cells])
-    return table([f"{name} (chance)", "signs", *PLACES.values()], rows) if rows else ""
+    for measured in _measured(evidence.of_row(row)[:1], "localisation"):
+        for title, key in (("frames of a sign", "by_length"), ("times in training", "by_frequency")):
+            for part in (measured["signs"] or {}).get(key, ()):
+                values = [part["values"][place] for place in PLACES if place in part["values"]]
+                cells = [f"{each['run']:.2f} ({each['chance']:.2f})" for each in values]
+                rows.append([f"{title}: {part['name']}", str(part["pairs"]), *cells])
+    return table([f"{row.name} (chance)", "signs", *PLACES.values()], rows) if rows else ""
 
 
 def retrieval_table(evidence: Evidence, group: str) -> str:
@@ -387,7 +386,7 @@ def run(folder: Path, out: Path) -> dict[str, str]:
         tables = [make(evidence, group) for make in (group_table, places_table, retrieval_table)]
         blocks[f"evidence {group}"] = "\n\n".join([*filter(None, tables), *reversed(links)])
     for row in (each for each in evidence.plan.rows if each.is_reference):
-        if text := parts_table(evidence, row.name):
+        if text := parts_table(evidence, row):
             blocks[f"evidence signs, {row.name}"] = text
     blocks["evidence learning rates"] = rates_table(evidence)
     return blocks

@@ -27,6 +27,10 @@ class GlossfreeError(Exception):
             parts.append(remedy)
         super().__init__(" -> ".join(parts))
 
+    def to_dict(self) -> dict[str, str | None]:
+        """Plain values for JSON."""
+        return {"problem": self.problem, "where": self.where, "remedy": self.remedy}
+
     def __reduce__(self) -> tuple[object, ...]:
         """Keep the keyword arguments when a worker process sends the error back."""
         return partial(type(self), self.problem, where=self.where, remedy=self.remedy), ()

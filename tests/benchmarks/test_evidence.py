@@ -146,5 +146,5 @@ def test_places_and_the_joint_space_stand_with_chance(folder: Path) -> None:
     loaded = Evidence.load(folder)
     places = evidence.places_table(loaded, "methods").splitlines()
     assert len(places) == 3 and places[2].count("50.00 (10.00)") == 5 and "30.00 (20.00)" in places[2]
-    assert "times in training: 1-2" in evidence.parts_table(loaded, "hfa") and not evidence.parts_table(loaded, "none")
+    assert "times in training: 1-2" in evidence.parts_table(loaded, HFA) and not evidence.parts_table(loaded, NONE)
     assert evidence.retrieval_table(loaded, "methods").count("9.00 (21.5)") == 2

@@ -167,9 +167,10 @@ def sweep(
     if print_:
         commands = [how.commands(cell, cells.splits(cell)) for cell in cells.known()]
         return Commands([" && ".join(map(shlex.join, steps)) for steps in commands])
-    _check_corpus(loaded.rows, corpus, ("dev", "test") if test else ("dev",), runs)
+    splits = ("dev", "test") if test else ("dev",)
+    _check_corpus(loaded.rows, corpus, splits, runs)
     cells.records = None if records is None else Records.open(records, corpus)
-    facts = _facts(loaded, corpus, ("dev", "test") if test else ("dev",), plan, overrides, seeds, grid, only)
+    facts = _facts(loaded, corpus, splits, plan, overrides, seeds, grid, only)
     facts |= {"from": str(from_.resolve()), "after": after} if from_ else {}
     cells.earlier = _earlier_cells(runs, facts, may_resume=resume or slurm)
     if cells.records is not None and plan:

@@ -84,7 +84,7 @@ class Translation:
         if position is not None:
             values["queue_position"] = position
         values |= {"step": self.step, "file": self.name, "video": self.video, "warnings": self.warnings}
-        return values | {"segments": self.segments, "error": None if self.error is None else plain(self.error)}
+        return values | {"segments": self.segments, "error": None if self.error is None else self.error.to_dict()}
 
 
 class Service:
@@ -273,7 +273,7 @@ class Service:
                     start, end = part or (0.0, None)
                     segment = {"start": start, "end": translation.seconds if end is None else end, "sentence": ""}
                     empty: dict[str, list[Any]] = {"names": [], "times": [], "values": []}
-                    segment |= {"n_best": [], "pseudo_glosses": [], "timeline": empty, "error": plain(error)}
+                    segment |= {"n_best": [], "pseudo_glosses": [], "timeline": empty, "error": error.to_dict()}
             translation.steps[number] = PARTS["done"]
             translation.segments = sorted([*translation.segments, segment], key=lambda each: each["start"])
 
@@ -312,8 +312,3 @@ class Service:
 
     def _delete_files(self, translation: Translation) -> None:
         shutil.rmtree(translation.folder, ignore_errors=True)
-
-
-def plain(error: GlossfreeError) -> dict[str, Any]:
-    """An error as the API shows it."""
-    return {"problem": error.problem, "where": error.where, "remedy": error.remedy}

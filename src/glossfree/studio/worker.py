@@ -165,8 +165,7 @@ def number(value: float) -> float:
 
 def described(error: GlossfreeError, task: Task) -> dict[str, Any]:
     """An error -> plain values in which the file has the client's name for it, not its place on this machine."""
-    values = {"problem": error.problem, "where": error.where, "remedy": error.remedy}
-    return {key: value and value.replace(task["path"], task["name"]) for key, value in values.items()}
+    return {key: value and value.replace(task["path"], task["name"]) for key, value in error.to_dict().items()}
 
 
 def source_of(path: Path) -> VideoFile | FrameFolder:
@@ -218,7 +217,7 @@ def main(model: str, folder: str, limits: str) -> None:
     try:
         worker = Worker(Path(model), Limits(**json.loads(limits)), say)
     except GlossfreeError as error:
-        say({"error": {"problem": error.problem, "where": error.where, "remedy": error.remedy}})
+        say({"error": error.to_dict()})
         return
     if worker.translator.device.type == "cpu":  # a GPU's driver maps terabytes
         limit_memory(worker.limits.memory)

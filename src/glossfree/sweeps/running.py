@@ -115,8 +115,8 @@ def train_waiting(cells: Cells, save: Callable[[], object], console: Console, re
         waiting = [cell for cell in cells.waiting() if cell.name not in names]
         for cell in waiting[: 0 if request else how.jobs - len(running)]:
             log = f", one thread, output in {how.runs / cell.name / LOG}" if how.jobs > 1 else ""
-            place = [each.name for each in cells.known()].index(cell.name) + 1
-            console.say(f"{cell.name} ({place} of {len(cells.known())} known so far{log})")
+            known = [each.name for each in cells.known()]
+            console.say(f"{cell.name} ({known.index(cell.name) + 1} of {len(known)} known so far{log})")
             commands = cells.commands(cell)
             running.append(Running(cell, commands, how.runs / cell.name, is_alone=how.jobs == 1))
         if request.signal and not is_forwarded:
