@@ -131,17 +131,17 @@ def group_table(evidence: Evidence, group: str) -> str:
         *(["dev BLEU-4"] if split != "dev" else []),
         *(f"{split} {title}" for title in METRICS.values()),
         *(f"p, {row.name}" for row in references),
-        *("supervision", "rate x", "minutes", "trained, M", "all, M"),
+        *("supervision", "rate x", "processor minutes", "trained, M", "all, M"),
     ]
     return table(header, rows)
 
 
 def costs(records: Sequence[dict[str, Any]]) -> list[str]:
-    """Mean minutes of training of all stages, and the parameters of the last stage: those that train, and all."""
+    """Mean processor minutes of training of all stages, and the parameters of the last stage: those that train, and all."""
     stages = [[*record["stages"].values()] for record in records if record.get("stages")]
     if not stages:
         return ["-"] * 3
-    minutes = fmean(sum(stage["seconds"] for stage in each) / 60 for each in stages)
+    minutes = fmean(sum(stage["processor_seconds"] for stage in each) / 60 for each in stages)
     counts = [stages[0][-1].get(key) for key in ("trained", "parameters")]
     return [f"{minutes:.1f}", *("-" if count is None else f"{count / 1e6:.2f}" for count in counts)]
 
@@ -238,7 +238,7 @@ def setting(evidence: Evidence) -> str:
         f"p: approximate randomisation over sentences, two-sided, BLEU-4, {SAMPLES:,} samples, on the seeds that both "
         "rows have. It does not cover the variation between trainings.",
         "rate x: factor of every learning rate of the recipe, chosen on dev with the first seed, or taken over. "
-        "Minutes: training with validation. Parameters: of the last stage.",
+        "Processor minutes: training with validation. Parameters: of the last stage.",
     ]
     waiting = [row.name for row in evidence.plan.rows if not evidence.of_row(row)]
     if waiting:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from glossfree.console import Console, Silent, duration
+from glossfree.corpora.manifest import Manifest
 from glossfree.errors import RunError, name_some
 from glossfree.models.hierarchy import TranslationModel
 from glossfree.objectives.gloss_ctc import GlossCtc
@@ -288,8 +289,9 @@ def _say_what_to_expect(material: Material, taken: Sequence[str], console: Conso
     if max(rates) > recipe.data.fps * (1 + SAME_RATE) or min(rates) < recipe.data.fps * (1 - SAME_RATE):
         range_ = f"{min(rates):g} to {max(rates):g}" if min(rates) < max(rates) else f"{rates[0]:g}"
         console.say(f"clips of {range_} frames/s are resampled to data.fps = {recipe.data.fps:g}")
-    if material.glosses is not None and (problem := outdated_glosses(material.manifest)):
-        console.warn(f"{problem} -> make them again: glossfree glosses {material.manifest.folder}")
+    folder = material.manifest.folder
+    if material.glosses is not None and (problem := outdated_glosses(Manifest.load(folder))):  # all of its clips
+        console.warn(f"{problem} -> make them again: glossfree glosses {folder}")
     corpus = str(material.manifest.corpus.get("name", ""))
     own = [stage.name for stage in recipe.stages if stage.name not in taken]
     for line in (*(() if taken else random_weights(recipe)), *advice(recipe, corpus, own, precision_of())):

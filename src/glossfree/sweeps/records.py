@@ -115,7 +115,7 @@ class Records:
             losses = [each["dev"] or each["train"] for each in epochs]
             curves = {key: [round(each[key], 4) for each in losses if key in each] for key in CURVES}
             stages[stage.name] = {
-                "seconds": round(epochs[-1]["seconds"], 1) if epochs else 0.0,
+                **{key: round(epochs[-1][key], 1) if epochs else 0.0 for key in ("seconds", "processor_seconds")},
                 "epochs": len(epochs),
                 "best_epoch": 1 + (losses.index(_best(stage.keep, losses)) if losses else -1),
                 **{key: kept.get(key) for key in ("trained", "parameters")},

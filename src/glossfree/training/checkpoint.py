@@ -27,6 +27,7 @@ OPTIMIZER_STATE = ("step", "exp_avg", "exp_avg_sq", "momentum_buffer")  # of Ada
 class Progress:
     """How far a stage is: `position` steps into `epoch`, `step` in all; sums of losses and clips of this epoch.
 
+    `seconds` and, of this process alone, `processor_seconds` that training and validation took.
     `skipped`: ids of the clips that any process could not read so far.
     """
 
@@ -36,6 +37,7 @@ class Progress:
     best_epoch: int = 0
     best_loss: float = math.inf
     seconds: float = 0.0
+    processor_seconds: float = 0.0
     sums: dict[str, float] = field(default_factory=dict)
     clips: int = 0
     skipped: list[str] = field(default_factory=list)

@@ -148,6 +148,7 @@ class _Training:
     def _train_epoch(self, advance: Any) -> None:
         """Train the remaining steps of this epoch."""
         progress, plan, stage = self.progress, self.plan, self.stage
+        processor = time.process_time()
         if progress.position == 0:
             torch.manual_seed(seed_of(plan.seed, stage.name, progress.epoch, self.group.rank))
         self.train_loader.set_epoch(progress.epoch, progress.position)
@@ -168,7 +169,8 @@ class _Training:
                 self.run.log({**record, "frames": frames, "clips": clips, **losses, **times})
             spent = Spent(clips if stage.unit == "sentences" else frames, now - begun, waited)
             advance(1, note=self.watch.step(progress, losses, lr, batches, spent))
-            begun = now
+            progress.processor_seconds += time.process_time() - processor
+            begun, processor = now, time.process_time()
             self._save_if_due()
         if not progress.clips:
             self._stop_for_want_of_clips("no clip could be read in a whole epoch")
@@ -241,13 +243,14 @@ class _Training:
         """Losses of the dev split; {} without one."""
         if self.dev_loader is None:
             return {}
-        begun = time.perf_counter()
+        begun, processor = time.perf_counter(), time.process_time()
         self.dev_loader.set_epoch(0)
         losses = evaluate(self.stage, self.dev_loader, self.accelerator, self.group)
         if self.plan.keep not in ("loss", "last"):
             assert self.measure is not None
             losses |= self.measure()
         self.progress.seconds += time.perf_counter() - begun
+        self.progress.processor_seconds += time.process_time() - processor
         return losses
 
     def _finish_epoch(self, dev: dict[str, float]) -> None:
@@ -262,7 +265,8 @@ class _Training:
                 save_tensors(self.run.checkpoint(stage.name, "best"), stage.saved())
         if self.group.is_main:
             record = {"kind": "epoch", "stage": stage.name, "epoch": epoch, "step": progress.step}
-            self.run.log({**record, "seconds": progress.seconds, "train": losses, "dev": dev})
+            times = {"seconds": progress.seconds, "processor_seconds": round(progress.processor_seconds, 4)}
+            self.run.log({**record, **times, "train": losses, "dev": dev})
         self.watch.epoch(progress, dev)
         progress.next_epoch()
         self._save()
