@@ -12,18 +12,18 @@ avatar signs the glosses of column `orth`. Both corpora write them into the mani
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from glossfree.avatar import signing
 from glossfree.avatar.signer import SIGNERS
 from glossfree.avatar.signs import lexicon
-from glossfree.corpora.files import Files, is_companion, is_safe_id
-from glossfree.corpora.manifest import SPLITS, Clip, FrameFolder, overlap_warning
-from glossfree.errors import CorpusError, name_some, shortened
-from glossfree.files.tables import name_columns, read_table
+from glossfree.corpora.files import Files, is_safe_id
+from glossfree.corpora.manifest import SPLITS, Clip, FrameFolder
+from glossfree.corpora.release import problems_of
+from glossfree.errors import CorpusError, shortened
+from glossfree.files.tables import read_columns, read_table
 
 COUNTS = {"train": 7096, "dev": 519, "test": 642}
 FPS = 25.0
@@ -76,13 +76,8 @@ def read_annotations(path: Path) -> list[Annotation]:
     """
     if not path.is_file():
         raise CorpusError("missing annotation file", where=path, remedy="unpack the release's annotations/ again")
-    table = read_table(path)
-    absent = [column for column in _NEEDED if column not in table.columns]
-    if absent:
-        problem = f"missing column {', '.join(absent)}; columns here: {name_columns(table.columns)}"
-        raise CorpusError(problem, where=path, remedy="columns are name|video|start|end|speaker|orth|translation")
     annotations: dict[str, Annotation] = {}
-    for row in table.rows:
+    for row in read_columns(path, _NEEDED).rows:
         name, speaker, glosses, text = (row.fields[column].strip() for column in _NEEDED)
         where = f"{path}, line {row.line}"
         if not is_safe_id(name):
@@ -138,38 +133,18 @@ def check(root: Path) -> list[str]:
 
     Raises CorpusError for annotations that cannot be used.
     """
-
-    def has_no_frames(clip: Clip) -> bool:
-        assert isinstance(clip.source, FrameFolder)
-        try:
-            with os.scandir(clip.source.path) as entries:
-                return all(is_companion(entry.name) for entry in entries)
-        except OSError:
-            return True
-
     every_clip = [clip for split in SPLITS for clip in clips(root, split)]
-    return _problems(every_clip, find_top(root) / ANNOTATIONS, has_no_frames, "frame folders missing or empty")
+    notes = _notes(find_top(root) / ANNOTATIONS)
+    return problems_of(every_clip, COUNTS, notes=notes, oddity="frame folders missing or empty")
 
 
 def check_drawn(root: Path) -> list[str]:
     """ROOT -> its problems: counts unlike the release's, no glosses, names and sentences in several splits."""
     every_clip = [clip for split in SPLITS for clip in drawn_clips(root, split)]
-    return _problems(every_clip, annotations_folder(root), lambda clip: not clip.spans, "clips without a gloss")
+    notes, oddity = _notes(annotations_folder(root)), "clips without a gloss"
+    return problems_of(every_clip, COUNTS, notes=notes, oddity=oddity, is_odd=lambda clip: not clip.spans)
 
 
-def _problems(clips: list[Clip], folder: Path, is_odd: Callable[[Clip], bool], oddity: str) -> list[str]:
-    """Problems of the clips of all splits, and of the annotation files in `folder`."""
-    problems = []
-    first_split: dict[str, str] = {}
-    for clip in clips:
-        if first_split.setdefault(clip.id, clip.split) != clip.split:
-            problems.append(f"name {clip.id!r} is in {first_split[clip.id]} and in {clip.split}")
-    for split in SPLITS:
-        here = [clip for clip in clips if clip.split == split]
-        if len(here) != COUNTS[split]:
-            problems.append(f"{split}: {len(here):,} clips, {COUNTS[split]:,} in the release")
-        if odd := [clip.id for clip in here if is_odd(clip)]:
-            problems.append(f"{split}: {oddity}: {len(odd):,}: {name_some(odd)}")
-        problems += [f"{split}: {note}" for note in read_table(annotation_path(folder, split)).notes]
-    warning = overlap_warning(clips)
-    return [*problems, warning] if warning else problems
+def _notes(folder: Path) -> list[str]:
+    """How the annotation files in a folder were read."""
+    return [f"{split}: {note}" for split in SPLITS for note in read_table(annotation_path(folder, split)).notes]

@@ -20,9 +20,10 @@ from glossfree.errors import CorpusError
 class Corpus:
     """A corpus: its function `clips(root, split, *, limit=None, **options)`, and facts that `prepare` needs.
 
-    `check(root)` lists what is odd or missing, by name, without reading a frame. `options` are the other keywords of
-    `clips` ("counts": clips by split; "seed"). `fps` applies if neither clip nor file has a rate.
-    `language_assumed`: only the user knows the language of the sentences.
+    `check(root)` lists what is odd or missing, by name, without reading a frame (`release.problems_of`). `options` are
+    the other keywords of `clips` ("counts": clips by split; "seed"). `fps` applies if neither clip nor file has a rate.
+    `language_assumed`: only the user knows the language of the sentences. `layout`: patterns below ROOT of the files by
+    which `doctor` knows the corpus.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Corpus:
     fps: float = 25.0
     check: Callable[[Path], list[str]] | None = None
     options: tuple[str, ...] = ()
+    layout: tuple[str, ...] = ()
 
 
 CORPORA: dict[str, Corpus] = {

@@ -21,7 +21,7 @@ from glossfree.corpora import folder, phoenix14t
 from glossfree.corpora.files import VIDEOS, is_companion
 from glossfree.corpora.inspection import inspect
 from glossfree.corpora.manifest import MANIFEST, SPLITS, Clip, FrameFolder, Manifest, VideoFile
-from glossfree.corpora.registry import find_corpus
+from glossfree.corpora.registry import CORPORA, find_corpus
 from glossfree.doctor.findings import BadClip, Diagnosis, Finding, counted
 from glossfree.errors import ClipError, CorpusError, name_some
 from glossfree.text.corpus import outdated_glosses
@@ -123,6 +123,9 @@ def guess_corpus(root: Path) -> str:
             return "folder"
     except OSError as error:
         raise CorpusError(f"cannot be read ({error.strerror})", where=root, remedy="check its rights") from error
+    for corpus in CORPORA.values():
+        if any(any(root.glob(pattern)) for pattern in corpus.layout):
+            return corpus.name
     if any(phoenix14t.annotation_path(root, split).is_file() for split in SPLITS):
         return "phoenix14t-avatar"
     try:

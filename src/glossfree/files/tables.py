@@ -82,6 +82,18 @@ def read_table(path: Path, text: str | None = None) -> Table:
     return replace(table, rows=rows, notes=(*table.notes, *form_notes(changed, len(rows), "rows")))
 
 
+def read_columns(path: Path, needed: Sequence[str]) -> Table:
+    """A table file that has all `needed` columns -> Table.
+
+    Raises CorpusError as `read_table` does, and for a missing column.
+    """
+    table = read_table(path)
+    if missing := [column for column in needed if column not in table.columns]:
+        problem = f"missing column {', '.join(missing)}; columns here: {name_columns(table.columns)}"
+        raise CorpusError(problem, where=path, remedy=f"columns are {', '.join(needed)}")
+    return table
+
+
 def rename_columns(table: Table, columns: Iterable[str]) -> Table:
     """Rename synonyms of `columns` to the columns themselves; a note lists them."""
     names: dict[str, str] = {}
