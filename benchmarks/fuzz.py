@@ -52,7 +52,7 @@ class Kind:
     is_signed: bool = False
 
 
-PREPARE = "prepare folder --root {folder} --out {out} --frame-size 28 --workers 1"
+PREPARE = "prepare folder --root {folder} --out {out} --language de --frame-size 28 --workers 1"
 SCORE = "score --hypotheses {file} --references {seeds}/sentences.csv/sentences.csv --language de --samples 5"
 TRANSLATE = "translate {seeds}/model {file} --json"
 COUNT_TOKENS = "vocabulary --tokenizer {folder} --sentences {seeds}/words.txt"

@@ -54,7 +54,8 @@ def run(demo: Path = Path("runs/demo"), minutes: tuple[int, ...] = MINUTES, hour
 
 def prepare(root: Path):  # type: ignore[no-untyped-def]
     """`glossfree prepare folder` with one worker."""
-    return finish("glossfree", "prepare", "folder", "--root", root, "--out", root / "out", "--workers", 1)
+    options = ("--language", "de", "--workers", 1)
+    return finish("glossfree", "prepare", "folder", "--root", root, "--out", root / "out", *options)
 
 
 def write_video(path: Path, minutes: int) -> Path:

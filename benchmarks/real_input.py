@@ -133,7 +133,8 @@ def whole_path(
         figures.seconds[verb] = time.perf_counter() - start
         return output
 
-    prepared = json.loads(timed("prepare", corpus, "--root", root, "--out", out, "--frame-size", size, "--json"))
+    options = ("--frame-size", size, "--language", "de", "--json")
+    prepared = json.loads(timed("prepare", corpus, "--root", root, "--out", out, *options))
     figures.clips, figures.frames, figures.packing = (
         prepared["packed"],
         prepared["frames"],

@@ -71,7 +71,7 @@ class World:
     def prepare(self, *options: object, out: Path | None = None) -> tuple[object, ...]:
         target = out or self.folder / "out"
         common = ("--out", target, "--frame-size", 28, "--workers", 1)
-        return "prepare", "folder", "--root", self.videos, *common, *options
+        return "prepare", "folder", "--root", self.videos, "--language", "de", *common, *options
 
     def train(self, *options: object) -> tuple[object, ...]:
         recipe, run = ("--recipe", self.tiny.recipe), ("--run", self.folder / "new")

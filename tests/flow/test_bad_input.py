@@ -45,7 +45,11 @@ def no_file_of_the_table_there(world: Any) -> Any:
 
 def no_such_root(world: Any) -> Any:
     root = world.folder / "nowhere"
-    return ("prepare", "folder", "--root", root, "--out", world.folder / "out"), (root,)
+    return ("prepare", "folder", "--root", root, "--out", world.folder / "out", "--language", "de"), (root,)
+
+
+def no_language(world: Any) -> Any:
+    return ("prepare", "folder", "--root", world.videos, "--out", world.folder / "out"), ("folder", "--language", "zh")
 
 
 def another_corpus_in_out(world: Any) -> Any:
@@ -149,6 +153,7 @@ CASES = (
     quotes_that_swallow_a_row,
     no_file_of_the_table_there,
     no_such_root,
+    no_language,
     another_corpus_in_out,
     unwritable_out,
     unwritable_glosses,

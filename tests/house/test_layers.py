@@ -15,7 +15,7 @@ PACKAGE = "glossfree"
 VALUE = "corpora.manifest"
 # from the ground up; a room imports from lower floors only, never from its own floor or above
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("", "errors", "padded", "settings", "console"),
+    ("", "errors", "padded", "settings", "console", "languages"),
     ("files",),
     (VALUE,),
     ("avatar", "scoring"),
@@ -37,7 +37,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 KNOWS_ONLY: dict[str, tuple[str, ...]] = {
     "files": ("errors",),
     "avatar": ("errors", VALUE),
-    "scoring": ("errors", "console", "files"),
+    "scoring": ("errors", "console", "files", "languages"),
     "models": ("errors", "padded", "settings", "files"),
     "objectives": ("errors", "padded", "settings", "models"),
     "training": ("", "errors", "padded", "console", "files"),  # one loop for every method: it knows none
@@ -69,7 +69,7 @@ ONLY_IN = {
     "webvtt": {"corpora.captions"},
     "sentence_transformers": {"pipeline.sentence_vectors"},
 }
-WITHOUT_TORCH = ("errors", "console", "settings", "files", "avatar", "scoring", "corpora", "text")
+WITHOUT_TORCH = ("errors", "console", "settings", "languages", "files", "avatar", "scoring", "corpora", "text")
 BY_STRING = {"import_module", "__import__"}
 
 

@@ -47,7 +47,7 @@ def prepare(
     train: Annotated[int | None, typer.Option(min=1, help="wetter: training clips, 2,400 if left out.")] = None,
     dev: Annotated[int | None, typer.Option(min=1, help="wetter: dev clips, 200 if left out.")] = None,
     test: Annotated[int | None, typer.Option(min=1, help="wetter: test clips, 240 if left out.")] = None,
-    language: Annotated[str | None, typer.Option(help="folder: language of the sentences, as de.")] = None,
+    language: Annotated[str | None, typer.Option(help="folder: language of the sentences, as de, en or zh.")] = None,
     poses: Annotated[
         bool, typer.Option("--poses", help="Keypoints, too: of drawings, or of the NAME.pose beside each clip.")
     ] = False,

@@ -130,6 +130,8 @@ def _problems(manifest: Manifest, sizes: dict[str, int | None]) -> list[str]:
         problems.append(overlap)
     if not manifest.corpus:
         problems.append(f"{CORPUS} is missing or empty: language and frame size are unknown")
+    elif not manifest.corpus.get("language"):
+        problems.append(f"{CORPUS} names no language")
     for problem in manifest.corpus.get("problems", []):  # as packing reported them
         problems.append(f"not packed: {problem.get('message', problem) if isinstance(problem, dict) else problem}")
     return problems

@@ -18,6 +18,7 @@ import numpy as np
 from glossfree.errors import CorpusError
 from glossfree.files.disk import read_json, write_atomic, write_json
 from glossfree.files.encoding import nfc, read_text, split_lines
+from glossfree.languages import profile_of
 
 SPLITS = ("train", "dev", "test")
 MANIFEST, CORPUS = "manifest.jsonl", "corpus.json"
@@ -208,8 +209,11 @@ class Manifest:
 
     @property
     def language(self) -> str:
-        """ISO 639-1 code of the spoken language; "de" if the corpus names none."""
-        return str(self.corpus.get("language", "de"))
+        """ISO 639-1 code of the spoken language. Raises CorpusError if the corpus names none."""
+        if not self.corpus.get("language"):
+            remedy = 'add "language": "CODE" to it, the ISO 639-1 code of the sentences (de, en, zh, ...)'
+            raise CorpusError("names no language", where=self.folder / CORPUS, remedy=remedy)
+        return profile_of(self.corpus["language"]).code
 
     def __iter__(self) -> Iterator[PackedClip]:
         return iter(self.clips)

@@ -22,15 +22,14 @@ class Corpus:
 
     `check(root)` lists what is odd or missing, by name, without reading a frame (`release.problems_of`). `options` are
     the other keywords of `clips` ("counts": clips by split; "seed"). `fps` applies if neither clip nor file has a rate.
-    `language_assumed`: only the user knows the language of the sentences. `layout`: patterns below ROOT of the files by
-    which `doctor` knows the corpus.
+    `language`: ISO 639-1 code of the sentences, a line of `glossfree.languages`; None: only the user knows it.
+    `layout`: patterns below ROOT of the files by which `doctor` knows the corpus.
     """
 
     name: str
     clips: Callable[..., Iterator[Clip]]
     needs_root: bool = True
-    language: str = "de"
-    language_assumed: bool = False
+    language: str | None = None
     fps: float = 25.0
     check: Callable[[Path], list[str]] | None = None
     options: tuple[str, ...] = ()
@@ -40,16 +39,17 @@ class Corpus:
 CORPORA: dict[str, Corpus] = {
     corpus.name: corpus
     for corpus in (
-        Corpus("wetter", wetter.clips, needs_root=False, fps=wetter.FPS, options=("counts", "seed")),
+        Corpus("wetter", wetter.clips, needs_root=False, language="de", fps=wetter.FPS, options=("counts", "seed")),
         Corpus(
             "phoenix14t-avatar",
             phoenix14t.drawn_clips,
+            language="de",
             fps=signing.FPS,
             check=phoenix14t.check_drawn,
             options=("seed",),
         ),
-        Corpus("phoenix14t", phoenix14t.clips, fps=phoenix14t.FPS, check=phoenix14t.check),
-        Corpus("folder", folder.clips, language_assumed=True, check=folder.check),
+        Corpus("phoenix14t", phoenix14t.clips, language="de", fps=phoenix14t.FPS, check=phoenix14t.check),
+        Corpus("folder", folder.clips, check=folder.check),
     )
 }
 

@@ -27,7 +27,7 @@ from glossfree.corpora.manifest import (
 from glossfree.corpora.registry import Corpus, find_corpus
 from glossfree.errors import CorpusError, name_some
 from glossfree.files.disk import read_json, write_json
-from glossfree.files.encoding import base_language
+from glossfree.languages import profile_of, unnamed_language
 from glossfree.video.keypoints import write_keypoints
 from glossfree.video.pack import Packing
 from glossfree.video.poses import SUFFIX, keypoints_of_clip
@@ -59,17 +59,15 @@ def prepare_corpus(
     `poses`: write their keypoints, too (`video.keypoints`); clips without any count as failed, and are packed.
 
     `workers` None: one per core; the other options are those of `video.prepare`. Packing continues an interrupted run.
-    Raises CorpusError: unknown corpus or option, unusable ROOT, an `out` that cannot be written or holds something
-    else; with `strict` also for missing sources, before anything is packed.
+    Raises CorpusError: unknown corpus, option or language, no language, unusable ROOT, an `out` that cannot be written
+    or holds something else; with `strict` also for missing sources, before anything is packed.
     """
     corpus = find_corpus(name)
     options = {key: value for key, value in (("counts", counts), ("seed", seed)) if value is not None}
     _check_options(corpus, root, out, options)
-    language_code = _language(language or corpus.language)
-    if language is None and corpus.language_assumed:
-        console.say(f"note: the language of the sentences is assumed to be {language_code}; --language changes it")
     settings = options | {key: value for key, value in (("limit", limit), ("fps", packing.fps)) if value}
-    identity = {"name": name, "language": language_code, "frame_size": packing.frame_size, "fit": packing.fit}
+    code = _language(corpus, language)
+    identity = {"name": name, "language": code, "frame_size": packing.frame_size, "fit": packing.fit}
     about = {**identity, "settings": settings}
     _check_earlier(out, identity, settings)
     if root:
@@ -139,12 +137,12 @@ def _check_options(corpus: Corpus, root: Path | None, out: Path, options: Mappin
             raise CorpusError(f"takes no {name}", where=corpus.name, remedy=f"it takes {takes}")
 
 
-def _language(code: str) -> str:
-    """A language code (de, de-DE, de_DE) -> its two letters. Raises CorpusError."""
-    short = base_language(code)
-    if len(short) != 2 or not short.isalpha():
-        raise CorpusError(f"language {code!r} is not a code", where="--language", remedy="two letters, as de or en")
-    return short
+def _language(corpus: Corpus, named: str | None) -> str:
+    """The code of the language that the user names, else of the corpus. Raises CorpusError if neither has one."""
+    language = named or corpus.language
+    if language is None:
+        raise unnamed_language(corpus.name)
+    return profile_of(language).code
 
 
 def _check_earlier(out: Path, identity: dict[str, Any], settings: dict[str, Any]) -> None:

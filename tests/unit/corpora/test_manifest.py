@@ -62,9 +62,18 @@ def test_splits_keep_the_order_and_an_empty_one_names_the_others(tmp_path: Path)
     assert caught.value.where == str(tmp_path)
 
 
-def test_the_language_is_german_unless_the_corpus_says_otherwise(tmp_path: Path) -> None:
-    assert Manifest(tmp_path, CLIPS).language == "de"
+def test_the_language_is_the_one_that_the_corpus_names(tmp_path: Path) -> None:
     assert Manifest(tmp_path, CLIPS, {"language": "fr"}).language == "fr"
+
+
+@pytest.mark.parametrize(("corpus", "words"), [({}, "names no language"), ({"language": "xx"}, "no such language")])
+def test_a_corpus_without_a_known_language_loads_and_says_so_where_one_is_needed(
+    tmp_path: Path, corpus: dict[str, str], words: str
+) -> None:
+    Manifest(tmp_path, CLIPS, corpus).save()
+    manifest = Manifest.load(tmp_path)
+    with pytest.raises(CorpusError, match=words):
+        _ = manifest.language
 
 
 def test_a_folder_without_a_manifest_is_answered_with_the_command(tmp_path: Path) -> None:

@@ -47,7 +47,9 @@ def root(tmp_path: Path) -> Path:
 
 def run(root: Path | None, out: Path, corpus: str = "folder", **options: Any) -> PrepareResult:
     packing = Packing(options.pop("frame_size", SIZE))
-    return prepare_corpus(corpus, out, packing, root=root, **{"console": Silent(), "workers": 1, **options})
+    language = {"language": "de"} if corpus == "folder" else {}
+    options = {"console": Silent(), "workers": 1, **language, **options}
+    return prepare_corpus(corpus, out, packing, root=root, **options)
 
 
 def phoenix(root: Path, missing: str = "") -> Path:
@@ -135,12 +137,13 @@ def test_progress_counts_every_clip_once(root: Path, tmp_path: Path) -> None:
     assert console.lines == [f"checking {root}", "packing clips: 4"]
 
 
-@pytest.mark.parametrize(("language", "corpus"), [(None, "folder"), ("nl", "folder"), (None, "phoenix14t")])
-def test_an_assumed_language_is_reported(tmp_path: Path, root: Path, language: str | None, corpus: str) -> None:
-    console = Silent()
-    top = root if corpus == "folder" else phoenix(tmp_path / "release")
-    run(top, tmp_path / "out", corpus, console=console, language=language)
-    assert any("--language" in line for line in console.lines) is (corpus == "folder" and language is None)
+@pytest.mark.parametrize(("language", "code"), [("nl", "nl"), ("zh-Hans", "zh"), ("nb", "no"), (None, "de")])
+def test_the_language_is_the_users_else_that_of_the_corpus(
+    tmp_path: Path, root: Path, language: str | None, code: str
+) -> None:
+    top, corpus = (root, "folder") if language else (phoenix(tmp_path / "release"), "phoenix14t")
+    run(top, tmp_path / "out", corpus, language=language)
+    assert Manifest.load(tmp_path / "out").language == code
 
 
 def test_missing_files_are_failed_clips_unless_all_are_missing(root: Path, tmp_path: Path) -> None:
@@ -224,7 +227,8 @@ def test_strict_names_missing_frame_folders_before_anything_is_written(tmp_path:
         ({"root": Path("/nowhere/at/all")}, ["/nowhere/at/all: no such folder"]),
         ({"seed": 3}, ["folder: takes no seed"]),
         ({"counts": {"train": 3}}, ["folder: takes no counts"]),
-        ({"language": "deutsch"}, ["'deutsch'", "two letters"]),
+        ({"language": None}, ["folder", "--language", "de", "zh"]),
+        ({"language": "germany"}, ["'germany'", "did you mean de"]),
         ({"corpus": "wetter"}, ["wetter: is built in and takes no --root"]),
     ],
 )
