@@ -137,7 +137,7 @@ def group_table(evidence: Evidence, group: str) -> str:
 
 
 def costs(records: Sequence[dict[str, Any]]) -> list[str]:
-    """Mean processor minutes of training of all stages, and the parameters of the last stage: those that train, and all."""
+    """Mean processor minutes of training; the parameters of the last stage: those that train, and all."""
     stages = [[*record["stages"].values()] for record in records if record.get("stages")]
     if not stages:
         return ["-"] * 3

@@ -139,7 +139,10 @@ def different(found: dict[str, Any], expected: dict[str, Any]) -> list[str]:
 def records(run: Path) -> list[dict[str, Any]]:
     """The lines of steps.jsonl without times."""
     lines = [json.loads(line) for line in (run / "steps.jsonl").read_text(encoding="utf-8").splitlines()]
-    return [{key: value for key, value in line.items() if key not in ("seconds", "waited")} for line in lines]
+    return [
+        {key: value for key, value in line.items() if key not in ("seconds", "processor_seconds", "waited")}
+        for line in lines
+    ]
 
 
 def lines_of(run: Path) -> int:

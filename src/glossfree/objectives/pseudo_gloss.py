@@ -49,7 +49,11 @@ class PseudoGloss(Objective):
     prototype_temperature: float = value(0.1, "stated", "start of tau_p", ge=0.01, le=1)
     time_temperature: float = value(0.1, "stated", "start of tau_t", ge=0.01, le=1)
     learn_temperatures: bool = value(True, "stated", "whether both are learnt (fixed in the released code)")
+    prototypes: Literal["word_vectors", "random"] = value(
+        "word_vectors", "stated", "what the prototypes start as; random ones have the lengths of word vectors"
+    )
     train_prototypes: bool = value(True, "derived", "whether the prototypes are learnt (Table 3 counts them)")
+    zero_prototype: bool = value(True, "stated", 'whether a segment may belong to the zero vector, "no sign" (eq 1)')
 
     level: ClassVar[Level] = "segment"
 
@@ -68,7 +72,10 @@ class PseudoGloss(Objective):
         assert inputs.vectors is not None
         frequencies, highest = inputs.document_frequencies, self.max_document_frequency
         rare = None if frequencies is None or highest == 1 else frequencies < highest
-        return PseudoGlossLoss(self.head(sizes.segment, inputs.vectors), self.loss, rare)
+        vectors = inputs.vectors
+        if self.prototypes == "random":
+            vectors = functional.normalize(torch.randn_like(vectors)) * vectors.norm(dim=1, keepdim=True)
+        return PseudoGlossLoss(self.head(sizes.segment, vectors), self.loss, rare)
 
     def head(self, width: int, vectors: Tensor) -> PseudoGlossHead:
         """Width E and vectors (P, 300) -> the head alone; the translator uses it for its timeline."""
@@ -110,11 +117,21 @@ def similarity(features: Tensor, prototypes: Tensor) -> Tensor:
     return functional.pad(cosines, (0, 1))
 
 
-def localise(similarities: Tensor, mask: Tensor, prototype_temperature: Tensor, time_temperature: Tensor) -> Tensor:
-    """Similarities (B, S, P + 1) and mask (B, S) -> A * Z without the zero vector's column (B, S, P) (eq 2)."""
-    over_prototypes = (similarities / prototype_temperature).softmax(dim=-1)[..., :-1]
-    over_time = (similarities[..., :-1] / time_temperature).masked_fill(~mask[..., None], float("-inf")).softmax(dim=1)
-    return over_prototypes * over_time
+def localise(
+    similarities: Tensor,
+    mask: Tensor,
+    prototype_temperature: Tensor,
+    time_temperature: Tensor,
+    zero_prototype: bool = True,
+) -> Tensor:
+    """Similarities (B, S, P + 1) and mask (B, S) -> A * Z without the zero vector's column (B, S, P) (eq 2).
+
+    Without `zero_prototype`, A is a softmax over the P pseudo-glosses alone.
+    """
+    of_words = similarities[..., :-1]
+    over_prototypes = ((similarities if zero_prototype else of_words) / prototype_temperature).softmax(dim=-1)
+    over_time = (of_words / time_temperature).masked_fill(~mask[..., None], float("-inf")).softmax(dim=1)
+    return over_prototypes[..., : of_words.shape[-1]] * over_time
 
 
 def gloss_scores(timeline: Tensor) -> Tensor:
@@ -131,6 +148,7 @@ class PseudoGlossHead(nn.Module):
         if not vectors.is_meta and not bool(vectors.any(dim=1).all()):
             empty = (~vectors.any(dim=1)).nonzero().flatten().tolist()
             raise ValueError(f"prototypes {empty[:10]} are zero vectors, which mean 'no sign'")
+        self.zero_prototype = options.zero_prototype
         self.dropout = nn.Dropout(options.dropout)
         self.projection = nn.Linear(width, vectors.shape[1])
         self.prototypes = nn.Parameter(vectors.detach().clone(), requires_grad=options.train_prototypes)
@@ -155,7 +173,7 @@ class PseudoGlossHead(nn.Module):
         features = self.projection(self.dropout(segments.values))
         with torch.autocast(features.device.type, enabled=False):  # tau >= 0.01 magnifies the error of a cosine
             similarities = similarity(features.float(), self.prototypes.float())
-        timeline = localise(similarities, segments.mask, *self.temperatures)
+        timeline = localise(similarities, segments.mask, *self.temperatures, self.zero_prototype)
         return GlossScores(gloss_scores(timeline), timeline, segments.lengths)
 
 

@@ -12,7 +12,9 @@ import numpy as np
 WIDTH, HEIGHT = 280, 150
 LEFT, RIGHT, TOP, BOTTOM = 44, 8, 10, 22
 MAX_POINTS = 160  # steps are averaged down to this many
-NOT_LOSSES = frozenset({"step", "epoch", "seconds", "waited", "frames", "clips", "kind", "stage", "time"})
+NOT_LOSSES = frozenset(
+    {"step", "epoch", "seconds", "processor_seconds", "waited", "frames", "clips", "kind", "stage", "time"}
+)
 KINDS = ("step", "train", "dev")
 
 Point = tuple[float, float]

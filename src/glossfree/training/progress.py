@@ -19,7 +19,18 @@ from glossfree.training.watch import WARMING_UP
 GONE = "no longer alive"
 SILENCE = 30 * 60.0  # seconds of silence after which a run on another machine counts as dead
 RECENT_STEPS, RECENT_EPOCHS = 50, 3  # that speeds are averaged over
-NO_LOSS = {"kind", "stage", "epoch", "step", "lr", "frames", "clips", "seconds", "waited"}  # of a step's line
+NO_LOSS = {
+    "kind",
+    "stage",
+    "epoch",
+    "step",
+    "lr",
+    "frames",
+    "clips",
+    "seconds",
+    "processor_seconds",
+    "waited",
+}  # of a step's line
 Record = dict[str, Any]
 
 

@@ -107,6 +107,13 @@ def test_a_zero_prototype_is_refused_by_number() -> None:
         ).head(WIDTH, vectors)
 
 
+def test_without_the_zero_prototype_every_segment_belongs_to_pseudo_glosses() -> None:
+    module = head(zero_prototype=False)
+    cosines = similarity(module.projection(segments().values), module.prototypes)[..., :-1]
+    over_time = (cosines / 0.3).masked_fill(~segments().mask[..., None], float("-inf")).softmax(dim=1)
+    torch.testing.assert_close(module(segments()).timeline, (cosines / 0.1).softmax(dim=-1) * over_time)
+
+
 def test_autocast_does_not_round_the_cosines() -> None:
     module = head(prototype_temperature=0.01, time_temperature=0.01)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -138,6 +145,14 @@ def test_the_head_is_built_as_the_options_say() -> None:
     assert [name for name, p in loss.head.named_parameters() if p.requires_grad] == [
         "projection.weight", "projection.bias",
     ]  # fmt: skip
+
+
+def test_random_prototypes_follow_the_seed_and_not_the_corpus() -> None:
+    drawn = [build(prototypes="random").head.prototypes for _ in range(2)]
+    torch.testing.assert_close(*drawn)
+    words = build().head.prototypes
+    assert not torch.allclose(drawn[0], words)
+    torch.testing.assert_close(drawn[0].norm(dim=1), words.norm(dim=1))
 
 
 @pytest.mark.parametrize(

@@ -146,5 +146,5 @@ def a_run(folder: Path) -> Run:
 
 
 def without_seconds(run: Run) -> list[dict[str, object]]:
-    times = ("seconds", "waited")
+    times = ("seconds", "processor_seconds", "waited")
     return [{key: value for key, value in record.items() if key not in times} for record in run.records()]

@@ -31,7 +31,7 @@ class LocalAttention(Temporal):
     num_heads: int = value(8, "stated", "attention heads", ge=1, le=WIDEST)
     mlp_size: int = value(2048, "stated", "width of the MLP", ge=1, le=WIDEST)
     window_size: int = value(7, "stated", "frames that a position sees, itself included", ge=1, le=WIDEST)
-    downsample_after: int = value(2, "stated", "layers before time is halved", ge=1)
+    downsample_after: int = value(2, "stated", "layers before time is halved; 0: it is not", ge=0)
     dropout: float = value(0.1, "released", "dropout", ge=0, lt=1)
     drop_path: float = value(0.1, "released", "stochastic depth of the last layer, rising from 0", ge=0, lt=1)
     layer_scale: float = value(1e-5, "released", "start of LayerScale on the attention branch", gt=0)
@@ -56,13 +56,12 @@ class LocalAttention(Temporal):
 
 
 class TemporalEncoder(TemporalModule):
-    """Padded (B, T, D) -> Padded (B, S, E), S = ceil(T / 2)."""
-
-    frames_per_segment = 2
+    """Padded (B, T, D) -> Padded (B, S, E), S = ceil(T / 2); without halving, S = T."""
 
     def __init__(self, options: LocalAttention, output_size: int) -> None:
         super().__init__()
         self.downsample_after = options.downsample_after
+        self.frames_per_segment = 2 if options.downsample_after else 1
         # stochastic depth rises linearly from 0 in the first layer to drop_path in the last
         last = max(options.num_layers - 1, 1)
         rates = [options.drop_path * layer / last for layer in range(options.num_layers)]

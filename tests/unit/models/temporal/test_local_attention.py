@@ -55,6 +55,15 @@ def test_a_clip_is_the_same_alone_and_in_a_batch(encoder: TemporalEncoder) -> No
         torch.testing.assert_close(together.values[row, : len(alone)], alone, rtol=0, atol=1e-5)
 
 
+def test_without_halving_every_frame_is_a_segment() -> None:
+    encoder = LocalAttention(hidden_size=D, num_layers=2, num_heads=3, mlp_size=20, downsample_after=0).build(E).eval()
+    lengths = torch.tensor([7, 4])
+    segments = encoder(Padded(torch.randn(2, 7, D), lengths))
+    assert segments.values.shape == (2, 7, E)
+    assert segments.lengths.tolist() == encoder.out_lengths(lengths).tolist() == [7, 4]
+    assert list(encoder.middles(7)) == list(range(7))
+
+
 def test_halving_is_torchs_average_pooling_of_the_clip_alone() -> None:
     for length in (1, 2, 5, 6):
         clip = torch.randn(1, length, 3)
