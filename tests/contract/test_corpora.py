@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,11 +11,14 @@ import numpy as np
 import pytest
 from tests.unit.video.reading import frames_of
 
+from glossfree.console import Silent
 from glossfree.corpora.files import is_safe_id
 from glossfree.corpora.manifest import SPLITS, Clip, FrameFolder
 from glossfree.corpora.registry import CORPORA, Corpus
+from glossfree.doctor.corpus import diagnose_corpus, guess_corpus
 from glossfree.errors import GlossfreeError
-from glossfree.video.pack import write_clip
+from glossfree.video.corpus import prepare_corpus
+from glossfree.video.pack import Packing, write_clip
 
 SIZE = 35  # pixels: odd, and unlike any source
 PER_SPLIT = {"train": 3, "dev": 2, "test": 2}
@@ -77,10 +81,55 @@ def folder_root(root: Path) -> Path:
     return root
 
 
+def csl_daily_root(root: Path) -> Path:
+    """Labels in a pickle, one folder of images a clip."""
+    (root / "sentence_label").mkdir(parents=True)
+    labels = []
+    for clip_id, _, text in rows():
+        write_images(root / "sentence/frames_512x512" / clip_id, picture(np.random.default_rng(1), 4, 26, 21))
+        labels.append({"name": clip_id, "signer": 3, "label_char": list(text), "label_gloss": GLOSSES.split()})
+    (root / "sentence_label/csl2020ct_v2.pkl").write_bytes(pickle.dumps({"info": labels}))
+    lines = ["name|split", *(f"{clip_id}|{split}" for clip_id, split, _ in rows())]
+    (root / "sentence_label/split_1.txt").write_text("\n".join(lines), encoding="utf-8")
+    return root
+
+
+def how2sign_root(root: Path) -> Path:
+    """Sentences of one video of 25 frames in each split."""
+    header = "VIDEO_NAME\tSENTENCE_NAME\tSTART_REALIGNED\tEND_REALIGNED\tSENTENCE"
+    for split, name in (("train", "train"), ("dev", "val"), ("test", "test")):
+        write_clip(root / f"video_level/{name}/rgb_front/raw_videos/v-{name}.mp4", noise(25), 25.0)
+        lines = [f"v-{name}\t{row[0]}\t0.2\t0.6\t{row[2]}" for row in rows() if row[1] == split]
+        path = root / f"sentence_level/{name}/text/en/raw_text/re_aligned/how2sign_realigned_{name}.csv"
+        path.parent.mkdir(parents=True)
+        path.write_text("\n".join([header, *lines]), encoding="utf-8")
+    return root
+
+
+def openasl_root(root: Path) -> Path:
+    """Sentences of one video of 25 frames in each split."""
+    lines = ["vid\tyid\tstart\tend\traw-text\ttokenized-text\tgloss\tsplit"]
+    for clip_id, split, text in rows():
+        name = {"dev": "valid"}.get(split, split)
+        lines.append(f"{clip_id}:0\tv-{split}\t00:00:00.200\t00:00:00.600\t{text}\t{text}\t\t{name}")
+    (root / "data").mkdir(parents=True)
+    (root / "data/openasl-v1.0.tsv").write_text("\n".join(lines), encoding="utf-8")
+    for split in SPLITS:
+        write_clip(root / f"raw-video/v-{split}.mp4", noise(25), 25.0)
+    return root
+
+
+def noise(count: int) -> np.ndarray:
+    return picture(np.random.default_rng(count), count, 38, 46)
+
+
 ROOTS: dict[str, Callable[[Path], Path] | None] = {
     "wetter": None,
     "phoenix14t-avatar": phoenix_root,
     "phoenix14t": phoenix_root,
+    "csl-daily": csl_daily_root,
+    "how2sign": how2sign_root,
+    "openasl": openasl_root,
     "folder": folder_root,
 }
 
@@ -191,3 +240,28 @@ def test_an_empty_root_is_an_error_with_a_remedy(corpus_and_root: tuple[Corpus, 
             list(corpus.clips(tmp_path, "train"))
         assert caught.value.where
         assert caught.value.remedy
+
+
+def test_a_sound_root_is_packed_whole(corpus_and_root: tuple[Corpus, Path | None], tmp_path: Path) -> None:
+    corpus, root = corpus_and_root
+    if root is None:
+        return
+    named = None if corpus.language else "en"
+    result = prepare_corpus(
+        corpus.name, tmp_path, Packing(SIZE), console=Silent(), root=root, workers=1, language=named
+    )
+    assert result.manifest.language == (corpus.language or "en")
+    assert (result.splits, result.failed, result.exit_code) == (PER_SPLIT, (), 0)
+    clips = {clip.id: clip for clip in all_clips(corpus, root)}
+    assert all((clip.text, clip.glosses) == (clips[clip.id].text, clips[clip.id].glosses) for clip in result.manifest)
+    assert all(clip.num_frames >= 3 for clip in result.manifest)
+
+
+def test_doctor_knows_the_layout(corpus_and_root: tuple[Corpus, Path | None]) -> None:
+    corpus, root = corpus_and_root
+    if root is None or corpus.name == "phoenix14t-avatar":  # its root here is a complete release
+        return
+    assert guess_corpus(root) == corpus.name
+    diagnosis = diagnose_corpus(root, None, Silent())
+    assert diagnosis.figures["clips"] == PER_SPLIT
+    assert [finding.text for finding in diagnosis.findings if finding.level == "problem"] == []

@@ -12,6 +12,7 @@ MAX_FILE_LINES, MAX_FUNCTION_LINES, MAX_CLASS_DEPTH, MAX_BYTES = 400, 60, 3, 500
 PRINTS = {"glossfree.cli.app", "glossfree.cli.verb"}
 PICKLES = {"pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
 HARMLESS = {("pickle", "UnpicklingError")}  # the error that torch raises, not the module
+RESTRICTED = {("glossfree.files.pickles", "_Unpickler")}  # a subclass there, which builds plain values only
 DEVICES = ("cuda", "cpu", "mps", "xpu")
 BROAD = {"Exception", "BaseException"}
 # spaCy is optional, and a broken one may raise anything; tokenizers raises nothing narrower
@@ -102,7 +103,8 @@ def unsafe(trees: Trees) -> list[str]:
             if isinstance(node, ast.Import):
                 found += [f"{line}: {a.name}" for a in node.names if a.name.split(".")[0] in PICKLES]
             elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in PICKLES:
-                found += [f"{line}: {a.name}" for a in node.names if (node.module, a.name) not in HARMLESS]
+                wanted = [a.name for a in node.names if (node.module, a.name) not in HARMLESS]
+                found += [f"{line}: {wants}" for wants in wanted if (name, wants) not in RESTRICTED]
             elif isinstance(node, ast.Call):
                 function = called(node)
                 if function == "torch.load" and keyword(node, "weights_only") is not True:
@@ -160,6 +162,7 @@ CHECKS: list[tuple[Callable[[Trees], list[str]], str, str]] = [
     (devices, "x.to('cuda:0')", "torch.load(f, map_location='cpu', weights_only=True)"),
     (devices, "x = x.cpu()", "x = x.to(y.device)"),
     (unsafe, "import pickle", "from pickle import UnpicklingError"),
+    (unsafe, "from pickle import _Unpickler", "import pickletools"),
     (unsafe, "from joblib import load", "from safetensors.torch import load_file"),
     (unsafe, "torch.load(f)", "torch.load(f, weights_only=True)"),
     (unsafe, "torch.load(f, weights_only=False)", "load_file(f)"),

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from glossfree.console import Console, Silent
+from glossfree.corpora.registry import CORPORA
 from glossfree.doctor.corpus import diagnose_corpus
 from glossfree.doctor.findings import Diagnosis
 from glossfree.doctor.installation import diagnose_installation
@@ -21,9 +22,7 @@ def doctor(
         list[Path] | None,
         typer.Argument(help="A corpus's folder or table, or a model and clips; the installation if left out."),
     ] = None,
-    corpus: Annotated[
-        str | None, typer.Option(help="folder, phoenix14t or phoenix14t-avatar; else known by its layout.")
-    ] = None,
+    corpus: Annotated[str | None, typer.Option(help=f"One of {', '.join(CORPORA)}; else known by its layout.")] = None,
     console: Console | None = None,
 ) -> Diagnosis:
     """No path: the installation. A model's folder and clips: do they suit it? Else one corpus: ROOT or its table.

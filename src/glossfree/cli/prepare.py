@@ -12,6 +12,7 @@ import typer
 
 from glossfree.console import Console
 from glossfree.corpora.manifest import Manifest
+from glossfree.corpora.registry import CORPORA
 from glossfree.errors import CorpusError
 from glossfree.text.corpus import outdated_glosses
 from glossfree.video.corpus import prepare_corpus
@@ -28,7 +29,7 @@ class Fit(StrEnum):
 
 
 def prepare(
-    corpus: Annotated[str, typer.Argument(help="wetter, phoenix14t-avatar, phoenix14t or folder.")],
+    corpus: Annotated[str, typer.Argument(help=f"One of {', '.join(CORPORA)}.")],
     out: Annotated[Path, typer.Option(help="Folder to pack into.")],
     console: Console,
     root: Annotated[Path | None, typer.Option(help="Where the corpus lies.")] = None,

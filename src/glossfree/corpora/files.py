@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
@@ -91,6 +91,10 @@ class Files:
         if exact or relative.suffix.lower() in VIDEOS:
             return exact
         return [parent / name for parent in parents for name in self._names(parent)[1].get(last, [])]
+
+    def find(self, folders: Iterable[str], name: str) -> Path | None:
+        """The video or folder of images with this name in the first of the folders below ROOT that has one, or None."""
+        return next((place for folder in folders for place in self.by_path(PurePosixPath(folder, name))), None)
 
     def _names(self, folder: Path) -> tuple[_Names, _Names]:
         """NFC -> names in a folder, by their full names, and of videos by their stems."""

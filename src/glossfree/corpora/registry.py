@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from glossfree.avatar import signing, wetter
-from glossfree.corpora import folder, phoenix14t
+from glossfree.corpora import csl_daily, folder, how2sign, openasl, phoenix14t
 from glossfree.corpora.manifest import Clip
 from glossfree.errors import CorpusError
 
@@ -49,6 +49,16 @@ CORPORA: dict[str, Corpus] = {
             options=("seed",),
         ),
         Corpus("phoenix14t", phoenix14t.clips, language="de", fps=phoenix14t.FPS, check=phoenix14t.check),
+        Corpus(
+            "csl-daily",
+            csl_daily.clips,
+            language="zh",
+            fps=csl_daily.FPS,
+            check=csl_daily.check,
+            layout=csl_daily.LAYOUT,
+        ),
+        Corpus("how2sign", how2sign.clips, language="en", check=how2sign.check, layout=how2sign.LAYOUT),
+        Corpus("openasl", openasl.clips, language="en", check=openasl.check, layout=openasl.LAYOUT),
         Corpus("folder", folder.clips, check=folder.check),
     )
 }
