@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from tests.unit.video.reading import frames_of
 
 from glossfree.console import Silent
+from glossfree.corpora.captions import Caption, write_captions
 from glossfree.corpora.files import is_safe_id
 from glossfree.corpora.manifest import SPLITS, Clip, FrameFolder
 from glossfree.corpora.registry import CORPORA, Corpus
@@ -119,8 +121,57 @@ def openasl_root(root: Path) -> Path:
     return root
 
 
+def captions(split: str) -> list[Caption]:
+    """The sentences of a split, from 0.1 s on, 0.3 s each."""
+    texts = [text for _, own_split, text in rows() if own_split == split]
+    return [Caption(0.1 + 0.3 * number, 0.4 + 0.3 * number, text) for number, text in enumerate(texts)]
+
+
 def noise(count: int) -> np.ndarray:
     return picture(np.random.default_rng(count), count, 38, 46)
+
+
+def bobsl_root(root: Path) -> Path:
+    """An episode of a second in each split, aligned by hand."""
+    for split in SPLITS:
+        write_clip(root / f"videos/50{split}.mp4", noise(25), 25.0)
+        (root / "subtitles/manually-aligned").mkdir(parents=True, exist_ok=True)
+        write_captions(root / f"subtitles/manually-aligned/50{split}.vtt", captions(split), "vtt")
+    names = {"train": ["50train"], "val": ["50dev"], "test": ["50test"], "challenge_test": ["0"]}
+    (root / "subset2episode.json").write_text(json.dumps(names), encoding="utf-8")
+    return root
+
+
+def wmt_slt_root(root: Path) -> Path:
+    """A broadcast of a second in each split."""
+    for split, name in (("train", "focusnews/{}/focusnews.043"), ("dev", "dev/{}/dev.1"), ("test", "test/{}/test.1")):
+        write_clip(root / f"{name.format('videos')}.mp4", noise(25), 25.0)
+        path = root / f"{name.format('subtitles')}.srt"
+        path.parent.mkdir()
+        write_captions(path, captions(split), "srt")
+    return root
+
+
+def dgs_corpus_root(root: Path) -> Path:
+    """A transcript in each split, in folders of that name; the last sentence is B's. The English is the same."""
+    for split in SPLITS:
+        *first, last = captions(split)
+        tracks = {}
+        for person, spoken in (("A", first), ("B", [last])):
+            tiers = {"Deutsche_Übersetzung": spoken, "Translation_into_English": spoken, "Lexem_Gebärde_r": spoken[:1]}
+            tracks |= {f"{name}_{person}": track for name, track in tiers.items()}
+        for camera in ("1a1", "1b1"):
+            write_clip(root / split / f"12{split}_{camera}.mp4", noise(50), 50.0)
+        write_captions(root / split / f"12{split}.eaf", [], "eaf", tracks=tracks)
+    return root
+
+
+def subtitles_root(root: Path) -> Path:
+    """A video in each folder, with captions of another kind."""
+    for split, form in zip(SPLITS, ("vtt", "srt", "eaf"), strict=True):
+        write_clip(root / split / "show.mp4", noise(25), 25.0)
+        write_captions(root / split / f"show.{form}", captions(split), form)
+    return root
 
 
 ROOTS: dict[str, Callable[[Path], Path] | None] = {
@@ -130,6 +181,10 @@ ROOTS: dict[str, Callable[[Path], Path] | None] = {
     "csl-daily": csl_daily_root,
     "how2sign": how2sign_root,
     "openasl": openasl_root,
+    "bobsl": bobsl_root,
+    "wmt-slt": wmt_slt_root,
+    "dgs-corpus": dgs_corpus_root,
+    "subtitles": subtitles_root,
     "folder": folder_root,
 }
 

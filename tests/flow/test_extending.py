@@ -125,7 +125,7 @@ def corpus(copy: Path, additions: list[Addition], tmp_path_factory: pytest.TempP
             write_clip(video, rng.integers(0, 256, (13, 48, 64, 3), dtype=np.uint8), fps=25.0)
             video.with_suffix(".txt").write_text(f"morgen gibt es {word} im ganzen land ({split})\n", encoding="utf-8")
     packed = folder / "packed"
-    glossfree(copy, "prepare", "subtitles", "--root", folder / "videos", "--out", packed, "--frame-size", "64")
+    glossfree(copy, "prepare", "texts", "--root", folder / "videos", "--out", packed, "--frame-size", "64")
     glossfree(copy, "glosses", packed)
     return packed
 

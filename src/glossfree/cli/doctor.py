@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from glossfree.cli.options import CaptionRules, Tier, pairs
 from glossfree.console import Console, Silent
 from glossfree.corpora.registry import CORPORA
 from glossfree.doctor.corpus import diagnose_corpus
@@ -23,6 +24,9 @@ def doctor(
         typer.Argument(help="A corpus's folder or table, or a model and clips; the installation if left out."),
     ] = None,
     corpus: Annotated[str | None, typer.Option(help=f"One of {', '.join(CORPORA)}; else known by its layout.")] = None,
+    rules: CaptionRules = None,
+    tier: Tier = None,
+    language: Annotated[str | None, typer.Option(help="Of captions in several languages, the one to take.")] = None,
     console: Console | None = None,
 ) -> Diagnosis:
     """No path: the installation. A model's folder and clips: do they suit it? Else one corpus: ROOT or its table.
@@ -46,4 +50,5 @@ def doctor(
     if clips:
         remedy = "name the model first: glossfree doctor MODEL clip.mp4; corpora one at a time"
         raise CorpusError("no model folder, and several paths", where=first, remedy=remedy)
-    return diagnose_corpus(first, corpus, console)
+    options = {"rules": pairs(rules), "tier": tier, "language": language}
+    return diagnose_corpus(first, corpus, console, **{name: value for name, value in options.items() if value})

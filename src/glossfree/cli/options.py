@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from glossfree.errors import CorpusError, shortened
+
 Recipe = Annotated[str, typer.Option(help="A TOML file, or the name of a shipped recipe.")]
 Corpus = Annotated[Path, typer.Option(help="A folder made by `glossfree prepare`.")]
 PreparedFolder = Annotated[Path, typer.Argument(help="A folder made by `glossfree prepare`.")]
@@ -27,3 +29,15 @@ Language = Annotated[
 Samples = Annotated[int, typer.Option(min=1, help="Bootstrap samples.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the bootstrap samples.")]
 OtherCorpus = Annotated[Path | None, typer.Option(help="Another prepared corpus than the run's.")]
+Tier = Annotated[str | None, typer.Option(help="Tier of the .eaf.")]
+CaptionRules = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="RULE=VALUE: how captions become sentences, as pause=0.5; may be given several times."),
+]
+
+
+def pairs(texts: list[str] | None) -> dict[str, str]:
+    """["a=b", ...] -> {"a": "b"}. Raises CorpusError for a text without "="."""
+    if wrong := [text for text in texts or () if "=" not in text]:
+        raise CorpusError(f"{shortened(wrong[0])!r} is not RULE=VALUE", where="--set", remedy="as --set pause=0.5")
+    return {name.strip(): value.strip() for name, _, value in (text.partition("=") for text in texts or ())}

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from glossfree.cli.options import CaptionRules, Tier, pairs
 from glossfree.console import Console
 from glossfree.corpora.manifest import Manifest
 from glossfree.corpora.registry import CORPORA
@@ -48,7 +49,11 @@ def prepare(
     train: Annotated[int | None, typer.Option(min=1, help="wetter: training clips, 2,400 if left out.")] = None,
     dev: Annotated[int | None, typer.Option(min=1, help="wetter: dev clips, 200 if left out.")] = None,
     test: Annotated[int | None, typer.Option(min=1, help="wetter: test clips, 240 if left out.")] = None,
-    language: Annotated[str | None, typer.Option(help="folder: language of the sentences, as de, en or zh.")] = None,
+    language: Annotated[
+        str | None, typer.Option(help="Of the sentences, as de, en or zh; of captions in several, the one to take.")
+    ] = None,
+    rules: CaptionRules = None,
+    tier: Tier = None,
     poses: Annotated[
         bool, typer.Option("--poses", help="Keypoints, too: of drawings, or of the NAME.pose beside each clip.")
     ] = False,
@@ -68,6 +73,8 @@ def prepare(
         seed=seed,
         counts=counts or None,
         language=language,
+        rules=pairs(rules),
+        tier=tier,
         poses=poses,
     )
     warnings = list(_changes(earlier, result.manifest))

@@ -85,6 +85,22 @@ def read_captions(path: Path, *, tier: str | None = None, media: Path | None = N
     return sorted(captions, key=lambda caption: (caption.start, caption.end))
 
 
+def read_tiers(path: Path, tiers: Sequence[str], *, media: Path | None = None) -> dict[str, list[Caption]]:
+    """An .eaf -> the captions of those of `tiers` that it has, sorted by start; the file is read once.
+
+    Raises CorpusError as `read_captions` does, but a tier may be missing or empty.
+    """
+    with named(path):
+        _check_size(path)
+        captions = {
+            name: [Caption(start, end, _plain(text), name) for start, end, text in annotations]
+            for name, annotations in eaf.read_tiers(path, tiers, media=media).items()
+        }
+        for tier in filter(None, captions.values()):
+            _check_times(tier)
+    return {name: sorted(tier, key=lambda each: (each.start, each.end)) for name, tier in captions.items()}
+
+
 @contextmanager
 def _libraries() -> Iterator[None]:
     """Turn a missing library into an error that names the extra."""

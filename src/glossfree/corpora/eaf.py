@@ -12,7 +12,7 @@ from __future__ import annotations
 import mimetypes
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import count, pairwise
@@ -72,6 +72,20 @@ def read_tier(path: Path, tier: str | None = None, *, media: Path | None = None)
     `media` is the media file in use, whose TIME_ORIGIN counts; None: that of the linked videos.
     Raises CorpusError: not an ELAN file, no such tier or several (with their counts), annotations without any time.
     """
+    [found] = _read(path, lambda tiers: [_find_tier(tiers, tier)], media).items()
+    return found
+
+
+def read_tiers(path: Path, names: Sequence[str], *, media: Path | None = None) -> dict[str, list[Annotation]]:
+    """An annotation file -> those of the tiers `names` that it has, as `read_tier` reads them, at once."""
+    return _read(path, lambda tiers: [tier for name in names for tier in tiers if _is_same(tier, name)], media)
+
+
+def _read(
+    path: Path, choose: Callable[[Mapping[str, Sequence[_Entry]]], list[str]], media: Path | None
+) -> dict[str, list[Annotation]]:
+    """A file -> the annotations of the tiers that `choose` names."""
+    annotations: dict[str, list[Annotation]] = {}
     with named(path):
         root = _parse(path)
         try:
@@ -81,15 +95,16 @@ def read_tier(path: Path, tier: str | None = None, *, media: Path | None = None)
                 tiers.setdefault(element.attrib["TIER_ID"], []).extend(_entries(element))
         except KeyError as error:
             raise CorpusError(f"an element without {error.args[0]}", remedy=_REMEDY) from error
-        name = _find_tier(tiers, tier)
-        times = _times(slots, tiers, tiers[name])
-        missing = [entry.id for entry in tiers[name] if entry.id not in times]
-        if missing:
-            problem = f"tier {shortened(name)!r}: {len(missing):,} annotations have no time ({name_some(missing)})"
-            raise CorpusError(problem, remedy="align them in ELAN")
-        origin = _origin(list(root.iter("MEDIA_DESCRIPTOR")), media)
-    entries = [(*times[entry.id], entry.text) for entry in tiers[name]]
-    return name, [((start + origin) / 1000, (end + origin) / 1000, text) for start, end, text in entries]
+        for name in choose(tiers):
+            times = _times(slots, tiers, tiers[name])
+            missing = [entry.id for entry in tiers[name] if entry.id not in times]
+            if missing:
+                listed = f"{len(missing):,} annotations have no time ({name_some(missing)})"
+                raise CorpusError(f"tier {shortened(name)!r}: {listed}", remedy="align them in ELAN")
+            origin = _origin(list(root.iter("MEDIA_DESCRIPTOR")), media)
+            entries = [(*times[entry.id], entry.text) for entry in tiers[name]]
+            annotations[name] = [((start + origin) / 1000, (end + origin) / 1000, text) for start, end, text in entries]
+    return annotations
 
 
 def _parse(path: Path) -> Element:

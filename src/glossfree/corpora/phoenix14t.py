@@ -138,9 +138,9 @@ def check(root: Path) -> list[str]:
     return problems_of(every_clip, COUNTS, notes=notes, oddity="frame folders missing or empty")
 
 
-def check_drawn(root: Path) -> list[str]:
+def check_drawn(root: Path, *, seed: int = 0) -> list[str]:
     """ROOT -> its problems: counts unlike the release's, no glosses, names and sentences in several splits."""
-    every_clip = [clip for split in SPLITS for clip in drawn_clips(root, split)]
+    every_clip = [clip for split in SPLITS for clip in drawn_clips(root, split, seed=seed)]
     notes, oddity = _notes(annotations_folder(root)), "clips without a gloss"
     return problems_of(every_clip, COUNTS, notes=notes, oddity=oddity, is_odd=lambda clip: not clip.spans)
 

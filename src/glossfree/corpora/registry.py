@@ -6,12 +6,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from glossfree.avatar import signing, wetter
-from glossfree.corpora import csl_daily, folder, how2sign, openasl, phoenix14t
+from glossfree.corpora import bobsl, csl_daily, dgs_corpus, folder, how2sign, openasl, phoenix14t, subtitles, wmt_slt
 from glossfree.corpora.manifest import Clip
 from glossfree.errors import CorpusError
 
@@ -20,8 +19,9 @@ from glossfree.errors import CorpusError
 class Corpus:
     """A corpus: its function `clips(root, split, *, limit=None, **options)`, and facts that `prepare` needs.
 
-    `check(root)` lists what is odd or missing, by name, without reading a frame (`release.problems_of`). `options` are
-    the other keywords of `clips` ("counts": clips by split; "seed"). `fps` applies if neither clip nor file has a rate.
+    `check(root, **options)` lists what is odd or missing, by name, without reading a frame (`release.problems_of`).
+    `options` are the other keywords of both ("counts": clips by split; "seed"; of captions "rules", as
+    `sentencing.changed_rules` takes them, "tier" and "language"). `fps` applies if neither clip nor file has a rate.
     `language`: ISO 639-1 code of the sentences, a line of `glossfree.languages`; None: only the user knows it.
     `layout`: patterns below ROOT of the files by which `doctor` knows the corpus.
     """
@@ -31,9 +31,16 @@ class Corpus:
     needs_root: bool = True
     language: str | None = None
     fps: float = 25.0
-    check: Callable[[Path], list[str]] | None = None
+    check: Callable[..., list[str]] | None = None
     options: tuple[str, ...] = ()
     layout: tuple[str, ...] = ()
+
+    def check_options(self, options: Iterable[str]) -> None:
+        """Raise CorpusError for an option that the corpus does not take."""
+        for name in options:
+            if name not in self.options:
+                takes = " and ".join(self.options) or "no option of this kind"
+                raise CorpusError(f"takes no {name}", where=self.name, remedy=f"it takes {takes}")
 
 
 CORPORA: dict[str, Corpus] = {
@@ -59,6 +66,24 @@ CORPORA: dict[str, Corpus] = {
         ),
         Corpus("how2sign", how2sign.clips, language="en", check=how2sign.check, layout=how2sign.LAYOUT),
         Corpus("openasl", openasl.clips, language="en", check=openasl.check, layout=openasl.LAYOUT),
+        Corpus("bobsl", bobsl.clips, language="en", check=bobsl.check, options=("rules",), layout=bobsl.LAYOUT),
+        Corpus("wmt-slt", wmt_slt.clips, language="de", check=wmt_slt.check, options=("rules",), layout=wmt_slt.LAYOUT),
+        Corpus(
+            "dgs-corpus",
+            dgs_corpus.clips,
+            language="de",
+            fps=dgs_corpus.FPS,
+            check=dgs_corpus.check,
+            options=("rules", "language"),
+            layout=dgs_corpus.LAYOUT,
+        ),
+        Corpus(
+            "subtitles",
+            subtitles.clips,
+            check=subtitles.check,
+            options=("rules", "tier", "language"),
+            layout=subtitles.LAYOUT,
+        ),
         Corpus("folder", folder.clips, check=folder.check),
     )
 }

@@ -80,10 +80,10 @@ class ClipFacts:
         return max(0.0, end - self.start)
 
 
-def diagnose_corpus(path: Path, name: str | None, console: Console) -> Diagnosis:
+def diagnose_corpus(path: Path, name: str | None, console: Console, **options: Any) -> Diagnosis:
     """ROOT of a corpus, its sentence file, or a prepared folder -> Diagnosis; `name` None: recognised by its layout.
 
-    Raises CorpusError: no such corpus, a folder without a known layout.
+    `options` are those of `Corpus`. Raises CorpusError: no such corpus or option, a folder without a known layout.
     """
     if path.suffix.lower() in VIDEOS and path.is_file():
         remedy = "compare it with a model: glossfree doctor MODEL clip.mp4"
@@ -97,10 +97,11 @@ def diagnose_corpus(path: Path, name: str | None, console: Console) -> Diagnosis
     if path.is_file() and corpus.name == "folder" and path.name.lower() not in folder.SENTENCES:
         remedy = f"call it {' or '.join(folder.SENTENCES)}: prepare looks for these names"
         raise CorpusError("is no sentence file of a corpus", where=path, remedy=remedy)
+    corpus.check_options(options)
     subject = f"{path} ({corpus.name})"
     try:
-        notes = corpus.check(root)
-        clips = [clip for split in SPLITS for clip in corpus.clips(root, split)]
+        notes = corpus.check(root, **options)
+        clips = [clip for split in SPLITS for clip in corpus.clips(root, split, **options)]
     except CorpusError as error:
         where = f" ({error.where})" if error.where and error.where != str(root) else ""
         return Diagnosis(subject, (Finding("sentences", "problem", f"{error.problem}{where}", error.remedy or ""),))
@@ -123,14 +124,14 @@ def guess_corpus(root: Path) -> str:
             return "folder"
     except OSError as error:
         raise CorpusError(f"cannot be read ({error.strerror})", where=root, remedy="check its rights") from error
-    for corpus in CORPORA.values():
-        if any(any(root.glob(pattern)) for pattern in corpus.layout):
-            return corpus.name
     if any(phoenix14t.annotation_path(root, split).is_file() for split in SPLITS):
         return "phoenix14t-avatar"
     try:
         top = phoenix14t.find_top(root)
-    except CorpusError as error:
+    except CorpusError as error:  # patterns last: they may have to go through all folders
+        for corpus in CORPORA.values():
+            if any(any(root.glob(pattern)) for pattern in corpus.layout):
+                return corpus.name
         remedy = f"write {' or '.join(folder.SENTENCES)} with the columns path, text, split; or name --corpus"
         raise CorpusError("looks like no corpus that glossfree knows", where=root, remedy=remedy) from error
     return "phoenix14t" if (top / phoenix14t.FRAMES).is_dir() else "phoenix14t-avatar"

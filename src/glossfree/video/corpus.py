@@ -52,10 +52,13 @@ def prepare_corpus(
     seed: int | None = None,
     counts: Mapping[str, int] | None = None,
     language: str | None = None,
+    rules: Mapping[str, str] | None = None,
+    tier: str | None = None,
     poses: bool = False,
 ) -> PrepareResult:
     """Pack the first `limit` clips of each split; `counts` (clips by split) and `seed` are for generated corpora.
 
+    `rules` (see `corpora.sentencing`) and `tier` are for those with captions; `language` chooses between several, too.
     `poses`: write their keypoints, too (`video.keypoints`); clips without any count as failed, and are packed.
 
     `workers` None: one per core; the other options are those of `video.prepare`. Packing continues an interrupted run.
@@ -63,10 +66,13 @@ def prepare_corpus(
     or holds something else; with `strict` also for missing sources, before anything is packed.
     """
     corpus = find_corpus(name)
-    options = {key: value for key, value in (("counts", counts), ("seed", seed)) if value is not None}
+    named = (("counts", counts), ("seed", seed), ("rules", rules or None), ("tier", tier))
+    options: dict[str, Any] = {key: value for key, value in named if value is not None}
     _check_options(corpus, root, out, options)
-    settings = options | {key: value for key, value in (("limit", limit), ("fps", packing.fps)) if value}
     code = _language(corpus, language)
+    if language is not None and "language" in corpus.options:
+        options["language"] = code
+    settings = options | {key: value for key, value in (("limit", limit), ("fps", packing.fps)) if value}
     identity = {"name": name, "language": code, "frame_size": packing.frame_size, "fit": packing.fit}
     about = {**identity, "settings": settings}
     _check_earlier(out, identity, settings)
@@ -131,10 +137,7 @@ def _check_options(corpus: Corpus, root: Path | None, out: Path, options: Mappin
         raise CorpusError("no such folder", where=root, remedy=root_is)
     if root is not None and out.resolve() == root.resolve():
         raise CorpusError("--out and --root are the same folder", where=out, remedy=ANOTHER_OUT)
-    for name in options:
-        if name not in corpus.options:
-            takes = " and ".join(corpus.options) or "neither counts nor seed"
-            raise CorpusError(f"takes no {name}", where=corpus.name, remedy=f"it takes {takes}")
+    corpus.check_options(options)
 
 
 def _language(corpus: Corpus, named: str | None) -> str:
@@ -154,7 +157,7 @@ def _check_earlier(out: Path, identity: dict[str, Any], settings: dict[str, Any]
     earlier_settings, wanted = earlier.get("settings"), dict(identity)
     if not isinstance(earlier_settings, dict) or not identity.keys() <= earlier.keys():
         raise CorpusError("not made by prepare", where=path, remedy=ANOTHER_OUT)
-    for key in ("seed", "fps"):
+    for key in ("seed", "fps", "rules", "tier"):
         earlier[key], wanted[key] = earlier_settings.get(key) or 0, settings.get(key) or 0
     differing = [f"{key} {earlier[key]!r}, not {wanted[key]!r}" for key in wanted if earlier[key] != wanted[key]]
     if differing:
@@ -165,7 +168,7 @@ def _collect(
     corpus: Corpus, root: Path | None, limit: int | None, options: dict[str, Any], strict: bool
 ) -> tuple[list[Clip], list[str]]:
     """All clips of a corpus, and warnings. Raises CorpusError: no clips; with `strict`, missing sources."""
-    warnings = corpus.check(root) if corpus.check and root else []
+    warnings = corpus.check(root, **options) if corpus.check and root else []
     clips = [clip for split in SPLITS for clip in corpus.clips(root, split, limit=limit, **options)]
     if not clips:
         raise CorpusError("no clips in it", where=root or corpus.name, remedy="check --root and --limit")

@@ -1,4 +1,4 @@
-"""prepare into a folder that has a corpus: what it loses is a warning."""
+"""prepare into a folder that has a corpus: what it loses is a warning. Options of captions, here and in doctor."""
 
 from __future__ import annotations
 
@@ -6,8 +6,15 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pytest
+
+from glossfree.cli.doctor import doctor
 from glossfree.cli.prepare import prepare
 from glossfree.console import Silent
+from glossfree.corpora.captions import Caption, write_captions
+from glossfree.errors import CorpusError
+from glossfree.video.pack import write_clip
 
 COUNTS = {"dev": 4, "test": 5}
 
@@ -25,3 +32,52 @@ def test_the_first_time_there_is_nothing_to_lose(tmp_path: Path) -> None:
         prepare("wetter", tmp_path / "corpus", Silent(), frame_size=28, workers=1, train=3, dev=2, test=1).warnings
         == ()
     )
+
+
+@pytest.fixture
+def videos(tmp_path: Path) -> Path:
+    """A video of two seconds in each split, with two tiers beside it."""
+    spoken = [Caption(0, 0.5, "[MUSIK] Im Norden"), Caption(0.5, 1, "regnet es."), Caption(1, 1.5, "Gute Nacht!")]
+    for split in ("train", "dev", "test"):
+        frames = np.random.default_rng(3).integers(0, 256, (50, 38, 46, 3), dtype=np.uint8)
+        write_clip(tmp_path / split / "show.mp4", frames, 25.0)
+        texts = [Caption(each.start, each.end, f"{each.text} {split}") for each in spoken]
+        write_captions(tmp_path / split / "show.eaf", [], "eaf", tracks={"deutsch": spoken, "andere": texts})
+    return tmp_path
+
+
+def test_rules_and_tier_of_captions_reach_the_corpus(videos: Path) -> None:
+    options: dict[str, Any] = {"root": videos, "frame_size": 28, "workers": 1, "tier": "deutsch", "language": "de"}
+    result = prepare("subtitles", videos / "out", Silent(), **options)
+    made = [(clip.text, clip.num_frames) for clip in result.manifest if clip.split == "train"]
+    assert made == [("Im Norden regnet es.", 25), ("Gute Nacht!", 13)]
+    rules = ["join=no", " clean = no ", "before=0.2"]
+    result = prepare("subtitles", videos / "apart", Silent(), rules=rules, **options)
+    made = [(clip.text, clip.num_frames) for clip in result.manifest if clip.split == "train"]
+    assert made == [("[MUSIK] Im Norden", 13), ("regnet es.", 17), ("Gute Nacht!", 18)]
+    settings = result.manifest.corpus["settings"]
+    assert settings["rules"] == {"join": "no", "clean": "no", "before": "0.2"}
+    assert (settings["tier"], settings["language"]) == ("deutsch", "de")
+    with pytest.raises(CorpusError, match="rules"):
+        prepare("subtitles", videos / "apart", Silent(), rules=["join=no"], **options)
+
+
+def test_wrong_options_of_captions_are_named(videos: Path) -> None:
+    options: dict[str, Any] = {"root": videos, "frame_size": 28, "language": "de"}
+    with pytest.raises(CorpusError, match="'join' is not RULE=VALUE"):
+        prepare("subtitles", videos / "out", Silent(), rules=["join"], **options)
+    with pytest.raises(CorpusError, match="folder: takes no rules"):
+        prepare("folder", videos / "out", Silent(), rules=["join=no"], **options)
+    with pytest.raises(CorpusError, match="bobsl: takes no tier"):
+        prepare("bobsl", videos / "out", Silent(), tier="deutsch", **options)
+    with pytest.raises(CorpusError, match="several tiers"):
+        prepare("subtitles", videos / "out", Silent(), **options)
+    assert not (videos / "out").exists()
+
+
+def test_doctor_takes_the_same_options(videos: Path) -> None:
+    assert doctor([videos]).exit_code == 2, "which tier?"
+    figures = doctor([videos], tier="deutsch").figures
+    assert (figures["corpus"], figures["clips"]) == ("subtitles", {"train": 2, "dev": 2, "test": 2})
+    apart = doctor([videos], tier="deutsch", rules=["join=no"])
+    assert apart.figures["clips"] == {"train": 3, "dev": 3, "test": 3}

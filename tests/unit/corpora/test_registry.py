@@ -22,6 +22,7 @@ def test_clips_takes_what_the_entry_says(corpus: Corpus) -> None:
     parameters = inspect.signature(corpus.clips).parameters
     assert list(parameters)[:2] == ["root", "split"]
     assert {"limit", *corpus.options} <= set(parameters)
+    assert corpus.check is None or set(corpus.options) <= set(inspect.signature(corpus.check).parameters)
     assert corpus.language is None or corpus.language in PROFILES
     assert corpus.fps > 0
 
