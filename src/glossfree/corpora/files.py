@@ -94,7 +94,12 @@ class Files:
 
     def find(self, folders: Iterable[str], name: str) -> Path | None:
         """The video or folder of images with this name in the first of the folders below ROOT that has one, or None."""
-        return next((place for folder in folders for place in self.by_path(PurePosixPath(folder, name))), None)
+        name = nfc(name)
+        for folder in (self.root / each for each in folders):
+            full, stems = self._names(folder)
+            if names := stems.get(name) or full.get(name):
+                return folder / names[0]
+        return None
 
     def _names(self, folder: Path) -> tuple[_Names, _Names]:
         """NFC -> names in a folder, by their full names, and of videos by their stems."""

@@ -113,3 +113,13 @@ def test_any_other_name_becomes_a_safe_one_of_its_own(name: str) -> None:
 
 def test_names_that_differ_only_in_unsafe_signs_stay_apart() -> None:
     assert len({safe_id(name) for name in ("a b", "a/b", "a:b", "a_b")}) == 4
+
+
+@pytest.mark.parametrize("disk", [NFC, NFD])
+def test_a_name_is_found_in_the_first_folder_that_has_it(tmp_path: Path, disk: str) -> None:
+    files = Files(touch(tmp_path, f"b/{disk}.webm", f"c/{disk}.mp4", "c/sechs/1.png", "c/.sieben.mp4", "acht.mkv"))
+    assert files.find(["a", "b", "c"], NFC) == files.find(["b"], NFD) == tmp_path / f"b/{disk}.webm"
+    assert files.find(["c", "b"], NFC) == tmp_path / f"c/{disk}.mp4"
+    assert files.find(["b", "c"], "sechs") == tmp_path / "c/sechs"
+    assert files.find(["b", "."], "acht") == tmp_path / "acht.mkv"
+    assert [files.find(["b", "c"], name) for name in (".sieben", "acht", "neun")] == [None, None, None]
