@@ -45,7 +45,13 @@ LIGHT = Row({"row": "light"}, "hfa", (), (0,), (), "hfa", ("weight",))
 def record(cell: Any, correct: float, **more: Any) -> dict[str, Any]:
     each = statistics(correct, cell.seed)
     scores = Scores.of(each).to_dict()
-    stage = {"seconds": 120.0, "processor_seconds": 90.0, "trained": 1_500_000, "parameters": 2_000_000, "loss": [3.0, 2.0, 2.5]}
+    stage = {
+        "seconds": 120.0,
+        "processor_seconds": 90.0,
+        "trained": 1_500_000,
+        "parameters": 2_000_000,
+        "loss": [3.0, 2.0, 2.5],
+    }
     return {
         "name": cell.name,
         "state": "done",

@@ -174,6 +174,26 @@ def subtitles_root(root: Path) -> Path:
     return root
 
 
+def youtube_asl_root(root: Path) -> Path:
+    """Three videos with captions of their own language, and a list of ids and of splits."""
+    (root / "videos").mkdir(parents=True)
+    ids = {split: f"{split:_<11}" for split in SPLITS}
+    for split, name in ids.items():
+        write_clip(root / f"videos/{name}.mp4", noise(25), 25.0)
+        write_captions(root / f"videos/{name}.en.vtt", captions(split), "vtt")
+    (root / "youtube_asl_video_ids.txt").write_text("\n".join(ids.values()), encoding="utf-8")
+    rows = [f"{name},{split}" for split, name in ids.items()]
+    (root / "splits.csv").write_text("\n".join(["id,split", *rows]), encoding="utf-8")
+    return root
+
+
+def youtube_sl25_root(root: Path) -> Path:
+    path = youtube_asl_root(root) / "youtube_asl_video_ids.txt"
+    lines = [f"{name},bfi" for name in path.read_text().split()]
+    path.rename(root / "youtube-sl-25-metadata.csv").write_text("\n".join(lines), encoding="utf-8")
+    return root
+
+
 ROOTS: dict[str, Callable[[Path], Path] | None] = {
     "wetter": None,
     "phoenix14t-avatar": phoenix_root,
@@ -181,6 +201,8 @@ ROOTS: dict[str, Callable[[Path], Path] | None] = {
     "csl-daily": csl_daily_root,
     "how2sign": how2sign_root,
     "openasl": openasl_root,
+    "youtube-asl": youtube_asl_root,
+    "youtube-sl25": youtube_sl25_root,
     "bobsl": bobsl_root,
     "wmt-slt": wmt_slt_root,
     "dgs-corpus": dgs_corpus_root,

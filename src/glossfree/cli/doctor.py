@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from glossfree.cli.options import CaptionRules, Tier, pairs
+from glossfree.cli.options import CaptionRules, SignLanguage, Tier, pairs
 from glossfree.console import Console, Silent
 from glossfree.corpora.registry import CORPORA
 from glossfree.doctor.corpus import diagnose_corpus
@@ -26,6 +26,7 @@ def doctor(
     corpus: Annotated[str | None, typer.Option(help=f"One of {', '.join(CORPORA)}; else known by its layout.")] = None,
     rules: CaptionRules = None,
     tier: Tier = None,
+    sign_language: SignLanguage = None,
     language: Annotated[str | None, typer.Option(help="Of captions in several languages, the one to take.")] = None,
     console: Console | None = None,
 ) -> Diagnosis:
@@ -50,5 +51,5 @@ def doctor(
     if clips:
         remedy = "name the model first: glossfree doctor MODEL clip.mp4; corpora one at a time"
         raise CorpusError("no model folder, and several paths", where=first, remedy=remedy)
-    options = {"rules": pairs(rules), "tier": tier, "language": language}
+    options = {"rules": pairs(rules), "tier": tier, "language": language, "sign_language": sign_language}
     return diagnose_corpus(first, corpus, console, **{name: value for name, value in options.items() if value})

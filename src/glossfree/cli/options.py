@@ -30,6 +30,9 @@ Samples = Annotated[int, typer.Option(min=1, help="Bootstrap samples.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the bootstrap samples.")]
 OtherCorpus = Annotated[Path | None, typer.Option(help="Another prepared corpus than the run's.")]
 Tier = Annotated[str | None, typer.Option(help="Tier of the .eaf.")]
+SignLanguage = Annotated[
+    str | None, typer.Option(help="youtube-sl25: videos in this sign language alone, as ase (ISO 639-3).")
+]
 CaptionRules = Annotated[
     list[str] | None,
     typer.Option("--set", help="RULE=VALUE: how captions become sentences, as pause=0.5; may be given several times."),

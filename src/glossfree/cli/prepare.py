@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from glossfree.cli.options import CaptionRules, Tier, pairs
+from glossfree.cli.options import CaptionRules, SignLanguage, Tier, pairs
 from glossfree.console import Console
 from glossfree.corpora.manifest import Manifest
 from glossfree.corpora.registry import CORPORA
@@ -54,6 +54,7 @@ def prepare(
     ] = None,
     rules: CaptionRules = None,
     tier: Tier = None,
+    sign_language: SignLanguage = None,
     poses: Annotated[
         bool, typer.Option("--poses", help="Keypoints, too: of drawings, or of the NAME.pose beside each clip.")
     ] = False,
@@ -75,6 +76,7 @@ def prepare(
         language=language,
         rules=pairs(rules),
         tier=tier,
+        sign_language=sign_language,
         poses=poses,
     )
     warnings = list(_changes(earlier, result.manifest))

@@ -10,7 +10,18 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from glossfree.avatar import signing, wetter
-from glossfree.corpora import bobsl, csl_daily, dgs_corpus, folder, how2sign, openasl, phoenix14t, subtitles, wmt_slt
+from glossfree.corpora import (
+    bobsl,
+    csl_daily,
+    dgs_corpus,
+    folder,
+    how2sign,
+    openasl,
+    phoenix14t,
+    subtitles,
+    wmt_slt,
+    youtube,
+)
 from glossfree.corpora.manifest import Clip
 from glossfree.errors import CorpusError
 
@@ -21,7 +32,8 @@ class Corpus:
 
     `check(root, **options)` lists what is odd or missing, by name, without reading a frame (`release.problems_of`).
     `options` are the other keywords of both ("counts": clips by split; "seed"; of captions "rules", as
-    `sentencing.changed_rules` takes them, "tier" and "language"). `fps` applies if neither clip nor file has a rate.
+    `sentencing.changed_rules` takes them, "tier" and "language"; of videos "sign_language"). `fps` applies if neither
+    clip nor file has a rate.
     `language`: ISO 639-1 code of the sentences, a line of `glossfree.languages`; None: only the user knows it.
     `layout`: patterns below ROOT of the files by which `doctor` knows the corpus.
     """
@@ -66,6 +78,21 @@ CORPORA: dict[str, Corpus] = {
         ),
         Corpus("how2sign", how2sign.clips, language="en", check=how2sign.check, layout=how2sign.LAYOUT),
         Corpus("openasl", openasl.clips, language="en", check=openasl.check, layout=openasl.LAYOUT),
+        Corpus(
+            "youtube-asl",
+            youtube.asl_clips,
+            language="en",
+            check=youtube.check_asl,
+            options=("rules",),
+            layout=youtube.ASL_LISTS,
+        ),
+        Corpus(
+            "youtube-sl25",
+            youtube.sl25_clips,
+            check=youtube.check_sl25,
+            options=("rules", "language", "sign_language"),
+            layout=youtube.SL25_LISTS,
+        ),
         Corpus("bobsl", bobsl.clips, language="en", check=bobsl.check, options=("rules",), layout=bobsl.LAYOUT),
         Corpus("wmt-slt", wmt_slt.clips, language="de", check=wmt_slt.check, options=("rules",), layout=wmt_slt.LAYOUT),
         Corpus(

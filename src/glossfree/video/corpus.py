@@ -54,11 +54,13 @@ def prepare_corpus(
     language: str | None = None,
     rules: Mapping[str, str] | None = None,
     tier: str | None = None,
+    sign_language: str | None = None,
     poses: bool = False,
 ) -> PrepareResult:
     """Pack the first `limit` clips of each split; `counts` (clips by split) and `seed` are for generated corpora.
 
-    `rules` (see `corpora.sentencing`) and `tier` are for those with captions; `language` chooses between several, too.
+    `rules` (see `corpora.sentencing`) and `tier` are for those with captions; `language` chooses between several, too;
+    `sign_language` chooses videos of a corpus in several.
     `poses`: write their keypoints, too (`video.keypoints`); clips without any count as failed, and are packed.
 
     `workers` None: one per core; the other options are those of `video.prepare`. Packing continues an interrupted run.
@@ -66,8 +68,8 @@ def prepare_corpus(
     or holds something else; with `strict` also for missing sources, before anything is packed.
     """
     corpus = find_corpus(name)
-    named = (("counts", counts), ("seed", seed), ("rules", rules or None), ("tier", tier))
-    options: dict[str, Any] = {key: value for key, value in named if value is not None}
+    named = {"counts": counts, "seed": seed, "rules": rules or None, "tier": tier, "sign_language": sign_language}
+    options: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
     _check_options(corpus, root, out, options)
     code = _language(corpus, language)
     if language is not None and "language" in corpus.options:
@@ -157,7 +159,7 @@ def _check_earlier(out: Path, identity: dict[str, Any], settings: dict[str, Any]
     earlier_settings, wanted = earlier.get("settings"), dict(identity)
     if not isinstance(earlier_settings, dict) or not identity.keys() <= earlier.keys():
         raise CorpusError("not made by prepare", where=path, remedy=ANOTHER_OUT)
-    for key in ("seed", "fps", "rules", "tier"):
+    for key in ("seed", "fps", "rules", "tier", "sign_language"):
         earlier[key], wanted[key] = earlier_settings.get(key) or 0, settings.get(key) or 0
     differing = [f"{key} {earlier[key]!r}, not {wanted[key]!r}" for key in wanted if earlier[key] != wanted[key]]
     if differing:
