@@ -2,7 +2,8 @@
 
 The folder holds `model.json` (what it is, and the SHA-256 of every other file), `recipe.toml`, `model.safetensors`,
 `tokenizer/` and, if the model scores pseudo-glosses, `pseudo_glosses.json`: a model trained without them has no
-timeline, and its card says so. None of its files is ever executed or unpickled.
+timeline, and `model.json` says so. None of its files is ever executed or unpickled. `README.md` and `config.json` are
+for the hub: nothing reads them, and their owner may change them.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,9 @@ from glossfree.errors import ClipError, ModelError, RunError
 from glossfree.files.disk import atomic, digest, read_json, write_json
 from glossfree.models.hierarchy import TranslationModel
 from glossfree.objectives.pseudo_gloss import PseudoGlossHead
+from glossfree.pipeline.card import write_card
 from glossfree.pipeline.decode import Decoder, WordFinder
+from glossfree.pipeline.hub import CONFIG, HUB, README, is_model_file, model_folder
 from glossfree.pipeline.material import sampling_of, view_of
 from glossfree.pipeline.trained import TOKENIZER, TrainedRun, load_model_and_head
 from glossfree.recipe.files import load_recipe
@@ -41,7 +44,8 @@ from glossfree.video.intake import Intake, ModelClip, validate_profile
 from glossfree.video.signer import Crop
 
 CARD, WEIGHTS, RECIPE = "model.json", "model.safetensors", "recipe.toml"
-FORMAT = 2  # 1: recipes without stages
+FORMAT = 2
+READ_BY = {1: "glossfree 0.1.0, from before recipes had stages,"}  # formats that this version no longer reads
 AGAIN = "make the folder again: glossfree export RUN FOLDER"
 STRONG = 0.5  # of the highest score: weaker pseudo-glosses have no place in time
 BATCH_FRAMES = 900  # frames that are translated together at most: 135 MB of 224 x 224 pixels
@@ -131,9 +135,13 @@ class SignTranslator:
         )
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path) -> SignTranslator:
-        """A folder made by `glossfree export` -> SignTranslator. Raises ModelError: missing or altered file."""
-        folder = Path(folder)
+    def from_pretrained(cls, source: str | Path, *, revision: str | None = None) -> SignTranslator:
+        """A folder made by `glossfree export`, or the owner/name of one on the hub -> SignTranslator.
+
+        `revision`: a branch, tag or commit of the repository. A folder that is there wins; a path is fetched only as
+        "hub:owner/name". Raises ModelError: missing or altered file, nothing to fetch.
+        """
+        folder = model_folder(source, revision)
         card = verify(folder)
         try:
             training = validate_profile(card.get("training", {}))
@@ -322,7 +330,7 @@ def export_model(run: Path, folder: Path, console: Console) -> None:
         card = {
             "format": FORMAT,
             "glossfree": __version__,
-            "files": {str(path.relative_to(temporary)): digest(path) for path in files},
+            "files": {path.relative_to(temporary).as_posix(): digest(path) for path in files},
             # those of the run as it is: not of `evaluate --rerank`, which a model folder cannot reach, or --corpus
             "scores": {
                 path.stem: read_json(path, RunError)
@@ -334,6 +342,7 @@ def export_model(run: Path, folder: Path, console: Console) -> None:
             "training": {"fit": trained.recipe.data.fit, **trained.run.read_json("run.json").get("profile", {})},
         }
         write_json(temporary / CARD, card, ModelError)
+        write_card(temporary, trained, tensors, FORMAT)
         if folder.exists():
             folder.rmdir()
 
@@ -342,17 +351,32 @@ def verify(folder: Path) -> dict[str, Any]:
     """Check a model folder against its card -> the card. Raises ModelError naming the missing or altered file."""
     try:
         card: dict[str, Any] = json.loads((folder / CARD).read_text(encoding="utf-8"))
-        files: dict[str, str] = dict(card["files"])
+        files = {name.replace("\\", "/"): sha256 for name, sha256 in dict(card["files"]).items()}  # Windows wrote "\\"
+        card["files"] = files
     except FileNotFoundError as error:
-        raise ModelError(f"no {CARD}: not a model folder", where=folder, remedy=AGAIN) from error
-    except (ValueError, KeyError, TypeError) as error:
+        remedy = AGAIN if folder.is_dir() else f"check the path; a model on the hub is {HUB}owner/name"
+        raise ModelError(f"no {CARD}: not a model folder", where=folder, remedy=remedy) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{CARD} is damaged ({error})", where=folder, remedy=AGAIN) from error
-    if card.get("format") != FORMAT:
-        raise ModelError(f"format {card.get('format')}, not {FORMAT}", where=folder, remedy="use a matching glossfree")
+    if (number := card.get("format")) != FORMAT:
+        reader = next((text for known, text in READ_BY.items() if known == number), f"a version after {__version__}")
+        remedy = f"use that version (glossfree {card.get('glossfree', '?')} made it), or export it again from its run"
+        raise ModelError(f"format {number}, which {reader} reads", where=folder, remedy=remedy)
     for name, expected in files.items():
         path = folder / name
+        if not is_model_file(name):
+            raise ModelError(f"{name} is no file of a model: it may hold code", where=folder, remedy=AGAIN)
         if not path.is_file():
             raise ModelError(f"{name} is missing", where=folder, remedy=AGAIN)
         if digest(path) != expected:
             raise ModelError(f"{name} was altered: its SHA-256 is not the card's", where=folder, remedy=AGAIN)
+    if unknown := [name for name in others(folder, files) if name.startswith(f"{TOKENIZER}/")]:
+        remedy = "move it elsewhere: it could change how text is read"
+        raise ModelError(f"{CARD} does not name {unknown[0]}", where=folder, remedy=remedy)
     return card
+
+
+def others(folder: Path, files: Collection[str]) -> list[str]:
+    """Files of a model folder that are not among `files`, `model.json` and what is for the hub; none that is hidden."""
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return [name for name in names if name not in {*files, CARD, README, CONFIG} and "/." not in f"/{name}"]

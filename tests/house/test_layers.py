@@ -49,7 +49,7 @@ ONLY_IN = {
     "accelerate": {"training"},
     "peft": {"models"},
     "transformers": {"models", "pipeline.assemble", "models.bleurt"},
-    "huggingface_hub": {"pipeline.weights", "models.decoders.language_model"},
+    "huggingface_hub": {"pipeline.hub", "pipeline.card", "models.decoders.language_model"},
     "pydantic": {"settings", "models.choices", "objectives", "recipe", "training.status", "studio"},
     **{name: {"studio"} for name in ("fastapi", "starlette", "uvicorn", "anyio")},
     **{name: {"studio.exports"} for name in ("resvg_py", "font_roboto")},

@@ -36,7 +36,9 @@ def test_the_card_tells_files_and_scores(tiny_run: Path, tiny_model: Path) -> No
 
 
 def test_no_sentence_of_the_corpus_leaves_with_the_model(tiny: Any, tiny_model: Path) -> None:
-    texts = [path.read_text(encoding="utf-8") for path in tiny_model.rglob("*") if path.suffix in (".json", ".toml")]
+    texts = [
+        path.read_text(encoding="utf-8") for path in tiny_model.rglob("*") if path.suffix in (".json", ".toml", ".md")
+    ]
     for clip in Manifest.load(tiny.corpus):
         assert not any(clip.text in text for text in texts)
 

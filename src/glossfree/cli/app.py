@@ -42,6 +42,7 @@ VERBS = {
     "retrieve": "Rank a split's sentences for each video, and its videos for each sentence: recall, median rank.",
     "locate": "Measure which pseudo-glosses a run finds in a clip, and where, against true sign times; draw timelines.",
     "export": "Write one self-contained model folder that `translate` loads.",
+    "push": "Send a model folder to the hub, as one commit.",
     "translate": "Translate videos of signing into sentences.",
     "studio": "Open a page on this machine: translate videos or a webcam, see why, browse corpora and runs.",
     "serve": "Serve an HTTP API that translates videos.",
@@ -89,6 +90,8 @@ def load(name: str) -> Callable[..., Result]:
             from glossfree.cli.locate import locate as verb
         case "export":
             from glossfree.cli.export import export as verb
+        case "push":
+            from glossfree.cli.push import push as verb
         case "translate":
             from glossfree.cli.translate import translate as verb
         case "studio":

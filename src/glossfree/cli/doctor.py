@@ -21,7 +21,9 @@ CARD = "model.json"  # what makes a folder a model
 def doctor(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(help="A corpus's folder or table, or a model and clips; the installation if left out."),
+        typer.Argument(
+            help="A corpus's folder or table; a model (or hub:owner/name) and clips; the installation if left out."
+        ),
     ] = None,
     corpus: Annotated[str | None, typer.Option(help=f"One of {', '.join(CORPORA)}; else known by its layout.")] = None,
     rules: CaptionRules = None,
@@ -38,6 +40,10 @@ def doctor(
     if not paths:
         return diagnose_installation()
     first, *clips = paths
+    if first.as_posix().startswith("hub:"):
+        from glossfree.pipeline.hub import model_folder
+
+        first = model_folder(first)
     try:
         exists, is_model = first.exists(), corpus is None and (first / CARD).is_file()
     except OSError as error:

@@ -12,6 +12,7 @@ from glossfree.errors import CorpusError, shortened
 Recipe = Annotated[str, typer.Option(help="A TOML file, or the name of a shipped recipe.")]
 Corpus = Annotated[Path, typer.Option(help="A folder made by `glossfree prepare`.")]
 PreparedFolder = Annotated[Path, typer.Argument(help="A folder made by `glossfree prepare`.")]
+Model = Annotated[Path, typer.Argument(help="Folder made by `glossfree export`, or hub:owner/name[@revision].")]
 RunFolder = Annotated[Path, typer.Option("--run", help="Folder of the run.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be given several times.")]
 Track = Annotated[

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from glossfree.cli.options import Model
 from glossfree.console import Console, Result
 from glossfree.errors import GlossfreeError
 from glossfree.studio.limits import Limits, Settings
@@ -17,7 +18,6 @@ from glossfree.studio.limits import Limits, Settings
 LOCAL, PORT = "127.0.0.1", 8765
 PACKAGES = ("fastapi", "uvicorn", "python_multipart")
 MEGABYTE = 1_000_000
-Model = Annotated[Path, typer.Argument(help="Folder made by `glossfree export`.")]
 Host = Annotated[str, typer.Option(help="Address to listen on; any but 127.0.0.1 asks for a token.")]
 Port = Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")]
 Token = Annotated[
@@ -85,8 +85,9 @@ def run(settings: Settings, console: Console, *, opens: bool = False) -> Stopped
     for folder in (*settings.allowed, *settings.corpora, *settings.runs):
         if not folder.is_dir():
             raise GlossfreeError("no such folder", where=folder, remedy="correct the path")
+    from glossfree.pipeline.hub import model_folder
     from glossfree.studio.serving import run_server  # the packages of an extra
 
     with suppress(KeyboardInterrupt):
-        run_server(settings, console, opens=opens)
+        run_server(replace(settings, model=model_folder(settings.model)), console, opens=opens)
     return Stopped()

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from glossfree.cli import serve
+from glossfree.cli.options import Model
 from glossfree.console import Console
 from glossfree.studio.limits import Settings
 
@@ -16,7 +17,7 @@ Runs = Annotated[list[Path] | None, typer.Option("--run", help="Run to watch and
 
 
 def studio(
-    model: serve.Model,
+    model: Model,
     console: Console,
     corpus: Corpora = None,
     run: Runs = None,

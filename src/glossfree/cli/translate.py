@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from glossfree.cli.options import Model
 from glossfree.console import Console, Result
 from glossfree.corpora.captions import WRITTEN, Caption, read_captions, write_captions
 from glossfree.corpora.files import VIDEOS, is_companion
@@ -115,7 +116,7 @@ class Translations(Result):
 
 
 def translate(
-    model: Annotated[Path, typer.Argument(help="Folder made by `glossfree export`.")],
+    model: Model,
     clips: Annotated[
         list[Path], typer.Argument(help="Video files, folders of videos, or folders of frames.", readable=False)
     ],

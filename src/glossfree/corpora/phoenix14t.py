@@ -27,6 +27,7 @@ from glossfree.files.tables import read_columns, read_table
 
 COUNTS = {"train": 7096, "dev": 519, "test": 642}
 FPS = 25.0
+LICENSE = "cc-by-nc-sa-3.0"
 ANNOTATIONS = Path("annotations/manual")
 FRAMES = Path("features/fullFrame-210x260px")
 _TOPS = (".", "PHOENIX-2014-T", "PHOENIX-2014-T-release-v3/PHOENIX-2014-T")

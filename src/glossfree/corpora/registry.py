@@ -36,6 +36,7 @@ class Corpus:
     clip nor file has a rate.
     `language`: ISO 639-1 code of the sentences, a line of `glossfree.languages`; None: only the user knows it.
     `layout`: patterns below ROOT of the files by which `doctor` knows the corpus.
+    `license`: of its data, as the hub calls it; "": none of those that it knows. `is_drawn`: nobody signs in it.
     """
 
     name: str
@@ -46,6 +47,8 @@ class Corpus:
     check: Callable[..., list[str]] | None = None
     options: tuple[str, ...] = ()
     layout: tuple[str, ...] = ()
+    license: str = ""
+    is_drawn: bool = False
 
     def check_options(self, options: Iterable[str]) -> None:
         """Raise CorpusError for an option that the corpus does not take."""
@@ -58,7 +61,16 @@ class Corpus:
 CORPORA: dict[str, Corpus] = {
     corpus.name: corpus
     for corpus in (
-        Corpus("wetter", wetter.clips, needs_root=False, language="de", fps=wetter.FPS, options=("counts", "seed")),
+        Corpus(
+            "wetter",
+            wetter.clips,
+            needs_root=False,
+            language="de",
+            fps=wetter.FPS,
+            options=("counts", "seed"),
+            license="apache-2.0",
+            is_drawn=True,
+        ),
         Corpus(
             "phoenix14t-avatar",
             phoenix14t.drawn_clips,
@@ -66,8 +78,17 @@ CORPORA: dict[str, Corpus] = {
             fps=signing.FPS,
             check=phoenix14t.check_drawn,
             options=("seed",),
+            license=phoenix14t.LICENSE,
+            is_drawn=True,
         ),
-        Corpus("phoenix14t", phoenix14t.clips, language="de", fps=phoenix14t.FPS, check=phoenix14t.check),
+        Corpus(
+            "phoenix14t",
+            phoenix14t.clips,
+            language="de",
+            fps=phoenix14t.FPS,
+            check=phoenix14t.check,
+            license=phoenix14t.LICENSE,
+        ),
         Corpus(
             "csl-daily",
             csl_daily.clips,
@@ -76,7 +97,14 @@ CORPORA: dict[str, Corpus] = {
             check=csl_daily.check,
             layout=csl_daily.LAYOUT,
         ),
-        Corpus("how2sign", how2sign.clips, language="en", check=how2sign.check, layout=how2sign.LAYOUT),
+        Corpus(
+            "how2sign",
+            how2sign.clips,
+            language="en",
+            check=how2sign.check,
+            layout=how2sign.LAYOUT,
+            license="cc-by-nc-4.0",
+        ),
         Corpus("openasl", openasl.clips, language="en", check=openasl.check, layout=openasl.LAYOUT),
         Corpus(
             "youtube-asl",

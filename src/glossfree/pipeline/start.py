@@ -16,6 +16,7 @@ from glossfree.errors import RunError, name_some
 from glossfree.models.hierarchy import TranslationModel
 from glossfree.objectives.gloss_ctc import GlossCtc
 from glossfree.pipeline.assemble import assemble
+from glossfree.pipeline.card import identity
 from glossfree.pipeline.features import check_weights_named, stored_features
 from glossfree.pipeline.glosses import check_same_glosses, clips_too_short
 from glossfree.pipeline.material import Material, gather, sampling_of, with_rate
@@ -152,8 +153,9 @@ def start_run(run: Run, material: Material, *, resume: bool, facts: Mapping[str,
     if material.keypoints is not None:
         profile = {**profile, JOINTS: list(material.keypoints.joints)}
     corpus = str(material.manifest.folder.resolve())
+    facts = {"corpus": corpus, "data": identity(material.manifest.corpus), **facts, "profile": profile}
     # the recipe is written last: a folder that holds it holds all the rest
-    run.start(dump_recipe(recipe), {"corpus": corpus, **facts, "profile": profile}, resume=resume)
+    run.start(dump_recipe(recipe), facts, resume=resume)
 
 
 def check_resumable(run: Run, material: Material, *, resume: bool) -> bool:

@@ -1,21 +1,16 @@
 """Pretrained weights that a recipe names: fetched, hashed, loaded into the model and recorded with a census.
 
-A recipe names a file, a folder, or `hub:owner/name`, whose files are fetched once into the hub's own cache. Nothing
-else in the project uses a network. A visual backbone may also come from a run or an exported model of this project: it
-is loaded plain, its adapters merged.
+A recipe names a file, a folder, or `hub:owner/name`, whose files are fetched once into the hub's own cache. A visual
+backbone may also come from a run or an exported model of this project: it is loaded plain, its adapters merged.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HFValidationError
-from huggingface_hub.errors import HTTPError as TransportError  # type: ignore[attr-defined]  # httpx's or httpx2's
 from torch import Tensor, nn
 
 from glossfree.console import Console
@@ -27,60 +22,45 @@ from glossfree.models.decoders.language_model import LanguageModelDecoding
 from glossfree.models.hierarchy import TranslationModel
 from glossfree.models.weights import Census, load, state, weight_files
 from glossfree.pipeline.assemble import adapt_vision, visual_encoder
+from glossfree.pipeline.hub import HUB, fetch
 from glossfree.recipe.files import load_recipe
 from glossfree.recipe.schema import Recipe
 from glossfree.text.language_model import LanguageModelTokenizer
 from glossfree.training.run import Run, load_facts, load_tensors
 
-HUB = "hub:"
-HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 RECIPE, MODEL = "recipe.toml", "model.safetensors"
 BACKBONE = "hierarchy.visual.backbone."
 # Alternatives, the first that a repository has: mBART lies there in both formats, 2.4 GB each.
 WEIGHTS = (
-    ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors", "config.json"),
+    ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors", "config.json", RECIPE),
     ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*-of-*.bin", "config.json"),
 )
 TOKENIZER = (
     ("sentencepiece.bpe.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),
     ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),  # as transformers 5 saves it
 )
+DATA = (".json", ".toml")  # files that say something of weights
 LANGUAGE_MODEL = (  # with its own tokenizer
     (*WEIGHTS[0], "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),
 )
 
 
 def folder_of(source: str, alternatives: Sequence[Sequence[str]]) -> Path:
-    """A folder or file as it is; for `hub:owner/name` the folder that its files were fetched into.
+    """A folder or file as it is; for `hub:owner/name[@revision]` the folder that its files were fetched into.
 
     `alternatives` (WEIGHTS, TOKENIZER, LANGUAGE_MODEL): names of the files to fetch, those of the first that a
-    repository has; it has one if it has its first file, or another that is not JSON. Raises ModelError where there is
-    no such repository, no such file in it or no network; what was fetched before needs none.
+    repository has; it has one if it has its first file, or another that is neither JSON nor TOML. Raises ModelError
+    where there is no such repository, no such file in it or no network; what was fetched before needs none.
     """
     if not source.startswith(HUB):
         return Path(source)
-    name = source.removeprefix(HUB)
-    if not HUB_NAME.fullmatch(name):
-        raise ModelError("not the name of a repository", where=source, remedy=f"write {HUB}owner/name")
     for patterns in alternatives:
-        folder = _fetched(name, patterns)
-        others = (path for pattern in patterns for path in folder.glob(pattern) if path.suffix != ".json")
+        folder = fetch(source, patterns)
+        others = (path for pattern in patterns for path in folder.glob(pattern) if path.suffix not in DATA)
         if (folder / patterns[0]).is_file() or any(others):
             return folder
     expected = " or ".join(patterns[0] for patterns in alternatives)
     raise ModelError(f"has no {expected}", where=source, remedy="name a repository that has")
-
-
-def _fetched(name: str, patterns: Sequence[str]) -> Path:
-    try:
-        return Path(snapshot_download(name, allow_patterns=list(patterns)))
-    except (OSError, TransportError, HFValidationError) as error:
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise ModelError(
-            f"cannot be fetched ({reason})",
-            where=f"{HUB}{name}",
-            remedy="download it where there is a network, and name the folder",
-        ) from error
 
 
 def with_language_model(recipe: Recipe) -> Recipe:

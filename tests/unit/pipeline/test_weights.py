@@ -11,9 +11,11 @@ import pytest
 import torch
 from huggingface_hub.errors import HFValidationError, HTTPError, LocalEntryNotFoundError
 from safetensors.torch import load_file, save_file
+from tests.hub import Repository
 
 from glossfree.console import Silent
 from glossfree.errors import ModelError, RecipeError, RunError
+from glossfree.files.disk import digest
 from glossfree.models.choices import Backbone
 from glossfree.models.weights import state
 from glossfree.pipeline.assemble import assemble, visual_encoder
@@ -127,15 +129,12 @@ def test_nothing_where_weights_should_be(tiny: Any, tmp_path: Path) -> None:
     assert caught.value.where == str(tmp_path / "nowhere")
 
 
-def test_hub_names_are_resolved_before_they_are_hashed(
-    tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_hub_names_are_resolved_before_they_are_hashed(hub: Any, tiny: Any, tmp_path: Path) -> None:
     vision, _ = folders(tiny, tmp_path)
-    monkeypatch.setattr(
-        "glossfree.pipeline.weights.snapshot_download", lambda name, **_: str(tmp_path / name.partition("/")[2])
-    )
-    (source,) = weight_sources(load_recipe(tiny.recipe, ["vision.weights=hub:someone/vision"]))
-    assert (source.name, source.path) == ("hub:someone/vision", vision)
+    repository(hub, "someone/vision", {"model.safetensors": (vision / "model.safetensors").read_bytes()})
+    (source,) = weight_sources(load_recipe(tiny.recipe, ["vision.weights=hub:someone/vision@main"]))
+    assert source.name == "hub:someone/vision@main"
+    assert source.files["model.safetensors"] == digest(vision / "model.safetensors")
 
 
 def test_other_files_than_a_run_recorded_are_refused_by_name() -> None:
@@ -154,66 +153,49 @@ def test_other_files_than_a_run_recorded_are_refused_by_name() -> None:
             check_same_sources([text, ours], {**same, "vision": {"files": files}}, where=Path("run"))
 
 
-class Hub:
-    """A hub of one repository, instead of the real one."""
-
-    def __init__(self, folder: Path, files: tuple[str, ...]) -> None:
-        self.folder, self.files = folder, files
-        self.asked: list[tuple[str, list[str]]] = []
-
-    def __call__(self, name: str, *, allow_patterns: list[str]) -> str:
-        self.asked.append((name, allow_patterns))
-        for file in self.files:
-            if any(Path(file).match(pattern) for pattern in allow_patterns):
-                (self.folder / file).write_text(file)
-        return str(self.folder)
+def repository(hub: Any, name: str, files: dict[str, bytes]) -> None:
+    """A repository of the small hub with these files."""
+    hub.repositories[name] = Repository()
+    hub.repositories[name].commit("main", files)
 
 
-def with_hub(monkeypatch: pytest.MonkeyPatch, folder: Path, *files: str) -> Hub:
-    hub = Hub(folder, files)
-    monkeypatch.setattr("glossfree.pipeline.weights.snapshot_download", hub)
-    return hub
+def named_files(*names: str) -> dict[str, bytes]:
+    return {name: name.encode() for name in names}
 
 
 @pytest.mark.parametrize("source", ["dinov2-small", "weights/dinov2.pth", "hub/owner/name", ""])
-def test_a_path_is_taken_as_it_is_and_nobody_is_asked(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, source: str
-) -> None:
-    hub = with_hub(monkeypatch, tmp_path, "model.safetensors")
+def test_a_path_is_taken_as_it_is_and_nobody_is_asked(hub: Any, source: str) -> None:
     assert folder_of(source, WEIGHTS) == Path(source)
-    assert hub.asked == []
+    assert hub.requests == []
 
 
-def test_weights_are_fetched_in_one_format_and_nothing_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_weights_are_fetched_in_one_format_and_nothing_else(hub: Any) -> None:
     others = ("README.md", "tf_model.h5", "model.fp16.safetensors", "onnx_model.onnx", "sentencepiece.bpe.model")
-    hub = with_hub(monkeypatch, tmp_path, "config.json", "model.safetensors", "pytorch_model.bin", *others)
-    assert folder_of("hub:facebook/dinov2-small", WEIGHTS) == tmp_path
-    assert hub.asked == [("facebook/dinov2-small", list(WEIGHTS[0]))]
-    assert {path.name for path in tmp_path.iterdir()} == {"config.json", "model.safetensors"}
+    repository(hub, "a/b", named_files("config.json", "model.safetensors", "pytorch_model.bin", *others))
+    folder = folder_of("hub:a/b", WEIGHTS)
+    assert {path.name for path in folder.iterdir()} == {"config.json", "model.safetensors"}
 
 
-def test_older_formats_and_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_older_formats_and_parts(hub: Any) -> None:
     files = ("config.json", "pytorch_model.bin.index.json", "pytorch_model-1-of-2.bin", "pytorch_model-2-of-2.bin")
-    hub = with_hub(monkeypatch, tmp_path, *files)
-    assert folder_of("hub:facebook/mbart-large-cc25", WEIGHTS) == tmp_path
-    assert len(hub.asked) == 2
-    assert {path.name for path in tmp_path.iterdir()} == set(files)
+    repository(hub, "a/b", named_files(*files))
+    assert {path.name for path in folder_of("hub:a/b", WEIGHTS).iterdir()} == set(files)
 
 
-def test_a_tokenizer_brings_its_json(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with_hub(monkeypatch, tmp_path, "sentencepiece.bpe.model", "tokenizer_config.json", "model.safetensors")
-    assert folder_of("hub:a/b", TOKENIZER) == tmp_path
-    assert {path.name for path in tmp_path.iterdir()} == {"sentencepiece.bpe.model", "tokenizer_config.json"}
+def test_a_tokenizer_brings_its_json(hub: Any) -> None:
+    files = ("sentencepiece.bpe.model", "tokenizer_config.json")
+    repository(hub, "a/b", named_files(*files, "model.safetensors"))
+    assert {path.name for path in folder_of("hub:a/b", TOKENIZER).iterdir()} == set(files)
 
 
-def test_a_tokenizer_json_alone_is_enough(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with_hub(monkeypatch, tmp_path, "tokenizer.json", "tokenizer_config.json", "model.safetensors")
-    assert folder_of("hub:a/b", TOKENIZER) == tmp_path
-    assert {path.name for path in tmp_path.iterdir()} == {"tokenizer.json", "tokenizer_config.json"}
+def test_a_tokenizer_json_alone_is_enough(hub: Any) -> None:
+    files = ("tokenizer.json", "tokenizer_config.json")
+    repository(hub, "a/b", named_files(*files, "model.safetensors"))
+    assert {path.name for path in folder_of("hub:a/b", TOKENIZER).iterdir()} == set(files)
 
 
-def test_a_repository_without_what_is_wanted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with_hub(monkeypatch, tmp_path, "config.json", "tokenizer_config.json")
+def test_a_repository_without_what_is_wanted(hub: Any) -> None:
+    repository(hub, "a/b", named_files("config.json", "tokenizer_config.json", "recipe.toml"))
     with pytest.raises(ModelError, match=r"hub:a/b: has no model\.safetensors or pytorch_model\.bin"):
         folder_of("hub:a/b", WEIGHTS)
     with pytest.raises(ModelError, match=r"has no sentencepiece\.bpe\.model"):
@@ -221,11 +203,10 @@ def test_a_repository_without_what_is_wanted(monkeypatch: pytest.MonkeyPatch, tm
 
 
 @pytest.mark.parametrize("name", ["", "dinov2-small", "a/b/c", "../b", "a b/c", "a/b?x=1", "/etc/passwd"])
-def test_what_is_no_name_of_a_repository(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
-    hub = with_hub(monkeypatch, tmp_path, "model.safetensors")
+def test_what_is_no_name_of_a_repository(hub: Any, name: str) -> None:
     with pytest.raises(ModelError, match="not the name of a repository -> write hub:owner/name"):
         folder_of(f"hub:{name}", WEIGHTS)
-    assert hub.asked == []
+    assert hub.requests == []
 
 
 @pytest.mark.parametrize(
@@ -241,7 +222,7 @@ def test_whatever_goes_wrong_is_one_line_with_a_remedy(monkeypatch: pytest.Monke
     def fails(*_: Any, **__: Any) -> str:
         raise error
 
-    monkeypatch.setattr("glossfree.pipeline.weights.snapshot_download", fails)
+    monkeypatch.setattr("glossfree.pipeline.hub.snapshot_download", fails)
     with pytest.raises(ModelError, match="cannot be fetched") as caught:
         folder_of("hub:a/b", WEIGHTS)
     assert caught.value.where == "hub:a/b"
