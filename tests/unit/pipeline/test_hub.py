@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import pickle
 import shutil
@@ -224,6 +225,22 @@ def test_nobody_to_ask_sends_nothing(hub: Any, call: Any, tiny_model: Path) -> N
     shown = call("push", tiny_model, NAME, "--create")
     assert (shown.code, "--yes" in shown.err, hub.requests) == (2, True, [])
     assert all(name in shown.err for name in files_of(tiny_model)), "it says what it would send"
+
+
+class Person(io.StringIO):
+    """Somebody at a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("n\n", 2), ("\n", 2)])
+def test_a_person_is_asked(
+    hub: Any, call: Any, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, answer: str, code: int
+) -> None:
+    monkeypatch.setattr("sys.stdin", Person(answer))
+    assert call("push", tiny_model, NAME, "--create").code == code
+    assert (NAME in hub.repositories) == (code == 0)
 
 
 def test_private(hub: Any, call: Any, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
