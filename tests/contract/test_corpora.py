@@ -342,3 +342,17 @@ def test_doctor_knows_the_layout(corpus_and_root: tuple[Corpus, Path | None]) ->
     diagnosis = diagnose_corpus(root, None, Silent())
     assert diagnosis.figures["clips"] == PER_SPLIT
     assert [finding.text for finding in diagnosis.findings if finding.level == "problem"] == []
+
+
+@pytest.mark.parametrize("name", ["how2sign", "openasl", "youtube-asl", "youtube-sl25"])
+def test_a_video_that_is_gone_is_named_and_no_failure(name: str, tmp_path: Path) -> None:
+    make = ROOTS[name]
+    assert make is not None
+    root, options = make(tmp_path / "root"), {"language": "en"} if CORPORA[name].language is None else {}
+    [video] = [path for path in root.rglob("*.mp4") if "train" in path.name]
+    video.unlink()
+    result = prepare_corpus(
+        name, tmp_path / "out", Packing(SIZE), console=Silent(), root=root, workers=1, strict=True, **options
+    )
+    assert (result.splits, result.failed, result.exit_code) == ({**PER_SPLIT, "train": 0}, (), 0)
+    assert any("missing" in warning and video.stem in warning for warning in result.warnings)

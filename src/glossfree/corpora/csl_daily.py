@@ -102,7 +102,9 @@ def _read(root: Path) -> tuple[list[Clip], list[str]]:
         source = VideoFile(place) if place.is_file() else FrameFolder(place)
         if text:
             fps = FPS if isinstance(source, FrameFolder) else None
-            clips.append(Clip(name, split, nfc(text), source, str(row.get("signer", "")), fps=fps, glosses=glosses))
+            signer = row.get("signer", "")  # a number; a list in a list in a list may be too long to be written
+            who = shortened(str(signer), 40) if isinstance(signer, int | str) else ""
+            clips.append(Clip(name, split, nfc(text), source, who, fps=fps, glosses=glosses))
         else:
             silent.append(name)
     lists = {

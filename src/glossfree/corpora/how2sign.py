@@ -54,7 +54,7 @@ def _tables(root: Path) -> dict[str, tuple[Path, Path]]:
         if place := next((place for place in places if place[0].is_file()), None):
             tables[split] = place
     if not tables:
-        remedy = f"--root is the folder with {', '.join(TABLES)} (train, val, test)"
+        remedy = f"--root is the folder with {' or '.join(table.format('train', 'train') for table in TABLES)}"
         raise CorpusError("no how2sign_realigned_train.csv, ..._val.csv or ..._test.csv", where=root, remedy=remedy)
     return tables
 
@@ -90,5 +90,5 @@ def check(root: Path) -> list[str]:
     """
     read = [_read(root, split) for split in SPLITS]
     every_clip = [clip for here, _ in read for clip in here]
-    check_any(every_clip, root, [*CLIPS, *VIDEOS])
+    check_any(every_clip, root, [folder.format("train") for folder in (*VIDEOS, *CLIPS)])
     return problems_of(every_clip, COUNTS, notes=[note for _, notes in read for note in notes])

@@ -65,5 +65,5 @@ def check(root: Path) -> list[str]:
     Raises CorpusError for a table that cannot be used, and if no video is there.
     """
     every_clip, notes = _read(root)
-    check_any(every_clip, root, [*CLIPS, *VIDEOS])
+    check_any(every_clip, root, [*VIDEOS, *CLIPS])
     return problems_of(every_clip, COUNTS, notes=notes)

@@ -95,5 +95,5 @@ def check_any(clips: Sequence[Clip], root: Path, folders: Sequence[str]) -> None
     """Raise CorpusError if there are clips, and the source of none exists."""
     if clips and all(map(has_no_source, clips)):
         names = name_some(sorted({clip.source.path.stem for clip in clips if isinstance(clip.source, VideoFile)}))
-        remedy = f"videos are looked for in {', '.join(folders)} below --root"
+        remedy = f"videos are looked for in {', '.join(dict.fromkeys(folders))} below --root"
         raise CorpusError(f"none of the videos is there: {names}", where=root, remedy=remedy)

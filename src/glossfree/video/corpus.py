@@ -159,8 +159,8 @@ def _check_earlier(out: Path, identity: dict[str, Any], settings: dict[str, Any]
     earlier_settings, wanted = earlier.get("settings"), dict(identity)
     if not isinstance(earlier_settings, dict) or not identity.keys() <= earlier.keys():
         raise CorpusError("not made by prepare", where=path, remedy=ANOTHER_OUT)
-    for key in ("seed", "fps", "rules", "tier", "sign_language"):
-        earlier[key], wanted[key] = earlier_settings.get(key) or 0, settings.get(key) or 0
+    for key, default in {"seed": 0, "fps": 0, "rules": {}, "tier": "", "sign_language": ""}.items():
+        earlier[key], wanted[key] = earlier_settings.get(key) or default, settings.get(key) or default
     differing = [f"{key} {earlier[key]!r}, not {wanted[key]!r}" for key in wanted if earlier[key] != wanted[key]]
     if differing:
         raise CorpusError(f"holds a corpus with {'; '.join(differing)}", where=out, remedy=ANOTHER_OUT)

@@ -159,3 +159,12 @@ def test_a_sentence_that_grows_out_of_a_small_pickle_is_refused(top: Path) -> No
     (top / LABELS).write_bytes(pickle.dumps({"info": rows}))
     with pytest.raises(CorpusError, match="no list `info`"):
         list(clips(top, "train"))
+
+
+def test_a_signer_that_is_no_number_is_not_written_out(top: Path) -> None:
+    laughs: list[Any] = ["ha"]
+    for _ in range(60):
+        laughs = [laughs, laughs]  # 2**60 words, in a pickle of a few hundred bytes
+    write_labels(top, [label("S000003_P0001_T01", "好。", "好", signer=laughs)])
+    [clip] = clips(top, "dev")
+    assert (clip.text, clip.signer) == ("好。", "")

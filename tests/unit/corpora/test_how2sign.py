@@ -160,7 +160,7 @@ def test_errors_say_what_is_looked_for_and_where(tmp_path: Path) -> None:
     assert all_clips(tmp_path) == []
     with pytest.raises(CorpusError, match=r"none of the videos is there: .*--val2sU6z") as caught:
         check(tmp_path)
-    assert "video_level/{}/rgb_front/raw_videos" in (caught.value.remedy or "")
+    assert "video_level/train/rgb_front/raw_videos" in (caught.value.remedy or "")
     write_table(tmp_path / "how2sign_realigned_val.csv", "a\tb")
     (tmp_path / "how2sign_realigned_val.csv").write_text("VIDEO_ID\tSENTENCE\na\tb\n")
     with pytest.raises(CorpusError, match="missing column video_name, sentence_name"):
