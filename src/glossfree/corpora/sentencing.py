@@ -2,12 +2,13 @@
 
 In this order, each step a rule that can be switched off:
 
-1. `clean`: sound descriptions ([APPLAUSE], *Musik*, and (LAUGHS) unless it stands within a sentence), music signs and
-   marks of speakers (`>>`, `- `, `JOHN:`) go; captions that are empty then are dropped.
+1. `clean`: sound descriptions ([APPLAUSE], *Musik*, (LAUGHS) unless it stands within a sentence, APPLAUSE where the
+   other captions are not in capitals), music signs and marks of speakers (`>>`, `- `, `JOHN:`) go; captions that are
+   empty then are dropped.
 2. `split`: a caption with several sentences is cut at their ends; its time is shared by length of text.
 3. `join`: what lacks the end of its sentence is joined with what follows, unless a pause lies between, another speaker
-   begins, or it would last too long. Captions without punctuation (fewer than one in ten ends a sentence) stay as
-   they are.
+   or a song begins or ends, or it would last too long. Captions without punctuation (fewer than one in ten ends a
+   sentence) stay as they are.
 4. Two sentences of one caption stay together if one of them would be shorter than `shortest`.
 5. `shift`, `before` and `after` move and pad the times: signing follows the speech by a few seconds where it is
    interpreted.
@@ -37,12 +38,13 @@ _ABBREVIATIONS = re.compile(
     r"|(?:.*\.)?[^\W\d_]",  # initials, z.B
     re.IGNORECASE,
 )
-_END = re.compile(r"""(?:[.!?…؟।]+["'»”’“)\]]*(?=\s|$)|[。！？｡]+["'”’」』）]*)""")
-_BRACKETS = re.compile(r"\[[^\[\]]*\]|【[^【】]*】|[♪♫♬♩]+|(?<!\S)#+(?!\S)")
+_END = re.compile(r"""(?:(?<![.!?…؟।])[.!?…؟।]++["'»”’“)\]]*+(?=\s|$)|[。！？｡]+["'”’」』）]*)""")
+_BRACKETS = re.compile(r"\[[^\[\]]*\]|【[^【】]*】")
+_SOUND = re.compile(r"[^\W\d_]{5,}")  # in a caption in capitals: APPLAUSE, HE SIGHS, but not NATO
 _ASIDES = re.compile(r"(?:^|(?<=[.!?…:>–—-]))(?:\s*(?:\([^()]*\)|（[^（）]*）|\*[^*]*\*))+")
-_TURN = re.compile(r"\s*>{2,}\s*")  # another speaker, anywhere in a caption
+_TURN = re.compile(r"(?:>{2,}|[♪♫♬♩]+|(?<!\S)#+(?!\S))")  # another speaker or a song, anywhere in a caption
 _DASH = re.compile(r"[-–—‐](?!\d)\s*")  # another speaker, if a sentence begins behind it
-_TRAILING, _LEADING = re.compile(r"\s*(?:\.{2,}|…)$"), re.compile(r"^(?:\.{2,}|…)\s*")
+_TRAILING, _LEADING = re.compile(r"\s*(?:(?<!\.)\.{2,}|…)$"), re.compile(r"^(?:\.{2,}|…)\s*")
 _UNSPACED = re.compile(r"[\u2e80-\u9fff\uf900-\ufaff\uff00-\uff60]")  # Chinese and Japanese
 
 
@@ -92,6 +94,8 @@ def _example(name: str) -> str:
 
 def sentences(captions: Sequence[Caption], rules: Rules = RULES) -> list[Caption]:
     """Captions of one video, sorted by start -> its sentences, in order; those of two tiers are never joined."""
+    if rules.clean and sum(any(map(str.islower, caption.text)) for caption in captions) > len(captions) / 2:
+        captions = [caption for caption in captions if not _is_sound(caption.text)]
     pieces = [piece for number, caption in enumerate(captions) for piece in _cut(number, caption, rules)]
     if rules.join and _are_punctuated(pieces):
         pieces = _merged(pieces, lambda first, second: _belongs(first, second, rules))
@@ -107,17 +111,23 @@ def sentences(captions: Sequence[Caption], rules: Rules = RULES) -> list[Caption
 
 @dataclass(frozen=True)
 class _Piece(Caption):
-    """A part of a caption or of several, numbers `first` to `last`; `opens`: another speaker begins."""
+    """A part of a caption or of several, numbers `first` to `last`; a speaker or song `opens` or `closes` with it."""
 
     first: int = 0
     last: int = 0
     opens: bool = False
+    closes: bool = False
+
+
+def _is_sound(text: str) -> bool:
+    return text.isupper() and _SOUND.search(text) is not None and not _is_whole(text)
 
 
 def _cut(number: int, caption: Caption, rules: Rules) -> Iterator[_Piece]:
     """A caption -> its sentences and parts of sentences, with their shares of its time."""
     parts: list[tuple[str, bool]] = []
-    for turn, text in enumerate(_TURN.split(caption.text) if rules.clean else [caption.text]):
+    turns = _TURN.split(caption.text) if rules.clean else [caption.text]
+    for turn, text in enumerate(turns):
         cleaned = " ".join(_ASIDES.sub(" ", _BRACKETS.sub(" ", text)).split()) if rules.clean else text
         for part in _split(cleaned) if rules.split else [cleaned]:
             spoken, opens = _without_speaker(part) if rules.clean else (part, False)
@@ -126,8 +136,10 @@ def _cut(number: int, caption: Caption, rules: Rules) -> Iterator[_Piece]:
     share = (caption.end - caption.start) / max(1, sum(len(text) for text, _ in parts))
     start = caption.start
     for place, (text, opens) in enumerate(parts, start=1):
-        end = caption.end if place == len(parts) else start + share * len(text)
-        yield _Piece(start, end, text, caption.tier, number, number, opens)
+        is_last = place == len(parts)
+        end = caption.end if is_last else start + share * len(text)
+        closes = is_last and len(turns) > 1 and not turns[-1].strip()
+        yield _Piece(start, end, text, caption.tier, number, number, opens, closes)
         start = end
 
 
@@ -176,6 +188,7 @@ def _belongs(first: _Piece, second: _Piece, rules: Rules) -> bool:
     trails = _TRAILING.search(first.text) is not None and _resumes(second.text)
     return (
         (trails or not _is_whole(first.text))
+        and not first.closes
         and not second.opens
         and second.tier == first.tier
         and second.start - first.end <= rules.pause
@@ -196,7 +209,7 @@ def _merged(pieces: Sequence[_Piece], belong: Callable[[_Piece, _Piece], bool]) 
         if merged and belong(merged[-1], piece):
             start = merged.pop()
             text, end = _glued(start.text, piece.text), max(start.end, piece.end)
-            piece = replace(start, end=end, text=text, last=piece.last)
+            piece = replace(start, end=end, text=text, last=piece.last, closes=piece.closes)
         merged.append(piece)
     return merged
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from itertools import pairwise
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 from glossfree.corpora.captions import Caption
 from glossfree.corpora.sentencing import AS_THEY_ARE, RULES, Rules, changed_rules, sentences
 from glossfree.errors import CorpusError
+
+OLDIES = ["Oh what a night", "Welcome back to the show.", "late December"]
 
 
 def captions(*texts: str, length: float = 3.0, pause: float = 0.25) -> list[Caption]:
@@ -62,6 +65,9 @@ def test_an_end_and_a_beginning_in_one_caption() -> None:
         (["Wir sehen", "- Ich komme gleich."], ["Wir sehen", "Ich komme gleich."]),
         (["Um 20:15 Uhr: der Film."], ["Um 20:15 Uhr: der Film."]),
         (["...", "–", "?!"], []),
+        (["# Oh what a night #", "Welcome back", "to the show.", "♪ late", "December ♪"], OLDIES),
+        (["Er sprach", "vor der", "NATO", "APPLAUS", "heute."], ["Er sprach vor der NATO", "heute."]),
+        (["THIS IS ALL", "IN CAPITALS.", "APPLAUSE"], ["THIS IS ALL IN CAPITALS.", "APPLAUSE"]),
     ],
 )
 def test_marks_go_and_speakers_stay_apart(spoken: list[str], expected: list[str]) -> None:
@@ -159,6 +165,13 @@ def test_no_word_and_no_time_is_lost_or_made() -> None:
         assert [each.start for each in made] == sorted(each.start for each in made)
         assert all(first.end <= second.start + 1e-9 for first, second in pairwise(made))
         assert (made[0].start, made[-1].end) == (spoken[0].start, spoken[-1].end)
+
+
+@pytest.mark.parametrize("sign", [".", "(", "*", "[", ">> ", "- ", "a. ", "A:", "♪", "\u3002", "..."])
+def test_a_long_text_of_signs_takes_no_longer_than_another(sign: str) -> None:
+    started = time.perf_counter()
+    sentences([Caption(0, 5, sign * 20_000 + "x")])
+    assert time.perf_counter() - started < 5, "quadratic: a minute"
 
 
 def test_rules_are_read_from_text() -> None:
