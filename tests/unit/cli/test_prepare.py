@@ -81,3 +81,21 @@ def test_doctor_takes_the_same_options(videos: Path) -> None:
     assert (figures["corpus"], figures["clips"]) == ("subtitles", {"train": 2, "dev": 2, "test": 2})
     apart = doctor([videos], tier="deutsch", rules=["join=no"])
     assert apart.figures["clips"] == {"train": 3, "dev": 3, "test": 3}
+
+
+def test_a_sign_language_reaches_the_corpus_and_belongs_to_the_folder(videos: Path) -> None:
+    signed = {"aaaaaaaaaaa": "ase", "bbbbbbbbbbb": "bfi"}
+    lines = [f"{name},{sign_language}" for name, sign_language in signed.items()]
+    (videos / "youtube-sl-25-metadata.csv").write_text("\n".join(lines), encoding="utf-8")
+    for name in signed:
+        shutil.copy(videos / "train/show.mp4", videos / f"{name}.mp4")
+        write_captions(videos / f"{name}.en.vtt", [Caption(0.1, 0.9, f"This is {name}.")], "vtt")
+    options: dict[str, Any] = {"root": videos, "frame_size": 28, "workers": 1, "language": "en"}
+    result = prepare("youtube-sl25", videos / "out", Silent(), sign_language="bfi", **options)
+    assert [clip.text for clip in result.manifest] == ["This is bbbbbbbbbbb."]
+    assert len(prepare("youtube-sl25", videos / "all", Silent(), **options).manifest.clips) == 2
+    with pytest.raises(CorpusError, match="sign_language 'bfi', not 'ase'"):
+        prepare("youtube-sl25", videos / "out", Silent(), sign_language="ase", **options)
+    with pytest.raises(CorpusError, match="subtitles: takes no sign_language"):
+        prepare("subtitles", videos / "out", Silent(), sign_language="ase", **options)
+    assert sum(doctor([videos], corpus="youtube-sl25", sign_language="ase").figures["clips"].values()) == 1
