@@ -34,6 +34,7 @@ from benchmarks import (
     methods,
     real_input,
     scoring,
+    shards,
     signals,
     step,
     studio,
@@ -43,6 +44,7 @@ ROOT = Path(__file__).parents[1]
 BENCHMARKS: dict[str, tuple[Callable[[], str], str]] = {
     "formats": (formats.run, "docs/data.md"),
     "loader": (loader.run, "docs/data.md"),
+    "shards": (shards.run, "docs/data.md"),
     "real_input": (real_input.run, "docs/data.md"),
     "doctor": (doctor.run, "docs/data.md"),
     "step": (step.run, "docs/benchmarks.md"),

@@ -8,10 +8,25 @@ from typing import Annotated
 import typer
 
 from glossfree.errors import CorpusError, shortened
+from glossfree.files.parts import is_address
+
+
+def prepared_folder(name: str) -> Path:
+    """A prepared folder as the user names it; of one at an address the copy on this disk. Raises CorpusError."""
+    if not is_address(name):
+        return Path(name)
+    from glossfree.corpora.remote import local_folder
+
+    return local_folder(name)
+
+
+_PREPARED = {"parser": prepared_folder, "metavar": "FOLDER"}
 
 Recipe = Annotated[str, typer.Option(help="A TOML file, or the name of a shipped recipe.")]
-Corpus = Annotated[Path, typer.Option(help="A folder made by `glossfree prepare`.")]
-PreparedFolder = Annotated[Path, typer.Argument(help="A folder made by `glossfree prepare`.")]
+Corpus = Annotated[Path, typer.Option(help="A folder made by `glossfree prepare`, or its address.", **_PREPARED)]
+PreparedFolder = Annotated[
+    Path, typer.Argument(help="A folder made by `glossfree prepare`, or its address.", **_PREPARED)
+]
 Model = Annotated[Path, typer.Argument(help="Folder made by `glossfree export`, or hub:owner/name[@revision].")]
 RunFolder = Annotated[Path, typer.Option("--run", help="Folder of the run.")]
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="section.key=value; may be given several times.")]
@@ -29,7 +44,7 @@ Language = Annotated[
 ]
 Samples = Annotated[int, typer.Option(min=1, help="Bootstrap samples.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the bootstrap samples.")]
-OtherCorpus = Annotated[Path | None, typer.Option(help="Another prepared corpus than the run's.")]
+OtherCorpus = Annotated[Path | None, typer.Option(help="Another prepared corpus than the run's.", **_PREPARED)]
 Tier = Annotated[str | None, typer.Option(help="Tier of the .eaf.")]
 SignLanguage = Annotated[
     str | None, typer.Option(help="youtube-sl25: videos in this sign language alone, as ase (ISO 639-3).")

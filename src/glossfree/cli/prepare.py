@@ -58,6 +58,9 @@ def prepare(
     poses: Annotated[
         bool, typer.Option("--poses", help="Keypoints, too: of drawings, or of the NAME.pose beside each clip.")
     ] = False,
+    shards: Annotated[
+        int, typer.Option(min=0, help="Move the clips into tar files of so many megabytes; 256 is usual, 0 is off.")
+    ] = 0,
 ) -> PrepareResult:
     """Check a corpus and pack its clips; see `video.corpus.prepare_corpus`."""
     counts = {name: count for name, count in (("train", train), ("dev", dev), ("test", test)) if count is not None}
@@ -78,6 +81,7 @@ def prepare(
         tier=tier,
         sign_language=sign_language,
         poses=poses,
+        shards=shards,
     )
     warnings = list(_changes(earlier, result.manifest))
     for warning in warnings:

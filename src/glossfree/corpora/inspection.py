@@ -77,7 +77,7 @@ class Inspection(Result):
 def inspect(out: Path) -> Inspection:
     """A prepared folder -> its figures and problems. Raises CorpusError if it has no valid manifest."""
     manifest = Manifest.load(out)
-    sizes = {clip.id: _size(manifest.folder / clip.file) for clip in manifest}
+    sizes = {clip.id: clip.num_bytes(manifest.folder) for clip in manifest}
     known = {word for clip in manifest if clip.split == "train" for word in clip.text.split()}
     by_split: dict[str, list[PackedClip]] = {name: [] for name in SPLITS}
     for clip in sorted(manifest, key=lambda clip: clip.split):
@@ -135,11 +135,3 @@ def _problems(manifest: Manifest, sizes: dict[str, int | None]) -> list[str]:
     for problem in manifest.corpus.get("problems", []):  # as packing reported them
         problems.append(f"not packed: {problem.get('message', problem) if isinstance(problem, dict) else problem}")
     return problems
-
-
-def _size(path: Path) -> int | None:
-    """Bytes of a file; None if it is missing."""
-    try:
-        return path.stat().st_size
-    except OSError:
-        return None

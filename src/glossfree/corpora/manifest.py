@@ -18,6 +18,7 @@ import numpy as np
 from glossfree.errors import CorpusError
 from glossfree.files.disk import read_json, write_atomic, write_json
 from glossfree.files.encoding import nfc, read_text, split_lines
+from glossfree.files.parts import Part
 from glossfree.languages import profile_of
 
 SPLITS = ("train", "dev", "test")
@@ -109,6 +110,8 @@ class Clip:
 class PackedClip:
     """One clip of a prepared folder: a line of `manifest.jsonl`. `file` is relative to that folder.
 
+    A clip in a shard has no such file; `shard` says where it lies.
+
     `aspect` is width / height of the source's frames (0: unknown). `times` are the times of the frames in seconds if
     the rate varies; if it is constant, `times` is empty and frame n is at n / fps. `glosses` are the annotated ones in
     their order, () without an annotation; training reads them only if the recipe's supervision is "glosses".
@@ -125,11 +128,12 @@ class PackedClip:
     aspect: float = 0.0
     times: tuple[float, ...] = ()
     glosses: tuple[str, ...] = ()
+    shard: Part | None = None
 
     def to_json(self) -> str:
-        """One line of JSON, keys in the order of the fields, without `times` and `glosses` where they are empty."""
+        """One line of JSON, keys in the order of the fields; `times`, `glosses` and `shard` only if not empty."""
         values = asdict(self)
-        for name in ("times", "glosses"):
+        for name in ("times", "glosses", "shard"):
             if not values[name]:
                 del values[name]
         return json.dumps(values, ensure_ascii=False)
@@ -145,6 +149,7 @@ class PackedClip:
         if not isinstance(glosses, list):
             raise ValueError("glosses must be a list")
         values["glosses"] = tuple(map(nfc, glosses))
+        values["shard"] = Part(**values["shard"]) if values.get("shard") else None
         clip = cls(**values)
         clip._check()
         return clip
@@ -153,6 +158,7 @@ class PackedClip:
         """Raise ValueError unless texts are strings and numbers are possible for a video."""
         texts = (self.id, self.split, self.text, self.file, self.signer, *self.glosses)
         texts += tuple(span.gloss for span in self.spans)
+        texts += () if self.shard is None else (self.shard.file,)
         if not all(isinstance(text, str) and "\0" not in text for text in texts):
             raise ValueError("id, split, text, file, signer and glosses must be text")
         "".join(texts).encode("utf-8")  # raises ValueError: JSON can escape lone surrogates
@@ -162,6 +168,23 @@ class PackedClip:
         numbers = (self.fps, self.aspect, *self.times)
         if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
             raise ValueError("fps, aspect and times must be finite numbers")
+        place = () if self.shard is None else (self.shard.offset, self.shard.size)
+        if not all(type(number) is int and number >= 0 for number in place):
+            raise ValueError("offset and size of a shard's part must be integers from 0")
+
+    def source(self, folder: Path) -> Path | Part:
+        """Where the packed clip lies: its file in the prepared folder, or its part of a shard."""
+        return folder / self.file if self.shard is None else self.shard.below(folder)
+
+    def num_bytes(self, folder: Path) -> int | None:
+        """The size of the packed clip; None if it is missing (a shard at an address is not asked)."""
+        source = self.source(folder)
+        if isinstance(source, Part):
+            return source.size if source.is_there() else None
+        try:
+            return source.stat().st_size
+        except OSError:
+            return None
 
 
 @dataclass(frozen=True)

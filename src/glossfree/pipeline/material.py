@@ -198,7 +198,7 @@ class Material:
         return self._loader(dataset, stage.batch_size, _min_clips(stage), training)
 
     def _check_files(self, clips: Sequence[PackedClip]) -> None:
-        missing = [clip.id for clip in clips if not (self.manifest.folder / clip.file).is_file()]
+        missing = [clip.id for clip in clips if clip.num_bytes(self.manifest.folder) is None]
         if missing:
             raise CorpusError(
                 f"{len(missing)} of {len(clips)} packed clips are missing: {name_some(missing)}",

@@ -196,12 +196,12 @@ class Workflow:
         """Warn of the training clips that a stage could not read, and record them in the run."""
         if not clips:
             return
-        files = {clip.id: clip.file for clip in self.material.clips("train")}
-        path, folder = self.run.folder / SKIPPED, self.material.manifest.folder
+        sources = {clip.id: clip.source(self.material.manifest.folder) for clip in self.material.clips("train")}
+        path = self.run.folder / SKIPPED
         known = self.run.read_json(SKIPPED) if path.is_file() else {}
-        self.run.write_json(SKIPPED, {**known, name: {clip: str(folder / files[clip]) for clip in clips}})
+        self.run.write_json(SKIPPED, {**known, name: {clip: str(sources[clip]) for clip in clips}})
         first = ", ".join(clips[:SHOWN]) + (" ..." if len(clips) > SHOWN else "")
-        counted = f"{len(clips)} of {len(files)} training clips could not be read and were left out"
+        counted = f"{len(clips)} of {len(sources)} training clips could not be read and were left out"
         self.console.warn(f"{name}: {counted}: {first} (all of them in {path})")
 
     def _tidy(self, name: str) -> None:

@@ -105,7 +105,7 @@ def _report_clip(
 ) -> ReportClip:
     frames, problem = None, ""
     try:
-        frames = read_clip(material.manifest.folder / clip.file)
+        frames = read_clip(clip.source(material.manifest.folder))
     except ClipError as error:
         problem = str(error)
     return ReportClip(

@@ -41,7 +41,7 @@ def draw_timeline(folder: Path, clip: PackedClip, timed: TimedClip, names: Seque
         reference=clip.text,
         hypothesis="",
         fps=clip.fps,
-        frames=read_clip(folder / clip.file),
+        frames=read_clip(clip.source(folder)),
         timed=timed,
         names=names,
         expected=[names[pair.column] for pair in pairs],

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, Response
 
 from glossfree.corpora.manifest import MANIFEST, Manifest, PackedClip
 from glossfree.errors import GlossfreeError, shortened
 from glossfree.files.encoding import nfc
+from glossfree.files.parts import Part, is_address
 from glossfree.report.curves import read_curves, thin
 from glossfree.report.diagnosis import diagnose, has_repeated_ngram, split_words
 from glossfree.report.numbers import read_numbers
@@ -58,9 +59,12 @@ def browsing(corpora: Sequence[Path], runs: Sequence[Path]) -> APIRouter:
         return shelf.find_clips(shelf.manifest(number), split, query, offset, limit)
 
     @router.get("/corpora/{number}/clips/{id:path}/video")
-    def show_clip(number: int, id: str) -> FileResponse:
+    def show_clip(number: int, id: str) -> Response:
         """The video of a clip."""
-        return FileResponse(shelf.clip_file(number, id), media_type="video/mp4")
+        source = shelf.clip_source(number, id)
+        if isinstance(source, Part):
+            return Response(source.read(), media_type="video/mp4")
+        return FileResponse(source, media_type="video/mp4")
 
     @router.get("/runs")
     def list_runs() -> list[Json]:
@@ -129,14 +133,17 @@ class Shelf:
         ]
         return {"total": len(found), "clips": [clip_facts(*each) for each in found[offset : offset + limit]]}
 
-    def clip_file(self, number: int, id: str) -> Path:
-        """The video of a clip, which lies in the folder of its corpus. Raises MissingError."""
-        manifest = self.manifest(number)
-        clip = next((clip for clip in manifest if clip.id == nfc(id)), None)
-        path = None if clip is None else (manifest.folder / clip.file).resolve()
-        if path is None or not path.is_relative_to(manifest.folder) or not path.is_file():
-            raise MissingError(f"no clip {shortened(id)!r} with a video", where="clip", remedy="choose one of the list")
-        return path
+    def clip_source(self, number: int, id: str) -> Path | Part:
+        """The video of a clip, which lies in the folder of its corpus or in a shard. Raises MissingError."""
+        folder = self.manifest(number).folder
+        clip = next((clip for clip in self.manifest(number) if clip.id == nfc(id)), None)
+        if clip is not None and clip.num_bytes(folder) is not None:
+            source = clip.source(folder)
+            if isinstance(source, Part) and is_address(source.file):
+                return source
+            if Path(source.file if isinstance(source, Part) else source).resolve().is_relative_to(folder):
+                return source
+        raise MissingError(f"no clip {shortened(id)!r} with a video", where="clip", remedy="choose one of the list")
 
     def run_summary(self, number: int) -> Json:
         """What `/runs` says of a run; of an unreadable status, why."""

@@ -32,6 +32,7 @@ from glossfree.video.keypoints import write_keypoints
 from glossfree.video.pack import Packing
 from glossfree.video.poses import SUFFIX, keypoints_of_clip
 from glossfree.video.prepare import PrepareResult, Progress, prepare
+from glossfree.video.shards import write_shards
 from glossfree.video.timeline import FEWEST, mixed_rates, usual_rate
 
 PACKING = Packing()
@@ -56,12 +57,15 @@ def prepare_corpus(
     tier: str | None = None,
     sign_language: str | None = None,
     poses: bool = False,
+    shards: int = 0,
 ) -> PrepareResult:
     """Pack the first `limit` clips of each split; `counts` (clips by split) and `seed` are for generated corpora.
 
     `rules` (see `corpora.sentencing`) and `tier` are for those with captions; `language` chooses between several, too;
     `sign_language` chooses videos of a corpus in several.
     `poses`: write their keypoints, too (`video.keypoints`); clips without any count as failed, and are packed.
+
+    `shards`: megabytes of the tar files that the packed clips are moved into; 0: they stay files, or where they are.
 
     `workers` None: one per core; the other options are those of `video.prepare`. Packing continues an interrupted run.
     Raises CorpusError: unknown corpus, option or language, no language, unusable ROOT, an `out` that cannot be written
@@ -95,6 +99,9 @@ def prepare_corpus(
         console.warn(f"not packed: {problem}")
     if len(result.failed) > LISTED:
         console.warn(f"and {len(result.failed) - LISTED:,} more: glossfree inspect {out} lists them all")
+    if shards:
+        with console.progress("writing shards", len(result.manifest.clips)) as advance:
+            result = replace(result, manifest=write_shards(result.manifest, shards, lambda clips: advance(clips)))
     failed = (*result.failed, *(_write_poses(clips, result.manifest, packing, console) if poses else ()))
     return replace(result, failed=failed, warnings=(*warnings, *odd))
 

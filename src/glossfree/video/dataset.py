@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import mmap
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +21,7 @@ from torch.utils.data import Dataset, get_worker_info
 
 from glossfree.corpora.manifest import PackedClip
 from glossfree.errors import ClipError
+from glossfree.files.parts import Coming, Part, is_address
 from glossfree.video.batch import ClipBatch, Level
 from glossfree.video.container import describe_clip
 from glossfree.video.frames import View, draw_affine, warp_frames, warp_points
@@ -31,6 +33,7 @@ ReadKeypoints = Callable[[PackedClip, np.ndarray], Tensor]  # clip, frames (T,) 
 OnBadClip = Literal["stop", "skip"]
 NamedTargets = Mapping[str, Mapping[str, np.ndarray]]  # {name: {clip id: array}}
 NO_TARGETS: NamedTargets = {}
+AT_ONCE = 16  # clips at an address that a loader's process asks for at once
 
 
 class Targets:
@@ -132,6 +135,7 @@ class ClipDataset(Dataset[ClipBatch | ClipError | None]):
         self.lengths = [sampling.length(Timeline.of(clip)) for clip in self.clips]
         self.targets = Targets(self.clips, encode, targets)
         self.cache = FrameCache([clip.num_frames for clip in self.clips], view.frame_size, cache_bytes)
+        self._coming: dict[int, Coming] = {}
         # Shared tensors: workers live through all epochs, read the current one, and report the clips that they skip.
         self._epoch, self._is_bad = torch.zeros(1, dtype=torch.int64), torch.zeros(len(self.clips), dtype=torch.bool)
         for shared in (self._epoch, self._is_bad):
@@ -167,6 +171,19 @@ class ClipDataset(Dataset[ClipBatch | ClipError | None]):
             batch = self.targets.batch(clip, torch.from_numpy(planes), "frames")
         return batch if points is None else replace(batch, keypoints=warped(points, matrix, self.view))
 
+    def __getitems__(self, indices: Sequence[int]) -> list[ClipBatch | ClipError | None]:
+        """The clips of a batch. Those at an address are asked for together: decoding does not wait for each."""
+        sources = {index: self.clips[index].source(self.folder) for index in indices if self.cache.get(index) is None}
+        far = {index: part for index, part in sources.items() if isinstance(part, Part) and is_address(part.file)}
+        if not far:
+            return [self[index] for index in indices]
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            self._coming = {index: Coming.by(pool, part) for index, part in far.items()}
+            try:
+                return [self[index] for index in indices]
+            finally:
+                self._coming = {}
+
     def bad_clips(self) -> list[str]:
         """The ids of the clips skipped so far, by any worker, in manifest order."""
         return [clip.id for clip, is_bad in zip(self.clips, self._is_bad.tolist(), strict=True) if is_bad]
@@ -183,9 +200,10 @@ class ClipDataset(Dataset[ClipBatch | ClipError | None]):
     def _read(self, index: int, indices: np.ndarray | None) -> np.ndarray:
         """Frames of one clip. Raises ClipError with id and path, also where the manifest describes another file."""
         clip, size = self.clips[index], self.view.frame_size
-        where = describe_clip(self.folder / clip.file, clip.id)
+        source = self._coming.get(index) or clip.source(self.folder)
+        where = describe_clip(str(source), clip.id)
         try:
-            frames = read_clip(self.folder / clip.file, indices)
+            frames = read_clip(source, indices)
         except ClipError as error:
             raise ClipError(error.problem, where=where, remedy=error.remedy) from error
         expected = (clip.num_frames if indices is None else len(indices), size, size, 3)

@@ -180,7 +180,6 @@ def clip_identities(corpus: Path, clips: Sequence[PackedClip]) -> dict[str, str]
     journal = read_journal(corpus)
     identities = {}
     for clip in clips:
-        path = corpus / clip.file
-        size = path.stat().st_size if path.is_file() else 0
-        identities[clip.id] = f"{journal[clip.id].fingerprint if clip.id in journal else ''}-{size}"
+        fingerprint = journal[clip.id].fingerprint if clip.id in journal else ""
+        identities[clip.id] = f"{fingerprint}-{clip.num_bytes(corpus) or 0}"
     return identities

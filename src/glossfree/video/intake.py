@@ -225,7 +225,7 @@ def profile_of(manifest: Manifest) -> dict[str, Any]:
         short = [clip for clip in clips if clip.num_frames <= LONGEST]
         for clip in (short[number] for number in evenly(len(short), LOOKED_AT)):
             try:
-                frames = read_clip(manifest.folder / clip.file)
+                frames = read_clip(clip.source(manifest.folder))
             except ClipError:
                 continue
             small = grey(list(frames))

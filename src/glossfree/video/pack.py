@@ -32,6 +32,7 @@ from av.video.reformatter import Colorspace
 from glossfree.corpora.manifest import Clip, FrameFolder, VideoFile
 from glossfree.errors import ClipError, CorpusError
 from glossfree.files.disk import LEFTOVERS, write_atomic
+from glossfree.files.parts import Part
 from glossfree.video.frames import Fit
 
 SUFFIX = ".mp4"
@@ -118,21 +119,22 @@ def _true_size(container: av.container.InputContainer) -> tuple[int, int] | None
     return (int(size[1]), int(size[2])) if size else None
 
 
-def read_clip(path: str | Path, indices: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
+def read_clip(path: str | Path | Part, indices: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
     """Read a packed clip, or only its frames `indices` (any order, repeats allowed) -> (T, H, W, 3) uint8 RGB.
 
     With `indices` it is a cheaper `read_clip(path)[indices]`. Raises ClipError: missing, damaged, index out of range.
     """
     try:
-        return _read(str(path), None if indices is None else [int(index) for index in indices])
+        file = io.BytesIO(path.read()) if isinstance(path, Part) else str(path)
+        return _read(file, None if indices is None else [int(index) for index in indices])
     except (av.FFmpegError, OSError, IndexError, ValueError) as error:
         raise ClipError(
-            f"packed clip cannot be read ({error})", where=path, remedy="delete it and run glossfree prepare again"
+            f"packed clip cannot be read ({error})", where=str(path), remedy="delete it and run glossfree prepare again"
         ) from error
 
 
-def _read(path: str, indices: list[int] | None) -> np.ndarray:
-    with av.open(path, metadata_errors="ignore") as container:
+def _read(file: str | io.BytesIO, indices: list[int] | None) -> np.ndarray:
+    with av.open(file, "r", metadata_errors="ignore") as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
         width, height = _true_size(container) or (stream.width, stream.height)
@@ -180,7 +182,7 @@ def _decoded(context: av.VideoCodecContext, packets: list[Any], needed: list[int
 
 @dataclass(frozen=True)
 class Record:
-    """A line of the journal: one packed file and its source's fingerprint; `aspect`, `times` as in `PackedClip`."""
+    """A line of the journal: one packed file and its source's fingerprint; the rest is as in `PackedClip`."""
 
     id: str
     file: str
@@ -190,6 +192,7 @@ class Record:
     num_bytes: int
     aspect: float = 0.0
     times: tuple[float, ...] = ()
+    shard: Part | None = None
 
 
 def read_journal(out: Path) -> dict[str, Record]:
@@ -199,7 +202,9 @@ def read_journal(out: Path) -> dict[str, Record]:
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else ():
         try:
             values = json.loads(line)
-            record = Record(**{**values, "times": tuple(values.get("times", ()))})
+            values["times"] = tuple(values.get("times", ()))
+            values["shard"] = Part(**values["shard"]) if values.get("shard") else None
+            record = Record(**values)
         except (ValueError, TypeError, AttributeError):
             continue
         records[record.id] = record

@@ -179,6 +179,8 @@ def _is_packed(task: Task, journal: dict[str, Record]) -> bool:
     record, path = journal.get(task.clip.id), task.out / task.file
     if record is None or not task.fingerprint or (record.file, record.fingerprint) != (task.file, task.fingerprint):
         return False
+    if record.shard is not None:
+        return record.shard.size == record.num_bytes and record.shard.below(task.out).is_there()
     return path.is_file() and path.stat().st_size == record.num_bytes
 
 
@@ -261,7 +263,7 @@ def _manifest(
     packed = tuple(
         PackedClip(
             **{name: getattr(clip, name) for name in ("id", "split", "text", "signer", "glosses")},
-            **{name: getattr(record, name) for name in ("file", "num_frames", "fps", "aspect", "times")},
+            **{name: getattr(record, name) for name in ("file", "num_frames", "fps", "aspect", "times", "shard")},
             spans=_spans_at(clip, record.fps),
         )
         for clip, record in good

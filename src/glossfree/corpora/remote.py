@@ -1,0 +1,77 @@
+"""A prepared folder at an address -> its small files in a folder on this disk; clips stay in their shards there."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from glossfree.corpora.manifest import CORPUS, MANIFEST, PackedClip
+from glossfree.errors import CorpusError
+from glossfree.files.disk import write_atomic
+from glossfree.files.encoding import split_lines
+from glossfree.files.parts import as_address, fetch
+
+# of a prepared folder, besides the manifest; features and keypoints are made again where they are used
+SMALL = (CORPUS, "packed.jsonl", "pseudo_glosses.json", "prototypes.safetensors")
+
+
+def cache_folder() -> Path:
+    """Where copies lie: GLOSSFREE_CACHE, else glossfree in XDG_CACHE_HOME or ~/.cache."""
+    if own := os.environ.get("GLOSSFREE_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "glossfree"
+
+
+def local_folder(address: str) -> Path:
+    """An address (`s3://bucket/corpus`) -> the folder of its copy, brought up to date.
+
+    Its manifest names shards by their addresses. What was made in the copy (pseudo-glosses, features) stays, unless the
+    address has a file of the same name. Raises CorpusError: no prepared folder there, clips that lie in no shard, no
+    answer, a package that is missing.
+    """
+    address = as_address(address)
+    name = re.sub(r"[^\w.-]+", "-", address.rpartition("/")[2])
+    folder = cache_folder() / "corpora" / f"{name}-{hashlib.sha256(address.encode()).hexdigest()[:8]}"
+    manifest = _fetched(address, MANIFEST)
+    if manifest is None:
+        remedy = "name the folder that glossfree prepare --shards made, as it was copied there"
+        raise CorpusError(f"no {MANIFEST}", where=address, remedy=remedy)
+    lines = "".join(_at(line, address) + "\n" for line in split_lines(manifest.decode("utf-8")))
+    for name in SMALL:
+        content = _fetched(address, name)
+        if content is not None:
+            _update(folder / name, content)
+    _update(folder / MANIFEST, lines.encode())
+    return folder
+
+
+def _fetched(address: str, name: str) -> bytes | None:
+    """A file of the folder at an address; None if it has none. Raises CorpusError: no answer."""
+    try:
+        return fetch(f"{address}/{name}")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        remedy = "check the address, the network and your rights, then run it again"
+        raise CorpusError(f"{name} cannot be read ({error})", where=address, remedy=remedy) from error
+
+
+def _at(line: str, address: str) -> str:
+    """A line of the manifest with its shard named by its address."""
+    try:
+        clip = PackedClip.from_json(line)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise CorpusError(f"{MANIFEST} is damaged ({error})", where=address, remedy="copy it there again") from error
+    if clip.shard is None:
+        remedy = "run glossfree prepare there with --shards, and copy the folder again"
+        raise CorpusError(f"clip {clip.id!r} lies in no shard", where=address, remedy=remedy)
+    return replace(clip, shard=replace(clip.shard, file=f"{address}/{clip.shard.file}")).to_json()
+
+
+def _update(path: Path, content: bytes) -> None:
+    """Write a file if its content is new: what was made from it knows it by its time of change."""
+    if not path.is_file() or path.read_bytes() != content:
+        write_atomic(path, content, parents=True)
