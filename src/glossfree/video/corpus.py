@@ -64,7 +64,6 @@ def prepare_corpus(
     `rules` (see `corpora.sentencing`) and `tier` are for those with captions; `language` chooses between several, too;
     `sign_language` chooses videos of a corpus in several.
     `poses`: write their keypoints, too (`video.keypoints`); clips without any count as failed, and are packed.
-
     `shards`: megabytes of the tar files that the packed clips are moved into; 0: they stay files, or where they are.
 
     `workers` None: one per core; the other options are those of `video.prepare`. Packing continues an interrupted run.
@@ -92,18 +91,25 @@ def prepare_corpus(
     with console.progress("packing clips", len(clips)) as advance:
         report = _reporter(advance)
         result = prepare(clips, out, packing, about, workers=workers or _cores(), strict=strict, on_progress=report)
+    odd = _say_what_is_odd(result, console)
+    if shards:
+        with console.progress("writing shards", len(result.manifest.clips)) as advance:
+            result = replace(result, manifest=write_shards(result.manifest, shards, lambda clips: advance(clips)))
+    failed = (*result.failed, *(_write_poses(clips, result.manifest, packing, console) if poses else ()))
+    return replace(result, failed=failed, warnings=(*warnings, *odd))
+
+
+def _say_what_is_odd(result: PrepareResult, console: Console) -> list[str]:
+    """Warn of odd clips and of those that could not be packed -> the warnings of the odd ones."""
     odd = _odd_clips(result.manifest)
     for warning in odd:
         console.warn(warning)
     for _, problem in result.failed[:LISTED]:
         console.warn(f"not packed: {problem}")
     if len(result.failed) > LISTED:
-        console.warn(f"and {len(result.failed) - LISTED:,} more: glossfree inspect {out} lists them all")
-    if shards:
-        with console.progress("writing shards", len(result.manifest.clips)) as advance:
-            result = replace(result, manifest=write_shards(result.manifest, shards, lambda clips: advance(clips)))
-    failed = (*result.failed, *(_write_poses(clips, result.manifest, packing, console) if poses else ()))
-    return replace(result, failed=failed, warnings=(*warnings, *odd))
+        where = result.manifest.folder
+        console.warn(f"and {len(result.failed) - LISTED:,} more: glossfree inspect {where} lists them all")
+    return odd
 
 
 def _write_poses(

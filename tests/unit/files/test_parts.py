@@ -12,7 +12,7 @@ from glossfree.files import parts
 from glossfree.files.parts import Part, as_address, fetch, is_address
 
 
-@pytest.mark.parametrize("text", ["s3://bucket/corpus", "https://host/a/", "gs://b/c", "memory://x"])
+@pytest.mark.parametrize("text", ["s3://bucket/corpus", "https://example.net/a/", "gs://b/c", "memory://x"])
 def test_an_address_survives_being_a_path(text: str) -> None:
     assert is_address(text) and is_address(Path(text))
     assert as_address(Path(text)) == as_address(text) == text.rstrip("/")
