@@ -82,18 +82,16 @@ def _recordings(root: Path, split: str, rules: Mapping[str, str]) -> tuple[list[
         raise CorpusError(f"{split} is not a list of names", where=path, remedy="download it again")
     names = [str(name) for name in listed]
     folder = next((root / name for name in _VIDEOS if (root / name).is_dir()), root / _VIDEOS[0])
-    aligned = {name: found for name in names if (found := _subtitles(root, name)) is not None}
-    if split != "train" and any(kind == HAND for kind, _ in aligned.values()):
-        aligned = {name: found for name, found in aligned.items() if found[0] == HAND}
-        names = list(aligned)
+    subtitles = {name: best for name in names if (best := _subtitles(root, name)) is not None}
+    if split != "train" and any(kind == HAND for kind, _ in subtitles.values()):
+        subtitles = {name: best for name, best in subtitles.items() if best[0] == HAND}
+        names = list(subtitles)
     recordings = []
-    for name, (kind, subtitles) in aligned.items():
+    for name, (kind, file) in subtitles.items():
         own = changed_rules(replace(RULES, shift=DELAY) if kind == AUDIO else RULES, rules)
         unsigned = "[" if kind == HAND else ""
-        recordings.append(
-            (kind, Recording(name, split, folder / f"{name}.mp4", subtitles, rules=own, unsigned=unsigned))
-        )
-    return recordings, [name for name in names if name not in aligned]
+        recordings.append((kind, Recording(name, split, folder / f"{name}.mp4", file, rules=own, unsigned=unsigned)))
+    return recordings, [name for name in names if name not in subtitles]
 
 
 def _subtitles(root: Path, episode: str) -> tuple[str, Path] | None:

@@ -72,13 +72,15 @@ def read_tier(path: Path, tier: str | None = None, *, media: Path | None = None)
     `media` is the media file in use, whose TIME_ORIGIN counts; None: that of the linked videos.
     Raises CorpusError: not an ELAN file, no such tier or several (with their counts), annotations without any time.
     """
-    [found] = _read(path, lambda tiers: [_find_tier(tiers, tier)], media).items()
-    return found
+    [(name, annotations)] = _read(path, lambda tiers: [_find_tier(tiers, tier)], media).items()
+    return name, annotations
 
 
 def read_tiers(path: Path, names: Sequence[str], *, media: Path | None = None) -> dict[str, list[Annotation]]:
-    """An annotation file -> those of the tiers `names` that it has, as `read_tier` reads them, at once."""
-    return _read(path, lambda tiers: [tier for name in names for tier in tiers if _is_same(tier, name)], media)
+    """An annotation file -> those of the tiers `names` that it has, as `read_tier` reads them, under these names."""
+    wanted = {nfc(name).strip(): name for name in names}
+    tiers = _read(path, lambda tiers: [tier for tier in tiers if nfc(tier).strip() in wanted], media)
+    return {wanted[nfc(tier).strip()]: annotations for tier, annotations in tiers.items()}
 
 
 def _read(

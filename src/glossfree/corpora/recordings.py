@@ -63,9 +63,9 @@ class Recording:
             yield Clip(
                 safe_id(name if seen[name] == 1 else f"{name}-{seen[name]}"),
                 self.split,
-                sentence.text,
+                nfc(sentence.text),
                 VideoFile(self.video, segment),
-                glosses=tuple(word for sign in signs[inside] for word in sign.text.split()),
+                glosses=tuple(word for sign in signs[inside] for word in nfc(sign.text).split()),
             )
 
     def _read(self) -> tuple[list[Caption], list[Caption]]:

@@ -85,14 +85,15 @@ def _recordings(
             chosen[name] = captions
     if not chosen:
         remedy = f"NAME.mp4 needs NAME{forms[0]} ({', '.join(forms)}) beside it, or NAME.de{forms[0]}"
-        raise CorpusError("no video with captions in it", where=root, remedy=remedy)
+        spoken = f" in {language}" if language else ""
+        raise CorpusError(f"no video with captions{spoken} in it", where=root, remedy=remedy)
     splits, notes = assign_splits(root, list(chosen))
-    used = set(chosen.values())
+    stems = {nfc(video.stem) for video in videos.values()}
+    used = {path for stem in stems for _, path in anywhere.get(stem, [])}
+    unused = {path.relative_to(root).as_posix() for files in anywhere.values() for _, path in files if path not in used}
     culprits = {
         "videos without captions": [name for name in videos if name not in chosen],
-        "captions without a video": sorted(
-            {str(path.relative_to(root)) for files in anywhere.values() for _, path in files if path not in used}
-        ),
+        "captions without a video": sorted(unused),
     }
     notes += [f"{what}: {len(names):,}: {name_some(names)}" for what, names in culprits.items() if names]
     recordings = [

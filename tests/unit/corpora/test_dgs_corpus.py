@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -83,3 +84,13 @@ def test_jokes_have_no_sentence_and_are_named(tmp_path: Path) -> None:
     transcript(tmp_path, "1181027", joke=True)
     assert {clip.id.partition("-")[0] for clip in clips(tmp_path, "train")} == {"1177918"}
     assert "captions without a sentence: 2: 1181027-A, 1181027-B" in check(tmp_path)
+
+
+def test_tiers_in_another_form_of_unicode_are_the_same(tmp_path: Path) -> None:
+    transcript(tmp_path, "1177918")
+    path = tmp_path / "1177918.eaf"
+    path.write_text(unicodedata.normalize("NFD", path.read_text(encoding="utf-8")), encoding="utf-8")
+    assert [clip.glosses for clip in clips(tmp_path, "train")][1:] == [
+        ("JA1A",),
+        ("SCHÖN1A",),
+    ]

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from glossfree.corpora.captions import Caption, read_captions, write_captions
+from glossfree.corpora.captions import Caption, read_captions, read_tiers, write_captions
 from glossfree.errors import CorpusError
 
 Slots = dict[str, int | None]
@@ -82,6 +82,18 @@ def test_slots_without_times_share_what_their_neighbours_leave(tmp_path: Path) -
     words = tier("Wort", aligned("1", "a", "b"), aligned("2", "b", "c"), aligned("3", "c", "d"))
     captions = read_captions(written(tmp_path, document(words, slots)))
     assert [(caption.start, caption.end) for caption in captions] == [(1, 1.5), (1.5, 2), (2, 2.5)]
+
+
+def test_several_tiers_are_read_at_once_those_that_are_there(tmp_path: Path) -> None:
+    tiers = SENTENCES + tier("Zeichen ", aligned("z2", "aus", "ab", "REGEN\nNORD"), aligned("z1", "an", "aus", "HALLO"))
+    path = written(tmp_path, document(tiers + tier("leer"), SLOTS))
+    assert read_tiers(path, ["Zeichen", "fehlt", "leer"]) == {
+        "Zeichen": [Caption(1.2, 2.7, "HALLO", "Zeichen"), Caption(2.7, 3, "REGEN NORD", "Zeichen")],
+        "leer": [],
+    }
+    path = written(tmp_path, document(tier("a", aligned("z", "ab", "an")), SLOTS))
+    with pytest.raises(CorpusError, match=r"a\.eaf: captions that end before they begin"):
+        read_tiers(path, ["a"])
 
 
 def test_a_tier_is_named_where_several_could_be_meant(tmp_path: Path) -> None:

@@ -109,6 +109,7 @@ def test_chinese_is_cut_and_joined_without_blanks() -> None:
 def test_captions_without_punctuation_stay_as_they_are() -> None:
     spoken = [f"words without an end {number}" for number in range(12)]
     assert texts(*spoken) == spoken
+    assert texts(*spoken, "The end.") == [*spoken, "The end."], "one in thirteen: by chance"
     assert len(texts(*spoken, "The end.", "Well. Done. It is.")) < 12, "punctuated: joined"
 
 
@@ -122,8 +123,14 @@ def test_a_long_pause_ends_a_sentence_and_so_does_length() -> None:
     ]
 
 
+def test_what_overlaps_lasts_to_the_later_end() -> None:
+    overlapping = [Caption(0, 5, "Im Norden"), Caption(2, 4, "regnet es.")]
+    assert sentences(overlapping) == [Caption(0, 5, "Im Norden regnet es.")]
+
+
 def test_what_is_too_short_stays_with_its_neighbour_in_the_caption() -> None:
     assert texts("Ja. Das ist richtig und gut.", "Nein.") == ["Ja. Das ist richtig und gut.", "Nein."]
+    assert texts("Ja.", "Nein.", shortest=5) == ["Ja.", "Nein."], "in two captions"
     assert texts("Ja. Das ist richtig und gut.", shortest=0.25) == ["Ja.", "Das ist richtig und gut."]
 
 

@@ -81,12 +81,17 @@ def test_a_language_chooses_between_captions(tmp_path: Path) -> None:
     captions(tmp_path, "train/c.en.srt", "Only English.")
     german = [("a.mp4", "Guten Tag."), ("b.mp4", "Ohne Angabe.")]
     assert every(tmp_path, language="de") == every(tmp_path, language="de-DE") == german
-    assert "videos without captions: 1: train/c" in check(tmp_path, language="de")
+    problems = check(tmp_path, language="de")
+    assert "videos without captions: 1: train/c" in problems
+    assert not any("captions without a video" in problem for problem in problems), "only in another language"
     english = [("a.mp4", "Good day."), ("b.mp4", "Not said."), ("c.mp4", "Only English.")]
     assert every(tmp_path, language="en") == english
     with pytest.raises(CorpusError, match=r"captions in several languages \(de, en\)") as caught:
         every(tmp_path)
     assert caught.value.remedy == "name one with --language"
+    (tmp_path / "train/b.vtt").unlink()
+    with pytest.raises(CorpusError, match="no video with captions in fr in it"):
+        every(tmp_path, language="fr")
 
 
 def test_of_several_kinds_one_is_read(tmp_path: Path) -> None:
@@ -117,6 +122,7 @@ def test_captions_may_lie_elsewhere_but_not_in_two_places(tmp_path: Path) -> Non
     captions(tmp_path, "older/a.de.vtt", "Früher.")
     with pytest.raises(CorpusError, match="several files may be its captions"):
         every(tmp_path)
+    captions(tmp_path, "older/a.vtt", "Auch früher.")
     captions(tmp_path, "videos/a.vtt", "Daneben.")
     assert ("a.mp4", "Daneben.") in every(tmp_path)
 
