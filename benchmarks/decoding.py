@@ -124,7 +124,7 @@ def invented_tokenizer(recipe: Recipe) -> SentenceTokenizer:
     for word in invented_words(recipe.text.vocabulary_size - len(SPECIALS) - CODES_AND_MASK):
         model.pieces.add(piece=f"▁{word}", score=-1.0)
     model.trainer_spec.vocab_size = len(model.pieces)
-    return SentenceTokenizer(model.SerializeToString(deterministic=True), recipe.text.language)
+    return SentenceTokenizer(model.SerializeToString(deterministic=True), "de_DE")
 
 
 def write_run(folder: Path, recipe: Recipe) -> None:

@@ -55,12 +55,14 @@ class Kind:
 PREPARE = "prepare folder --root {folder} --out {out} --language de --frame-size 28 --workers 1"
 SCORE = "score --hypotheses {file} --references {seeds}/sentences.csv/sentences.csv --language de --samples 5"
 TRANSLATE = "translate {seeds}/model {file} --json"
-COUNT_TOKENS = "vocabulary --tokenizer {folder} --sentences {seeds}/words.txt"
+COUNT_TOKENS = "vocabulary --tokenizer {folder} --sentences {seeds}/words.txt --language de"
 KINDS: dict[str, Kind] = {
     **{form: Kind(form, (f"clip.{form}",), (TRANSLATE, TRANSLATE, PREPARE)) for form in fuzz_seeds.FORMS},
     **{name: Kind(name, (name,), (PREPARE, SCORE)) for name in fuzz_seeds.TABLES},
     "utf-16": Kind("utf-16", ("sentences.csv",), (PREPARE, SCORE)),
-    "sentences.txt": Kind("sentences.txt", ("sentences.txt",), (f"{SCORE}", "glosses --sentences {file} --out {out}")),
+    "sentences.txt": Kind(
+        "sentences.txt", ("sentences.txt",), (f"{SCORE}", "glosses --sentences {file} --language de --out {out}")
+    ),
     "model": Kind("model", ("*.*", "*/*.*"), ("translate {folder} {seeds}/mp4/clip.mp4",)),
     "signed model": Kind("model", ("*.*", "*/*.*"), ("translate {folder} {seeds}/mp4/clip.mp4",), is_signed=True),
     "tokenizer": Kind("model/tokenizer", ("*.model", "*.json"), (COUNT_TOKENS,)),

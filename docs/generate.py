@@ -19,9 +19,11 @@ from pydantic.fields import FieldInfo
 
 from glossfree.cli.app import VERBS
 from glossfree.cli.params import params
+from glossfree.languages import PROFILES
 from glossfree.objectives import OBJECTIVES
 from glossfree.recipe.files import load_recipe, recipe_files, shipped_recipes
 from glossfree.recipe.schema import CHOICES, Recipe, StageConfig
+from glossfree.text.unigram import CODES_25
 
 ROOT = Path(__file__).parents[1]
 # functions and files that compare, check or write values: what nothing else reads has no effect
@@ -212,8 +214,24 @@ def methods() -> str:
     return "\n".join(lines)
 
 
+def languages() -> str:
+    """Every spoken language: what tags it, how it is scored, and what mBART calls it."""
+    lines = ["| code | language | taggers, the best first | scores | mBART |", "| --- | --- | --- | --- | --- |"]
+    for profile in PROFILES.values():
+        names = ["spaCy"] * bool(profile.spacy) + ["HanTa"] * bool(profile.hanta)
+        names += [profile.analyser] * bool(profile.analyser) + ["simplemma"] * bool(profile.simplemma)
+        unit = f"{'characters' if profile.characters else 'words'}, {profile.bleu}"
+        width = ", half width" * profile.half_width
+        in_50 = " (50)" * (profile.mbart not in ("", *CODES_25))
+        lines.append(
+            f"| `{profile.code}` | {profile.name} | {', '.join(names)} | {unit}{width} | {profile.mbart}{in_50} |"
+        )
+    return "\n".join(lines)
+
+
 SECTIONS_OF: dict[str, dict[str, Callable[[], str]]] = {
     "docs/paper.md": {"recipe": recipe_table, "table 3": table_3},
+    "docs/data.md": {"languages": languages},
     "docs/index.md": {"verbs": verbs},
     "docs/methods.md": {"methods": methods},
 }

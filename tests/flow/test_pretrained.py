@@ -65,7 +65,7 @@ def pretrained(tiny: Any, tmp_path: Path) -> Pretrained:
         )
     ).save_pretrained(made.vision)
     lines = (tiny.corpus / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
-    tokenizer = SentenceTokenizer.train([json.loads(line)["text"] for line in lines], 140)
+    tokenizer = SentenceTokenizer.train([json.loads(line)["text"] for line in lines], 140, "de_DE")
     tokenizer.save(made.language)
     (made.language / SETTINGS_FILE).unlink()  # ours; Hugging Face's folder has none such
     model = MBartForConditionalGeneration(
@@ -107,7 +107,10 @@ def test_pretrained_weights_go_in_and_are_recorded(
     assert torch.equal(weights[f"hierarchy.visual.backbone.model.{patches}"], vision[patches])
     key = "layers.0.self_attn.k_proj.weight"
     assert torch.equal(weights[f"hierarchy.language.encoder.{key}"], language[f"model.encoder.{key}"])
-    tokenizer, original = SentenceTokenizer.load(run / "tokenizer"), SentenceTokenizer.load(pretrained.language)
+    tokenizer, original = (
+        SentenceTokenizer.load(run / "tokenizer"),
+        SentenceTokenizer.load(pretrained.language, "de_DE"),
+    )
     assert len(tokenizer) < len(original)
     table = weights["hierarchy.language.encoder.embed_tokens.weight"]
     rows = [original.pieces.index(piece) for piece in tokenizer.pieces]

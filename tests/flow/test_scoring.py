@@ -24,6 +24,7 @@ TEXTS = {
 }
 SAID = {**TEXTS, "eins": "heute schneit es im tal", "drei": "wind am meer", "vier": ""}
 FEW = ("--samples", 19)
+GERMAN = ("--language", "de")
 Call = Callable[..., Any]
 
 
@@ -81,7 +82,7 @@ def everything(tmp_path: Path) -> dict[str, Path]:
 
 def test_every_kind_of_file_gives_the_same_scores(everything: dict[str, Path], call: Call) -> None:
     found = {
-        kind: scored(call, "--hypotheses", everything[kind], "--references", everything["references"])
+        kind: scored(call, "--hypotheses", everything[kind], "--references", everything["references"], *GERMAN)
         for kind in ("csv", "tsv", "pipe", "jsonl", "text")
     }
     assert {kind: values["by_line"] for kind, values in found.items() if values["by_line"]} == {"text": True}
@@ -93,7 +94,7 @@ def test_every_kind_of_file_gives_the_same_scores(everything: dict[str, Path], c
 
 
 def test_scores_with_all_conventions_are_printed(everything: dict[str, Path], call: Call) -> None:
-    arguments = ("--hypotheses", everything["jsonl"], "--references", everything["plain references"], *FEW)
+    arguments = ("--hypotheses", everything["jsonl"], "--references", everything["plain references"], *FEW, *GERMAN)
     done = call("score", *arguments, "--conventions")
     assert done.code == 0 and "paired by line" in done.out and "1 hypotheses are empty" in done.out
     for name in ("plain", "gfslt-vlp", "sign2gpt", "hfa-as-released", "neccam-slt", "spamo", "slrt"):
@@ -119,7 +120,7 @@ def test_a_run_is_scored_as_evaluate_scored_it(tiny: Any, tiny_run: Path, call: 
 
 def test_two_systems_are_compared(everything: dict[str, Path], tiny_run: Path, call: Call, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
-    references = ("--references", everything["references"])
+    references = ("--references", everything["references"], *GERMAN)
     done = call("compare", everything["jsonl"], everything["references"], *references, *FEW, "--out", page)
     assert done.code == 0 and "B is better on 3, worse on 0, as good on 1" in done.out
     assert "vier" in page.read_text(encoding="utf-8")
@@ -146,13 +147,13 @@ def test_ids_that_do_not_fit_are_named(
 ) -> None:
     texts = {id: text for id, text in {**SAID, **change}.items() if text is not None}
     spoiled = jsonl(tmp_path / "spoiled.jsonl", texts)
-    references = ("--references", everything["references"])
+    references = ("--references", everything["references"], *GERMAN)
     World.refused(call("score", "--hypotheses", spoiled, *references), "spoiled.jsonl", *words)
     World.refused(call("compare", everything["csv"], spoiled, *references), "spoiled.jsonl", *words)
 
 
 def test_what_cannot_be_scored_is_refused(everything: dict[str, Path], call: Call, tmp_path: Path) -> None:
-    references, text = ("--references", everything["references"]), everything["text"]
+    references, text = ("--references", everything["references"], *GERMAN), everything["text"]
 
     def refused(name: str, data: bytes, *words: str) -> None:
         (tmp_path / name).write_bytes(data)
@@ -168,6 +169,7 @@ def test_what_cannot_be_scored_is_refused(everything: dict[str, Path], call: Cal
     refused("columns.csv", b"path,words\na,b\n", "no column id | name | clip", "path, words")
     refused("broken.jsonl", b'{"id": "a"', "line 1", "not JSON")
     World.refused(call("score", "--hypotheses", text), "said.txt", "--references")
+    World.refused(call("score", "--hypotheses", text, *references[:2]), "references.csv", "--language", "zh")
     World.refused(call("score", "--hypotheses", tmp_path / "gone.txt", *references), "gone.txt")
     World.refused(call("score", "--hypotheses", tmp_path, *references), "no predictions for test")
     World.refused(call("compare", text, text, "--references", tmp_path), "without references")
@@ -225,15 +227,15 @@ def test_chinese_is_scored_by_its_characters_and_a_wrong_language_is_told(call: 
         found = scored(call, "--hypotheses", said, "--references", references, "--language", "zh")
         assert found["scores"]["bleu4"] == pytest.approx(100) and found["scores"]["rouge_l"] == pytest.approx(100)
         assert not [note for note in found["notes"] if "space" in note]
-    found = scored(call, "--hypotheses", solid, "--references", references)
+    found = scored(call, "--hypotheses", solid, "--references", references, *GERMAN)
     assert found["scores"]["bleu4"] == 0.0
-    assert [note for note in found["notes"] if "no space" in note and "zh, ja, th" in note]
+    assert [note for note in found["notes"] if "no space" in note and "ja, km, my, th, zh" in note]
     assert [note for note in found["notes"] if "identical" in note]
 
 
 def test_a_diagnosis_is_printed_with_the_scores(everything: dict[str, Path], tmp_path: Path, call: Call) -> None:
     training = plain(tmp_path / "training.txt", {"a": TEXTS["zwei"], "b": "es wird kalt"})
-    sides = ("--hypotheses", everything["csv"], "--references", everything["references"])
+    sides = ("--hypotheses", everything["csv"], "--references", everything["references"], *GERMAN)
     done = call("score", *sides, *FEW, "--diagnose", "--training", training)
     assert done.code == 0, done.err
     assert "4 sentences, against 2 training sentences" in done.out

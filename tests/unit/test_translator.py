@@ -153,7 +153,7 @@ def test_no_code_of_the_tokenizer_is_ever_written(
     translator: SignTranslator, codes: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """mBART-large-50 has 52 codes, twice as many as mBART-large-cc25: the model wants to write nothing else."""
-    tokenizer = SentenceTokenizer(translator.tokenizer._model, codes=codes)
+    tokenizer = SentenceTokenizer(translator.tokenizer._model, codes=codes, language="de_DE")
     model: Any = assemble(translator.recipe, len(tokenizer))
     eager = SignTranslator(translator.recipe, tokenizer, model)
     with torch.no_grad():

@@ -18,7 +18,9 @@ def glosses(
     sentences: Sentences = None,
     out: Annotated[Path | None, typer.Option(help="Where to write; the corpus folder if left out.")] = None,
     vectors: Annotated[Path | None, typer.Option(help="fastText .bin or .vec; else trained here.")] = None,
-    language: Annotated[str | None, typer.Option(help="Language of the sentences, as de.")] = None,
+    language: Annotated[
+        str | None, typer.Option(help="Language of the sentences, as de; the corpus's if left out.")
+    ] = None,
     splits: Annotated[str, typer.Option(help="Splits that make the inventory; the paper: train,dev,test.")] = "train",
 ) -> GlossReport:
     """Write pseudo-glosses and prototypes; see `text.corpus.write_pseudo_glosses`."""

@@ -39,9 +39,7 @@ References = Annotated[
     Path | None, typer.Option(help="A file, or a prepared corpus; of a run, its own corpus if left out.")
 ]
 Split = Annotated[str, typer.Option(help="Split of the run or corpus: train, dev or test.")]
-Language = Annotated[
-    str | None, typer.Option(help="Spoken language, as de, en or zh; the corpus's, or de, if left out.")
-]
+Language = Annotated[str | None, typer.Option(help="Spoken language, as de, en or zh; the corpus's if left out.")]
 Samples = Annotated[int, typer.Option(min=1, help="Bootstrap samples.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the bootstrap samples.")]
 OtherCorpus = Annotated[Path | None, typer.Option(help="Another prepared corpus than the run's.", **_PREPARED)]

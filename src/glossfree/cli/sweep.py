@@ -25,7 +25,7 @@ from glossfree.console import Console, Result, text_table
 from glossfree.corpora.manifest import MANIFEST, Manifest
 from glossfree.errors import RecipeError, RunError
 from glossfree.files.disk import digest
-from glossfree.pipeline.material import with_rate
+from glossfree.pipeline.fitting import for_corpus
 from glossfree.pipeline.start import MAY_CHANGE
 from glossfree.pipeline.weights import with_language_model
 from glossfree.recipe.files import load_recipe
@@ -287,7 +287,7 @@ def _check_corpus(rows: Sequence[Row], corpus: Path, splits: Sequence[str], runs
         run = Run(runs / cell.name)
         if run.recipe.is_file():
             recipes = load_recipe(run.recipe), with_language_model(cell.recipe)
-            old, new = (with_rate(each, manifest) for each in recipes)
+            old, new = (for_corpus(each, manifest) for each in recipes)
             if changes := differences(old, new, apart_from=MAY_CHANGE):
                 problem = f"was started with another recipe ({in_words(changes)})"
                 raise RunError(problem, where=run.folder, remedy="resume with the same --set, or name another --runs")

@@ -8,10 +8,11 @@ from typing import Annotated
 
 import typer
 
-from glossfree.cli.options import Sentences
+from glossfree.cli.options import Language, Sentences
 from glossfree.console import Console, Result
 from glossfree.errors import named
-from glossfree.text.corpus import training_sentences
+from glossfree.languages import profile_of
+from glossfree.text.corpus import language_of, training_sentences
 from glossfree.text.tokenizer import SentenceTokenizer
 from glossfree.text.unigram import SPECIALS
 
@@ -43,13 +44,14 @@ def vocabulary(
     console: Console,
     corpus: Annotated[Path | None, typer.Option(help="A folder made by `glossfree prepare`.")] = None,
     sentences: Sentences = None,
+    language: Language = None,
 ) -> VocabularyReport:
     """Trim the tokenizer in a folder to the training sentences of a prepared corpus, or to those of a file.
 
-    Raises ModelError: unusable tokenizer; CorpusError: both or no source, no sentence.
+    Raises ModelError: unusable tokenizer; CorpusError: both or no source, no sentence, no language.
     """
     texts = training_sentences(corpus, sentences, console)
-    original = SentenceTokenizer.load(tokenizer)
+    original = SentenceTokenizer.load(tokenizer, profile_of(language_of(corpus, sentences, language)).token)
     with named(sentences or corpus):
         trimmed, _ = original.trimmed(texts)
     return VocabularyReport(

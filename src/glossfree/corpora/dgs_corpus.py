@@ -21,7 +21,8 @@ from glossfree.corpora.manifest import Clip
 from glossfree.corpora.recordings import Recording, assign_splits, clips_of, problems_of
 from glossfree.corpora.sentencing import AS_THEY_ARE, changed_rules
 from glossfree.errors import CorpusError
-from glossfree.files.encoding import base_language, nfc
+from glossfree.files.encoding import nfc
+from glossfree.languages import base_language
 
 CAMERAS = {"A": "1a1", "B": "1b1"}
 SENTENCES = {"de": "Deutsche_Übersetzung", "en": "Translation_into_English"}

@@ -17,7 +17,8 @@ from glossfree.corpora.manifest import Clip
 from glossfree.corpora.recordings import Recording, assign_splits, clips_of, problems_of
 from glossfree.corpora.sentencing import RULES, changed_rules
 from glossfree.errors import CorpusError, name_some
-from glossfree.files.encoding import base_language, nfc
+from glossfree.files.encoding import nfc
+from glossfree.languages import base_language
 
 FORMS = (".vtt", ".srt", ".ass", ".ssa", ".eaf")  # of several, the first is read
 LAYOUT = tuple(f"**/*{form}" for form in FORMS)

@@ -26,7 +26,8 @@ from glossfree.corpora.manifest import Clip
 from glossfree.corpora.recordings import Recording, assign_splits, clips_of, problems_of
 from glossfree.corpora.sentencing import RULES, changed_rules
 from glossfree.errors import CorpusError, name_some, shortened
-from glossfree.files.encoding import base_language, read_text, split_lines
+from glossfree.files.encoding import read_text, split_lines
+from glossfree.languages import base_language
 
 ASL_VIDEOS = 11_093
 ASL_LISTS = ("youtube_asl_video_ids.txt", "*_youtube_asl_video_ids.txt")

@@ -12,7 +12,7 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import Any
 
 from glossfree import __version__
 from glossfree.doctor.findings import Diagnosis, Finding, counted
-from glossfree.text.tagging import HANTA_MODELS, SPACY_MODELS
+from glossfree.languages import PROFILES, Profile
 
 TIMEOUT = 60.0  # seconds for a child; the first import after an installation compiles files
 LITTLE_MEMORY = 4e9  # bytes: translating one clip with the paper's model takes 3.6 GB
@@ -29,6 +29,7 @@ CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 MEMINFO = Path("/proc/meminfo")
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 MARK = "glossfree-doctor:"
+FREQUENCY = "by frequency"
 CHILD = f"""import json, sys
 def report(**facts):
     print("\\n{MARK}" + json.dumps(facts), flush=True)
@@ -49,7 +50,7 @@ report(devices=[[name, *torch.cuda.mem_get_info(n)] for n, name in enumerate(nam
 from glossfree.training.loop import precision_of
 report(precision=precision_of().replace("no", "fp32"))"""
 SPACY = f"""import spacy
-known, models = {[name for names in SPACY_MODELS.values() for name in names]!r}, []
+known, models = {[name for profile in PROFILES.values() for name in profile.spacy]!r}, []
 for name in (name for name in known if name in spacy.util.get_installed_models()):
     __import__(name)
     models.append(name)
@@ -77,6 +78,11 @@ LIBRARIES = (
     Library("numpy", "numpy"),
     Library("HanTa", "HanTa", "from HanTa.HanoverTagger import HanoverTagger"),
     Library("spacy", "spacy", SPACY, extra="spacy"),
+    Library("simplemma", "simplemma", extra="lemmas"),
+    Library("rjieba", "rjieba", extra="chinese"),
+    Library("sudachipy", "sudachipy", "import sudachidict_small", extra="japanese"),
+    Library("kiwipiepy", "kiwipiepy", extra="korean"),
+    Library("pythainlp", "pythainlp", extra="thai"),
     Library("pympi-ling", "pympi", extra="captions"),
     Library("pysubs2", "pysubs2", extra="captions"),
     Library("webvtt-py", "webvtt", extra="captions"),
@@ -94,7 +100,7 @@ def diagnose_installation(libraries: Sequence[Library] = LIBRARIES, folder: Path
         *_library_findings(libraries, facts),
         *_compute_findings(facts.get("torch", {})),
         *_space_findings(folder),
-        Finding("taggers", "ok", ", ".join(f"{language} {name}" for language, name in taggers.items())),
+        Finding("taggers", "ok", _by_tagger(taggers)),
     )
     figures = {
         "python": platform.python_version(),
@@ -204,14 +210,29 @@ def _space_findings(folder: Path) -> Iterator[Finding]:
 
 
 def _taggers(facts: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
-    """Language -> the tagger that `glossfree glosses` uses; "other" stands for all other languages."""
-    models = facts.get("spacy", {}).get("models", [])
-    taggers = {}
-    for language in sorted({*SPACY_MODELS, *HANTA_MODELS}):
-        spacy_model = next((model for model in SPACY_MODELS.get(language, ()) if model in models), None)
-        has_hanta = language in HANTA_MODELS and facts.get("HanTa", {"error": "absent"})["error"] == ""
-        taggers[language] = f"spaCy ({spacy_model})" if spacy_model else "HanTa" if has_hanta else "by frequency"
-    return taggers | {"other": "by frequency"}
+    """Language -> the tagger that `glossfree glosses` uses."""
+    works = {module for module, fact in facts.items() if fact["error"] == ""}
+    return {
+        code: _tagger(profile, works, facts.get("spacy", {}).get("models", ())) for code, profile in PROFILES.items()
+    }
+
+
+def _tagger(profile: Profile, works: Collection[str], models: Collection[str]) -> str:
+    if model := next((model for model in profile.spacy if model in models), ""):
+        return f"spaCy ({model})"
+    if profile.hanta and "HanTa" in works:
+        return "HanTa"
+    if profile.analyser in works:
+        return profile.analyser
+    return "simplemma" if profile.simplemma and "simplemma" in works else FREQUENCY
+
+
+def _by_tagger(taggers: Mapping[str, str]) -> str:
+    """{language: tagger} -> each tagger with its languages, those without one counted."""
+    names = [name for name in dict.fromkeys(taggers.values()) if name != FREQUENCY]
+    codes = {name: " ".join(code for code, each in taggers.items() if each == name) for name in names}
+    rest = sum(name == FREQUENCY for name in taggers.values())
+    return ", ".join([*(f"{name}: {codes[name]}" for name in names), f"{FREQUENCY}: the other {rest}"])
 
 
 def _cores() -> int:

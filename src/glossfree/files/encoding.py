@@ -91,8 +91,3 @@ def nfc(text: str) -> str:
     macOS and some editors write `ü` as two characters (NFD), which would make two words of one.
     """
     return unicodedata.normalize("NFC", text)
-
-
-def base_language(language: str) -> str:
-    """A language code in any common spelling -> its base: "zh_CN", "zh-Hans" -> "zh"."""
-    return language.strip().replace("-", "_").partition("_")[0].lower()

@@ -142,10 +142,10 @@ def evaluate_clips(
     translate: Callable[[ClipBatch], Sequence[Prediction]],
     loader: Iterable[ClipBatch],
     clips: Sequence[PackedClip],
-    convention: Convention | None = None,
+    convention: Convention,
     on_progress: Callable[[int], object] = lambda num_clips: None,
 ) -> Evaluation:
-    """Batches of a split, its clips and what translates a batch -> predictions and scores (by default as of German).
+    """Batches of a split, its clips and what translates a batch -> predictions and scores.
 
     Each of several processes has a part of the batches; all get the result of all. Raises CorpusError unless every clip
     is decoded exactly once, ValueError where `translate` does not give one prediction per clip.

@@ -19,7 +19,8 @@ from glossfree.files.disk import digest
 from glossfree.models.hierarchy import TranslationModel, VisualEncoder
 from glossfree.models.weights import fingerprint, state
 from glossfree.pipeline.assemble import visual_encoder
-from glossfree.pipeline.material import Material, check_frames, view_of
+from glossfree.pipeline.fitting import check_frames
+from glossfree.pipeline.material import Material, view_of
 from glossfree.pipeline.weights import (
     RECIPE,
     WEIGHTS,

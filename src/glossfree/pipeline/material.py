@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 from glossfree.corpora.manifest import Manifest, PackedClip, unique_texts
-from glossfree.errors import CorpusError, RecipeError, name_some
+from glossfree.errors import CorpusError, name_some
 from glossfree.objectives.base import GLOSS_NEEDS
 from glossfree.objectives.gloss_ctc import GLOSSES
 from glossfree.objectives.gloss_translation import GLOSS_LABELS
 from glossfree.objectives.pseudo_gloss import PSEUDO_GLOSSES as NEEDED_GLOSSES
 from glossfree.objectives.pseudo_gloss import PseudoGloss
 from glossfree.pipeline.denoising import DenoisingLoader, noise_of
+from glossfree.pipeline.fitting import check_frames, corpus_of, for_corpus, language_of
 from glossfree.pipeline.glosses import gloss_ids, gloss_vocabulary_of, padded_rows, words_of_glosses
 from glossfree.pipeline.sentence_vectors import sentence_vectors
 from glossfree.pipeline.weights import LANGUAGE_MODEL, TOKENIZER, folder_of
@@ -36,7 +37,7 @@ from glossfree.video.features import FeatureStore
 from glossfree.video.frames import View
 from glossfree.video.keypoints import KeypointStore, stored_clips
 from glossfree.video.sampler import ClipLoader, ClipSampler
-from glossfree.video.timeline import Sampling, mixed_rates, usual_rate
+from glossfree.video.timeline import Sampling
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Material:
         if not self.recipe.text.tokenizer:
             return []
         assert isinstance(self.tokenizer, SentenceTokenizer)
-        return self.tokenizer.rows_in(_original(self.recipe))
+        return self.tokenizer.rows_in(_original(self.recipe, self.tokenizer.language))
 
     def token_ids(self, sentences: Sequence[str]) -> list[Tensor]:
         """Sentences -> token ids (L,) each."""
@@ -263,7 +264,7 @@ def view_of(recipe: Recipe) -> View:
 def gather(recipe: Recipe, folder: Path, *, tokenizer: Tokenizer | None = None, to_train: bool = True) -> Material:
     """Recipe and prepared corpus -> Material. `tokenizer`: that of the run that this one starts from.
 
-    `to_train`: the material's recipe gets the frame rate of the corpus (see `with_rate`). Raises CorpusError if the
+    `to_train`: the material's recipe gets rate and language of the corpus (see `for_corpus`). Raises CorpusError if the
     recipe needs pseudo-glosses and the corpus has none or, `to_train`, those of other splits, no annotated glosses that
     it needs, or clips of several rates; RecipeError if its frames have another size or fit; what `sentence_vectors`
     raises.
@@ -271,7 +272,7 @@ def gather(recipe: Recipe, folder: Path, *, tokenizer: Tokenizer | None = None, 
     manifest = corpus_of(recipe, Manifest.load(folder))
     check_frames(recipe, manifest)
     if to_train:
-        recipe = with_rate(recipe, manifest)
+        recipe = for_corpus(recipe, manifest)
     glosses = vectors = None
     if NEEDED_GLOSSES in recipe.needs:
         all_glosses = PseudoGlosses.load(_glosses_file(folder, PSEUDO_GLOSSES))
@@ -297,46 +298,6 @@ def gather(recipe: Recipe, folder: Path, *, tokenizer: Tokenizer | None = None, 
     )
 
 
-def check_frames(recipe: Recipe, manifest: Manifest) -> None:
-    """Raise RecipeError unless the corpus was packed with the frame size and fit of the recipe."""
-    fit = manifest.corpus.get("fit", "stretch")
-    if fit != recipe.data.fit:
-        raise RecipeError(
-            f"data.fit is {recipe.data.fit}, the corpus was packed with {fit}",
-            where=manifest.folder,
-            remedy=f"prepare it again with --fit {recipe.data.fit}, or --set data.fit={fit}",
-        )
-    data, patch = recipe.data, recipe.vision.patch_size
-    size = manifest.corpus.get("frame_size", data.frame_size)
-    if size != data.frame_size:
-        settings = f"--set data.frame_size={size}"
-        if data.crop_size > size:  # in the recipe's proportion, in whole patches
-            crop = max(1, size * data.crop_size // data.frame_size // patch) * patch
-            settings += f" --set data.crop_size={crop}"
-        raise RecipeError(
-            f"data.frame_size is {data.frame_size}, the corpus was packed at {size}",
-            where=manifest.folder,
-            remedy=f"prepare it again with --frame-size {data.frame_size}, or {settings}",
-        )
-
-
-def with_rate(recipe: Recipe, manifest: Manifest) -> Recipe:
-    """The recipe with the frame rate that its model sees: data.fps or, if that is 0, the rate of the corpus.
-
-    Raises CorpusError if the corpus has several rates.
-    """
-    if recipe.data.fps:
-        return recipe
-    usual = usual_rate(manifest.clips)
-    if problem := mixed_rates(manifest.clips):
-        raise CorpusError(
-            problem,
-            where=manifest.folder,
-            remedy=f"--set data.fps={usual:g} resamples them, or pack them with: glossfree prepare --fps {usual:g}",
-        )
-    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"fps": usual})})
-
-
 def _check_splits(recipe: Recipe, actual: Sequence[str], folder: Path) -> None:
     """Raise CorpusError unless the inventory was made from the splits that the recipe names, by default train."""
     options = recipe.objective(PseudoGloss)
@@ -350,13 +311,6 @@ def _check_splits(recipe: Recipe, actual: Sequence[str], folder: Path) -> None:
             where=folder / PSEUDO_GLOSSES,
             remedy=f"make it again: glossfree glosses {folder} --splits {','.join(expected)}",
         )
-
-
-def corpus_of(recipe: Recipe, manifest: Manifest) -> Manifest:
-    """A corpus without the training clips that data.train_clips leaves out."""
-    count = recipe.data.train_clips
-    kept = {clip.id for clip in [clip for clip in manifest if clip.split == "train"][: count or None]}
-    return replace(manifest, clips=tuple(clip for clip in manifest if clip.split != "train" or clip.id in kept))
 
 
 def glosses_of(recipe: Recipe, manifest: Manifest) -> PseudoGlosses:
@@ -382,12 +336,12 @@ def tokenizer_of(recipe: Recipe, manifest: Manifest) -> Tokenizer:
     if recipe.reads_gloss_texts:
         sentences += [gloss_sentence(clip.glosses) for clip in manifest.split("train")]
     if not text.tokenizer:
-        return SentenceTokenizer.train(sentences, text.num_pieces, text.language)
-    return _original(recipe).trimmed(sentences)[0]
+        return SentenceTokenizer.train(sentences, text.num_pieces, language_of(recipe, manifest))
+    return _original(recipe, language_of(recipe, manifest)).trimmed(sentences)[0]
 
 
-def _original(recipe: Recipe) -> SentenceTokenizer:
-    return SentenceTokenizer.load(folder_of(recipe.text.tokenizer, TOKENIZER), recipe.text.language)
+def _original(recipe: Recipe, language: str) -> SentenceTokenizer:
+    return SentenceTokenizer.load(folder_of(recipe.text.tokenizer, TOKENIZER), language)
 
 
 def _glosses_file(folder: Path, name: str) -> Path:

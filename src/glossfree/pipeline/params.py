@@ -16,8 +16,9 @@ from glossfree.objectives.base import TEXT_NEEDS, Inputs, Objective
 from glossfree.objectives.gloss_ctc import GlossCtc
 from glossfree.objectives.pseudo_gloss import PseudoGloss, PseudoGlossHead
 from glossfree.pipeline.assemble import assemble, prepare, training_stage
+from glossfree.pipeline.fitting import corpus_of
 from glossfree.pipeline.glosses import gloss_vocabulary_of
-from glossfree.pipeline.material import corpus_of, glosses_of, tokenizer_of
+from glossfree.pipeline.material import glosses_of, tokenizer_of
 from glossfree.pipeline.weights import with_language_model
 from glossfree.recipe.files import load_recipe
 from glossfree.recipe.schema import Recipe

@@ -18,8 +18,9 @@ from glossfree.objectives.gloss_ctc import GlossCtc
 from glossfree.pipeline.assemble import assemble
 from glossfree.pipeline.card import identity
 from glossfree.pipeline.features import check_weights_named, stored_features
+from glossfree.pipeline.fitting import for_corpus
 from glossfree.pipeline.glosses import check_same_glosses, clips_too_short
-from glossfree.pipeline.material import Material, gather, sampling_of, with_rate
+from glossfree.pipeline.material import Material, gather, sampling_of
 from glossfree.pipeline.trained import TOKENIZER, recipe_of
 from glossfree.pipeline.weights import Source, check_same_sources, load_sources, weight_sources, with_language_model
 from glossfree.pipeline.workflow import Workflow
@@ -166,7 +167,7 @@ def check_resumable(run: Run, material: Material, *, resume: bool) -> bool:
     """
     if not run.reopens(resume=resume):
         return False
-    earlier, now = (with_rate(each, material.manifest) for each in (load_recipe(run.recipe), material.recipe))
+    earlier, now = (for_corpus(each, material.manifest) for each in (load_recipe(run.recipe), material.recipe))
     changes = differences(earlier, now, apart_from=(*MAY_CHANGE, *_extensions(earlier, now)))
     if changes:
         problem = f"was started with another recipe ({in_words(changes)})"

@@ -44,7 +44,7 @@ Part = Literal["vision", "temporal", "language", "mapper", "decoder", "keypoints
 class TextConfig(Section):
     """Sentences to token ids."""
 
-    language: str = value("de_DE", "stated", "mBART language code of the sentences")
+    language: str = value("", "derived", "mBART's code of the sentences' language; empty: of the corpus's language")
     tokenizer: str = value(
         "", "derived", "folder or hub:owner/name, trimmed to the training sentences; empty: train pieces on them"
     )

@@ -10,7 +10,7 @@ import re
 import tomllib
 from importlib.resources import files
 
-from glossfree.files.encoding import base_language
+from glossfree.languages import profile_of
 from glossfree.report.pointing import fold
 
 WORD = re.compile(r"(?:(?<!\S)[-−])?\d+(?:[.,:]\d+)*|[^\W\d_]+")  # "-3" has a sign, "5-10" has none
@@ -45,8 +45,8 @@ CHINESE_NUMBER = re.compile(rf"(零下|负)?(\d+(?:[.,]\d+)*|[{''.join((*CHINESE
 
 
 def read_numbers(sentence: str, language: str) -> list[float]:
-    """The numbers of a sentence, in order. `language`: ISO 639-1, also as "de_DE"."""
-    code = base_language(language)
+    """The numbers of a sentence, in order. `language`: ISO 639-1, also as "de_DE"; "" if it is not known: digits."""
+    code = profile_of(language).code if language else ""
     if code == "zh":
         matches = CHINESE_NUMBER.findall(sentence)
         return [(-1 if sign else 1) * _chinese(text) for sign, text in matches if sign or text != "一"]

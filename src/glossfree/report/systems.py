@@ -11,12 +11,12 @@ from typing import Any
 from glossfree.corpora.manifest import MANIFEST, Manifest
 from glossfree.errors import CorpusError, RunError
 from glossfree.files.disk import read_json
-from glossfree.scoring.conventions import CONVENTION_OF_LANGUAGE, Convention, convention_for
+from glossfree.languages import PROFILES, profile_of, unnamed_language
+from glossfree.scoring.conventions import Convention, convention_for
 from glossfree.scoring.metrics import COLUMNS
 from glossfree.scoring.predictions import read_predictions, read_scores, scores_path
 from glossfree.scoring.sentences import Pairs, Sentences, pair, read_sentences
 
-LANGUAGE = "de"  # if neither the user nor a corpus names one
 TITLES = {**dict(COLUMNS), "chrf": "chrF2", "exact": "exact match %", "length_ratio": "length ratio"}
 
 
@@ -24,8 +24,8 @@ TITLES = {**dict(COLUMNS), "chrf": "chrF2", "exact": "exact match %", "length_ra
 class Systems:
     """One or more systems beside their references: `hypotheses` as read, `pairs` in the order of the references.
 
-    `language`: the spoken language (ISO 639-1); `language_from`: "option", "corpus" or "assumed". `convention` is the
-    default of the language. `notes` warn of texts that make scores misleading.
+    `language`: the spoken language (ISO 639-1); `language_from`: "option" or "corpus". `convention` is the default of
+    the language. `notes` warn of texts that make scores misleading.
     """
 
     hypotheses: tuple[Sentences, ...]
@@ -54,14 +54,14 @@ class Systems:
     def describe(self) -> str:
         """How many sentences, how they are paired, and their language."""
         paired = f"{len(self.references):,} sentences, paired by {'line' if self.by_line else 'id'}"
-        assumed = ", assumed (--language says another)" if self.language_from == "assumed" else ""
-        return f"{paired}; language {self.language}{assumed}"
+        return f"{paired}; language {self.language}"
 
 
 def load_systems(paths: Sequence[Path], references: Path | None, *, split: str, language: str | None) -> Systems:
     """Files or runs, and their references -> Systems. Without `references`, a run's corpus has them.
 
-    Raises CorpusError, RunError: what cannot be read, ids that do not match, a run whose corpus is gone.
+    Raises CorpusError, RunError: what cannot be read, ids that do not match, a run whose corpus is gone, sentences
+    whose language is not named.
     """
     hypotheses = tuple(load_hypotheses(path, split=split) for path in paths)
     runs = [side for side in hypotheses if side.source.is_dir()]
@@ -70,14 +70,16 @@ def load_systems(paths: Sequence[Path], references: Path | None, *, split: str, 
         for other in hypotheses[1:]:
             _check_order(hypotheses[0], other)
     pairs = tuple(pair(side, expected) for side in hypotheses)
-    code = language or expected.language
-    convention = convention_for(code or LANGUAGE)
+    if not (language or expected.language):
+        raise unnamed_language(expected.source)
+    code = profile_of(language or expected.language).code
+    convention = convention_for(code)
     return Systems(
         hypotheses,
         expected,
         pairs,
-        code or LANGUAGE,
-        "option" if language else "corpus" if code else "assumed",
+        code,
+        "option" if language else "corpus",
         convention,
         tuple(_notes((*hypotheses, expected), pairs, convention)),
     )
@@ -108,7 +110,9 @@ def load_references(path: Path, *, split: str) -> Sentences:
         raise CorpusError(f"no {MANIFEST}: a folder without references", where=path, remedy=remedy)
     manifest = Manifest.load(path)
     clips = manifest.split(split)
-    return Sentences.of([clip.id for clip in clips], [clip.text for clip in clips], path, language=manifest.language)
+    return Sentences.of(
+        [clip.id for clip in clips], [clip.text for clip in clips], path, language=manifest.corpus.get("language", "")
+    )
 
 
 def _corpus_of(run: Path) -> Path:
@@ -151,7 +155,7 @@ def _notes(sides: Sequence[Sentences], pairs: Sequence[Pairs], convention: Conve
     written = [text for text in references if text]
     unspaced = sum(not any(letter.isspace() for letter in text) for text in written)
     if not convention.characters and 2 * unspaced > len(written):
-        known = ", ".join(CONVENTION_OF_LANGUAGE)
+        known = ", ".join(code for code, profile in PROFILES.items() if profile.characters)
         yield (
             f"note: {unspaced:,} of {len(written):,} references hold no space: BLEU takes each for one word. If their "
             f"language is written without spaces, say so: --language, of {known}"

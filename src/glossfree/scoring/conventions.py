@@ -1,8 +1,9 @@
 """The conventions under which sentences are scored: the default of each language, and those that papers used.
 
 A `Convention` says how both sides are prepared before they are compared. It is stored with every score: a full stop
-appended to both sides raises BLEU-1 and ROUGE-L by four points. The defaults change no text. `PUBLISHED` holds the
-conventions of public code, each with its source; docs/metrics.md explains the differences.
+appended to both sides raises BLEU-1 and ROUGE-L by four points. The defaults change no text, but for the width of
+Chinese and Japanese letters and marks. `PUBLISHED` holds the conventions of public code, each with its source;
+docs/metrics.md explains the differences.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from glossfree.files.encoding import base_language
+from glossfree.languages import HALF_WIDTH, profile_of
 
 ROUGE_BETA = 1.2
 SMOOTHINGS = ("exp", "floor", "none")
@@ -31,6 +32,7 @@ class Convention:
     name: str
     tokenize: str = "13a"  # sacrebleu's name for the tokenizer of BLEU
     characters: bool = False  # each character except spaces is a word: in ROUGE-L, and in BLEU before `tokenize`
+    half_width: bool = False  # full-width letters, digits, marks and spaces become ASCII
     lowercase: bool = False
     append: str = ""  # appended to every hypothesis and reference
     smooth_method: str = "exp"
@@ -52,6 +54,7 @@ class Convention:
 
     def prepare(self, text: str) -> str:
         """One sentence -> the sentence that is compared."""
+        text = text.translate(HALF_WIDTH) if self.half_width else text
         return (text.lower() if self.lowercase else text) + self.append
 
     def spaced(self, prepared: str) -> str:
@@ -70,9 +73,9 @@ class Convention:
         return self.characters and self.tokenize not in ("zh", "char")
 
     @property
-    def appended(self) -> str:
-        """The appended text, as a suffix of sacrebleu's signature."""
-        return f'|append:"{self.append}"' if self.append else ""
+    def changed(self) -> str:
+        """What is done to the text besides its case, as a suffix of sacrebleu's signature."""
+        return "|width:half" * self.half_width + (f'|append:"{self.append}"' if self.append else "")
 
     @property
     def averaged(self) -> str:
@@ -89,7 +92,7 @@ CONVENTIONS = {
     )
 }
 # 13a takes a sentence without spaces for one word: BLEU-4 of identical strings would be 0.
-CONVENTION_OF_LANGUAGE = {"zh": "plain-chinese", "ja": "plain-characters", "th": "plain-characters"}
+OF_TOKENIZER = {convention.tokenize: convention for convention in CONVENTIONS.values()}
 # raw_corpus_bleu in the modified copies of sacrebleu 1.4.2 that this code ships: their cumulative `scores` override
 # the library's effective order.
 RAW = Convention("raw", tokenize="none", smooth_method="floor", smooth_value=0.0)
@@ -117,11 +120,12 @@ IN_CHINESE: dict[str, dict[str, Any]] = {
 
 
 def convention_for(language: str, *, append: str = "") -> Convention:
-    """The default convention of a spoken language (ISO 639-1); it changes no text except by `append`."""
-    return replace(CONVENTIONS[CONVENTION_OF_LANGUAGE.get(base_language(language), "plain")], append=append)
+    """The default convention of a spoken language (ISO 639-1), see `glossfree.languages`. Raises CorpusError."""
+    profile = profile_of(language)
+    return replace(OF_TOKENIZER[profile.bleu], half_width=profile.half_width, append=append)
 
 
 def published_for(language: str) -> list[Convention]:
     """The published conventions as their code treats a language (ISO 639-1)."""
-    changes = IN_CHINESE if base_language(language) == "zh" else {}
+    changes = IN_CHINESE if profile_of(language).code == "zh" else {}
     return [replace(convention, **changes.get(name, {})) for name, convention in PUBLISHED.items()]

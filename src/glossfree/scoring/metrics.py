@@ -72,13 +72,13 @@ def score(
     hypotheses: Sequence[str],
     references: Sequence[str],
     *,
-    language: str = "de",
+    language: str = "",
     convention: Convention | None = None,
 ) -> Scores:
-    """Hypotheses and their references, in the same order -> Scores under one convention.
+    """Hypotheses and their references, in the same order -> Scores under a convention, or the default of a language.
 
     BLEU-n is the corpus BLEU of n-grams up to n, each with its own signature. Raises ValueError when there is no
-    sentence or the two lists differ in length.
+    sentence or the two lists differ in length, CorpusError for an unknown language or none.
     """
     convention = convention or convention_for(language)
     return Scores.of(Statistics.of(hypotheses, references, convention))

@@ -37,13 +37,13 @@ def rouge_of(pairs: Iterable[tuple[str, str]], convention: Convention) -> list[f
 
 def rouge_signature(convention: Convention) -> str:
     """The signature of a convention's ROUGE-L, in sacrebleu's format."""
-    case, appended = "lc" if convention.lowercase else "mixed", convention.appended
+    case, changed = "lc" if convention.lowercase else "mixed", convention.changed
     if convention.rouge.startswith("google"):
-        return f"nrefs:1|case:lc|tok:a-z0-9|variant:{convention.rouge}|average:sentences{appended}"
+        return f"nrefs:1|case:lc|tok:a-z0-9|variant:{convention.rouge}|average:sentences{changed}"
     spaces = "single-spaces" if convention.rouge == "mscoco" else "spaces"
     unit = "characters" if convention.characters else spaces
     beta = {"seq2seq": "P/R", "word-sets": "1.0"}.get(convention.rouge, str(convention.rouge_beta))
-    return f"nrefs:1|case:{case}|tok:{unit}|variant:{convention.rouge}|beta:{beta}|average:sentences{appended}"
+    return f"nrefs:1|case:{case}|tok:{unit}|variant:{convention.rouge}|beta:{beta}|average:sentences{changed}"
 
 
 def rouge_l(hypothesis: Sequence[str], reference: Sequence[str], *, beta: float = ROUGE_BETA) -> float:

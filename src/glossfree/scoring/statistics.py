@@ -195,9 +195,9 @@ def _signatures(convention: Convention) -> dict[str, str]:
     characters = CHRF(lowercase=convention.lowercase)
     words.num_refs = characters.num_refs = 1  # the library sets it only when it scores
     unit = "|words:characters" if convention.spaces_characters else ""
-    signature = f"{words.get_signature().format()}{unit}{convention.appended}{convention.averaged}"
+    signature = f"{words.get_signature().format()}{unit}{convention.changed}{convention.averaged}"
     return {
         **{name: f"order:{order}|{signature}" for order, name in enumerate(BLEUS, start=1)},
-        "chrf": f"{characters.get_signature().format()}{convention.appended}",
+        "chrf": f"{characters.get_signature().format()}{convention.changed}",
         "rouge_l": rouge_signature(convention),
     }

@@ -25,7 +25,7 @@ from glossfree.report.curves import read_curves, thin
 from glossfree.report.diagnosis import diagnose, has_repeated_ngram, split_words
 from glossfree.report.numbers import read_numbers
 from glossfree.report.page import mark_words
-from glossfree.scoring.conventions import convention_for
+from glossfree.scoring.conventions import CONVENTIONS, Convention, convention_for
 from glossfree.scoring.metrics import Scores
 from glossfree.scoring.predictions import predictions_path, read_predictions, read_scores, scores_path
 from glossfree.scoring.significance import compare
@@ -120,7 +120,8 @@ class Shelf:
             splits[clip.split] += 1
         name = manifest.corpus.get("name") or manifest.folder.name
         problems = [str(problem) for problem in manifest.corpus.get("problems", ())]
-        return {"id": number, "name": name, "language": manifest.language, "splits": splits, "problems": problems}
+        language = manifest.corpus.get("language", "")
+        return {"id": number, "name": name, "language": language, "splits": splits, "problems": problems}
 
     def find_clips(self, manifest: Manifest, split: str, query: str, offset: int, limit: int) -> Json:
         """See `/corpora/{number}/clips`."""
@@ -161,13 +162,21 @@ class Shelf:
         path = Path(str(Run(run).read_json("run.json").get("corpus", ""))).resolve()
         return self.corpora.index(path) if path in self.corpora else None
 
+    def language_of(self, run: Path) -> str:
+        """The language of a run's sentences; "" for a run of an older version whose corpus the owner did not name."""
+        corpus = self.corpus_of(run)
+        if corpus is not None:
+            return self.manifest(corpus).language
+        data = Run(run).read_json("run.json").get("data")
+        return str(data.get("language", "")) if isinstance(data, dict) else ""
+
     def predictions(self, number: int, split: str, sort: str, query: str, offset: int, limit: int) -> Json:
         """See `/runs/{number}/predictions`."""
         run = self.run(number)
         lines = _lines(run, split)
         corpus = self.corpus_of(run)
         manifest = None if corpus is None else self.manifest(corpus)
-        language = "de" if manifest is None else manifest.language
+        language = self.language_of(run)
         training = [] if manifest is None else [clip.text for clip in manifest if clip.split == "train"]
         copies = {split_words(text) for text in training}
         found = [line for line in lines if _contains(query, line["id"], line["hypothesis"], line["reference"])]
@@ -205,8 +214,7 @@ class Shelf:
         if not ids:
             problem = f"runs {self.run(a).name!r} and {self.run(b).name!r} have no clip of {split!r} in common"
             raise QueryError(problem, where="compare", remedy="compare runs on one corpus")
-        corpus = self.corpus_of(self.run(a))
-        convention = convention_for("de" if corpus is None else self.manifest(corpus).language)
+        corpus, convention = self.corpus_of(self.run(a)), _convention(self.language_of(self.run(a)))
         references = [first[id]["reference"] for id in ids]
         sides = [Statistics.of([of[id]["hypothesis"] for id in ids], references, convention) for of in (first, second)]
         values = asdict(compare(*sides))
@@ -312,17 +320,22 @@ def _scores(run: Path, split: str) -> Json | None:
     return {name: getattr(scores, name) for name in ("bleu4", "rouge_l", "chrf", "exact", "num_sentences")}
 
 
+def _convention(language: str) -> Convention:
+    """The default convention of a language; words as they are, if the language is not known."""
+    return convention_for(language) if language else CONVENTIONS["plain"]
+
+
 def _sentence_scores(lines: Sequence[Json], language: str) -> dict[str, float]:
     """{id: chrF of the sentence, 0-100}"""
     texts = [line["hypothesis"] for line in lines], [line["reference"] for line in lines]
-    scores = chrf(Statistics.of(*texts, convention_for(language)).table)
+    scores = chrf(Statistics.of(*texts, _convention(language)).table)
     return {line["id"]: float(score) for line, score in zip(lines, scores, strict=True)}
 
 
 def findings(line: Mapping[str, str], language: str, copies: set[tuple[str, ...]]) -> list[str]:
     """What is notable about one hypothesis: exact, empty, copy (of a training sentence), repeats, numbers, short, long.
 
-    `copies`: the words of each training sentence."""
+    `language` "": not known, so that only digits are numbers. `copies`: the words of each training sentence."""
     hypothesis, reference = split_words(line["hypothesis"]), split_words(line["reference"])
     if hypothesis == reference:
         return ["exact"]

@@ -15,7 +15,7 @@ from typing import Any
 from glossfree.corpora.manifest import MANIFEST, Manifest
 from glossfree.errors import RunError
 from glossfree.files.disk import digest, read_json, write_atomic
-from glossfree.pipeline.material import corpus_of, with_rate
+from glossfree.pipeline.fitting import corpus_of, for_corpus
 from glossfree.pipeline.start import MAY_CHANGE
 from glossfree.recipe.schema import Recipe
 from glossfree.recipe.values import explain
@@ -66,7 +66,7 @@ class Records:
 
     def settings(self, recipe: Recipe) -> dict[str, Any]:
         """The values of a recipe that are not the defaults of their keys, by dotted key; of a path its last part."""
-        values = explain(with_rate(recipe, self.manifest), {})
+        values = explain(for_corpus(recipe, self.manifest), {})
         changed = {key: each.value for key, each in values.items() if each.value != each.default}
         plain = json.loads(json.dumps({key: value for key, value in changed.items() if key not in MAY_CHANGE}))
         return {

@@ -13,7 +13,7 @@ import numpy as np
 from glossfree.console import Console, Result
 from glossfree.corpora.manifest import Manifest
 from glossfree.errors import CorpusError, name_some, named
-from glossfree.files.encoding import base_language, nfc, read_text, split_lines
+from glossfree.files.encoding import nfc, read_text, split_lines
 from glossfree.files.tables import (
     JSON_LINES,
     TABLES,
@@ -24,6 +24,7 @@ from glossfree.files.tables import (
     rename_columns,
     split_of,
 )
+from glossfree.languages import profile_of, unnamed_language
 from glossfree.text.pseudo_glosses import KEPT, PSEUDO_GLOSSES, PseudoGlosses, extract
 from glossfree.text.tagging import tagger
 from glossfree.text.vectors import PROTOTYPES, read_vectors, save_vectors, train_vectors
@@ -96,21 +97,21 @@ def write_pseudo_glosses(
     """Extract pseudo-glosses from a prepared folder or a file of sentences; write both files into `out`.
 
     `out` is the prepared folder by default. The inventory and trained vectors come from `splits` alone; dev is tagged
-    too, because its loss needs targets. `vectors` names a fastText file; `language` is the corpus's by default, "de"
-    for a file. Writes only after all work is done, so that earlier files survive an error.
-    Raises CorpusError: both or no source, no sentence, unusable `out`, unusable vectors.
+    too, because its loss needs targets. `vectors` names a fastText file; `language` is the corpus's by default, and
+    needed for a file. Writes only after all work is done, so that earlier files survive an error.
+    Raises CorpusError: both or no source, no sentence, no language, unusable `out`, unusable vectors.
     """
     if vectors is not None and not vectors.is_file():
         raise CorpusError("no such file of vectors", where=vectors, remedy="name fastText's .bin or .vec")
     if corpus is None or sentences is not None:
-        by_split, corpus_language, splits = {"train": training_sentences(corpus, sentences, console)}, "de", ("train",)
+        by_split, splits = {"train": training_sentences(corpus, sentences, console)}, ("train",)
     else:
-        by_split, corpus_language = _read_splits(Manifest.load(corpus), splits)
+        by_split = _read_splits(Manifest.load(corpus), splits)
+    language = language_of(corpus, sentences, language)
     folder = out or corpus
     if folder is None:
         raise CorpusError("no folder to write to", where=sentences, remedy="name one with --out")
     _check_writable(folder)
-    language = base_language(language or corpus_language)
     texts = [text for name in splits for text in by_split[name]]
     with named(sentences or corpus):
         pos_tagger = tagger(language, texts, say=console.say)
@@ -155,14 +156,14 @@ def _prototypes(
         return train_vectors(words, texts, lambda epoch, num: advance(100 * epoch // num - 100 * (epoch - 1) // num))
 
 
-def _read_splits(manifest: Manifest, splits: Sequence[str]) -> tuple[dict[str, list[str]], str]:
-    """The sentences of `splits`, and of train and dev where the corpus has them; and their language."""
+def _read_splits(manifest: Manifest, splits: Sequence[str]) -> dict[str, list[str]]:
+    """The sentences of `splits`, and of train and dev where the corpus has them."""
     by_split = {name: [clip.text for clip in manifest.split(name)] for name in splits}
     for name in TUNED_ON:
         texts = [clip.text for clip in manifest if clip.split == name]
         if texts:
             by_split.setdefault(name, texts)
-    return by_split, manifest.language
+    return by_split
 
 
 def outdated_glosses(manifest: Manifest) -> str:
@@ -177,6 +178,15 @@ def outdated_glosses(manifest: Manifest) -> str:
     sentences = {clip.text for clip in manifest if clip.split in {*glosses.splits, *TUNED_ON}}
     same = glosses.sentences.keys() == sentences
     return "" if same else f"{path.name} was made from other sentences than the corpus has now"
+
+
+def language_of(corpus: Path | None, sentences: Path | None, named: str | None) -> str:
+    """The language (ISO 639-1) that the user names, else of the corpus. Raises CorpusError if neither has one."""
+    if named:
+        return profile_of(named).code
+    if corpus is None:
+        raise unnamed_language(sentences)
+    return Manifest.load(corpus).language
 
 
 def training_sentences(corpus: Path | None, sentences: Path | None, console: Console) -> list[str]:

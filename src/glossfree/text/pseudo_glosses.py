@@ -110,7 +110,7 @@ def extract(
     tagger: Tagger,
     splits: tuple[str, ...] = ("train",),
     *,
-    language: str = "de",
+    language: str,
     on_progress: Callable[[], object] = lambda: None,
 ) -> PseudoGlosses:
     """Sentences of each split -> PseudoGlosses, with the inventory of `splits` alone; sentences are keys in NFC.

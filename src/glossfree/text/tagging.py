@@ -1,9 +1,12 @@
 """Sentences -> words with lemma and universal part of speech (section 3.2: pseudo-glosses come from POS tagging).
 
-Three backends share one protocol; `tagger` returns the best one that is installed for a language:
-`spacy`      the paper's `de_dep_news_trf`, else `de_core_news_lg`, if the user has installed one;
+The backends share one protocol; `tagger` returns the first one that is installed for a language:
+`spacy`      a model that the user has installed, for German the paper's `de_dep_news_trf`;
 `hanta`      German, English and Dutch, offline, with models inside its package;
-`frequency`  any language: not a tagger; it guesses function words by frequency, and its name says so.
+an analyser  Chinese, Japanese, Korean and Thai, each by a package that finds their words (`text.analysers`);
+`simplemma`  lemmas of some forty languages, but no tags: function words are guessed by frequency, and its name says so;
+`frequency`  any language: the same with words in place of lemmas.
+`glossfree.languages` says which of them know a language.
 """
 
 from __future__ import annotations
@@ -17,14 +20,14 @@ from itertools import accumulate
 from typing import Any, Protocol
 
 from glossfree.errors import CorpusError
-from glossfree.files.encoding import base_language, nfc
+from glossfree.files.encoding import nfc
+from glossfree.languages import HALF_WIDTH, PROFILES, profile_of
+from glossfree.text.analysers import ANALYSERS, universal
 
 KEPT_POS = ("NOUN", "NUM", "ADV", "PRON", "PROPN", "ADJ", "VERB")  # the paper's list
 CONTENT, FUNCTION = "CONTENT", "FUNCTION"  # the tags of the frequency backend
-SPACY_MODELS = {"de": ("de_dep_news_trf", "de_core_news_lg")}
-HANTA_MODELS = {"de": "morphmodel_ger.pgz", "en": "morphmodel_en.pgz", "nl": "morphmodel_dutch.pgz"}
 
-# Prefix of HanTa's tag -> universal POS; the longest matching prefix counts.
+# Beginning of HanTa's tag -> universal POS; the longest that matches counts.
 STTS = {
     "NN": "NOUN", "NE": "PROPN", "CARD": "NUM", "ADJ": "ADJ", "ADV": "ADV", "PROAV": "ADV", "PWAV": "ADV",
     "PPER": "PRON", "PRF": "PRON", "PDS": "PRON", "PIS": "PRON", "PPOSS": "PRON", "PRELS": "PRON", "PWS": "PRON",
@@ -76,8 +79,8 @@ GERMAN_NUMBER = re.compile(
     "(und(zwan|drei|vier|fünf|sech|sieb|acht|neun)(z|ß)ig|hundert|tausend)"
 )
 
-# scripts without spaces: every character is a word
-UNSPACED = r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]"
+# scripts without spaces (Thai, Burmese, Khmer, kana, Chinese): every character is a word
+UNSPACED = r"[\u0e00-\u0e7f\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]"
 WORD = re.compile(rf"{UNSPACED}|(?:(?!{UNSPACED})[^\W_])+(?:[-'’](?:(?!{UNSPACED})[^\W_])+|[.,]\d+)*|\S")
 
 
@@ -103,6 +106,11 @@ def split_words(sentence: str) -> list[str]:
     return WORD.findall(nfc(sentence))
 
 
+def is_mark(word: str) -> bool:
+    """Whether no character of a word is a letter or a digit."""
+    return not any(character.isalnum() for character in word)
+
+
 class HantaTagger:
     """HanTa (Hanover Tagger): an HMM over morphemes.
 
@@ -116,12 +124,13 @@ class HantaTagger:
         from HanTa.HanoverTagger import HanoverTagger
 
         # HanTa unpickles its model, so it must be a file of the installed package.
-        self._hanta = HanoverTagger(HANTA_MODELS[language])
+        model = PROFILES[language].hanta
+        self._hanta = HanoverTagger(model)
         for name in ("analyze_forward", "analyze_viterbi"):  # pure and slow; words repeat
             setattr(self._hanta, name, cache(getattr(self._hanta, name)))
         self._language = language
         self._tags = HANTA_TAGS[language]
-        self.name = f"hanta ({HANTA_MODELS[language].removesuffix('.pgz')})"
+        self.name = f"hanta ({model.removesuffix('.pgz')})"
 
     def tag(self, sentence: str) -> list[Token]:
         words = split_words(sentence)
@@ -133,12 +142,11 @@ class HantaTagger:
         ]
 
     def _token(self, word: str, lemma: str, tag: str) -> Token:
-        prefixes = (self._tags[tag[:length]] for length in range(len(tag), 0, -1) if tag[:length] in self._tags)
-        pos = next(prefixes, "X")
+        pos = universal(tag, self._tags)
         lowered, lemma = word.lower(), lemma.lower()
         if self._language == "de":
             lemma, pos = _correct_german(lowered, lemma, pos)
-        if not any(character.isalnum() for character in lowered):
+        if is_mark(lowered):
             pos = "PUNCT"
         elif lowered.isdigit():
             lemma, pos = lowered, "NUM"
@@ -167,34 +175,61 @@ class SpacyTagger:
         self.name = f"spacy ({model})"
 
     def tag(self, sentence: str) -> list[Token]:
-        return [Token(item.text, item.lemma_.lower(), item.pos_) for item in self._pipeline(nfc(sentence))]
+        items = self._pipeline(nfc(sentence))
+        return [Token(item.text, (item.lemma_ or item.text).lower(), item.pos_) for item in items]
+
+
+class AnalyserTagger:
+    """A package that finds words as well as their lemmas and tags. Full-width forms of ASCII become half-width."""
+
+    def __init__(self, package: str) -> None:
+        self._analyse = ANALYSERS[package]()
+        self.name = package
+
+    def tag(self, sentence: str) -> list[Token]:
+        words = self._analyse(nfc(sentence).translate(HALF_WIDTH))
+        return [
+            Token(word, lemma.lower(), "PUNCT" if is_mark(word) else pos)
+            for word, lemma, pos in words
+            if not word.isspace()
+        ]
 
 
 class FrequencyTagger:
-    """Not a tagger: every word is its own lemma, and the most frequent ones are taken for function words.
+    """Not a tagger: the most frequent lemmas are taken for function words.
 
-    These are the most frequent word types that together make up `share` of all running words of `sentences`.
+    These are the most frequent ones that together make up `share` of all running words of `sentences`. Without
+    `lemmatise`, every word in lower case is its own lemma.
     """
 
-    def __init__(self, sentences: Iterable[str], share: float = 0.3) -> None:
-        counts = Counter(word.lower() for sentence in sentences for word in split_words(sentence) if word[0].isalnum())
+    def __init__(
+        self,
+        sentences: Iterable[str],
+        share: float = 0.3,
+        lemmatise: Callable[[str], str] = str.lower,
+        name: str = "frequency",
+    ) -> None:
+        self._lemma = cache(lemmatise)
+        words = (word for sentence in sentences for word in split_words(sentence))
+        counts = Counter(self._lemma(word) for word in words if word[0].isalnum())
         if not counts:
             raise CorpusError("no sentence to count words in", remedy="name some with text in them")
         ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
         running = accumulate(count for _, count in ordered)
         limit = share * counts.total()
         self._function_words = {word for (word, _), total in zip(ordered, running, strict=True) if total <= limit}
-        self.name = f"frequency (no tagger; {len(self._function_words)} commonest words dropped)"
+        self.name = f"{name} (no tagger; {len(self._function_words)} commonest words dropped)"
 
     def tag(self, sentence: str) -> list[Token]:
-        return [Token(word, word.lower(), self._pos(word.lower())) for word in split_words(sentence)]
+        lemmas = ((word, self._lemma(word)) for word in split_words(sentence))
+        return [Token(word, lemma, self._pos(lemma)) for word, lemma in lemmas]
 
-    def _pos(self, word: str) -> str:
-        if not any(character.isalnum() for character in word):
+    def _pos(self, lemma: str) -> str:
+        if is_mark(lemma):
             return "PUNCT"
-        if word.isdigit():
+        if lemma.isdigit():
             return "NUM"
-        return FUNCTION if word in self._function_words else CONTENT
+        return FUNCTION if lemma in self._function_words else CONTENT
 
 
 def tagger(
@@ -204,18 +239,42 @@ def tagger(
 ) -> Tagger:
     """Language ("de", "de_DE", ...) -> the best tagger that is installed.
 
-    `sentences`: the training sentences, which only the frequency backend reads. `say` gets a line for each tagger that
-    is installed but cannot be used. Raises CorpusError where the frequency backend gets no word.
+    `sentences`: the training sentences, which only backends that are no taggers read. `say` gets a line for each
+    tagger that is installed but cannot be used. Raises CorpusError: unknown language, or no word to count.
     """
-    language = base_language(language)
-    spacy_tagger = _spacy_tagger(language, say) if language in SPACY_MODELS else None
-    if spacy_tagger:
+    profile = profile_of(language)
+    if profile.spacy and (spacy_tagger := _spacy_tagger(profile.spacy, say)):
         return spacy_tagger
-    return HantaTagger(language) if language in HANTA_MODELS else FrequencyTagger(sentences)
+    if profile.hanta:
+        return HantaTagger(profile.code)
+    if profile.analyser and (analyser := _analyser_tagger(profile.analyser, say)):
+        return analyser
+    if profile.simplemma and (lemmatise := _lemmatiser(profile.simplemma)):
+        return FrequencyTagger(sentences, lemmatise=lemmatise, name="simplemma")
+    return FrequencyTagger(sentences)
 
 
-def _spacy_tagger(language: str, say: Callable[[str], None]) -> SpacyTagger | None:
-    """The first spaCy model of a language that is installed and loads."""
+def _analyser_tagger(package: str, say: Callable[[str], None]) -> AnalyserTagger | None:
+    """The tagger of a package, if it is installed and loads."""
+    try:
+        return AnalyserTagger(package)
+    except ImportError as error:
+        if error.name != package:
+            say(_problem(f"{package} cannot be used", error))
+        return None
+
+
+def _lemmatiser(code: str) -> Callable[[str], str] | None:
+    """simplemma's lemmas of words in lower case; None if it is not installed."""
+    try:
+        from simplemma import lemmatize
+    except ModuleNotFoundError:
+        return None
+    return lambda word: str(lemmatize(word.lower(), code)).lower()
+
+
+def _spacy_tagger(models: Sequence[str], say: Callable[[str], None]) -> SpacyTagger | None:
+    """The first of some spaCy models that is installed and loads."""
     try:
         import spacy
 
@@ -224,7 +283,7 @@ def _spacy_tagger(language: str, say: Callable[[str], None]) -> SpacyTagger | No
         if not (isinstance(error, ModuleNotFoundError) and error.name == "spacy"):
             say(_problem("spaCy cannot be imported", error))
         return None
-    for model in SPACY_MODELS[language]:
+    for model in models:
         if model in installed:
             try:
                 return SpacyTagger(model)

@@ -82,13 +82,14 @@ class SentenceTokenizer:
     pad_id, bos_id, eos_id, unk_id = 1, 0, 2, 3
     special_tokens = 2  # `</s>` and the language code
 
-    def __init__(self, model: bytes, language: str = "de_DE", codes: Sequence[str] = CODES_25, *, where: Any = None):
+    def __init__(self, model: bytes, language: str, codes: Sequence[str] = CODES_25, *, where: Any = None):
         self._model = model
         self.language = language
         self.codes = tuple(codes)
         proto = parse(model, where)
         if language not in self.codes:
-            raise ModelError(f"no language {language!r}", where=where, remedy=f"one of {', '.join(self.codes)}")
+            remedy = f"name one of {', '.join(self.codes)}, for example of a related language (text.language)"
+            raise ModelError(f"no language {language!r}", where=where, remedy=remedy)
         try:
             self._processor = sentencepiece.SentencePieceProcessor(model_proto=model)
         except (RuntimeError, UnicodeDecodeError) as error:  # its messages may contain invalid UTF-8
@@ -208,12 +209,13 @@ class SentenceTokenizer:
         return (self.bos_id, self.pad_id, self.unk_id, *range(self._first_code, len(self)))
 
     @classmethod
-    def train(cls, sentences: Iterable[str], num_pieces: int, language: str = "de_DE") -> SentenceTokenizer:
+    def train(cls, sentences: Iterable[str], num_pieces: int, language: str) -> SentenceTokenizer:
         """Training sentences -> a unigram model of about `num_pieces` pieces that covers all their characters.
 
         There are fewer pieces if the sentences do not yield as many, and more if they have more characters. Text is
         only composed canonically (mBART's own file also folds compatibility forms). One thread and no sampling: the
-        same sentences give the same bytes. Raises CorpusError without sentences.
+        same sentences give the same bytes. A `language` that is no code of cc25 is one code more. Raises CorpusError
+        without sentences.
         """
         lines = [line for line in map(normalise, sentences) if line]
         if not lines:
@@ -236,7 +238,8 @@ class SentenceTokenizer:
             )
         except RuntimeError as error:
             raise CorpusError(f"no pieces can be made from {len(lines)} sentences ({error})") from error
-        return cls(model.getvalue(), language)
+        codes = CODES_25 if language in CODES_25 else (*CODES_25, language)
+        return cls(model.getvalue(), language, codes)
 
     def save(self, folder: str | Path) -> None:
         """Write `sentencepiece.bpe.model` and `tokenizer.json`, each atomically. Raises ModelError."""
@@ -257,7 +260,8 @@ class SentenceTokenizer:
         """Read a saved tokenizer, or that of any mBART folder (25 or 52 language codes).
 
         In other folders it reads the SentencePiece file or, without one, `tokenizer.json` as transformers 5 saves it.
-        `language` None: that of the folder, else `de_DE`. Raises ModelError: missing or altered file.
+        `language` None: that of a saved one; any other folder has none, and needs it. Raises ModelError: no language,
+        missing or altered file.
         """
         folder = Path(folder)
         path, settings_path = folder / MODEL_FILE, folder / SETTINGS_FILE
@@ -267,13 +271,14 @@ class SentenceTokenizer:
             if is_ours or "model" not in settings:
                 raise ModelError(f"no {MODEL_FILE}", where=folder, remedy=REMEDY)
             model, codes = from_json(settings, settings_path)
-            return cls(model, language or "de_DE", codes, where=settings_path)
+            return cls(model, _needed(language, codes, folder), codes, where=settings_path)
         try:
             model = path.read_bytes()
         except OSError as error:
             raise ModelError(f"cannot be read ({error.strerror})", where=path, remedy="check its rights") from error
         if not is_ours:
-            return cls(model, language or "de_DE", _codes_of(folder), where=path)
+            codes = _codes_of(folder)
+            return cls(model, _needed(language, codes, folder), codes, where=path)
         saved = cls(model, *_saved_language(settings, settings_path), where=path)
         if saved.sha256 != settings.get("sha256"):
             problem = f"does not match its hash in {SETTINGS_FILE}: altered"
@@ -299,6 +304,12 @@ def _saved_language(settings: dict[str, Any], where: Path) -> tuple[str, list[st
     if len(set(codes)) < max(2, len(codes)):  # `_spell` needs two digits
         raise ModelError("no list of 'codes' in it", where=where, remedy=COPY_AGAIN)
     return language, codes
+
+
+def _needed(language: str | None, codes: Sequence[str], where: Path) -> str:
+    if language is None:
+        raise ModelError("the tokenizer of many languages", where=where, remedy=f"name one of {', '.join(codes)}")
+    return language
 
 
 def _codes_of(folder: Path) -> tuple[str, ...]:

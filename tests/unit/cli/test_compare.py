@@ -50,6 +50,9 @@ def files(tmp_path: Path) -> tuple[Path, Path, Path]:
 
 
 def compared(a: Path, b: Path, references: Path | None, **options: Any) -> Compared:
+    """Of files in German, unless the options name another language."""
+    if references is not None and references.is_file():
+        options = {"language": "de", **options}
     return compare(a, b, references=references, samples=37, **options)
 
 
@@ -62,7 +65,7 @@ def test_the_comparison_equals_that_of_the_statistics(files: tuple[Path, Path, P
         "a.jsonl",
         "b.jsonl",
         False,
-        "assumed",
+        "option",
     )
     assert (result.comparison.wins, result.comparison.ties, result.comparison.losses) == (3, 1, 1)
     assert [shown.id for shown in result.worse] == ["eins"]

@@ -19,7 +19,7 @@ def test_empty_hypotheses_are_noted(
     texts: tuple[str, ...], notes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     predictions = {str(number): Prediction(text, -1.0) for number, text in enumerate(texts)}
-    evaluation = decode.Evaluation(predictions, score(texts, ["es taut", "kalt", "regen"]))
+    evaluation = decode.Evaluation(predictions, score(texts, ["es taut", "kalt", "regen"], language="de"))
     monkeypatch.setattr(pipeline, "evaluate", lambda *_, **options: evaluation)
     result = evaluate(tmp_path, Silent(), "dev")
     assert len(result.notes) == len(result.to_dict()["notes"]) == notes

@@ -16,7 +16,6 @@ from glossfree.cli.score import Scored, score
 from glossfree.console import Silent
 from glossfree.corpora.manifest import Manifest, PackedClip
 from glossfree.errors import CorpusError, RunError
-from glossfree.report.systems import LANGUAGE
 from glossfree.scoring import metrics
 from glossfree.scoring.conventions import convention_for, published_for
 from glossfree.scoring.predictions import Prediction, predictions_path, scores_path, write_predictions
@@ -50,6 +49,9 @@ def run(tmp_path: Path) -> Path:
 
 
 def scored(hypotheses: Path, references: Path | None = None, **options: Any) -> Scored:
+    """Of files in German, unless the options name another language."""
+    if references is not None and references.is_file():
+        options = {"language": "de", **options}
     return score(hypotheses, references=references, console=Silent(), samples=23, **options)
 
 
@@ -59,16 +61,31 @@ def of_texts(folder: Path, hypotheses: Sequence[str], references: Sequence[str],
 
 def test_the_scores_equal_those_of_two_lists(sides: tuple[Path, Path]) -> None:
     result = scored(*sides)
-    expected = metrics.score(HYPOTHESES, REFERENCES)
+    expected = metrics.score(HYPOTHESES, REFERENCES, language="de")
     (row,) = result.rows
     assert row.scores == {name: getattr(expected, name) for name in METRICS}
     assert row.signatures == expected.signatures
     systems = result.systems
     assert (len(systems.references), systems.by_line) == (3, True)
-    assert (systems.language, systems.language_from) == (LANGUAGE, "assumed")
+    assert (systems.language, systems.language_from) == ("de", "option")
     assert result.notes == ()
     for name, interval in row.intervals.items():
         assert interval.low <= row.scores[name] <= interval.high
+
+
+@pytest.mark.parametrize(("language", "words"), [(None, "not named"), ("german", "did you mean de")])
+def test_files_need_a_language(sides: tuple[Path, Path], language: str | None, words: str) -> None:
+    with pytest.raises(CorpusError, match=words) as caught:
+        score(sides[0], references=sides[1], console=Silent(), language=language)
+    assert "one of af, " in str(caught.value)
+
+
+def test_a_corpus_without_a_language_is_scored_in_the_one_that_is_named(run: Path) -> None:
+    manifest = Manifest.load(run.parent / "corpus")
+    Manifest(manifest.folder, manifest.clips, {}).save()
+    with pytest.raises(CorpusError, match="not named"):
+        scored(run)
+    assert scored(run, language="nl").systems.language == "nl"
 
 
 def test_a_run_is_scored_against_its_own_corpus(run: Path) -> None:
@@ -120,7 +137,7 @@ def test_the_text_names_every_score_with_interval_and_signature(sides: tuple[Pat
     assert f"{row.scores['chrf']:.2f}  {row.intervals['chrf'].low:.2f} to {row.intervals['chrf'].high:.2f}" in text
     assert [title in text for title in ("BLEU-1", "ROUGE-L", "chrF2", "exact match", "length ratio")] == [True] * 5
     assert all(signature in text for signature in row.signatures.values())
-    assert "3 sentences, paired by line; language de, assumed" in text
+    assert "3 sentences, paired by line; language de; " in text
     assert "23 bootstrap samples, seed 0" in text
 
 
@@ -172,7 +189,7 @@ def test_plain_texts_are_not(tmp_path: Path) -> None:
     assert of_texts(tmp_path, ["ja", "es regnet"], ["nein", "es schneit"]).notes == ()
 
 
-@pytest.mark.parametrize("language", ["de", "zh", "ja", "en", "xx"])
+@pytest.mark.parametrize("language", ["de", "zh", "ja", "en", "ko"])
 @pytest.mark.parametrize("hypotheses", [["", ""], ["", "今天 下雨"], ["a", "  "], ["!?", "\u3000"]])
 @pytest.mark.parametrize("references", [["今天下雨", "ß"], ["", "a  b"], ["", ""]])
 def test_no_text_gives_nan(tmp_path: Path, hypotheses: list[str], references: list[str], language: str) -> None:
@@ -193,7 +210,7 @@ def test_a_note_if_the_run_was_scored_with_an_appended_stop(run: Path) -> None:
 
 def test_a_note_if_the_run_was_trained_with_glosses(run: Path) -> None:
     for supervision, expected in (("", 0), ("weak", 0), ("glosses", 1)):
-        result = replace(metrics.score(HYPOTHESES, REFERENCES), supervision=supervision)
+        result = replace(metrics.score(HYPOTHESES, REFERENCES, language="de"), supervision=supervision)
         scores_path(run, "test").write_text(json.dumps(result.to_dict()), encoding="utf-8")
         assert sum("run: trained with annotated glosses" in note for note in scored(run).notes) == expected
 

@@ -24,7 +24,7 @@ from glossfree.cli.sweep import Commands, Sweep, sweep
 from glossfree.console import Silent
 from glossfree.corpora.manifest import Manifest
 from glossfree.errors import CorpusError, Interrupted, RecipeError, RunError
-from glossfree.pipeline.material import with_rate
+from glossfree.pipeline.fitting import for_corpus
 from glossfree.recipe.files import load_recipe
 from glossfree.recipe.values import dump_recipe
 from glossfree.scoring.conventions import convention_for
@@ -80,7 +80,7 @@ class StandIn:
         path.write_text(json.dumps({**before, **cells}))
         for count in (each for each in cells.values() if isinstance(each, int)):
             hypothesis = " ".join([*WORDS[:count], *["x"] * (len(WORDS) - count)])
-            scores = score([hypothesis], [" ".join(WORDS)]).to_dict()
+            scores = score([hypothesis], [" ".join(WORDS)], language="de").to_dict()
             (self.folder / f"glossfree/{count}.json").write_text(json.dumps(scores))
 
     def calls(self) -> list[list[str]]:
@@ -264,7 +264,7 @@ def test_another_recipe_or_corpus_is_refused_before_anything_is_written(
     start(tiny, tmp_path)
     for name in NAMES:
         seed = f"seed={name.rpartition('=')[2]}"
-        recipe = with_rate(load_recipe(tiny.recipe, [name.partition(",")[0], seed]), Manifest.load(tiny.corpus))
+        recipe = for_corpus(load_recipe(tiny.recipe, [name.partition(",")[0], seed]), Manifest.load(tiny.corpus))
         (tmp_path / name / "recipe.toml").write_text(dump_recipe(recipe))
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     with pytest.raises(RunError, match=r"finetune2.epochs: 1, now 2"):
@@ -302,7 +302,7 @@ def test_what_is_appended_is_named(tiny: Any, tmp_path: Path, stand_in: StandIn)
 
 def test_supervision_by_glosses_is_named(tiny: Any, tmp_path: Path, stand_in: StandIn) -> None:
     path = stand_in.folder / "glossfree/4.json"
-    path.write_text(json.dumps({**score(["es taut"], ["es"]).to_dict(), "supervision": "glosses"}))
+    path.write_text(json.dumps({**score(["es taut"], ["es"], language="de").to_dict(), "supervision": "glosses"}))
     assert "trained with annotated glosses" in start(tiny, tmp_path).to_text().splitlines()[-1]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from glossfree.errors import CorpusError
-from glossfree.files.encoding import base_language, read_text, split_lines
+from glossfree.files.encoding import read_text, split_lines
 
 TEXT = "id\ttext\r\neins\tes wird kühl in münchen\n"
 
@@ -86,8 +86,3 @@ def test_zeros_in_a_wide_encoding_are_no_text_either(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes("id,text\n1,es\0taut\n".encode("utf-16"))
     with pytest.raises(CorpusError, match="zero bytes"):
         read_text(tmp_path / "a.csv")
-
-
-@pytest.mark.parametrize("name", ["de", "DE", "de_DE", "de-AT", " de-Latn-DE "])
-def test_a_language_is_known_by_its_base_code(name: str) -> None:
-    assert base_language(name) == "de"

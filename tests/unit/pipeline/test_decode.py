@@ -14,6 +14,7 @@ from glossfree.scoring.predictions import Prediction, read_predictions, read_sco
 from glossfree.video.batch import ClipBatch
 
 TEXTS = {"c": "am abend wird es kühl", "a": "im süden scheint die sonne", "b": "morgen kommt neuer schnee"}
+PLAIN = convention_for("de")
 CLIPS = tuple(PackedClip(id, "dev", text, f"{id}.mp4", 3, 25.0) for id, text in TEXTS.items())
 
 
@@ -27,38 +28,38 @@ def echo(given: ClipBatch) -> list[Prediction]:
 
 
 def test_batches_and_their_order_do_not_matter():
-    one = evaluate_clips(echo, [batch("a", "b"), batch("c")], CLIPS)
-    two = evaluate_clips(echo, [batch("c", "b", "a")], CLIPS)
+    one = evaluate_clips(echo, [batch("a", "b"), batch("c")], CLIPS, PLAIN)
+    two = evaluate_clips(echo, [batch("c", "b", "a")], CLIPS, PLAIN)
     assert one == two and list(one.predictions) == list(TEXTS)
 
 
 def test_progress_counts_clips():
     counts: list[int] = []
-    evaluate_clips(echo, [batch("a", "b"), batch("c")], CLIPS, on_progress=counts.append)
+    evaluate_clips(echo, [batch("a", "b"), batch("c")], CLIPS, PLAIN, on_progress=counts.append)
     assert counts == [2, 1]
 
 
 def test_a_clip_given_twice_is_named():
     with pytest.raises(CorpusError, match="clip a: decoded twice"):
-        evaluate_clips(echo, [batch("a", "b"), batch("a")], CLIPS)
+        evaluate_clips(echo, [batch("a", "b"), batch("a")], CLIPS, PLAIN)
 
 
 def test_a_missing_clip_is_named():
     with pytest.raises(CorpusError, match="1 without a hypothesis: c"):
-        evaluate_clips(echo, [batch("a", "b")], CLIPS)
+        evaluate_clips(echo, [batch("a", "b")], CLIPS, PLAIN)
 
 
 def test_a_prediction_too_few_is_our_error():
     with pytest.raises(ValueError, match="zip"):
-        evaluate_clips(lambda given: echo(given)[:1], [batch("a", "b")], CLIPS)
+        evaluate_clips(lambda given: echo(given)[:1], [batch("a", "b")], CLIPS, PLAIN)
 
 
 def test_hypotheses_are_scored_against_the_references_of_the_manifest():
     def translate(given: ClipBatch) -> list[Prediction]:
         return [Prediction("" if id == "b" else text, -0.5) for id, text in zip(given.ids, given.texts, strict=True)]
 
-    evaluation = evaluate_clips(translate, [batch("a", "b"), batch("c")], CLIPS)
-    assert evaluation.scores == score([TEXTS["c"], TEXTS["a"], ""], list(TEXTS.values()))
+    evaluation = evaluate_clips(translate, [batch("a", "b"), batch("c")], CLIPS, PLAIN)
+    assert evaluation.scores == score([TEXTS["c"], TEXTS["a"], ""], list(TEXTS.values()), language="de")
 
 
 def test_broken_files_are_named(tmp_path):

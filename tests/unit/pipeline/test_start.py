@@ -218,7 +218,7 @@ def test_a_run_tells_where_it_came_from(tiny: Any, tiny_run: Path) -> None:
     facts = json.loads((tiny_run / "run.json").read_text())
     assert (facts["corpus"], facts["start"], facts["taken"]) == (str(tiny.corpus.resolve()), None, [])
     assert facts["profile"]["fps"] == [8.0, 8.0]
-    assert load_recipe(tiny_run / "recipe.toml") == load_recipe(tiny.recipe, ["data.fps=8"])  # the corpus's rate
+    assert load_recipe(tiny_run / "recipe.toml") == load_recipe(tiny.recipe, ["data.fps=8", "text.language=de_DE"])
 
 
 def test_single_clips_are_refused_only_where_they_would_be_compared(tiny: Any, tiny_run: Path, tmp_path: Path) -> None:

@@ -89,7 +89,10 @@ def diagnosis(hypothesis: str, reference: str) -> Diagnosis:
 
 
 def full() -> ReportData:
-    ours, theirs = score(["a b c d e"], ["a b c d e"]), score(["a b c d x"], ["a b c d e"])
+    ours, theirs = (
+        score(["a b c d e"], ["a b c d e"], language="de"),
+        score(["a b c d x"], ["a b c d e"], language="de"),
+    )
     return ReportData(
         title="Demo",
         subtitle="all of it",
@@ -136,7 +139,7 @@ def test_every_part_is_there():
 
 
 def test_every_text_is_escaped():
-    rows = {NASTY: {"test": score(["a"], ["a"])}}
+    rows = {NASTY: {"test": score(["a"], ["a"], language="de")}}
     data = ReportData(
         title=NASTY,
         subtitle=NASTY,
@@ -154,7 +157,7 @@ def test_every_text_is_escaped():
             clip(frames=None, problem=NASTY),
         ],
         split=NASTY,
-        conventions={NASTY: score(["a"], ["a"])},
+        conventions={NASTY: score(["a"], ["a"], language="de")},
         intervals={"bleu4": Interval(1.0, 2.0)},
         diagnosis=diagnosis(NASTY, NASTY + " x"),
         curves={NASTY: [{"step": 0, NASTY: 1.0}]},
@@ -256,6 +259,8 @@ def test_charts_are_described_in_words():
 def test_the_page_of_a_comparison_is_self_contained(tmp_path):
     for name, text in (("a", "am tag\n\n"), ("b", "am tag regen\nwind\n"), ("references", "am tag regen\nwind\n")):
         (tmp_path / f"{name}.txt").write_text(text, encoding="utf-8")
-    compared = compare(tmp_path / "a.txt", tmp_path / "b.txt", references=tmp_path / "references.txt", samples=5)
+    compared = compare(
+        tmp_path / "a.txt", tmp_path / "b.txt", references=tmp_path / "references.txt", language="de", samples=5
+    )
     checker = checked(compared.to_html())
     assert checker.counts["article"] == 2 and all(address[1:] in checker.ids for address in checker.addresses)

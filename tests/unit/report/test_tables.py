@@ -89,7 +89,10 @@ def test_nothing_gives_no_table() -> None:
 
 
 def test_the_better_row_is_marked() -> None:
-    better, worse = score(["a b c d e"], ["a b c d e"]), score(["a b c d x"], ["a b c d e"])
+    better, worse = (
+        score(["a b c d e"], ["a b c d e"], language="de"),
+        score(["a b c d x"], ["a b c d e"], language="de"),
+    )
     (table,) = score_tables({"ours": {"test": better}, "theirs": {"test": worse}})
     assert table.best == {(0, column) for column in range(1, 7)}
     assert table.columns[:7] == ("model", "BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "chrF")
@@ -98,14 +101,14 @@ def test_the_better_row_is_marked() -> None:
 
 
 def test_each_split_has_a_table() -> None:
-    one = score(["a b"], ["a b"])
+    one = score(["a b"], ["a b"], language="de")
     tables = score_tables({"ours": {"dev": one, "test": one}, "theirs": {"test": one}})
     assert [len(table.rows) for table in tables] == [1, 2]
     assert [table.title for table in tables] == ["dev, 1 sentences", "test, 1 sentences"]
 
 
 def test_rows_of_different_conventions_are_not_compared_and_both_are_explained() -> None:
-    one = score(["a b c d x"], ["a b c d e"])
+    one = score(["a b c d x"], ["a b c d e"], language="de")
     other = score(["a b c d e"], ["a b c d e"], convention=convention_for("de", append=" ."))
     rows = {"ours": {"test": one}, "again": {"test": one}, "theirs": {"test": other}}
     assert score_tables(rows)[0].best == frozenset()
@@ -116,7 +119,7 @@ def test_rows_of_different_conventions_are_not_compared_and_both_are_explained()
 
 
 def test_intervals_stand_beside_their_scores() -> None:
-    ours = score(*SIDES)
+    ours = score(*SIDES, language="de")
     table = interval_table(ours, {"bleu4": Interval(1.0, 2.5)}, "test")
     assert table.rows == (("BLEU-4", f"{ours.bleu4:.2f}", "1.00 to 2.50"),)
     assert "2 sentences" in table.reading

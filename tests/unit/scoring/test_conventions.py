@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from glossfree.languages import PROFILES
 from glossfree.scoring.conventions import CONVENTIONS, PUBLISHED, Convention, convention_for, published_for
 
 
@@ -32,8 +35,23 @@ def test_words_and_characters():
     [("de", "plain"), ("zh", "plain-chinese"), ("zh_CN", "plain-chinese"), ("ja", "plain-characters")],
 )
 def test_the_default_of_a_language(language, name):
-    assert convention_for(language) == CONVENTIONS[name]
+    assert convention_for(language) == replace(CONVENTIONS[name], half_width=name != "plain")
     assert convention_for(language, append=" .").append == " ."
+
+
+@pytest.mark.parametrize("language", PROFILES)
+def test_every_language_has_a_default(language):
+    convention, profile = convention_for(language), PROFILES[language]
+    assert (convention.tokenize, convention.characters) == (profile.bleu, profile.characters)
+    assert convention.half_width == profile.half_width and not convention.lowercase
+
+
+def test_full_width_forms_become_ascii_and_nothing_else_changes():
+    ascii_forms = "".join(map(chr, range(0x21, 0x7F)))
+    full_width = "".join(chr(ord(letter) + 0xFEE0) for letter in ascii_forms)
+    assert convention_for("zh").prepare(full_width) == ascii_forms
+    assert convention_for("ja").prepare("ＷｉＦｉ，１０　度。「雨」ｱ") == "WiFi,10 度。「雨」ｱ"
+    assert convention_for("de").prepare(full_width) == convention_for("th").prepare(full_width) == full_width
 
 
 def test_published_conventions_have_a_source_and_settings_for_chinese():

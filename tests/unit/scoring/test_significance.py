@@ -160,7 +160,7 @@ def test_swapping_the_systems_only_changes_signs() -> None:
 
 def test_sentences_are_won_by_chrf_and_the_largest_changes_come_first() -> None:
     result = compare(of(A), of(B), samples=1)
-    chrf = [[score([h], [r]).chrf for h, r in zip(texts, REFERENCES, strict=True)] for texts in (A, B)]
+    chrf = [[score([h], [r], language="de").chrf for h, r in zip(texts, REFERENCES, strict=True)] for texts in (A, B)]
     change = [b - a for a, b in zip(*chrf, strict=True)]
     assert result.sentence_metric == "chrf"
     assert (result.wins, result.losses) == (sum(c > 1e-9 for c in change), sum(c < -1e-9 for c in change))

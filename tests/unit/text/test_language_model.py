@@ -74,7 +74,7 @@ def test_a_saved_one_is_the_same_and_an_altered_one_is_refused(
 
 
 def test_a_folder_without_those_ids_holds_mbart_s_kind(tmp_path: Path) -> None:
-    SentenceTokenizer.train(SENTENCES, 60).save(tmp_path)
+    SentenceTokenizer.train(SENTENCES, 60, "de_DE").save(tmp_path)
     assert isinstance(load_tokenizer(tmp_path), SentenceTokenizer)
 
 

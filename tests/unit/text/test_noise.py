@@ -13,7 +13,7 @@ TEXT = "an den küsten weht der wind böig und später stürmisch aus nordwest"
 
 @pytest.fixture(scope="module")
 def tokenizer() -> SentenceTokenizer:
-    return SentenceTokenizer.train([TEXT, "der nebel löst sich nur zögernd auf"], 70)
+    return SentenceTokenizer.train([TEXT, "der nebel löst sich nur zögernd auf"], 70, "de_DE")
 
 
 def is_subsequence(part: list[str], sequence: list[str]) -> bool:

@@ -48,7 +48,7 @@ def test_the_inventory_is_the_training_splits(pseudo_glosses: PseudoGlosses) -> 
 
 
 def test_other_splits_change_nothing_but_their_own_sentences(pseudo_glosses: PseudoGlosses) -> None:
-    alone = extract({"train": SPLITS["train"]}, Capitals())
+    alone = extract({"train": SPLITS["train"]}, Capitals(), language="de")
     assert (alone.inventory, alone.counts, alone.kept, alone.dropped) == (
         pseudo_glosses.inventory, pseudo_glosses.counts, pseudo_glosses.kept, pseudo_glosses.dropped,
     )  # fmt: skip
@@ -57,7 +57,7 @@ def test_other_splits_change_nothing_but_their_own_sentences(pseudo_glosses: Pse
 
 
 def test_all_splits_when_they_are_named() -> None:
-    pseudo_glosses = extract(SPLITS, Capitals(), splits=("train", "dev", "test"))
+    pseudo_glosses = extract(SPLITS, Capitals(), splits=("train", "dev", "test"), language="de")
     assert pseudo_glosses.inventory == ("7", "grad", "hagel", "nebel", "sonne", "wind")
     assert pseudo_glosses.counts["sonne"] == 2
 
@@ -91,7 +91,7 @@ def test_without_sentences_only_the_inventory_is_left(pseudo_glosses: PseudoGlos
 
 def test_the_hash_follows_the_content(pseudo_glosses: PseudoGlosses) -> None:
     assert extract(SPLITS, Capitals(), language="de").sha256 == pseudo_glosses.sha256
-    assert extract({**SPLITS, "train": SPLITS["train"][:2]}, Capitals()).sha256 != pseudo_glosses.sha256
+    assert extract({**SPLITS, "train": SPLITS["train"][:2]}, Capitals(), language="de").sha256 != pseudo_glosses.sha256
 
 
 def test_bad_files(pseudo_glosses: PseudoGlosses, tmp_path: Path) -> None:
@@ -112,19 +112,21 @@ def test_bad_files(pseudo_glosses: PseudoGlosses, tmp_path: Path) -> None:
 
 def test_nothing_to_extract_from() -> None:
     with pytest.raises(CorpusError, match=r"no sentence in train -> splits here: dev, train"):
-        extract({"train": [], "dev": ["WIND"]}, Capitals())
+        extract({"train": [], "dev": ["WIND"]}, Capitals(), language="de")
     with pytest.raises(CorpusError, match="no content word"):
-        extract({"train": ["und der die", ""]}, Capitals())
+        extract({"train": ["und der die", ""]}, Capitals(), language="de")
 
 
 def test_progress_counts_sentences() -> None:
     calls: list[None] = []
-    extract(SPLITS, Capitals(), on_progress=lambda: calls.append(None))
+    extract(SPLITS, Capitals(), on_progress=lambda: calls.append(None), language="de")
     assert len(calls) == 5
 
 
 def test_german() -> None:
-    pseudo_glosses = extract({"train": ["morgen fallen im süden fünf liter regen", "es regnete gestern"]}, tagger("de"))
+    pseudo_glosses = extract(
+        {"train": ["morgen fallen im süden fünf liter regen", "es regnete gestern"]}, tagger("de"), language="de"
+    )
     assert pseudo_glosses.inventory == (
         "es",
         "fallen",
@@ -140,8 +142,8 @@ def test_german() -> None:
 
 def test_a_decomposed_sentence_is_the_same_sentence() -> None:
     nfd = "in mu\u0308nchen wird es ku\u0308hl"
-    one = extract({"train": ["in münchen wird es kühl"]}, tagger("de"))
-    two = extract({"train": [nfd]}, tagger("de"))
+    one = extract({"train": ["in münchen wird es kühl"]}, tagger("de"), language="de")
+    two = extract({"train": [nfd]}, tagger("de"), language="de")
     assert one == two
     assert "münchen" in two.inventory
     assert two.of_sentence(nfd) == one.of_sentence("in münchen wird es kühl")

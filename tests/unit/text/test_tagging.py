@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from glossfree.errors import CorpusError
+from glossfree.languages import PROFILES
 from glossfree.text.tagging import (
     CONTENT,
     FUNCTION,
@@ -140,15 +141,39 @@ def test_an_empty_sentence_has_no_tokens(hanta: HantaTagger) -> None:
     assert hanta.tag("  ") == []
 
 
-def test_languages_without_a_tagger_drop_the_commonest_words() -> None:
-    sentences = ["la pluie et la neige", "la mer et le vent", "le soleil et la lune 12 !"]
-    french = tagger("fr_XX", sentences)
+FRENCH = ["la pluie et la neige", "la mer et le vent", "le soleil et la lune 12 !"]
+
+
+def test_languages_without_a_tagger_drop_the_commonest_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("spacy", "simplemma"):
+        monkeypatch.setitem(sys.modules, name, None)
+    french = tagger("fr_XX", FRENCH)
     assert french.name.startswith("frequency (no tagger; 1 ")
     assert [(token.lemma, token.pos) for token in french.tag("La pluie , 12")] == [
         ("la", FUNCTION), ("pluie", CONTENT), (",", "PUNCT"), ("12", "NUM"),
     ]  # fmt: skip
-    assert FrequencyTagger(sentences, share=0.6)._function_words == {"la", "et", "le"}
-    assert FrequencyTagger(sentences, share=0.01)._function_words == set()
+    assert FrequencyTagger(FRENCH, share=0.6)._function_words == {"la", "et", "le"}
+    assert FrequencyTagger(FRENCH, share=0.01)._function_words == set()
+
+
+def test_lemmas_of_simplemma_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """ "la" and "le" are one lemma, which occurs six times among seventeen words."""
+    monkeypatch.setitem(sys.modules, "spacy", None)
+    lemmas = {"la": "le", "pluies": "pluie", "lunes": "Lune"}
+    fake = SimpleNamespace(lemmatize=lambda word, code: lemmas.get(word, word) if code == "fr" else "")
+    monkeypatch.setitem(sys.modules, "simplemma", fake)
+    french = tagger("fr", [*FRENCH, "la nuit"])
+    assert french.name == "simplemma (no tagger; 0 commonest words dropped)"
+    french = tagger("fr", [*FRENCH, "pluies et lunes"])
+    assert [(token.word, token.lemma) for token in french.tag("La Pluies, lunes")] == [
+        ("La", "le"), ("Pluies", "pluie"), (",", ","), ("lunes", "lune"),
+    ]  # fmt: skip
+
+
+def test_simplemma_knows_every_language_that_names_it() -> None:
+    known = pytest.importorskip("simplemma.strategies.dictionaries.dictionary_factory").SUPPORTED_LANGUAGES
+    assert {profile.simplemma for profile in PROFILES.values() if profile.simplemma} <= known
+    assert tagger("pl", ["psy biegają po lesie"]).tag("psy")[0].lemma == "pies"
 
 
 def test_the_frequency_tagger_needs_sentences() -> None:
@@ -215,7 +240,8 @@ def test_a_spacy_whose_import_fails_is_passed_over_with_a_line(
     lines: list[str] = []
     assert tagger("de", say=lines.append).name == "hanta (morphmodel_ger)"
     assert len(lines) == 1 and "spaCy" in lines[0] and kind in lines[0] and "\n" not in lines[0]
-    assert tagger("fr", ["la pluie"], say=lines.append).name.startswith("frequency") and len(lines) == 1
+    assert "no tagger" in tagger("fr", ["la pluie"], say=lines.append).name and len(lines) == 2
+    assert "no tagger" in tagger("ga", ["an fhearthainn"], say=lines.append).name and len(lines) == 2  # spaCy has none
 
 
 def test_a_model_that_cannot_be_loaded_leaves_the_next(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ SENTENCES = [
 
 @pytest.fixture(scope="module")
 def tokenizer() -> SentenceTokenizer:
-    return SentenceTokenizer.train(SENTENCES, 90)
+    return SentenceTokenizer.train(SENTENCES, 90, "de_DE")
 
 
 def model_bytes(**options: object) -> bytes:
@@ -115,16 +115,21 @@ def test_a_stray_mask_and_code_in_a_translation_do_no_harm(tokenizer: SentenceTo
 
 
 def test_training_is_deterministic_and_leaves_room_for_every_character() -> None:
-    assert SentenceTokenizer.train(SENTENCES, 90).sha256 == SentenceTokenizer.train(iter(SENTENCES), 90).sha256
-    assert SentenceTokenizer.train(SENTENCES, 90).sha256 != SentenceTokenizer.train(SENTENCES, 70).sha256
-    few = SentenceTokenizer.train(SENTENCES, 5)  # fewer than there are letters
+    assert (
+        SentenceTokenizer.train(SENTENCES, 90, "de_DE").sha256
+        == SentenceTokenizer.train(iter(SENTENCES), 90, "de_DE").sha256
+    )
+    assert (
+        SentenceTokenizer.train(SENTENCES, 90, "de_DE").sha256 != SentenceTokenizer.train(SENTENCES, 70, "de_DE").sha256
+    )
+    few = SentenceTokenizer.train(SENTENCES, 5, "de_DE")  # fewer than there are letters
     assert all(few.mask_id not in few.encode(text) for text in SENTENCES)
 
 
 def test_training_is_the_same_in_another_process(tokenizer: SentenceTokenizer) -> None:
     program = (
         "import sys, json; from glossfree.text.tokenizer import SentenceTokenizer;"
-        "print(SentenceTokenizer.train(json.loads(sys.argv[1]), 90).sha256)"
+        "print(SentenceTokenizer.train(json.loads(sys.argv[1]), 90, 'de_DE').sha256)"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, json.dumps(SENTENCES)],
@@ -138,13 +143,20 @@ def test_training_is_the_same_in_another_process(tokenizer: SentenceTokenizer) -
 
 @pytest.mark.parametrize("sentences", [["ja"], ["regen regen"], ["ein", "zwei", "drei"]])
 def test_tiny_corpora_can_be_trained_on(sentences: list[str]) -> None:
-    tiny = SentenceTokenizer.train(sentences, 500)
+    tiny = SentenceTokenizer.train(sentences, 500, "de_DE")
     assert [tiny.decode(tiny.encode(text)) for text in sentences] == sentences
 
 
 def test_training_needs_sentences() -> None:
     with pytest.raises(CorpusError, match="no training sentence"):
-        SentenceTokenizer.train(["", "  "], 50)
+        SentenceTokenizer.train(["", "  "], 50, "de_DE")
+
+
+def test_a_language_that_mbart_lacks_is_one_code_more() -> None:
+    danish, german = (SentenceTokenizer.train(SENTENCES, 90, language) for language in ("da", "de_DE"))
+    assert (len(danish), danish.codes) == (len(german) + 1, (*CODES_25, "da"))
+    assert danish.pieces[danish.start_id] == "da" and danish.encode(SENTENCES[0])[-1] == danish.start_id
+    assert danish.decode(danish.encode(SENTENCES[0])) == german.decode(german.encode(SENTENCES[0]))
 
 
 def test_trimming_keeps_the_pieces_that_are_used_and_their_rows(tokenizer: SentenceTokenizer) -> None:
@@ -181,7 +193,7 @@ def test_rows_in_the_original_are_found_by_piece(tokenizer: SentenceTokenizer) -
     assert tokenizer.rows_in(tokenizer) == list(range(len(tokenizer)))
     with pytest.raises(ModelError, match="tokens of this vocabulary are not in it"):
         tokenizer.rows_in(trimmed)
-    fifty = SentenceTokenizer(tokenizer._model, codes=CODES_50)
+    fifty = SentenceTokenizer(tokenizer._model, codes=CODES_50, language="de_DE")
     assert [fifty.pieces[row] for row in trimmed.rows_in(fifty)] == trimmed.pieces  # 25 of 52 codes, then the mask
     with pytest.raises(ModelError, match=r"27 tokens .* for example 'af_ZA'"):
         fifty.rows_in(tokenizer)
@@ -189,7 +201,7 @@ def test_rows_in_the_original_are_found_by_piece(tokenizer: SentenceTokenizer) -
 
 @pytest.mark.parametrize("codes", [CODES_25, CODES_50])
 def test_codes_mask_and_special_tokens_are_never_written(tokenizer: SentenceTokenizer, codes: tuple[str, ...]) -> None:
-    ids = SentenceTokenizer(tokenizer._model, codes=codes).never_written
+    ids = SentenceTokenizer(tokenizer._model, codes=codes, language="de_DE").never_written
     pieces = [*tokenizer.pieces[: 4 + tokenizer.num_pieces], *codes, "<mask>"]
     assert [pieces[token] for token in ids] == ["<s>", "<pad>", "<unk>", *codes, "<mask>"]
 
@@ -237,8 +249,10 @@ def test_folders_of_others(
     (tmp_path / MODEL_FILE).write_bytes(tokenizer._model)
     if name:
         (tmp_path / name).write_text(json.dumps(content))
-    loaded = SentenceTokenizer.load(tmp_path)
+    loaded = SentenceTokenizer.load(tmp_path, "de_DE")
     assert loaded.codes == codes
+    with pytest.raises(ModelError, match="many languages -> name one of ar_AR"):
+        SentenceTokenizer.load(tmp_path)
     assert len(loaded) == 4 + tokenizer.num_pieces + len(codes) + 1
     assert loaded.decode(loaded.encode("漢 " + SENTENCES[0])) == "漢 " + SENTENCES[0]
 
@@ -259,7 +273,7 @@ def test_a_missing_folder_is_named(tmp_path: Path) -> None:
 def test_altered_files_are_refused(tokenizer: SentenceTokenizer, tmp_path: Path) -> None:
     tokenizer.save(tmp_path)
     settings = json.loads((tmp_path / SETTINGS_FILE).read_text())
-    other = SentenceTokenizer.train(SENTENCES, 70)._model
+    other = SentenceTokenizer.train(SENTENCES, 70, "de_DE")._model
     (tmp_path / MODEL_FILE).write_bytes(other)
     with pytest.raises(ModelError, match="altered"):
         SentenceTokenizer.load(tmp_path)
@@ -290,12 +304,12 @@ def test_files_that_are_no_mbart_model_are_refused(tokenizer: SentenceTokenizer,
     for message, content in broken.items():
         path.write_bytes(content)
         with pytest.raises(ModelError, match=message) as caught:
-            SentenceTokenizer.load(tmp_path)
+            SentenceTokenizer.load(tmp_path, "de_DE")
         assert str(path) in str(caught.value)
     for content in (b"", b"PNG nothing like it"):
         path.write_bytes(content)
         with pytest.raises(ModelError):
-            SentenceTokenizer.load(tmp_path)
+            SentenceTokenizer.load(tmp_path, "de_DE")
 
 
 def test_a_folder_that_cannot_be_written_is_named(tokenizer: SentenceTokenizer, tmp_path: Path) -> None:

@@ -81,10 +81,10 @@ def test_a_tokenizer_json_alone_gives_its_own_ids(
     model: bytes, saved: Folder, name: str, codes: tuple[str, ...]
 ) -> None:
     folder = saved(name)
-    tokenizer, theirs = SentenceTokenizer.load(folder), rust(folder)
+    tokenizer, theirs = SentenceTokenizer.load(folder, "de_DE"), rust(folder)
     assert (tokenizer.codes, len(tokenizer)) == (codes, theirs.get_vocab_size())
     assert [theirs.token_to_id(piece) for piece in tokenizer.pieces] == list(range(len(tokenizer)))
-    original = SentenceTokenizer(model, codes=codes)
+    original = SentenceTokenizer(model, codes=codes, language="de_DE")
     for text in sentences(400):
         ids = tokenizer.piece_ids(text)
         assert ids == theirs.encode(text, add_special_tokens=False).ids == original.piece_ids(text)
@@ -101,7 +101,7 @@ def test_a_table_of_characters_comes_along(model: bytes, saved: Folder, tmp_path
     content = json.loads((saved("MBartTokenizer") / SETTINGS_FILE).read_text())
     text = "ｗｉｎｄ ﬁ und ½"
     with_table = load(tmp_path, {**content, "normalizer": json.loads(table)})
-    assert with_table.encode(text) == SentenceTokenizer(model).encode(text)
+    assert with_table.encode(text) == SentenceTokenizer(model, language="de_DE").encode(text)
     assert with_table.encode(text) != load(tmp_path, content).encode(text)
 
 
@@ -131,8 +131,8 @@ def test_pieces_across_words_are_not_used_where_words_are_split(saved: Folder, t
 
 def test_mbarts_own_files(shared: Path, saved: Folder) -> None:
     folder = saved("MBartTokenizer", shared / "mbart_cc25")
-    tokenizer, theirs = SentenceTokenizer.load(folder), rust(folder)
-    original = SentenceTokenizer.load(shared / "mbart_cc25")
+    tokenizer, theirs = SentenceTokenizer.load(folder, "de_DE"), rust(folder)
+    original = SentenceTokenizer.load(shared / "mbart_cc25", "de_DE")
     assert tokenizer.pieces == original.pieces and len(tokenizer) == 250_027
     path = shared / "phoenix14t/PHOENIX-2014-T.train.corpus.csv"
     with path.open(encoding="utf-8", newline="") as file:
@@ -144,7 +144,7 @@ def test_mbarts_own_files(shared: Path, saved: Folder) -> None:
 
 def load(folder: Path, content: object) -> SentenceTokenizer:
     (folder / SETTINGS_FILE).write_text(json.dumps(content))
-    return SentenceTokenizer.load(folder)
+    return SentenceTokenizer.load(folder, "de_DE")
 
 
 def without(content: dict[str, Any], *keys: str) -> None:
@@ -192,7 +192,7 @@ def test_settings_of_ours_alone_are_no_tokenizer(tmp_path: Path) -> None:
         load(tmp_path, {"format": FORMAT, "language": "de_DE"})
     (tmp_path / SETTINGS_FILE).write_text("[" * 100_000)
     with pytest.raises(ModelError, match="not JSON"):
-        SentenceTokenizer.load(tmp_path)
+        SentenceTokenizer.load(tmp_path, "de_DE")
 
 
 def doubled(proto: Any) -> None:
@@ -224,7 +224,7 @@ def test_a_model_that_sentencepiece_would_refuse_names_its_file(
     change(proto)
     (tmp_path / MODEL_FILE).write_bytes(proto.SerializeToString())
     with pytest.raises(ModelError) as caught:
-        SentenceTokenizer.load(tmp_path)
+        SentenceTokenizer.load(tmp_path, "de_DE")
     assert caught.value.where == str(tmp_path / MODEL_FILE) and caught.value.remedy
 
 
@@ -232,4 +232,4 @@ def test_half_a_character_in_a_piece_is_refused(model: bytes, tmp_path: Path) ->
     at = model.index("ö".encode())
     (tmp_path / MODEL_FILE).write_bytes(model[:at] + b"\xc3\xc3" + model[at + 2 :])
     with pytest.raises(ModelError, match="not UTF-8"):
-        SentenceTokenizer.load(tmp_path)
+        SentenceTokenizer.load(tmp_path, "de_DE")

@@ -13,7 +13,7 @@ const FORMATS = ["eaf", "vtt", "srt", "json", "svg", "png"];
 export function showResult(page, translation, notes) {
   const path = `/v1/translations/${translation.id}`;
   const { segments, warnings } = translation;
-  const spoken = (page.studio.models[0]?.language ?? "de").slice(0, 2); // of the sentences, ISO 639-1
+  const spoken = (page.studio.models[0]?.language ?? "").slice(0, 2); // of the sentences, ISO 639-1
   const seconds = translation.video?.seconds || segments.at(-1).end;
   const fps = translation.video?.frames_per_second || 25;
   const video = h("video", {
