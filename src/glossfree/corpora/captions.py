@@ -57,12 +57,20 @@ class Caption:
     text: str = ""
     tier: str = ""
 
+    @property
+    def is_possible(self) -> bool:
+        """Whether it begins in the video, and ends after that."""
+        return 0 <= self.start < self.end < math.inf
 
-def read_captions(path: Path, *, tier: str | None = None, media: Path | None = None) -> list[Caption]:
+
+def read_captions(
+    path: Path, *, tier: str | None = None, media: Path | None = None, check_times: bool = True
+) -> list[Caption]:
     """A file of captions or annotations -> its captions, sorted by start; they may overlap or lack text.
 
     `tier` selects a tier of an .eaf, and is required if several have time-aligned annotations. `media` is the video of
-    the captions: an .eaf may link several videos with different origins.
+    the captions: an .eaf may link several videos with different origins. `check_times` False: no captions, and
+    impossible ones (`Caption.is_possible`), are no errors.
     Raises CorpusError: missing, too large, damaged, no captions, one that ends before it begins, no such tier.
     """
     suffix = path.suffix.lower()
@@ -81,14 +89,15 @@ def read_captions(path: Path, *, tier: str | None = None, media: Path | None = N
             text = _BREAKS.sub("\n", read_text(path))
             read = {".vtt": _from_vtt, ".srt": _from_srt}.get(suffix, _from_substation)
             captions = read(path, text)
-        _check_times(captions)
+        if check_times:
+            _check_times(captions)
     return sorted(captions, key=lambda caption: (caption.start, caption.end))
 
 
 def read_tiers(path: Path, tiers: Sequence[str], *, media: Path | None = None) -> dict[str, list[Caption]]:
     """An .eaf -> the captions of those of `tiers` that it has, sorted by start; the file is read once.
 
-    Raises CorpusError as `read_captions` does, but a tier may be missing or empty.
+    Raises CorpusError as `read_captions` does without `check_times`, but a tier may be missing.
     """
     with named(path):
         _check_size(path)
@@ -96,8 +105,6 @@ def read_tiers(path: Path, tiers: Sequence[str], *, media: Path | None = None) -
             name: [Caption(start, end, _plain(text), name) for start, end, text in annotations]
             for name, annotations in eaf.read_tiers(path, tiers, media=media).items()
         }
-        for tier in filter(None, captions.values()):
-            _check_times(tier)
     return {name: sorted(tier, key=lambda each: (each.start, each.end)) for name, tier in captions.items()}
 
 
@@ -127,7 +134,7 @@ def _check_times(captions: Sequence[Caption]) -> None:
     wrong = [
         f"number {number} ({caption.start:g} to {caption.end:g} s)"
         for number, caption in enumerate(captions, start=1)
-        if not 0 <= caption.start < caption.end < math.inf
+        if not caption.is_possible
     ]
     if wrong:
         problem = f"captions that end before they begin, last no time or begin before the video: {name_some(wrong)}"
@@ -255,7 +262,7 @@ def write_captions(
     Raises CorpusError: missing library, unwritable file; ValueError: unknown format, impossible times.
     """
     every = [*captions, *(caption for track in tracks.values() for caption in track)]
-    if any(not 0 <= caption.start < caption.end < math.inf for caption in every):
+    if not all(caption.is_possible for caption in every):
         raise ValueError("a caption must begin at 0 or later and end after its start")
     ordered = sorted(captions, key=lambda caption: (caption.start, caption.end))
     with named(path), _libraries():

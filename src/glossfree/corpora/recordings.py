@@ -46,16 +46,27 @@ class Recording:
     unsigned: str = ""
     gloss_tiers: tuple[str, ...] = ()
 
-    def clips(self) -> Iterator[Clip]:
-        """A clip for each sentence, named by its times. Signs whose middle lies in the sentence are its glosses.
+    def read(self) -> tuple[list[Caption], list[Caption]]:
+        """Its captions, impossible ones (`Caption.is_possible`) among them, and its signs, by their middles.
 
-        Raises CorpusError as `read_captions` does.
+        Raises CorpusError as `read_captions` does without `check_times`.
         """
-        captions, signs = self._read()
+        if not self.gloss_tiers:
+            return read_captions(self.captions, tier=self.tier, media=self.video, check_times=False), []
+        tiers = read_tiers(self.captions, [self.tier or "", *self.gloss_tiers], media=self.video)
+        captions = tiers.pop(self.tier or "", [])
+        signs = [sign for tier in tiers.values() for sign in tier]
+        return captions, sorted(signs, key=lambda sign: sign.start + sign.end)
+
+    def cut(self, captions: Sequence[Caption], signs: Sequence[Caption]) -> Iterator[Clip]:
+        """What `read` returns -> a clip for each sentence, named by its times.
+
+        Signs whose middle lies in the sentence are its glosses. Impossible captions are left out.
+        """
         middles = [(sign.start + sign.end) / 2 for sign in signs]
         signed = [each for each in captions if not self.unsigned or self.unsigned not in each.text]
         seen: Counter[str] = Counter()
-        for sentence in sentences(signed, self.rules):
+        for sentence in sentences([each for each in signed if each.is_possible], self.rules):
             segment = Segment(sentence.start, sentence.end)
             name = f"{self.id}__{segment_label(segment)}"
             seen[name] += 1
@@ -67,15 +78,6 @@ class Recording:
                 VideoFile(self.video, segment),
                 glosses=tuple(word for sign in signs[inside] for word in nfc(sign.text).split()),
             )
-
-    def _read(self) -> tuple[list[Caption], list[Caption]]:
-        """The captions, and the signs by their middles."""
-        if not self.gloss_tiers:
-            return read_captions(self.captions, tier=self.tier, media=self.video), []
-        tiers = read_tiers(self.captions, [self.tier or "", *self.gloss_tiers], media=self.video)
-        captions = tiers.pop(self.tier or "", [])
-        signs = [sign for tier in tiers.values() for sign in tier]
-        return captions, sorted(signs, key=lambda sign: sign.start + sign.end)
 
 
 def clips_of(recordings: Iterable[Recording], limit: int | None = None) -> Iterator[Clip]:
@@ -90,7 +92,7 @@ def clips_of(recordings: Iterable[Recording], limit: int | None = None) -> Itera
         for recording in recordings:
             if recording.video.is_file():
                 try:
-                    yield from recording.clips()
+                    yield from recording.cut(*recording.read())
                     count += 1
                 except CorpusError as error:
                     errors.append(error)
@@ -112,14 +114,16 @@ def problems_of(recordings: Sequence[Recording], notes: Iterable[str] = ()) -> l
         raise CorpusError(f"none of the videos is there: {names}", remedy="copy them there, or check --root")
     clips: list[Clip] = []
     errors: dict[str, CorpusError] = {}
-    empty, used = [], set()
+    empty, impossible, used = [], [], set()
     for recording in recordings:
         try:
-            own = list(recording.clips())
+            captions, signs = recording.read()
         except CorpusError as error:
             errors[recording.id] = error
             continue
+        own = list(recording.cut(captions, signs))
         clips += own
+        impossible += [f"{recording.id} at {each.start:g} s" for each in captions if not each.is_possible]
         empty += [] if own else [recording.id]
         used |= {recording.split} if own and recording.video.is_file() else set()
     if len(errors) == len(recordings):
@@ -127,6 +131,7 @@ def problems_of(recordings: Sequence[Recording], notes: Iterable[str] = ()) -> l
     culprits = {
         "captions that cannot be read": [f"{name} ({error.problem})" for name, error in errors.items()],
         "captions without a sentence": empty,
+        "captions that end before they begin or begin before the video, left out": impossible,
     }
     faults = [f"{what}: {len(names):,}: {name_some(names)}" for what, names in culprits.items() if names]
     faults += [f"no clip in split {split}" for split in SPLITS if split not in used]

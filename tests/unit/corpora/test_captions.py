@@ -75,6 +75,19 @@ def test_nothing_is_written_without_a_path(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_impossible_times_may_be_read_without_an_error(tmp_path: Path) -> None:
+    path = written(
+        tmp_path, "a.srt", "1\n00:00:02,000 --> 00:00:01,000\neins\n\n2\n00:00:03,000 --> 00:00:04,000\nzwei\n"
+    )
+    with pytest.raises(CorpusError, match="end before they begin"):
+        read_captions(path)
+    assert [(each.text, each.is_possible) for each in read_captions(path, check_times=False)] == [
+        ("eins", False),
+        ("zwei", True),
+    ]
+    assert read_captions(written(tmp_path, "b.vtt", "WEBVTT\n"), check_times=False) == []
+
+
 @pytest.mark.parametrize("caption", [Caption(2, 2), Caption(3, 1), Caption(-1, 1), Caption(0, float("nan"))])
 def test_impossible_times_are_not_written(caption: Caption) -> None:
     with pytest.raises(ValueError, match="start"):

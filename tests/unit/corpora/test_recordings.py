@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from glossfree.corpora.captions import Caption, write_captions
-from glossfree.corpora.manifest import Segment, VideoFile
+from glossfree.corpora.manifest import Clip, Segment, VideoFile
 from glossfree.corpora.recordings import Recording, assign_splits, clips_of, hashed_split, problems_of
 from glossfree.corpora.sentencing import AS_THEY_ARE, Rules
 from glossfree.errors import CorpusError
@@ -24,9 +24,13 @@ def recording(root: Path, name: str, *captions: Caption, split: str = "train", i
     return Recording(name, split, video, root / f"{name}.vtt", rules=AS_THEY_ARE)
 
 
+def cut(spoken: Recording) -> list[Clip]:
+    return list(spoken.cut(*spoken.read()))
+
+
 def test_each_sentence_is_a_clip_named_by_its_times(tmp_path: Path) -> None:
     spoken = [Caption(1, 2.5, "Eins."), Caption(1, 2.5, "Zugleich."), Caption(3, 4, "Zwei.")]
-    clips = list(recording(tmp_path, "schöne show", *spoken, split="dev").clips())
+    clips = cut(recording(tmp_path, "schöne show", *spoken, split="dev"))
     assert [clip.text for clip in clips] == ["Eins.", "Zugleich.", "Zwei."]
     assert [clip.source for clip in clips] == [
         VideoFile(tmp_path / "schöne show.mp4", Segment(start, end)) for start, end in ((1, 2.5), (1, 2.5), (3, 4))
@@ -38,14 +42,14 @@ def test_each_sentence_is_a_clip_named_by_its_times(tmp_path: Path) -> None:
 
 def test_ids_say_milliseconds(tmp_path: Path) -> None:
     spoken = recording(tmp_path, "a", Caption(1, 2.5, "Eins."), Caption(1, 2.5, "Zugleich."))
-    assert [clip.id for clip in spoken.clips()] == ["a__1000-2500", "a__1000-2500-2"]
+    assert [clip.id for clip in cut(spoken)] == ["a__1000-2500", "a__1000-2500-2"]
     moved = replace(spoken, rules=Rules(shift=0.25))
-    assert [clip.id for clip in moved.clips()] == ["a__1250-2750", "a__1250-2750-2"]
+    assert [clip.id for clip in cut(moved)] == ["a__1250-2750", "a__1250-2750-2"]
 
 
 def test_what_is_not_signed_is_dropped(tmp_path: Path) -> None:
     spoken = recording(tmp_path, "a", Caption(0, 1, "[NOT SIGNED] Eins."), Caption(1, 2, "Zwei."))
-    assert [clip.text for clip in replace(spoken, unsigned="[").clips()] == ["Zwei."]
+    assert [clip.text for clip in cut(replace(spoken, unsigned="["))] == ["Zwei."]
 
 
 def test_signs_belong_to_the_sentence_that_has_their_middle(tmp_path: Path) -> None:
@@ -57,9 +61,9 @@ def test_signs_belong_to_the_sentence_that_has_their_middle(tmp_path: Path) -> N
     sentences = [Caption(0, 2, "Morgen."), Caption(2, 4, "Regen.")]
     write_captions(path, [], "eaf", tracks={"said": sentences, "other": [], **hands})
     spoken = Recording("a", "train", tmp_path / "a.mp4", path, "said", AS_THEY_ARE, gloss_tiers=("right", "left"))
-    assert [clip.glosses for clip in spoken.clips()] == [("MORGEN", "UND"), ("REGEN", "NORD")]
-    assert list(replace(spoken, tier="absent").clips()) == []
-    assert list(replace(spoken, tier="other").clips()) == []
+    assert [clip.glosses for clip in cut(spoken)] == [("MORGEN", "UND"), ("REGEN", "NORD")]
+    assert cut(replace(spoken, tier="absent")) == []
+    assert cut(replace(spoken, tier="other")) == []
 
 
 def test_what_cannot_be_used_is_left_out_and_named(tmp_path: Path) -> None:
@@ -86,6 +90,15 @@ def test_what_cannot_be_used_is_left_out_and_named(tmp_path: Path) -> None:
         problems_of([gone])
     with pytest.raises(CorpusError, match="not WebVTT"):
         problems_of([bad])
+
+
+def test_impossible_captions_are_left_out_and_named(tmp_path: Path) -> None:
+    spoken = recording(tmp_path, "a", Caption(0, 1, "Eins."), Caption(2, 3, "Zwei."), Caption(4, 5, "Drei."))
+    text = spoken.captions.read_text(encoding="utf-8")
+    spoken.captions.write_text(text.replace("00:00:03.000", "00:00:02.000"), encoding="utf-8")
+    assert [clip.text for clip in cut(spoken)] == ["Eins.", "Drei."]
+    problem = "captions that end before they begin or begin before the video, left out: 1: a at 2 s"
+    assert problem in problems_of([spoken])
 
 
 def test_the_hash_of_a_name_never_changes_and_splits_well() -> None:
