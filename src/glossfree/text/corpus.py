@@ -26,7 +26,7 @@ from glossfree.files.tables import (
 )
 from glossfree.languages import profile_of, unnamed_language
 from glossfree.text.pseudo_glosses import KEPT, PSEUDO_GLOSSES, PseudoGlosses, extract
-from glossfree.text.tagging import tagger
+from glossfree.text.tagging import AnalyserTagger, Tagger, split_words, tagger
 from glossfree.text.vectors import PROTOTYPES, read_vectors, save_vectors, train_vectors
 
 TUNED_ON = ("train", "dev")  # splits that training reads; test is read only if the user names it
@@ -118,7 +118,7 @@ def write_pseudo_glosses(
         console.say(f"tagging with {pos_tagger.name}")
         with console.progress("tagging sentences", sum(map(len, by_split.values()))) as advance:
             glosses = extract(by_split, pos_tagger, tuple(splits), language=language, on_progress=advance)
-        prototypes, unknown = _prototypes(glosses.inventory, texts, vectors, console)
+        prototypes, unknown = _prototypes(glosses.inventory, texts, vectors, console, pos_tagger)
     save_vectors(folder / PROTOTYPES, prototypes, glosses.inventory)
     glosses.save(folder / PSEUDO_GLOSSES)
     source = f"from {vectors}" if vectors else "trained on the sentences"
@@ -145,15 +145,22 @@ def with_sentences(glosses: PseudoGlosses, texts: Iterable[str], training: Seque
 
 
 def _prototypes(
-    words: Sequence[str], texts: Sequence[str], file: Path | None, console: Console
+    words: Sequence[str], texts: Sequence[str], file: Path | None, console: Console, pos_tagger: Tagger
 ) -> tuple[np.ndarray, list[str]]:
-    """Pseudo-glosses -> their vectors (P, width), and the words out of vocabulary."""
+    """Pseudo-glosses -> their vectors (P, width), and the words out of vocabulary.
+
+    Where a package finds the words, vectors are trained on these, as the pseudo-glosses have them: as lemmas.
+    """
+    finds_words = isinstance(pos_tagger, AnalyserTagger)
+    split = (lambda text: [token.lemma for token in pos_tagger.tag(text)]) if finds_words else split_words
     if file:
         console.say(f"reading vectors from {file}")
         return read_vectors(words, file)
     console.say("training vectors on the sentences")
     with console.progress("training vectors", 100) as advance:
-        return train_vectors(words, texts, lambda epoch, num: advance(100 * epoch // num - 100 * (epoch - 1) // num))
+        return train_vectors(
+            words, texts, lambda epoch, num: advance(100 * epoch // num - 100 * (epoch - 1) // num), split
+        )
 
 
 def _read_splits(manifest: Manifest, splits: Sequence[str]) -> dict[str, list[str]]:

@@ -50,13 +50,14 @@ def train_vectors(
     words: Sequence[str],
     sentences: Iterable[str],
     on_progress: Callable[[int, int], None] = lambda epoch, epochs: None,
+    split: Callable[[str], list[str]] = split_words,
 ) -> tuple[np.ndarray, list[str]]:
     """P words -> (P, 300) float32 of length 1, from fastText's skip-grams on `sentences`; and the words not in them.
 
     A lemma that occurs in no sentence gets the vector of its n-grams, which it shares with its other forms. One worker
     and a fixed hash make the result reproducible. After few sentences all vectors point in nearly one direction (on
     1,200, the median cosine between any two is 0.95), so that equations 1 and 2 could not tell them apart: `spread`
-    them. Raises CorpusError without sentences.
+    them. `split` cuts a sentence into words. Raises CorpusError without sentences.
     """
     from gensim.models import FastText  # importing takes 1 to 4 s, and is not needed for a file
     from gensim.models.callbacks import CallbackAny2Vec
@@ -68,7 +69,7 @@ def train_vectors(
             self.num_epochs += 1
             on_progress(self.num_epochs, epochs)
 
-    lines = [[word for word in split_words(text.lower()) if word[0].isalnum()] for text in sentences]
+    lines = [[word for word in split(text.lower()) if word[0].isalnum()] for text in sentences]
     running = sum(map(len, lines))
     if not running:
         raise CorpusError("no training sentence to train vectors on", remedy="name some, or a fastText file")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,15 @@ def test_another_language_and_where_it_comes_from(corpus: Path, tmp_path: Path) 
     report = glosses(corpus)
     assert report.glosses.language == "fr"
     assert "no tagger" in report.glosses.backend
+
+
+def test_words_that_a_package_finds_have_vectors_of_their_own(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("rjieba")
+    monkeypatch.setitem(sys.modules, "spacy", None)
+    clips = [PackedClip(text, "train", text, "x.mp4", 11, 25.0) for text in ("明天去火车站", "朋友在医院工作")]
+    Manifest(corpus, tuple(clips), {"language": "zh"}).save()
+    report = glosses(corpus)
+    assert {"火车站", "医院", "朋友"} <= set(report.glosses.inventory) and report.unknown == ()
 
 
 def test_the_same_input_gives_the_same_files(corpus: Path, vec: Path) -> None:
