@@ -200,19 +200,19 @@ class SignTranslator:
     ) -> Iterator[Translation | Failure]:
         """Videos, or segments of them -> a Translation each, or a Failure, in order.
 
-        At most `batch_size` clips (the recipe's for decoding, if left out) and BATCH_FRAMES frames are translated
+        Of each `batch_size` clips (the recipe's for decoding, if left out) at most BATCH_FRAMES frames are translated
         together. `poses`: a file of keypoints, where all requests are of one video.
         """
         limit = batch_size or self.recipe.decode.batch_size
         waiting: list[tuple[Path, Segment | None, ModelClip | ClipError]] = []
         frames = 0
-        for path, segment in ((Path(path), segment) for path, segment in requests):
+        for number, (path, segment) in enumerate((Path(path), segment) for path, segment in requests):
             try:
                 clip: ModelClip | ClipError = self.intake.read(path, segment, poses)
             except ClipError as error:
                 clip = error
             count = 0 if isinstance(clip, ClipError) else len(clip.frames)
-            if waiting and (len(waiting) == limit or frames + count > BATCH_FRAMES):
+            if waiting and (number % limit == 0 or frames + count > BATCH_FRAMES):
                 yield from self._explain(waiting, num_hypotheses, num_tracks)
                 waiting, frames = [], 0
             waiting.append((path, segment, clip))
@@ -280,6 +280,11 @@ class SignTranslator:
                 )
             )
         return tracks
+
+
+def batch_size_of(source: str | Path) -> int:
+    """The clips of which `explain_all` makes a batch with this model, which is not opened. Raises ModelError."""
+    return load_recipe(model_folder(source) / RECIPE).decode.batch_size
 
 
 def cut_windows(seconds: float, window: float, start: float = 0.0) -> list[Segment]:

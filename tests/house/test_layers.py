@@ -15,7 +15,7 @@ PACKAGE = "glossfree"
 VALUE = "corpora.manifest"
 # from the ground up; a room imports from lower floors only, never from its own floor or above
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("", "errors", "padded", "settings", "console", "languages"),
+    ("", "errors", "padded", "settings", "console", "languages", "cluster"),
     ("files",),
     (VALUE,),
     ("avatar", "scoring"),
@@ -45,6 +45,8 @@ KNOWS_ONLY: dict[str, tuple[str, ...]] = {
 # third-party package -> where it may be imported; what is not named here may be imported anywhere below
 ONLY_IN = {
     "typer": {"cli"},
+    "ray": {"cluster"},
+    "fsspec": {"files.parts"},
     "rich": {"cli.terminal"},
     "accelerate": {"training"},
     "peft": {"models"},

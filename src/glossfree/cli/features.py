@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from glossfree.cli.options import Overrides, PreparedFolder
+from glossfree.cli.options import Address, Engine, EngineName, Overrides, PreparedFolder, engine_of
 from glossfree.console import Console
 from glossfree.pipeline.features import FeaturesReport, compute_features
 
@@ -17,6 +17,11 @@ def features(
     console: Console,
     overrides: Overrides = None,
     recipe: Annotated[str | None, typer.Option(help="Sizes and crop; else the run's, or the light recipe's.")] = None,
+    engine: Engine = EngineName.local,
+    address: Address = "",
 ) -> FeaturesReport:
     """Compute the features of every clip; see `pipeline.features.compute_features`."""
-    return compute_features(corpus, encoder, console=console, recipe=recipe, overrides=overrides or ())
+    with engine_of(engine, address) as cluster:
+        return compute_features(
+            corpus, encoder, console=console, recipe=recipe, overrides=overrides or (), cluster=cluster
+        )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from glossfree.errors import CorpusError, shortened
+from glossfree.cluster import Cluster
+from glossfree.errors import CorpusError, GlossfreeError, shortened
 from glossfree.files.parts import is_address
 
 
@@ -18,6 +22,28 @@ def prepared_folder(name: str) -> Path:
     from glossfree.corpora.remote import local_folder
 
     return local_folder(name)
+
+
+class EngineName(StrEnum):
+    """Where work on many clips is done."""
+
+    local = "local"
+    ray = "ray"
+
+
+@contextmanager
+def engine_of(engine: EngineName, address: str) -> Iterator[Cluster | None]:
+    """The cluster for the time of a block; None on this machine. Raises GlossfreeError."""
+    if engine is EngineName.local:
+        if address:
+            remedy = "--engine ray goes with it"
+            raise GlossfreeError(
+                f"an address without a cluster ({shortened(address)})", where="--address", remedy=remedy
+            )
+        yield None
+        return
+    with Cluster(address) as cluster:
+        yield cluster
 
 
 _PREPARED = {"parser": prepared_folder, "metavar": "FOLDER"}
@@ -40,6 +66,11 @@ References = Annotated[
 ]
 Split = Annotated[str, typer.Option(help="Split of the run or corpus: train, dev or test.")]
 Language = Annotated[str | None, typer.Option(help="Spoken language, as de, en or zh; the corpus's if left out.")]
+Engine = Annotated[EngineName, typer.Option("--engine", help="Where clips are worked on: this machine, or Ray's.")]
+Address = Annotated[
+    str,
+    typer.Option("--address", help="Ray's cluster: auto, HOST:6379 or ray://HOST:10001; a new local one if left out."),
+]
 Samples = Annotated[int, typer.Option(min=1, help="Bootstrap samples.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the bootstrap samples.")]
 OtherCorpus = Annotated[Path | None, typer.Option(help="Another prepared corpus than the run's.", **_PREPARED)]

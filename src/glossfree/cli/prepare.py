@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from glossfree.cli.options import CaptionRules, SignLanguage, Tier, pairs
+from glossfree.cli.options import Address, CaptionRules, Engine, EngineName, SignLanguage, Tier, engine_of, pairs
 from glossfree.console import Console
 from glossfree.corpora.manifest import Manifest
 from glossfree.corpora.registry import CORPORA
@@ -58,6 +58,8 @@ def prepare(
     poses: Annotated[
         bool, typer.Option("--poses", help="Keypoints, too: of drawings, or of the NAME.pose beside each clip.")
     ] = False,
+    engine: Engine = EngineName.local,
+    address: Address = "",
     shards: Annotated[
         int, typer.Option(min=0, help="Move the clips into tar files of so many megabytes; 256 is usual, 0 is off.")
     ] = 0,
@@ -65,24 +67,26 @@ def prepare(
     """Check a corpus and pack its clips; see `video.corpus.prepare_corpus`."""
     counts = {name: count for name, count in (("train", train), ("dev", dev), ("test", test)) if count is not None}
     earlier = _clip_ids(out)
-    result = prepare_corpus(
-        corpus,
-        out,
-        Packing(frame_size, fit.value, fps or 0.0),
-        console=console,
-        root=root,
-        limit=limit,
-        workers=workers,
-        strict=strict,
-        seed=seed,
-        counts=counts or None,
-        language=language,
-        rules=pairs(rules),
-        tier=tier,
-        sign_language=sign_language,
-        poses=poses,
-        shards=shards,
-    )
+    with engine_of(engine, address) as cluster:
+        result = prepare_corpus(
+            corpus,
+            out,
+            Packing(frame_size, fit.value, fps or 0.0),
+            console=console,
+            cluster=cluster,
+            root=root,
+            limit=limit,
+            workers=workers,
+            strict=strict,
+            seed=seed,
+            counts=counts or None,
+            language=language,
+            rules=pairs(rules),
+            tier=tier,
+            sign_language=sign_language,
+            poses=poses,
+            shards=shards,
+        )
     warnings = list(_changes(earlier, result.manifest))
     for warning in warnings:
         console.warn(warning)

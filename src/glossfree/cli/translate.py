@@ -7,19 +7,21 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from glossfree.cli.options import Model
+from glossfree.cli.options import Address, Engine, EngineName, Model, engine_of
+from glossfree.cluster import Cluster, Lost
 from glossfree.console import Console, Result
 from glossfree.corpora.captions import WRITTEN, Caption, read_captions, write_captions
 from glossfree.corpora.files import VIDEOS, is_companion
 from glossfree.corpora.manifest import FrameFolder, Segment, VideoFile
 from glossfree.errors import ClipError, CorpusError, GlossfreeError, shortened
 from glossfree.files.disk import write_atomic
-from glossfree.translator import Failure, SignTranslator, Translation, cut_windows, strong_glosses
+from glossfree.translator import Failure, SignTranslator, Translation, batch_size_of, cut_windows, strong_glosses
 from glossfree.video.decode import natural_order, open_source
 
 Request = tuple[Path, Segment | None]
@@ -137,6 +139,8 @@ def translate(
     poses: Annotated[
         Path | None, typer.Option(help="Keypoints (.pose) of one video, for a model that reads them; else NAME.pose.")
     ] = None,
+    engine: Engine = EngineName.local,
+    address: Address = "",
 ) -> Translations:
     """Translate each clip, or each segment of it, in order; a folder of videos stands for them.
 
@@ -154,15 +158,57 @@ def translate(
     if poses is not None and len(videos) != 1:
         problem = f"--poses belongs to one video, and here are {len(videos)}"
         raise CorpusError(problem, where="translate", remedy="write NAME.pose beside each video")
-    results = _translated(model, requests, hypotheses, poses)
+    work = Work(model, hypotheses, poses)
+    results = work.here(requests) if engine is EngineName.local else work.on(engine, address, list(requests))
     return Translations(results, format_, out, len(videos) > 1, console, hypotheses)
 
 
-def _translated(
-    model: Path, requests: Iterable[Request], num_hypotheses: int, poses: Path | None
-) -> Iterator[Translation | Failure]:
-    translator = SignTranslator.from_pretrained(model)
-    yield from translator.explain_all(requests, num_hypotheses=num_hypotheses, poses=poses)
+@dataclass(frozen=True)
+class Work:
+    """Requests -> translations and failures, by a model that is opened where it is first used."""
+
+    model: Path
+    num_hypotheses: int
+    poses: Path | None
+
+    @cached_property
+    def translator(self) -> SignTranslator:
+        """The opened model."""
+        return SignTranslator.from_pretrained(self.model)
+
+    def here(self, requests: Iterable[Request]) -> Iterator[Translation | Failure]:
+        """In this process, in order."""
+        yield from self.translator.explain_all(requests, num_hypotheses=self.num_hypotheses, poses=self.poses)
+
+    def __call__(self, requests: Sequence[Request]) -> list[Translation | Failure]:
+        """What one task of a cluster does."""
+        return list(self.here(requests))
+
+    def on(self, engine: EngineName, address: str, requests: Sequence[Request]) -> Iterator[Translation | Failure]:
+        """By the workers of a cluster, in order, in the same batches as here. The clips of a batch that cost workers
+        their lives are tried again one by one."""
+        size = batch_size_of(self.model)
+        batches = [requests[first : first + size] for first in range(0, len(requests), size)]
+        waiting: dict[int, Any] = {}
+        due = 0
+        with engine_of(engine, address) as cluster:
+            assert cluster is not None
+            for number, outcome in cluster.map(self, batches, on_gpu=True):
+                waiting[number] = outcome
+                while due in waiting:
+                    done = waiting.pop(due)
+                    yield from self._alone(cluster, batches[due]) if isinstance(done, Lost) else done
+                    due += 1
+
+    def _alone(self, cluster: Cluster, requests: Sequence[Request]) -> Iterator[Translation | Failure]:
+        outcomes = dict(cluster.map(self, [[request] for request in requests], on_gpu=True))
+        for number, (path, _) in enumerate(requests):
+            outcome = outcomes[number]
+            if isinstance(outcome, Lost):
+                error = ClipError(outcome.problem, where=path, remedy="cut it, or use workers with more memory")
+                yield Failure(str(path), error)
+            else:
+                yield from outcome
 
 
 def _expanded(clips: Sequence[Path]) -> Iterator[Path]:

@@ -11,8 +11,8 @@ wrote: nothing in a file says whether a machine heard them.
 
 The releases have no splits: see `recordings.assign_splits`. A hash cannot keep a channel, nor a signer, in one split.
 
-Read off the lists' descriptions and the field's public code. The size of YouTube-SL-25's list could not be confirmed, and
-is not checked.
+Read off the lists' descriptions and the field's public code. The size of YouTube-SL-25's list could not be confirmed,
+and is not checked.
 """
 
 from __future__ import annotations

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from glossfree import __version__
+from glossfree.cluster import Cluster, Lost
 from glossfree.console import Console, Result
 from glossfree.corpora.manifest import Manifest, PackedClip
 from glossfree.errors import ClipError, RecipeError, RunError
@@ -40,6 +43,7 @@ from glossfree.video.sampler import explain_dead_workers
 from glossfree.video.timeline import Sampling
 
 LIGHT = "hfa-phoenix14t-light"
+Seen = Iterator[tuple[PackedClip, Tensor | ClipError]]
 
 
 @dataclass(frozen=True)
@@ -66,19 +70,26 @@ class FeaturesReport(Result):
 
 
 def compute_features(
-    corpus: Path, encoder: str, *, console: Console, recipe: str | Path | None = None, overrides: Sequence[str] = ()
+    corpus: Path,
+    encoder: str,
+    *,
+    console: Console,
+    recipe: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    cluster: Cluster | None = None,
 ) -> FeaturesReport:
     """Write the features of every clip of a prepared corpus, going on where an earlier call stopped.
 
     `encoder`: what vision.weights may name. `recipe`: sizes and crop; by default those of a run or model folder of
-    ours, else of the light recipe. Raises ModelError, RecipeError, CorpusError (full disk).
+    ours, else of the light recipe. With a `cluster`, its workers look at the clips. Raises ModelError, RecipeError,
+    CorpusError (full disk).
     """
     source = folder_of(encoder, WEIGHTS)
     chosen = load_recipe(recipe or usual_recipe(source), overrides)
     manifest = Manifest.load(corpus)
     check_frames(chosen, manifest)
-    visual = visual_encoder(chosen)
-    load_backbone(visual.backbone, chosen.vision, source)
+    look = Look(chosen, source, manifest.folder)
+    visual = look.visual
     store = store_of(chosen, manifest.folder, visual, encoder)
     about = {
         "encoder": encoder,
@@ -94,7 +105,8 @@ def compute_features(
     bad: dict[str, str] = {}
     frames, begun = 0, time.perf_counter()
     with explain_dead_workers(manifest.folder), console.progress("features", len(due)) as advance:
-        for clip, rows in _seen(chosen, manifest, due, visual):
+        seen = _seen(look, due) if cluster is None else _seen_on(cluster, Look(chosen, source, manifest.folder), due)
+        for clip, rows in seen:
             if isinstance(rows, ClipError):
                 store.drop(clip)
                 bad[clip.id] = str(rows)
@@ -108,19 +120,54 @@ def compute_features(
     return FeaturesReport(str(store.folder), written, kept, tuple(bad.values()), store.width, speed)
 
 
-def _seen(recipe: Recipe, manifest: Manifest, clips: Sequence[PackedClip], visual: VisualEncoder) -> Any:
+@dataclass(frozen=True)
+class Look:
+    """A clip of a prepared `folder` -> what the backbone of a recipe, with the weights of `source`, makes of it."""
+
+    recipe: Recipe
+    source: Path
+    folder: Path
+
+    @cached_property
+    def visual(self) -> VisualEncoder:
+        """The backbone, loaded where it is first used. Raises ModelError."""
+        visual = visual_encoder(self.recipe)
+        load_backbone(visual.backbone, self.recipe.vision, self.source)
+        return visual.to(best_device()).eval()
+
+    def dataset(self, clips: Sequence[PackedClip]) -> ClipDataset:
+        """All frames of some clips, cropped."""
+        longest = max((clip.num_frames for clip in clips), default=1)
+        return ClipDataset(self.folder, clips, view_of(self.recipe), sampling=Sampling(max_frames=longest))
+
+    @torch.no_grad()
+    def rows(self, frames: Tensor) -> Tensor:
+        """Frames (T, 3, crop, crop) -> rows (T, W)."""
+        return self.visual.look(frames.to(best_device())).float().cpu()
+
+    def __call__(self, clip: PackedClip) -> Tensor | ClipError:
+        """The rows (T, W) of a clip, or what stands in the way."""
+        (item,) = _one_by_one(self.dataset([clip]))
+        return item if isinstance(item, ClipError) else self.rows(item.frames)
+
+
+def _seen_on(cluster: Cluster, look: Look, clips: Sequence[PackedClip]) -> Seen:
+    """Each clip with its rows (T, W), or with the error that stands in the way, as workers of a cluster finish."""
+    for number, rows in cluster.map(look, clips, on_gpu=True):
+        if isinstance(rows, Lost):
+            remedy = "use workers with more memory"
+            rows = ClipError(rows.problem, where=f"clip {clips[number].id}", remedy=remedy)
+        yield clips[number], rows
+
+
+def _seen(look: Look, clips: Sequence[PackedClip]) -> Seen:
     """Each clip with its rows (T, W), or with the error that stands in the way; decoded beside, by loader processes."""
-    device, longest = best_device(), max((clip.num_frames for clip in clips), default=1)
-    dataset = ClipDataset(manifest.folder, clips, view_of(recipe), sampling=Sampling(max_frames=longest))
+    dataset, workers = look.dataset(clips), look.recipe.data.num_workers
     # one item a time, in order; errors come as items, and the collating default would not take them
-    loader = torch.utils.data.DataLoader(
-        dataset, batch_size=None, num_workers=recipe.data.num_workers, collate_fn=lambda item: item
-    )
-    visual.to(device).eval()
-    items = iter(loader) if recipe.data.num_workers else _one_by_one(dataset)
-    with torch.no_grad():
-        for clip, item in zip(clips, items, strict=True):
-            yield clip, item if isinstance(item, ClipError) else visual.look(item.frames.to(device)).float().cpu()
+    loader = torch.utils.data.DataLoader(dataset, batch_size=None, num_workers=workers, collate_fn=lambda item: item)
+    items = iter(loader) if workers else _one_by_one(dataset)
+    for clip, item in zip(clips, items, strict=True):
+        yield clip, item if isinstance(item, ClipError) else look.rows(item.frames)
 
 
 def _one_by_one(dataset: ClipDataset) -> Any:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from glossfree.cluster import Cluster
 from glossfree.console import Advance, Console
 from glossfree.corpora.manifest import (
     CORPUS,
@@ -49,6 +50,7 @@ def prepare_corpus(
     root: Path | None = None,
     limit: int | None = None,
     workers: int | None = None,
+    cluster: Cluster | None = None,
     strict: bool = False,
     seed: int | None = None,
     counts: Mapping[str, int] | None = None,
@@ -90,7 +92,8 @@ def prepare_corpus(
         write_json(out / CORPUS, about, parents=True)
     with console.progress("packing clips", len(clips)) as advance:
         report = _reporter(advance)
-        result = prepare(clips, out, packing, about, workers=workers or _cores(), strict=strict, on_progress=report)
+        count = workers or _cores()
+        result = prepare(clips, out, packing, about, workers=count, cluster=cluster, strict=strict, on_progress=report)
     odd = _say_what_is_odd(result, console)
     if shards:
         with console.progress("writing shards", len(result.manifest.clips)) as advance:

@@ -25,9 +25,11 @@ from urllib.parse import quote
 import cv2
 import numpy as np
 
+from glossfree.cluster import Cluster, Lost
 from glossfree.console import Result
 from glossfree.corpora.manifest import FORMAT, MANIFEST, SPLITS, Clip, Manifest, PackedClip, SignSpan
 from glossfree.errors import ClipError, CorpusError, GlossfreeError
+from glossfree.files.disk import write_atomic
 from glossfree.video.decode import open_source
 from glossfree.video.frames import fit_frame
 from glossfree.video.intake import profile_of
@@ -37,10 +39,10 @@ from glossfree.video.pack import (
     Packing,
     Record,
     append_record,
+    encode,
     fingerprint,
     make_clean_folder,
     read_journal,
-    write_clip,
     write_journal,
 )
 from glossfree.video.timeline import Timeline
@@ -119,12 +121,14 @@ def prepare(
     about: Mapping[str, Any],
     *,
     workers: int = 1,
+    cluster: Cluster | None = None,
     strict: bool = False,
     on_progress: Progress = lambda done, total, frames: None,
 ) -> PrepareResult:
     """Pack clips into `out` and write its manifest, in the order of the corpus.
 
     `about`: name, language and settings of the corpus, for `corpus.json`. `workers` processes; 0 and 1 mean this one.
+    With a `cluster`, its workers instead.
     `on_progress(clips done, clips in all, frames packed)`. A clip that cannot be read is listed in `failed` and in
     corpus.json; with `strict` its ClipError is raised. Raises CorpusError: an id twice, no readable clip, `out` cannot
     be written; GlossfreeError: a worker died. After any of them, as after an interruption, the same call goes on where
@@ -143,7 +147,7 @@ def prepare(
     on_progress(len(kept), len(tasks), frames)
     write_journal(out, journal.values())
     try:
-        with closing(_pack_all(todo, workers)) as outcomes:
+        with closing(_pack_all(todo, workers) if cluster is None else _pack_on(cluster, todo)) as outcomes:
             for done, (clip_id, outcome) in enumerate(outcomes, start=len(kept) + 1):
                 if isinstance(outcome, ClipError):
                     if strict:
@@ -204,6 +208,16 @@ def _pack_all(tasks: list[Task], workers: int) -> Generator[tuple[str, Record | 
         pool.shutdown(cancel_futures=True)
 
 
+def _pack_on(cluster: Cluster, tasks: list[Task]) -> Generator[tuple[str, Record | ClipError], None, None]:
+    """Tasks -> (clip id, record or error) as workers of a cluster finish; the files are written here."""
+    for number, outcome in cluster.map(_encode, tasks):
+        task = tasks[number]
+        if isinstance(outcome, Lost):
+            remedy = "cut it into shorter clips, or use workers with more memory"
+            outcome = ClipError(outcome.problem, where=f"clip {task.clip.id}", remedy=remedy)
+        yield task.clip.id, outcome if isinstance(outcome, ClipError) else _written(task, *outcome)
+
+
 def _start_worker() -> None:
     """Use one thread. Ctrl-C ends the worker at once; so does the end of its parent, which may be killed."""
     cv2.setNumThreads(1)
@@ -220,7 +234,14 @@ def _start_worker() -> None:
 
 def _pack(task: Task) -> tuple[str, Record | ClipError]:
     """Decode or render one clip and write its file. A problem of the clip is returned; a full disk is raised."""
-    clip, path, packing = task.clip, task.out / task.file, task.packing
+    outcome = _encode(task)
+    return task.clip.id, outcome if isinstance(outcome, ClipError) else _written(task, *outcome)
+
+
+def _encode(task: Task) -> tuple[Record, bytes] | ClipError:
+    """Decode or render one clip -> its line in the journal and the bytes of its file, or what is wrong with it."""
+    clip, packing = task.clip, task.packing
+    cv2.setNumThreads(1)
     try:
         reader = open_source(clip.source, clip.id, clip.fps, drawing_size=packing.frame_size)
         timeline, indices = reader.timeline, reader.timeline.at_rate(packing.fps)
@@ -235,15 +256,20 @@ def _pack(task: Task) -> tuple[str, Record | ClipError]:
                 yield fit_frame(frame, packing.frame_size, packing.fit)
 
         times = () if timeline.is_constant else tuple(np.round(timeline.times, 6).tolist())
-        write_clip(path, frames(), timeline.fps, times or None)
+        data = encode(frames(), timeline.fps, times or None)
     except ClipError as error:
-        return clip.id, error
+        return error
     except MemoryError:
         remedy = "cut it into shorter clips, or use fewer workers"
-        return clip.id, ClipError("does not fit into memory", where=f"clip {clip.id}", remedy=remedy)
-    size = path.stat().st_size
-    record = Record(clip.id, task.file, task.fingerprint, len(timeline), timeline.fps, size, round(aspect, 4), times)
-    return clip.id, record
+        return ClipError("does not fit into memory", where=f"clip {clip.id}", remedy=remedy)
+    facts = task.file, task.fingerprint, len(timeline), timeline.fps, len(data), round(aspect, 4), times
+    return Record(clip.id, *facts), data
+
+
+def _written(task: Task, record: Record, data: bytes) -> Record:
+    """Write the file of a packed clip. Raises CorpusError."""
+    write_atomic(task.out / task.file, data, parents=True)
+    return record
 
 
 def _spans_at(clip: Clip, fps: float) -> tuple[SignSpan, ...]:
