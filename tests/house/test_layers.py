@@ -194,7 +194,7 @@ def test_every_library_is_declared(trees: dict[str, ast.Module], root: Path) -> 
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
     wanted = [*project["dependencies"], *extras["spacy"], *extras["captions"], *extras["signer"], *extras["sentences"]]
-    wanted += [*extras["poses"], *extras["studio"], *extras["lemmas"]]
+    wanted += [*extras["poses"], *extras["studio"], *extras["lemmas"], *extras["ray"]]
     wanted += [*extras["chinese"], *extras["japanese"], *extras["korean"], *extras["thai"]]
     declared = {entry.partition(">")[0].lower().replace("_", "-") for entry in wanted}
     distributions = packages_distributions()

@@ -12,7 +12,7 @@ import typer
 
 from glossfree.cli.options import Address, CaptionRules, Engine, EngineName, SignLanguage, Tier, engine_of, pairs
 from glossfree.console import Console
-from glossfree.corpora.manifest import Manifest
+from glossfree.corpora.manifest import SPLITS, Manifest
 from glossfree.corpora.registry import CORPORA
 from glossfree.errors import CorpusError
 from glossfree.text.corpus import outdated_glosses
@@ -65,7 +65,7 @@ def prepare(
     ] = 0,
 ) -> PrepareResult:
     """Check a corpus and pack its clips; see `video.corpus.prepare_corpus`."""
-    counts = {name: count for name, count in (("train", train), ("dev", dev), ("test", test)) if count is not None}
+    counts = {name: count for name, count in zip(SPLITS, (train, dev, test), strict=True) if count is not None}
     earlier = _clip_ids(out)
     with engine_of(engine, address) as cluster:
         result = prepare_corpus(
@@ -87,10 +87,7 @@ def prepare(
             poses=poses,
             shards=shards,
         )
-    warnings = list(_changes(earlier, result.manifest))
-    for warning in warnings:
-        console.warn(warning)
-    return replace(result, warnings=(*result.warnings, *warnings))
+    return _with_changes(result, earlier, console)
 
 
 def _clip_ids(folder: Path) -> set[str]:
@@ -99,6 +96,14 @@ def _clip_ids(folder: Path) -> set[str]:
         return {clip.id for clip in Manifest.load(folder)}
     except CorpusError:
         return set()
+
+
+def _with_changes(result: PrepareResult, earlier: set[str], console: Console) -> PrepareResult:
+    """The result with warnings, which are printed, of what differs from the clips that were there before."""
+    warnings = list(_changes(earlier, result.manifest))
+    for warning in warnings:
+        console.warn(warning)
+    return replace(result, warnings=(*result.warnings, *warnings))
 
 
 def _changes(earlier: set[str], manifest: Manifest) -> Iterator[str]:

@@ -203,10 +203,10 @@ def test_errors_come_before_anything_is_written(tmp_path: Path) -> None:
 def test_a_full_disk_ends_the_run_and_is_not_blamed_on_the_clip(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(path: Path, *arguments: object) -> None:
+    def full(path: Path, *arguments: object, **options: object) -> None:
         raise GlossfreeError("cannot be written (No space left on device)", where=path)
 
-    monkeypatch.setattr(module, "write_clip", full)
+    monkeypatch.setattr(module, "write_atomic", full)
     with pytest.raises(GlossfreeError, match="No space left"):
         prepare(lamps(), tmp_path)
     assert not (tmp_path / MANIFEST).exists()
