@@ -32,6 +32,7 @@ from benchmarks import (
     loader,
     long_video,
     methods,
+    onnx_form,
     real_input,
     scale,
     scoring,
@@ -60,10 +61,11 @@ BENCHMARKS: dict[str, tuple[Callable[[], str], str]] = {
     "scoring": (scoring.run, "docs/benchmarks.md"),
     "conditions": (conditions.run, "docs/data.md"),
     "long_video": (long_video.run, "docs/data.md"),
+    "onnx_form": (onnx_form.run, "docs/models.md"),
     "fuzz": (fuzz.run, "docs/benchmarks.md"),
 }
 
-OF_A_DEMO = {"conditions", "long_video"}  # run only if they are named: they need a finished demo
+OF_A_DEMO = {"conditions", "long_video", "onnx_form"}  # run only if they are named: they need a finished demo
 
 
 def main() -> None:

@@ -28,7 +28,8 @@ from glossfree.avatar.signing import SignedSentence
 from glossfree.corpora.manifest import Clip, Manifest
 from glossfree.scoring.conventions import convention_for
 from glossfree.scoring.statistics import Statistics
-from glossfree.translator import SignTranslator, Translation
+from glossfree.serving.translations import Translation
+from glossfree.translator import SignTranslator
 from glossfree.video.intake import Intake
 
 CLIPS = 120  # of the split, the first ones

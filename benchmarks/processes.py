@@ -92,10 +92,11 @@ def peak_gigabytes() -> float:
 
 @dataclass(frozen=True)
 class Finished:
-    """A process that ran to its end: what it printed, its seconds from start to end, its peak memory."""
+    """A process that ran to its end: what it printed, seconds by the clock and of processors, its peak memory."""
 
     output: str
     seconds: float
+    cpu_seconds: float
     peak_gigabytes: float
 
 
@@ -115,8 +116,10 @@ def main() -> None:
     start = time.perf_counter()
     done = subprocess.run(sys.argv[1:], stdout=subprocess.PIPE, text=True, check=False)
     seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * UNIT / GIGA
-    print(json.dumps({"code": done.returncode, "output": done.stdout, "seconds": seconds, "peak_gigabytes": peak}))
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    answer = {"code": done.returncode, "output": done.stdout, "seconds": seconds}
+    answer |= {"cpu_seconds": usage.ru_utime + usage.ru_stime, "peak_gigabytes": usage.ru_maxrss * UNIT / GIGA}
+    print(json.dumps(answer))
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def test_a_case_is_the_same_for_its_seed_and_number(seeds: Path, tmp_path: Path,
 
 
 def test_a_damaged_model_is_signed_anew(seeds: Path, tmp_path: Path) -> None:
-    from glossfree.translator import verify
+    from glossfree.serving.folder import verify
 
     number = list(fuzz.KINDS).index("signed model")
     signed = 0

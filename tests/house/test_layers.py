@@ -26,7 +26,9 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("recipe",),
     ("training",),
     ("pipeline",),
+    ("serving",),
     ("translator",),
+    ("opening",),
     ("report",),
     ("doctor",),
     ("studio", "sweeps"),
@@ -68,6 +70,7 @@ ONLY_IN = {
     **{name: {"text.analysers"} for name in ("rjieba", "sudachipy", "kiwipiepy", "pythainlp")},
     "pose_format": {"video.poses"},
     "av": {"video"},
+    "onnxruntime": {"serving"},
     "pympi": {"corpora.eaf"},
     "pysubs2": {"corpora.captions"},
     "webvtt": {"corpora.captions"},
@@ -194,7 +197,7 @@ def test_every_library_is_declared(trees: dict[str, ast.Module], root: Path) -> 
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
     wanted = [*project["dependencies"], *extras["spacy"], *extras["captions"], *extras["signer"], *extras["sentences"]]
-    wanted += [*extras["poses"], *extras["studio"], *extras["lemmas"], *extras["ray"]]
+    wanted += [*extras["poses"], *extras["studio"], *extras["lemmas"], *extras["onnx"], *extras["ray"]]
     wanted += [*extras["chinese"], *extras["japanese"], *extras["korean"], *extras["thai"]]
     declared = {entry.partition(">")[0].lower().replace("_", "-") for entry in wanted}
     distributions = packages_distributions()

@@ -18,9 +18,11 @@ from glossfree.errors import ClipError, ModelError
 from glossfree.models.choices import Translations
 from glossfree.pipeline.assemble import assemble
 from glossfree.pipeline.material import sampling_of, view_of
+from glossfree.serving.folder import verify
+from glossfree.serving.translations import Failure
 from glossfree.text.tokenizer import SentenceTokenizer
 from glossfree.text.unigram import CODES_25, CODES_50
-from glossfree.translator import Failure, SignTranslator, verify
+from glossfree.translator import SignTranslator
 from glossfree.video.dataset import ClipDataset
 
 

@@ -11,7 +11,7 @@ import typer
 from glossfree.console import Console, size
 from glossfree.errors import GlossfreeError, ModelError, name_some
 from glossfree.pipeline import hub
-from glossfree.translator import CARD, others, verify
+from glossfree.serving.folder import CARD, others, verify
 
 
 def push(

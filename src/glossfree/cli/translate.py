@@ -21,7 +21,8 @@ from glossfree.corpora.files import VIDEOS, is_companion
 from glossfree.corpora.manifest import FrameFolder, Segment, VideoFile
 from glossfree.errors import ClipError, CorpusError, GlossfreeError, shortened
 from glossfree.files.disk import write_atomic
-from glossfree.translator import Failure, SignTranslator, Translation, batch_size_of, cut_windows, strong_glosses
+from glossfree.opening import batch_size_of, open_model
+from glossfree.serving.translations import Failure, Translation, Translator, cut_windows, strong_glosses
 from glossfree.video.decode import natural_order, open_source
 
 Request = tuple[Path, Segment | None]
@@ -172,9 +173,9 @@ class Work:
     poses: Path | None
 
     @cached_property
-    def translator(self) -> SignTranslator:
+    def translator(self) -> Translator:
         """The opened model."""
-        return SignTranslator.from_pretrained(self.model)
+        return open_model(self.model)
 
     def here(self, requests: Iterable[Request]) -> Iterator[Translation | Failure]:
         """In this process, in order."""

@@ -15,7 +15,7 @@ import numpy as np
 from glossfree.corpora.manifest import FrameFolder, Segment, VideoFile
 from glossfree.doctor.findings import Diagnosis, Finding, counted
 from glossfree.errors import ClipError, GlossfreeError
-from glossfree.translator import AGAIN, CARD, verify
+from glossfree.serving.folder import AGAIN, CARD, verify
 from glossfree.video.decode import open_source
 from glossfree.video.intake import LONGER, OTHER_ASPECT, grey, preview_of, validate_profile
 from glossfree.video.pack import packed_size

@@ -165,7 +165,8 @@ class PseudoGlossHead(nn.Module):
         lowest, highest = map(math.log, TEMPERATURE_RANGE)
         for logarithm in (self.log_prototype_temperature, self.log_time_temperature):
             # Clamp the parameter in place: a clamp in the graph has no gradient outside, so the value could not return.
-            logarithm.data.clamp_(lowest, highest)
+            if not torch.compiler.is_exporting():
+                logarithm.data.clamp_(lowest, highest)
         return self.log_prototype_temperature.exp(), self.log_time_temperature.exp()
 
     def forward(self, segments: Padded) -> GlossScores:

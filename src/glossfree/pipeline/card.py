@@ -206,7 +206,7 @@ def _facts(
     yield "last stage", trained.last_stage
     counts = {part: _count(tensors, prefix) for part, prefix in {**PREFIXES, "pseudo-gloss head": HEAD}.items()}
     parts = ", ".join(f"{part} {count:,}" for part, count in counts.items() if count)
-    yield "values in `model.safetensors`", f"{_count(tensors):,}: {parts}"
+    yield "values of the weights", f"{_count(tensors):,}: {parts}"
 
 
 def _count(tensors: Mapping[str, Tensor], prefix: str = "") -> int:

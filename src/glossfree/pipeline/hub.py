@@ -31,10 +31,12 @@ from glossfree.errors import ModelError, shortened
 HUB = "hub:"
 REPOSITORY = re.compile(r"(\w[\w.-]*/\w[\w.-]*)(?:@((?!.*\.\.)\w[\w./-]*))?")
 README, CONFIG = "README.md", "config.json"
+VISION, ENCODER, DECODER = "onnx/vision.onnx", "onnx/encoder.onnx", "onnx/decoder.onnx"
 # what a model folder may hold, and so all that is fetched or sent of one
 MODEL_FILES = (
     *("model.json", "recipe.toml", "model.safetensors", "pseudo_glosses.json", README, CONFIG),
     *("tokenizer/*.json", "tokenizer/*.model"),
+    *(VISION, ENCODER, DECODER),
 )
 LONGEST_REASON = 300  # characters of what the library says
 LOG_IN = "set HF_TOKEN, or log in: hf auth login"

@@ -25,6 +25,7 @@ from glossfree.models.temporal import TEMPORAL
 from glossfree.models.temporal.local_attention import LocalAttention
 from glossfree.objectives.base import GLOSS_NEEDS, TEXT_NEEDS, Need, Objective
 from glossfree.objectives.pseudo_gloss import PseudoGloss
+from glossfree.recipe.decoding import DecodeConfig
 from glossfree.recipe.frames import DataConfig
 from glossfree.settings import MOST_TOKENS, Section, value
 
@@ -209,27 +210,6 @@ class TrainingConfig(Section):
     )
     checkpoint_minutes: float = value(
         10.0, "assumed", "minutes between checkpoints within an epoch, each of which ends with one; 0: every step", ge=0
-    )
-
-
-class DecodeConfig(Section):
-    """Beam search."""
-
-    num_beams: int = value(4, "released", "beams", ge=1)
-    max_new_tokens: int = value(100, "assumed", "tokens of a translation at most", ge=1)
-    length_penalty: float = value(1.0, "assumed", "exponent of the length in a beam's score", ge=-10, le=10)
-    batch_size: int = value(16, "assumed", "clips decoded together", ge=1)
-    source: Literal["video", "words"] = value(
-        "video", "stated", "what the decoder reads: the video, or (CSGCR) only the pseudo-glosses found in it"
-    )
-    word_threshold: float = value(
-        0.5, "assumed", "score of eq 3 from which a pseudo-gloss is found; the highest one always is", ge=0, le=1
-    )
-    rerank: float = value(
-        0.0,
-        "assumed",
-        "of the num_beams best sentences, evaluate takes that of the highest score + rerank * similarity to the video",
-        ge=0,
     )
 
 

@@ -27,8 +27,10 @@ import cv2
 from glossfree.corpora.manifest import FrameFolder, Segment, VideoFile
 from glossfree.errors import ClipError, GlossfreeError
 from glossfree.files.disk import read_json
+from glossfree.opening import open_model
+from glossfree.serving.folder import CARD
+from glossfree.serving.translations import Failure, Translation, cut_windows, strong_glosses
 from glossfree.studio.limits import OUT_OF_MEMORY, Limits
-from glossfree.translator import CARD, Failure, SignTranslator, Translation, cut_windows, strong_glosses
 from glossfree.video.container import check_container, plays_as, probe
 from glossfree.video.decode import open_source
 from glossfree.video.frames import resize
@@ -43,17 +45,17 @@ class Worker:
     """A model, and what can be asked of it."""
 
     def __init__(self, model: Path, limits: Limits, say: Callable[[Mapping[str, Any]], None]) -> None:
-        self.limits, self.say, self.translator = limits, say, SignTranslator.from_pretrained(model)
-        recipe = self.translator.recipe
+        self.limits, self.say, self.translator = limits, say, open_model(model)
+        about = self.translator.about
         card = read_json(model / CARD)
         self.facts = {
-            "id": recipe.name,
-            "name": recipe.summary or recipe.name,
-            "language": recipe.text.language,
-            "frames_per_second": recipe.data.fps,
-            "frame_size": recipe.data.frame_size,
-            "has_pseudo_glosses": self.translator.head is not None,
-            "supervision": recipe.supervision,
+            "id": about.name,
+            "name": about.summary or about.name,
+            "language": about.language,
+            "frames_per_second": about.fps,
+            "frame_size": about.frame_size,
+            "has_pseudo_glosses": about.has_timeline,
+            "supervision": about.supervision,
             "scores": card.get("scores", {}),
             "training": card.get("training", {}),
         }
@@ -219,7 +221,7 @@ def main(model: str, folder: str, limits: str) -> None:
     except GlossfreeError as error:
         say({"error": error.to_dict()})
         return
-    if worker.translator.device.type == "cpu":  # a GPU's driver maps terabytes
+    if worker.translator.about.is_on_cpu:  # a GPU's driver maps terabytes
         limit_memory(worker.limits.memory)
     say({"ready": worker.facts})
     while True:

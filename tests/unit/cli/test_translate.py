@@ -15,7 +15,7 @@ from glossfree.cli.translate import translate as translate_verb
 from glossfree.console import Silent
 from glossfree.corpora.manifest import Manifest
 from glossfree.errors import GlossfreeError, ModelError
-from glossfree.translator import Failure, Translation
+from glossfree.serving.translations import Failure, Translation
 from glossfree.video.pack import read_clip, write_clip
 
 

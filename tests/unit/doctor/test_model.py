@@ -12,7 +12,7 @@ import pytest
 
 from glossfree.cli.doctor import doctor
 from glossfree.doctor.findings import Diagnosis
-from glossfree.translator import FORMAT
+from glossfree.serving.folder import FORMAT
 from glossfree.video.pack import write_clip
 from glossfree.video.signer import signer_profile
 

@@ -19,7 +19,8 @@ from glossfree.scoring.metrics import score
 from glossfree.scoring.predictions import write_scores
 from glossfree.scoring.significance import intervals
 from glossfree.scoring.statistics import Statistics
-from glossfree.translator import FORMAT, export_model, verify
+from glossfree.serving.folder import FORMAT, verify
+from glossfree.translator import export_model
 
 
 def export(run: Path, folder: Path) -> ModelCard:

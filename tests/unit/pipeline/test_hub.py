@@ -21,7 +21,8 @@ from glossfree.pipeline.assemble import visual_encoder
 from glossfree.pipeline.hub import is_model_file, model_folder, repository_of
 from glossfree.pipeline.weights import load_backbone, weight_sources
 from glossfree.recipe.files import load_recipe
-from glossfree.translator import SignTranslator, verify
+from glossfree.serving.folder import verify
+from glossfree.translator import SignTranslator
 
 NAME = "someone/weather"
 

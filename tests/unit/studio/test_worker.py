@@ -165,9 +165,10 @@ def process(model: Path, folder: Path, **limits: Any) -> subprocess.Popen[str]:
 
 
 def test_the_process_says_what_is_wrong_with_a_model(tmp_path: Path) -> None:
-    done = process(tmp_path, tmp_path / "none")
-    out, _ = done.communicate(timeout=60)
-    assert "model.json" in json.loads(out)["error"]["problem"] and done.returncode == 0
+    with process(tmp_path, tmp_path / "none") as done:  # a server keeps standard input open
+        assert done.stdout
+        assert "model.json" in json.loads(done.stdout.readline())["error"]["problem"]
+    assert done.returncode == 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits memory on Linux only")

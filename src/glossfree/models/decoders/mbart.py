@@ -1,6 +1,6 @@
 """mBART's decoder on video features, with beam search from transformers (section 3.3, eq 6).
 
-B clips, S segments, L tokens, E language width, V vocabulary, n translations per clip.
+B clips, S segments, L tokens, E language width, V vocabulary, n translations per clip; K layers, H heads of width d.
 """
 
 from __future__ import annotations
@@ -65,6 +65,34 @@ class MBartDecoder(Decoder):
         logits: Tensor = output.logits
         return logits
 
+    def memory(self, video: Padded) -> Tensor:
+        """Video features of one clip, Padded (1, S, E) -> keys and values of cross-attention (2, K, H, S, d)."""
+        layers = [layer.encoder_attn for layer in self.mbart.model.decoder.layers]
+        keys = torch.cat([_heads(each, each.k_proj(video.values)) for each in layers])
+        return torch.stack((keys, torch.cat([_heads(each, each.v_proj(video.values)) for each in layers])))
+
+    def step(self, tokens: Tensor, past: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """Last tokens (R,), keys and values of the L before, `past` (2, K, R, H, L, d) -> logits (R, V), the next past.
+
+        All rows are of the clip whose `memory` it is. `generate` computes the same by transformers' cache, which a
+        graph of fixed inputs cannot hold.
+        """
+        decoder: Any = self.mbart.model.decoder
+        position = decoder.embed_positions.weight[past.shape[4] + decoder.embed_positions.offset]
+        hidden = decoder.layernorm_embedding(decoder.embed_tokens(tokens[:, None]) + position)
+        keys, values = [], []
+        for number, layer in enumerate(decoder.layers):
+            own, cross = layer.self_attn, layer.encoder_attn
+            normal = layer.self_attn_layer_norm(hidden)
+            keys.append(torch.cat((past[0, number], _heads(own, own.k_proj(normal))), dim=2))
+            values.append(torch.cat((past[1, number], _heads(own, own.v_proj(normal))), dim=2))
+            hidden = hidden + _attend(own, normal, keys[-1], values[-1])
+            normal = layer.encoder_attn_layer_norm(hidden)
+            hidden = hidden + _attend(cross, normal, memory[0, number], memory[1, number])
+            hidden = hidden + layer.fc2(layer.activation_fn(layer.fc1(layer.final_layer_norm(hidden))))
+        logits = self.mbart.lm_head(decoder.layer_norm(hidden[:, 0])) + self.mbart.final_logits_bias
+        return logits, torch.stack((torch.stack(keys), torch.stack(values)))
+
     @torch.no_grad()
     def generate(
         self, video: Padded, beams: Beams, start_id: int, suppressed: Sequence[int] | None = None
@@ -100,6 +128,19 @@ class MBartDecoder(Decoder):
             scores = _greedy_scores(output.logits, sequences, beams.length_penalty)
         shape = len(video.lengths), beams.num_return_sequences
         return Translations(sequences.view(*shape, -1), scores.view(*shape))
+
+
+def _heads(attention: Any, rows: Tensor) -> Tensor:
+    """(R, L, E) -> (R, H, L, d)."""
+    return rows.view(*rows.shape[:2], attention.num_heads, attention.head_dim).transpose(1, 2)
+
+
+def _attend(attention: Any, rows: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Rows (R, 1, E) to keys and values (R or 1, H, L, d) -> (R, 1, E)."""
+    queries = _heads(attention, attention.q_proj(rows)) * attention.head_dim**-0.5
+    attended = (queries @ keys.transpose(-1, -2)).softmax(dim=-1) @ values
+    mixed: Tensor = attention.out_proj(attended.transpose(1, 2).flatten(2))
+    return mixed
 
 
 def _greedy_scores(step_logits: Sequence[Tensor], sequences: Tensor, length_penalty: float) -> Tensor:

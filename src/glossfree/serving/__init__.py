@@ -1,0 +1,1 @@
+"""Translating with a model folder: its files, the results, and models in ONNX. Only `graphs` needs torch."""

@@ -1,0 +1,220 @@
+"""Clips -> translations, whatever computes them: results, batches, and what a model says about itself."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from glossfree.corpora.manifest import Segment
+from glossfree.errors import ClipError
+from glossfree.scoring.predictions import Prediction
+from glossfree.video.intake import Intake, ModelClip
+from glossfree.video.signer import Crop
+
+STRONG = 0.5  # of the highest score: weaker pseudo-glosses have no place in time
+BATCH_FRAMES = 900  # frames that are translated together at most: 135 MB of 224 x 224 pixels
+
+
+@dataclass(frozen=True)
+class PseudoGlossTrack:
+    """One pseudo-gloss over time: its score in [0, 1] (eq 3) and what each segment adds to it."""
+
+    pseudo_gloss: str
+    score: float
+    timeline: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Translation:
+    """The translation of a clip: the best sentence, the n-best list, and the strongest pseudo-glosses over time.
+
+    `frames`: frames that the model saw, of the clip's `num_frames`; `Translator.middles` says where segments lie.
+    `fps` is the clip's average rate, `model_fps` the model's (0: unknown), `start` and `end` the seconds of the video
+    that were read. `trimmed`, `crop`, `notes`: see `video.intake.ModelClip`.
+    """
+
+    path: str
+    text: str
+    hypotheses: tuple[Prediction, ...]
+    tracks: tuple[PseudoGlossTrack, ...]
+    num_frames: int
+    frames: int
+    fps: float
+    model_fps: float = 0.0
+    start: float = 0.0
+    end: float = 0.0
+    is_part: bool = False
+    trimmed: tuple[float, float] = (0.0, 0.0)
+    crop: Crop | None = None
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {
+            "path": self.path,
+            "text": self.text,
+            "score": self.hypotheses[0].score,
+            "hypotheses": [{"text": each.text, "score": each.score} for each in self.hypotheses],
+            "pseudo_glosses": [{**vars(track), "timeline": list(track.timeline)} for track in self.tracks],
+            **{name: getattr(self, name) for name in ("num_frames", "frames", "fps", "model_fps", "start", "end")},
+            "trimmed": list(self.trimmed),
+            "crop": None if self.crop is None else self.crop.to_dict(),
+            "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A clip that could not be translated, and why: one line with the path and the remedy."""
+
+    path: str
+    error: ClipError
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {"path": self.path, "error": str(self.error)}
+
+
+@dataclass(frozen=True)
+class About:
+    """What a model says about itself. `fps` and `frame_size`: frames per second (0: unknown) and pixels of its clips;
+    `batch_size`: clips that it translates together."""
+
+    name: str
+    summary: str
+    language: str
+    supervision: str
+    fps: float
+    frame_size: int
+    batch_size: int
+    has_timeline: bool
+    is_on_cpu: bool
+
+
+class Translator(ABC):
+    """Video files (or folders of frames) -> sentences."""
+
+    about: About
+    intake: Intake
+
+    @abstractmethod
+    def middles(self, num_frames: int) -> Sequence[int]:
+        """The frame, of those that the model saw, in the middle of each segment of a timeline."""
+
+    @abstractmethod
+    def answer(
+        self, clips: Sequence[ModelClip], num_hypotheses: int, num_tracks: int
+    ) -> tuple[Sequence[tuple[Prediction, ...]], Sequence[tuple[PseudoGlossTrack, ...]]]:
+        """One clip or more -> of each its best sentences, best first, and its strongest pseudo-glosses."""
+
+    def translate(self, path: str | Path, segment: Segment | None = None, poses: Path | None = None) -> str:
+        """A video file or a folder of frames, or a segment of it -> its sentence. Raises ClipError: cannot be read.
+
+        `poses`: a file of its keypoints, for a model that reads them; by default as in `Intake._keypoints`.
+        """
+        return self.explain(path, segment, num_tracks=0, poses=poses).text
+
+    def explain(
+        self,
+        path: str | Path,
+        segment: Segment | None = None,
+        *,
+        num_hypotheses: int = 1,
+        num_tracks: int = 10,
+        poses: Path | None = None,
+    ) -> Translation:
+        """A video file or a folder of frames -> Translation with an n-best list and a pseudo-gloss timeline."""
+        requests = [(Path(path), segment)]
+        (result,) = self.explain_all(requests, num_hypotheses=num_hypotheses, num_tracks=num_tracks, poses=poses)
+        if isinstance(result, Failure):
+            raise result.error
+        return result
+
+    def explain_all(
+        self,
+        requests: Iterable[tuple[Path, Segment | None]],
+        *,
+        num_hypotheses: int = 1,
+        num_tracks: int = 10,
+        batch_size: int | None = None,
+        poses: Path | None = None,
+    ) -> Iterator[Translation | Failure]:
+        """Videos, or segments of them -> a Translation each, or a Failure, in order.
+
+        Of each `batch_size` clips (the model's own number, if left out) at most BATCH_FRAMES frames are translated
+        together. `poses`: a file of keypoints, where all requests are of one video.
+        """
+        limit = batch_size or self.about.batch_size
+        waiting: list[tuple[Path, Segment | None, ModelClip | ClipError]] = []
+        frames = 0
+        for number, (path, segment) in enumerate((Path(path), segment) for path, segment in requests):
+            try:
+                clip: ModelClip | ClipError = self.intake.read(path, segment, poses)
+            except ClipError as error:
+                clip = error
+            count = 0 if isinstance(clip, ClipError) else len(clip.frames)
+            if waiting and (number % limit == 0 or frames + count > BATCH_FRAMES):
+                yield from self._explain(waiting, num_hypotheses, num_tracks)
+                waiting, frames = [], 0
+            waiting.append((path, segment, clip))
+            frames += count
+        yield from self._explain(waiting, num_hypotheses, num_tracks)
+
+    def _explain(
+        self,
+        batch: Sequence[tuple[Path, Segment | None, ModelClip | ClipError]],
+        num_hypotheses: int,
+        num_tracks: int,
+    ) -> Iterator[Translation | Failure]:
+        clips = [clip for _, _, clip in batch if isinstance(clip, ModelClip)]
+        hypotheses, tracks = self.answer(clips, num_hypotheses, num_tracks) if clips else ((), ())
+        results = iter(zip(hypotheses, tracks, strict=True))
+        for path, segment, clip in batch:
+            if isinstance(clip, ClipError):
+                yield Failure(str(path), clip)
+                continue
+            best, strongest = next(results)
+            yield Translation(
+                path=str(path),
+                text=best[0].text,
+                hypotheses=best,
+                tracks=strongest,
+                num_frames=clip.num_frames,
+                frames=len(clip.frames),
+                fps=clip.fps,
+                model_fps=self.about.fps,
+                start=clip.start,
+                end=clip.start + clip.seconds,
+                is_part=segment is not None,
+                trimmed=clip.trimmed,
+                crop=clip.crop,
+                notes=clip.notes,
+            )
+
+
+def cut_windows(seconds: float, window: float, start: float = 0.0) -> list[Segment]:
+    """[start, seconds) of a video in pieces of `window` seconds, the last one up to half as long again."""
+    count = max(1, math.floor((seconds - start) / window + 0.5))
+    edges = [start + number * window for number in range(count)]
+    return [Segment(first, last) for first, last in zip(edges, [*edges[1:], None], strict=True)]
+
+
+def strong_glosses(translation: Translation) -> Iterator[tuple[PseudoGlossTrack, float, float]]:
+    """The pseudo-glosses with at least half the score of the best, from and to the seconds in which each is at least
+    half as strong as at its peak."""
+    start, end = (translation.start + translation.trimmed[0], translation.end - translation.trimmed[1])
+    for track in translation.tracks:
+        if track.score < STRONG * translation.tracks[0].score:
+            continue
+        levels, peak = track.timeline, max(range(len(track.timeline)), key=track.timeline.__getitem__)
+        first, last = peak, peak
+        while first > 0 and levels[first - 1] >= STRONG * levels[peak]:
+            first -= 1
+        while last + 1 < len(levels) and levels[last + 1] >= STRONG * levels[peak]:
+            last += 1
+        step = (end - start) / len(levels)
+        yield track, start + first * step, start + (last + 1) * step
