@@ -18,7 +18,7 @@ def export(
     folder: Annotated[Path, typer.Argument(help="New folder for the model.")],
     console: Console,
     onnx: Annotated[bool, typer.Option("--onnx", help="As graphs for a CPU, which need no torch.")] = False,
-    int8: Annotated[bool, typer.Option("--int8", help="With --onnx: 8-bit weights, smaller and faster.")] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="With --onnx: 8-bit weights: a third of the size.")] = False,
 ) -> Written:
     """Write the model folder. Raises GlossfreeError: --int8 alone; ModelError, RunError as `export_model`."""
     if int8 and not onnx:
