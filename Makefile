@@ -13,17 +13,23 @@ export TOKENIZERS_PARALLELISM := false
 
 setup: $(VENV)/.installed
 
-$(VENV)/.installed: pyproject.toml constraints.txt
+# what users need; developers' tools come on top
+$(VENV)/.base: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "glossfree needs Python >= 3.11: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "installing into $(VENV) (about 1.5 minutes, 1.7 GB) ..."
+	@echo "installing into $(VENV) (about a minute, BASE_GB GB) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[studio]'
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.base
+	@echo "installing developers' tools (1.1 GB more) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-demo: setup
+demo: $(VENV)/.base
 	$(BIN)/glossfree demo --out $(DEMO) $(ARGS)
 
-studio: setup
+studio: $(VENV)/.base
 	@test -f $(DEMO)/model/model.json || $(BIN)/glossfree demo --out $(DEMO)
 	$(BIN)/glossfree studio $(DEMO)/model --corpus $(DEMO)/corpus --run $(DEMO)/with-pretraining $(ARGS)
 

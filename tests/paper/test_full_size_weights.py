@@ -109,7 +109,7 @@ def corpus(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file, delimiter="|", quoting=csv.QUOTE_NONE))
     clips = [PackedClip(row["name"], "train", row["translation"], f"{row['name']}.mp4", 50, 25.0) for row in rows]
-    Manifest(folder, tuple(clips)).save()
+    Manifest(folder, tuple(clips), {"language": "de"}).save()
     glosses = PseudoGlosses(("regen", "wind"), {"regen": 1, "wind": 1}, {}, {}, {}, "none", "de")
     glosses.save(folder / PSEUDO_GLOSSES)
     save_vectors(folder / PROTOTYPES, np.ones((2, 300), dtype=np.float32), glosses.inventory)

@@ -164,7 +164,7 @@ def test_the_command_line_scores_with_it_and_goes_on_without(folder: Path, tmp_p
     files = [tmp_path / "h.txt", tmp_path / "r.txt"]
     for path, texts in zip(files, (HYPOTHESES, REFERENCES), strict=True):
         path.write_text("\n".join(texts) + "\n", encoding="utf-8")
-    command = ("score", "--hypotheses", files[0], "--references", files[1], "--samples", 11)
+    command = ("score", "--hypotheses", files[0], "--references", files[1], "--language", "de", "--samples", 11)
     expected = score_bleurt(HYPOTHESES, REFERENCES, folder)
     (learned,) = json.loads(call(*command, "--bleurt", folder, "--json").out)["learned"]
     assert learned["name"] == "BLEURT" and learned["value"] == pytest.approx(expected.value)
