@@ -17,12 +17,12 @@ setup: $(VENV)/.installed
 $(VENV)/.base: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "glossfree needs Python >= 3.11: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "installing into $(VENV) (about a minute, BASE_GB GB) ..."
+	@echo "installing into $(VENV) (about a minute, 1.7 GB) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[studio]'
 	@touch $@
 
 $(VENV)/.installed: $(VENV)/.base
-	@echo "installing developers' tools (1.1 GB more) ..."
+	@echo "installing developers' tools (a GB more) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 

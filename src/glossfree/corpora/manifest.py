@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -18,7 +18,7 @@ import numpy as np
 from glossfree.errors import CorpusError
 from glossfree.files.disk import read_json, write_atomic, write_json
 from glossfree.files.encoding import nfc, read_text, split_lines
-from glossfree.files.parts import Part
+from glossfree.files.parts import Part, cache_folder, is_address
 from glossfree.languages import profile_of
 
 SPLITS = ("train", "dev", "test")
@@ -171,6 +171,8 @@ class PackedClip:
         place = () if self.shard is None else (self.shard.offset, self.shard.size)
         if not all(type(number) is int and number >= 0 for number in place):
             raise ValueError("offset and size of a shard's part must be integers from 0")
+        if self.shard is not None and not is_address(self.shard.file) and not _is_inside(self.shard.file):
+            raise ValueError("a shard must lie in the folder")
 
     def source(self, folder: Path) -> Path | Part:
         """Where the packed clip lies: its file in the prepared folder, or its part of a shard."""
@@ -211,6 +213,7 @@ class Manifest:
             if clip.id in clips:
                 raise CorpusError(f"clip id {clip.id!r} twice (line {number})", where=path, remedy="keep one of them")
             clips[clip.id] = clip
+        _check_addresses(folder, clips.values())
         corpus = read_json(corpus_path, remedy=_REMEDY) if corpus_path.is_file() else {}
         for key, kind in CORPUS_TYPES.items():
             if type(corpus.get(key, kind())) is not kind:
@@ -240,6 +243,21 @@ class Manifest:
 
     def __iter__(self) -> Iterator[PackedClip]:
         return iter(self.clips)
+
+
+def _is_inside(file: str) -> bool:
+    """Whether a path, relative to the prepared folder, stays in it on any system."""
+    path = PureWindowsPath(file)
+    return not path.is_absolute() and not path.anchor and ".." not in path.parts
+
+
+def _check_addresses(folder: Path, clips: Iterable[PackedClip]) -> None:
+    """Raise CorpusError for a folder, other than our own copy of one at an address, that would have us ask a server:
+    nothing is fetched that the user has not named."""
+    far = next((clip.shard.file for clip in clips if clip.shard is not None and is_address(clip.shard.file)), None)
+    if far is not None and not folder.resolve().is_relative_to(cache_folder().resolve()):
+        remedy = "name that folder itself: --corpus ADDRESS"
+        raise CorpusError(f"its clips lie elsewhere ({far})", where=folder, remedy=remedy)
 
 
 def unique_texts(clips: Iterable[PackedClip]) -> list[str]:

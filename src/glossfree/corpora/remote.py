@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -12,17 +11,10 @@ from glossfree.corpora.manifest import CORPUS, MANIFEST, PackedClip
 from glossfree.errors import CorpusError
 from glossfree.files.disk import write_atomic
 from glossfree.files.encoding import split_lines
-from glossfree.files.parts import as_address, fetch
+from glossfree.files.parts import as_address, cache_folder, fetch
 
 # of a prepared folder, besides the manifest; features and keypoints are made again where they are used
 SMALL = (CORPUS, "packed.jsonl", "pseudo_glosses.json", "prototypes.safetensors")
-
-
-def cache_folder() -> Path:
-    """Where copies lie: GLOSSFREE_CACHE, else glossfree in XDG_CACHE_HOME or ~/.cache."""
-    if own := os.environ.get("GLOSSFREE_CACHE"):
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "glossfree"
 
 
 def local_folder(address: str) -> Path:

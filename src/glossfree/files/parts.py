@@ -29,6 +29,13 @@ def as_address(text: str | os.PathLike[str]) -> str:
     return _ADDRESS.sub(r"\1://", os.fspath(text), count=1).rstrip("/")
 
 
+def cache_folder() -> Path:
+    """Where copies of what lies at addresses are: GLOSSFREE_CACHE, else glossfree in XDG_CACHE_HOME or ~/.cache."""
+    if own := os.environ.get("GLOSSFREE_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "glossfree"
+
+
 @dataclass(frozen=True)
 class Part:
     """Bytes [offset, offset + size) of `file`: a path relative to some folder, a path, or an address."""

@@ -76,8 +76,7 @@ def train_recipe(
     if start is None and resume and folder.recipe.is_file():
         start, after = _origin_of(folder, after)
     origin = None if start is None else Run(start)
-    fitted = recipe if origin is None else for_corpus(recipe, Manifest.load(corpus))  # as the other run's recipe is
-    taken = () if origin is None else stages_to_take(fitted, origin, after, console)
+    taken = () if origin is None else stages_to_take(for_corpus(recipe, Manifest.load(corpus)), origin, after, console)
     stages = _stages_until(recipe, until, taken)
     material = _gathered(recipe, corpus, origin, taken)
     _check_pairs(material, [stage for stage in stages if stage.name not in taken], folder)

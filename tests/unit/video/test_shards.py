@@ -230,6 +230,24 @@ def test_a_copy_follows_its_address_and_keeps_what_was_made_in_it(
             local_folder(f"{store.address}/other")
 
 
+@pytest.mark.parametrize("file", ["../corpus.json", "/etc/hosts", "shards/../../x", "C:\\x", "\\\\host\\x"])
+def test_no_shard_outside_the_folder_is_read(corpus: Path, file: str) -> None:
+    lines = (corpus / "manifest.jsonl").read_text().splitlines()
+    first = json.loads(lines[0])
+    first["shard"] = {"file": file, "offset": 0, "size": 5}
+    (corpus / "manifest.jsonl").write_text("\n".join([json.dumps(first), *lines[1:]]) + "\n")
+    with pytest.raises(CorpusError, match="lie in the folder"):
+        Manifest.load(corpus)
+
+
+def test_a_folder_asks_no_server_that_the_user_has_not_named(corpus: Path) -> None:
+    clip = Manifest.load(corpus).clips[0]
+    far = replace(clip, shard=Part("http://127.0.0.1:9/train.tar", 0, 5))
+    (corpus / "manifest.jsonl").write_text(far.to_json() + "\n")
+    with pytest.raises(CorpusError, match=r"127\.0\.0\.1.*--corpus ADDRESS"):
+        Manifest.load(corpus)
+
+
 def test_loose_files_at_an_address_are_refused(loose: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GLOSSFREE_CACHE", str(tmp_path))
     with object_store(loose.parent) as store, pytest.raises(CorpusError, match="--shards"):
