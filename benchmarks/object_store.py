@@ -15,12 +15,14 @@ from urllib.parse import unquote
 
 @dataclass
 class Store:
-    """`failures`: how many of the next answers are errors of the server. `latency`: seconds before each answer."""
+    """`failures`: how many of the next answers are errors of the server. `latency`: seconds before each answer.
+    Without `ranges` every answer is the whole file."""
 
     folder: Path
     address: str = ""
     failures: int = 0
     latency: float = 0.0
+    ranges: bool = True
     asked: list[str] = field(default_factory=list)
     most_at_once: int = 0
 
@@ -57,7 +59,11 @@ def object_store(folder: Path) -> Iterator[Store]:
             path = store.folder / unquote(self.path).lstrip("/")
             data = path.read_bytes() if path.is_file() else b""
             code, first, last = 200 if path.is_file() else 404, 0, len(data) - 1
-            if code == 200 and (wanted := re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))):
+            if (
+                store.ranges
+                and code == 200
+                and (wanted := re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", "")))
+            ):
                 code, first, last = 206, int(wanted[1]), min(int(wanted[2]), last)
                 if first > last:
                     code, first, last = 416, 0, -1

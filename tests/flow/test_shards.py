@@ -36,11 +36,18 @@ def test_every_verb_takes_shards_and_an_address_and_the_run_is_the_same(
             assert hashes(run, "finetune2") == hashes(tiny_run, "finetune2")
             assert call("evaluate", run, "--split", "test").code == 0
             assert (run / "predictions.test.jsonl").read_bytes() == (tiny_run / "predictions.test.jsonl").read_bytes()
-        for verb in (("inspect", address), ("doctor", "--corpus", address), ("features", address, "--encoder", run)):
+        for verb in (
+            ("inspect", address),
+            ("glosses", address),
+            ("doctor", "--corpus", address),
+            ("features", address, "--encoder", run),
+        ):
             assert call(*verb).code == 0, verb
         assert call("evaluate", tmp_path / "local", "--split", "dev", "--corpus", address).code == 0
         report = call("report", run)
         assert report.code == 0, report.err
+    wrong = call("prepare", "wetter", "--out", address)
+    assert (wrong.code, wrong.err.count("\n")) == (2, 1)
     monkeypatch.setattr(parts, "PAUSES", ())
     gone = call("inspect", "http://127.0.0.1:9/corpus")  # nobody is there
     assert gone.code == 2

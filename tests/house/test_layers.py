@@ -197,7 +197,8 @@ def test_every_library_is_declared(trees: dict[str, ast.Module], root: Path) -> 
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
     wanted = [*project["dependencies"], *extras["spacy"], *extras["captions"], *extras["signer"], *extras["sentences"]]
-    wanted += [*extras["poses"], *extras["studio"], *extras["lemmas"], *extras["onnx"], *extras["ray"]]
+    wanted += [*extras["poses"], *extras["studio"], *extras["lemmas"], *extras["ray"], *extras["remote"]]
+    wanted += [*extras["onnx"]]
     wanted += [*extras["chinese"], *extras["japanese"], *extras["korean"], *extras["thai"]]
     declared = {entry.partition(">")[0].lower().replace("_", "-") for entry in wanted}
     distributions = packages_distributions()

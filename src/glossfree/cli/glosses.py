@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from glossfree.cli.options import Sentences
+from glossfree.cli.options import PREPARED, Sentences
 from glossfree.console import Console
 from glossfree.text.corpus import GlossReport, write_pseudo_glosses
 
 
 def glosses(
     console: Console,
-    corpus: Annotated[Path | None, typer.Argument(help="A folder made by `glossfree prepare`.")] = None,
+    corpus: Annotated[Path | None, typer.Argument(help="A folder made by `glossfree prepare`.", **PREPARED)] = None,
     sentences: Sentences = None,
     out: Annotated[Path | None, typer.Option(help="Where to write; the corpus folder if left out.")] = None,
     vectors: Annotated[Path | None, typer.Option(help="fastText .bin or .vec; else trained here.")] = None,

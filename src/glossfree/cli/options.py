@@ -46,12 +46,12 @@ def engine_of(engine: EngineName, address: str) -> Iterator[Cluster | None]:
         yield cluster
 
 
-_PREPARED = {"parser": prepared_folder, "metavar": "FOLDER"}
+PREPARED = {"parser": prepared_folder, "metavar": "FOLDER"}
 
 Recipe = Annotated[str, typer.Option(help="A TOML file, or the name of a shipped recipe.")]
-Corpus = Annotated[Path, typer.Option(help="A folder made by `glossfree prepare`, or its address.", **_PREPARED)]
+Corpus = Annotated[Path, typer.Option(help="A folder made by `glossfree prepare`, or its address.", **PREPARED)]
 PreparedFolder = Annotated[
-    Path, typer.Argument(help="A folder made by `glossfree prepare`, or its address.", **_PREPARED)
+    Path, typer.Argument(help="A folder made by `glossfree prepare`, or its address.", **PREPARED)
 ]
 Model = Annotated[Path, typer.Argument(help="Folder made by `glossfree export`, or hub:owner/name[@revision].")]
 RunFolder = Annotated[Path, typer.Option("--run", help="Folder of the run.")]
@@ -73,7 +73,7 @@ Address = Annotated[
 ]
 Samples = Annotated[int, typer.Option(min=1, help="Bootstrap samples.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the bootstrap samples.")]
-OtherCorpus = Annotated[Path | None, typer.Option(help="Another prepared corpus than the run's.", **_PREPARED)]
+OtherCorpus = Annotated[Path | None, typer.Option(help="Another prepared corpus than the run's.", **PREPARED)]
 Tier = Annotated[str | None, typer.Option(help="Tier of the .eaf.")]
 SignLanguage = Annotated[
     str | None, typer.Option(help="youtube-sl25: videos in this sign language alone, as ase (ISO 639-3).")

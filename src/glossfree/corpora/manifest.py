@@ -24,6 +24,7 @@ from glossfree.languages import profile_of
 SPLITS = ("train", "dev", "test")
 MANIFEST, CORPUS = "manifest.jsonl", "corpus.json"
 FORMAT = 1
+MOST_BYTES = 10**13  # of a shard
 MOST_FRAMES = 10_000_000  # of one clip: two days at 50 frames/s
 _REMEDY = "run glossfree prepare again"
 CORPUS_TYPES = {"name": str, "language": str, "frame_size": int, "fit": str, "problems": list}
@@ -168,11 +169,8 @@ class PackedClip:
         numbers = (self.fps, self.aspect, *self.times)
         if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
             raise ValueError("fps, aspect and times must be finite numbers")
-        place = () if self.shard is None else (self.shard.offset, self.shard.size)
-        if not all(type(number) is int and number >= 0 for number in place):
-            raise ValueError("offset and size of a shard's part must be integers from 0")
-        if self.shard is not None and not is_address(self.shard.file) and not _is_inside(self.shard.file):
-            raise ValueError("a shard must lie in the folder")
+        if self.shard is not None:
+            check_shard(self.shard)
 
     def source(self, folder: Path) -> Path | Part:
         """Where the packed clip lies: its file in the prepared folder, or its part of a shard."""
@@ -249,6 +247,17 @@ def _is_inside(file: str) -> bool:
     """Whether a path, relative to the prepared folder, stays in it on any system."""
     path = PureWindowsPath(file)
     return not path.is_absolute() and not path.anchor and ".." not in path.parts
+
+
+def check_shard(shard: Part, *, may_be_far: bool = True) -> None:
+    """Raise ValueError for a part that no shard of a prepared folder can have; `may_be_far`: at an address."""
+    numbers = (shard.offset, shard.size)
+    if not all(type(number) is int and 0 <= number <= MOST_BYTES for number in numbers):
+        raise ValueError(f"offset and size of a shard's part must be integers from 0 to {MOST_BYTES:,}")
+    if not isinstance(shard.file, str) or (is_address(shard.file) and not may_be_far):
+        raise ValueError("a shard must be a file")
+    if not is_address(shard.file) and not _is_inside(shard.file):
+        raise ValueError("a shard must lie in the folder")
 
 
 def _check_addresses(folder: Path, clips: Iterable[PackedClip]) -> None:

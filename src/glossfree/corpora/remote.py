@@ -32,6 +32,7 @@ def local_folder(address: str) -> Path:
         remedy = "name the folder that glossfree prepare --shards made, as it was copied there"
         raise CorpusError(f"no {MANIFEST}", where=address, remedy=remedy)
     lines = "".join(_at(line, address) + "\n" for line in split_lines(manifest.decode("utf-8")))
+    _check_ranges(lines, address)
     for name in SMALL:
         content = _fetched(address, name)
         if content is not None:
@@ -49,6 +50,18 @@ def _fetched(address: str, name: str) -> bytes | None:
     except OSError as error:
         remedy = "check the address, the network and your rights, then run it again"
         raise CorpusError(f"{name} cannot be read ({error})", where=address, remedy=remedy) from error
+
+
+def _check_ranges(lines: str, address: str) -> None:
+    """Raise CorpusError unless a byte of the first shard can be read by itself."""
+    for line in split_lines(lines)[:1]:
+        shard = PackedClip.from_json(line).shard
+        assert shard is not None
+        try:
+            replace(shard, size=1).read()
+        except OSError as error:
+            remedy = "use a server that answers byte ranges, as buckets do, or copy the folder to this disk"
+            raise CorpusError(f"its clips cannot be read ({error})", where=address, remedy=remedy) from error
 
 
 def _at(line: str, address: str) -> str:

@@ -44,6 +44,34 @@ def atomic(
         raise error(f"cannot be written ({reason})", where=path, remedy="check free space and permissions") from cause
 
 
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other processes that ask for the same folder out, for the time of a block; it is made if it is missing.
+
+    Raises CorpusError if another one is at work there, or it cannot be made. No lock on Windows.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        number = os.open(folder, os.O_RDONLY)
+    except OSError as cause:
+        remedy = "choose another folder, or check its rights"
+        raise CorpusError(f"cannot be written ({cause.strerror})", where=folder, remedy=remedy) from cause
+    try:
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as cause:
+            remedy = "wait until it has ended, or stop it"
+            raise CorpusError("another process is packing into it", where=folder, remedy=remedy) from cause
+        yield
+    finally:
+        os.close(number)
+
+
 def write_atomic(
     path: Path, content: str | bytes, error: type[GlossfreeError] = CorpusError, *, parents: bool = False
 ) -> None:

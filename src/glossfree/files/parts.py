@@ -92,7 +92,8 @@ class Coming(Part):
 def fetch(address: str, offset: int = 0, size: int | None = None) -> bytes:
     """Bytes of a file at an address, all by default. What does not answer is asked again, after each of PAUSES.
 
-    Raises FileNotFoundError; OSError: no answer, no permission; CorpusError: an address of an unknown kind, or of one
+    Raises FileNotFoundError; OSError: no answer, no permission, a server without byte ranges.
+    Raises CorpusError: an address of an unknown kind, or of one
     whose package is not installed.
     """
     system, path = _opened(address)
@@ -101,6 +102,8 @@ def fetch(address: str, offset: int = 0, size: int | None = None) -> bytes:
         try:
             with _as_oserror():
                 data: bytes = system.cat_file(path, start=offset if end is not None else None, end=end)
+            if size is not None and len(data) > size:
+                raise PermissionError(f"{address}: its server sends whole files only, and no ranges of bytes")
             return data
         except (FileNotFoundError, PermissionError):
             raise
@@ -116,12 +119,21 @@ def _opened(address: str) -> tuple[Any, str]:
     import fsspec
 
     try:
-        system, path = fsspec.core.url_to_fs(address)
+        system, path = fsspec.core.url_to_fs(address, **_timeouts(address))
     except (ImportError, ValueError) as error:
         kind = address.partition("://")[0]
         remedy = 'pip install "glossfree[remote]" reads https, s3 and gs; for others see fsspec\'s documentation'
         raise CorpusError(f"{kind} cannot be read ({error})", where=address, remedy=remedy) from error
     return system, path
+
+
+def _timeouts(address: str) -> dict[str, Any]:
+    """For a web server: seconds after which it counts as one that does not answer."""
+    if not address.startswith(("http://", "https://")):
+        return {}
+    from aiohttp import ClientTimeout
+
+    return {"client_kwargs": {"timeout": ClientTimeout(total=None, sock_connect=10, sock_read=30)}}
 
 
 @contextmanager

@@ -39,9 +39,23 @@ class _Instructions(dict[int, Callable[[Any], None]]):
         raise _Refused(_NAMES.get(code, f"instruction {code}"))
 
 
+def _with_plain_keys(read: Callable[[Any], None]) -> Callable[[Any], None]:
+    """An instruction, if it fills a dict one that refuses tuples as keys: the hash of a deep one ends the process."""
+    start = {"load_setitem": -2, "load_setitems": 0, "load_dict": 0}.get(read.__name__)
+    if start is None:
+        return read
+
+    def checked(reader: Any) -> None:
+        if any(isinstance(key, tuple) for key in reader.stack[start::2]):
+            raise _Refused("a dict with a tuple as key")
+        read(reader)
+
+    return checked
+
+
 class _Reader(_Unpickler):
     dispatch: ClassVar[dict[int, Callable[[Any], None]]] = _Instructions(
-        {code: read for code, read in _Unpickler.dispatch.items() if _NAMES[code] in _INSTRUCTIONS}
+        {code: _with_plain_keys(read) for code, read in _Unpickler.dispatch.items() if _NAMES[code] in _INSTRUCTIONS}
     )
 
     def find_class(self, module_name: str, global_name: str, /) -> NoReturn:

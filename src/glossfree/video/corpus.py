@@ -28,6 +28,7 @@ from glossfree.corpora.manifest import (
 from glossfree.corpora.registry import Corpus, find_corpus
 from glossfree.errors import CorpusError, name_some
 from glossfree.files.disk import read_json, write_json
+from glossfree.files.parts import as_address, is_address
 from glossfree.languages import profile_of, unnamed_language
 from glossfree.video.keypoints import write_keypoints
 from glossfree.video.pack import Packing
@@ -151,6 +152,9 @@ def _check_options(corpus: Corpus, root: Path | None, out: Path, options: Mappin
         raise CorpusError("needs --root", where=corpus.name, remedy=root_is)
     if root is not None and not corpus.needs_root:
         raise CorpusError("is built in and takes no --root", where=corpus.name, remedy="omit --root")
+    if is_address(out):
+        remedy = "name a folder, and copy it there when it is packed"
+        raise CorpusError("clips are packed on this disk only", where=as_address(out), remedy=remedy)
     if root is not None and not root.is_dir():
         raise CorpusError("no such folder", where=root, remedy=root_is)
     if root is not None and out.resolve() == root.resolve():

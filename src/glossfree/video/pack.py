@@ -29,10 +29,10 @@ import cv2
 import numpy as np
 from av.video.reformatter import Colorspace
 
-from glossfree.corpora.manifest import Clip, FrameFolder, VideoFile
+from glossfree.corpora.manifest import Clip, FrameFolder, VideoFile, check_shard
 from glossfree.errors import ClipError, CorpusError
 from glossfree.files.disk import LEFTOVERS, write_atomic
-from glossfree.files.parts import Part
+from glossfree.files.parts import Part, is_address
 from glossfree.video.frames import Fit
 
 SUFFIX = ".mp4"
@@ -127,10 +127,12 @@ def read_clip(path: str | Path | Part, indices: Sequence[int] | np.ndarray | Non
     try:
         file = io.BytesIO(path.read()) if isinstance(path, Part) else str(path)
         return _read(file, None if indices is None else [int(index) for index in indices])
-    except (av.FFmpegError, OSError, IndexError, ValueError) as error:
-        raise ClipError(
-            f"packed clip cannot be read ({error})", where=str(path), remedy="delete it and run glossfree prepare again"
-        ) from error
+    except (av.FFmpegError, OSError, IndexError, ValueError, MemoryError) as error:
+        remedy = "delete it and run glossfree prepare again"
+        if isinstance(path, Part):
+            remedy = "check its server and the network, or" if is_address(path.file) else "copy the shard again, or"
+            remedy += " run glossfree prepare again where the corpus was packed"
+        raise ClipError(f"packed clip cannot be read ({error})", where=str(path), remedy=remedy) from error
 
 
 def _read(file: str | io.BytesIO, indices: list[int] | None) -> np.ndarray:
@@ -205,6 +207,8 @@ def read_journal(out: Path) -> dict[str, Record]:
             values["times"] = tuple(values.get("times", ()))
             values["shard"] = Part(**values["shard"]) if values.get("shard") else None
             record = Record(**values)
+            if record.shard is not None:
+                check_shard(record.shard, may_be_far=False)
         except (ValueError, TypeError, AttributeError):
             continue
         records[record.id] = record

@@ -29,7 +29,7 @@ from glossfree.cluster import Cluster, Lost
 from glossfree.console import Result
 from glossfree.corpora.manifest import FORMAT, MANIFEST, SPLITS, Clip, Manifest, PackedClip, SignSpan
 from glossfree.errors import ClipError, CorpusError, GlossfreeError
-from glossfree.files.disk import write_atomic
+from glossfree.files.disk import alone_in, write_atomic
 from glossfree.video.decode import open_source
 from glossfree.video.frames import fit_frame
 from glossfree.video.intake import profile_of
@@ -134,8 +134,21 @@ def prepare(
     be written; GlossfreeError: a worker died. After any of them, as after an interruption, the same call goes on where
     this one stopped.
     """
-    started = time.perf_counter()
     tasks = _tasks(clips, out, packing)
+    with alone_in(out):
+        return _prepare(tasks, about, workers, cluster, strict, on_progress)
+
+
+def _prepare(
+    tasks: list[Task],
+    about: Mapping[str, Any],
+    workers: int,
+    cluster: Cluster | None,
+    strict: bool,
+    on_progress: Progress,
+) -> PrepareResult:
+    out = tasks[0].out
+    started = time.perf_counter()
     make_clean_folder(out / CLIPS)
     journal = read_journal(out)
     kept = {task.clip.id for task in tasks if _is_packed(task, journal)}

@@ -3,7 +3,7 @@
 The files are WebDataset's: of each clip `KEY.mp4` and `KEY.json`, one after the other; KEY is the id, with %XX for dots
 and for what a file name cannot hold. `manifest.jsonl` says in which bytes of which shard a clip lies, so any clip is
 read with one request. An epoch has the order of its plan, as with loose files: the same steps on any number of loader
-processes, resumed at any of them. A shard's name holds a hash of what is in it; those that have not changed are kept.
+processes, resumed at any of them. A shard's name holds a hash of what it was made from; unchanged ones are kept.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from glossfree.corpora.manifest import Manifest, PackedClip
 from glossfree.errors import CorpusError
-from glossfree.files.disk import atomic
+from glossfree.files.disk import alone_in, atomic
 from glossfree.files.parts import Part
 from glossfree.video.pack import SUFFIX, Record, make_clean_folder, read_journal, write_journal
 
@@ -39,13 +39,18 @@ def write_shards(
     files and old shards go last. Until then the clips need twice their space. Raises CorpusError: a clip that cannot be
     read, a folder that cannot be written.
     """
+    with alone_in(manifest.folder):
+        return _write_shards(manifest, megabytes, on_progress)
+
+
+def _write_shards(manifest: Manifest, megabytes: float, on_progress: Callable[[int], object]) -> Manifest:
     folder = manifest.folder
     make_clean_folder(folder / SHARDS)
     journal = read_journal(folder)
     parts: dict[str, Part] = {}
     for name, clips in _shards(manifest, journal, megabytes * 1e6):
         path = folder / SHARDS / name
-        if not path.is_file():
+        if not _is_whole(path, clips):
             _write(path, clips, folder)
         parts |= _parts(path, clips)
         on_progress(len(clips))
@@ -105,6 +110,14 @@ def _write(path: Path, clips: Sequence[PackedClip], folder: Path) -> None:
                 member = tarfile.TarInfo(_key(clip) + suffix)
                 member.size = len(data)
                 tar.addfile(member, io.BytesIO(data))
+
+
+def _is_whole(path: Path, clips: Sequence[PackedClip]) -> bool:
+    """Whether a shard is there, and no killed copy cut it off."""
+    try:
+        return path.is_file() and all(part.below(path.parents[1]).is_there() for part in _parts(path, clips).values())
+    except CorpusError:
+        return False
 
 
 def _parts(path: Path, clips: Sequence[PackedClip]) -> dict[str, Part]:

@@ -136,3 +136,11 @@ def test_files_that_are_missing_or_too_large(tmp_path: Path, monkeypatch: pytest
     assert "No such file" in refusal(tmp_path / "a.pkl").problem
     monkeypatch.setattr(pickles, "LARGEST", 1e-4)
     assert "more than 0.0001 MB" in refusal(write(tmp_path / "a.pkl", pickle.dumps("x" * 200))).problem
+
+
+@pytest.mark.parametrize("end", [b"Ns.", b"Nu.", b"Nd."])
+def test_a_deep_tuple_as_key_does_not_end_the_process(tmp_path: Path, end: bytes) -> None:
+    start = {b"Ns.": b"\x80\x04})", b"Nu.": b"\x80\x04}()", b"Nd.": b"\x80\x04()"}[end]
+    (tmp_path / "deep.pkl").write_bytes(start + b"\x85" * 300_000 + end)
+    with pytest.raises(CorpusError, match="tuple as key"):
+        read_plain_pickle(tmp_path / "deep.pkl")

@@ -24,6 +24,7 @@ from glossfree.corpora.inspection import inspect
 from glossfree.corpora.manifest import Manifest
 from glossfree.corpora.remote import local_folder
 from glossfree.errors import ClipError, CorpusError
+from glossfree.files.disk import alone_in
 from glossfree.files.parts import Part
 from glossfree.video.batch import ClipBatch
 from glossfree.video.corpus import prepare_corpus
@@ -114,6 +115,31 @@ def test_packing_again_keeps_shards_and_makes_only_what_has_changed(corpus: Path
     mended = prepared(corpus, shards=1)
     assert (mended.packed, mended.skipped) == (3, 12)
     assert {path.name for path in (corpus / "shards").iterdir()} == set(names)
+
+
+def test_a_shard_that_was_cut_off_is_written_again(loose: Path, corpus: Path) -> None:
+    prepared(corpus, shards=1)
+    for path in (corpus / "shards").iterdir():
+        path.write_bytes(path.read_bytes()[:1000])
+    mended = prepared(corpus, shards=1)
+    assert (mended.packed, mended.skipped) == (15, 0)
+    assert same(frames_of(corpus), frames_of(loose))
+
+
+def test_two_at_once_are_refused_and_nothing_is_lost(loose: Path, corpus: Path) -> None:
+    with alone_in(corpus):
+        for work in (lambda: prepared(corpus), lambda: write_shards(Manifest.load(corpus), SMALL)):
+            with pytest.raises(CorpusError, match="another process"):
+                work()
+    assert same(frames_of(corpus), frames_of(loose))
+
+
+@pytest.mark.parametrize("file", ["../../etc/hosts", "http://127.0.0.1:9/secret", 5])
+def test_the_journal_cannot_name_what_lies_elsewhere(corpus: Path, file: object) -> None:
+    lines = [json.loads(line) for line in (corpus / "packed.jsonl").read_text().splitlines()]
+    changed = [{**line, "num_bytes": 9, "shard": {"file": file, "offset": 0, "size": 9}} for line in lines]
+    (corpus / "packed.jsonl").write_text("".join(json.dumps(line) + "\n" for line in changed))
+    assert prepared(corpus, shards=1).packed == 15
 
 
 def test_other_sizes_move_clips_from_shards_to_shards(loose: Path, corpus: Path) -> None:
@@ -252,6 +278,17 @@ def test_loose_files_at_an_address_are_refused(loose: Path, tmp_path: Path, monk
     monkeypatch.setenv("GLOSSFREE_CACHE", str(tmp_path))
     with object_store(loose.parent) as store, pytest.raises(CorpusError, match="--shards"):
         local_folder(f"{store.address}/{loose.name}")
+
+
+def test_a_server_without_ranges_is_named_before_anything_is_read(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_shards(Manifest.load(corpus), SMALL)
+    monkeypatch.setenv("GLOSSFREE_CACHE", str(tmp_path / "cache"))
+    with object_store(corpus.parent) as store:
+        store.ranges = False
+        with pytest.raises(CorpusError, match="whole files only"):
+            local_folder(f"{store.address}/{corpus.name}")
 
 
 def test_a_shard_that_goes_away_is_a_bad_clip(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
