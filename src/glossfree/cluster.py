@@ -13,9 +13,10 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any, Self
 
-from glossfree.errors import GlossfreeError
+from glossfree.errors import ClipError, GlossfreeError
 
 RETRIES = 5  # of an item whose worker or node is lost
 POLL = 1.0  # seconds after which the size of the cluster is asked for again
@@ -27,6 +28,10 @@ class Lost:
     """In place of an outcome: every worker that tried an item has died, as one that takes too much memory does."""
 
     problem: str
+
+    def error(self, where: str | Path) -> ClipError:
+        """What stands in the way of the clip that the item was."""
+        return ClipError(self.problem, where=where, remedy="cut it into shorter clips, or use workers with more memory")
 
 
 class Cluster:

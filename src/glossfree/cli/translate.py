@@ -206,8 +206,7 @@ class Work:
         for number, (path, _) in enumerate(requests):
             outcome = outcomes[number]
             if isinstance(outcome, Lost):
-                error = ClipError(outcome.problem, where=path, remedy="cut it, or use workers with more memory")
-                yield Failure(str(path), error)
+                yield Failure(str(path), outcome.error(path))
             else:
                 yield from outcome
 

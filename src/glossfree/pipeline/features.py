@@ -154,10 +154,8 @@ class Look:
 def _seen_on(cluster: Cluster, look: Look, clips: Sequence[PackedClip]) -> Seen:
     """Each clip with its rows (T, W), or with the error that stands in the way, as workers of a cluster finish."""
     for number, rows in cluster.map(look, clips, on_gpu=True):
-        if isinstance(rows, Lost):
-            remedy = "use workers with more memory"
-            rows = ClipError(rows.problem, where=f"clip {clips[number].id}", remedy=remedy)
-        yield clips[number], rows
+        clip = clips[number]
+        yield clip, rows.error(f"clip {clip.id}") if isinstance(rows, Lost) else rows
 
 
 def _seen(look: Look, clips: Sequence[PackedClip]) -> Seen:

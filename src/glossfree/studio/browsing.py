@@ -136,8 +136,9 @@ class Shelf:
 
     def clip_source(self, number: int, id: str) -> Path | Part:
         """The video of a clip, which lies in the folder of its corpus or in a shard. Raises MissingError."""
-        folder = self.manifest(number).folder
-        clip = next((clip for clip in self.manifest(number) if clip.id == nfc(id)), None)
+        manifest = self.manifest(number)
+        folder = manifest.folder
+        clip = next((clip for clip in manifest if clip.id == nfc(id)), None)
         if clip is not None and clip.num_bytes(folder) is not None:
             source = clip.source(folder)
             if isinstance(source, Part) and is_address(source.file):

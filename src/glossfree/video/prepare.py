@@ -226,8 +226,7 @@ def _pack_on(cluster: Cluster, tasks: list[Task]) -> Generator[tuple[str, Record
     for number, outcome in cluster.map(_encode, tasks):
         task = tasks[number]
         if isinstance(outcome, Lost):
-            remedy = "cut it into shorter clips, or use workers with more memory"
-            outcome = ClipError(outcome.problem, where=f"clip {task.clip.id}", remedy=remedy)
+            outcome = outcome.error(f"clip {task.clip.id}")
         yield task.clip.id, outcome if isinstance(outcome, ClipError) else _written(task, *outcome)
 
 

@@ -50,9 +50,11 @@ def _write_shards(manifest: Manifest, megabytes: float, on_progress: Callable[[i
     parts: dict[str, Part] = {}
     for name, clips in _shards(manifest, journal, megabytes * 1e6):
         path = folder / SHARDS / name
-        if not _is_whole(path, clips):
+        found = _whole(path, clips)
+        if found is None:
             _write(path, clips, folder)
-        parts |= _parts(path, clips)
+            found = _parts(path, clips)
+        parts |= found
         on_progress(len(clips))
     sharded = replace(manifest, clips=tuple(replace(clip, shard=parts[clip.id]) for clip in manifest))
     write_journal(folder, (replace(each, shard=parts.get(each.id, each.shard)) for each in journal.values()))
@@ -112,12 +114,13 @@ def _write(path: Path, clips: Sequence[PackedClip], folder: Path) -> None:
                 tar.addfile(member, io.BytesIO(data))
 
 
-def _is_whole(path: Path, clips: Sequence[PackedClip]) -> bool:
-    """Whether a shard is there, and no killed copy cut it off."""
+def _whole(path: Path, clips: Sequence[PackedClip]) -> dict[str, Part] | None:
+    """Where the clips lie in a shard that is there; None if it is missing, or a killed copy cut it off."""
     try:
-        return path.is_file() and all(part.below(path.parents[1]).is_there() for part in _parts(path, clips).values())
+        parts = _parts(path, clips)
     except CorpusError:
-        return False
+        return None
+    return parts if all(part.below(path.parents[1]).is_there() for part in parts.values()) else None
 
 
 def _parts(path: Path, clips: Sequence[PackedClip]) -> dict[str, Part]:
