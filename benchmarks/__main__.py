@@ -5,6 +5,7 @@ between `<!-- benchmark: NAME -->` and `<!-- end -->`, and nowhere is it typed b
 minutes on two cores that do nothing else; each module says what it takes. Those of docs/benchmarks.md use all cores.
 `python -m benchmarks signals --recipe R --corpus C --run FOLDER` has options of its own, and writes into the run.
 `python -m benchmarks studio --clip C` measures the server of the studio, for docs/studio.md.
+`python -m benchmarks gpu` prints what a GPU makes of the model, `--small` the same at sizes for a CPU.
 `python -m benchmarks evidence` makes docs/evidence.md and its pictures from the records of a sweep.
 """
 
@@ -29,6 +30,7 @@ from benchmarks import (
     formats,
     full_size,
     fuzz,
+    gpu,
     loader,
     long_video,
     methods,
@@ -71,6 +73,9 @@ OF_A_DEMO = {"conditions", "long_video", "onnx_form"}  # run only if they are na
 def main() -> None:
     if sys.argv[1:2] == [signals.SIGNALS]:  # of a recipe and a corpus that the user names
         signals.main(sys.argv[2:])
+        return
+    if sys.argv[1:2] == ["gpu"]:  # of the machine that it runs on: printed, in no document
+        print(gpu.main(sys.argv[2:]))
         return
     if sys.argv[1:2] == [studio.STUDIO]:
         text = studio.main([word for word in sys.argv[2:] if word != "--no-write"])

@@ -45,10 +45,14 @@ class Padded:
 
     @classmethod
     def unpack(cls, packed: Tensor, lengths: Tensor) -> Padded:
-        """(N, D) packed rows -> Padded (B, max T, D), zeros as padding. Raises ValueError if N != sum(lengths)."""
+        """(N, D) packed rows -> Padded (B, max T, D), zeros as padding. Raises ValueError if N != sum(lengths).
+
+        Lengths in main memory are moved to the rows' device. Reading them there would wait for the device.
+        """
         if packed.ndim != 2 or packed.shape[0] != int(lengths.sum()):
             raise ValueError(f"(N,D) with N = {int(lengths.sum())} expected, got {tuple(packed.shape)}")
         longest = int(lengths.max()) if lengths.numel() else 0
+        lengths = lengths.to(packed.device, non_blocking=True)
         mask = torch.arange(longest, device=packed.device)[None, :] < lengths[:, None]
         values = packed.new_zeros(lengths.shape[0], longest, packed.shape[1])
         return cls(values.masked_scatter(mask[..., None], packed), lengths)

@@ -35,14 +35,14 @@ class FrameNorm(_BatchNorm):
         mean, count = total[:-1] / total[-1], total[-1]
         centred = values - mean.view(shape)
         variance: Tensor = all_reduce(centred.square().sum(axes)) / count  # type: ignore[no-untyped-call]
-        self._remember(mean.detach(), variance.detach(), float(count.detach()))
+        self._remember(mean.detach(), variance.detach(), count.detach())
         normal = centred * (variance + self.eps).rsqrt().view(shape)
         return (normal * self.weight.view(shape) + self.bias.view(shape)).to(input.dtype)
 
-    def _remember(self, mean: Tensor, variance: Tensor, count: float) -> None:
+    def _remember(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
         """Update the running statistics as torch does, with the unbiased variance."""
         assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
         assert self.momentum is not None
         self.num_batches_tracked.add_(1)
         self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(variance * (count / max(count - 1, 1)), self.momentum)
+        self.running_var.lerp_(variance * (count.double() / (count - 1).clamp(min=1)), self.momentum)

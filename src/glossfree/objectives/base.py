@@ -71,6 +71,11 @@ class Inputs:
     glosses: Sequence[str] | None = None
 
 
+def in_main_memory(batch: Any) -> Any:
+    """A batch -> the one that it was moved from, if it is on an accelerator: reading values there waits for it."""
+    return getattr(batch, "origin", None) or batch
+
+
 class SeparableLoss(nn.Module):
     """A loss that is a mean over a batch's clips, or over parts of them.
 
@@ -78,7 +83,7 @@ class SeparableLoss(nn.Module):
     """
 
     def units(self, batch: Any) -> float:
-        """The number of values that the loss of this batch averages: its clips, by default."""
+        """The number of values that the loss of this batch, in main memory, averages: its clips, by default."""
         return float(len(batch))
 
 

@@ -95,8 +95,10 @@ class ContrastiveLoss(JointLoss):
             text = self.text_encoder(batch.labels).mean(padding=self.options.average_padding)
         else:
             assert self.text_features is not None
-            text = torch.stack([self.text_features[sentence] for sentence in batch.texts]).to(video.device)
-        return video, text, torch.tensor([number_of(text) for text in batch.texts], device=video.device)
+            text = torch.stack([self.text_features[sentence] for sentence in batch.texts])
+        numbers = torch.tensor([number_of(sentence) for sentence in batch.texts])
+        # a copy that blocks would wait for the device, here and in other objectives
+        return video, *(each.to(video.device, non_blocking=True) for each in (text, numbers))
 
     def forward(self, video: Tensor, text: Tensor, sentences: Tensor) -> Tensor:
         """Features of all clips of the step -> the loss."""

@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from glossfree.models.hierarchy import Levels, put_in_front
 from glossfree.models.tokens import EOS_ID, IGNORED
-from glossfree.objectives.base import Inputs, Need, Objective, SeparableLoss, Sizes
+from glossfree.objectives.base import Inputs, Need, Objective, SeparableLoss, Sizes, in_main_memory
 from glossfree.settings import value
 
 GLOSS_LABELS: Need = "gloss_labels"
@@ -68,7 +68,8 @@ class GlossTranslationLoss(SeparableLoss):
 def tokens_of_glosses(batch: Any) -> Tensor:
     """A batch -> the tokens of its glosses (B, L), -100 behind a clip's last; `</s>` alone where there is none."""
     labels: Tensor = batch.targets[GLOSS_LABELS]  # as wide as the longest clip of the corpus
-    labels = labels[:, : max(1, int((labels != IGNORED).sum(dim=1).max()))]
+    tokens = (in_main_memory(batch).targets[GLOSS_LABELS] != IGNORED).sum(dim=1)
+    labels = labels[:, : max(1, int(tokens.max()))]
     is_empty = (labels == IGNORED).all(dim=1, keepdim=True)
     return torch.where(is_empty & (torch.arange(labels.shape[1], device=labels.device) == 0), EOS_ID, labels)
 

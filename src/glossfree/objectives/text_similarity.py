@@ -62,7 +62,7 @@ class TextSimilarityLoss(JointLoss):
         """A batch -> pooled video features (B, E) and vectors of sentences (B, any). A learned token counts as real."""
         assert levels.video is not None and self.vectors is not None
         vectors = torch.stack([self.vectors[sentence] for sentence in batch.texts]) - self.centre
-        return levels.video.mean(), vectors.to(levels.video.values.device)
+        return levels.video.mean(), vectors.to(levels.video.values.device, non_blocking=True)
 
     def forward(self, video: Tensor, vectors: Tensor) -> Tensor:
         """Features of all clips of the step -> the loss."""

@@ -28,7 +28,7 @@ from torch.nn import functional
 
 from glossfree.models.hierarchy import Levels
 from glossfree.models.tokens import SPECIAL_TOKENS
-from glossfree.objectives.base import Inputs, JointLoss, Level, Need, Objective, Sizes
+from glossfree.objectives.base import Inputs, JointLoss, Level, Need, Objective, Sizes, in_main_memory
 from glossfree.objectives.contrastive import (
     MAX_LOGIT_SCALE,
     bounded_scale,
@@ -144,15 +144,16 @@ class TokenAlignmentLoss(JointLoss):
             rows.append(tokens if len(tokens) else tokens.new_zeros(1, tokens.shape[1]))
             numbers.append(number if len(tokens) else NO_TOKENS)
         device = video.values.device
-        text = Padded.unpack(torch.cat(rows).to(device), torch.tensor([len(each) for each in rows], device=device))
-        return video, text, torch.tensor(numbers, device=device)
+        text = Padded.unpack(torch.cat(rows).to(device, non_blocking=True), torch.tensor([len(each) for each in rows]))
+        return video, text, torch.tensor(numbers).to(device, non_blocking=True)
 
     def _tokens(self, batch: Any) -> Iterator[tuple[Tensor, int]]:
         """The tokens (L, W) of each sentence of a batch, and their number."""
         if self.vectors is not None:
-            for targets in batch.targets["pseudo_glosses"]:
+            for targets in in_main_memory(batch).targets["pseudo_glosses"]:
                 glosses = targets.nonzero()[:, 0]
-                yield self.vectors[glosses], number_of(str(glosses.tolist()))
+                rows = glosses.to(self.vectors.device, non_blocking=True)
+                yield self.vectors[rows], number_of(str(glosses.tolist()))
             return
         assert self.text_tokens is not None
         for sentence in batch.texts:

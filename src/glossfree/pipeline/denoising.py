@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -44,19 +44,24 @@ def noise_of(
 
 @dataclass(frozen=True)
 class TextBatch:
-    """B noised sentences `input_ids` (B, L), padded, and the originals: `labels` (B, M), -100 = ignored."""
+    """B noised sentences `input_ids` (B, L), padded, and the originals: `labels` (B, M), -100 = ignored.
+
+    `lengths` are always in main memory. `origin`: the batch there that this one was moved from.
+    """
 
     ids: tuple[str, ...]
     input_ids: Tensor
     labels: Tensor
     lengths: Tensor
+    origin: TextBatch | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def prepared(self, device: torch.device | str) -> TextBatch:
         """The batch as the model takes it, on its device."""
-        return TextBatch(self.ids, self.input_ids.to(device), self.labels.to(device), self.lengths.to(device))
+        input_ids, labels = (each.to(device, non_blocking=True) for each in (self.input_ids, self.labels))
+        return replace(self, input_ids=input_ids, labels=labels, origin=self)
 
 
 def pad(rows: Sequence[Sequence[int]], fill: int) -> Tensor:

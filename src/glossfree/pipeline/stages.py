@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from glossfree.models.hierarchy import PREFIXES, Levels, TranslationModel
 from glossfree.models.weights import state
-from glossfree.objectives.base import JointLoss, Level, SeparableLoss
+from glossfree.objectives.base import JointLoss, Level, SeparableLoss, in_main_memory
 from glossfree.padded import Padded
 
 LEVELS: tuple[Level, ...] = ("frame", "segment", "video", "logits")
@@ -119,7 +119,7 @@ class TrainingStage(nn.Module):
 
     def units(self, batch: Any) -> dict[str, float]:
         """For each separable loss, the number of clips or tokens of a batch that it is a mean over."""
-        return {name: objective.units(batch) for name, objective in self._separable().items()}
+        return {name: objective.units(in_main_memory(batch)) for name, objective in self._separable().items()}
 
     def trained(self) -> dict[str, nn.Parameter]:
         """Exactly the parameters that this stage changes: those of joint losses, of the model, of separable losses."""

@@ -23,7 +23,7 @@ from glossfree.pipeline.stages import TrainingStage
 from glossfree.pipeline.text_features import TEXT_FEATURES, FrozenTextEncoder, text_features_of
 from glossfree.recipe.schema import StageConfig
 from glossfree.recipe.values import flat
-from glossfree.training.device import best_device
+from glossfree.training.device import best_device, compile_layers
 from glossfree.training.loop import Plan, precision_of, train
 from glossfree.training.processes import Processes
 from glossfree.training.run import Run, load_facts, load_tensors, save_tensors
@@ -151,6 +151,8 @@ class Workflow:
             )
         stage = training_stage(model, self.recipe, config, inputs or Inputs())
         stage.move(self.device)
+        if self.recipe.training.compile and "vision" in stage.parts():
+            compile_layers(stage.parts()["vision"], self.device)
         if done:
             self._load_objectives(stage)
         else:

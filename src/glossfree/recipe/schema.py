@@ -208,6 +208,9 @@ class TrainingConfig(Section):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = value(
         "auto", "assumed", "of forward passes; auto: bf16 where the device is fast in it, fp16 on older GPUs, else fp32"
     )
+    compile: bool = value(
+        False, "assumed", "compile the backbone's layers with torch.compile, for GPUs; a CPU gains nothing"
+    )
     checkpoint_minutes: float = value(
         10.0, "assumed", "minutes between checkpoints within an epoch, each of which ends with one; 0: every step", ge=0
     )

@@ -12,11 +12,12 @@ from typing import Any, NoReturn
 
 import torch
 from accelerate import Accelerator
-from torch import nn
+from torch import Tensor, nn
 
 from glossfree.console import Console, duration
 from glossfree.errors import Interrupted, RunError
 from glossfree.training.checkpoint import Progress, load_into, restore, save
+from glossfree.training.device import transferred
 from glossfree.training.interrupt import Request, stop_requests
 from glossfree.training.processes import Processes
 from glossfree.training.run import Run, load_tensors, save_tensors
@@ -154,11 +155,11 @@ class _Training:
         self.train_loader.set_epoch(progress.epoch, progress.position)
         stage.set_training()
         begun = time.perf_counter()
-        for batches, waited in timed(self.train_loader.steps()):
+        for (batches, waited), moved in transferred(timed(self.train_loader.steps()), self.accelerator.device):
             lr = plan.rate(progress.step, self.steps)
             if not batches and self.group.size > 1:
                 self._stop_for_want_of_clips("one of several processes could read no clip of a step")
-            losses = self._step(batches, lr) if batches else {}
+            losses = self._step(moved, lr) if batches else {}
             frames, clips = self._count(batches)
             now = time.perf_counter()
             progress.seconds += now - begun
@@ -181,29 +182,30 @@ class _Training:
 
     def _count(self, batches: Sequence[Any]) -> tuple[int, int]:
         """Frames and clips of a step, of all processes."""
-        own = torch.tensor([sum(map(frames_in, batches)), sum(map(len, batches))], device=self.accelerator.device)
-        frames, clips = self.group.sum(own).tolist()
+        own = [sum(map(frames_in, batches)), sum(map(len, batches))]
+        frames, clips = self.group.numbers(own)
         return frames, clips
 
     def _step(self, batches: Sequence[Any], lr: float) -> dict[str, float]:
-        """One step of the optimiser -> its losses.
+        """One step of the optimiser on batches that are on the device -> its losses.
 
         Raises RunError where they or the gradients are not finite, before weights change: the last checkpoint is good.
+        Losses and norm are read together, after the backward pass: there a step waits for an accelerator, once.
         """
         accelerator, optimizer = self.accelerator, self.optimizer
         for group in optimizer.param_groups:
             group["lr"] = lr * group["factor"]
-        batches = [batch.prepared(accelerator.device) for batch in batches]
         tensors = backward(self.stage, batches, accelerator, self.group)
-        losses = {name: float(value.detach()) for name, value in tensors.items()}
-        self._check_finite("loss is", losses["loss"], batches)
         self.group.sum_gradients(self.trained.values())
         scaler = accelerator.scaler
         if scaler is not None:
             scaler.unscale_(optimizer)
         norm = torch.nn.utils.clip_grad_norm_(self.trained.values(), self.plan.max_grad_norm)
+        *values, norm_read = read([*tensors.values(), norm])
+        losses = dict(zip(tensors, values, strict=True))
+        self._check_finite("loss is", losses["loss"], batches)
         if scaler is None:  # a scaler skips a step of infinite gradients, and scales less from there on
-            self._check_finite("gradients have the norm", float(norm), batches)
+            self._check_finite("gradients have the norm", norm_read, batches)
             optimizer.step()
         else:
             scaler.step(optimizer)
@@ -222,8 +224,8 @@ class _Training:
     def _save_if_due(self) -> None:
         """Save a checkpoint within an epoch when one is due, and when the process was asked to stop."""
         due = time.monotonic() - self.saved_at > 60 * self.plan.checkpoint_minutes
-        own = torch.tensor([int(due), int(self.request.signal or 0)], device=self.accelerator.device)
-        due, signal = self.group.most(own).tolist()  # if one process was asked to stop, all do
+        own = [int(due), int(self.request.signal or 0)]
+        due, signal = self.group.numbers(own, "MAX")  # if one process was asked to stop, all do
         if due or signal:
             self._save()
         if signal:
@@ -296,14 +298,19 @@ def evaluate(
     stage.eval()
     means = Progress()
     with torch.no_grad():
-        for batches in loader.steps():
-            if accelerator is not None:
-                batches = [batch.prepared(accelerator.device) for batch in batches]
+        device = accelerator.device if accelerator is not None else torch.device("cpu")
+        for (batches, _), moved in transferred(timed(loader.steps()), device):
             if batches:
                 with accelerator.autocast() if accelerator is not None else nullcontext():
-                    losses = losses_of(stage, batches)
-                means.add({name: float(value) for name, value in losses.items()}, sum(map(len, batches)))
+                    losses = losses_of(stage, moved)
+                means.add(dict(zip(losses, read(losses.values()), strict=True)), sum(map(len, batches)))
     return means.over(group).means()
+
+
+def read(scalars: Iterable[Tensor]) -> list[float]:
+    """Scalars on one device -> numbers, in a single transfer."""
+    values: list[float] = torch.stack([each.detach().double() for each in scalars]).tolist()
+    return values
 
 
 def seed_of(seed: int, stage: str, epoch: int, rank: int) -> int:

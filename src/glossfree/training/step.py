@@ -174,7 +174,7 @@ def shares_of(stage: Stage, batches: Sequence[Any], group: Processes = SINGLE) -
     if not units[0]:
         return [{} for _ in batches]
     own = [math.fsum(each[name] for each in units) for name in units[0]]
-    totals = group.sum(torch.tensor(own, dtype=torch.float64, device=batches[0].lengths.device)).tolist()
+    totals = group.numbers(own)
     # no unit in the whole step (no token): all shares are 0
     return [{name: each[name] / (total or 1.0) for name, total in zip(each, totals, strict=True)} for each in units]
 

@@ -28,7 +28,8 @@ class ClipBatch:
     `labels` (B, L) int64, -100 = ignored, or None. `targets` (B, ...) by name: whatever else objectives need.
     `keypoints` (N, J, 3) of the rows, for a model that reads them: x and y in fractions of the crop, confidence.
     With `views` (B, 2, 3) the frames are uncropped, (N, H, W, 3): `prepared` crops them to `crop_size` pixels, each
-    clip with its own affine map.
+    clip with its own affine map. `lengths` and `views` are always in main memory, where reading them waits for nothing.
+    `origin`: the batch in main memory that this one was moved from.
     """
 
     ids: tuple[str, ...]
@@ -41,6 +42,7 @@ class ClipBatch:
     crop_size: int = 0
     targets: Mapping[str, Tensor] = field(default_factory=dict)
     keypoints: Tensor | None = None
+    origin: ClipBatch | None = None
 
     def __post_init__(self) -> None:
         if self.frames.shape[0] != int(self.lengths.sum()):
@@ -56,9 +58,8 @@ class ClipBatch:
         return self._map(lambda tensor: tensor.pin_memory())
 
     def prepared(self, device: torch.device | str) -> ClipBatch:
-        """The batch as the model takes it: on its device and cropped; `views` stay in main memory."""
-        batch = self._map(lambda tensor: tensor.to(device, non_blocking=True))
-        batch = replace(batch, lengths=self.lengths.to(device, non_blocking=True))
+        """The batch as the model takes it: on its device and cropped."""
+        batch = replace(self._map(lambda tensor: tensor.to(device, non_blocking=True)), origin=self.origin or self)
         if self.views is None:
             return batch
         frames = resample(batch.frames, self.lengths, self.views, self.crop_size)
@@ -139,7 +140,7 @@ def _warp(clip: Tensor, matrix: Tensor, target: Tensor) -> None:
     y, x = torch.meshgrid(steps, steps, indexing="ij")
     source = torch.stack((x, y, torch.ones_like(x)), dim=-1) @ matrix.T
     # grid_sample's own scale: the outer edges of the outermost pixels are -1 and 1
-    grid = ((2 * source + 1) / source.new_tensor([width, height]) - 1).float().to(clip.device)[None]
+    grid = ((2 * source + 1) / source.new_tensor([width, height]) - 1).float().to(clip.device, non_blocking=True)[None]
     for frames, result in zip(torch.split(clip, FRAMES_AT_ONCE), torch.split(target, FRAMES_AT_ONCE), strict=True):
         planes = frames.permute(0, 3, 1, 2).float().flatten(0, 1)[None]
         warped = functional.grid_sample(planes, grid, mode="bilinear", padding_mode="border", align_corners=False)

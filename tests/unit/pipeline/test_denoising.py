@@ -122,7 +122,8 @@ def test_words_are_noisy_and_a_sentence_without_any_is_the_end_alone(tokenizer: 
 def test_a_batch_moves_whole() -> None:
     batch = TextBatch(("a",), torch.ones(1, 2), torch.ones(1, 3), torch.tensor([3]))
     moved = batch.prepared("meta")
-    assert {t.device.type for t in (moved.input_ids, moved.labels, moved.lengths)} == {"meta"}
+    assert {t.device.type for t in (moved.input_ids, moved.labels)} == {"meta"}
+    assert moved.lengths is batch.lengths and moved.origin is batch
     assert (moved.ids, len(moved)) == (("a",), 1)
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from glossfree.console import Silent
 from glossfree.errors import RunError
 from glossfree.training import loop
-from glossfree.training.loop import Plan, evaluate, seed_of, train
+from glossfree.training.loop import Plan, evaluate, read, seed_of, train
 from glossfree.training.run import load_tensors
 from glossfree.training.schedule import learning_rate, one_cycle
 
@@ -77,6 +77,23 @@ def test_every_step_is_logged_with_its_rate_its_frames_and_its_losses(tmp_path: 
     lines = [line for line in console.lines if "an epoch" in line]
     assert len(lines) == 4 and all(line.startswith(f"toy epoch {n}/4: loss ") for n, line in enumerate(lines, 1))
     assert ", dev loss " in lines[0] and f"dev half {epochs[-1]['dev']['half']:.3f}" in console.lines[-1]
+
+
+def test_a_step_reads_its_losses_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the norm of its gradients; an accelerator would be waited for each time. Validation reads no norm."""
+    numbers: list[list[float]] = []
+    monkeypatch.setattr(loop, "read", lambda scalars: numbers.append(read(scalars)) or numbers[-1])
+    run = a_run(tmp_path)
+    train(Toy(), Loader(), Loader(), PLAN, run, Silent())
+    assert [len(each) for each in numbers] == [3, 3, 3, 2, 2, 2] * 4
+    losses = [[record["loss"], record["half"]] for record in run.records() if record["kind"] == "step"]
+    assert [each[:2] for each in numbers if len(each) == 3] == losses
+    assert all(each[2] > 0 for each in numbers if len(each) == 3)
+
+
+def test_what_is_read_is_exact() -> None:
+    values = [torch.tensor(1 / 3), torch.tensor(0.1, dtype=torch.float64), torch.tensor(2.71, dtype=torch.bfloat16)]
+    assert read(values) == [float(value) for value in values]
 
 
 class InPieces(Loader):

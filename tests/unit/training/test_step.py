@@ -7,6 +7,7 @@ beside a mean over tokens, a comparison of pooled features beside one of ragged 
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -276,6 +277,9 @@ class Group(Processes):
 
     def sum(self, values: Tensor) -> Tensor:
         return torch.stack(self.exchange(values)).sum(dim=0)
+
+    def numbers(self, own: Sequence[float], operation: str = "SUM") -> list[float]:
+        return self.sum(torch.tensor(own, dtype=torch.float64)).tolist()
 
     def rows(self, own: Tensor) -> tuple[Tensor, int]:
         everybody = self.exchange(own)

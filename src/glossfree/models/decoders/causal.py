@@ -19,7 +19,14 @@ from transformers.models.mbart.modeling_mbart import MBartDecoder as Transformer
 from glossfree.models.adapters import Adapters
 from glossfree.models.choices import Decoder, Decoding, LanguageEncoder
 from glossfree.models.decoders.gated import ALPHA, DROPOUT, MODEL, NEW, RANK, TRAIN, GatedDecoder
-from glossfree.models.language.mbart import MBART_BIAS, MBART_TABLE, mbart_config, mbart_tensors, with_trimmed
+from glossfree.models.language.mbart import (
+    MBART_BIAS,
+    MBART_TABLE,
+    causal_mask,
+    mbart_config,
+    mbart_tensors,
+    with_trimmed,
+)
 from glossfree.models.weights import Census, load
 from glossfree.settings import DEEPEST, WIDEST, Trained, heads_fit, value
 
@@ -96,5 +103,6 @@ class CausalDecoder(GatedDecoder):
     def logits(self, tokens: Tensor, cache: DynamicCache | None) -> Tensor:
         """Token ids (R, L) after those in the cache -> logits (R, L, V)."""
         model: Any = self.language_model
-        output = model(input_ids=tokens, past_key_values=cache, use_cache=cache is not None)
+        mask = causal_mask(tokens.shape[1], tokens.device) if cache is None else None
+        output = model(input_ids=tokens, attention_mask=mask, past_key_values=cache, use_cache=cache is not None)
         return functional.linear(output.last_hidden_state, model.embed_tokens.weight) + self.output_bias

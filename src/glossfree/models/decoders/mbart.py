@@ -15,7 +15,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from glossfree.models.adapters import Adapters
 from glossfree.models.choices import Beams, Decoder, Decoding, Language, LanguageEncoder, Translations
-from glossfree.models.language.mbart import MBart, MBartEncoder
+from glossfree.models.language.mbart import MBart, MBartEncoder, causal_mask, over_keys
 from glossfree.models.tokens import BOS_ID, EOS_ID, PAD_ID, never_written, shift_right
 from glossfree.padded import Padded
 from glossfree.settings import Trained, value
@@ -58,8 +58,9 @@ class MBartDecoder(Decoder):
         """Video features Padded (B, S, E) and labels (B, L) -> logits (B, L, V), each from the tokens before it."""
         output = self.mbart(
             encoder_outputs=BaseModelOutput(last_hidden_state=video.values),
-            attention_mask=video.mask.long(),
+            attention_mask=over_keys(video.mask),
             decoder_input_ids=shift_right(labels),
+            decoder_attention_mask=causal_mask(labels.shape[1], labels.device),
             use_cache=False,
         )
         logits: Tensor = output.logits

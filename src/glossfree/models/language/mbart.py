@@ -104,15 +104,28 @@ class MBartEncoder(LanguageEncoder):
         if segments.values.shape[1] > self.encoder.max_source_positions:
             problem = f"{segments.values.shape[1]} segments, but only {self.encoder.max_source_positions} positions"
             raise ModelError(problem, where="mBART", remedy="raise its max_positions, or lower data.max_frames")
-        output = self.encoder(inputs_embeds=segments.values, attention_mask=segments.mask.long())
+        output = self.encoder(inputs_embeds=segments.values, attention_mask=over_keys(segments.mask))
         return segments.with_values(output.last_hidden_state)
 
     def read(self, input_ids: Tensor) -> Padded:
         """Token ids (B, L), padded with -100 or <pad> -> token features Padded (B, L, E)."""
         tokens = input_ids.masked_fill(input_ids == IGNORED, PAD_ID)
         real = tokens != PAD_ID
-        output = self.encoder(input_ids=tokens, attention_mask=real.long())
+        output = self.encoder(input_ids=tokens, attention_mask=over_keys(real))
         return Padded(output.last_hidden_state, real.sum(dim=1))
+
+
+def over_keys(mask: Tensor) -> Tensor:
+    """(B, S) bool -> (B, 1, 1, S), which keys are real: a mask that transformers takes as it is.
+
+    Of a mask (B, S), it reads whether all values are true, and so waits for an accelerator in every forward pass.
+    """
+    return mask[:, None, None]
+
+
+def causal_mask(steps: int, device: torch.device) -> Tensor:
+    """(1, 1, L, L) bool: each token sees itself and those before it. It is given for the same reason."""
+    return torch.ones(steps, steps, dtype=torch.bool, device=device).tril()[None, None]
 
 
 def mbart_config(

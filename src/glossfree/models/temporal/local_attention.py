@@ -71,7 +71,9 @@ class TemporalEncoder(TemporalModule):
     def forward(self, frame_features: Padded) -> Padded:
         """Padded (B, T, D) -> Padded (B, S, E)."""
         values = frame_features.values
-        sequence = frame_features.with_values(values + sinusoids(values.shape[1], values.shape[2]).to(values))
+        sequence = frame_features.with_values(
+            values + sinusoids(values.shape[1], values.shape[2], values.device).to(values)
+        )
         for number, layer in enumerate(self.layers, start=1):
             sequence = layer(sequence)
             if number == self.downsample_after:
@@ -146,10 +148,10 @@ def halve(sequence: Padded) -> Padded:
     return Padded(pooled, (sequence.lengths + 1) // 2)
 
 
-def sinusoids(steps: int, width: int) -> Tensor:
+def sinusoids(steps: int, width: int, device: torch.device | None = None) -> Tensor:
     """Sinusoidal positions (T, D): even columns sines, odd ones cosines, of wavelengths from 2 pi to 20,000 pi."""
-    rates = 10_000.0 ** (-torch.arange(0, width, 2, dtype=torch.float32) / width)
-    angles = torch.arange(steps, dtype=torch.float32)[:, None] * rates
+    rates = 10_000.0 ** (-torch.arange(0, width, 2, dtype=torch.float32, device=device) / width)
+    angles = torch.arange(steps, dtype=torch.float32, device=device)[:, None] * rates
     return torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(-2)[:, :width]
 
 

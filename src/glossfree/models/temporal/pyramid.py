@@ -90,9 +90,9 @@ class PyramidModule(TemporalModule):
         levels = [window_means(frame_features, width) for width in self.windows]
         counts = [level.values.shape[1] for level in levels]
         values = torch.cat([level.values for level in levels], dim=1)
-        positions = sinusoids(counts[0], values.shape[2])
+        positions = sinusoids(counts[0], values.shape[2], values.device)
         values = values + torch.cat([positions[:count] for count in counts]).to(values)
-        hidden = ~sees(self.windows, counts).to(values.device)
+        hidden = ~sees(self.windows, counts).to(values.device, non_blocking=True)
         padding = ~torch.cat([level.mask for level in levels], dim=1)
         for layer in self.layers:
             values = layer(values, src_mask=hidden, src_key_padding_mask=padding)
