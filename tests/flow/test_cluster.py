@@ -8,11 +8,11 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmarks.cluster import killer, nodes
 
 from glossfree.cluster import Cluster, Lost
 from glossfree.errors import CorpusError, GlossfreeError
@@ -22,60 +22,16 @@ pytestmark = pytest.mark.slow
 COUNTS = ("--train", 24, "--dev", 4, "--test", 5)
 
 
-@pytest.fixture(scope="module")
-def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A cluster of three nodes of one core, all on this machine."""
-    from ray.cluster_utils import Cluster as Nodes
-
-    memory = {"object_store_memory": 100 * 2**20}
-    cluster = Nodes(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False, **memory})
-    for _ in range(2):
-        cluster.add_node(num_cpus=1, **memory)
-    yield cluster
-    cluster.shutdown()
+@pytest.fixture(scope="module", name="nodes")
+def three_nodes() -> Iterator[Any]:
+    with nodes(3) as cluster:
+        yield cluster
 
 
 def files(folder: Path) -> dict[str, bytes]:
     """What a folder holds, by relative path, without journals, whose lines may have any order."""
     paths = (path for path in folder.rglob("*") if path.is_file() and path.name != "packed.jsonl")
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
-
-
-def workers() -> list[int]:
-    """The processes that are doing an item right now."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if path.read_bytes().startswith(b"ray::_call"):
-                found.append(int(path.parent.name))
-        except OSError:
-            continue
-    return found
-
-
-@contextmanager
-def killer(most: int) -> Iterator[list[int]]:
-    """Meanwhile so many workers are killed, each in the middle of its work -> the processes killed."""
-    killed: list[int] = []
-    ends = threading.Event()
-
-    def kill() -> None:
-        while len(killed) < most and not ends.wait(0.2):
-            for process in set(workers()) - set(killed):
-                if len(killed) == most or ends.wait(0.1):
-                    return
-                with suppress(ProcessLookupError):
-                    os.kill(process, signal.SIGKILL)
-                    killed.append(process)
-                    break
-
-    thread = threading.Thread(target=kill)
-    thread.start()
-    try:
-        yield killed
-    finally:
-        ends.set()
-        thread.join()
 
 
 def prepare(out: Path, *options: object) -> tuple[object, ...]:
