@@ -6,7 +6,8 @@ The command line turns a `GlossfreeError` into one line and exit code 2. Wrong a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import difflib
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -57,6 +58,12 @@ def name_some(names: Sequence[str], *, limit: int = NAMED) -> str:
     """["a", "b", ..., "z"] -> "a, b, ... and 16 more": the first `limit` names, each shortened, and a count."""
     shown = ", ".join(map(shortened, names[:limit]))
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit:,} more"
+
+
+def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.5) -> str:
+    """ "tran" and {"train", "dev"} -> ", did you mean 'train'?"; "" if nothing known is so similar."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)
+    return f", did you mean {near[0]!r}?" if near else ""
 
 
 class RecipeError(GlossfreeError):

@@ -9,7 +9,6 @@ a clip that cannot be packed.
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from glossfree.corpora.files import VIDEOS, Files, safe_id
 from glossfree.corpora.manifest import SPLITS, Clip, FrameFolder, Segment, VideoFile, overlap_warning
 from glossfree.corpora.segments import COLUMNS, SIGNAL_NOTE, decimal, segment_label, segment_of
-from glossfree.errors import CorpusError, name_some, shortened
+from glossfree.errors import CorpusError, did_you_mean, name_some, shortened
 from glossfree.files.encoding import SPREADSHEETS, spreadsheet_error
 from glossfree.files.tables import (
     JSON_LINES,
@@ -139,9 +138,8 @@ def _read(root: Path) -> tuple[list[Clip], list[str]]:
 def _row_problems(row: Row) -> Iterator[str]:
     split = row.fields["split"]
     if split_of(split) not in SPLITS:
-        near = difflib.get_close_matches(split[:40].lower(), SPLITS, n=1, cutoff=0.5)
-        expected = f"did you mean {near[0]!r}?" if near else f"one of {', '.join(SPLITS)} expected"
-        yield f"split {shortened(split, 40)!r}, {expected}"
+        guess = did_you_mean(split[:40].lower(), SPLITS) or f", one of {', '.join(SPLITS)} expected"
+        yield f"split {shortened(split, 40)!r}{guess}"
     if not row.fields["text"]:
         yield f"empty sentence of {shortened(row.fields.get('id') or row.fields.get('path', ''))!r}"
     if (fps := row.fields.get("fps")) and (decimal(fps) or 0) <= 0:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -23,7 +22,7 @@ from glossfree.corpora import (
     youtube,
 )
 from glossfree.corpora.manifest import Clip
-from glossfree.errors import CorpusError
+from glossfree.errors import CorpusError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -148,6 +147,5 @@ def find_corpus(name: str) -> Corpus:
     """A name -> its corpus. Raises CorpusError with the nearest spelling and all choices."""
     if name in CORPORA:
         return CORPORA[name]
-    near = difflib.get_close_matches(name.lower(), list(CORPORA), n=1, cutoff=0.4)
-    guess = f"did you mean {near[0]!r}? " if near else ""
-    raise CorpusError("no such corpus", where=name, remedy=f"{guess}one of {', '.join(CORPORA)}")
+    guess = did_you_mean(name.lower(), CORPORA, cutoff=0.4)
+    raise CorpusError(f"no such corpus{guess}", where=name, remedy=f"one of {', '.join(CORPORA)}")

@@ -19,14 +19,13 @@ also without one), but not in front of a small letter, nor after an abbreviation
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 from glossfree.corpora.captions import Caption
 from glossfree.corpora.segments import decimal
-from glossfree.errors import CorpusError, shortened
+from glossfree.errors import CorpusError, did_you_mean, shortened
 
 UNPUNCTUATED = 0.1  # captions that end a sentence, below which nothing is joined
 LONGEST_NAME = 30  # characters of a speaker's name in capitals, before a colon
@@ -73,10 +72,8 @@ def changed_rules(rules: Rules, values: Mapping[str, str]) -> Rules:
     changes: dict[str, bool | float] = {}
     for name, text in values.items():
         if name not in types:
-            near = difflib.get_close_matches(name, types, n=1)
-            guess = f"did you mean {near[0]!r}? " if near else ""
-            problem, remedy = f"no rule {shortened(name, 40)!r} for captions", f"{guess}one of {', '.join(types)}"
-            raise CorpusError(problem, where="--set", remedy=remedy)
+            problem = f"no rule {shortened(name, 40)!r} for captions{did_you_mean(name, types, cutoff=0.6)}"
+            raise CorpusError(problem, where="--set", remedy=f"one of {', '.join(types)}")
         yes_or_no = {"yes": True, "true": True, "no": False, "false": False}.get(text.strip().lower())
         value = yes_or_no if types[name] is bool else decimal(text)
         if value is None or (name != "shift" and value < 0):

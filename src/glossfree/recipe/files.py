@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from glossfree.errors import RecipeError, shortened
+from glossfree.errors import RecipeError, did_you_mean, shortened
 from glossfree.objectives import OBJECTIVES
 from glossfree.recipe.schema import CHOICES, Recipe, StageConfig
 from glossfree.recipe.values import as_toml, leaves
@@ -206,7 +206,7 @@ class _Parser:
         registry, default = CHOICES[section]
         kind = table.get("kind", default) if isinstance(table, dict) else default
         if not isinstance(kind, str) or kind not in registry:
-            near = _nearest(str(kind), registry)
+            near = did_you_mean(str(kind), registry)
             self.problems.append(f"{section}.kind: no {kind!r}, one of {', '.join(registry)}{near}")
             return None
         return self._validated(registry[kind], table, section)
@@ -238,7 +238,7 @@ class _Parser:
                 if key in OBJECTIVES:
                     objectives[key] = self._validated(OBJECTIVES[key], options, where)
                 else:
-                    near = _nearest(where, [f"{name}.objectives.{known}" for known in OBJECTIVES])
+                    near = did_you_mean(where, [f"{name}.objectives.{known}" for known in OBJECTIVES])
                     self.problems.append(f"unknown key {where!r}{near}")
             valid = {key: options for key, options in objectives.items() if options is not None}
             table = {**table, "objectives": valid, "name": name}
@@ -262,15 +262,9 @@ class _Parser:
                 key = ".".join(map(str, (where, *item["loc"]))).strip(".")
                 unknown = item["type"] == "extra_forbidden"
                 self.problems.append(
-                    f"unknown key {key!r}{_nearest(key, known)}{stages}" if unknown else f"{key}: {item['msg']}"
+                    f"unknown key {key!r}{did_you_mean(key, known)}{stages}" if unknown else f"{key}: {item['msg']}"
                 )
             return None
-
-
-def _nearest(key: str, known: Iterable[str]) -> str:
-    """A hint at the most similar known key, "" without one."""
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    return f", did you mean {near[0]!r}?" if near else ""
 
 
 def _find(source: str | Path, beside: Path | None = None) -> Path:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from glossfree.errors import ModelError
+from glossfree.errors import ModelError, name_some
 from glossfree.pipeline.hub import DECODER, ENCODER, VISION
 from glossfree.recipe.decoding import DecodeConfig
 from glossfree.recipe.frames import DataConfig
@@ -56,7 +57,10 @@ class OnnxTranslator(Translator):
         )
         self.tokenizer = SentenceTokenizer.load(folder / "tokenizer")
         self.pseudo_glosses = PseudoGlosses.load(folder / PSEUDO_GLOSSES).inventory if has_timeline else ()
-        self.vision, self.encoder, self.decoder = (session(folder / file) for file in (VISION, ENCODER, DECODER))
+        read = {"memory", "scores", "timeline"} if has_timeline else {"memory"}
+        self.vision = session(folder / VISION, {"frames"})
+        self.encoder = session(folder / ENCODER, {"features"}, read)
+        self.decoder = session(folder / DECODER, {"tokens", "past", "memory"})
         self.about = About(
             name, summary, language, supervision, data.fps, data.frame_size, 1, has_timeline, is_on_cpu=True
         )
@@ -115,8 +119,11 @@ class Steps:
         return log_probabilities
 
 
-def session(path: Path) -> Any:
-    """A graph, ready to run on as many threads as OMP_NUM_THREADS says, or cores. Raises ModelError: see `__init__`."""
+def session(path: Path, inputs: AbstractSet[str] | None = None, outputs: AbstractSet[str] = frozenset()) -> Any:
+    """A graph, ready to run on as many threads as OMP_NUM_THREADS says, or cores.
+
+    Raises ModelError: see `__init__`, and for other inputs than `inputs` (None: any) or without one of `outputs`.
+    """
     try:
         import onnxruntime  # an extra
         from onnxruntime.capi import onnxruntime_pybind11_state as errors
@@ -126,7 +133,7 @@ def session(path: Path) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS") or 0)
     try:
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        graph = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     except (
         errors.Fail,
         errors.InvalidArgument,
@@ -136,3 +143,8 @@ def session(path: Path) -> Any:
     ) as error:
         problem = " ".join(str(error).split())
         raise ModelError(f"not a graph that onnxruntime reads ({problem})", where=path, remedy=AGAIN) from error
+    takes, gives = {each.name for each in graph.get_inputs()}, {each.name for each in graph.get_outputs()}
+    if (inputs is not None and takes != inputs) or not outputs <= gives:
+        problem = f"a graph of another model: it takes {name_some(sorted(takes))}, and gives {name_some(sorted(gives))}"
+        raise ModelError(problem, where=path, remedy=AGAIN)
+    return graph

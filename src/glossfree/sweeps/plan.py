@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -10,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from glossfree.errors import RecipeError
+from glossfree.errors import RecipeError, did_you_mean
 from glossfree.sweeps.cells import Row
 
 # key -> its type, and the type of the values in it
@@ -76,7 +75,7 @@ class Plan:
         known = {name for row in self.rows for name in (row.name, *row.groups)}
         for name in only:
             if name not in known:
-                problem = f"neither a row nor a group of the plan{_nearest(name, known)}"
+                problem = f"neither a row nor a group of the plan{did_you_mean(name, known)}"
                 raise RecipeError(problem, where=f"--only {name}", remedy=f"one of {', '.join(sorted(known))}")
 
     def to_dict(self) -> dict[str, Any]:
@@ -150,7 +149,7 @@ def _type_problems(table: Mapping[str, Any], keys: Mapping[str, Any], where: str
     problems = []
     for key, value in table.items():
         if key not in keys:
-            problems.append(f"{where}unknown key {key!r}{_nearest(key, keys)}")
+            problems.append(f"{where}unknown key {key!r}{did_you_mean(key, keys)}")
             continue
         outer, inner = keys[key]
         values = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
@@ -158,8 +157,3 @@ def _type_problems(table: Mapping[str, Any], keys: Mapping[str, Any], where: str
         if not isinstance(value, outer) or not right:
             problems.append(f"{where}{key}: has the wrong type")
     return problems
-
-
-def _nearest(name: str, known: Any) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f", did you mean {near[0]!r}?" if near else ""

@@ -26,6 +26,7 @@ from glossfree.corpora.manifest import (
     overlap_warning,
 )
 from glossfree.corpora.registry import Corpus, find_corpus
+from glossfree.corpora.sentencing import RULES, changed_rules
 from glossfree.errors import CorpusError, name_some
 from glossfree.files.disk import read_json, write_json
 from glossfree.files.parts import as_address, is_address
@@ -160,6 +161,7 @@ def _check_options(corpus: Corpus, root: Path | None, out: Path, options: Mappin
     if root is not None and out.resolve() == root.resolve():
         raise CorpusError("--out and --root are the same folder", where=out, remedy=ANOTHER_OUT)
     corpus.check_options(options)
+    changed_rules(RULES, options.get("rules", {}))
 
 
 def _language(corpus: Corpus, named: str | None) -> str:

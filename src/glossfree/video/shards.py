@@ -12,7 +12,7 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
@@ -57,9 +57,10 @@ def _write_shards(manifest: Manifest, megabytes: float, on_progress: Callable[[i
         parts |= found
         on_progress(len(clips))
     sharded = replace(manifest, clips=tuple(replace(clip, shard=parts[clip.id]) for clip in manifest))
-    write_journal(folder, (replace(each, shard=parts.get(each.id, each.shard)) for each in journal.values()))
+    records = [replace(each, shard=parts.get(each.id, each.shard)) for each in journal.values()]
+    write_journal(folder, records)
     sharded.save()
-    _remove_others(sharded)
+    _remove_others(sharded, {each.shard.file for each in records if each.shard is not None})
     return sharded
 
 
@@ -134,9 +135,8 @@ def _parts(path: Path, clips: Sequence[PackedClip]) -> dict[str, Part]:
         raise CorpusError(f"not the shard that was written ({error})", where=path, remedy=remedy) from error
 
 
-def _remove_others(manifest: Manifest) -> None:
-    """Remove the loose files of clips that lie in shards, and shards without any."""
-    used = {clip.shard.file for clip in manifest if clip.shard is not None}
+def _remove_others(manifest: Manifest, used: Collection[str]) -> None:
+    """Remove the loose files of clips that lie in shards, and shards that no line of the journal names."""
     for clip in manifest:
         if clip.shard is not None:
             (manifest.folder / clip.file).unlink(missing_ok=True)

@@ -38,7 +38,7 @@ def test_a_wrong_name_is_answered_with_the_nearest_and_all_names(name: str, gues
     with pytest.raises(CorpusError) as caught:
         find_corpus(name)
     names = ", ".join(CORPORA)
-    assert str(caught.value) == f"{name}: no such corpus -> did you mean {guess!r}? one of {names}"
+    assert str(caught.value) == f"{name}: no such corpus, did you mean {guess!r}? -> one of {names}"
 
 
 def test_a_name_like_no_other_is_answered_with_all_names() -> None:

@@ -104,6 +104,12 @@ def test_what_is_no_graph_is_refused(folder: Path, tmp_path: Path, content: byte
         open_model(copy)
 
 
+def test_a_graph_of_another_model_is_refused(folder: Path, tmp_path: Path) -> None:
+    copy = altered(folder, tmp_path, (folder / ENCODER).read_bytes())
+    with pytest.raises(ModelError, match="it takes features, and gives "):
+        open_model(copy)
+
+
 def test_a_graph_reads_no_other_file(folder: Path, tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
     graph = onnx.load(folder / DECODER)

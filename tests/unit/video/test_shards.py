@@ -117,6 +117,16 @@ def test_packing_again_keeps_shards_and_makes_only_what_has_changed(corpus: Path
     assert {path.name for path in (corpus / "shards").iterdir()} == set(names)
 
 
+def test_packing_fewer_clips_loses_none_of_the_others(corpus: Path) -> None:
+    prepared(corpus, shards=1)
+    names = {path.name for path in (corpus / "shards").iterdir()}
+    few = prepared(corpus, shards=1, limit=2)
+    assert (few.packed, few.skipped, len(Manifest.load(corpus).clips)) == (0, 6, 6)
+    again = prepared(corpus, shards=1)
+    assert (again.packed, again.skipped) == (0, 15)
+    assert {path.name for path in (corpus / "shards").iterdir()} == names
+
+
 def test_a_shard_that_was_cut_off_is_written_again(loose: Path, corpus: Path) -> None:
     prepared(corpus, shards=1)
     for path in (corpus / "shards").iterdir():
