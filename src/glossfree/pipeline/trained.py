@@ -237,6 +237,8 @@ def recipe_of(run: Run) -> Recipe:
     """The resolved recipe of a run. Raises RunError if there is none."""
     if not run.recipe.is_file():
         raise RunError("no recipe.toml: not a run", where=run.folder, remedy="name the folder given to --run")
+    if (run.folder / "model.json").is_file():
+        raise RunError("a model, not a run", where=run.folder, remedy="name the run that it was exported from")
     return load_recipe(run.recipe)
 
 
