@@ -16,6 +16,12 @@ from typing import Any
 from glossfree.errors import CorpusError
 
 PAUSES = (0.2, 1.0, 5.0)  # seconds before an address that did not answer is asked again
+CLIENT_ERRORS = (  # that are no OSErrors
+    ("aiohttp", "ClientError"),
+    ("botocore.exceptions", "BotoCoreError"),
+    ("gcsfs.retry", "HttpError"),
+    ("google.auth.exceptions", "GoogleAuthError"),
+)
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]+):/+(?=[^/])(?!\\)", re.IGNORECASE)
 
 
@@ -138,9 +144,9 @@ def _timeouts(address: str) -> dict[str, Any]:
 
 @contextmanager
 def _as_oserror() -> Iterator[None]:
-    """Errors of the HTTP client become OSError; those of other file systems are OSErrors already."""
-    client = sys.modules.get("aiohttp")
-    errors = (client.ClientError,) if client is not None else ()
+    """What clients of addresses raise becomes OSError, as most of it is already."""
+    loaded = [(sys.modules.get(module), name) for module, name in CLIENT_ERRORS]
+    errors = tuple(getattr(module, name) for module, name in loaded if module is not None)
     try:
         yield
     except errors as error:

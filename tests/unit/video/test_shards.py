@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -314,3 +315,44 @@ def test_a_shard_that_goes_away_is_a_bad_clip(corpus: Path, tmp_path: Path, monk
         assert set(dataset.bad_clips()) == gone
         with pytest.raises(ClipError, match=clips[0].id):
             ClipDataset(copy, clips, View(32, 28)).__getitems__([0, 8])
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
+    """A server of S3 in this process, with an empty bucket "bucket" -> what copies files there."""
+    boto3, server = pytest.importorskip("boto3"), pytest.importorskip("moto.server")
+    s3fs = pytest.importorskip("s3fs")
+    started = server.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    started.start()
+    host, port = started.get_host_and_port()
+    for name, value in {
+        "ENDPOINT_URL": f"http://{host}:{port}",
+        "ACCESS_KEY_ID": "x",
+        "SECRET_ACCESS_KEY": "y",
+    }.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("GLOSSFREE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("glossfree.files.parts.PAUSES", ())
+    s3fs.S3FileSystem.clear_instance_cache()
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="bucket")
+    yield client
+    started.stop()
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
+def test_clips_are_read_from_a_bucket_of_s3(loose: Path, corpus: Path, bucket: Any) -> None:
+    write_shards(Manifest.load(corpus), SMALL)
+    for path in (path for path in corpus.rglob("*") if path.is_file()):
+        bucket.upload_file(str(path), "bucket", f"data/corpus/{path.relative_to(corpus).as_posix()}")
+    assert same(frames_of(local_folder("s3://bucket/data/corpus")), frames_of(loose))
+    for address in ("s3://bucket/data/none", "s3://none/data/corpus"):
+        with pytest.raises(CorpusError, match=f"{address}: no manifest.jsonl"):
+            local_folder(address)
+
+
+def test_a_bucket_that_does_not_answer_is_named(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    with pytest.raises(CorpusError, match=r"s3://bucket/corpus: manifest.jsonl cannot be read \(Could not connect"):
+        local_folder("s3://bucket/corpus")
