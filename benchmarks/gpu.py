@@ -4,7 +4,8 @@
 same at sizes that a CPU takes in a minute, to see that it runs. Random weights and random clips. Nothing is written:
 what it prints belongs to the machine that it ran on.
 - A step is that of training's loop: batches to the device, forward, backward, clipping, the one read of losses and
-  norm, optimiser. Its floor is the operations that `flops.py` counts over the rate of a large product in the same precision.
+  norm, optimiser. Its floor is the operations that `flops.py` counts over the rate of a large product in the same
+  precision.
 - "waits": how often torch reports, in one more step, that the host waited for the device. The loop waits once.
 - bfloat16 beside float32 is measured without dropout, from the same weights on the same clips.
 """

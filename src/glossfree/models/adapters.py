@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+import torch
 from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
-from torch import nn
+from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from glossfree.settings import WIDEST, Section, value
+
+CHOICES = 2**16  # values of 16 random bits
 
 
 class Adapters(Section):
@@ -21,6 +24,25 @@ class Adapters(Section):
     adapter_dropout: float = value(0.1, "stated", "LoRA dropout", ge=0, lt=1)
 
     adapter_targets: ClassVar[tuple[str, ...]] = ()  # names of the linear layers that get LoRA
+
+
+class Dropout(nn.Dropout):
+    """nn.Dropout whose mask on a CPU is made of 16 random bits a value: in 1.3 ns, where torch takes 9.
+
+    The rate is rounded to a multiple of 1 / 65,536. The adapters of the ViT draw 170 million values in a step of 116
+    frames, which took 9 % of it.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        """A tensor -> the same shape."""
+        kept = round((1 - self.p) * CHOICES)
+        if not (self.training and input.is_cpu and 0 < kept < CHOICES):
+            return super().forward(input)
+        words = torch.empty(-(-input.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
+        bits = words.view(torch.int16)[: input.numel()].view(input.shape)
+        # straight into floats: by way of bool it would take 1 ns more
+        mask = torch.lt(bits, kept - CHOICES // 2, out=torch.empty(input.shape, dtype=input.dtype))
+        return input * mask.mul_(CHOICES / kept)
 
 
 def add_lora(
@@ -47,6 +69,10 @@ def add_lora(
         fan_in_fan_out=any(isinstance(each, Conv1D) for each in module.modules()),  # GPT-2's weights are transposed
     )
     inject_adapter_in_model(config, module)
+    for layer in [each for each in module.modules() if isinstance(each, LoraLayer)]:
+        for name, each in layer.lora_dropout.items():
+            if isinstance(each, nn.Dropout):
+                layer.lora_dropout[name] = Dropout(each.p)
 
 
 def merge_lora(module: nn.Module) -> None:

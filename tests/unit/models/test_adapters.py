@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
+from torch import nn
 
-from glossfree.models.adapters import add_lora, merge_lora
+from glossfree.models.adapters import Dropout, add_lora, merge_lora
 from glossfree.models.backbones.dinov2 import Dinov2
 from glossfree.models.language.mbart import MBart
 
@@ -91,3 +94,44 @@ def test_a_target_that_no_layer_has_is_refused() -> None:
             4.0,
             0.0,
         )
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
+def test_dropout_drops_its_share_and_keeps_the_mean(rate: float) -> None:
+    torch.manual_seed(0)
+    values = torch.ones(301, 999, requires_grad=True)
+    dropped = Dropout(rate)(values)
+    share = float((dropped == 0).double().mean())
+    assert share == pytest.approx(rate, abs=4 * math.sqrt(rate * (1 - rate) / values.numel()) + 2**-16)
+    assert float(dropped.detach().double().mean()) == pytest.approx(1, abs=0.02)
+    assert len(dropped.detach().unique()) == 2
+    dropped.backward(torch.full_like(dropped, 3.0))
+    torch.testing.assert_close(values.grad, 3 * dropped.detach())
+
+
+def test_dropout_draws_neighbours_independently() -> None:
+    """Four values share a random word: none says anything of another."""
+    torch.manual_seed(0)
+    dropped = (Dropout(0.5)(torch.ones(200_000, 4)) == 0).double()
+    for lag in range(1, 4):
+        pairs = torch.corrcoef(torch.stack((dropped[:, 0], dropped[:, lag])))
+        assert abs(float(pairs[0, 1])) < 4 / math.sqrt(len(dropped))
+    assert (dropped.mean(dim=0) - 0.5).abs().max() < 4 * 0.5 / math.sqrt(len(dropped))
+
+
+def test_dropout_depends_on_the_random_state_alone() -> None:
+    values, masks = torch.randn(7, 13, 3).transpose(0, 1), []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        masks.append(Dropout(0.3)(values) == 0)
+    assert torch.equal(masks[0], masks[1]) and not torch.equal(masks[0], masks[2])
+    assert torch.equal(Dropout(0.3).eval()(values), values) and torch.equal(Dropout(0.0)(values), values)
+    assert not Dropout(1.0)(values).any()
+    assert Dropout(0.3)(values.bfloat16()).dtype == torch.bfloat16
+
+
+def test_adapters_have_it() -> None:
+    module = nn.Sequential(nn.Linear(5, 5))
+    add_lora(module, ["0"], rank=2, alpha=2.0, dropout=0.25)
+    assert [each.p for each in module.modules() if isinstance(each, nn.Dropout)] == [0.25]
+    assert any(isinstance(each, Dropout) for each in module.modules())
