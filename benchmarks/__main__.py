@@ -36,6 +36,7 @@ from benchmarks import (
     long_video,
     methods,
     onnx_form,
+    packing,
     real_input,
     scale,
     scoring,
@@ -48,6 +49,7 @@ from benchmarks import (
 ROOT = Path(__file__).parents[1]
 BENCHMARKS: dict[str, tuple[Callable[[], str], str]] = {
     "formats": (formats.run, "docs/data.md"),
+    "packing": (packing.run, "docs/data.md"),
     "loader": (loader.run, "docs/data.md"),
     "shards": (shards.run, "docs/data.md"),
     "cluster": (cluster.run, "docs/cluster.md"),

@@ -17,7 +17,7 @@ from glossfree.doctor.findings import Diagnosis, Finding, counted
 from glossfree.errors import ClipError, GlossfreeError
 from glossfree.serving.folder import AGAIN, CARD, verify
 from glossfree.video.decode import open_source
-from glossfree.video.intake import LONGER, OTHER_ASPECT, grey, preview_of, validate_profile
+from glossfree.video.intake import LONGER, OTHER_ASPECT, grey, preview_size, validate_profile
 from glossfree.video.pack import packed_size
 from glossfree.video.signer import find_signer
 from glossfree.video.timeline import FEWEST, SAME_RATE
@@ -98,9 +98,9 @@ def look_at(path: Path) -> tuple[ClipLook, list[np.ndarray]]:
     aspect = 0.0
     for number in map(int, numbers):  # one at a time: reading all at once would decode the complete video
         part = type(source)(path, Segment(number, number + 1, "frames"))
-        (frame,) = open_source(part).read([0])
-        aspect = frame.shape[1] / frame.shape[0]
-        frames.append(preview_of(frame))
+        reader = open_source(part)
+        frames += reader.read([0], preview_size)
+        aspect = reader.aspect
     small, is_packed = grey(frames), aspect == 1 and packed_size(path) is not None
     look = ClipLook(
         fps=timeline.fps,

@@ -11,6 +11,7 @@ channels fill the vector unit.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -131,6 +132,24 @@ def unseen_as_zeros(points: np.ndarray) -> np.ndarray:
 
 
 Fit = Literal["stretch", "pad", "crop"]
+Scaled = Callable[[int, int], tuple[int, int]]  # (width, height) of frames -> those at which they are read
+
+
+def fitted(size: int, fit: Fit = "stretch") -> Scaled:
+    """The size at which to read frames for `fit_frame`, so that it has little or nothing to scale."""
+
+    def scaled(width: int, height: int) -> tuple[int, int]:
+        if fit == "stretch":
+            return size, size
+        return (width, height) if fit == "crop" else _padded(width, height, size)
+
+    return scaled
+
+
+def _padded(width: int, height: int, size: int) -> tuple[int, int]:
+    """(Width, height) of a frame in its own aspect inside the square."""
+    scale = size / max(height, width)
+    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def fit_frame(frame: np.ndarray, size: int, fit: Fit = "stretch") -> np.ndarray:
@@ -146,8 +165,7 @@ def fit_frame(frame: np.ndarray, size: int, fit: Fit = "stretch") -> np.ndarray:
         side = min(height, width)
         top, left = (height - side) // 2, (width - side) // 2
         return resize(frame[top : top + side, left : left + side], size, size)
-    scale = size / max(height, width)
-    rows, columns = max(1, round(height * scale)), max(1, round(width * scale))
+    columns, rows = _padded(width, height, size)
     small = resize(frame, columns, rows)
     top, left = (size - rows) // 2, (size - columns) // 2
     return cv2.copyMakeBorder(small, top, size - rows - top, left, size - columns - left, BORDER)

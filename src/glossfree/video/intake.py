@@ -22,7 +22,7 @@ from glossfree.corpora.manifest import FrameFolder, Manifest, Segment, VideoFile
 from glossfree.errors import ClipError
 from glossfree.video.container import KEPT
 from glossfree.video.decode import Reader, open_source
-from glossfree.video.frames import Fit, View, draw_affine, fit_frame, resize, warp_frames, warp_points
+from glossfree.video.frames import Fit, View, draw_affine, fit_frame, fitted, warp_frames, warp_points
 from glossfree.video.pack import packed_size, read_clip
 from glossfree.video.poses import beside, pose_file, read_pose, stored_beside
 from glossfree.video.signer import Crop, SignerProfile, apply_crop, find_signer, signer_profile
@@ -98,7 +98,8 @@ class Intake:
         if is_packed and segment is None:
             frames = read_clip(path, sampled)
         else:
-            pictures = (frame if crop is None else apply_crop(frame, crop) for frame in reader.read(sampled))
+            whole = reader.read(sampled, fitted(size, self.fit) if crop is None else None)
+            pictures = (frame if crop is None else apply_crop(frame, crop) for frame in whole)
             frames = np.stack([fit_frame(picture, size, self.fit) for picture in pictures])
         matrix, keypoints = draw_affine(self.view), None
         if self.num_joints:
@@ -152,16 +153,15 @@ class Intake:
         seen = numbers[evenly(len(numbers), PREVIEW if self.profile else 1)]
         every = max(1, len(seen) // SIGNER_FRAMES)
         # Filled in place: small arrays kept between large short-lived ones would leave holes in memory.
-        small, larger, aspect = np.empty((0, 0, 0), np.float32), [], 0.0
-        for number, frame in enumerate(reader.read(seen)):
-            aspect = frame.shape[1] / frame.shape[0]
-            preview = preview_of(frame)
+        small, larger = np.empty((0, 0, 0), np.float32), []
+        for number, preview in enumerate(reader.read(seen, preview_size)):
             (grey_frame,) = grey([preview])
             if not number:
                 small = np.empty((len(seen), *grey_frame.shape), np.float32)
             small[number] = grey_frame
             if number % every == 0:
                 larger.append(preview)
+        aspect = reader.aspect
         first, last = self._trim(small, reader.timeline, seen, len(numbers))
         usual = self.profile.get("aspect", (0, 0, 0))[1]
         if is_packed or not usual or max(aspect / usual, usual / aspect) <= OTHER_ASPECT:
@@ -262,10 +262,10 @@ def validate_profile(values: Any) -> dict[str, Any]:
     return dict(values)
 
 
-def preview_of(frame: np.ndarray) -> np.ndarray:
-    """A frame (H, W, 3) -> the same at most PREVIEW_HEIGHT pixels high."""
-    height = min(PREVIEW_HEIGHT, frame.shape[0])
-    return resize(frame, max(1, round(height * frame.shape[1] / frame.shape[0])), height)
+def preview_size(width: int, height: int) -> tuple[int, int]:
+    """(Width, height) of a frame -> the same at most PREVIEW_HEIGHT pixels high."""
+    small = min(PREVIEW_HEIGHT, height)
+    return max(1, round(small * width / height)), small
 
 
 def grey(frames: Sequence[np.ndarray]) -> np.ndarray:

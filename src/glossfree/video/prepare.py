@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import av
 import cv2
 import numpy as np
 
@@ -30,8 +31,8 @@ from glossfree.console import Result
 from glossfree.corpora.manifest import FORMAT, MANIFEST, SPLITS, Clip, Manifest, PackedClip, SignSpan
 from glossfree.errors import ClipError, CorpusError, GlossfreeError
 from glossfree.files.disk import alone_in, write_atomic
-from glossfree.video.decode import open_source
-from glossfree.video.frames import fit_frame
+from glossfree.video.decode import Reader, VideoReader, open_source
+from glossfree.video.frames import fit_frame, fitted
 from glossfree.video.intake import profile_of
 from glossfree.video.pack import (
     SETTINGS,
@@ -223,7 +224,7 @@ def _pack_all(tasks: list[Task], workers: int) -> Generator[tuple[str, Record | 
 
 def _pack_on(cluster: Cluster, tasks: list[Task]) -> Generator[tuple[str, Record | ClipError], None, None]:
     """Tasks -> (clip id, record or error) as workers of a cluster finish; the files are written here."""
-    for number, outcome in cluster.map(_encode, tasks):
+    for number, outcome in cluster.map(encode_clip, tasks):
         task = tasks[number]
         if isinstance(outcome, Lost):
             outcome = outcome.error(f"clip {task.clip.id}")
@@ -246,11 +247,11 @@ def _start_worker() -> None:
 
 def _pack(task: Task) -> tuple[str, Record | ClipError]:
     """Decode or render one clip and write its file. A problem of the clip is returned; a full disk is raised."""
-    outcome = _encode(task)
+    outcome = encode_clip(task)
     return task.clip.id, outcome if isinstance(outcome, ClipError) else _written(task, *outcome)
 
 
-def _encode(task: Task) -> tuple[Record, bytes] | ClipError:
+def encode_clip(task: Task) -> tuple[Record, bytes] | ClipError:
     """Decode or render one clip -> its line in the journal and the bytes of its file, or what is wrong with it."""
     clip, packing = task.clip, task.packing
     cv2.setNumThreads(1)
@@ -259,23 +260,23 @@ def _encode(task: Task) -> tuple[Record, bytes] | ClipError:
         timeline, indices = reader.timeline, reader.timeline.at_rate(packing.fps)
         if not timeline.has_rate(packing.fps):
             timeline = Timeline.constant(len(indices), packing.fps)
-        aspect = 0.0
-
-        def frames() -> Iterator[np.ndarray]:
-            nonlocal aspect
-            for frame in reader.read(indices):
-                aspect = aspect or frame.shape[1] / frame.shape[0]
-                yield fit_frame(frame, packing.frame_size, packing.fit)
-
         times = () if timeline.is_constant else tuple(np.round(timeline.times, 6).tolist())
-        data = encode(frames(), timeline.fps, times or None)
+        data = encode(_squares(reader, indices, packing), timeline.fps, times or None)
     except ClipError as error:
         return error
     except MemoryError:
         remedy = "cut it into shorter clips, or use fewer workers"
         return ClipError("does not fit into memory", where=f"clip {clip.id}", remedy=remedy)
-    facts = task.file, task.fingerprint, len(timeline), timeline.fps, len(data), round(aspect, 4), times
+    facts = task.file, task.fingerprint, len(timeline), timeline.fps, len(data), round(reader.aspect, 4), times
     return Record(clip.id, *facts), data
+
+
+def _squares(reader: Reader, indices: np.ndarray, packing: Packing) -> Iterator[np.ndarray | av.VideoFrame]:
+    """The frames of a clip as they are packed."""
+    size, fit = packing.frame_size, packing.fit
+    if isinstance(reader, VideoReader) and size % 2 == 0:
+        return reader.read_squares(indices, size, fit)
+    return (fit_frame(frame, size, fit) for frame in reader.read(indices, fitted(size, fit)))
 
 
 def _written(task: Task, record: Record, data: bytes) -> Record:
