@@ -169,6 +169,15 @@ def _video(codec: str, container: str, pixels: str, options: dict[str, str]) -> 
     return write, read
 
 
+def _raw() -> tuple[Write, Read]:
+    """What `pack` does with `prepare --codec raw`."""
+
+    def write(path: Path, frames: np.ndarray) -> None:
+        path.write_bytes(pack.encode(frames, FPS, codec="raw"))
+
+    return write, pack.read_clip
+
+
 def _packed(**changes: str) -> tuple[Write, Read]:
     """What `pack` does, with other options of the encoder."""
 
@@ -180,6 +189,7 @@ def _packed(**changes: str) -> tuple[Write, Read]:
 
 HALF, FULL = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
 FORMATS = (
+    Format("raw 4:2:0, mkv (`--codec raw`)", *_raw(), "no"),
     Format("PNG in zip", *_images(".png", []), "no"),
     Format("JPEG 90, 4:2:0, in zip", *_jpeg(90, HALF), "no"),
     Format("JPEG 95, 4:2:0, in zip", *_jpeg(95, HALF), "no"),

@@ -1,8 +1,12 @@
-"""Frames per second of one loader process: packed clips, against the habit of the field (PNG frames, one by one).
+"""Frames per second of one loader process: packed clips, against the two habits of the field.
 
-Both end with what the network needs of a training clip at 224 x 224, augmented with probability 0.5 each by rotation,
-resizing and translation; both run in one process with one thread, on the same clips, in the same minute. The habit is
-given OpenCV; with PIL, which the field uses, it took a third longer still.
+GFSLT-VLP's: a folder of PNG frames, each of which is rotated, resized, moved and scaled in a pass of its own.
+Sign2GPT's: JPEGs of the final size in one file (there an LMDB), cropped; nothing is augmented here, which favours it.
+Both end with normalised float32 of 224 x 224, and are given OpenCV; with PIL, which the field uses, they take longer.
+
+Packed clips are augmented with probability 0.5 each by rotation, resizing and translation. A step takes uint8, and the
+model normalises it on its own device, a pass of its backbone after the other; in the rows of float32, that is done
+here, too. All run in one process with one thread, on the same clips, in turns.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from benchmarks.timing import cpu_seconds, machine, table
 from glossfree.corpora.manifest import PackedClip
 from glossfree.video.dataset import ClipDataset, clip_rng
 from glossfree.video.frames import View, draw_affine, warp_frames
-from glossfree.video.pack import read_clip, write_clip
+from glossfree.video.pack import SUFFIXES, Codec, read_clip, write_clip
 from glossfree.video.sampler import ClipLoader, ClipSampler
 
 LENGTHS = (63, 117, 141, 75, 104)  # frames; PHOENIX14T's median is about 110
@@ -28,6 +32,14 @@ VIEW = View(256, 224)
 SMALL = View(64, 56, translation=2.5)  # as in recipes for laptops
 EPOCHS = 3  # a quarter of all clips is neither rotated nor resized: one epoch of five clips says little
 MEAN, STD = np.array([0.485, 0.456, 0.406], np.float32), np.array([0.229, 0.224, 0.225], np.float32)
+ROUNDS = 3
+PASS = 16  # frames that go through the backbone at once
+RAW, H264, PNG, JPEG = (
+    "raw, 256 -> 224",
+    "H.264, 256 -> 224",
+    "GFSLT-VLP's way, PNG 210 x 260",
+    "Sign2GPT's way, JPEG 256",
+)
 
 
 def signer(num_frames: int, seed: int) -> np.ndarray:
@@ -54,6 +66,22 @@ def rate(work: Callable[[], int]) -> float:
     return frames / seconds
 
 
+def rates_of(works: dict[str, Callable[[], int]]) -> dict[str, float]:
+    """Frames per second of processor time, the best of ROUNDS turns; each work returns its number of frames."""
+    rates = dict.fromkeys(works, 0.0)
+    for _ in range(ROUNDS):
+        for name, work in works.items():
+            frames, seconds = cpu_seconds(work, repeats=1)
+            rates[name] = max(rates[name], frames / seconds)
+    return rates
+
+
+def in_passes(planes: torch.Tensor) -> int:
+    """Normalise (N, 3, H, W) uint8 as the model does, a pass of the backbone after the other -> N."""
+    scale, shift = (torch.from_numpy(each)[:, None, None] for each in (1 / (255 * STD), -MEAN / STD))
+    return sum(len(torch.addcmul(shift, part.float(), scale)) for part in planes.split(PASS))
+
+
 def habit(folder: Path, rng: np.random.Generator) -> torch.Tensor:
     """One folder of PNG frames -> (T, 3, 224, 224) float32: read, rotate, resize, move, scale, normalise, crop, each in
     its own pass over each frame."""
@@ -78,19 +106,42 @@ def habit(folder: Path, rng: np.random.Generator) -> torch.Tensor:
     return torch.stack(frames)[:, :, top : top + VIEW.crop_size, left : left + VIEW.crop_size].contiguous()
 
 
-def packed(folder: Path, view: View) -> list[PackedClip]:
+def jpeg_habit(path: Path, ends: list[int], rng: np.random.Generator) -> torch.Tensor:
+    """JPEGs of 256 x 256 in one file, behind each other -> (T, 3, 224, 224) float32, cropped and normalised."""
+    data, frames = np.memmap(path, np.uint8, "r"), []
+    left, top = rng.integers(0, VIEW.frame_size - VIEW.crop_size + 1, size=2)
+    for start, end in zip([0, *ends], ends, strict=False):
+        frame = cv2.cvtColor(cv2.imdecode(data[start:end], cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+        frame = frame[top : top + VIEW.crop_size, left : left + VIEW.crop_size]
+        frames.append(torch.from_numpy((frame.astype(np.float32) / 255 - MEAN) / STD).permute(2, 0, 1))
+    return torch.stack(frames)
+
+
+def write_jpegs(path: Path, frames: np.ndarray) -> list[int]:
+    """Frames (T, 256, 256, 3) into one file -> where each ends."""
+    parts = [
+        cv2.imencode(".jpg", cv2.cvtColor(frame, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 90])[1]
+        for frame in frames
+    ]
+    path.write_bytes(b"".join(part.tobytes() for part in parts))
+    return np.cumsum([len(part) for part in parts]).tolist()
+
+
+def packed(folder: Path, view: View, codec: Codec = "h264") -> list[PackedClip]:
     """Write the clips as `glossfree prepare` does, at the size of a view."""
     clips = []
     for seed, length in enumerate(LENGTHS):
         size = (view.frame_size, view.frame_size)
         frames = np.stack([cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in signer(length, seed)])
-        name = f"{view.frame_size}-{seed}.mp4"
-        write_clip(folder / name, frames, 25.0)
+        name = f"{view.frame_size}-{seed}{SUFFIXES[codec]}"
+        write_clip(folder / name, frames, 25.0, codec=codec)
         clips.append(PackedClip(str(seed), "train", "wind", name, length, 25.0))
     return clips
 
 
-def epochs_of(folder: Path, clips: list[PackedClip], view: View, cache_bytes: int = 0) -> Callable[[], int]:
+def epochs_of(
+    folder: Path, clips: list[PackedClip], view: View, *, cache_bytes: int = 0, as_floats: bool = False
+) -> Callable[[], int]:
     """Some epochs of the loader as training sees them -> the number of their frames."""
     dataset = ClipDataset(folder, clips, view, augment=True, cache_bytes=cache_bytes)
     loader = ClipLoader(dataset, ClipSampler(dataset.lengths, batch_size=4, shuffle=True, seed=0))
@@ -99,7 +150,7 @@ def epochs_of(folder: Path, clips: list[PackedClip], view: View, cache_bytes: in
         frames = 0
         for epoch in range(EPOCHS):
             loader.set_epoch(epoch)
-            frames += sum(len(batch.frames) for batch in loader)
+            frames += sum(in_passes(batch.frames) if as_floats else len(batch.frames) for batch in loader)
         return frames
 
     return run_epochs
@@ -124,29 +175,48 @@ def run() -> str:
     torch.set_num_threads(1)
     try:
         with tempfile.TemporaryDirectory() as name:
-            rates = _measure(Path(name))
+            rates, sizes = _measure(Path(name))
     finally:
         cv2.setNumThreads(threads[0])
         torch.set_num_threads(threads[1])
-    ratio = rates["packed clips, 256 -> 224 uint8"] / rates["PNG 210 x 260, frame by frame, 224 float32"]
-    rows = [[label, f"{value:,.0f}"] for label, value in rates.items()]
-    text = table(["loader: one process, one core", "frames/s"], rows)
-    return f"{text}\n\nPacked over PNG: {ratio:.1f} times. {machine()}."
+    rows = [[label, f"{value:,.0f}", *_times(label, rates), sizes.get(label, "")] for label, value in rates.items()]
+    header = ["loader: one process, one core", "frames/s", "times GFSLT-VLP's", "times Sign2GPT's", "bytes a frame"]
+    return f"{table(header, rows)}\n\n{machine()}."
 
 
-def _measure(folder: Path) -> dict[str, float]:
-    clips, small = packed(folder, VIEW), packed(folder, SMALL)
+def _times(label: str, rates: dict[str, float]) -> list[str]:
+    """How many times faster than either habit; nothing for parts of a loader, and other sizes."""
+    if not label.startswith((RAW, H264)):
+        return ["", ""]
+    return [f"{rates[label] / rates[habit]:.1f}" for habit in (PNG, JPEG)]
+
+
+def _measure(folder: Path) -> tuple[dict[str, float], dict[str, str]]:
+    clips, raw, small = packed(folder, VIEW), packed(folder, VIEW, "raw"), packed(folder, SMALL)
+    rng, jpegs = np.random.default_rng(0), []
     for seed, length in enumerate(LENGTHS):
         (folder / "png" / str(seed)).mkdir(parents=True)
         for step, frame in enumerate(signer(length, seed)):
             cv2.imwrite(str(folder / "png" / str(seed) / f"{step:04d}.png"), cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+        path = folder / f"{seed}.jpegs"
+        jpegs.append((path, write_jpegs(path, read_clip(folder / raw[seed].file))))
     kept, cached = read_clip(folder / clips[0].file), epochs_of(folder, small, SMALL, cache_bytes=10**9)
     cached()  # the first epoch fills the cache
-    return {
-        "decoding alone, 256": rate(lambda: sum(len(read_clip(folder / clip.file)) for clip in clips)),
-        "augmentation and crop alone, 256 -> 224": rate(lambda: augmented(kept)),
-        "packed clips, 256 -> 224 uint8": rate(epochs_of(folder, clips, VIEW)),
-        "PNG 210 x 260, frame by frame, 224 float32": rate(lambda: habit_epochs(folder / "png")),
-        "packed clips, 64 -> 56 uint8": rate(epochs_of(folder, small, SMALL)),
-        "the same from the cache": rate(cached),
+    works: dict[str, Callable[[], int]] = {
+        "reading alone, H.264": lambda: sum(len(read_clip(folder / clip.file)) for clip in clips),
+        "reading alone, raw": lambda: sum(len(read_clip(folder / clip.file)) for clip in raw),
+        "augmentation and crop alone, 256 -> 224": lambda: augmented(kept),
+        f"{RAW}, uint8": epochs_of(folder, raw, VIEW),
+        f"{RAW}, float32": epochs_of(folder, raw, VIEW, as_floats=True),
+        f"{H264}, uint8": epochs_of(folder, clips, VIEW),
+        f"{H264}, float32": epochs_of(folder, clips, VIEW, as_floats=True),
+        PNG: lambda: habit_epochs(folder / "png"),
+        JPEG: lambda: sum(len(jpeg_habit(path, ends, rng)) for path, ends in jpegs),
+        "H.264, 64 -> 56, uint8": epochs_of(folder, small, SMALL),
+        "the same from the cache": cached,
     }
+    files = {RAW: [folder / clip.file for clip in raw], H264: [folder / clip.file for clip in clips]}
+    files |= {PNG: list((folder / "png").rglob("*.png")), JPEG: [path for path, _ in jpegs]}
+    each = {name: f"{sum(path.stat().st_size for path in paths) / sum(LENGTHS):,.0f}" for name, paths in files.items()}
+    sizes = {f"{name}, uint8" if name in (RAW, H264) else name: size for name, size in each.items()}
+    return rates_of(works), sizes

@@ -61,13 +61,18 @@ def decoded(path: Path) -> Iterator[av.VideoFrame]:
 def before(path: Path, fit: Fit) -> bytes:
     """Pack as it was: RGB of full size, scaled by OpenCV, and back to 4:2:0."""
     buffer, convert = io.BytesIO(), VideoReformatter()
+
+    def pictures() -> Iterator[np.ndarray]:
+        for frame in decoded(path):
+            picture = convert.reformat(frame, format="rgb24").to_ndarray()
+            yield picture  # kept while the next one is made, which cost memory from the system each time
+
     with av.open(buffer, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=25, options=OPTIONS)
         stream.width, stream.height, stream.pix_fmt = SIZE, SIZE, "yuv420p"
         stream.codec_context.thread_count = 1
         stream.codec_context.colorspace = Colorspace.ITU601
-        for frame in decoded(path):
-            square = fit_frame(convert.reformat(frame, format="rgb24").to_ndarray(), SIZE, fit)
+        for square in (fit_frame(picture, SIZE, fit) for picture in pictures()):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(square), format="rgb24")))
         container.mux(stream.encode())
     return buffer.getvalue()

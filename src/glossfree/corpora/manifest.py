@@ -27,7 +27,7 @@ FORMAT = 1
 MOST_BYTES = 10**13  # of a shard
 MOST_FRAMES = 10_000_000  # of one clip: two days at 50 frames/s
 _REMEDY = "run glossfree prepare again"
-CORPUS_TYPES = {"name": str, "language": str, "frame_size": int, "fit": str, "problems": list}
+CORPUS_TYPES = {"name": str, "language": str, "frame_size": int, "fit": str, "codec": str, "problems": list}
 
 
 @dataclass(frozen=True)

@@ -174,7 +174,7 @@ def _scan(path: Path, size: int, _changed: int) -> Scan:
     with open_video(path) as (container, stream):
         packets = (packet for packet in container.demux(stream) if packet.size and not packet.is_discard)
         pts = _read_pts(packets, path, "reading")
-        missing = _missing_by_headers(path, size) if container.format.name.startswith(("matroska", "avi")) else 0
+        missing = missing_by_headers(path, size) if container.format.name.startswith(("matroska", "avi")) else 0
         ends = (entry.pos + entry.size for entry in stream.index_entries if entry.size > 0)
         missing = missing or max(ends, default=0) - size
         if missing > SLACK:
@@ -209,7 +209,7 @@ def _are_usable(pts: np.ndarray) -> bool:
     return NO_PTS not in pts and bool((np.diff(pts) > 0).all())
 
 
-def _missing_by_headers(path: Path, size: int) -> int:
+def missing_by_headers(path: Path, size: int) -> int:
     """Bytes that a Matroska, WebM or AVI header announces and the file lacks; 0 if it announces no size."""
     with path.open("rb") as file:
         head = file.read(4096)

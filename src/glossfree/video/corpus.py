@@ -83,6 +83,7 @@ def prepare_corpus(
         options["language"] = code
     settings = options | {key: value for key, value in (("limit", limit), ("fps", packing.fps)) if value}
     identity = {"name": name, "language": code, "frame_size": packing.frame_size, "fit": packing.fit}
+    identity["codec"] = packing.codec
     about = {**identity, "settings": settings}
     _check_earlier(out, identity, settings)
     if root:
@@ -177,7 +178,7 @@ def _check_earlier(out: Path, identity: dict[str, Any], settings: dict[str, Any]
     path = out / CORPUS
     if not path.is_file():
         return
-    earlier = {"fit": "stretch", **read_json(path, remedy=ANOTHER_OUT)}  # older folders have no entry for `fit`
+    earlier = {"fit": "stretch", "codec": "h264", **read_json(path, remedy=ANOTHER_OUT)}  # older folders lack these
     earlier_settings, wanted = earlier.get("settings"), dict(identity)
     if not isinstance(earlier_settings, dict) or not identity.keys() <= earlier.keys():
         raise CorpusError("not made by prepare", where=path, remedy=ANOTHER_OUT)

@@ -1,10 +1,11 @@
-"""Frames of one clip <-> one small video file (H.264 in MP4, which every player opens), and the journal of these files.
+"""Frames of one clip <-> one video file (H.264 in MP4, which every player opens, or raw), and the journal of files.
 
 T frames, H x W pixels. docs/data.md compares formats (`python -m benchmarks formats` prints the numbers).
 There are no B-frames, and every KEY_INTERVAL-th frame is a key frame: packets have the order of the frames, and reading
 a few frames decodes only their groups. One thread reads or writes a clip, since clips are processed in parallel.
 
-H.264's 4:2:0 colour needs even sizes. Odd frames are written with their last row or column doubled; the file's
+Raw clips hold, in Matroska, the planes that H.264 compresses: they are read several times faster, and are many times
+larger. 4:2:0 colour needs even sizes. Odd frames are written with their last row or column doubled; the file's
 `comment` holds the true size, and reading crops to it.
 
 The journal `packed.jsonl` has one line per packed file, with a fingerprint of what it was made from. Lines are appended
@@ -22,7 +23,7 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import av
 import cv2
@@ -33,12 +34,15 @@ from glossfree.corpora.manifest import Clip, FrameFolder, VideoFile, check_shard
 from glossfree.errors import ClipError, CorpusError
 from glossfree.files.disk import LEFTOVERS, write_atomic
 from glossfree.files.parts import Part, is_address
+from glossfree.video.container import missing_by_headers
 from glossfree.video.decode import as_planes, pixels_of
 from glossfree.video.frames import Fit
 
 T = TypeVar("T")
 AT_ONCE = 32  # frames
+Codec = Literal["h264", "raw"]
 SUFFIX = ".mp4"
+SUFFIXES: dict[Codec, str] = {"h264": SUFFIX, "raw": ".mkv"}
 JOURNAL = "packed.jsonl"
 KEY_INTERVAL = 12
 TICK = Fraction(1, 90_000)  # seconds to which the times of a varying rate are rounded
@@ -50,24 +54,34 @@ OPTIONS = {
     "g": str(KEY_INTERVAL),
     "bf": "0",
 }
+RAW = "rawvideo"
+BIT_EXACT = {"fflags": "+bitexact"}  # Matroska's identifiers are drawn at random
 # Part of every fingerprint: change it together with anything that changes the bytes.
-SETTINGS = f"h264-420-crf{QUALITY}-g{KEY_INTERVAL}-2"  # 2: videos are scaled by FFmpeg
+# 2: videos are scaled by FFmpeg.
+SETTINGS: dict[Codec, str] = {"h264": f"h264-420-crf{QUALITY}-g{KEY_INTERVAL}-2", "raw": "raw-420-2"}
 
 
 @dataclass(frozen=True)
 class Packing:
-    """How clips are packed: pixels of the square frames, how a frame becomes square, frames per second (0: its own)."""
+    """How clips are packed: pixels of the square frames, how a frame becomes square, frames per second (0: its own),
+    and how the file keeps them."""
 
     frame_size: int = 256
     fit: Fit = "stretch"
     fps: float = 0.0
+    codec: Codec = "h264"
 
 
 def write_clip(
-    path: Path, frames: Iterable[np.ndarray], fps: float, times: Sequence[float] | np.ndarray | None = None
+    path: Path,
+    frames: Iterable[np.ndarray],
+    fps: float,
+    times: Sequence[float] | np.ndarray | None = None,
+    *,
+    codec: Codec = "h264",
 ) -> None:
     """Write the video file that `encode` makes, atomically. Raises CorpusError if it cannot be written."""
-    write_atomic(path, encode(frames, fps, times), parents=True)
+    write_atomic(path, encode(frames, fps, times, codec=codec), parents=True)
 
 
 def encode(
@@ -75,6 +89,7 @@ def encode(
     fps: float,
     times: Sequence[float] | np.ndarray | None = None,
     *,
+    codec: Codec = "h264",
     options: dict[str, str] = OPTIONS,
 ) -> bytes:
     """Frames (H, W, 3) uint8 RGB, or planes (see `read_squares`), at `fps` frames per second -> bytes of a video file.
@@ -88,9 +103,12 @@ def encode(
     first = next(groups, [np.empty(0)])
     height, width = _size(first[0])
     convert = VideoReformatter()
-    with av.open(buffer, "w", format="mp4") as container:
+    is_raw = codec == "raw"
+    form, about = ("matroska", BIT_EXACT) if is_raw else ("mp4", {})
+    with av.open(buffer, "w", format=form, container_options=about) as container:
         rate = Fraction(fps).limit_denominator(1001)
-        stream = container.add_stream("libx264", rate=rate, options=options)
+        stream = container.add_stream(RAW if is_raw else "libx264", rate=rate, options={} if is_raw else options)
+        assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
         stream.codec_context.thread_count = 1
         stream.codec_context.colorspace = Colorspace.ITU601  # as read_clip assumes; players would guess from the size
@@ -143,7 +161,8 @@ def packed_size(path: str | Path) -> tuple[int, int] | None:
 
 
 def _true_size(container: av.container.InputContainer) -> tuple[int, int] | None:
-    size = re.fullmatch(r"size=(\d+)x(\d+)", container.metadata.get("comment", ""))
+    comment = container.metadata.get("comment", container.metadata.get("COMMENT", ""))
+    size = re.fullmatch(r"size=(\d+)x(\d+)", comment)
     return (int(size[1]), int(size[2])) if size else None
 
 
@@ -153,7 +172,12 @@ def read_clip(path: str | Path | Part, indices: Sequence[int] | np.ndarray | Non
     With `indices` it is a cheaper `read_clip(path)[indices]`. Raises ClipError: missing, damaged, index out of range.
     """
     try:
-        file = io.BytesIO(path.read()) if isinstance(path, Part) else str(path)
+        if isinstance(path, Part):
+            file: str | io.BytesIO = io.BytesIO(path.read())
+        else:
+            file = str(path)
+            if Path(path).suffix == SUFFIXES["raw"] and missing_by_headers(Path(path), Path(path).stat().st_size) > 0:
+                raise OSError("cut off")
         return _read(file, None if indices is None else [int(index) for index in indices])
     except (av.FFmpegError, OSError, IndexError, ValueError, MemoryError) as error:
         remedy = "delete it and run glossfree prepare again"
@@ -175,12 +199,30 @@ def _read(file: str | io.BytesIO, indices: list[int] | None) -> np.ndarray:
         wanted = set(order)
         if wanted and not 0 <= min(wanted) <= max(wanted) < len(packets):
             raise IndexError(f"frames {min(wanted)} to {max(wanted)} of a clip of {len(packets)}")
-        needed = _needed([packet.is_keyframe for packet in packets], wanted)
-        rows = {}
-        for index, frame in zip(needed, _decoded(stream.codec_context, packets, needed), strict=True):
-            if index in wanted:
-                rows[index] = cv2.cvtColor(frame.to_ndarray(), cv2.COLOR_YUV2RGB_I420)[:height, :width]
-    return np.stack([rows[index] for index in order]) if order else np.empty((0, height, width, 3), np.uint8)
+        places: dict[int, list[int]] = {}
+        for place, index in enumerate(order):
+            places.setdefault(index, []).append(place)
+        frames = np.empty((len(order), height, width, 3), np.uint8)
+        for index, planes in _planes_of(stream, packets, wanted):
+            first, *others = places[index]
+            if (height, width) == (stream.height, stream.width):
+                cv2.cvtColor(planes, cv2.COLOR_YUV2RGB_I420, dst=frames[first])
+            else:
+                frames[first] = cv2.cvtColor(planes, cv2.COLOR_YUV2RGB_I420)[:height, :width]
+            frames[others] = frames[first]
+    return frames
+
+
+def _planes_of(stream: av.VideoStream, packets: list[Any], wanted: set[int]) -> Iterator[tuple[int, np.ndarray]]:
+    """(Number, planes (3 H / 2, W) of 4:2:0) of the wanted frames, in order."""
+    if stream.codec_context.name == RAW:
+        for index in sorted(wanted):
+            yield index, np.frombuffer(packets[index], np.uint8).reshape(stream.height * 3 // 2, stream.width)
+        return
+    needed = _needed([packet.is_keyframe for packet in packets], wanted)
+    for index, frame in zip(needed, _decoded(stream.codec_context, packets, needed), strict=True):
+        if index in wanted:
+            yield index, frame.to_ndarray()
 
 
 def _needed(keys: list[bool], wanted: set[int]) -> list[int]:
@@ -264,7 +306,7 @@ def fingerprint(clip: Clip, packing: Packing) -> str:
     segment = getattr(source, "segment", None)
     is_usual = (packing.fit, packing.fps, segment) == ("stretch", 0, None)
     unusual = [] if is_usual else [packing.fit, packing.fps, str(segment)]
-    ingredients = [SETTINGS, packing.frame_size, clip.fps, identity, *unusual]
+    ingredients = [SETTINGS[packing.codec], packing.frame_size, clip.fps, identity, *unusual]
     return hashlib.sha256(json.dumps(ingredients).encode()).hexdigest()[:32]
 
 

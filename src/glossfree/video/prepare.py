@@ -36,7 +36,7 @@ from glossfree.video.frames import fit_frame, fitted
 from glossfree.video.intake import profile_of
 from glossfree.video.pack import (
     SETTINGS,
-    SUFFIX,
+    SUFFIXES,
     Packing,
     Record,
     append_record,
@@ -185,12 +185,12 @@ def _tasks(clips: Sequence[Clip], out: Path, packing: Packing) -> list[Task]:
     clip_id, count = Counter(clip.id for clip in clips).most_common(1)[0]
     if count > 1:
         raise CorpusError(f"clip id {clip_id!r} twice", where=out, remedy="give every clip an id of its own")
-    return [Task(clip, out, _file(clip), packing, fingerprint(clip, packing)) for clip in clips]
+    return [Task(clip, out, _file(clip, packing), packing, fingerprint(clip, packing)) for clip in clips]
 
 
-def _file(clip: Clip) -> str:
+def _file(clip: Clip, packing: Packing) -> str:
     """The clip's file in the prepared folder; characters that a file name cannot hold become %XX."""
-    return f"{CLIPS}/{quote(clip.split, safe=' ')}/{quote(clip.id, safe=' ()+,=@')}{SUFFIX}"
+    return f"{CLIPS}/{quote(clip.split, safe=' ')}/{quote(clip.id, safe=' ()+,=@')}{SUFFIXES[packing.codec]}"
 
 
 def _is_packed(task: Task, journal: dict[str, Record]) -> bool:
@@ -261,7 +261,8 @@ def encode_clip(task: Task) -> tuple[Record, bytes] | ClipError:
         if not timeline.has_rate(packing.fps):
             timeline = Timeline.constant(len(indices), packing.fps)
         times = () if timeline.is_constant else tuple(np.round(timeline.times, 6).tolist())
-        data = encode(_squares(reader, indices, packing), timeline.fps, times or None)
+        squares = _squares(reader, indices, packing)
+        data = encode(squares, timeline.fps, times or None, codec=packing.codec)
     except ClipError as error:
         return error
     except MemoryError:
@@ -315,7 +316,8 @@ def _manifest(
         "frame_size": tasks[0].packing.frame_size,
         "fit": tasks[0].packing.fit,
         "fps": [min(rates), max(rates)],
-        "container": SETTINGS,
+        "codec": tasks[0].packing.codec,
+        "container": SETTINGS[tasks[0].packing.codec],
         "settings": about["settings"],
         "splits": dict(Counter(clip.split for clip in packed)),
         "frames": sum(clip.num_frames for clip in packed),

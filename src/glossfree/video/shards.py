@@ -1,9 +1,10 @@
 """Packed clips -> tar files, for disks and object stores on which many small files are slow (`prepare --shards`).
 
-The files are WebDataset's: of each clip `KEY.mp4` and `KEY.json`, one after the other; KEY is the id, with %XX for dots
-and for what a file name cannot hold. `manifest.jsonl` says in which bytes of which shard a clip lies, so any clip is
-read with one request. An epoch has the order of its plan, as with loose files: the same steps on any number of loader
-processes, resumed at any of them. A shard's name holds a hash of what it was made from; unchanged ones are kept.
+The files are WebDataset's: of each clip `KEY.mp4` (`.mkv` if raw) and `KEY.json`, one after the other; KEY is the id,
+with %XX for dots and for what a file name cannot hold. `manifest.jsonl` says in which bytes of which shard a clip lies,
+so any clip is read with one request. An epoch has the order of its plan, as with loose files: the same steps on any
+number of loader processes, resumed at any of them. A shard's name holds a hash of what it was made from; unchanged ones
+are kept.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from glossfree.corpora.manifest import Manifest, PackedClip
 from glossfree.errors import CorpusError
 from glossfree.files.disk import alone_in, atomic
 from glossfree.files.parts import Part
-from glossfree.video.pack import SUFFIX, Record, make_clean_folder, read_journal, write_journal
+from glossfree.video.pack import Record, make_clean_folder, read_journal, write_journal
 
 SHARDS = "shards"
 MEGABYTES = 256
@@ -109,7 +110,7 @@ def _write(path: Path, clips: Sequence[PackedClip], folder: Path) -> None:
             except OSError as error:
                 problem = f"packed clip cannot be read ({error})"
                 raise CorpusError(problem, where=str(source), remedy=_PACK_AGAIN) from error
-            for suffix, data in ((SUFFIX, video), (".json", _about(clip).encode())):
+            for suffix, data in ((Path(clip.file).suffix, video), (".json", _about(clip).encode())):
                 member = tarfile.TarInfo(_key(clip) + suffix)
                 member.size = len(data)
                 tar.addfile(member, io.BytesIO(data))
@@ -129,7 +130,7 @@ def _parts(path: Path, clips: Sequence[PackedClip]) -> dict[str, Part]:
     try:
         with tarfile.open(path) as tar:
             places = {member.name: (member.offset_data, member.size) for member in tar}
-        return {clip.id: Part(f"{SHARDS}/{path.name}", *places[_key(clip) + SUFFIX]) for clip in clips}
+        return {clip.id: Part(f"{SHARDS}/{path.name}", *places[_key(clip) + Path(clip.file).suffix]) for clip in clips}
     except (tarfile.TarError, OSError, KeyError) as error:
         remedy = f"delete it, and {_PACK_AGAIN}"
         raise CorpusError(f"not the shard that was written ({error})", where=path, remedy=remedy) from error

@@ -14,11 +14,14 @@ import av
 import cv2
 import numpy as np
 import pytest
+from av.video.reformatter import VideoReformatter
 from tests.unit.video.reading import read_video
 
 from glossfree.corpora.manifest import Clip, FrameFolder, VideoFile
 from glossfree.errors import ClipError, GlossfreeError
+from glossfree.files.parts import Part
 from glossfree.video.container import probe
+from glossfree.video.decode import as_planes
 from glossfree.video.pack import (
     JOURNAL,
     KEY_INTERVAL,
@@ -84,6 +87,38 @@ def test_some_frames_equal_a_slice_of_all(tmp_path: Path, indices: list[int], cu
     whole = read_clip(tmp_path / "a.mp4")
     assert np.array_equal(read_clip(tmp_path / "a.mp4", indices), whole[indices])
     assert np.array_equal(read_clip(tmp_path / "a.mp4", np.array(indices, dtype=np.int64)), whole[indices])
+
+
+@pytest.mark.parametrize(("height", "width"), [(66, 58), (65, 58), (33, 47)])
+def test_raw_clips_lose_the_resolution_of_colours_and_nothing_else(tmp_path: Path, height: int, width: int) -> None:
+    frames, path = moving_shapes(29, height, width), tmp_path / "a.mkv"
+    write_clip(path, frames, 12.5, codec="raw")
+    whole = read_clip(path)
+    assert whole.shape == frames.shape and packed_size(path) == (width, height)
+    assert psnr(whole @ BRIGHTNESS, frames @ BRIGHTNESS) > 50
+    even = np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    planes = [as_planes(VideoReformatter(), av.VideoFrame.from_ndarray(frame)).to_ndarray() for frame in even]
+    expected = [cv2.cvtColor(plane, cv2.COLOR_YUV2RGB_I420)[:height, :width] for plane in planes]
+    assert np.array_equal(whole, expected)
+    for indices in ([], [0], [28], [7, 3, 3, 27], list(range(0, 29, 2))):
+        assert np.array_equal(read_clip(path, indices), whole[indices])
+    assert np.array_equal(read_clip(Part(str(path), 0, path.stat().st_size), [5, 2]), whole[[5, 2]])
+    assert encode(frames, 12.5, codec="raw") == path.read_bytes()
+    read, fps = read_video(path)
+    assert fps == 12.5 and psnr(read[:, :height, :width], whole) > 33, "players, and translate, read them, too"
+
+
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.99])
+def test_raw_clips_that_are_cut_off_are_refused(tmp_path: Path, share: float) -> None:
+    path = tmp_path / "a.mkv"
+    write_clip(path, moving_shapes(13), 25, codec="raw")
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    for indices in (None, [0, 12]):
+        with pytest.raises(ClipError, match="cannot be read"):
+            read_clip(path, indices)
+    write_clip(path, moving_shapes(13), 25, codec="raw")
+    with pytest.raises(ClipError, match="13"):
+        read_clip(path, [13])
 
 
 def test_ordinary_readers_see_the_same_frames(tmp_path: Path) -> None:

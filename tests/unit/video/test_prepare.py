@@ -21,6 +21,7 @@ from glossfree.errors import ClipError, CorpusError, GlossfreeError
 from glossfree.video import prepare as module
 from glossfree.video.pack import JOURNAL, Packing, read_clip, read_journal
 from glossfree.video.prepare import PrepareResult
+from glossfree.video.shards import write_shards
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,25 @@ def test_every_clip_is_packed_and_the_manifest_keeps_the_order(tmp_path: Path, w
     assert (corpus["name"], corpus["language"], corpus["frame_size"]) == ("lampen", "nds", 18)
     assert corpus["splits"] == {"train": 6, "dev": 3, "test": 2}
     assert (corpus["settings"], corpus["frames"], corpus["problems"]) == ({"limit": 11}, frames, [])
+
+
+def test_raw_clips_are_continued_as_others_are(tmp_path: Path) -> None:
+    about = {"name": "lampen", "language": "nds", "settings": {}}
+    packing = Packing(18, codec="raw")
+    result = module.prepare(lamps(), tmp_path, packing, about)
+    assert {Path(clip.file).suffix for clip in result.manifest} == {".mkv"}
+    assert json.loads((tmp_path / CORPUS).read_text())["codec"] == "raw"
+    for clip in Manifest.load(tmp_path):
+        assert read_clip(tmp_path / clip.file).shape == (clip.num_frames, 18, 18, 3)
+    torn = tmp_path / "clips/train/lamp-0.mkv"
+    torn.write_bytes(torn.read_bytes()[:-40])
+    assert module.prepare(lamps(), tmp_path, packing, about).packed == 1
+    assert read_clip(torn).shape == (5, 18, 18, 3)
+    sharded = write_shards(Manifest.load(tmp_path))
+    assert not list((tmp_path / "clips").rglob("*.mkv"))
+    for clip in sharded:
+        assert read_clip(clip.source(tmp_path)).shape == (clip.num_frames, 18, 18, 3)
+    assert module.prepare(lamps(), tmp_path, packing, about).packed == 0
 
 
 def test_a_folder_prepared_before_there_were_glosses_gets_them_and_keeps_its_files(tmp_path: Path) -> None:
