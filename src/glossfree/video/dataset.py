@@ -25,7 +25,7 @@ from glossfree.files.parts import Coming, Part, is_address
 from glossfree.video.batch import ClipBatch, Level
 from glossfree.video.container import describe_clip
 from glossfree.video.frames import View, draw_affine, warp_frames, warp_points
-from glossfree.video.pack import read_clip
+from glossfree.video.pack import Scratch, read_clip
 from glossfree.video.timeline import ALL_FRAMES, Sampling, Timeline
 
 Encode = Callable[[str], list[int]]
@@ -136,6 +136,7 @@ class ClipDataset(Dataset[ClipBatch | ClipError | None]):
         self.targets = Targets(self.clips, encode, targets)
         self.cache = FrameCache([clip.num_frames for clip in self.clips], view.frame_size, cache_bytes)
         self._coming: dict[int, Coming] = {}
+        self._scratch = None if crop_later else Scratch()  # frames that are cropped here are not kept
         # Shared tensors: workers live through all epochs, read the current one, and report the clips that they skip.
         self._epoch, self._is_bad = torch.zeros(1, dtype=torch.int64), torch.zeros(len(self.clips), dtype=torch.bool)
         for shared in (self._epoch, self._is_bad):
@@ -203,7 +204,7 @@ class ClipDataset(Dataset[ClipBatch | ClipError | None]):
         source = self._coming.get(index) or clip.source(self.folder)
         where = describe_clip(str(source), clip.id)
         try:
-            frames = read_clip(source, indices)
+            frames = read_clip(source, indices, scratch=self._scratch)
         except ClipError as error:
             raise ClipError(error.problem, where=where, remedy=error.remedy) from error
         expected = (clip.num_frames if indices is None else len(indices), size, size, 3)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -166,10 +167,33 @@ def _true_size(container: av.container.InputContainer) -> tuple[int, int] | None
     return (int(size[1]), int(size[2])) if size else None
 
 
-def read_clip(path: str | Path | Part, indices: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
+class Scratch:
+    """Memory for the frames of one clip after the other; what was read before is overwritten.
+
+    New memory from the system for each clip would cost about as much time as reading a raw one.
+    """
+
+    def __init__(self) -> None:
+        self._bytes = np.empty(0, np.uint8)
+
+    def __reduce__(self) -> tuple[type[Scratch], tuple[()]]:
+        return Scratch, ()
+
+    def frames(self, *shape: int) -> np.ndarray:
+        """An array (T, H, W, 3) uint8 of any content."""
+        count = math.prod(shape)
+        if count > len(self._bytes):
+            self._bytes = np.empty(count, np.uint8)
+        return self._bytes[:count].reshape(shape)
+
+
+def read_clip(
+    path: str | Path | Part, indices: Sequence[int] | np.ndarray | None = None, *, scratch: Scratch | None = None
+) -> np.ndarray:
     """Read a packed clip, or only its frames `indices` (any order, repeats allowed) -> (T, H, W, 3) uint8 RGB.
 
-    With `indices` it is a cheaper `read_clip(path)[indices]`. Raises ClipError: missing, damaged, index out of range.
+    With `indices` it is a cheaper `read_clip(path)[indices]`; with `scratch` the frames lie there, until its next use.
+    Raises ClipError: missing, damaged, index out of range.
     """
     try:
         if isinstance(path, Part):
@@ -178,7 +202,7 @@ def read_clip(path: str | Path | Part, indices: Sequence[int] | np.ndarray | Non
             file = str(path)
             if Path(path).suffix == SUFFIXES["raw"] and missing_by_headers(Path(path), Path(path).stat().st_size) > 0:
                 raise OSError("cut off")
-        return _read(file, None if indices is None else [int(index) for index in indices])
+        return _read(file, None if indices is None else [int(index) for index in indices], scratch or Scratch())
     except (av.FFmpegError, OSError, IndexError, ValueError, MemoryError) as error:
         remedy = "delete it and run glossfree prepare again"
         if isinstance(path, Part):
@@ -187,7 +211,7 @@ def read_clip(path: str | Path | Part, indices: Sequence[int] | np.ndarray | Non
         raise ClipError(f"packed clip cannot be read ({error})", where=str(path), remedy=remedy) from error
 
 
-def _read(file: str | io.BytesIO, indices: list[int] | None) -> np.ndarray:
+def _read(file: str | io.BytesIO, indices: list[int] | None, scratch: Scratch) -> np.ndarray:
     with av.open(file, "r", metadata_errors="ignore") as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
@@ -202,7 +226,7 @@ def _read(file: str | io.BytesIO, indices: list[int] | None) -> np.ndarray:
         places: dict[int, list[int]] = {}
         for place, index in enumerate(order):
             places.setdefault(index, []).append(place)
-        frames = np.empty((len(order), height, width, 3), np.uint8)
+        frames = scratch.frames(len(order), height, width, 3)
         for index, planes in _planes_of(stream, packets, wanted):
             first, *others = places[index]
             if (height, width) == (stream.height, stream.width):

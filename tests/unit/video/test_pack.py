@@ -28,6 +28,7 @@ from glossfree.video.pack import (
     SUFFIX,
     Packing,
     Record,
+    Scratch,
     append_record,
     encode,
     fingerprint,
@@ -106,6 +107,18 @@ def test_raw_clips_lose_the_resolution_of_colours_and_nothing_else(tmp_path: Pat
     assert encode(frames, 12.5, codec="raw") == path.read_bytes()
     read, fps = read_video(path)
     assert fps == 12.5 and psnr(read[:, :height, :width], whole) > 33, "players, and translate, read them, too"
+
+
+def test_frames_in_scratch_memory_are_the_same_until_the_next(tmp_path: Path) -> None:
+    shapes, scratch = ((13, 66, 58), (5, 33, 47), (29, 66, 58)), Scratch()
+    for number, shape in enumerate(shapes):
+        write_clip(tmp_path / f"{number}.mp4", moving_shapes(*shape), 25)
+    for number, _ in enumerate(shapes):
+        whole = read_clip(tmp_path / f"{number}.mp4")
+        assert np.array_equal(read_clip(tmp_path / f"{number}.mp4", scratch=scratch), whole)
+        assert np.array_equal(read_clip(tmp_path / f"{number}.mp4", [4, 1, 1], scratch=scratch), whole[[4, 1, 1]])
+    first = read_clip(tmp_path / "0.mp4", scratch=scratch)
+    assert np.shares_memory(first, read_clip(tmp_path / "2.mp4", [0], scratch=scratch))
 
 
 @pytest.mark.parametrize("share", [0.01, 0.5, 0.99])
