@@ -134,7 +134,10 @@ def test_a_shard_that_was_cut_off_is_written_again(loose: Path, corpus: Path) ->
         path.write_bytes(path.read_bytes()[:1000])
     mended = prepared(corpus, shards=1)
     assert (mended.packed, mended.skipped) == (15, 0)
-    assert same(frames_of(corpus), frames_of(loose))
+    mended_frames, frames = frames_of(corpus), frames_of(loose)
+    assert mended_frames.keys() == frames.keys()
+    for name, each in mended_frames.items():  # of less than 64 pixels, x264 does not write the same twice (test_pack)
+        assert np.abs(each.astype(int) - frames[name]).mean() < 1
 
 
 def test_two_at_once_are_refused_and_nothing_is_lost(loose: Path, corpus: Path) -> None:
