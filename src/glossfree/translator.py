@@ -24,7 +24,7 @@ from glossfree.files.disk import atomic, digest, read_json, write_json
 from glossfree.models.hierarchy import TranslationModel
 from glossfree.objectives.pseudo_gloss import PseudoGlossHead
 from glossfree.pipeline.card import write_card
-from glossfree.pipeline.decode import Decoder, WordFinder
+from glossfree.pipeline.decode import Decoder, WordFinder, made_fast
 from glossfree.pipeline.hub import model_folder
 from glossfree.pipeline.material import sampling_of, view_of
 from glossfree.pipeline.trained import TOKENIZER, TrainedRun, load_model_and_head
@@ -57,10 +57,13 @@ class SignTranslator(Translator):
         pseudo_glosses: Sequence[str] = (),
         training: Mapping[str, Any] | None = None,
     ) -> None:
-        """`training`: what the training clips looked like, if known (see `video.intake.validate_profile`)."""
+        """The model can only translate afterwards (see `made_fast`).
+
+        `training`: what the training clips looked like, if known (see `video.intake.validate_profile`).
+        """
         self.recipe, self.tokenizer, self.pseudo_glosses = recipe, tokenizer, tuple(pseudo_glosses)
         self.device = best_device()
-        self.model = model.to(self.device).eval()
+        self.model = made_fast(model)
         self.head = None if head is None else head.to(self.device).eval()
         finder = WordFinder.of(recipe, self.head, self.pseudo_glosses)
         self.decoder = Decoder(self.model, tokenizer, recipe, find_words=finder)

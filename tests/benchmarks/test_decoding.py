@@ -1,62 +1,59 @@
-"""With and without cache the same tokens, and a folder that translates a file, at small sizes."""
+"""Both ways of decoding compared, and a folder that translates a file, at small sizes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from torch import Tensor
 
 from benchmarks import decoding
-from glossfree.models.hierarchy import TranslationModel
-from glossfree.models.tokens import EOS_ID
-from glossfree.models.weights import state
+from glossfree.models.choices import Translations
+from glossfree.padded import Padded
 from glossfree.recipe.schema import Recipe
 from glossfree.translator import SignTranslator
 
 
-@pytest.fixture
-def model(small: Recipe) -> TranslationModel:
-    return decoding.never_ending(small)
+def with_tokens(recipe: Recipe, count: int) -> Recipe:
+    decode = recipe.decode.model_copy(update={"max_new_tokens": count, "num_beams": 3})
+    return recipe.model_copy(update={"decode": decode})
 
 
-def test_both_ways_write_the_same_and_no_sentence_ends(model: TranslationModel) -> None:
-    rates = decoding.both_ways(model, clips=3, segments=5, tokens=11, rounds=1)
-    assert all(rate > 0 for rate in rates.values())
+def test_both_ways_write_the_same_varied_tokens_and_no_sentence_ends(small: Recipe) -> None:
+    result = decoding.of_full_size(with_tokens(small, 11), clips=3, segments=5, rounds=1)
+    assert result.equal == len(result.sentences) == 3 and result.worst < 1e-4
+    assert {len(sentence) for sentence in result.sentences} == {11}
+    assert result.before > 0 and result.now > 0
 
 
-def test_a_sentence_that_wants_to_end_does_not(small: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beams that could end would, at once: an end is worth more than any piece."""
-    with monkeypatch.context() as patch:
-        patch.setattr(decoding, "NEVER", 1e4)
-        with pytest.raises(AssertionError):
-            decoding.both_ways(decoding.never_ending(small), clips=2, segments=5, tokens=9, rounds=1)
-    model = decoding.never_ending(small)
-    decoding.both_ways(model, clips=2, segments=5, tokens=9, rounds=1)
-    bias = state(model)["decoder.mbart.final_logits_bias"]  # so it is saved
-    assert float(bias[0, EOS_ID]) == decoding.NEVER
+def test_a_sentence_that_wants_to_end_is_noticed(small: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "NEVER", 1e4)
+    with pytest.raises(AssertionError, match="a sentence ends"):
+        decoding.of_full_size(with_tokens(small, 9), clips=2, segments=5, rounds=1)
 
 
-def test_the_cache_is_really_off(model: TranslationModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    lengths: list[int] = []
-    decoder = decoding.mbart_of(model).model.decoder
-    forward = decoder.forward
-
-    def noted(*args: object, input_ids: Tensor, **options: object) -> object:
-        lengths.append(input_ids.shape[1])
-        return forward(*args, input_ids=input_ids, **options)
-
-    monkeypatch.setattr(decoder, "forward", noted)
-    decoding.both_ways(model, clips=1, segments=5, tokens=4, rounds=1)
-    assert lengths == [1, 1, 1, 1, 1, 2, 3, 4]
+def test_one_token_again_and_again_is_noticed(small: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "LIVELY", 0.0)
+    with pytest.raises(AssertionError, match="would show little"):
+        decoding.of_full_size(with_tokens(small, 9), clips=2, segments=5, rounds=1)
 
 
-def test_a_difference_between_both_is_an_error(model: TranslationModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    answers: Iterator[bool] = iter([True, False])
-    monkeypatch.setattr(decoding.torch, "equal", lambda *_: not next(answers))  # type: ignore[attr-defined]
-    with pytest.raises(AssertionError, match="the cache changes"):
-        decoding.both_ways(model, clips=1, segments=5, tokens=4, rounds=1)
+def test_a_difference_between_both_is_counted(small: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    generated = decoding.generated
+
+    def others(theirs: object, video: Padded, *others: object) -> Translations:
+        return generated(theirs, video.with_values(-video.values), *others)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(decoding, "generated", others)
+    assert decoding.of_full_size(with_tokens(small, 9), clips=2, segments=5, rounds=1).equal < 2
+
+
+def test_a_step_reads_all_weights_but_those_that_a_clip_needs_once(small: Recipe) -> None:
+    width, mlp, tokens, layers, rank = 44, 58, 71, 2, 7
+    matrices = 6 * width * width + 2 * width * mlp  # queries, keys, values, output; query and output of the memory
+    vectors = 6 * width + mlp + width + 3 * 2 * width
+    assert rank and decoding.weights_of_a_step(small) == 4 * (
+        layers * (matrices + vectors) + 2 * 2 * width + tokens * width
+    )
 
 
 def test_an_invented_run_has_the_recipes_sizes(small: Recipe) -> None:

@@ -196,3 +196,21 @@ def test_adapters_change_nothing_at_first_and_then_they_alone_train(name: str, c
     assert all("lora_" in each for each, p in decoder.adapted.named_parameters() if p.requires_grad)
     decoder.train()(video, LABELS).square().sum().backward()
     assert_finite_gradients(decoder.adapted)
+
+
+def test_merged_adapters_write_the_same(name: str, changed: Changed, language: str) -> None:
+    options, decoder, video = small(DECODERS[name], **changed), lively(name, changed, language), video_of()
+    if not isinstance(options, Adapters):
+        return
+    add_lora(decoder.adapted, options.adapter_targets, 2, 4.0, 0.0)
+    beams = Beams(num_beams=3, max_new_tokens=9, num_return_sequences=3)
+    untrained = decoder.double().generate(video, beams, CODE)
+    for each, weight in decoder.named_parameters():
+        if "lora_B" in each:
+            torch.nn.init.normal_(weight, std=0.5)
+    before = decoder.generate(video, beams, CODE)
+    assert differs(before.scores, untrained.scores), "adapters without effect: the test could not fail"
+    decoder.merge_adapters()
+    after = decoder.generate(video, beams, CODE)
+    assert torch.equal(after.sequences, before.sequences)
+    torch.testing.assert_close(after.scores, before.scores, rtol=1e-6, atol=1e-6)

@@ -22,7 +22,14 @@ IMPOSSIBLE = float("-inf")
 
 @torch.no_grad()
 def beam_search(
-    step: Step, state: State, start_id: int, beams: Beams, suppressed: Sequence[int] = (), *, end_id: int = EOS_ID
+    step: Step,
+    state: State,
+    start_id: int,
+    beams: Beams,
+    suppressed: Sequence[int] = (),
+    *,
+    end_id: int = EOS_ID,
+    hasty: bool = False,
 ) -> Translations:
     """A step function and its first state -> the best sentences of each clip.
 
@@ -35,14 +42,12 @@ def beam_search(
     the K best of all. After the last step each of the K best is finished. Score: log-probability / length **
     length_penalty, with `</s>` counted. The search of a clip ends when no unfinished beam can beat its
     `num_return_sequences` best; with one beam, at the first `</s>` (greedy search). transformers has the same search as
-    early_stopping="never".
+    early_stopping="never". `hasty`: its default in place of that (early_stopping=False). The search of a clip ends when
+    K sentences are finished and no unfinished beam, with its present length and score, beats the worst of them.
 
     Raises ValueError for counts below 1, for more sentences than beams, and if too few different sentences exist.
     """
-    if min(beams.num_beams, beams.max_new_tokens, beams.num_return_sequences) < 1:
-        raise ValueError(f"num_beams, max_new_tokens and num_return_sequences must be at least 1, got {beams}")
-    if beams.num_return_sequences > beams.num_beams:
-        raise ValueError(f"num_return_sequences = {beams.num_return_sequences} exceeds num_beams = {beams.num_beams}")
+    _check(beams)
     num_beams, longest = beams.num_beams, beams.max_new_tokens
     num_clips, device = len(state[0]), state[0].device
     banned = torch.tensor(list(suppressed), dtype=torch.long, device=device)
@@ -51,7 +56,7 @@ def beam_search(
     tokens = torch.full((num_clips * num_beams,), start_id, device=device)
     live = _empty(num_clips, num_beams, longest, device)
     live.scores[:, 0] = 0.0  # the beams of a clip start equal: only the first one counts
-    finished = _empty(num_clips, beams.num_return_sequences, longest, device)
+    finished = _empty(num_clips, num_beams if hasty else beams.num_return_sequences, longest, device)
     is_final = torch.zeros(num_clips, dtype=torch.bool, device=device)
     for length in range(1, longest + 1):
         log_probabilities, state = step(tokens, state)
@@ -63,17 +68,25 @@ def beam_search(
 
         order = ends.long().sort(dim=1, stable=True).indices[:, :num_beams]  # without </s> first; stable: best first
         live = candidates.pick(order)
-        is_final = is_final | _is_final(live, finished, length, beams)
+        is_final = is_final | _is_final(live, finished, length, beams, hasty)
         if length == longest or bool(is_final.all()):
             break
         rows = (first_rows + parents.gather(1, order)).flatten()
         state = tuple(each[rows] for each in state)
         tokens = live.sequences[:, :, length - 1].flatten()
-    if bool((finished.scores == IMPOSSIBLE).any()):
+    sequences, scores = (each[:, : beams.num_return_sequences] for each in (finished.sequences, finished.scores))
+    if bool((scores == IMPOSSIBLE).any()):
         raise ValueError(
             f"fewer than {beams.num_return_sequences} different sentences of at most {longest} tokens exist"
         )
-    return Translations(_without_surplus(finished.sequences, end_id), finished.scores)
+    return Translations(_without_surplus(sequences, end_id), scores)
+
+
+def _check(beams: Beams) -> None:
+    if min(beams.num_beams, beams.max_new_tokens, beams.num_return_sequences) < 1:
+        raise ValueError(f"num_beams, max_new_tokens and num_return_sequences must be at least 1, got {beams}")
+    if beams.num_return_sequences > beams.num_beams:
+        raise ValueError(f"num_return_sequences = {beams.num_return_sequences} exceeds num_beams = {beams.num_beams}")
 
 
 @dataclass(frozen=True)
@@ -120,15 +133,15 @@ def _best(finished: _Hypotheses, others: _Hypotheses) -> _Hypotheses:
     return _Hypotheses(sequences, scores).pick(order)
 
 
-def _is_final(live: _Hypotheses, finished: _Hypotheses, length: int, beams: Beams) -> Tensor:
+def _is_final(live: _Hypotheses, finished: _Hypotheses, length: int, beams: Beams, hasty: bool) -> Tensor:
     """Whether the result of each clip is final (B,): no unfinished beam can still beat the worst finished one.
 
     A log-probability can only fall. So the best possible score of a beam uses its present log-probability and the most
-    favourable length: the longest if the penalty is positive, else the next one.
+    favourable length: the longest if the penalty is positive, else the next one. `hasty`: its present length.
     """
     if beams.num_beams == 1:
         return finished.scores[:, 0] > IMPOSSIBLE
-    reached_at = beams.max_new_tokens if beams.length_penalty > 0 else length + 1
+    reached_at = length if hasty else beams.max_new_tokens if beams.length_penalty > 0 else length + 1
     reachable: Tensor = live.scores[:, 0] / reached_at**beams.length_penalty
     return reachable <= finished.scores[:, -1]
 

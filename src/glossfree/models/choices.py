@@ -18,6 +18,7 @@ from typing import ClassVar, Literal
 from torch import Tensor, nn
 
 from glossfree.errors import RecipeError
+from glossfree.models.adapters import merge_lora
 from glossfree.models.tokens import SPECIAL_TOKENS
 from glossfree.models.weights import Census
 from glossfree.padded import Padded
@@ -207,6 +208,10 @@ class Decoder(nn.Module):
     def adapted(self) -> nn.Module:
         """The module that gets adapters; its other weights are then frozen."""
         return self
+
+    def merge_adapters(self) -> None:
+        """Merge adapters into the weights beside them, in place, for translating only."""
+        merge_lora(self)
 
     def forward(self, video: Padded, labels: Tensor) -> Tensor:
         """Video features Padded (B, S, E), labels (B, L) "pieces </s> code", -100 = ignored -> logits (B, L, V)."""

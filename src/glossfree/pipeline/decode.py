@@ -14,7 +14,9 @@ from torch import Tensor
 
 from glossfree.corpora.manifest import PackedClip
 from glossfree.errors import CorpusError, RunError
+from glossfree.models.adapters import merge_lora
 from glossfree.models.hierarchy import TranslationModel
+from glossfree.models.packed import pack
 from glossfree.objectives.pseudo_gloss import PseudoGlossHead
 from glossfree.padded import Padded
 from glossfree.pipeline.assemble import beams_of
@@ -29,6 +31,18 @@ from glossfree.text.tokenizer import SentenceTokenizer, Tokenizer
 from glossfree.training.device import best_device
 from glossfree.training.processes import Processes
 from glossfree.video.batch import ClipBatch
+
+
+def made_fast(model: TranslationModel) -> TranslationModel:
+    """A model -> itself on the best device, to translate with and nothing else: it can no longer train or be saved.
+
+    Adapters are merged and the decoder's weights packed, in place. That changes logits by rounding.
+    """
+    merge_lora(model.hierarchy)
+    model.decoder.merge_adapters()
+    model = model.to(best_device()).eval()
+    pack(model.decoder)
+    return model
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from glossfree.console import Console
-from glossfree.pipeline.decode import Decoder, Evaluation, WordFinder, evaluate_clips
+from glossfree.pipeline.decode import Decoder, Evaluation, WordFinder, evaluate_clips, made_fast
 from glossfree.pipeline.glosses import gloss_errors
 from glossfree.pipeline.joint_space import JointSpace, Reranker
 from glossfree.pipeline.trained import TrainedRun
@@ -36,7 +36,7 @@ def evaluate(
     if trained.recipe.decode.source == "words":
         head = None if head is None else head.to(best_device()).eval()
         finder = WordFinder.of(trained.recipe, head, trained.pseudo_glosses().inventory)
-    decoder = Decoder(model.to(best_device()).eval(), trained.tokenizer, trained.recipe, recogniser, finder)
+    decoder = Decoder(made_fast(model), trained.tokenizer, trained.recipe, recogniser, finder)
     material = trained.material(corpus, [split])
     clips = material.manifest.split(split)
     loader = material.clip_loader(split, trained.recipe.decode.batch_size)

@@ -53,7 +53,7 @@ class Encoder(nn.Module):
         segments = self.hierarchy.temporal(as_clip(features))
         mapper = self.hierarchy.mapper
         mapped = segments if mapper is None else segments.with_values(mapper(segments.values))
-        memory = self.decoder.memory(self.hierarchy.language(mapped))
+        memory = self.decoder.memory(self.hierarchy.language(mapped))[:, :, 0]
         if self.head is None:
             return (memory,)
         glosses = self.head(segments)
@@ -69,7 +69,7 @@ class Step(nn.Module):
 
     def forward(self, tokens: Tensor, past: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
         """(R,), (2, K, R, H, L, d), (2, K, H, S, d) -> log-probabilities (R, V), the next past."""
-        logits, past = self.decoder.step(tokens, past, memory)
+        logits, past = self.decoder.step(tokens, past, memory[:, :, None])
         return logits.log_softmax(dim=-1), past
 
 

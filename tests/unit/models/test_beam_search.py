@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Any
 
 import pytest
 import torch
+from benchmarks.transformers_mbart import generated, of_transformers
 from torch import Tensor
-from transformers import GenerationConfig
-from transformers.modeling_outputs import BaseModelOutput
 
 from glossfree.models.beam_search import State, Step, beam_search
 from glossfree.models.choices import Beams, Translations
+from glossfree.models.decoders.mbart import MBartDecoder
 from glossfree.models.language.mbart import MBart
 from glossfree.models.tokens import EOS_ID, PAD_ID
+from glossfree.padded import Padded
 
 V, START = 6, 5
 SUPPRESSED = (0, PAD_ID)  # 2, 3, 4, 5 may be produced
@@ -166,9 +166,17 @@ def table_step(rows: list[list[float]]) -> Step:
 
 
 @pytest.mark.parametrize(
-    ("longest", "length_penalty", "steps"), [(50, 0.0, 2), (50, -1.0, 2), (9, 1.0, 2), (50, 1.0, 4), (400, 1.0, 24)]
+    ("longest", "length_penalty", "steps", "hasty"),
+    [
+        (50, 0.0, 2, False),
+        (50, -1.0, 2, False),
+        (9, 1.0, 2, False),
+        (50, 1.0, 4, False),
+        (400, 1.0, 24, False),
+        (400, 1.0, 3, True),  # "3 3 </s>", finished third, has -1.57; "3 3 4" at its present length -1.80
+    ],
 )
-def test_the_search_ends_as_soon_as_it_is_decided(longest: int, length_penalty: float, steps: int) -> None:
+def test_the_search_ends_as_soon_as_it_is_decided(longest: int, length_penalty: float, steps: int, hasty: bool) -> None:
     # "3 </s>" scores ln(.9 x .8) / 2 = -.164 at penalty 1. Beside it "3 3" has ln(.9 x .1) = -2.41, and loses
     # ln 20 = 3.0 in each further step: too much after 4 steps if 50 tokens may share it, after 24 if 400 may.
     calls = 0
@@ -179,7 +187,7 @@ def test_the_search_ends_as_soon_as_it_is_decided(longest: int, length_penalty: 
         calls += 1
         return step(tokens, state)
 
-    translations = beam_search(counted, (torch.zeros(1),), 3, Beams(2, longest, length_penalty), (0, 1))
+    translations = beam_search(counted, (torch.zeros(1),), 3, Beams(2, longest, length_penalty), (0, 1), hasty=hasty)
     assert written(translations.sequences[0, 0]) == (3, 2)
     assert float(translations.scores[0, 0]) == pytest.approx(math.log(0.72) / 2**length_penalty)
     assert translations.sequences.shape == (1, 1, 2), "cut behind the longest sentence"
@@ -226,21 +234,18 @@ def test_impossible_counts_are_refused(beams: Beams) -> None:
         Tree(clips=2, depth=1, seed=0).search(beams)
 
 
+@pytest.mark.parametrize("hasty", [False, True])
 @pytest.mark.parametrize("length_penalty", [1.0, 0.3, 0.0])
-def test_transformers_search_is_the_same(length_penalty: float) -> None:
+def test_transformers_search_is_the_same(length_penalty: float, hasty: bool) -> None:
     torch.manual_seed(5)
     width, vocabulary_size, start = 18, 41, 40
-    model = (
-        MBart(hidden_size=width, num_layers=2, num_heads=3, mlp_size=22, max_positions=40, dropout=0.1)
-        .build(vocabulary_size)
-        .mbart
-    )
-    model.eval()  # type: ignore[no-untyped-call]
-    for name, parameter in model.named_parameters():
+    options = MBart(hidden_size=width, num_layers=2, num_heads=3, mlp_size=22, max_positions=40, dropout=0.1)
+    decoder = MBartDecoder(options.build(vocabulary_size).mbart).eval()
+    for name, parameter in decoder.named_parameters():
         if parameter.ndim > 1 and "embed_tokens" not in name:
             torch.nn.init.normal_(parameter, std=0.35)
-    model.final_logits_bias[:, EOS_ID] = 2.0
-    encoder_states = torch.randn(5, 4, width)
+    decoder.mbart.final_logits_bias[:, EOS_ID] = 2.0
+    video = Padded(torch.randn(5, 4, width), torch.full((5,), 4))
     beams = Beams(3, 9, length_penalty, 2)
     suppressed = (0, 1, *range(8, 41))  # few are left, so that </s> is often among the best
 
@@ -248,20 +253,17 @@ def test_transformers_search_is_the_same(length_penalty: float) -> None:
         """The whole sentence again in each step."""
         states, prefix = state
         prefix = torch.cat((prefix, tokens[:, None]), dim=1)
-        logits = model(encoder_outputs=BaseModelOutput(last_hidden_state=states), decoder_input_ids=prefix).logits
+        # the last label is what a sentence starts from
+        labels = torch.cat((prefix[:, 1:], torch.zeros_like(tokens)[:, None], prefix[:, :1]), dim=1)
+        logits = decoder(Padded(states, torch.full((len(states),), 4)), labels)[:, :-1]
         return logits[:, -1].log_softmax(dim=-1), (states, prefix)
 
-    ours = beam_search(step, (encoder_states, torch.zeros(5, 0, dtype=torch.long)), start, beams, suppressed)
-    config = GenerationConfig(  # type: ignore[no-untyped-call]
-        num_beams=3, num_return_sequences=2, max_new_tokens=9, length_penalty=length_penalty, early_stopping="never",
-        decoder_start_token_id=start, bos_token_id=0, eos_token_id=EOS_ID, pad_token_id=PAD_ID,
-        suppress_tokens=list(suppressed), return_dict_in_generate=True, output_scores=True,
-    )  # fmt: skip
-    # generate() is typed for every kind of model and output at once
-    theirs: Any = model.generate(  # type: ignore[misc]
-        encoder_outputs=BaseModelOutput(last_hidden_state=encoder_states), generation_config=config
-    )
+    first_state = (video.values, torch.zeros(5, 0, dtype=torch.long))
+    ours = beam_search(step, first_state, start, beams, suppressed, hasty=hasty)
+    early = False if hasty else "never"
+    mbart = of_transformers(decoder.mbart, 3)
+    theirs = generated(mbart, video, beams, start, suppressed, early_stopping=early)
     sentences = [written(each) for each in ours.sequences.flatten(0, 1)]
-    assert sentences == [written(each[1:]) for each in theirs.sequences]
+    assert sentences == [written(each) for each in theirs.sequences.flatten(0, 1)]
     assert len({len(each) for each in sentences}) > 1
-    torch.testing.assert_close(ours.scores.flatten(), theirs.sequences_scores, rtol=0, atol=1e-5)
+    torch.testing.assert_close(ours.scores, theirs.scores, rtol=0, atol=1e-5)

@@ -7,10 +7,15 @@ import torch
 
 from glossfree.corpora.manifest import PackedClip
 from glossfree.errors import CorpusError, RunError
-from glossfree.pipeline.decode import evaluate_clips
+from glossfree.models import packed
+from glossfree.models.choices import Beams
+from glossfree.pipeline.assemble import adapt, assemble, put_mapper
+from glossfree.pipeline.decode import evaluate_clips, made_fast
+from glossfree.recipe.files import load_recipe
 from glossfree.scoring.conventions import convention_for
 from glossfree.scoring.metrics import score
 from glossfree.scoring.predictions import Prediction, read_predictions, read_scores
+from glossfree.training.device import best_device
 from glossfree.video.batch import ClipBatch
 
 TEXTS = {"c": "am abend wird es kühl", "a": "im süden scheint die sonne", "b": "morgen kommt neuer schnee"}
@@ -83,3 +88,26 @@ def test_scores_follow_the_convention_and_predictions_do_not():
     assert evaluation.scores == score(list(TEXTS.values()), list(TEXTS.values()), convention=convention)
     assert evaluation.scores.convention["append"] == " ."
     assert {id: p.text for id, p in evaluation.predictions.items()} == TEXTS
+
+
+def test_a_model_made_fast_has_merged_adapters_packed_weights_and_the_same_sentences(monkeypatch):
+    monkeypatch.setattr(packed, "SMALLEST", 1)
+    sizes = ["vision={ hidden_size=30, num_layers=2, num_heads=3, patch_size=12, image_size=60, adapter_layers=1 }"]
+    sizes += ["data={ frame_size=56, crop_size=48 }", "text={ vocabulary_size=71, max_tokens=64 }"]
+    sizes += ["temporal={ hidden_size=28, num_layers=2, num_heads=2, mlp_size=52 }"]
+    sizes += ["language={ hidden_size=44, num_layers=2, num_heads=4, mlp_size=58, max_positions=64 }"]
+    model = assemble(recipe := load_recipe("hfa-phoenix14t", sizes), 71)
+    adapt(model, recipe)
+    put_mapper(model, recipe)
+    for parameter in model.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=0.2)
+    frames, lengths = torch.randint(256, (11, 3, 48, 48), dtype=torch.uint8), torch.tensor([7, 4])
+    before = model.eval().translate(frames, lengths, beams=Beams(3, 9), start_id=50)
+    fast = made_fast(model)
+    assert fast is model and not any("lora" in name for name, _ in model.named_parameters())
+    if torch.backends.mkldnn.is_available() and best_device().type == "cpu":
+        assert not any(isinstance(each, torch.nn.Linear) for each in model.decoder.modules())
+    after = fast.translate(frames.to(best_device()), lengths.to(best_device()), beams=Beams(3, 9), start_id=50)
+    assert after.sequences.tolist() == before.sequences.tolist()
+    torch.testing.assert_close(after.scores.cpu(), before.scores, rtol=1e-4, atol=1e-4)

@@ -73,7 +73,7 @@ def test_the_encoder_is_the_models_at_any_length(tiny_model: Path, folder: Path,
     frames = np.random.default_rng(length).integers(0, 256, (length, 3, 24, 24), dtype=np.uint8)
     with torch.no_grad():
         video = theirs.model.hierarchy.video(torch.from_numpy(frames), torch.tensor([length]))
-        expected = theirs.model.decoder.memory(video)
+        expected = theirs.model.decoder.memory(video)[:, :, 0]
     np.testing.assert_allclose(ours.encode(frames)["memory"], expected.numpy(), atol=1e-3)
 
 

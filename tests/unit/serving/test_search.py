@@ -1,4 +1,4 @@
-"""mBART's decoder step by step, and beam search in numpy: as transformers computes them."""
+"""mBART's decoder step by step, and beam search in numpy: the sentences of its own `generate`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_step_with_its_cache_is_the_decoder_on_the_sentence_so_far() -> None:
     labels = torch.tensor([[5, 6, 7, 2, CODE], [8, 9, 4, 2, CODE]])
     expected = decoder(video.with_values(video.values), labels[:1]), decoder(video, labels[1:])
     memory = decoder.memory(video)
-    assert memory.shape == (2, 3, 4, 7, 6)
+    assert memory.shape == (2, 3, 1, 4, 7, 6)
     past = memory.new_zeros(2, 3, 2, 4, 0, 6)
     inputs = torch.cat((labels[:, -1:], labels[:, :-1]), dim=1)
     for position in range(5):
@@ -49,7 +49,7 @@ def test_a_step_with_its_cache_is_the_decoder_on_the_sentence_so_far() -> None:
 @pytest.mark.parametrize("num_beams", [1, 2, 5])
 @pytest.mark.parametrize("penalty", [1.0, 0.0, 1.2, -0.5])
 @torch.no_grad()
-def test_the_sentences_are_those_of_transformers(penalty: float, num_beams: int) -> None:
+def test_the_sentences_are_those_of_generate(penalty: float, num_beams: int) -> None:
     longest, ends = 12, set()
     decode = DecodeConfig(max_new_tokens=longest, length_penalty=penalty)
     for seed, length in ((3, 6), (4, 3), (5, 1), (6, 11), (7, 4), (8, 5)):

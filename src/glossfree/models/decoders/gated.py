@@ -84,6 +84,9 @@ class GatedDecoder(Decoder):
         """The module that gets adapters; its other weights are then frozen. The gates are beside it, and train."""
         return self.language_model
 
+    def merge_adapters(self) -> None:
+        """Nothing: the gates read with the same projections, without the adapters on them."""
+
     def logits(self, tokens: Tensor, cache: DynamicCache | None) -> Tensor:
         """Token ids (R, L) after those in the cache -> the language model's logits (R, L, V). The cache grows."""
         raise NotImplementedError

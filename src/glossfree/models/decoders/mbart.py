@@ -1,22 +1,23 @@
-"""mBART's decoder on video features, with beam search from transformers (section 3.3, eq 6).
+"""mBART's decoder on video features, with beam search (section 3.3, eq 6).
 
 B clips, S segments, L tokens, E language width, V vocabulary, n translations per clip; K layers, H heads of width d.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
-from transformers import GenerationConfig, MBartForConditionalGeneration
+from transformers import MBartForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
 from glossfree.models.adapters import Adapters
+from glossfree.models.beam_search import State, beam_search
 from glossfree.models.choices import Beams, Decoder, Decoding, Language, LanguageEncoder, Translations
 from glossfree.models.language.mbart import MBart, MBartEncoder, causal_mask, over_keys
-from glossfree.models.tokens import BOS_ID, EOS_ID, PAD_ID, never_written, shift_right
+from glossfree.models.tokens import never_written, shift_right
 from glossfree.padded import Padded
 from glossfree.settings import Trained, value
 
@@ -67,87 +68,109 @@ class MBartDecoder(Decoder):
         return logits
 
     def memory(self, video: Padded) -> Tensor:
-        """Video features of one clip, Padded (1, S, E) -> keys and values of cross-attention (2, K, H, S, d)."""
+        """Video features Padded (B, S, E) -> keys and values of cross-attention (2, K, B, H, S, d)."""
         layers = [layer.encoder_attn for layer in self.mbart.model.decoder.layers]
-        keys = torch.cat([_heads(each, each.k_proj(video.values)) for each in layers])
-        return torch.stack((keys, torch.cat([_heads(each, each.v_proj(video.values)) for each in layers])))
+        keys = torch.stack([_heads(each, each.k_proj(video.values)) for each in layers])
+        return torch.stack((keys, torch.stack([_heads(each, each.v_proj(video.values)) for each in layers])))
 
     def step(self, tokens: Tensor, past: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
         """Last tokens (R,), keys and values of the L before, `past` (2, K, R, H, L, d) -> logits (R, V), the next past.
 
-        All rows are of the clip whose `memory` it is. `generate` computes the same by transformers' cache, which a
-        graph of fixed inputs cannot hold.
+        All rows are of the clip whose `memory` (2, K, 1, H, S, d) it is. `generate` keeps what was written in place,
+        which a graph cannot.
+        """
+        grown: list[Tensor] = []
+
+        def remember(layer: int, written: Tensor) -> Tensor:
+            grown.append(torch.cat((past[:, layer], written), dim=3))
+            return grown[-1]
+
+        logits = self._next(tokens[:, None], past.shape[4], remember, memory)
+        return logits[:, 0], torch.stack(grown, dim=1)
+
+    def _next(
+        self,
+        tokens: Tensor,
+        position: int,
+        remember: Callable[[int, Tensor], Tensor],
+        memory: Tensor,
+        seen: Tensor | None = None,
+        real: Tensor | None = None,
+    ) -> Tensor:
+        """Tokens (G, N) at one position, N beside each other in a group -> logits of the next (G, N, V).
+
+        `remember`: a layer's number, and keys and values (2, G, H, N, d) of the tokens -> those of everything written
+        in the group (2, G, H, M, d), of which each token sees `seen` (G, 1, N, M). `real`: mask of the memory.
         """
         decoder: Any = self.mbart.model.decoder
-        position = decoder.embed_positions.weight[past.shape[4] + decoder.embed_positions.offset]
-        hidden = decoder.layernorm_embedding(decoder.embed_tokens(tokens[:, None]) + position)
-        keys, values = [], []
+        table = decoder.embed_positions
+        hidden = decoder.layernorm_embedding(decoder.embed_tokens(tokens) + table.weight[position + table.offset])
         for number, layer in enumerate(decoder.layers):
             own, cross = layer.self_attn, layer.encoder_attn
             normal = layer.self_attn_layer_norm(hidden)
-            keys.append(torch.cat((past[0, number], _heads(own, own.k_proj(normal))), dim=2))
-            values.append(torch.cat((past[1, number], _heads(own, own.v_proj(normal))), dim=2))
-            hidden = hidden + _attend(own, normal, keys[-1], values[-1])
+            written = torch.stack((_heads(own, own.k_proj(normal)), _heads(own, own.v_proj(normal))))
+            keys, values = remember(number, written)
+            hidden = hidden + _attend(own, normal, keys, values, seen)
             normal = layer.encoder_attn_layer_norm(hidden)
-            hidden = hidden + _attend(cross, normal, memory[0, number], memory[1, number])
+            hidden = hidden + _attend(cross, normal, memory[0, number], memory[1, number], real)
             hidden = hidden + layer.fc2(layer.activation_fn(layer.fc1(layer.final_layer_norm(hidden))))
-        logits = self.mbart.lm_head(decoder.layer_norm(hidden[:, 0])) + self.mbart.final_logits_bias
-        return logits, torch.stack((torch.stack(keys), torch.stack(values)))
+        logits: Tensor = self.mbart.lm_head(decoder.layer_norm(hidden)) + self.mbart.final_logits_bias
+        return logits
 
     @torch.no_grad()
     def generate(
         self, video: Padded, beams: Beams, start_id: int, suppressed: Sequence[int] | None = None
     ) -> Translations:
-        """Video features Padded (B, S, E) -> Translations by beam search (`suppressed`: by default `never_written`)."""
+        """Video features Padded (B, S, E) -> Translations by beam search (`suppressed`: by default `never_written`).
+
+        The beams of a clip share one cache of keys and values, with a place for each beam and position. Nothing in it
+        is ever moved: which places a beam continues is its state.
+        """
         if suppressed is None:
             suppressed = never_written(self.mbart.config.vocab_size)
-        # generate()'s type covers all kinds of models and outputs
-        output: Any = self.mbart.generate(  # type: ignore[misc]
-            encoder_outputs=BaseModelOutput(last_hidden_state=video.values),
-            attention_mask=video.mask.long(),
-            generation_config=GenerationConfig(  # type: ignore[no-untyped-call]
-                decoder_start_token_id=start_id,
-                bos_token_id=BOS_ID,
-                eos_token_id=EOS_ID,
-                pad_token_id=PAD_ID,
-                num_beams=beams.num_beams,
-                num_return_sequences=beams.num_return_sequences,
-                max_new_tokens=beams.max_new_tokens,
-                length_penalty=beams.length_penalty,
-                suppress_tokens=list(suppressed),
-                do_sample=False,
-                use_cache=True,
-                return_dict_in_generate=True,
-                output_scores=True,
-                output_logits=beams.num_beams == 1,
-            ),
-        )
-        sequences = output.sequences[:, 1:]
-        if beams.num_beams > 1:
-            scores = output.sequences_scores
-        else:
-            scores = _greedy_scores(output.logits, sequences, beams.length_penalty)
-        shape = len(video.lengths), beams.num_return_sequences
-        return Translations(sequences.view(*shape, -1), scores.view(*shape))
+        # padding may hold nan, and 0 x nan is nan
+        memory = self.memory(video.with_values(video.values.masked_fill(~video.mask[..., None], 0.0)))
+        sides, layers, clips, heads, _, width = memory.shape
+        beside = beams.num_beams
+        cache = memory.new_empty(layers, sides, clips, heads, beams.max_new_tokens * beside, width)
+        places = torch.arange(beside, device=memory.device).repeat(clips)[:, None]
+
+        def step(tokens: Tensor, state: State) -> tuple[Tensor, State]:
+            """The state has the place (R, L) of each token so far."""
+            position = state[0].shape[1]
+            first, end = position * beside, (position + 1) * beside
+            history = torch.cat((state[0], first + places), dim=1)
+            seen = torch.zeros(len(tokens), end, dtype=torch.bool, device=tokens.device).scatter_(1, history, True)
+
+            def remember(layer: int, written: Tensor) -> Tensor:
+                cache[layer, :, :, :, first:end] = written
+                return cache[layer, :, :, :, :end]
+
+            logits = self._next(
+                tokens.view(clips, beside),
+                position,
+                remember,
+                memory,
+                seen.view(clips, 1, beside, end),
+                over_keys(video.mask),
+            )
+            return logits.flatten(0, 1).float().log_softmax(dim=-1), (history,)
+
+        first_state = (torch.empty(clips, 0, dtype=torch.long, device=memory.device),)
+        return beam_search(step, first_state, start_id, beams, suppressed, hasty=True)
 
 
 def _heads(attention: Any, rows: Tensor) -> Tensor:
-    """(R, L, E) -> (R, H, L, d)."""
+    """(G, N, E) -> (G, H, N, d)."""
     return rows.view(*rows.shape[:2], attention.num_heads, attention.head_dim).transpose(1, 2)
 
 
-def _attend(attention: Any, rows: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """Rows (R, 1, E) to keys and values (R or 1, H, L, d) -> (R, 1, E)."""
+def _attend(attention: Any, rows: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+    """Rows (G, N, E) to keys and values (G or 1, H, M, d), as far as `mask` (G, 1, N or 1, M) is True -> (G, N, E)."""
     queries = _heads(attention, attention.q_proj(rows)) * attention.head_dim**-0.5
-    attended = (queries @ keys.transpose(-1, -2)).softmax(dim=-1) @ values
+    weights = queries @ keys.transpose(-1, -2)
+    if mask is not None:
+        weights = weights.masked_fill(~mask, float("-inf"))
+    attended = weights.softmax(dim=-1) @ values
     mixed: Tensor = attention.out_proj(attended.transpose(1, 2).flatten(2))
     return mixed
-
-
-def _greedy_scores(step_logits: Sequence[Tensor], sequences: Tensor, length_penalty: float) -> Tensor:
-    """Logits of each step (B, V) and token ids (B, L) -> scores (B,), as in beam search."""
-    log_probabilities = torch.stack(list(step_logits), dim=1).float().log_softmax(dim=-1)
-    token_scores = log_probabilities.gather(-1, sequences[..., None]).squeeze(-1)
-    finished = (sequences == EOS_ID).cumsum(dim=1)
-    real = (finished == 0) | ((finished == 1) & (sequences == EOS_ID))
-    return (token_scores * real).masked_fill(~real, 0.0).sum(dim=1) / real.sum(dim=1) ** length_penalty

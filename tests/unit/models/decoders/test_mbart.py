@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from benchmarks.transformers_mbart import generated, of_transformers
 from torch import Tensor
-from transformers import GenerationConfig
-from transformers.modeling_outputs import BaseModelOutput
 
 from glossfree.models.choices import Beams
 from glossfree.models.decoders.mbart import MBartDecoder, MBartDecoding
@@ -16,7 +15,7 @@ from glossfree.models.tokens import CODES_AND_MASK, EOS_ID, never_written
 from glossfree.objectives.translation import translation_loss
 from glossfree.padded import Padded
 
-E, VOCABULARY = 18, 60
+E, HEADS, VOCABULARY = 18, 3, 60
 LANGUAGE_ID = VOCABULARY - 20
 LENGTHS = torch.tensor([6, 2, 1, 4])
 FORBIDDEN = set(never_written(VOCABULARY))
@@ -25,7 +24,7 @@ FORBIDDEN = set(never_written(VOCABULARY))
 @pytest.fixture(scope="module")
 def encoder() -> MBartEncoder:
     torch.manual_seed(5)
-    options = MBart(hidden_size=E, num_layers=2, num_heads=3, mlp_size=22, max_positions=40)
+    options = MBart(hidden_size=E, num_layers=2, num_heads=HEADS, mlp_size=22, max_positions=40)
     encoder = options.build(VOCABULARY)
     # lively enough that clips get different sentences, some of which end before the limit
     for parameter in encoder.mbart.parameters():
@@ -34,6 +33,18 @@ def encoder() -> MBartEncoder:
     encoder.mbart.final_logits_bias[0, EOS_ID] = 2.0
     encoder.mbart.eval()
     return encoder
+
+
+def lively(seed: int, bias: float) -> MBartDecoder:
+    """A decoder of its own in float64; `bias`: how much it likes to end."""
+    torch.manual_seed(seed)
+    options = MBart(hidden_size=E, num_layers=2, num_heads=HEADS, mlp_size=22, max_positions=40)
+    mbart = options.build(VOCABULARY).mbart
+    for parameter in mbart.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=0.5)
+    mbart.final_logits_bias[0, EOS_ID] = bias
+    return MBartDecoder(mbart).eval().double().requires_grad_(False)
 
 
 @pytest.fixture(scope="module")
@@ -98,19 +109,31 @@ def test_clips_have_different_sentences(decoder: MBartDecoder, video: Padded) ->
     assert len({len(sequence) for clip in sentences for sequence in clip}) > 1
 
 
-@pytest.mark.parametrize("cache", [True, False])
-def test_equal_to_transformers_beam_search_on_the_same_features(
-    decoder: MBartDecoder, video: Padded, cache: bool
-) -> None:
-    ours = decoder.generate(video, Beams(num_beams=3, max_new_tokens=10, length_penalty=0.7), LANGUAGE_ID)
-    theirs = decoder.mbart.generate(
-        encoder_outputs=BaseModelOutput(last_hidden_state=video.values), attention_mask=video.mask.long(),
-        generation_config=GenerationConfig(
-            num_beams=3, max_new_tokens=10, length_penalty=0.7, decoder_start_token_id=LANGUAGE_ID, eos_token_id=2,
-            pad_token_id=1, bos_token_id=0, suppress_tokens=sorted(FORBIDDEN), use_cache=cache,
-        ),
-    )  # fmt: skip
-    assert [stripped(each[0]) for each in ours.sequences] == [stripped(each[1:]) for each in theirs]
+@pytest.mark.parametrize("num_beams", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("length_penalty", [1.0, 0.3, 0.0, -0.6, 1.8])
+def test_sentences_and_scores_are_those_of_transformers(num_beams: int, length_penalty: float) -> None:
+    """In float64, so that no rounding decides between two sentences; all of the n best, many of which end early."""
+    lengths = set()
+    for seed in range(4):
+        decoder, segments = lively(seed, bias=seed - 1.0), Padded(torch.randn(4, 6, E).double(), LENGTHS)
+        beams = Beams(num_beams, 11, length_penalty, num_beams)
+        expected = generated(of_transformers(decoder.mbart, HEADS), segments, beams, LANGUAGE_ID)
+        padded = segments.with_values(segments.values.masked_fill(~segments.mask[..., None], float("nan")))
+        result = decoder.generate(padded, beams, LANGUAGE_ID)
+        for ours, theirs in zip(result.sequences.flatten(0, 1), expected.sequences.flatten(0, 1), strict=True):
+            assert stripped(ours) == stripped(theirs)
+            lengths.add(len(stripped(ours)))
+        torch.testing.assert_close(result.scores, expected.scores, rtol=1e-6, atol=1e-6)
+    assert len(lengths) > 2, "sentences of one length: this shows little"
+
+
+def test_no_cache_gives_the_same_sentences() -> None:
+    decoder, segments = lively(7, bias=0.0), Padded(torch.randn(4, 6, E).double(), LENGTHS)
+    theirs = of_transformers(decoder.mbart, HEADS)
+    slow = generated(theirs, segments, Beams(3, 10), LANGUAGE_ID, use_cache=False)
+    fast = decoder.generate(segments, Beams(3, 10), LANGUAGE_ID)
+    assert [stripped(each[0]) for each in fast.sequences] == [stripped(each[0]) for each in slow.sequences]
+    torch.testing.assert_close(fast.scores, slow.scores, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize(("num_beams", "length_penalty"), [(1, 1.0), (1, 0.3), (4, 1.0), (4, 0.3)])
