@@ -35,6 +35,7 @@ from benchmarks.step import SQUARE, matrix_rates
 from benchmarks.timing import in_turns, machine, table, wall_seconds
 from benchmarks.transformers_mbart import generated, of_transformers
 from glossfree.console import Silent
+from glossfree.export import export_model
 from glossfree.models.choices import Translations
 from glossfree.models.decoders.mbart import MBartDecoder, MBartDecoding
 from glossfree.models.hierarchy import TranslationModel
@@ -44,7 +45,7 @@ from glossfree.models.weights import state
 from glossfree.padded import Padded
 from glossfree.pipeline.assemble import adapt, beams_of, put_mapper
 from glossfree.pipeline.decode import made_fast
-from glossfree.pipeline.trained import TrainedRun
+from glossfree.pipeline.trained import TOKENIZER, TrainedRun
 from glossfree.recipe.files import load_recipe
 from glossfree.recipe.schema import Recipe
 from glossfree.recipe.values import dump_recipe
@@ -52,7 +53,7 @@ from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
 from glossfree.text.tokenizer import SentenceTokenizer
 from glossfree.text.unigram import CODES_25, FILE_SPECIALS, SPECIALS
 from glossfree.training.run import Run, save_tensors
-from glossfree.translator import TOKENIZER, SignTranslator, export_model
+from glossfree.translator import SignTranslator
 from glossfree.video.pack import write_clip
 
 TOKENS, BEAMS, FRAMES, SEGMENTS = 40, 4, 58, 29

@@ -1,5 +1,5 @@
 """`python -m glossfree` = `glossfree`."""
 
-from glossfree.cli.app import main
+from glossfree.cli.app import run
 
-main()
+run()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from glossfree.pipeline.hub import model_folder
-from glossfree.serving.folder import CARD, RECIPE, verify
+from glossfree.serving.folder import RECIPE, verify_but_weights
 from glossfree.serving.onnx import OnnxTranslator, is_onnx
 from glossfree.serving.translations import Translator
 
@@ -13,13 +13,12 @@ from glossfree.serving.translations import Translator
 def open_model(source: str | Path) -> Translator:
     """As `SignTranslator.from_pretrained`. Raises ModelError."""
     folder = model_folder(source)
-    if not (folder / CARD).is_file():
-        verify(folder)  # raises, before torch is loaded
     if is_onnx(folder):
         return OnnxTranslator(folder)
-    from glossfree.translator import SignTranslator  # torch and transformers: seconds
+    verified = verify_but_weights(folder)  # they are hashed while torch is imported
+    from glossfree.translator import SignTranslator
 
-    return SignTranslator.from_pretrained(folder)
+    return SignTranslator.of_folder(folder, verified)
 
 
 def batch_size_of(source: str | Path) -> int:

@@ -8,7 +8,6 @@ for the hub: nothing reads them, and their owner may change them.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,32 +16,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from glossfree import __version__
-from glossfree.console import Console
-from glossfree.errors import ModelError, RunError
-from glossfree.files.disk import atomic, digest, read_json, write_json
 from glossfree.models.hierarchy import TranslationModel
 from glossfree.objectives.pseudo_gloss import PseudoGlossHead
-from glossfree.pipeline.card import write_card
 from glossfree.pipeline.decode import Decoder, WordFinder, made_fast
 from glossfree.pipeline.hub import model_folder
 from glossfree.pipeline.material import sampling_of, view_of
 from glossfree.pipeline.trained import TOKENIZER, TrainedRun, load_model_and_head
 from glossfree.recipe.files import load_recipe
 from glossfree.recipe.schema import Recipe
-from glossfree.scoring.predictions import Prediction, scores_path
-from glossfree.serving.folder import CARD, FORMAT, RECIPE, training_of, verify
-from glossfree.serving.graphs import check_graphs, write_graphs
+from glossfree.scoring.predictions import Prediction
+from glossfree.serving.folder import RECIPE, WEIGHTS, Verified, training_of, verify_but_weights
 from glossfree.serving.onnx import OnnxTranslator, is_onnx
 from glossfree.serving.translations import About, PseudoGlossTrack, Translator
 from glossfree.text.language_model import load_tokenizer
 from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
 from glossfree.text.tokenizer import Tokenizer
 from glossfree.training.device import best_device
-from glossfree.training.run import load_tensors, save_tensors
+from glossfree.training.run import load_tensors
 from glossfree.video.intake import Intake, ModelClip
-
-WEIGHTS = "model.safetensors"
 
 
 class SignTranslator(Translator):
@@ -92,9 +83,15 @@ class SignTranslator(Translator):
         folder = model_folder(source, revision)
         if is_onnx(folder):
             return OnnxTranslator(folder)
-        training = training_of(verify(folder), folder)
+        return cls.of_folder(folder, verify_but_weights(folder))
+
+    @classmethod
+    def of_folder(cls, folder: Path, verified: Verified) -> SignTranslator:
+        """A verified model folder -> its translator. Raises ModelError."""
+        training = training_of(verified.card, folder)
         recipe = load_recipe(folder / RECIPE)
         tokenizer = load_tokenizer(folder / TOKENIZER)
+        verified.check_weights()
         tensors, facts = load_tensors(folder / WEIGHTS)
         where = folder / WEIGHTS
         model, head = load_model_and_head(recipe, len(tokenizer), tensors, stage=facts.get("stage"), where=where)
@@ -146,57 +143,3 @@ class SignTranslator(Translator):
                 )
             )
         return tracks
-
-
-def export_model(run: Path, folder: Path, console: Console, *, onnx: bool = False, int8: bool = False) -> None:
-    """The model of a run -> a model folder, atomically; warns of weights that the run no longer has.
-
-    `onnx`: graphs in place of the weights, for CPUs without torch; `int8`: those with 8-bit weights. Raises ModelError
-    if `folder` holds anything or cannot be written, and for a model that ONNX cannot hold; RunError if no translating
-    stage has finished.
-    """
-    if folder.is_file() or (folder.exists() and any(folder.iterdir())):
-        problem = "is a file" if folder.is_file() else "is not empty"
-        raise ModelError(problem, where=folder, remedy="name a new folder, or remove this one first")
-    trained = TrainedRun(run)
-    tensors, has_timeline = trained.tensors(), bool(trained.head_tensors())
-    if onnx:
-        check_graphs(trained.recipe)
-    for line in trained.missing_weights():
-        console.warn(line)
-    if weight := trained.recipe.decode.rerank:
-        console.warn(f"decode.rerank is {weight:g}: evaluate re-ranks, a model folder does not")
-    with atomic(folder, ModelError) as temporary:
-        if onnx:
-            model, head = trained.model()
-            write_graphs(temporary, model, head, trained.recipe.data.crop_size, int8=int8)
-        else:
-            save_tensors(temporary / WEIGHTS, tensors, {"stage": trained.last_stage})
-        shutil.copytree(run / TOKENIZER, temporary / TOKENIZER)
-        shutil.copyfile(trained.run.recipe, temporary / RECIPE)
-        if has_timeline:
-            trained.pseudo_glosses().without_sentences().save(temporary / PSEUDO_GLOSSES)
-        files = sorted(path for path in temporary.rglob("*") if path.is_file())
-        card = {
-            "format": FORMAT,
-            "glossfree": __version__,
-            "files": {path.relative_to(temporary).as_posix(): digest(path) for path in files},
-            # those of the run as it is: not of `evaluate --rerank`, which a model folder cannot reach, or --corpus
-            "scores": {
-                path.stem: read_json(path, RunError)
-                for path in (scores_path(run, split) for split in ("dev", "test", "train"))
-                if path.is_file()
-            },
-            "supervision": trained.recipe.supervision,
-            "timeline": has_timeline,
-            **(
-                {"onnx": {"int8": int8, "frames_per_segment": model.hierarchy.temporal.frames_per_segment}}
-                if onnx
-                else {}
-            ),
-            "training": {"fit": trained.recipe.data.fit, **trained.run.read_json("run.json").get("profile", {})},
-        }
-        write_json(temporary / CARD, card, ModelError)
-        write_card(temporary, trained, tensors, FORMAT)
-        if folder.exists():
-            folder.rmdir()

@@ -11,12 +11,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from glossfree import translator as module
+from glossfree import export as module
 from glossfree.console import Silent
 from glossfree.corpora.manifest import Manifest
 from glossfree.errors import ModelError, RunError
+from glossfree.export import export_model
 from glossfree.serving.folder import verify
-from glossfree.translator import export_model
 
 
 def test_the_folder_holds_weights_of_the_last_stage_and_the_head(tiny_run: Path, tiny_model: Path) -> None:

@@ -10,7 +10,7 @@ import typer
 from glossfree.cli.verb import Written
 from glossfree.console import Console
 from glossfree.errors import GlossfreeError
-from glossfree.translator import export_model
+from glossfree.export import export_model
 
 
 def export(

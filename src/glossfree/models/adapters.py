@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
-from peft import LoraConfig, inject_adapter_in_model
-from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
-from transformers.pytorch_utils import Conv1D
 
 from glossfree.settings import WIDEST, Section, value
 
@@ -45,6 +43,40 @@ class Dropout(nn.Dropout):
         return input * mask.mul_(CHOICES / kept)
 
 
+class Lora(nn.Module):
+    """y = W x + (alpha / rank) B A dropout(x), W x being a frozen linear layer's. B starts at zero.
+
+    The parameters have the names that peft gives them.
+    """
+
+    def __init__(self, base_layer: Any, rank: int, alpha: float, dropout: float) -> None:
+        """`base_layer`: nn.Linear, or GPT-2's linear layer, whose weight is transposed."""
+        super().__init__()
+        self.base_layer, self.scaling = base_layer, alpha / rank
+        self.is_transposed = not isinstance(base_layer, nn.Linear)
+        inputs, outputs = base_layer.weight.shape if self.is_transposed else reversed(base_layer.weight.shape)
+        self.dropout = Dropout(dropout)
+        down, up = nn.Linear(inputs, rank, bias=False), nn.Linear(rank, outputs, bias=False)
+        nn.init.kaiming_uniform_(down.weight, a=math.sqrt(5))
+        nn.init.zeros_(up.weight)
+        self.lora_A, self.lora_B = nn.ModuleDict({"default": down}), nn.ModuleDict({"default": up})
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., inputs) -> (..., outputs)."""
+        change = self.lora_B["default"](self.lora_A["default"](self.dropout(x)))
+        result: Tensor = self.base_layer(x) + change * self.scaling
+        return result
+
+    @torch.no_grad()
+    def merged(self) -> nn.Module:
+        """The linear layer with the adapter added to its weight, in place."""
+        down, up = self.lora_A["default"].get_parameter("weight"), self.lora_B["default"].get_parameter("weight")
+        change = up @ down
+        self.base_layer.weight += (change.T if self.is_transposed else change) * self.scaling
+        base_layer: nn.Module = self.base_layer
+        return base_layer
+
+
 def add_lora(
     module: nn.Module,
     targets: Sequence[str],
@@ -55,30 +87,24 @@ def add_lora(
 ) -> None:
     """Freeze `module` and add LoRA to every linear layer named in `targets`, in place.
 
-    y = W x + (alpha / rank) B A dropout(x). B starts at zero, so nothing changes before the first step. `layers`: only
-    in these blocks of the module; None: in all. Raises ValueError if no layer has such a name.
+    Nothing changes before the first step. `layers`: only in these blocks of the module, by the first number in a
+    name; None: in all. Raises ValueError if no layer has such a name.
     """
     module.requires_grad_(False)
-    config = LoraConfig(
-        r=rank,
-        lora_alpha=alpha,  # type: ignore[arg-type]  # peft accepts any number
-        lora_dropout=dropout,
-        target_modules=list(targets),
-        layers_to_transform=None if layers is None else list(layers),
-        bias="none",
-        fan_in_fan_out=any(isinstance(each, Conv1D) for each in module.modules()),  # GPT-2's weights are transposed
-    )
-    inject_adapter_in_model(config, module)
-    for layer in [each for each in module.modules() if isinstance(each, LoraLayer)]:
-        for name, each in layer.lora_dropout.items():
-            if isinstance(each, nn.Dropout):
-                layer.lora_dropout[name] = Dropout(each.p)
+    names = [name for name, _ in module.named_modules() if f".{name}".endswith(tuple(f".{each}" for each in targets))]
+    if layers is not None:
+        numbers = {name: next((int(part) for part in name.split(".") if part.isdigit()), None) for name in names}
+        names = [name for name in names if numbers[name] in layers]
+    if not names:
+        raise ValueError(f"no layer is named {', '.join(targets)}")
+    for name in names:
+        parent, _, child = name.rpartition(".")
+        setattr(module.get_submodule(parent), child, Lora(module.get_submodule(name), rank, alpha, dropout))
 
 
 def merge_lora(module: nn.Module) -> None:
     """Merge every adapter into its base weight and restore the plain linear layer, in place."""
     for parent in list(module.modules()):
         for name, child in list(parent.named_children()):
-            if isinstance(child, LoraLayer):
-                child.merge()
-                setattr(parent, name, child.get_base_layer())
+            if isinstance(child, Lora):
+                setattr(parent, name, child.merged())

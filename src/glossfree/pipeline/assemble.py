@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
-from transformers.initialization import no_init_weights
 
 from glossfree.errors import RecipeError
 from glossfree.models.adapters import Adapters, add_lora
 from glossfree.models.choices import Backbone, Beams, Decoding, Language
 from glossfree.models.hierarchy import PREFIXES, HierarchicalEncoder, Mapper, TranslationModel, VisualEncoder
-from glossfree.models.weights import load
+from glossfree.models.weights import Undrawn, load
 from glossfree.objectives.base import Inputs, JointLoss, Sizes
 from glossfree.pipeline.stages import LEVELS, TrainingStage
 from glossfree.recipe.schema import Recipe, StageConfig
@@ -25,7 +24,7 @@ def assemble(recipe: Recipe, vocabulary_size: int, *, to_be_loaded: bool = False
     `to_be_loaded`: leave weights uninitialised, which saves seconds at the paper's size.
     """
     if to_be_loaded:
-        with no_init_weights():
+        with Undrawn():
             return assemble(recipe, vocabulary_size)
     torch.manual_seed(recipe.seed)
     width = recipe.language.hidden_size

@@ -1,7 +1,8 @@
 """Hugging Face's hub, or another that HF_ENDPOINT names: weights and models from it, models to it.
 
 Nothing else in the project uses a network, and nothing is fetched or sent that the user has not named. Files fetched
-once lie in the hub's own cache; a token is what HF_TOKEN or `hf auth login` says.
+once lie in the hub's own cache; a token is what HF_TOKEN or `hf auth login` says. The library is imported where it is
+used: most models are folders, and open without it.
 """
 
 from __future__ import annotations
@@ -12,17 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePath
-
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token, snapshot_download
-from huggingface_hub.errors import (
-    GatedRepoError,
-    HfHubHTTPError,
-    HFValidationError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
-from huggingface_hub.errors import HTTPError as TransportError  # type: ignore[attr-defined]  # httpx's or httpx2's
-from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from glossfree import __version__
 from glossfree.console import Result
@@ -76,11 +66,14 @@ def fetch(source: str, patterns: Sequence[str], revision: str | None = None) -> 
     `source` as for `repository_of`; `revision`: a branch, tag or commit. Raises ModelError where there is no such
     repository or revision, or no network; what was fetched before needs none.
     """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError
+
     name, named = repository_of(source)
     _hide_bars()
     try:
         return Path(snapshot_download(name, revision=revision or named, allow_patterns=list(patterns)))
-    except (OSError, TransportError, HFValidationError) as error:
+    except (OSError, transport_error(), HFValidationError) as error:
         problem, remedy = explained(error)
         raise ModelError(f"cannot be fetched ({problem})", where=source, remedy=remedy or OFFLINE) from error
 
@@ -122,6 +115,9 @@ def push(
     are none. Other files of an earlier model are removed in the same commit. Raises ModelError: no token, no
     permission, no network, no such repository or branch.
     """
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
+    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+
     name, named = repository_of(repository)
     branch, where = revision or named, HUB + name
     if get_token() is None:
@@ -141,7 +137,7 @@ def push(
         operations += [CommitOperationDelete(file) for file in gone]
         message = f"Model of glossfree {__version__}"
         commit = api.create_commit(name, operations, commit_message=message, revision=branch)
-    except (OSError, TransportError, ValueError, RuntimeError) as error:  # the last two: uploads, of all kinds
+    except (OSError, transport_error(), ValueError, RuntimeError) as error:  # the last two: uploads, of all kinds
         problem, remedy = explained(error)
         if isinstance(error, RepositoryNotFoundError | RevisionNotFoundError):
             remedy = f"{remedy}; --create makes it"
@@ -150,8 +146,23 @@ def push(
     return Pushed(name, commit.commit_url, commit.oid, tuple(files))
 
 
+def transport_error() -> type[Exception]:
+    """What the library raises without a network: httpx's or httpx2's."""
+    from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
+
+    transport: type[Exception] = HTTPError
+    return transport
+
+
 def explained(error: BaseException) -> tuple[str, str]:
     """What the hub's library raised -> (reason in one line, remedy; "" if it depends on what was tried)."""
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
     while error.__cause__ is not None and not isinstance(error, HfHubHTTPError | ValueError):
         error = error.__cause__
     if isinstance(error, GatedRepoError):
@@ -167,5 +178,7 @@ def explained(error: BaseException) -> tuple[str, str]:
 
 def _hide_bars() -> None:
     """The library draws its bars wherever it runs: here only where a person watches."""
+    from huggingface_hub.utils.tqdm import disable_progress_bars
+
     if not sys.stderr.isatty():
         disable_progress_bars()

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from accelerate import PartialState
 from torch import Tensor, distributed, nn
 
 from glossfree.errors import RunError
@@ -54,6 +53,8 @@ class Processes:
     def launched(cls) -> Processes:
         """Join the group that `accelerate launch` (or torchrun) started this process in -> that group."""
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            from accelerate import PartialState  # a translation needs none
+
             PartialState()  # joins by the device's backend (gloo on a CPU), once however often it is made
         return cls.here()
 

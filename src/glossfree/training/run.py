@@ -21,7 +21,7 @@ from glossfree.files.disk import LEFTOVERS, atomic, read_json, write_atomic
 
 STATUS = "status.json"
 TRAINING, STOPPED, FAILED, FINISHED = "training", "stopped", "failed", "finished"  # states of a run
-LIBRARIES = ("torch", "transformers", "peft", "accelerate", "av", "sentencepiece", "sacrebleu", "numpy")
+LIBRARIES = ("torch", "transformers", "accelerate", "av", "sentencepiece", "sacrebleu", "numpy")
 
 
 class Run:

@@ -122,7 +122,7 @@ def test_adapters_have_the_sizes_of_their_own_tables(tiny: Any) -> None:
             sizes.setdefault(part, set()).add(parameter.shape[0])
     assert sizes == {"vision": {2}, "language": {3}, "decoder": {5}}
     projection = model.decoder.mbart.model.decoder.layers[0].self_attn.q_proj
-    assert projection.scaling == {"default": 2.0} and projection.lora_dropout["default"].p == 0.1
+    assert projection.scaling == 2.0 and projection.dropout.p == 0.1
 
 
 def test_a_freeze_of_an_earlier_stage_does_not_outlast_the_adapters(tiny: Any) -> None:

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from glossfree import __version__
 from glossfree.console import Silent
+from glossfree.export import export_model
 from glossfree.pipeline.card import SUPERVISION, evaluated, metadata
 from glossfree.recipe.files import load_recipe
 from glossfree.scoring.conventions import convention_for
@@ -20,7 +21,6 @@ from glossfree.scoring.predictions import write_scores
 from glossfree.scoring.significance import intervals
 from glossfree.scoring.statistics import Statistics
 from glossfree.serving.folder import FORMAT, verify
-from glossfree.translator import export_model
 
 
 def export(run: Path, folder: Path) -> ModelCard:

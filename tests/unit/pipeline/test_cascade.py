@@ -12,6 +12,7 @@ import torch
 
 from glossfree.console import Silent
 from glossfree.errors import RecipeError, RunError
+from glossfree.export import export_model
 from glossfree.objectives.pseudo_gloss import GlossScores
 from glossfree.padded import Padded
 from glossfree.pipeline.assemble import beams_of
@@ -22,7 +23,7 @@ from glossfree.pipeline.trained import TrainedRun
 from glossfree.recipe.files import load_recipe
 from glossfree.text.noise import encoder_ids
 from glossfree.training.run import Run, load_tensors
-from glossfree.translator import SignTranslator, export_model
+from glossfree.translator import SignTranslator
 
 CASCADE = """base = "BASE"
 stages = ["denoise", "pretrain", "words"]

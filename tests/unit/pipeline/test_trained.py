@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from glossfree.console import Silent
 from glossfree.corpora.manifest import Manifest
 from glossfree.errors import CorpusError, ModelError, RunError
+from glossfree.export import export_model
 from glossfree.pipeline.decode import Decoder
 from glossfree.pipeline.evaluate import evaluate
 from glossfree.pipeline.trained import TrainedRun, load_model_and_head
@@ -23,7 +24,7 @@ from glossfree.scoring.predictions import read_predictions, read_scores
 from glossfree.text.corpus import write_pseudo_glosses
 from glossfree.text.pseudo_glosses import PseudoGlosses
 from glossfree.training.run import Run
-from glossfree.translator import SignTranslator, export_model
+from glossfree.translator import SignTranslator
 
 
 @pytest.fixture

@@ -222,7 +222,7 @@ def test_whatever_goes_wrong_is_one_line_with_a_remedy(monkeypatch: pytest.Monke
     def fails(*_: Any, **__: Any) -> str:
         raise error
 
-    monkeypatch.setattr("glossfree.pipeline.hub.snapshot_download", fails)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fails)
     with pytest.raises(ModelError, match="cannot be fetched") as caught:
         folder_of("hub:a/b", WEIGHTS)
     assert caught.value.where == "hub:a/b"

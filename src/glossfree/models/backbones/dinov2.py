@@ -6,14 +6,14 @@ N images, T tokens, W width.
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import Dinov2Config, Dinov2Model
 
 from glossfree.errors import ModelError
 from glossfree.models.adapters import Adapters
@@ -40,6 +40,9 @@ HUGGING_FACE = (
     (r"\.attention\.(output\.dense|o_proj)\.", ".attention.proj."),
 )
 
+EPSILON = 1e-6  # of LayerNorm
+STD = 0.02  # of random weights
+
 
 class Dinov2(Adapters, Backbone):
     """Sizes of the ViT, and its adapters."""
@@ -65,16 +68,7 @@ class Dinov2(Adapters, Backbone):
 
     def build(self) -> Dinov2ClassToken:
         """The ViT, with random weights."""
-        config = Dinov2Config(  # type: ignore[call-arg]
-            hidden_size=self.hidden_size,
-            num_hidden_layers=self.num_layers,
-            num_attention_heads=self.num_heads,
-            mlp_ratio=self.mlp_ratio,
-            patch_size=self.patch_size,
-            image_size=self.image_size,
-            attn_implementation="sdpa",
-        )
-        return Dinov2ClassToken(Dinov2Model(config))
+        return Dinov2ClassToken(self)
 
     def adapter_layers_of(self) -> Sequence[int]:
         """The top blocks."""
@@ -96,8 +90,89 @@ class Dinov2(Adapters, Backbone):
         return load(module, tensors, where=str(source), new=("model.embeddings.mask_token",), ignored=("classifier.",))
 
 
+class VisionTransformer(nn.Module):
+    """Patches, blocks and the last LayerNorm, with Hugging Face's names."""
+
+    def __init__(self, options: Dinov2) -> None:
+        super().__init__()
+        self.embeddings = Embeddings(options)
+        self.encoder = Blocks(options)
+        self.layernorm = nn.LayerNorm(options.hidden_size, eps=EPSILON)
+        self.embeddings.apply(_draw)
+
+
+class Blocks(nn.Module):
+    """The blocks, by the name that they have in files."""
+
+    def __init__(self, options: Dinov2) -> None:
+        super().__init__()
+        self.layer = nn.ModuleList(Block(options) for _ in range(options.num_layers)).apply(_draw)
+
+
+class Embeddings(nn.Module):
+    """Images (N, 3, H, W) -> tokens (N, T, W): the class token, then the patches, row by row, with their positions."""
+
+    def __init__(self, options: Dinov2) -> None:
+        super().__init__()
+        width, patch, side = options.hidden_size, options.patch_size, options.image_size // options.patch_size
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
+        # used for masked patches in DINOv2's own training; nothing is masked here, so it never gets a gradient
+        self.mask_token = nn.Parameter(torch.zeros(1, width), requires_grad=False)
+        self.patch_embeddings = nn.Sequential(OrderedDict(projection=nn.Conv2d(3, width, patch, stride=patch)))
+        self.position_embeddings = nn.Parameter(torch.randn(1, side * side + 1, width))
+        self.side = side
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, 3, H, W) -> (N, T, W), T = 1 + patches."""
+        patches = self.patch_embeddings(images)
+        tokens = torch.cat((self.cls_token.expand(len(images), -1, -1), patches.flatten(2).transpose(1, 2)), dim=1)
+        return tokens + self.positions(*patches.shape[2:])
+
+    def positions(self, height: int, width: int) -> Tensor:
+        """Patches in a column and in a row -> (1, T, W); for another grid than the table's, interpolated (bicubic)."""
+        if height == width == self.side:
+            return self.position_embeddings
+        table = self.position_embeddings[:, 1:].view(1, self.side, self.side, -1).permute(0, 3, 1, 2)
+        grid = functional.interpolate(table.float(), size=(height, width), mode="bicubic").to(table.dtype)
+        return torch.cat((self.position_embeddings[:, :1], grid.flatten(2).transpose(1, 2)), dim=1)
+
+
+class Block(nn.Module):
+    """Self-attention and an MLP, each behind a LayerNorm, scaled, and added to its input."""
+
+    def __init__(self, options: Dinov2) -> None:
+        super().__init__()
+        width, hidden = options.hidden_size, options.mlp_ratio * options.hidden_size
+        self.norm1 = nn.LayerNorm(width, eps=EPSILON)
+        # `Dinov2ClassToken` replaces them; drawn all the same, so that a seed gives the weights it always gave
+        self.attention: nn.Module = nn.ModuleList(nn.Linear(width, width) for _ in range(4))
+        self.layer_scale1 = LayerScale(width)
+        self.norm2 = nn.LayerNorm(width, eps=EPSILON)
+        layers = OrderedDict(fc1=nn.Linear(width, hidden), activation=nn.GELU(), fc2=nn.Linear(hidden, width))
+        self.mlp = nn.Sequential(layers)
+        self.layer_scale2 = LayerScale(width)
+
+    def forward(self, tokens: Tensor, num_queries: int | None = None) -> Tensor:
+        """(N, T, W) -> (N, num_queries or T, W): of the first tokens only."""
+        tokens = tokens[:, :num_queries] + self.layer_scale1(self.attention(self.norm1(tokens), num_queries))
+        scaled: Tensor = self.layer_scale2(self.mlp(self.norm2(tokens)))
+        return tokens + scaled
+
+
+class LayerScale(nn.Module):
+    """(..., W) times a learned vector (W,)."""
+
+    def __init__(self, hidden_size: int) -> None:
+        super().__init__()
+        self.lambda1 = nn.Parameter(torch.ones(hidden_size))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(..., W) -> (..., W)."""
+        return tokens * self.lambda1
+
+
 class FusedAttention(nn.Module):
-    """Self-attention with one linear layer for queries, keys and values, in place of transformers' three.
+    """Self-attention with one linear layer for queries, keys and values, in place of Hugging Face's three.
 
     The released code adapts DINOv2's own fused `qkv`: all three share one LoRA A of 4 x 384. On three separate layers,
     the same rank would give 27,648 parameters per block, and Table 3 would not add up.
@@ -109,19 +184,17 @@ class FusedAttention(nn.Module):
         self.qkv = nn.Linear(hidden_size, 3 * hidden_size)
         self.proj = nn.Linear(hidden_size, hidden_size)
         for linear in (self.qkv, self.proj):
-            nn.init.trunc_normal_(linear.weight, std=0.02)
+            nn.init.normal_(linear.weight, std=STD)
             nn.init.zeros_(linear.bias)
 
-    def forward(
-        self, hidden_states: Tensor, attention_mask: None = None, num_queries: int | None = None
-    ) -> tuple[Tensor, None]:
-        """(N, T, W) -> (N, num_queries or T, W): attention of the first tokens only. Dinov2 expects the None."""
-        batch, tokens, width = hidden_states.shape
-        heads = self.qkv(hidden_states).view(batch, tokens, 3, self.num_heads, width // self.num_heads)
+    def forward(self, tokens: Tensor, num_queries: int | None = None) -> Tensor:
+        """(N, T, W) -> (N, num_queries or T, W): attention of the first tokens only."""
+        heads = self.qkv(tokens).view(*tokens.shape[:2], 3, self.num_heads, -1)
         # unbind before transposing: this saves a copy of the gradient
         query, key, value = (each.transpose(1, 2) for each in heads.unbind(2))
         attended = functional.scaled_dot_product_attention(query[:, :, :num_queries], key, value)
-        return self.proj(attended.transpose(1, 2).flatten(2)), None
+        mixed: Tensor = self.proj(attended.transpose(1, 2).flatten(2))
+        return mixed
 
 
 class Dinov2ClassToken(nn.Module):
@@ -131,27 +204,32 @@ class Dinov2ClassToken(nn.Module):
     images of other sizes, the position table is interpolated (bicubic).
     """
 
-    def __init__(self, model: Dinov2Model) -> None:
+    def __init__(self, options: Dinov2) -> None:
         super().__init__()
-        self.model = model
-        for block in model.encoder.layer:
-            block.attention = FusedAttention(model.config.hidden_size, model.config.num_attention_heads)
-        # used for masked patches in DINOv2's own training; nothing is masked here, so it never gets a gradient
-        if model.embeddings.mask_token is not None:
-            model.embeddings.mask_token.requires_grad_(False)
+        self.model = VisionTransformer(options)
+        for block in self.model.encoder.layer:
+            block.attention = FusedAttention(options.hidden_size, options.num_heads)
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N, W)."""
         tokens = self.model.embeddings(images)
-        blocks: list[Any] = list(self.model.encoder.layer)
-        last = blocks.pop()
+        *blocks, last = self.model.encoder.layer
         for block in blocks:
             tokens = block(tokens)
-        attended, _ = last.attention(last.norm1(tokens), num_queries=1)
-        token = tokens[:, :1] + last.layer_scale1(attended)
-        token = token + last.layer_scale2(last.mlp(last.norm2(token)))
-        class_token: Tensor = self.model.layernorm(token[:, 0])
+        class_token: Tensor = self.model.layernorm(last(tokens, num_queries=1)[:, 0])
         return class_token
+
+
+def _draw(module: nn.Module) -> None:
+    """Random weights, in place. The first draw is lost: it keeps the sequence of random numbers what it always was."""
+    if isinstance(module, nn.Linear | nn.Conv2d):
+        assert module.bias is not None
+        for _ in range(2):
+            nn.init.normal_(module.weight, std=STD)
+        nn.init.zeros_(module.bias)
+    elif isinstance(module, Embeddings):
+        nn.init.normal_(module.position_embeddings, std=STD)
+        nn.init.normal_(module.cls_token, std=STD)
 
 
 def _fuse_attention(tensors: Mapping[str, Tensor], source: Path) -> dict[str, Tensor]:

@@ -21,15 +21,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.hooks import RemovableHandle
 from transformers import DynamicCache
-from transformers.pytorch_utils import Conv1D
 
 from glossfree.errors import ModelError
-from glossfree.models.adapters import Adapters
+from glossfree.models.adapters import Adapters, Lora
 from glossfree.models.beam_search import State, beam_search
 from glossfree.models.choices import Beams, Decoder, Translations
 from glossfree.models.temporal.local_attention import sinusoids
@@ -145,7 +143,7 @@ class Attention:
     def __init__(self, layer: nn.Module) -> None:
         self.norm, self.module = _part(layer, NORMS), _part(layer, ATTENTIONS)
         fused: Any = getattr(self.module, FUSED, None)
-        self.fused = isinstance(fused, Conv1D)
+        self.fused = hasattr(fused, "nf")  # the class of GPT-2's layers is transformers' own
         self.output = next((name for name in OUTPUTS if hasattr(self.module, name)), "")
         known = {self.output, *HEAD_NORMS.values(), *([FUSED] if self.fused else PROJECTIONS.values())}
         with_weights = {name for name, child in self.module.named_children() if any(True for _ in child.parameters())}
@@ -255,7 +253,7 @@ class LowRank(nn.Module):
 
 def frozen(projection: nn.Module) -> nn.Module:
     """A projection without its LoRA."""
-    return projection.get_base_layer() if isinstance(projection, LoraLayer) else projection
+    return projection.base_layer if isinstance(projection, Lora) else projection
 
 
 def _part(module: nn.Module, names: Sequence[str]) -> nn.Module:
