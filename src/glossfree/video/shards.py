@@ -61,7 +61,7 @@ def _write_shards(manifest: Manifest, megabytes: float, on_progress: Callable[[i
     records = [replace(each, shard=parts.get(each.id, each.shard)) for each in journal.values()]
     write_journal(folder, records)
     sharded.save()
-    _remove_others(sharded, {each.shard.file for each in records if each.shard is not None})
+    _remove_others(sharded, {each.shard.file for each in (*sharded, *records) if each.shard is not None})
     return sharded
 
 
@@ -137,7 +137,7 @@ def _parts(path: Path, clips: Sequence[PackedClip]) -> dict[str, Part]:
 
 
 def _remove_others(manifest: Manifest, used: Collection[str]) -> None:
-    """Remove the loose files of clips that lie in shards, and shards that no line of the journal names."""
+    """Remove the loose files of clips that lie in shards, and shards that are not `used`."""
     for clip in manifest:
         if clip.shard is not None:
             (manifest.folder / clip.file).unlink(missing_ok=True)

@@ -118,6 +118,12 @@ def test_packing_again_keeps_shards_and_makes_only_what_has_changed(corpus: Path
     assert {path.name for path in (corpus / "shards").iterdir()} == set(names)
 
 
+def test_a_folder_that_has_lost_its_journal_is_sharded_as_well(loose: Path, corpus: Path) -> None:
+    (corpus / "packed.jsonl").unlink()
+    write_shards(Manifest.load(corpus), SMALL)
+    assert same(frames_of(corpus), frames_of(loose))
+
+
 def test_packing_fewer_clips_loses_none_of_the_others(corpus: Path) -> None:
     prepared(corpus, shards=1)
     names = {path.name for path in (corpus / "shards").iterdir()}
