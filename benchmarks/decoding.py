@@ -75,7 +75,7 @@ def never_ending(recipe: Recipe) -> TranslationModel:
         if weight.ndim == 2 and "embed" not in name:
             nn.init.normal_(weight, std=LIVELY * weight.shape[1] ** -0.5)
     # else each token most resembles itself in the table, and is the next one too
-    signs = torch.randint(2, (mbart.config.d_model,)) * 2 - 1
+    signs = torch.randint(2, (mbart.model.shared.embedding_dim,)) * 2 - 1
     mbart.model.decoder.layer_norm.weight.data = SHARP * signs.float()
     mbart.get_buffer("final_logits_bias")[:, EOS_ID] = NEVER
     return model.eval()

@@ -246,7 +246,10 @@ def loader_table(recipe: Recipe, size: Size, device: torch.device, wanted: float
 def decoding_table(recipe: Recipe, size: Size, device: torch.device) -> str:
     """Beam search of sentences that do not end -> a table of tokens a second."""
     model = never_ending(recipe).to(device)
-    width, language = mbart_of(model).config.d_model, model.vocabulary_size - CODES_AND_MASK + CODES_25.index("de_DE")
+    width, language = (
+        mbart_of(model).model.shared.embedding_dim,
+        model.vocabulary_size - CODES_AND_MASK + CODES_25.index("de_DE"),
+    )
     beams, rows = Beams(num_beams=BEAMS, max_new_tokens=size.tokens), []
     for clips in size.decoded:
         features, lengths = torch.randn(clips * SEGMENTS, width, device=device), torch.tensor([SEGMENTS] * clips)

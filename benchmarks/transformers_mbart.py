@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -10,22 +11,30 @@ from torch import nn
 from transformers import GenerationConfig, MBartConfig, MBartForConditionalGeneration
 from transformers.modeling_outputs import BaseModelOutput
 
-from glossfree.models.adapters import Adapters, add_lora
+from glossfree.models.adapters import Adapters, add_lora, merge_lora
 from glossfree.models.choices import Beams, Translations
 from glossfree.models.tokens import BOS_ID, EOS_ID, PAD_ID, never_written
 from glossfree.padded import Padded
 
 
 def of_transformers(mbart: nn.Module, num_heads: int, adapters: Adapters | None = None) -> Any:
-    """Our mBART -> transformers' with the same decoder, and no layers in its encoder. `adapters`: the decoder's."""
-    tensors = {name: tensor for name, tensor in mbart.state_dict().items() if "model.encoder.layers." not in name}
+    """Our mBART -> transformers' with the same weights. `adapters`: the decoder's; all others are merged."""
+    merged: Any = deepcopy(mbart)
+    merge_lora(merged if adapters is None else merged.model.encoder)
+    tensors = merged.state_dict()
+    layers = {
+        side: len({name.split(".")[3] for name in tensors if name.startswith(f"model.{side}.layers.")})
+        for side in ("encoder", "decoder")
+    }
     table = tensors["model.shared.weight"]
     config = MBartConfig(  # type: ignore[call-arg]
         vocab_size=table.shape[0],
         d_model=table.shape[1],
-        encoder_layers=0,
-        decoder_layers=len({name.split(".")[3] for name in tensors if name.startswith("model.decoder.layers.")}),
+        encoder_layers=layers["encoder"],
+        decoder_layers=layers["decoder"],
+        encoder_attention_heads=num_heads,
         decoder_attention_heads=num_heads,
+        encoder_ffn_dim=tensors["model.decoder.layers.0.fc1.weight"].shape[0],
         decoder_ffn_dim=tensors["model.decoder.layers.0.fc1.weight"].shape[0],
         max_position_embeddings=tensors["model.decoder.embed_positions.weight"].shape[0] - 2,
         scale_embedding=True,

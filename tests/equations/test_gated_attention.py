@@ -165,8 +165,7 @@ def test_of_mbart_s_decoder_a_layer_attends_to_its_tokens_and_through_the_gate_t
     decoder = decoder_of("mbart")
     clips, hidden, memory = setting(decoder)
     attention: Any = decoder.attentions[0].module
-    mask = torch.full((L, L), float("-inf"), dtype=torch.float64).triu(1)[None, None]
-    _, result = result_of(decoder.attentions[0], memory, hidden, attention_mask=mask)
+    _, result = result_of(decoder.attentions[0], memory, hidden)
     for row in range(B * K):
         names = ("q_proj", "k_proj", "v_proj")
         queries, keys, values = (

@@ -54,11 +54,11 @@ def naive_loss(module: LightTranslationLoss, sequences: Padded, labels: Tensor, 
     total = 0.0
     for clip, (length, count) in enumerate(zip(SEGMENTS, TOKENS, strict=True)):
         rows = naive_projection(module, sequences.values[clip, :length])
-        encoded = mbart.model.encoder(inputs_embeds=rows[None])[0]
+        encoded, _ = mbart.model.encoder(rows[None])
         target = labels[clip, :count].tolist()
         for t in range(count):
             past = torch.tensor([[target[-1], *target[:t]]])
-            state = mbart.model.decoder(input_ids=past, encoder_hidden_states=encoded)[0][0, -1]
+            state = mbart.model.decoder(mbart.model.decoder.embed_tokens(past), memory=encoded)[0][0, -1]
             scores = [float(row @ state) for row in mbart.model.shared.weight]  # the table is the output layer
             log_sum = math.log(sum(math.exp(score) for score in scores))
             wanted = log_sum - scores[target[t]]

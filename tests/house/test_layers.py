@@ -51,7 +51,7 @@ ONLY_IN = {
     "fsspec": {"files.parts"},
     "rich": {"cli.terminal"},
     "accelerate": {"training"},
-    "transformers": {"models"},
+    "transformers": {"models.decoders.language_model", "models.bleurt"},
     "huggingface_hub": {"pipeline.hub", "pipeline.card", "models.decoders.language_model"},
     "pydantic": {"settings", "models.choices", "objectives", "recipe", "training.status", "studio"},
     **{name: {"studio"} for name in ("fastapi", "starlette", "uvicorn", "anyio")},

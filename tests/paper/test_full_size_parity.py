@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from benchmarks.transformers_mbart import of_transformers
 from torch import Tensor, nn
 from transformers import Dinov2Config, Dinov2Model
-from transformers.models.mbart.modeling_mbart import MBartEncoder as TransformersEncoder
 
 from glossfree.models.adapters import add_lora
 from glossfree.models.backbones.dinov2 import Dinov2, Dinov2ClassToken
 from glossfree.models.hierarchy import HierarchicalEncoder, Mapper, VisualEncoder
 from glossfree.models.language.mbart import MBart, MBartEncoder
+from glossfree.models.mbart import MBartNetwork, Stack
 from glossfree.models.temporal.local_attention import LocalAttention
 from glossfree.padded import Padded
 
@@ -36,22 +37,17 @@ def vit() -> Dinov2ClassToken:
     return Dinov2(hidden_size=384, num_layers=12, num_heads=6, mlp_ratio=4, patch_size=14, image_size=518).build()
 
 
-def language_encoder(seed: int = 5) -> TransformersEncoder:
-    with torch.device("meta"):
-        config = (
-            MBart(hidden_size=1024, num_layers=12, num_heads=16, mlp_size=4096, max_positions=1024, dropout=0.1)
-            .build(50)
-            .mbart.config
-        )
+def mbart(seed: int = 5) -> MBartNetwork:
     torch.manual_seed(seed)
-    encoder = TransformersEncoder(config)
-    randomised(encoder, 0.03)
-    return encoder.eval()
+    options = MBart(hidden_size=1024, num_layers=12, num_heads=16, mlp_size=4096, max_positions=1024, dropout=0.1)
+    network = options.build(50).mbart
+    randomised(network, 0.03)
+    return network.eval()
 
 
 @pytest.fixture(scope="module")
-def encoder() -> TransformersEncoder:
-    return language_encoder()
+def encoder() -> Stack:
+    return mbart().model.encoder
 
 
 def test_vit_with_zero_adapters_is_dinov2_at_224_pixels(tmp_path: Path) -> None:
@@ -74,11 +70,9 @@ def test_vit_with_zero_adapters_is_dinov2_at_224_pixels(tmp_path: Path) -> None:
 
 
 @torch.no_grad()
-def test_language_encoder_is_mbarts_encoder_on_embeddings(encoder: TransformersEncoder) -> None:
-    plain = language_encoder(seed=6)
-    plain.load_state_dict(encoder.state_dict())
-    adapted = language_encoder(seed=7)
-    adapted.load_state_dict(encoder.state_dict())
+def test_language_encoder_is_mbarts_encoder_on_embeddings() -> None:
+    network = mbart(seed=6)
+    plain, adapted = of_transformers(network, 16).model.encoder, network.model.encoder
     add_lora(adapted, ["q_proj", "v_proj"], 16, 32.0, 0.1)
     segments = Padded(torch.randn(2, 29, 1024, generator=torch.Generator().manual_seed(1)), torch.tensor([29, 11]))
     ours = MBartEncoder(adapted)(segments)
@@ -88,7 +82,7 @@ def test_language_encoder_is_mbarts_encoder_on_embeddings(encoder: TransformersE
 
 @torch.no_grad()
 @pytest.mark.parametrize("prefixed", [False, True])
-def test_a_clip_alone_is_the_same_clip_in_a_batch(encoder: TransformersEncoder, prefixed: bool) -> None:
+def test_a_clip_alone_is_the_same_clip_in_a_batch(encoder: Stack, prefixed: bool) -> None:
     """At the frame, segment and video level; with the learned token of pre-training and with translation's mapper."""
     torch.manual_seed(8)
     # LayerScale of 0.5, so that attention matters: at 1e-5 a leak through it would not show
@@ -120,7 +114,7 @@ def test_a_clip_alone_is_the_same_clip_in_a_batch(encoder: TransformersEncoder, 
 
 
 @torch.no_grad()
-def test_long_clips_alone_and_in_a_batch_above_the_frame_level(encoder: TransformersEncoder) -> None:
+def test_long_clips_alone_and_in_a_batch_above_the_frame_level(encoder: Stack) -> None:
     """As many frames as a recipe takes: 300, beside short ones; what lies behind a clip's end is loud."""
     torch.manual_seed(9)
     temporal = (

@@ -8,7 +8,6 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
-from transformers import MBartForConditionalGeneration
 
 from glossfree.cli.params import params
 from glossfree.models.adapters import add_lora
@@ -16,6 +15,7 @@ from glossfree.models.backbones.dinov2 import Dinov2
 from glossfree.models.decoders.mbart import MBartDecoder
 from glossfree.models.hierarchy import HierarchicalEncoder, Mapper, TranslationModel, VisualEncoder
 from glossfree.models.language.mbart import MBart, MBartEncoder
+from glossfree.models.mbart import MBartNetwork
 from glossfree.models.temporal.local_attention import LocalAttention
 from glossfree.objectives.base import Inputs
 from glossfree.objectives.contrastive import Contrastive, ContrastiveLoss
@@ -40,7 +40,7 @@ def trainable(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 
-def language_model() -> MBartForConditionalGeneration:
+def language_model() -> MBartNetwork:
     return (
         MBart(hidden_size=1024, num_layers=12, num_heads=16, mlp_size=4096, max_positions=1024, dropout=0.1)
         .build(TOKENS)
@@ -48,7 +48,7 @@ def language_model() -> MBartForConditionalGeneration:
     )
 
 
-def hierarchy(language: MBartForConditionalGeneration, mapper: Mapper | None) -> HierarchicalEncoder:
+def hierarchy(language: MBartNetwork, mapper: Mapper | None) -> HierarchicalEncoder:
     backbone = Dinov2(hidden_size=384, num_layers=12, num_heads=6, mlp_ratio=4, patch_size=14, image_size=518).build()
     add_lora(backbone, ["qkv", "proj", "fc1", "fc2"], rank=4, alpha=4.0, dropout=0.1, layers=[9, 10, 11])
     temporal = LocalAttention(

@@ -39,9 +39,9 @@ def test_encoder_and_decoder_have_layers_of_their_own_number(encoder_layers: int
 def test_by_default_it_has_the_size_of_the_paper() -> None:
     with torch.device("meta"):
         module = LightTranslation().build(Sizes(512, 1024, 2172), Inputs())
-    config = module.decoder.mbart.config
-    assert (config.d_model, config.encoder_layers, config.decoder_layers) == (512, 3, 3)
-    assert (config.decoder_attention_heads, config.decoder_ffn_dim) == (8, 2048)
+    encoder, decoder = module.decoder.mbart.model.encoder.layers, module.decoder.mbart.model.decoder.layers
+    assert (len(encoder), len(decoder)) == (3, 3)
+    assert (decoder[2].self_attn.num_heads, decoder[2].fc1.weight.shape) == (8, (2048, 512))
     assert 24e6 < sum(parameter.numel() for parameter in module.parameters()) < 26e6
 
 

@@ -57,7 +57,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tiny: Any)
 
 def test_sizes_come_from_the_recipe(tiny: Any) -> None:
     model = assemble(recipe_of(tiny), V)
-    assert model.vocabulary_size == model.decoder.mbart.config.vocab_size == V
+    assert model.vocabulary_size == model.decoder.mbart.lm_head.out_features == V
     assert model.hierarchy.visual.projection.weight.shape == (36, 24)
     assert model.hierarchy.temporal.output.weight.shape == (32, 36)
     assert model.decoder.mbart is model.hierarchy.language.mbart

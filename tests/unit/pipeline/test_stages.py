@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from accelerate import Accelerator
+from benchmarks.transformers_mbart import of_transformers
 from tests.unit.pipeline.batches import TEXTS, V, clip_batch, inputs, part_of_batch, text_batch
 from torch import Tensor, nn
 
@@ -337,7 +338,7 @@ def test_noised_sentences_are_mbart_s_own_objective(tiny: Any) -> None:
     stage, batch = stage_of("denoise", tiny).eval(), text_batch()
     start = torch.tensor([[40, 5, 6, 2, 40], [40, 7, 8, 9, 2], [40, 11, 2, 40, 1]])
     with torch.no_grad():
-        logits = stage.model.decoder.mbart(
+        logits = of_transformers(stage.model.decoder.mbart, recipe_of(tiny).language.num_heads)(
             input_ids=batch.input_ids, attention_mask=(batch.input_ids != 1).long(), decoder_input_ids=start
         ).logits
         torch.testing.assert_close(stage(batch)["loss"], translation_loss(logits, batch.labels, 0.2))

@@ -13,20 +13,13 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import DynamicCache
-from transformers.models.mbart.modeling_mbart import MBartDecoder as TransformersDecoder
 
 from glossfree.models.adapters import Adapters
+from glossfree.models.beam_search import State
 from glossfree.models.choices import Decoder, Decoding, LanguageEncoder
 from glossfree.models.decoders.gated import ALPHA, DROPOUT, MODEL, NEW, RANK, TRAIN, GatedDecoder
-from glossfree.models.language.mbart import (
-    MBART_BIAS,
-    MBART_TABLE,
-    causal_mask,
-    mbart_config,
-    mbart_tensors,
-    with_trimmed,
-)
+from glossfree.models.language.mbart import MBART_BIAS, MBART_TABLE, mbart_tensors, with_trimmed
+from glossfree.models.mbart import Sizes, Stack
 from glossfree.models.weights import Census, load
 from glossfree.settings import DEEPEST, WIDEST, Trained, heads_fit, value
 
@@ -83,16 +76,12 @@ class CausalDecoder(GatedDecoder):
     """The decoder of an mBART behind gated attention."""
 
     def __init__(self, options: CausalDecoding, width: int, vocabulary_size: int) -> None:
-        config = mbart_config(
+        sizes = Sizes(
             vocabulary_size,
-            hidden_size=options.hidden_size,
-            num_layers=options.num_layers,
-            num_heads=options.num_heads,
-            mlp_size=options.mlp_size,
-            max_positions=options.max_positions,
-            dropout=options.dropout,
+            *(options.hidden_size, options.num_layers, options.num_heads),
+            *(options.mlp_size, options.max_positions, options.dropout),
         )
-        language_model = TransformersDecoder(config)
+        language_model = Stack(sizes, decodes=True)
         layers: Any = language_model.layers
         for layer in layers:
             del layer.encoder_attn, layer.encoder_attn_layer_norm
@@ -100,9 +89,8 @@ class CausalDecoder(GatedDecoder):
         self.vocabulary_size = vocabulary_size
         self.output_bias = nn.Buffer(torch.zeros(1, vocabulary_size))
 
-    def logits(self, tokens: Tensor, cache: DynamicCache | None) -> Tensor:
-        """Token ids (R, L) after those in the cache -> logits (R, L, V)."""
+    def logits(self, tokens: Tensor, past: State) -> tuple[Tensor, State]:
+        """Token ids (R, L) after those of `past` -> logits (R, L, V), the next past."""
         model: Any = self.language_model
-        mask = causal_mask(tokens.shape[1], tokens.device) if cache is None else None
-        output = model(input_ids=tokens, attention_mask=mask, past_key_values=cache, use_cache=cache is not None)
-        return functional.linear(output.last_hidden_state, model.embed_tokens.weight) + self.output_bias
+        hidden, past = model(model.embed_tokens(tokens), past=past)
+        return functional.linear(hidden, model.embed_tokens.weight) + self.output_bias, past

@@ -24,7 +24,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.hooks import RemovableHandle
-from transformers import DynamicCache
 
 from glossfree.errors import ModelError
 from glossfree.models.adapters import Adapters, Lora
@@ -85,8 +84,11 @@ class GatedDecoder(Decoder):
     def merge_adapters(self) -> None:
         """Nothing: the gates read with the same projections, without the adapters on them."""
 
-    def logits(self, tokens: Tensor, cache: DynamicCache | None) -> Tensor:
-        """Token ids (R, L) after those in the cache -> the language model's logits (R, L, V). The cache grows."""
+    def logits(self, tokens: Tensor, past: State) -> tuple[Tensor, State]:
+        """Token ids (R, L) after those of `past` -> the language model's logits (R, L, V), and the next past.
+
+        `past`: keys and values (R, G, P, d) of each layer in turn; () where no token follows.
+        """
         raise NotImplementedError
 
     def forward(self, video: Padded, labels: Tensor) -> Tensor:
@@ -94,7 +96,7 @@ class GatedDecoder(Decoder):
         tokens = shift_right(labels)
         if self.start_id is not None:
             tokens[:, 0] = self.start_id
-        return self.write(tokens, self.read(video), None)
+        return self.write(tokens, self.read(video))[0]
 
     @torch.no_grad()
     def generate(
@@ -103,14 +105,9 @@ class GatedDecoder(Decoder):
         """Video features Padded (B, S, E) -> Translations by beam search (`suppressed`: by default `never_written`)."""
         memories = self.read(video)
 
-        def step(tokens: Tensor, state: State) -> tuple[Tensor, State]:
-            """The state has keys and values (R, G, P, d) of each layer in turn."""
-            cache: Any = DynamicCache()
-            for number, (keys, values) in enumerate(zip(state[::2], state[1::2], strict=True)):
-                cache.update(keys, values, number)
-            logits = self.write(tokens[:, None], memories, cache)[:, 0]
-            state = tuple(each for layer in cache.layers for each in (layer.keys, layer.values))
-            return logits.float().log_softmax(dim=-1), state
+        def step(tokens: Tensor, past: State) -> tuple[Tensor, State]:
+            logits, past = self.write(tokens[:, None], memories, past)
+            return logits[:, 0].float().log_softmax(dim=-1), past
 
         # nothing is written yet: P = 0
         first_state = tuple(each[:, :, :0] for memory in memories for each in (memory.keys, memory.values))
@@ -125,13 +122,13 @@ class GatedDecoder(Decoder):
         pairs: Any = zip(self.attentions, self.gates, strict=True)
         return tuple(gate.read(attention, attention.norm(projected), video.mask) for attention, gate in pairs)
 
-    def write(self, tokens: Tensor, memories: Sequence[Memory], cache: DynamicCache | None) -> Tensor:
-        """Token ids (R, L), row r of clip r // K, after those in the cache -> logits (R, L, V). The cache grows."""
+    def write(self, tokens: Tensor, memories: Sequence[Memory], past: State = ()) -> tuple[Tensor, State]:
+        """Token ids (R, L), row r of clip r // K, after those of `past` -> as `logits`."""
         with ExitStack() as hooks:
             for attention, memory in zip(self.attentions, memories, strict=True):
                 for hook in attention.reading(memory):
                     hooks.enter_context(hook)
-            return self.logits(tokens, cache)
+            return self.logits(tokens, past)
 
 
 class Attention:

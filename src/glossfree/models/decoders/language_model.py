@@ -1,6 +1,7 @@
 """Any causal language model of transformers, by the folder of its files, behind the attention of `gated` (Sign2GPT).
 
 A folder has config.json, safetensors and tokenizer.json. Its classes are transformers' own: no code of the folder runs.
+Importing them takes seconds, so that functions do it which need them: other decoders are listed beside this one.
 Sign2GPT's language model is XGLM-1.7B. Models whose attention has projections for query, key and value (XGLM, OPT,
 Llama, Qwen and their like) or GPT-2's single one can be used, others are refused by name.
 
@@ -11,20 +12,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache, PretrainedConfig
-from transformers.initialization import no_init_weights
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from glossfree.errors import ModelError
 from glossfree.files.disk import read_json
 from glossfree.models.adapters import Adapters
+from glossfree.models.beam_search import State
 from glossfree.models.choices import Decoder, Decoding, Language, LanguageEncoder
 from glossfree.models.decoders.gated import ALPHA, DROPOUT, MODEL, NEW, RANK, TRAIN, GatedDecoder
 from glossfree.models.tokens import EOS_ID, PAD_ID, SPECIAL_TOKENS
@@ -37,11 +35,6 @@ NOTES = {  # keys of a config.json that say nothing about what the model compute
     *("_name_or_path", "architectures", "auto_map", "dtype", "torch_dtype", "transformers_version"),
     *("task_specific_params", "id2label", "label2id", "gradient_checkpointing", "use_cache"),
 }
-# each model checks its sizes in its own way, or not at all
-UNBUILDABLE = (
-    *(ValueError, TypeError, KeyError, AttributeError, ArithmeticError, RuntimeError, AssertionError, ImportError),
-    StrictDataclassError,
-)
 NULL = "none"  # JSON's null, which TOML lacks
 
 
@@ -88,9 +81,13 @@ class LanguageModelDecoding(Adapters, Decoding):
     def problems(self) -> Iterator[str]:
         """A model that cannot be built."""
         kind = self.config.get("model_type")
-        if kind is None and not self.weights:
-            yield "config has no model_type: name decoder.weights, or a model's type and sizes as its config.json does"
-        elif kind is not None and (not isinstance(kind, str) or kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES):
+        if kind is None:
+            if not self.weights:
+                yield "config has no model_type: name decoder.weights, or type and sizes as a config.json does"
+            return
+        from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+        if not isinstance(kind, str) or kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
             yield f"config.model_type {kind!r} is no causal language model of transformers"
 
     def problems_with(self, language: Language) -> Iterator[str]:
@@ -100,6 +97,8 @@ class LanguageModelDecoding(Adapters, Decoding):
 
     def build(self, language: LanguageEncoder, width: int, vocabulary_size: int) -> LanguageModelDecoder:
         """The decoder. Its language model is random only if there are no weights to be loaded."""
+        from transformers.initialization import no_init_weights
+
         with no_init_weights() if self.weights else nullcontext():
             language_model = language_model_of(self.config, None if self.weights else vocabulary_size)
         return LanguageModelDecoder(self, language_model, width, vocabulary_size)
@@ -157,11 +156,16 @@ class LanguageModelDecoder(GatedDecoder):
         self.end_id = options.end_id
         self.unused = tuple(range(vocabulary_size, config.vocab_size))
 
-    def logits(self, tokens: Tensor, cache: DynamicCache | None) -> Tensor:
-        """Token ids (R, L) after those in the cache -> logits (R, L, V)."""
+    def logits(self, tokens: Tensor, past: State) -> tuple[Tensor, State]:
+        """Token ids (R, L) after those of `past` -> logits (R, L, V), the next past."""
+        from transformers import DynamicCache
+
         model: Any = self.language_model
+        cache: Any = DynamicCache() if past else None
+        for number, (keys, values) in enumerate(zip(past[::2], past[1::2], strict=True)):
+            cache.update(keys, values, number)
         logits: Tensor = model(input_ids=tokens, past_key_values=cache, use_cache=cache is not None).logits
-        return logits
+        return logits, tuple(each for layer in cache.layers for each in (layer.keys, layer.values)) if past else ()
 
 
 def language_model_of(config: Mapping[str, Any], vocabulary_size: int | None = None) -> nn.Module:
@@ -169,26 +173,26 @@ def language_model_of(config: Mapping[str, Any], vocabulary_size: int | None = N
 
     Raises ModelError if transformers cannot build it.
     """
+    from transformers import AutoModelForCausalLM
+
     built = _config_of(config)
     if vocabulary_size is not None:
         built.vocab_size = vocabulary_size
         built.pad_token_id = PAD_ID  # its own may have no row here
-    try:
+    with _refusing(config):
         model: Any = AutoModelForCausalLM.from_config(built, trust_remote_code=False)  # type: ignore[no-untyped-call]
-    except UNBUILDABLE as error:
-        raise _unusable(config, error) from error
     model.tie_weights()  # the constructor skips that when it draws no weights
     plain: nn.Module = model.float()
     return plain
 
 
-def _config_of(config: Mapping[str, Any]) -> PretrainedConfig:
+def _config_of(config: Mapping[str, Any]) -> Any:
+    from transformers import AutoConfig
+
     content = _without_code(_from_toml(dict(config)))
     kind = content.pop("model_type", "")
-    try:
+    with _refusing(config):
         return AutoConfig.for_model(kind, **content)
-    except UNBUILDABLE as error:
-        raise _unusable(config, error) from error
 
 
 def _without_code(item: Any) -> Any:
@@ -199,9 +203,27 @@ def _without_code(item: Any) -> Any:
     return item
 
 
-def _unusable(config: Mapping[str, Any], error: Exception) -> ModelError:
-    problem = f"transformers cannot use it ({str(error).splitlines()[0][:120] if str(error) else type(error).__name__})"
-    return ModelError(problem, where=f"decoder.config of {config.get('model_type')}", remedy="correct its sizes")
+@contextmanager
+def _refusing(config: Mapping[str, Any]) -> Iterator[None]:
+    """Turn what transformers raises into a ModelError: each model checks its sizes in its own way, or not at all."""
+    from huggingface_hub.errors import StrictDataclassError
+
+    causes = (
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        ArithmeticError,
+        RuntimeError,
+        AssertionError,
+        ImportError,
+    )
+    try:
+        yield
+    except (*causes, StrictDataclassError) as error:
+        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        where = f"decoder.config of {config.get('model_type')}"
+        raise ModelError(f"transformers cannot use it ({reason})", where=where, remedy="correct its sizes") from error
 
 
 def _layers_of(language_model: nn.Module) -> Sequence[nn.Module]:

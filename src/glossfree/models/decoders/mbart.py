@@ -10,13 +10,12 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
-from transformers import MBartForConditionalGeneration
-from transformers.modeling_outputs import BaseModelOutput
 
 from glossfree.models.adapters import Adapters
 from glossfree.models.beam_search import State, beam_search
 from glossfree.models.choices import Beams, Decoder, Decoding, Language, LanguageEncoder, Translations
-from glossfree.models.language.mbart import MBart, MBartEncoder, causal_mask, over_keys
+from glossfree.models.language.mbart import MBart, MBartEncoder
+from glossfree.models.mbart import OFFSET, MBartNetwork
 from glossfree.models.tokens import never_written, shift_right
 from glossfree.padded import Padded
 from glossfree.settings import Trained, value
@@ -45,33 +44,26 @@ class MBartDecoding(Adapters, Decoding):
 class MBartDecoder(Decoder):
     """Decoder, token table and output layer of an mBART. Its encoder is the model's language encoder."""
 
-    def __init__(self, mbart: MBartForConditionalGeneration) -> None:
+    def __init__(self, mbart: MBartNetwork) -> None:
         super().__init__()
         self.mbart = mbart
 
     @property
     def adapted(self) -> torch.nn.Module:
         """The module that gets adapters; its other weights are then frozen."""
-        decoder: torch.nn.Module = self.mbart.model.decoder
-        return decoder
+        return self.mbart.model.decoder
 
     def forward(self, video: Padded, labels: Tensor) -> Tensor:
         """Video features Padded (B, S, E) and labels (B, L) -> logits (B, L, V), each from the tokens before it."""
-        output = self.mbart(
-            encoder_outputs=BaseModelOutput(last_hidden_state=video.values),
-            attention_mask=over_keys(video.mask),
-            decoder_input_ids=shift_right(labels),
-            decoder_attention_mask=causal_mask(labels.shape[1], labels.device),
-            use_cache=False,
-        )
-        logits: Tensor = output.logits
-        return logits
+        rows = self.mbart.model.decoder.embed_tokens(shift_right(labels))
+        hidden, _ = self.mbart.model.decoder(rows, memory=video.values, memory_mask=video.mask)
+        return self.mbart.logits(hidden)
 
     def memory(self, video: Padded) -> Tensor:
         """Video features Padded (B, S, E) -> keys and values of cross-attention (2, K, B, H, S, d)."""
-        layers = [layer.encoder_attn for layer in self.mbart.model.decoder.layers]
-        keys = torch.stack([_heads(each, each.k_proj(video.values)) for each in layers])
-        return torch.stack((keys, torch.stack([_heads(each, each.v_proj(video.values)) for each in layers])))
+        layers: list[Any] = [layer.encoder_attn for layer in self.mbart.model.decoder.layers]
+        keys = torch.stack([each.heads(each.k_proj(video.values)) for each in layers])
+        return torch.stack((keys, torch.stack([each.heads(each.v_proj(video.values)) for each in layers])))
 
     def step(self, tokens: Tensor, past: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
         """Last tokens (R,), keys and values of the L before, `past` (2, K, R, H, L, d) -> logits (R, V), the next past.
@@ -103,19 +95,18 @@ class MBartDecoder(Decoder):
         in the group (2, G, H, M, d), of which each token sees `seen` (G, 1, N, M). `real`: mask of the memory.
         """
         decoder: Any = self.mbart.model.decoder
-        table = decoder.embed_positions
-        hidden = decoder.layernorm_embedding(decoder.embed_tokens(tokens) + table.weight[position + table.offset])
+        place = decoder.embed_positions.weight[position + OFFSET]
+        hidden = decoder.layernorm_embedding(decoder.embed_tokens(tokens) + place)
         for number, layer in enumerate(decoder.layers):
             own, cross = layer.self_attn, layer.encoder_attn
             normal = layer.self_attn_layer_norm(hidden)
-            written = torch.stack((_heads(own, own.k_proj(normal)), _heads(own, own.v_proj(normal))))
+            written = torch.stack((own.heads(own.k_proj(normal)), own.heads(own.v_proj(normal))))
             keys, values = remember(number, written)
             hidden = hidden + _attend(own, normal, keys, values, seen)
             normal = layer.encoder_attn_layer_norm(hidden)
             hidden = hidden + _attend(cross, normal, memory[0, number], memory[1, number], real)
-            hidden = hidden + layer.fc2(layer.activation_fn(layer.fc1(layer.final_layer_norm(hidden))))
-        logits: Tensor = self.mbart.lm_head(decoder.layer_norm(hidden)) + self.mbart.final_logits_bias
-        return logits
+            hidden = hidden + layer.mlp(layer.final_layer_norm(hidden))
+        return self.mbart.logits(decoder.layer_norm(hidden))
 
     @torch.no_grad()
     def generate(
@@ -127,7 +118,7 @@ class MBartDecoder(Decoder):
         is ever moved: which places a beam continues is its state.
         """
         if suppressed is None:
-            suppressed = never_written(self.mbart.config.vocab_size)
+            suppressed = never_written(self.mbart.model.shared.num_embeddings)
         # padding may hold nan, and 0 x nan is nan
         memory = self.memory(video.with_values(video.values.masked_fill(~video.mask[..., None], 0.0)))
         sides, layers, clips, heads, _, width = memory.shape
@@ -152,7 +143,7 @@ class MBartDecoder(Decoder):
                 remember,
                 memory,
                 seen.view(clips, 1, beside, end),
-                over_keys(video.mask),
+                video.mask[:, None, None],
             )
             return logits.flatten(0, 1).float().log_softmax(dim=-1), (history,)
 
@@ -160,14 +151,9 @@ class MBartDecoder(Decoder):
         return beam_search(step, first_state, start_id, beams, suppressed, hasty=True)
 
 
-def _heads(attention: Any, rows: Tensor) -> Tensor:
-    """(G, N, E) -> (G, H, N, d)."""
-    return rows.view(*rows.shape[:2], attention.num_heads, attention.head_dim).transpose(1, 2)
-
-
 def _attend(attention: Any, rows: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
     """Rows (G, N, E) to keys and values (G or 1, H, M, d), as far as `mask` (G, 1, N or 1, M) is True -> (G, N, E)."""
-    queries = _heads(attention, attention.q_proj(rows)) * attention.head_dim**-0.5
+    queries = attention.heads(attention.q_proj(rows)) * attention.head_dim**-0.5
     weights = queries @ keys.transpose(-1, -2)
     if mask is not None:
         weights = weights.masked_fill(~mask, float("-inf"))

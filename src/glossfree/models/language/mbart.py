@@ -13,13 +13,12 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from transformers import MBartConfig, MBartForConditionalGeneration
-from transformers.models.mbart.modeling_mbart import MBartEncoder as TransformersEncoder
 
 from glossfree.errors import ModelError
 from glossfree.models.adapters import Adapters
 from glossfree.models.choices import Language, LanguageEncoder
-from glossfree.models.tokens import BOS_ID, EOS_ID, IGNORED, PAD_ID
+from glossfree.models.mbart import MBartNetwork, Sizes, Stack
+from glossfree.models.tokens import IGNORED, PAD_ID
 from glossfree.models.weights import Census, load, read_weights
 from glossfree.padded import Padded
 from glossfree.settings import DEEPEST, WIDEST, Trained, heads_fit, value
@@ -54,17 +53,12 @@ class MBart(Adapters, Language):
 
         One token table serves encoder, decoder and output; embeddings are scaled by sqrt(E).
         """
-        config = mbart_config(
+        sizes = Sizes(
             vocabulary_size,
-            hidden_size=self.hidden_size,
-            num_layers=self.num_layers,
-            num_heads=self.num_heads,
-            mlp_size=self.mlp_size,
-            max_positions=self.max_positions,
-            dropout=self.dropout,
+            *(self.hidden_size, self.num_layers, self.num_heads),
+            *(self.mlp_size, self.max_positions, self.dropout),
         )
-        mbart = MBartForConditionalGeneration(config)
-        mbart.tie_weights()  # the constructor skips that when it draws no weights
+        mbart = MBartNetwork(sizes)
         return MBartEncoder(mbart.model.encoder, mbart)
 
     def load(self, module: LanguageEncoder, source: Path, kept_ids: Sequence[int] | None) -> Census:
@@ -76,14 +70,14 @@ class MBart(Adapters, Language):
 class MBartEncoder(LanguageEncoder):
     """mBART's encoder, on embeddings (segments) or tokens."""
 
-    def __init__(self, encoder: TransformersEncoder, whole: MBartForConditionalGeneration | None = None) -> None:
+    def __init__(self, encoder: Stack, whole: MBartNetwork | None = None) -> None:
         """`whole`: the mBART of this encoder, for its decoder."""
         super().__init__()
         self.encoder = encoder
         self._whole = (whole,)  # in a tuple: its decoder is another part of the model and must not be registered here
 
     @property
-    def mbart(self) -> MBartForConditionalGeneration:
+    def mbart(self) -> MBartNetwork:
         """The mBART that this encoder belongs to."""
         (whole,) = self._whole
         assert whole is not None
@@ -96,72 +90,25 @@ class MBartEncoder(LanguageEncoder):
     @property
     def adapted(self) -> nn.Module:
         """The module that gets adapters; its other weights are then frozen."""
-        encoder: nn.Module = self.encoder
-        return encoder
+        return self.encoder
 
     def forward(self, segments: Padded) -> Padded:
         """Padded (B, S, E) -> Padded (B, S, E). Raises ModelError if S exceeds mBART's positions."""
-        if segments.values.shape[1] > self.encoder.max_source_positions:
-            problem = f"{segments.values.shape[1]} segments, but only {self.encoder.max_source_positions} positions"
+        if segments.values.shape[1] > self.encoder.max_positions:
+            problem = f"{segments.values.shape[1]} segments, but only {self.encoder.max_positions} positions"
             raise ModelError(problem, where="mBART", remedy="raise its max_positions, or lower data.max_frames")
-        output = self.encoder(inputs_embeds=segments.values, attention_mask=over_keys(segments.mask))
-        return segments.with_values(output.last_hidden_state)
+        hidden, _ = self.encoder(segments.values, segments.mask)
+        return segments.with_values(hidden)
 
     def read(self, input_ids: Tensor) -> Padded:
         """Token ids (B, L), padded with -100 or <pad> -> token features Padded (B, L, E)."""
         tokens = input_ids.masked_fill(input_ids == IGNORED, PAD_ID)
         real = tokens != PAD_ID
-        output = self.encoder(input_ids=tokens, attention_mask=over_keys(real))
-        return Padded(output.last_hidden_state, real.sum(dim=1))
+        hidden, _ = self.encoder(self.encoder.embed_tokens(tokens), real)
+        return Padded(hidden, real.sum(dim=1))
 
 
-def over_keys(mask: Tensor) -> Tensor:
-    """(B, S) bool -> (B, 1, 1, S), which keys are real: a mask that transformers takes as it is.
-
-    Of a mask (B, S), it reads whether all values are true, and so waits for an accelerator in every forward pass.
-    """
-    return mask[:, None, None]
-
-
-def causal_mask(steps: int, device: torch.device) -> Tensor:
-    """(1, 1, L, L) bool: each token sees itself and those before it. It is given for the same reason."""
-    return torch.ones(steps, steps, dtype=torch.bool, device=device).tril()[None, None]
-
-
-def mbart_config(
-    vocabulary_size: int,
-    *,
-    hidden_size: int,
-    num_layers: int,
-    num_heads: int,
-    mlp_size: int,
-    max_positions: int,
-    dropout: float,
-) -> MBartConfig:
-    """Sizes -> transformers' configuration of an mBART in which encoder and decoder have the same."""
-    return MBartConfig(  # type: ignore[call-arg]
-        vocab_size=vocabulary_size,
-        d_model=hidden_size,
-        encoder_layers=num_layers,
-        decoder_layers=num_layers,
-        encoder_attention_heads=num_heads,
-        decoder_attention_heads=num_heads,
-        encoder_ffn_dim=mlp_size,
-        decoder_ffn_dim=mlp_size,
-        max_position_embeddings=max_positions,
-        dropout=dropout,
-        attention_dropout=0.0,
-        activation_dropout=0.0,
-        scale_embedding=True,
-        pad_token_id=PAD_ID,
-        bos_token_id=BOS_ID,
-        eos_token_id=EOS_ID,
-        forced_eos_token_id=None,  # a sentence cut at the token limit must not look finished
-        attn_implementation="sdpa",
-    )
-
-
-def load_mbart(model: MBartForConditionalGeneration, source: Path, kept_ids: Sequence[int] | None = None) -> Census:
+def load_mbart(model: MBartNetwork, source: Path, kept_ids: Sequence[int] | None = None) -> Census:
     """mBART (cc25, or large-50) from a Hugging Face folder, in place (see `mbart_tensors`). Raises ModelError."""
     tensors = mbart_tensors(source, kept_ids)
     census = load(model, tensors, where=str(source), ignored=MBART_IGNORED)

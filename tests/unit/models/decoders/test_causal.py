@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from benchmarks.transformers_mbart import of_transformers
 from safetensors.torch import save_file
 from torch import Tensor
-from transformers import DynamicCache, MBartForCausalLM
+from torch.nn import functional
 
 from glossfree.errors import ModelError, RecipeError
 from glossfree.models.adapters import add_lora
@@ -54,13 +55,13 @@ def video_of(rubbish: float = 0.0) -> Padded:
 
 def plain_logits(decoder: CausalDecoder, labels: Tensor) -> Tensor:
     """Those of transformers' causal mBART with the same weights: it sees no video."""
-    model = MBartForCausalLM(decoder.language_model.config)
-    for layer in model.model.decoder.layers:
+    mbart = MBart.model_validate(SIZES).build(decoder.vocabulary_size).mbart
+    theirs = of_transformers(mbart, OPTIONS.num_heads).model.decoder
+    for layer in theirs.layers:
         del layer.encoder_attn, layer.encoder_attn_layer_norm
-    tensors = state(decoder.language_model)
-    load(model.model.decoder, {name: tensor.clone() for name, tensor in tensors.items()})
-    model.tie_weights()
-    return model.eval()(input_ids=shift_right(labels)).logits
+    load(theirs, state(decoder.language_model))
+    hidden = theirs(input_ids=shift_right(labels)).last_hidden_state
+    return functional.linear(hidden, decoder.language_model.embed_tokens.weight)
 
 
 def test_at_the_start_it_is_the_plain_language_model() -> None:
@@ -124,12 +125,15 @@ def test_tokens_one_by_one_with_a_cache_give_the_logits_of_all_at_once() -> None
     decoder, video = opened(decoder_of()).double(), video_of()
     video = video.with_values(video.values.double())
     tokens = torch.randint(3, 34, (6, 7), generator=torch.Generator().manual_seed(3))
-    memories, cache = decoder.read(video), DynamicCache()
-    whole = decoder.write(tokens, memories, None)
-    parts = [decoder.write(token[:, None], memories, cache) for token in tokens.unbind(dim=1)]
+    memories = decoder.read(video)
+    whole, _ = decoder.write(tokens, memories)
+    parts, past = [], (torch.zeros(6, 3, 0, 6, dtype=torch.float64),) * 4
+    for token in tokens.unbind(dim=1):
+        logits, past = decoder.write(token[:, None], memories, past)
+        parts.append(logits)
     torch.testing.assert_close(torch.cat(parts, dim=1), whole, rtol=0, atol=1e-10)
     twice = Padded(video.values.repeat_interleave(2, dim=0), LENGTHS.repeat_interleave(2))
-    torch.testing.assert_close(decoder.write(tokens, decoder.read(twice), None), whole, rtol=0, atol=1e-10)
+    torch.testing.assert_close(decoder.write(tokens, decoder.read(twice))[0], whole, rtol=0, atol=1e-10)
 
 
 def mbart_folder(folder: Path, **sizes: int) -> Path:

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from tests.unit.language_models import SIZES, SURPLUS, save_language_model
 from torch import Tensor
-from transformers import AutoModelForCausalLM, DynamicCache
+from transformers import AutoModelForCausalLM
 
 from glossfree.errors import ModelError
 from glossfree.models.adapters import add_lora
@@ -135,9 +135,12 @@ def test_tokens_one_by_one_with_a_cache_give_the_logits_of_all_at_once(folders: 
     """With two beams for each clip, which have different tokens."""
     decoder, video = opened(loaded(folders[kind])), video_of()
     tokens = torch.randint(3, 20, (6, 7), generator=torch.Generator().manual_seed(3))
-    memories, cache = decoder.read(video), DynamicCache()
-    whole = decoder.write(tokens, memories, None)
-    parts = [decoder.write(token[:, None], memories, cache) for token in tokens.unbind(dim=1)]
+    memories = decoder.read(video)
+    whole, _ = decoder.write(tokens, memories)
+    parts, past = [], tuple(each[:, :, :0].repeat(2, 1, 1, 1) for m in memories for each in (m.keys, m.values))
+    for token in tokens.unbind(dim=1):
+        logits, past = decoder.write(token[:, None], memories, past)
+        parts.append(logits)
     torch.testing.assert_close(torch.cat(parts, dim=1), whole, rtol=0, atol=2e-5)
 
 

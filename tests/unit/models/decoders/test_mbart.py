@@ -93,7 +93,7 @@ def test_logits_are_mbarts_own(decoder: MBartDecoder, segments: Padded, video: P
     labels = torch.tensor([[5, 6, 2, code], [7, 2, code, -100], [8, 9, 2, code], [2, code, -100, -100]])
     logits = decoder(video, labels)
     assert logits.shape == (4, 4, VOCABULARY)
-    theirs = decoder.mbart(
+    theirs = of_transformers(decoder.mbart, HEADS)(
         inputs_embeds=segments.values,
         attention_mask=segments.mask.long(),
         decoder_input_ids=torch.tensor([[code, *row] for row in ([5, 6, 2], [7, 2, 1], [8, 9, 2], [2, 1, 1])]),

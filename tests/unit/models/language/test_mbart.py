@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from benchmarks.transformers_mbart import of_transformers
 from safetensors.torch import save_file
 from transformers import MBartConfig, MBartForConditionalGeneration
-from transformers.models.mbart.modeling_mbart import MBartEncoder as TransformersEncoder
 
 from glossfree.errors import ModelError
 from glossfree.models.adapters import add_lora
 from glossfree.models.language.mbart import MBart, MBartEncoder, load_mbart
+from glossfree.models.mbart import MBartNetwork
 from glossfree.models.weights import state
 from glossfree.padded import Padded
 
@@ -43,9 +44,7 @@ def test_one_token_table_scaled_and_positions_with_two_more_rows() -> None:
 
 def test_language_encoder_is_mbarts_encoder_on_embeddings() -> None:
     model = language().eval()
-    plain = TransformersEncoder(model.config)
-    plain.load_state_dict(model.model.encoder.state_dict())
-    plain.eval()
+    plain = of_transformers(model, 3).model.encoder
     add_lora(model.model.encoder, ["q_proj", "v_proj"], 2, 4.0, 0.1)
     segments = Padded(torch.randn(2, 7, E), torch.tensor([7, 4]))
     ours = MBartEncoder(model.model.encoder)(segments)
@@ -75,7 +74,7 @@ def test_sentences_are_read_token_by_token() -> None:
     tokens = encoder.read(ids)
     assert tokens.values.shape == (2, 5, E) and tokens.lengths.tolist() == [5, 3]
     for row, length in enumerate((5, 3)):
-        hidden = encoder.encoder(input_ids=ids[row : row + 1, :length]).last_hidden_state
+        hidden, _ = encoder.encoder(encoder.encoder.embed_tokens(ids[row : row + 1, :length]))
         torch.testing.assert_close(tokens.values[row, :length], hidden[0], rtol=0, atol=1e-5)
     assert torch.equal(tokens.values, encoder.read(ids.masked_fill(ids < 0, 1)).values)
     assert (ids == -100).sum() == 2, "the argument was changed"
@@ -129,7 +128,7 @@ def original_mbart() -> MBartForConditionalGeneration:
     return model
 
 
-def empty_mbart(rows: int) -> MBartForConditionalGeneration:
+def empty_mbart(rows: int) -> MBartNetwork:
     return (
         MBart(hidden_size=SMALL, num_layers=2, num_heads=3, mlp_size=20, max_positions=22, dropout=0.1)
         .build(rows)
@@ -149,7 +148,9 @@ def test_mbart_rows_follow_their_pieces_bit_for_bit(
         assert torch.equal(model.lm_head.weight[new], original_mbart.model.shared.weight[old])
     tokens = torch.tensor([4, 6, 5, 2, len(KEPT) - 3])
     old_tokens = torch.tensor(KEPT)[tokens]
-    ours = model(input_ids=tokens[None], decoder_input_ids=tokens[None]).logits
+    parts = model.model
+    memory, _ = parts.encoder(parts.encoder.embed_tokens(tokens[None]))
+    ours = model.logits(parts.decoder(parts.decoder.embed_tokens(tokens[None]), memory=memory)[0])
     theirs = original_mbart(input_ids=old_tokens[None], decoder_input_ids=old_tokens[None]).logits
     torch.testing.assert_close(ours, theirs[..., KEPT], rtol=0, atol=1e-5)
 
