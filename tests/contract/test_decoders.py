@@ -20,6 +20,7 @@ from glossfree.models.adapters import Adapters, add_lora
 from glossfree.models.choices import Beams, Decoder
 from glossfree.models.decoders import DECODERS
 from glossfree.models.language import LANGUAGE
+from glossfree.models.packed import pack
 from glossfree.models.tokens import EOS_ID, PAD_ID, never_written
 from glossfree.padded import Padded
 
@@ -214,3 +215,15 @@ def test_merged_adapters_write_the_same(name: str, changed: Changed, language: s
     after = decoder.generate(video, beams, CODE)
     assert torch.equal(after.sequences, before.sequences)
     torch.testing.assert_close(after.scores, before.scores, rtol=1e-6, atol=1e-6)
+
+
+def test_packed_it_translates_as_before(
+    name: str, changed: Changed, language: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoder, video = lively(name, changed, language).float(), video_of()
+    video = video.with_values(video.values.float())
+    before = decoder.generate(video, Beams(num_beams=2, max_new_tokens=3), CODE)
+    monkeypatch.setattr("glossfree.models.packed.SMALLEST", 1)
+    pack(decoder)
+    after = decoder.generate(video, Beams(num_beams=2, max_new_tokens=3), CODE)
+    torch.testing.assert_close(after.scores, before.scores, rtol=1e-3, atol=1e-3)

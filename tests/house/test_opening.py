@@ -51,3 +51,9 @@ def test_a_process_ends_with_its_code_behind_all_that_it_has_to_say(act: str, co
     assert done.stdout.split("\n")[:2] == ["a thread's", "last words"]
     assert ("taken apart" in done.stdout) == (not quick)
     assert ("why" in done.stderr, "ZeroDivisionError" in done.stderr) == ("why" in act, "/" in act)
+
+
+def test_a_process_whose_output_was_closed_ends_quietly() -> None:
+    command = ["bash", "-c", '"$0" -m glossfree --version >&-', sys.executable]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")

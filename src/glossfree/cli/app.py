@@ -188,8 +188,9 @@ def run() -> None:
 
     def end() -> None:
         if status is not None:
-            sys.stdout.flush()
-            sys.stderr.flush()
+            for stream in (sys.stdout, sys.stderr):
+                if stream is not None:  # it was closed before the start
+                    stream.flush()
             os._exit(status)
 
     atexit.register(end)  # the first that is registered is the last that is called

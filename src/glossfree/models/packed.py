@@ -18,6 +18,7 @@ class PackedLinear(nn.Module):
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
+        self.in_features, self.out_features = linear.in_features, linear.out_features
         self.weight = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), None)
         self.bias = None if linear.bias is None else linear.bias.detach()
 
@@ -26,10 +27,15 @@ class PackedLinear(nn.Module):
         product: Tensor = torch.ops.mkldnn._linear_pointwise(rows, self.weight, self.bias, "none", [], "")
         return product
 
+    def _save_to_state_dict(self, *_: object) -> None:
+        raise RuntimeError("a model packed to translate cannot be saved: save the one that it was made of")
+
 
 def pack(module: nn.Module) -> None:
     """Pack the large linear layers, in place, where torch can: on processors for which it has oneDNN, in float32."""
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return
+    if not hasattr(torch.ops.mkldnn, "_reorder_linear_weight"):  # private: another torch may lack it
         return
     for parent in list(module.modules()):
         for name, child in list(parent.named_children()):

@@ -35,7 +35,7 @@ from glossfree.video.keypoints import write_keypoints
 from glossfree.video.pack import Packing
 from glossfree.video.poses import SUFFIX, keypoints_of_clip
 from glossfree.video.prepare import PrepareResult, Progress, prepare
-from glossfree.video.shards import write_shards
+from glossfree.video.shards import remove_unused, write_shards
 from glossfree.video.timeline import FEWEST, mixed_rates, usual_rate
 
 PACKING = Packing()
@@ -101,6 +101,8 @@ def prepare_corpus(
     if shards:
         with console.progress("writing shards", len(result.manifest.clips)) as advance:
             result = replace(result, manifest=write_shards(result.manifest, shards, lambda clips: advance(clips)))
+    else:
+        remove_unused(result.manifest)
     failed = (*result.failed, *(_write_poses(clips, result.manifest, packing, console) if poses else ()))
     return replace(result, failed=failed, warnings=(*warnings, *odd))
 

@@ -13,7 +13,7 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
@@ -58,10 +58,11 @@ def _write_shards(manifest: Manifest, megabytes: float, on_progress: Callable[[i
         parts |= found
         on_progress(len(clips))
     sharded = replace(manifest, clips=tuple(replace(clip, shard=parts[clip.id]) for clip in manifest))
-    records = [replace(each, shard=parts.get(each.id, each.shard)) for each in journal.values()]
-    write_journal(folder, records)
+    write_journal(folder, (replace(each, shard=parts.get(each.id, each.shard)) for each in journal.values()))
     sharded.save()
-    _remove_others(sharded, {each.shard.file for each in (*sharded, *records) if each.shard is not None})
+    for clip in sharded:
+        (folder / clip.file).unlink(missing_ok=True)
+    remove_unused(sharded)
     return sharded
 
 
@@ -136,11 +137,10 @@ def _parts(path: Path, clips: Sequence[PackedClip]) -> dict[str, Part]:
         raise CorpusError(f"not the shard that was written ({error})", where=path, remedy=remedy) from error
 
 
-def _remove_others(manifest: Manifest, used: Collection[str]) -> None:
-    """Remove the loose files of clips that lie in shards, and shards that are not `used`."""
-    for clip in manifest:
-        if clip.shard is not None:
-            (manifest.folder / clip.file).unlink(missing_ok=True)
+def remove_unused(manifest: Manifest) -> None:
+    """Remove the shards of a prepared folder that neither its manifest nor its journal names."""
+    named = (*manifest, *read_journal(manifest.folder).values())
+    used = {each.shard.file for each in named if each.shard is not None}
     for path in (manifest.folder / SHARDS).glob("*.tar"):
         if f"{SHARDS}/{path.name}" not in used:
             path.unlink(missing_ok=True)

@@ -41,3 +41,11 @@ def test_the_smallest_that_is_packed(monkeypatch: pytest.MonkeyPatch) -> None:
     layers = nn.Sequential(nn.Linear(5, 7), nn.Linear(17, 2))
     pack(layers)
     assert type(layers[1]) is nn.Linear and len(list(layers[0].parameters())) in (0, 2)
+
+
+def test_packed_weights_are_not_saved_as_if_there_were_none() -> None:
+    layers = nn.Sequential(nn.Linear(512, 512))
+    pack(layers)
+    if isinstance(layers[0], PackedLinear):
+        with pytest.raises(RuntimeError, match="packed to translate cannot be saved"):
+            layers.state_dict()
