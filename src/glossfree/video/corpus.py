@@ -98,13 +98,18 @@ def prepare_corpus(
         count = workers or _cores()
         result = prepare(clips, out, packing, about, workers=count, cluster=cluster, strict=strict, on_progress=report)
     odd = _say_what_is_odd(result, console)
-    if shards:
-        with console.progress("writing shards", len(result.manifest.clips)) as advance:
-            result = replace(result, manifest=write_shards(result.manifest, shards, lambda clips: advance(clips)))
-    else:
-        remove_unused(result.manifest)
+    result = replace(result, manifest=_in_shards(result.manifest, shards, console))
     failed = (*result.failed, *(_write_poses(clips, result.manifest, packing, console) if poses else ()))
     return replace(result, failed=failed, warnings=(*warnings, *odd))
+
+
+def _in_shards(manifest: Manifest, megabytes: int, console: Console) -> Manifest:
+    """Move the clips into shards of this size; 0: leave them, and remove the shards of clips that were packed anew."""
+    if not megabytes:
+        remove_unused(manifest)
+        return manifest
+    with console.progress("writing shards", len(manifest.clips)) as advance:
+        return write_shards(manifest, megabytes, lambda clips: advance(clips))
 
 
 def _say_what_is_odd(result: PrepareResult, console: Console) -> list[str]:
