@@ -36,6 +36,7 @@ from glossfree.video.decode import open_source
 from glossfree.video.frames import resize
 from glossfree.video.pack import OPTIONS, encode
 
+SHORT_OF_MEMORY = "memory", "could not create a primitive"  # what torch, OpenCV and oneDNN say
 TRACKS = 10  # pseudo-glosses of a timeline
 COPY_HEIGHT = 720  # pixels of a copy for browsers, at most
 Task = Mapping[str, Any]
@@ -228,7 +229,7 @@ def main(model: str, folder: str, limits: str) -> None:
         try:
             worker.answer(json.loads(lines.get())["tasks"])
         except (MemoryError, RuntimeError, cv2.error) as error:  # torch and OpenCV raise errors of their own
-            if not isinstance(error, MemoryError) and "memory" not in str(error):
+            if not isinstance(error, MemoryError) and not any(words in str(error) for words in SHORT_OF_MEMORY):
                 raise
             os._exit(OUT_OF_MEMORY)
         say({"idle": True})
