@@ -73,12 +73,8 @@ BENCHMARKS: dict[str, tuple[Callable[[], str], str]] = {
     "fuzz": (fuzz.run, "docs/benchmarks.md"),
 }
 
-OF_A_DEMO = {
-    "conditions",
-    "decoding",
-    "long_video",
-    "onnx_form",
-}  # run only if they are named: they need a finished demo
+# run only if they are named: they need a finished demo
+OF_A_DEMO = {"conditions", "decoding", "long_video", "onnx_form"}
 
 
 def main() -> None:

@@ -31,13 +31,13 @@ def local_folder(address: str) -> Path:
     if manifest is None:
         remedy = "name the folder that glossfree prepare --shards made, as it was copied there"
         raise CorpusError(f"no {MANIFEST}", where=address, remedy=remedy)
-    lines = "".join(_at(line, address) + "\n" for line in split_lines(manifest.decode("utf-8")))
-    _check_ranges(lines, address)
+    lines = [_at(line, address) for line in split_lines(manifest.decode("utf-8"))]
+    _check_ranges(lines[:1], address)
     for name in SMALL:
         content = _fetched(address, name)
         if content is not None:
             _update(folder / name, content)
-    _update(folder / MANIFEST, lines.encode())
+    _update(folder / MANIFEST, "".join(f"{line}\n" for line in lines).encode())
     return folder
 
 
@@ -52,9 +52,9 @@ def _fetched(address: str, name: str) -> bytes | None:
         raise CorpusError(f"{name} cannot be read ({error})", where=address, remedy=remedy) from error
 
 
-def _check_ranges(lines: str, address: str) -> None:
-    """Raise CorpusError unless a byte of the first shard can be read by itself."""
-    for line in split_lines(lines)[:1]:
+def _check_ranges(lines: list[str], address: str) -> None:
+    """Raise CorpusError unless a byte of each line's shard can be read by itself."""
+    for line in lines:
         shard = PackedClip.from_json(line).shard
         assert shard is not None
         try:

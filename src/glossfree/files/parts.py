@@ -98,9 +98,8 @@ class Coming(Part):
 def fetch(address: str, offset: int = 0, size: int | None = None) -> bytes:
     """Bytes of a file at an address, all by default. What does not answer is asked again, after each of PAUSES.
 
-    Raises FileNotFoundError; OSError: no answer, no permission, a server without byte ranges.
-    Raises CorpusError: an address of an unknown kind, or of one
-    whose package is not installed.
+    Raises FileNotFoundError; OSError: no answer, no permission, a server without byte ranges; CorpusError: an address
+    of an unknown kind, or of one whose package is not installed.
     """
     system, path = _opened(address)
     end = None if size is None else offset + size

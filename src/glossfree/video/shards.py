@@ -139,8 +139,11 @@ def _parts(path: Path, clips: Sequence[PackedClip]) -> dict[str, Part]:
 
 def remove_unused(manifest: Manifest) -> None:
     """Remove the shards of a prepared folder that neither its manifest nor its journal names."""
+    shards = list((manifest.folder / SHARDS).glob("*.tar"))
+    if not shards:
+        return  # without reading the journal
     named = (*manifest, *read_journal(manifest.folder).values())
     used = {each.shard.file for each in named if each.shard is not None}
-    for path in (manifest.folder / SHARDS).glob("*.tar"):
+    for path in shards:
         if f"{SHARDS}/{path.name}" not in used:
             path.unlink(missing_ok=True)
