@@ -32,6 +32,7 @@ from benchmarks import (
     full_size,
     fuzz,
     gpu,
+    int8,
     loader,
     long_video,
     methods,
@@ -70,6 +71,7 @@ BENCHMARKS: dict[str, tuple[Callable[[], str], str]] = {
     "conditions": (conditions.run, "docs/data.md"),
     "long_video": (long_video.run, "docs/data.md"),
     "onnx_form": (onnx_form.run, "docs/models.md"),
+    "int8": (int8.run, "docs/models.md"),
     "fuzz": (fuzz.run, "docs/benchmarks.md"),
 }
 

@@ -9,6 +9,7 @@ from glossfree import __version__
 from glossfree.console import Console
 from glossfree.errors import ModelError, RunError
 from glossfree.files.disk import atomic, digest, read_json, write_json
+from glossfree.models.int8 import INT8, to_int8
 from glossfree.pipeline.card import write_card
 from glossfree.pipeline.trained import TOKENIZER, TrainedRun
 from glossfree.scoring.predictions import scores_path
@@ -21,7 +22,7 @@ from glossfree.training.run import save_tensors
 def export_model(run: Path, folder: Path, console: Console, *, onnx: bool = False, int8: bool = False) -> None:
     """The model of a run -> a model folder, atomically; warns of weights that the run no longer has.
 
-    `onnx`: graphs in place of the weights, for CPUs without torch; `int8`: those with 8-bit weights. Raises ModelError
+    `onnx`: graphs in place of the weights, for CPUs without torch; `int8`: 8-bit weights in either. Raises ModelError
     if `folder` holds anything or cannot be written, and for a model that ONNX cannot hold; RunError if no translating
     stage has finished.
     """
@@ -40,6 +41,11 @@ def export_model(run: Path, folder: Path, console: Console, *, onnx: bool = Fals
         if onnx:
             model, head = trained.model()
             write_graphs(temporary, model, head, trained.recipe.data.crop_size, int8=int8)
+        elif int8:
+            model, _ = trained.model()
+            model.merge_adapters()
+            rounded = to_int8(model) | trained.head_tensors()
+            save_tensors(temporary / WEIGHTS, rounded, {"stage": trained.last_stage, INT8: True})
         else:
             save_tensors(temporary / WEIGHTS, tensors, {"stage": trained.last_stage})
         shutil.copytree(run / TOKENIZER, temporary / TOKENIZER)
@@ -59,6 +65,7 @@ def export_model(run: Path, folder: Path, console: Console, *, onnx: bool = Fals
             },
             "supervision": trained.recipe.supervision,
             "timeline": has_timeline,
+            **({INT8: True} if int8 and not onnx else {}),
             **(
                 {"onnx": {"int8": int8, "frames_per_segment": model.hierarchy.temporal.frames_per_segment}}
                 if onnx
@@ -67,6 +74,6 @@ def export_model(run: Path, folder: Path, console: Console, *, onnx: bool = Fals
             "training": {"fit": trained.recipe.data.fit, **trained.run.read_json("run.json").get("profile", {})},
         }
         write_json(temporary / CARD, card, ModelError)
-        write_card(temporary, trained, tensors, FORMAT)
+        write_card(temporary, trained, tensors, FORMAT, int8=int8)
         if folder.exists():
             folder.rmdir()

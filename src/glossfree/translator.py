@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from glossfree.models.hierarchy import TranslationModel
+from glossfree.models.int8 import INT8, from_int8
 from glossfree.objectives.pseudo_gloss import PseudoGlossHead
 from glossfree.pipeline.decode import Decoder, WordFinder, made_fast
 from glossfree.pipeline.hub import model_folder
@@ -47,14 +48,15 @@ class SignTranslator(Translator):
         head: PseudoGlossHead | None = None,
         pseudo_glosses: Sequence[str] = (),
         training: Mapping[str, Any] | None = None,
+        int8: bool = False,
     ) -> None:
-        """The model can only translate afterwards (see `made_fast`).
+        """The model can only translate afterwards (`int8`: see `made_fast`).
 
         `training`: what the training clips looked like, if known (see `video.intake.validate_profile`).
         """
         self.recipe, self.tokenizer, self.pseudo_glosses = recipe, tokenizer, tuple(pseudo_glosses)
         self.device = best_device()
-        self.model = made_fast(model)
+        self.model = made_fast(model, int8=int8)
         self.head = None if head is None else head.to(self.device).eval()
         finder = WordFinder.of(recipe, self.head, self.pseudo_glosses)
         self.decoder = Decoder(self.model, tokenizer, recipe, find_words=finder)
@@ -92,11 +94,14 @@ class SignTranslator(Translator):
         recipe = load_recipe(folder / RECIPE)
         tokenizer = load_tokenizer(folder / TOKENIZER)
         verified.check_weights()
-        tensors, facts = load_tensors(folder / WEIGHTS)
         where = folder / WEIGHTS
-        model, head = load_model_and_head(recipe, len(tokenizer), tensors, stage=facts.get("stage"), where=where)
+        tensors, facts = load_tensors(where)
+        int8 = facts.get(INT8) is True
+        tensors = from_int8(tensors, where=str(where))
+        stage = facts.get("stage")
+        model, head = load_model_and_head(recipe, len(tokenizer), tensors, stage=stage, where=where, merged=int8)
         inventory = () if head is None else PseudoGlosses.load(folder / PSEUDO_GLOSSES).inventory
-        return cls(recipe, tokenizer, model, head, inventory, training)
+        return cls(recipe, tokenizer, model, head, inventory, training, int8)
 
     @classmethod
     def of_run(cls, trained: TrainedRun) -> SignTranslator:

@@ -19,9 +19,11 @@ from torch import Tensor
 from glossfree.models.adapters import Adapters, add_lora
 from glossfree.models.choices import Beams, Decoder
 from glossfree.models.decoders import DECODERS
+from glossfree.models.int8 import from_int8, to_int8
 from glossfree.models.language import LANGUAGE
 from glossfree.models.packed import pack
 from glossfree.models.tokens import EOS_ID, PAD_ID, never_written
+from glossfree.models.weights import load
 from glossfree.padded import Padded
 
 E, V = 24, 60
@@ -227,3 +229,13 @@ def test_packed_it_translates_as_before(
     pack(decoder)
     after = decoder.generate(video, Beams(num_beams=2, max_new_tokens=3), CODE)
     torch.testing.assert_close(after.scores, before.scores, rtol=1e-3, atol=1e-3)
+
+
+def test_weights_come_back_from_8_bits(name: str, changed: Changed, language: str) -> None:
+    decoder, again = (build(name, changed, language, seed) for seed in (0, 1))
+    stored = to_int8(decoder)
+    assert any(tensor.dtype == torch.int8 for tensor in stored.values())
+    load(again, from_int8(stored, where="here"))
+    with torch.no_grad():
+        logits, rounded = (each.eval()(ragged(LENGTHS, E), LABELS) for each in (decoder, again))
+    torch.testing.assert_close(rounded, logits, rtol=0, atol=0.05 * logits.abs().max().item())

@@ -9,7 +9,6 @@ import typer
 
 from glossfree.cli.verb import Written
 from glossfree.console import Console
-from glossfree.errors import GlossfreeError
 from glossfree.export import export_model
 
 
@@ -18,10 +17,8 @@ def export(
     folder: Annotated[Path, typer.Argument(help="New folder for the model.")],
     console: Console,
     onnx: Annotated[bool, typer.Option("--onnx", help="As graphs for a CPU, which need no torch.")] = False,
-    int8: Annotated[bool, typer.Option("--int8", help="With --onnx: 8-bit weights: a third of the size.")] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="8-bit weights: a third of the size or less.")] = False,
 ) -> Written:
-    """Write the model folder. Raises GlossfreeError: --int8 alone; ModelError, RunError as `export_model`."""
-    if int8 and not onnx:
-        raise GlossfreeError("--int8 without --onnx", where="export", remedy="add --onnx")
+    """Write the model folder. Raises ModelError, RunError as `export_model`."""
     export_model(run, folder, console, onnx=onnx, int8=int8)
     return Written(folder)

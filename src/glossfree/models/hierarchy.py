@@ -17,6 +17,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from glossfree.models.adapters import merge_lora
 from glossfree.models.choices import Beams, Decoder, KeypointStream, LanguageEncoder, TemporalModule, Translations
 from glossfree.models.norm import FrameNorm
 from glossfree.padded import Padded
@@ -240,6 +241,11 @@ class TranslationModel(nn.Module):
         """Unfreeze the parameters of these parts that may train, and freeze all others."""
         for part, _, parameter in self.parameters_of():
             parameter.requires_grad_(part in parts and id(parameter) in self._trainable)
+
+    def merge_adapters(self) -> None:
+        """Merge adapters into the weights beside them, in place, for translating only."""
+        merge_lora(self.hierarchy)
+        self.decoder.merge_adapters()
 
     def put_mapper(self, mapper: nn.Module) -> None:
         """Add a mapper before the language encoder."""

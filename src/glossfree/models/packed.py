@@ -7,6 +7,8 @@ them at nearly all of it (`python -m benchmarks decoding`). Results differ by ro
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 
@@ -16,11 +18,12 @@ SMALLEST = 2**17  # elements of a weight: with fewer, a call of oneDNN costs mor
 class PackedLinear(nn.Module):
     """A linear layer for evaluation only. Its weights are no parameter, and cannot be saved."""
 
-    def __init__(self, linear: nn.Linear) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
+        """(outputs, inputs) and (outputs,), float32."""
         super().__init__()
-        self.in_features, self.out_features = linear.in_features, linear.out_features
-        self.weight = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), None)
-        self.bias = None if linear.bias is None else linear.bias.detach()
+        self.out_features, self.in_features = weight.shape
+        self.weight = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), None)
+        self.bias = None if bias is None else bias.detach()
 
     def forward(self, rows: Tensor) -> Tensor:
         """(..., inputs) -> (..., outputs)."""
@@ -31,15 +34,24 @@ class PackedLinear(nn.Module):
         raise RuntimeError("a model packed to translate cannot be saved: save the one that it was made of")
 
 
-def pack(module: nn.Module) -> None:
-    """Pack the large linear layers, in place, where torch can: on processors for which it has oneDNN, in float32."""
-    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        return
-    if not hasattr(torch.ops.mkldnn, "_reorder_linear_weight"):  # private: another torch may lack it
-        return
+def can_pack() -> bool:
+    """Whether torch can: on processors for which it has oneDNN."""
+    is_available = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return is_available and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")  # private: another torch may lack it
+
+
+def large_layers(module: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Linear]]:
+    """The linear layers on the CPU, in float32, with SMALLEST weights or more: parent, name in it, layer."""
     for parent in list(module.modules()):
         for name, child in list(parent.named_children()):
             if type(child) is not nn.Linear:  # others use the weights of a subclass themselves
                 continue
             if child.weight.is_cpu and child.weight.dtype == torch.float32 and child.weight.numel() >= SMALLEST:
-                setattr(parent, name, PackedLinear(child))
+                yield parent, name, child
+
+
+def pack(module: nn.Module) -> None:
+    """Pack the large linear layers, in place, where torch can."""
+    if can_pack():
+        for parent, name, layer in large_layers(module):
+            setattr(parent, name, PackedLinear(layer.weight, layer.bias))

@@ -89,8 +89,13 @@ class Evaluated:
     intervals: dict[str, Interval]
 
 
-def write_card(folder: Path, trained: TrainedRun, tensors: Mapping[str, Tensor], number: int) -> None:
-    """Write `README.md` and `config.json` of a run's exported model, of the format `number`, into its folder."""
+def write_card(
+    folder: Path, trained: TrainedRun, tensors: Mapping[str, Tensor], number: int, *, int8: bool = False
+) -> None:
+    """Write `README.md` and `config.json` of a run's exported model, of the format `number`, into its folder.
+
+    `int8`: the folder has the weights rounded to 8 bits, `tensors` before that.
+    """
     facts = trained.run.read_json("run.json")
     data = facts.get("data") or _data_at(Path(str(facts.get("corpus"))))
     splits = list(evaluated(trained.run.folder))
@@ -100,7 +105,7 @@ def write_card(folder: Path, trained: TrainedRun, tensors: Mapping[str, Tensor],
         facts=_table(("", ""), _facts(trained, facts, data, tensors)),
         settings=_settings(trained.recipe),
         scores=_scores(splits),
-        limits="\n".join(f"- {line}" for line in _limits(data, [each.split for each in splits])),
+        limits="\n".join(f"- {line}" for line in _limits(data, [each.split for each in splits], int8)),
     )
     write_atomic(folder / README, text, ModelError)
     config = {"library_name": "glossfree", "library_version": __version__, "format": number}
@@ -249,12 +254,14 @@ def _cell(each: Evaluated, key: str) -> str:
     return f"{value} ({each.intervals[key].to_text()})" if key in each.intervals else value
 
 
-def _limits(data: Mapping[str, Any], splits: Sequence[str]) -> Iterator[str]:
+def _limits(data: Mapping[str, Any], splits: Sequence[str], int8: bool) -> Iterator[str]:
     corpus = CORPORA.get(str(data.get("name")))
     if corpus is not None and corpus.is_drawn:
         yield "The signers of its corpus are drawn: nothing here says anything about people who sign."
     if splits and "test" not in splits:
         yield "The test split was not evaluated."
+    if int8:
+        yield "The weights are rounded to 8 bits; scores are those of the model before that."
     yield "Scores hold for the corpus and split that they name; other signers, topics and cameras were not measured."
     yield "A sentence may read well and be wrong: nobody should depend on one alone."
 

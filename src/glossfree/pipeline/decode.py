@@ -14,8 +14,9 @@ from torch import Tensor
 
 from glossfree.corpora.manifest import PackedClip
 from glossfree.errors import CorpusError, RunError
-from glossfree.models.adapters import merge_lora
+from glossfree.models.decoders.mbart import MBartDecoder
 from glossfree.models.hierarchy import TranslationModel
+from glossfree.models.int8 import pack_int8
 from glossfree.models.packed import pack
 from glossfree.objectives.pseudo_gloss import PseudoGlossHead
 from glossfree.padded import Padded
@@ -33,14 +34,17 @@ from glossfree.training.processes import Processes
 from glossfree.video.batch import ClipBatch
 
 
-def made_fast(model: TranslationModel) -> TranslationModel:
+def made_fast(model: TranslationModel, *, int8: bool = False) -> TranslationModel:
     """A model -> itself on the best device, to translate with and nothing else: it can no longer train or be saved.
 
-    Adapters are merged and the decoder's weights packed, in place. That changes logits by rounding.
+    Adapters are merged and the decoder's weights packed, in place. That changes logits by rounding. `int8`: its weights
+    come from 8 bits, and the layers of mBART's decoder keep these. Those that write logits do not: bfloat16 is too
+    coarse to tell likely tokens apart.
     """
-    merge_lora(model.hierarchy)
-    model.decoder.merge_adapters()
+    model.merge_adapters()
     model = model.to(best_device()).eval()
+    if int8 and isinstance(model.decoder, MBartDecoder):
+        pack_int8(model.decoder.adapted)
     pack(model.decoder)
     return model
 

@@ -243,13 +243,21 @@ def recipe_of(run: Run) -> Recipe:
 
 
 def load_model_and_head(
-    recipe: Recipe, vocabulary_size: int, tensors: Mapping[str, Tensor], *, stage: str | None = None, where: Path
+    recipe: Recipe,
+    vocabulary_size: int,
+    tensors: Mapping[str, Tensor],
+    *,
+    stage: str | None = None,
+    where: Path,
+    merged: bool = False,
 ) -> tuple[TranslationModel, PseudoGlossHead | None]:
     """Tensors of a stage (None: the recipe's last) -> model, and pseudo-gloss head if they hold one.
 
-    Raises ModelError if they do not belong to the recipe.
+    `merged`: adapters are merged into these weights. Raises ModelError if they do not belong to the recipe.
     """
     model = restored(recipe, vocabulary_size, stage)
+    if merged:
+        model.merge_adapters()
     head_tensors = {name: t for name, t in tensors.items() if name.startswith(HEAD)}
     head = _load_head(recipe, head_tensors, where) if head_tensors else None
     load(model, {name: t for name, t in tensors.items() if not name.startswith(HEAD)}, where=str(where))

@@ -20,6 +20,7 @@ from glossfree.models.adapters import merge_lora
 from glossfree.models.choices import Backbone
 from glossfree.models.decoders.language_model import LanguageModelDecoding
 from glossfree.models.hierarchy import TranslationModel
+from glossfree.models.int8 import INT8, from_int8
 from glossfree.models.weights import Census, load, state, weight_files
 from glossfree.pipeline.assemble import adapt_vision, visual_encoder
 from glossfree.pipeline.hub import HUB, fetch
@@ -109,17 +110,22 @@ def load_backbone(backbone: nn.Module, options: Backbone, source: Path) -> Censu
 
 
 def backbone_tensors(path: Path) -> dict[str, Tensor]:
-    """The weights of a stage that sees video, or of a model -> those of the backbone as it was trained, by name."""
+    """The weights of a stage that sees video, or of a model -> those of the backbone as it was trained, by name.
+
+    Those of a model in 8 bits are floats again, their adapters merged. Raises ModelError: damaged.
+    """
     tensors, _ = load_tensors(path)
-    return {name.removeprefix(BACKBONE): tensor for name, tensor in tensors.items() if name.startswith(BACKBONE)}
+    own = {name.removeprefix(BACKBONE): tensor for name, tensor in tensors.items() if name.startswith(BACKBONE)}
+    return from_int8(own, where=str(path))
 
 
 def _trained(source: Path) -> dict[str, Tensor]:
     """The backbone of a run or model folder, plain, by name."""
     recipe = load_recipe(source / RECIPE)
     (path,) = encoder_files(source)
-    visual, stage = visual_encoder(recipe), load_facts(path).get("stage", recipe.planned[-1].name)
-    if any(each.adapters for each in recipe.lineage(stage)):
+    visual, facts = visual_encoder(recipe), load_facts(path)
+    stage = facts.get("stage", recipe.planned[-1].name)
+    if any(each.adapters for each in recipe.lineage(stage)) and not facts.get(INT8):
         adapt_vision(visual, recipe)
     load(visual.backbone, backbone_tensors(path), where=str(path))
     merge_lora(visual.backbone)
