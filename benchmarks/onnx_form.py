@@ -20,7 +20,6 @@ from statistics import median
 from benchmarks.processes import finish
 from benchmarks.timing import machine, table
 from glossfree.corpora.manifest import Manifest
-from glossfree.models import packed
 from glossfree.opening import open_model
 from glossfree.scoring.conventions import convention_for
 from glossfree.scoring.statistics import Statistics
@@ -96,6 +95,8 @@ def in_blocks(folders: dict[str, Path], paths: Sequence[Path]) -> tuple[dict[str
 
 def integer_products(folder: Path) -> Translator:
     """A model with 8-bit weights, in whose decoder a layer of any size multiplies with integers."""
+    from glossfree.models import packed  # torch: not above, a process without it runs this module
+
     smallest, packed.SMALLEST = packed.SMALLEST, 1
     try:
         return open_model(folder)
