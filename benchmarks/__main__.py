@@ -35,6 +35,7 @@ from benchmarks import (
     int8,
     loader,
     long_video,
+    many_clips,
     methods,
     onnx_form,
     opening,
@@ -63,6 +64,7 @@ BENCHMARKS: dict[str, tuple[Callable[[], str], str]] = {
     "full_size": (full_size.run, "docs/benchmarks.md"),
     "attention": (attention.run, "docs/benchmarks.md"),
     "decoding": (decoding.run, "docs/benchmarks.md"),
+    "many_clips": (many_clips.run, "docs/benchmarks.md"),
     "opening": (opening.run, "docs/benchmarks.md"),
     "cached_features": (cached_features.run, "docs/benchmarks.md"),
     "engine": (engine.run, "docs/benchmarks.md"),
@@ -76,7 +78,7 @@ BENCHMARKS: dict[str, tuple[Callable[[], str], str]] = {
 }
 
 # run only if they are named: they need a finished demo
-OF_A_DEMO = {"conditions", "decoding", "long_video", "onnx_form"}
+OF_A_DEMO = {"conditions", "decoding", "long_video", "many_clips", "onnx_form"}
 
 
 def main() -> None:

@@ -186,8 +186,8 @@ class Work:
         return list(self.here(requests))
 
     def on(self, engine: EngineName, address: str, requests: Sequence[Request]) -> Iterator[Translation | Failure]:
-        """By the workers of a cluster, in order, in the same batches as here. The clips of a batch that cost workers
-        their lives are tried again one by one."""
+        """By the workers of a cluster, in order, a batch in the order of the requests at a time. The clips of a batch
+        that cost workers their lives are tried again one by one."""
         size = batch_size_of(self.model)
         batches = [requests[first : first + size] for first in range(0, len(requests), size)]
         waiting: dict[int, Any] = {}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from glossfree.corpora.manifest import Segment
 from glossfree.errors import ClipError
@@ -17,6 +17,7 @@ from glossfree.video.signer import Crop
 
 STRONG = 0.5  # of the highest score: weaker pseudo-glosses have no place in time
 BATCH_FRAMES = 900  # frames that are translated together at most: 135 MB of 224 x 224 pixels
+MOST_BATCHES = 4  # that are read before they are translated: at most four times that
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,14 @@ class Failure:
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         return {"path": self.path, "error": str(self.error)}
+
+
+class ReadClip(NamedTuple):
+    """A request, and what was read of it."""
+
+    path: Path
+    segment: Segment | None
+    clip: ModelClip | ClipError
 
 
 @dataclass(frozen=True)
@@ -145,39 +154,57 @@ class Translator(ABC):
     ) -> Iterator[Translation | Failure]:
         """Videos, or segments of them -> a Translation each, or a Failure, in order.
 
-        Of each `batch_size` clips (the model's own number, if left out) at most BATCH_FRAMES frames are translated
-        together. `poses`: a file of keypoints, where all requests are of one video.
+        Clips of similar length are translated together, `batch_size` at most (the model's own number, if left out) and
+        no more than BATCH_FRAMES frames: see `_read`. `poses`: a file of keypoints, where all requests are of one
+        video.
         """
         limit = batch_size or self.about.batch_size
-        waiting: list[tuple[Path, Segment | None, ModelClip | ClipError]] = []
-        frames = 0
-        for number, (path, segment) in enumerate((Path(path), segment) for path, segment in requests):
+        for clips in self._read(requests, limit, poses):
+            yield from self._explain(clips, limit, num_hypotheses, num_tracks)
+
+    def _read(
+        self, requests: Iterable[tuple[Path, Segment | None]], limit: int, poses: Path | None
+    ) -> Iterator[list[ReadClip]]:
+        """Clips of as many requests as make 1, then 2, then always MOST_BATCHES batches.
+
+        So the first results come soon, and there are soon enough clips to find some of similar length. Alone (`limit`
+        1) clips need none.
+        """
+        clips: list[ReadClip] = []
+        batches, frames = 1, 0
+        for path, segment in ((Path(path), segment) for path, segment in requests):
             try:
                 clip: ModelClip | ClipError = self.intake.read(path, segment, poses)
             except ClipError as error:
                 clip = error
             count = 0 if isinstance(clip, ClipError) else len(clip.frames)
-            if waiting and (number % limit == 0 or frames + count > BATCH_FRAMES):
-                yield from self._explain(waiting, num_hypotheses, num_tracks)
-                waiting, frames = [], 0
-            waiting.append((path, segment, clip))
+            if clips and (len(clips) == batches * limit or frames + count > batches * BATCH_FRAMES):
+                yield clips
+                clips, frames = [], 0
+                batches = 1 if limit == 1 else min(2 * batches, MOST_BATCHES)
+            clips.append(ReadClip(path, segment, clip))
             frames += count
-        yield from self._explain(waiting, num_hypotheses, num_tracks)
+        yield clips
 
     def _explain(
-        self,
-        batch: Sequence[tuple[Path, Segment | None, ModelClip | ClipError]],
-        num_hypotheses: int,
-        num_tracks: int,
+        self, clips: Sequence[ReadClip], limit: int, num_hypotheses: int, num_tracks: int
     ) -> Iterator[Translation | Failure]:
-        clips = [clip for _, _, clip in batch if isinstance(clip, ModelClip)]
-        hypotheses, tracks = self.answer(clips, num_hypotheses, num_tracks) if clips else ((), ())
-        results = iter(zip(hypotheses, tracks, strict=True))
-        for path, segment, clip in batch:
+        """Translate clips in batches, and give each result as soon as those before it are there."""
+        lengths = {
+            number: len(each.clip.frames) for number, each in enumerate(clips) if isinstance(each.clip, ModelClip)
+        }
+        batches = iter(cut_batches(lengths, limit))
+        answers: dict[int, tuple[tuple[Prediction, ...], tuple[PseudoGlossTrack, ...]]] = {}
+        for number, (path, segment, clip) in enumerate(clips):
             if isinstance(clip, ClipError):
                 yield Failure(str(path), clip)
                 continue
-            best, strongest = next(results)
+            if number not in answers:  # it is of the next batch: that with the first number left
+                batch = next(batches)
+                together = [each for each in (clips[index].clip for index in batch) if isinstance(each, ModelClip)]
+                results = zip(*self.answer(together, num_hypotheses, num_tracks), strict=True)
+                answers |= dict(zip(batch, results, strict=True))
+            best, strongest = answers.pop(number)
             yield Translation(
                 path=str(path),
                 text=best[0].text,
@@ -194,6 +221,22 @@ class Translator(ABC):
                 crop=clip.crop,
                 notes=clip.notes,
             )
+
+
+def cut_batches(lengths: Mapping[int, int], limit: int) -> list[list[int]]:
+    """The frames of numbered clips -> the numbers of each batch, of similar length, that with the first number first.
+
+    A batch has at most `limit` clips and, unless it is a single one, BATCH_FRAMES frames.
+    """
+    batches: list[list[int]] = []
+    frames = 0
+    for number in sorted(lengths, key=lengths.__getitem__, reverse=True):
+        if not batches or len(batches[-1]) == limit or frames + lengths[number] > BATCH_FRAMES:
+            batches.append([])
+            frames = 0
+        batches[-1].append(number)
+        frames += lengths[number]
+    return sorted(batches, key=min)
 
 
 def cut_windows(seconds: float, window: float, start: float = 0.0) -> list[Segment]:
