@@ -147,20 +147,20 @@ def costs(records: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def rates_table(evidence: Evidence) -> str:
-    """Dev BLEU-4 of the first seed with each factor, of every row that chose for itself."""
+    """Dev BLEU-4 of the seed that chooses with each factor, of every row that chose for itself."""
     rows = []
     factors = list(dict.fromkeys(factor for row in evidence.plan.rows for factor in row.factors))
     for row in evidence.plan.rows:
         if len(row.factors) < 2:
             continue
-        cells = {cell.factor: evidence.records.get(cell.name, {}) for cell in row.cells(row.seeds[:1], row.factors)}
+        cells = {cell.factor: evidence.records.get(cell.name, {}) for cell in row.choices()}
         shown = []
         for factor in factors:
             record = cells.get(factor, {})
             text = spread(scores_of([record], "dev", "bleu4")) if "scores" in record else record.get("state", "-")
             shown.append(f"**{text}**" if factor == evidence.chosen[row.name] else text)
         rows.append([row.name, *shown])
-    return table(["dev BLEU-4, first seed", *(f"x {factor:g}" for factor in factors)], rows) if rows else ""
+    return table(["dev BLEU-4", *(f"x {factor:g}" for factor in factors)], rows) if rows else ""
 
 
 PLACES = {  # measures of `locate` -> titles
@@ -237,7 +237,7 @@ def setting(evidence: Evidence) -> str:
         "mean ± sample standard deviation over n seeds; a row of one seed shows no deviation.",
         f"p: approximate randomisation over sentences, two-sided, BLEU-4, {SAMPLES:,} samples, on the seeds that both "
         "rows have. It does not cover the variation between trainings.",
-        "rate x: factor of every learning rate of the recipe, chosen on dev with the first seed, or taken over. "
+        "rate x: factor of every learning rate of the recipe, chosen on dev with one seed, or taken over. "
         "Processor minutes: training with validation. Parameters: of the last stage.",
     ]
     waiting = [row.name for row in evidence.plan.rows if not evidence.of_row(row)]

@@ -1,7 +1,8 @@
 """Rows of a plan, or points of a grid -> the cells of a sweep, each with its own recipe, name and commands.
 
-A row is a recipe with changes. If it has several factors of the learning rate, its first seed is trained at each of
-them; the best BLEU-4 on dev decides, then chrF; its other seeds are trained with that factor alone.
+A row is a recipe with changes. If it has several factors of the learning rate, one seed is trained at each of them:
+its first, or one of its own for this, so that no score of the row was chosen. The best BLEU-4 on dev decides, then
+chrF; all other seeds are trained with that factor alone.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ class Row:
     """A recipe, by path or name, with changes (--set), trained with `seeds`.
 
     `point`: its grid values by dotted key, or {"row": its name in a plan}. `factors`: of the learning rate, to choose
-    from on dev; () where it takes over the choice of the row `follows`. The last three: what a plan says of it.
+    from on dev; () where it takes over the choice of the row `follows`. `choosing_seed`: trained at each factor; the
+    first of `seeds` where None. `groups`, `is_reference`: what a plan says of it.
     """
 
     point: dict[str, Any]
@@ -41,6 +43,7 @@ class Row:
     follows: str = ""
     groups: tuple[str, ...] = ()
     is_reference: bool = False
+    choosing_seed: int | None = None
 
     @property
     def name(self) -> str:
@@ -51,11 +54,16 @@ class Row:
         """A cell for each seed with each factor; factors vary fastest."""
         return [Cell(self, seed, factor) for seed in seeds for factor in factors]
 
+    def choices(self) -> list[Cell]:
+        """The cells that the factor is chosen from; none where there is no choice."""
+        seed = self.seeds[0] if self.choosing_seed is None else self.choosing_seed
+        return self.cells([seed], self.factors) if len(self.factors) > 1 else []
+
     def choice(self, outcomes: Outcomes) -> float | None:
         """Its own factor that is best on dev; None before all cells to choose from have ended, or if all failed."""
         if len(self.factors) == 1:
             return self.factors[0]
-        ended = [outcomes.get(cell.name, {}) for cell in self.cells(self.seeds[:1], self.factors)]
+        ended = [outcomes.get(cell.name, {}) for cell in self.choices()]
         if any("scores" not in each and each.get("state") != FAILED for each in ended):
             return None
         dev = {
@@ -106,20 +114,21 @@ def choices_of(rows: Sequence[Row], outcomes: Outcomes) -> dict[int, float | Non
 def known_cells(rows: Sequence[Row], outcomes: Outcomes, only: Sequence[str] = ()) -> Iterator[Cell]:
     """The cells that are to be trained by what is known so far, in their order.
 
-    First the first seed of each row that chooses for itself, with every factor; then their other seeds; then rows that
-    follow others. A row waits for its choice. `only`: names and groups of rows; of rows that these follow, the cells to
-    choose from are kept.
+    First the cells to choose from; then the seeds of rows that choose for themselves; then rows that follow others. A
+    row waits for its choice. `only`: names and groups of rows; of rows that these follow, the cells to choose from are
+    kept.
     """
     chosen = choices_of(rows, outcomes)
     wanted = [not only or bool({row.name, *row.groups} & {*only}) for row in rows]
     followed = {row.follows for row, is_wanted in zip(rows, wanted, strict=True) if is_wanted}
     for row, is_wanted in zip(rows, wanted, strict=True):
-        if not row.follows and (is_wanted or (row.name in followed and len(row.factors) > 1)):
-            yield from row.cells(row.seeds[:1], row.factors)
+        if is_wanted or row.name in followed:
+            yield from row.choices()
     for is_following in (False, True):
         for index, row in enumerate(rows):
             if wanted[index] and bool(row.follows) == is_following and (factor := chosen[index]) is not None:
-                yield from row.cells(row.seeds if is_following else row.seeds[1:], [factor])
+                chosen_from = row.choices()
+                yield from (cell for cell in row.cells(row.seeds, [factor]) if cell not in chosen_from)
 
 
 def rows_of(source: str, overrides: Sequence[str], seeds: Sequence[int], grid: Sequence[str]) -> list[Row]:

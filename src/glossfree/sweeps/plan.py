@@ -16,6 +16,7 @@ from glossfree.sweeps.cells import Row
 KEYS: dict[str, tuple[type, type | tuple[type, ...]]] = {
     "name": (str, str),
     "learning_rate_factors": (list, (int, float)),
+    "learning_rate_seed": (int, int),
     "seeds": (list, int),
     "axes": (dict, str),
     "rows": (list, dict),
@@ -66,6 +67,7 @@ class Plan:
                     follows=follows,
                     groups=(*([table["group"]] if "group" in table else []), *table.get("groups", [])),
                     is_reference=table.get("reference", False),
+                    choosing_seed=content.get("learning_rate_seed"),
                 )
             )
         return cls(content.get("name", path.stem), tuple(rows), content.get("axes", {}))
@@ -90,6 +92,7 @@ class Plan:
                 "learning_rate_factors": list(row.factors),
                 "learning_rate_of": row.follows,
                 "reference": row.is_reference,
+                "learning_rate_seed": row.choosing_seed,
             }
             for row in self.rows
         ]
@@ -108,6 +111,7 @@ class Plan:
                 follows=row["learning_rate_of"],
                 groups=tuple(row["groups"]),
                 is_reference=row["reference"],
+                choosing_seed=row.get("learning_rate_seed"),
             )
             for row in values["rows"]
         ]

@@ -87,7 +87,7 @@ class Cells:
     def is_chosen(self, cell: Cell) -> bool:
         """Whether it counts for its row: not another factor of the learning rate, nor a cell to choose from alone."""
         chosen = choices_of(self.plan.rows, self.outcomes)[self.plan.rows.index(cell.row)]
-        return self.is_wanted(cell.row) and chosen == cell.factor
+        return self.is_wanted(cell.row) and cell.seed in cell.row.seeds and chosen == cell.factor
 
     def rows_without_choice(self) -> list[str]:
         """The rows whose cells are not all known, because no factor of the learning rate is chosen for them yet."""

@@ -116,6 +116,19 @@ def test_rows_choose_and_others_follow(tiny: Any, plan: Path, stand_in: StandIn)
     assert start(tiny, runs, plan=plan, test=True, resume=True) == result and stand_in.trained() == []
 
 
+def test_a_seed_that_only_chooses_counts_for_no_score(tiny: Any, plan: Path, stand_in: StandIn) -> None:
+    text = plan.read_text(encoding="utf-8").replace("[[rows]]", "learning_rate_seed = 7\n[[rows]]", 1)
+    plan.write_text(text, encoding="utf-8")
+    choosing = [name.replace("seed=0", "seed=7") for name in (*HFA, *NONE)]
+    scored = [HFA[1], HFA[1].replace("seed=0", "seed=42"), NONE[0], NONE[0].replace("seed=0", "seed=42")]
+    part = folder_name([("row", "without pseudo-glosses"), ("seed", 0)])
+    stand_in.does(**dict(zip(choosing, (1, 9, 1, 9, 1, 1), strict=True)), **dict.fromkeys([*scored, part], 5))
+    result = start(tiny, plan.parent / "runs", plan=plan, test=True)
+    assert stand_in.trained() == [*choosing, *scored, part]
+    assert {cell["name"] for cell in result.cells if "test" in cell["scores"]} == {*scored, part}
+    assert [each["n"] for each in result.points() if each["split"] == "dev"] == [2, 1, 2]
+
+
 def test_a_row_whose_cells_all_fail_chooses_nothing(tiny: Any, plan: Path, stand_in: StandIn) -> None:
     further = "row=none,seed=42"
     stand_in.does(**dict.fromkeys(HFA, "train fails"), **dict(zip([*NONE, further], (4, 8, 6, 6), strict=True)))
