@@ -18,6 +18,8 @@ import pytest
 
 FOLDER = Path(__file__).parent
 TOLERANCE = 1e-4  # relative, on another machine
+# processors with AVX-512 and without gave losses of the demo's pre-training up to 1.5 % apart, of its other stages 0.01 %
+TOLERANCES = {"demo": 0.05, "full": TOLERANCE}
 STAGES = {"demo": ("denoise", "pretrain", "finetune1", "finetune2"), "full": ("pretrain", "finetune1", "finetune2")}
 STEPS = {"demo": 20, "full": 2}
 LOSSES = {"pretrain": {"loss", "pseudo_gloss", "contrastive"}}  # of the other stages: "loss" alone
@@ -100,4 +102,4 @@ def test_the_losses_are_those_of_the_record(
 ) -> None:
     remade = getattr(losses, make)(tmp_path)
     same_machine = losses.machine() == record["machine"]
-    assert list(differences(record[part], remade, relative=0 if same_machine else TOLERANCE)) == []
+    assert list(differences(record[part], remade, relative=0 if same_machine else TOLERANCES[part])) == []

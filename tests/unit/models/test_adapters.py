@@ -6,9 +6,9 @@ import math
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from glossfree.models.adapters import Dropout, add_lora, merge_lora
+from glossfree.models.adapters import DroppedProduct, Lora, add_lora, merge_lora
 from glossfree.models.backbones.dinov2 import Dinov2
 from glossfree.models.language.mbart import MBart
 
@@ -96,11 +96,18 @@ def test_a_target_that_no_layer_has_is_refused() -> None:
         )
 
 
+def dropped_by(rate: float, values: Tensor) -> Tensor:
+    """What an adapter's first product sees: its weight is the identity."""
+    adapter = Lora(nn.Linear(values.shape[-1], 2), values.shape[-1], 1.0, rate).to(values.dtype)
+    nn.init.eye_(adapter.lora_A["default"].get_parameter("weight"))
+    return adapter._down(values)
+
+
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
 def test_dropout_drops_its_share_and_keeps_the_mean(rate: float) -> None:
     torch.manual_seed(0)
-    values = torch.ones(301, 999, requires_grad=True)
-    dropped = Dropout(rate)(values)
+    values = torch.ones(9990, 30, requires_grad=True)
+    dropped = dropped_by(rate, values)
     share = float((dropped == 0).double().mean())
     assert share == pytest.approx(rate, abs=4 * math.sqrt(rate * (1 - rate) / values.numel()) + 2**-16)
     assert float(dropped.detach().double().mean()) == pytest.approx(1, abs=0.02)
@@ -109,10 +116,32 @@ def test_dropout_drops_its_share_and_keeps_the_mean(rate: float) -> None:
     torch.testing.assert_close(values.grad, 3 * dropped.detach())
 
 
+@pytest.mark.parametrize("of_input", [True, False])
+@pytest.mark.parametrize("of_weight", [True, False])
+def test_its_gradients_are_those_of_dropout_and_product(of_input: bool, of_weight: bool) -> None:
+    torch.manual_seed(0)
+    values = torch.randn(4, 9, 6, dtype=torch.double, requires_grad=of_input)
+    weight = torch.randn(3, 6, dtype=torch.double, requires_grad=of_weight)
+    twins = [each.detach().clone().requires_grad_(each.requires_grad) for each in (values, weight)]
+    product = DroppedProduct.apply(values, weight, 40_000)
+    torch.manual_seed(1)
+    product = DroppedProduct.apply(values, weight, 40_000)
+    torch.manual_seed(1)
+    mask = DroppedProduct.apply(torch.ones_like(values), torch.eye(6, dtype=torch.double), 40_000)
+    expected = (twins[0] * mask) @ twins[1].T
+    torch.testing.assert_close(product, expected)
+    if of_input or of_weight:
+        gradient = torch.randn_like(product)
+        for each in (product, expected):
+            each.backward(gradient)
+        for one, twin in zip((values, weight), twins, strict=True):
+            torch.testing.assert_close(one.grad, twin.grad)
+
+
 def test_dropout_draws_neighbours_independently() -> None:
     """Four values share a random word: none says anything of another."""
     torch.manual_seed(0)
-    dropped = (Dropout(0.5)(torch.ones(200_000, 4)) == 0).double()
+    dropped = (dropped_by(0.5, torch.ones(200_000, 4)) == 0).double()
     for lag in range(1, 4):
         pairs = torch.corrcoef(torch.stack((dropped[:, 0], dropped[:, lag])))
         assert abs(float(pairs[0, 1])) < 4 / math.sqrt(len(dropped))
@@ -121,17 +150,36 @@ def test_dropout_draws_neighbours_independently() -> None:
 
 def test_dropout_depends_on_the_random_state_alone() -> None:
     values, masks = torch.randn(7, 13, 3).transpose(0, 1), []
+    adapter = Lora(nn.Linear(3, 3), 3, 1.0, 0.3)
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
-        masks.append(Dropout(0.3)(values) == 0)
+        masks.append(adapter._down(values))
     assert torch.equal(masks[0], masks[1]) and not torch.equal(masks[0], masks[2])
-    assert torch.equal(Dropout(0.3).eval()(values), values) and torch.equal(Dropout(0.0)(values), values)
-    assert not Dropout(1.0)(values).any()
-    assert Dropout(0.3)(values.bfloat16()).dtype == torch.bfloat16
+    plain = adapter.lora_A["default"](values)
+    torch.testing.assert_close(dropped_by(0.0, values), values)
+    torch.testing.assert_close(adapter.eval()._down(values), plain)
+    assert not dropped_by(1.0, values).any()
+    assert dropped_by(0.3, values.bfloat16()).dtype == torch.bfloat16
 
 
-def test_adapters_have_it() -> None:
+def test_a_step_keeps_few_bytes_for_each_value() -> None:
+    """The input once for both layers, and two bytes of each for its mask."""
+    values = torch.randn(500, 64, requires_grad=True)
+    layers, kept = [Lora(nn.Linear(64, 64), 2, 1.0, 0.1) for _ in range(2)], {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    for layer in layers:
+        layer.base_layer.requires_grad_(False)
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        products = [layer(values) for layer in layers]
+    assert sum(kept.values()) < values.numel() * (4 + 2 * 2) * 1.2
+    assert len(products) == 2
+
+
+def test_adapters_have_their_rate() -> None:
     module = nn.Sequential(nn.Linear(5, 5))
     add_lora(module, ["0"], rank=2, alpha=2.0, dropout=0.25)
     assert [each.p for each in module.modules() if isinstance(each, nn.Dropout)] == [0.25]
-    assert any(isinstance(each, Dropout) for each in module.modules())
