@@ -64,8 +64,10 @@ class Evidence:
         return list(dict.fromkeys(group for row in self.plan.rows for group in row.groups))
 
     def split(self) -> str:
-        """The split that rows are compared on: test where any record has it, else dev."""
-        return "test" if any("test" in record.get("scores", {}) for record in self.records.values()) else "dev"
+        """The split that rows are compared on: test once every row is trained and scored on it, until then dev."""
+        counting = [self.of_row(row) for row in self.plan.rows]
+        is_tested = all(records and all("test" in each["scores"] for each in records) for records in counting)
+        return "test" if is_tested else "dev"
 
     def failed(self) -> Iterator[str]:
         """A line for each cell that failed."""

@@ -18,7 +18,7 @@ import pytest
 
 FOLDER = Path(__file__).parent
 TOLERANCE = 1e-4  # relative, on another machine
-# processors with AVX-512 and without gave losses of the demo's pre-training up to 1.5 % apart, of its other stages 0.01 %
+# with AVX-512 and without it, losses of the demo's pre-training are up to 1.5 % apart, those of other stages 0.01 %
 TOLERANCES = {"demo": 0.05, "full": TOLERANCE}
 STAGES = {"demo": ("denoise", "pretrain", "finetune1", "finetune2"), "full": ("pretrain", "finetune1", "finetune2")}
 STEPS = {"demo": 20, "full": 2}
