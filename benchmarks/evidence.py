@@ -155,7 +155,7 @@ def rates_table(evidence: Evidence) -> str:
     for row in evidence.plan.rows:
         if len(row.factors) < 2:
             continue
-        cells = {cell.factor: evidence.records.get(cell.name, {}) for cell in row.choices()}
+        cells = {cell.factor: evidence.records.get(cell.name, {}) for cell in row.first()}
         shown = []
         for factor in factors:
             record = cells.get(factor, {})

@@ -54,16 +54,16 @@ class Row:
         """A cell for each seed with each factor; factors vary fastest."""
         return [Cell(self, seed, factor) for seed in seeds for factor in factors]
 
-    def choices(self) -> list[Cell]:
-        """The cells that the factor is chosen from; none where there is no choice."""
-        seed = self.seeds[0] if self.choosing_seed is None else self.choosing_seed
-        return self.cells([seed], self.factors) if len(self.factors) > 1 else []
+    def first(self) -> list[Cell]:
+        """The cells to train first: those to choose the factor from, or one; none where the row follows another."""
+        choosing = self.choosing_seed if len(self.factors) > 1 else None
+        return self.cells([self.seeds[0] if choosing is None else choosing], self.factors)
 
     def choice(self, outcomes: Outcomes) -> float | None:
         """Its own factor that is best on dev; None before all cells to choose from have ended, or if all failed."""
         if len(self.factors) == 1:
             return self.factors[0]
-        ended = [outcomes.get(cell.name, {}) for cell in self.choices()]
+        ended = [outcomes.get(cell.name, {}) for cell in self.first()]
         if any("scores" not in each and each.get("state") != FAILED for each in ended):
             return None
         dev = {
@@ -114,21 +114,21 @@ def choices_of(rows: Sequence[Row], outcomes: Outcomes) -> dict[int, float | Non
 def known_cells(rows: Sequence[Row], outcomes: Outcomes, only: Sequence[str] = ()) -> Iterator[Cell]:
     """The cells that are to be trained by what is known so far, in their order.
 
-    First the cells to choose from; then the seeds of rows that choose for themselves; then rows that follow others. A
-    row waits for its choice. `only`: names and groups of rows; of rows that these follow, the cells to choose from are
-    kept.
+    First the cells to choose from, or one of each row; then the other seeds of rows that choose for themselves; then
+    rows that follow others. A row waits for its choice. `only`: names and groups of rows; of rows that these follow,
+    the cells to choose from are kept.
     """
     chosen = choices_of(rows, outcomes)
     wanted = [not only or bool({row.name, *row.groups} & {*only}) for row in rows]
     followed = {row.follows for row, is_wanted in zip(rows, wanted, strict=True) if is_wanted}
     for row, is_wanted in zip(rows, wanted, strict=True):
-        if is_wanted or row.name in followed:
-            yield from row.choices()
+        if is_wanted or (row.name in followed and len(row.factors) > 1):
+            yield from row.first()
     for is_following in (False, True):
         for index, row in enumerate(rows):
             if wanted[index] and bool(row.follows) == is_following and (factor := chosen[index]) is not None:
-                chosen_from = row.choices()
-                yield from (cell for cell in row.cells(row.seeds, [factor]) if cell not in chosen_from)
+                first = row.first()
+                yield from (cell for cell in row.cells(row.seeds, [factor]) if cell not in first)
 
 
 def rows_of(source: str, overrides: Sequence[str], seeds: Sequence[int], grid: Sequence[str]) -> list[Row]:
