@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -21,7 +20,7 @@ from benchmarks.decoding import BEAMS, FRAMES, RECIPE, SEGMENTS, TOKENS, write_r
 from benchmarks.loader import signer
 from benchmarks.onnx_form import megabytes
 from benchmarks.processes import finish
-from benchmarks.timing import machine, table
+from benchmarks.timing import in_turns, machine, processor_seconds, table
 from glossfree.console import Silent
 from glossfree.export import export_model
 from glossfree.padded import Padded
@@ -55,10 +54,12 @@ def run(recipe: Recipe | None = None, frames: int = FRAMES, segments: int = SEGM
             for form in FORMS:
                 opened[form].append(finish("glossfree", "translate", folders[form], work / "clip.mp4"))
         translators = {form: SignTranslator.from_pretrained(folders[form]) for form in FORMS}
-        columns = [cpu_in_turns({form: clip(each, work / "clip.mp4") for form, each in translators.items()}, rounds)]
+        again = {form: clip(each, work / "clip.mp4") for form, each in translators.items()}
+        columns = [in_turns(again, rounds, seconds_of=processor_seconds)]
     for count in TOGETHER:
         video = Padded(torch.randn(count, segments, recipe.language.hidden_size), torch.full((count,), segments))
-        columns.append(cpu_in_turns({form: decoding(each, video) for form, each in translators.items()}, rounds))
+        decoders = {form: decoding(each, video) for form, each in translators.items()}
+        columns.append(in_turns(decoders, rounds, seconds_of=processor_seconds))
     values = {
         form: [
             sizes[form],
@@ -90,15 +91,3 @@ def decoding(translator: SignTranslator, video: Padded) -> Callable[[], object]:
     """What writes the sentences of video features Padded (B, S, E)."""
     beams, tokenizer = beams_of(translator.recipe), translator.tokenizer
     return lambda: translator.model.decoder.generate(video, beams, tokenizer.start_id, tokenizer.never_written)
-
-
-def cpu_in_turns(variants: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """As `benchmarks.timing.in_turns`, in processor seconds."""
-    seconds: dict[str, list[float]] = {name: [] for name in variants}
-    for number in range(1 + rounds):
-        for name, work in variants.items():
-            start = time.process_time()
-            work()
-            if number:
-                seconds[name].append(time.process_time() - start)
-    return {name: median(values) for name, values in seconds.items()}

@@ -31,12 +31,24 @@ def wall_seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def in_turns(variants: Mapping[str, Callable[[], object]], rounds: int, warm_up: int = 1) -> dict[str, float]:
+def processor_seconds(work: Callable[[], object]) -> float:
+    """How long the processor works on a call, by all threads: what else runs on the machine counts less."""
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def in_turns(
+    variants: Mapping[str, Callable[[], object]],
+    rounds: int,
+    warm_up: int = 1,
+    seconds_of: Callable[[Callable[[], object]], float] = wall_seconds,
+) -> dict[str, float]:
     """Call all variants one after another, so many rounds behind `warm_up` that do not count -> median seconds."""
     seconds: dict[str, list[float]] = {name: [] for name in variants}
     for number in range(warm_up + rounds):
         for name, work in variants.items():
-            passed = wall_seconds(work)
+            passed = seconds_of(work)
             if number >= warm_up:
                 seconds[name].append(passed)
     return {name: median(values) for name, values in seconds.items()}
