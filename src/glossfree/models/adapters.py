@@ -85,9 +85,10 @@ class Lora(nn.Module):
     def _down(self, x: Tensor) -> Tensor:
         """(..., inputs) -> (..., rank): A dropout(x). On a CPU the rate is rounded to a multiple of 1 / 65,536."""
         down, kept = self.lora_A["default"], round((1 - self.dropout.p) * CHOICES)
-        is_plain = x.dtype == down.get_parameter("weight").dtype and not torch.is_autocast_enabled(x.device.type)
-        if self.training and x.is_cpu and is_plain and 0 < kept < CHOICES:
-            product: Tensor = DroppedProduct.apply(x, down.get_parameter("weight"), kept)  # type: ignore[no-untyped-call]
+        weight = down.get_parameter("weight")
+        is_plain = x.is_cpu and x.dtype == weight.dtype and not torch.is_autocast_enabled(x.device.type)
+        if self.training and is_plain and 0 < kept < CHOICES:
+            product: Tensor = DroppedProduct.apply(x, weight, kept)  # type: ignore[no-untyped-call]
             return product
         dropped: Tensor = down(self.dropout(x))
         return dropped
