@@ -266,6 +266,7 @@ def serve() -> None:
 
     for verb in VERBS:  # imported once, before the first fork
         load(verb)
+    import torch._dynamo  # noqa: F401: 3 s, which the first step of an optimiser would take in each child
     answers = os.fdopen(os.dup(1), "w")
     for line in sys.stdin:
         if not line.strip():

@@ -73,9 +73,19 @@ def test_features_and_translations_are_the_same(
     clips = (*sorted((tiny.corpus / "clips/test").iterdir()), tmp_path / "none.mp4", corpus / "clips/dev")
     here = call("translate", tiny_model, *clips, "--format", "json", "--hypotheses", 2)
     there = call("translate", tiny_model, *clips, "--format", "json", "--hypotheses", 2, *engine)
-    assert there.out == here.out
     assert (there.code, here.code) == (1, 1)
-    assert here.out.count("\n") == len(list((tiny.corpus / "clips/test").iterdir())) + 5
+    results = [[json.loads(line) for line in each.out.splitlines()] for each in (here, there)]
+    assert len(results[0]) == len(list((tiny.corpus / "clips/test").iterdir())) + 5
+    assert [rounded(result) for result in results[1]] == [rounded(result) for result in results[0]]
+
+
+def rounded(result: Any) -> Any:
+    """Batches of other clips are padded to other lengths, which the last digits of a score show."""
+    if isinstance(result, dict):
+        return {key: rounded(value) for key, value in result.items()}
+    if isinstance(result, list):
+        return [rounded(value) for value in result]
+    return pytest.approx(result, rel=1e-4) if isinstance(result, float) else result
 
 
 def fails(number: int) -> int:
