@@ -9,20 +9,23 @@ the loop, and sends itself SIGKILL at the moment that it was told.
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import os
 import resource
 import signal
 import subprocess
 import sys
+import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 STAGES = ("denoise", "pretrain", "finetune1", "finetune2")
 CACHED = ("vision.features=cached", "vision.train=none", "pretrain.augment=false", "finetune2.augment=false")
+LONGEST = 600  # seconds that a child may take
 STEPS = 6  # of each stage: 12 clips in batches of 5, twice
 
 
@@ -54,7 +57,7 @@ class Moment:
 
 
 class Nursery:
-    """Starts the command line in forked children, one at a time."""
+    """Starts the command line in forked children; `out`, `err` and `wait` are about the one that was started last."""
 
     def __init__(self, folder: Path) -> None:
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -62,41 +65,55 @@ class Nursery:
             [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
         self.folder = folder  # where children write what they say
+        self.child = 0
 
-    def start(self, *arguments: object, kill: Moment | None = None, seen: Path | None = None, largest: int = 0) -> int:
+    def start(
+        self,
+        *arguments: object,
+        kill: Moment | None = None,
+        seen: Path | None = None,
+        largest: int = 0,
+        environment: Mapping[str, str] | None = None,
+    ) -> int:
         """A child's process id. `kill`: when it dies; `seen`: a file for the clips of each step, one line each;
-        `largest`: bytes of a file, beyond which writing fails."""
+        `largest`: bytes of a file, beyond which writing fails; `environment`: its variables beside those of all."""
         order = {
             "arguments": [str(argument) for argument in arguments],
             "kill": None if kill is None else asdict(kill),
             "seen": None if seen is None else str(seen),
             "largest": largest,
+            "environment": dict(environment or {}),
             "said": str(self.folder),
         }
-        assert self.process.stdin and self.process.stdout
-        self.process.stdin.write(json.dumps(order) + "\n")
-        self.process.stdin.flush()
-        return int(self.process.stdout.readline())
+        self.child = self._asked(order)
+        return self.child
 
-    def wait(self) -> int:
-        """The exit code of the child, -9 where it was killed."""
-        assert self.process.stdout
-        return int(self.process.stdout.readline())
+    def wait(self, child: int = 0) -> int:
+        """The exit code of a child, -9 where it was killed."""
+        return self._asked(child or self.child)
 
     def run(self, *arguments: object, **options: Any) -> int:
         """A child from start to end -> its exit code."""
         self.start(*arguments, **options)
         return self.wait()
 
+    def said(self, child: int, name: str) -> str:
+        """What a child wrote to standard output ("out") or error ("err")."""
+        return (self.folder / f"{child}.{name}").read_text(encoding="utf-8")
+
     @property
     def out(self) -> str:
-        """What the last child wrote to standard output."""
-        return (self.folder / "out").read_text(encoding="utf-8")
+        return self.said(self.child, "out")
 
     @property
     def err(self) -> str:
-        """What the last child wrote to standard error."""
-        return (self.folder / "err").read_text(encoding="utf-8")
+        return self.said(self.child, "err")
+
+    def _asked(self, question: object) -> int:
+        assert self.process.stdin and self.process.stdout
+        self.process.stdin.write(json.dumps(question) + "\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
 
     def close(self) -> None:
         assert self.process.stdin
@@ -243,8 +260,9 @@ def child(order: dict[str, Any]) -> int:
     """Run the command line as it was ordered -> its exit code."""
     from glossfree.cli.app import main
 
+    os.environ.update(order["environment"])
     for number, name in ((1, "out"), (2, "err")):
-        file = os.open(Path(order["said"]) / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        file = os.open(Path(order["said"]) / f"{os.getpid()}.{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(file, number)
     trap = None if order["kill"] is None else Trap(**order["kill"])
     if trap is not None:
@@ -260,22 +278,37 @@ def child(order: dict[str, Any]) -> int:
     return 0
 
 
+def ended(child: int) -> int:
+    """Its exit code; it is killed if it never ends."""
+    deadline = time.monotonic() + LONGEST
+    while not (found := os.waitpid(child, os.WNOHANG))[0]:
+        if time.monotonic() > deadline:
+            os.kill(child, signal.SIGKILL)
+        time.sleep(0.005)
+    return os.waitstatus_to_exitcode(found[1])
+
+
 def serve() -> None:
-    """Fork a child for each line of standard input."""
+    """Fork a child for each order on standard input -> its process id; for the id of a child -> its exit code."""
     from glossfree.cli.app import VERBS, load
 
     for verb in VERBS:  # imported once, before the first fork
         load(verb)
-    import torch._dynamo  # noqa: F401: 3 s, which the first step of an optimiser would take in each child
+    importlib.import_module("torch._dynamo")  # 3 s, which the first step of an optimiser would take in each child
+
     answers = os.fdopen(os.dup(1), "w")
     for line in sys.stdin:
         if not line.strip():
             break
+        order = json.loads(line)
+        if isinstance(order, int):
+            print(ended(order), file=answers, flush=True)
+            continue
         born = os.fork()
         if born == 0:
             code = 1
             try:
-                code = child(json.loads(line))
+                code = child(order)
             finally:
                 if sys.exc_info()[0] is not None:
                     traceback.print_exc()
@@ -283,7 +316,6 @@ def serve() -> None:
                     stream.flush()
                 os._exit(code)
         print(born, file=answers, flush=True)
-        print(os.waitstatus_to_exitcode(os.waitpid(born, 0)[1]), file=answers, flush=True)
 
 
 if __name__ == "__main__":

@@ -94,10 +94,10 @@ def clips_of(line: str) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("overrides", [(), (SKIP,), ("pretrain.learning_rate=1e30", "pretrain.epochs=5")])
 def test_of_two_processes_both_end_in_one_line_or_leave_out_the_same(
-    tiny: Any, with_bad: tuple[Path, dict[str, Path]], tmp_path: Path, overrides: tuple[str, ...]
+    tiny: Any, nursery: Nursery, with_bad: tuple[Path, dict[str, Path]], tmp_path: Path, overrides: tuple[str, ...]
 ) -> None:
     corpus, bad = with_bad if len(overrides) < 2 else (tiny.corpus, {})
-    ended = together(2, *train(tiny, corpus, tmp_path / "run", *overrides))
+    ended = together(nursery, 2, *train(tiny, corpus, tmp_path / "run", *overrides))
     lines = [line for _, _, err in ended for line in err.splitlines() if line.startswith("glossfree: ")]
     assert "Traceback" not in ended[0][2] + ended[1][2]
     if overrides == (SKIP,):

@@ -10,8 +10,6 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -19,7 +17,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.flow.nursery import STAGES, options
+from tests.flow.nursery import STAGES, Nursery, options
 
 DROPOUTS = ("temporal.dropout", "temporal.drop_path", "language.dropout", "vision.adapter_dropout",
             "language.adapter_dropout", "decoder.adapter_dropout",
@@ -39,34 +37,27 @@ RATE = [f"{stage}.learning_rate=6e-4" for stage in STAGES]
 WITHOUT_CHANCE = [*(f"{name}=0" for name in DROPOUTS), *LONG, *RATE, *SEVERAL]
 
 
-def start(*arguments: object, rank: int = 0, size: int = 1, port: int = 0) -> subprocess.Popen[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    if size > 1:
-        environment |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(size)}
-        environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    command = [sys.executable, "-m", "glossfree", *map(str, arguments)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
 def free_port() -> int:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])
 
 
-def together(size: int, *arguments: object) -> list[tuple[int, str, str]]:
+def start(nursery: Nursery, size: int, *arguments: object) -> list[int]:
+    """The same command in `size` processes -> their ids."""
+    meeting = {"WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank), **meeting} for rank in range(size)]
+    return [nursery.start(*arguments, environment=rank if size > 1 else {}) for rank in ranks]
+
+
+def together(nursery: Nursery, size: int, *arguments: object) -> list[tuple[int, str, str]]:
     """The same command in `size` processes -> exit code, standard output and standard error of each."""
-    port = free_port()
-    processes = [start(*arguments, rank=rank, size=size, port=port) for rank in range(size)]
-    try:
-        return [(p.returncode, out, err) for p in processes for out, err in [p.communicate(timeout=240)]]
-    finally:
-        for process in processes:
-            process.kill()
+    children = start(nursery, size, *arguments)
+    return [(nursery.wait(child), nursery.said(child, "out"), nursery.said(child, "err")) for child in children]
 
 
-def train(tiny: Any, run: Path, size: int, *overrides: str) -> None:
-    for code, _, err in together(size, "train", *tiny.options, "--run", run, *options(*overrides)):
+def train(nursery: Nursery, tiny: Any, run: Path, size: int, *overrides: str) -> None:
+    for code, _, err in together(nursery, size, "train", *tiny.options, "--run", run, *options(*overrides)):
         assert code == 0, err
 
 
@@ -87,16 +78,18 @@ def distance(one: Path, other: Path, stage: str) -> float:
 
 
 @pytest.fixture(scope="module")
-def alone(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def alone(nursery: Nursery, tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One process, all stages, without dropout."""
     run = tmp_path_factory.mktemp("alone") / "run"
-    train(tiny, run, 1, *WITHOUT_CHANCE)
+    train(nursery, tiny, run, 1, *WITHOUT_CHANCE)
     return run
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
-def test_two_processes_and_one_train_the_same(tiny: Any, alone: Path, tmp_path: Path, stage: str) -> None:
+def test_two_processes_and_one_train_the_same(
+    nursery: Nursery, tiny: Any, alone: Path, tmp_path: Path, stage: str
+) -> None:
     """Over 21 steps of each stage, from the same start; the dropouts off."""
     run = tmp_path / "run"
     shutil.copytree(alone, run)
@@ -105,7 +98,7 @@ def test_two_processes_and_one_train_the_same(tiny: Any, alone: Path, tmp_path: 
     lines = [line for line in (run / "steps.jsonl").read_text().splitlines() if json.loads(line)["stage"] != stage]
     (run / "steps.jsonl").write_text("".join(f"{line}\n" for line in lines))
     given = (*tiny.options, "--run", run, *options(*WITHOUT_CHANCE), "--resume")
-    for code, _, err in together(2, "train", *given):
+    for code, _, err in together(nursery, 2, "train", *given):
         assert code == 0, err
     one, two = ([record for record in steps(each) if record["stage"] == stage] for each in (alone, run))
     two.sort(key=lambda record: record["step"])
@@ -119,12 +112,14 @@ def test_two_processes_and_one_train_the_same(tiny: Any, alone: Path, tmp_path: 
 
 
 @pytest.mark.slow
-def test_each_process_reads_its_share_of_a_step_in_batches(tiny: Any, alone: Path, tmp_path: Path) -> None:
+def test_each_process_reads_its_share_of_a_step_in_batches(
+    nursery: Nursery, tiny: Any, alone: Path, tmp_path: Path
+) -> None:
     """With a limit on frames, one process needs more batches than each of two: BatchNorm, whose statistics those of a
     batch are, trains nowhere here; the losses are the same."""
     frozen = [*WITHOUT_CHANCE, "data.max_frames_per_batch=30", "pretrain.epochs=0", "finetune2.epochs=0"]
     for size in (1, 2):
-        train(tiny, tmp_path / str(size), size, *frozen)
+        train(nursery, tiny, tmp_path / str(size), size, *frozen)
     one, two = steps(tmp_path / "1"), steps(tmp_path / "2")
     assert len(one) == len(two) > 40
     for mine, theirs in zip(one, two, strict=True):
@@ -132,13 +127,13 @@ def test_each_process_reads_its_share_of_a_step_in_batches(tiny: Any, alone: Pat
 
 
 @pytest.mark.slow
-def test_two_processes_decode_every_clip_once(tiny: Any, tiny_run: Path, tmp_path: Path) -> None:
+def test_two_processes_decode_every_clip_once(nursery: Nursery, tiny: Any, tiny_run: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(tiny_run, run)
     expected = {name: (run / name).read_text() for name in ("predictions.test.jsonl", "scores.test.json")}
     for name in expected:
         (run / name).unlink()
-    first, second = together(2, "evaluate", run, "--split", "test", "--json")
+    first, second = together(nursery, 2, "evaluate", run, "--split", "test", "--json")
     assert (first[0], second[0], second[1]) == (0, 0, ""), "only the first process speaks"
     assert json.loads(first[1])["num_sentences"] == 5
     found = [json.loads(line) for line in (run / "predictions.test.jsonl").read_text().splitlines()]
@@ -150,21 +145,21 @@ def test_two_processes_decode_every_clip_once(tiny: Any, tiny_run: Path, tmp_pat
 
 
 @pytest.mark.slow
-def test_one_of_two_processes_asked_to_stop_stops_both_and_they_go_on(tiny: Any, tmp_path: Path) -> None:
+def test_one_of_two_processes_asked_to_stop_stops_both_and_they_go_on(
+    nursery: Nursery, tiny: Any, tmp_path: Path
+) -> None:
     whole, run = tmp_path / "whole", tmp_path / "run"
-    train(tiny, whole, 2, *LONG)
-    port = free_port()
+    train(nursery, tiny, whole, 2, *LONG)
     arguments = ("train", *tiny.options, "--run", run, *options(*LONG))
-    processes = [start(*arguments, rank=rank, size=2, port=port) for rank in (0, 1)]
+    first, second = start(nursery, 2, *arguments)
     deadline = time.monotonic() + 120
     while not (run / "steps.jsonl").exists() or len(steps(run)) < 9:
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    processes[1].send_signal(signal.SIGTERM)
-    ended = [(p.communicate(timeout=120), p.returncode) for p in processes]
-    assert [code for _, code in ended] == [128 + signal.SIGTERM] * 2, ended
-    assert "stopped and saved at step" in ended[0][0][1]
-    for code, _, err in together(2, *arguments, "--resume"):
+    os.kill(second, signal.SIGTERM)
+    assert [nursery.wait(child) for child in (first, second)] == [128 + signal.SIGTERM] * 2, nursery.err
+    assert "stopped and saved at step" in nursery.said(first, "err")
+    for code, _, err in together(nursery, 2, *arguments, "--resume"):
         assert code == 0, err
     for stage in STAGES:
         assert distance(whole, run, stage) == 0, stage
