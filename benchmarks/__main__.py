@@ -5,6 +5,7 @@ between `<!-- benchmark: NAME -->` and `<!-- end -->`, and nowhere is it typed b
 minutes on two cores that do nothing else; each module says what it takes. Those of docs/benchmarks.md use all cores.
 `python -m benchmarks signals --recipe R --corpus C --run FOLDER` has options of its own, and writes into the run.
 `python -m benchmarks studio --clip C` measures the server of the studio, for docs/studio.md.
+`python -m benchmarks moving [--run R]` prints what is saved and changed where patches that are still are not computed.
 `python -m benchmarks gpu` prints what a GPU makes of the model, `--small` the same at sizes for a CPU.
 `python -m benchmarks evidence` makes docs/evidence.md and its pictures from the records of a sweep.
 """
@@ -37,6 +38,7 @@ from benchmarks import (
     long_video,
     many_clips,
     methods,
+    moving,
     onnx_form,
     opening,
     packing,
@@ -87,6 +89,12 @@ def main() -> None:
         return
     if sys.argv[1:2] == ["gpu"]:  # of the machine that it runs on: printed, in no document
         print(gpu.main(sys.argv[2:]))
+        return
+    if sys.argv[1:2] == [moving.MOVING]:
+        text = moving.main(sys.argv[2:])
+        print(text)
+        name = f"{moving.MOVING} run" if "--run" in sys.argv else moving.MOVING
+        put(ROOT / "docs/benchmarks.md", name, text)
         return
     if sys.argv[1:2] == [studio.STUDIO]:
         text = studio.main([word for word in sys.argv[2:] if word != "--no-write"])

@@ -40,6 +40,11 @@ class Backbone(Section):
 
     sees_frames_together: ClassVar[bool] = False  # it has statistics over frames, so a batch must not be split
 
+    @property
+    def neighbours(self) -> int:
+        """Frames of a clip that go through it together, since some of one is taken over for the others; 0: any."""
+        return 0
+
     @abstractmethod
     def build(self) -> nn.Module:
         """The module, with random weights."""

@@ -42,12 +42,21 @@ class VisualEncoder(nn.Module):
 
     `frames_per_pass`: frames that go through the backbone at once, 0 = all. For a ViT, whose frames are independent, it
     changes speed and memory only. A backbone with BatchNorm needs all frames at once, as the BatchNorm after it does.
+    `within_clips`: of one clip only, for a backbone that compares them.
     """
 
-    def __init__(self, backbone: nn.Module, backbone_size: int, hidden_size: int, *, frames_per_pass: int = 0) -> None:
+    def __init__(
+        self,
+        backbone: nn.Module,
+        backbone_size: int,
+        hidden_size: int,
+        *,
+        frames_per_pass: int = 0,
+        within_clips: bool = False,
+    ) -> None:
         super().__init__()
         self.backbone = backbone
-        self.frames_per_pass = frames_per_pass
+        self.frames_per_pass, self.within_clips = frames_per_pass, within_clips
         self.projection = nn.Linear(backbone_size, hidden_size)
         self.norm = FrameNorm(hidden_size)
         scale = torch.tensor([1 / (255 * std) for std in IMAGENET_STD]).view(1, 3, 1, 1)
@@ -62,13 +71,17 @@ class VisualEncoder(nn.Module):
             self.backbone.eval()
         return self
 
-    def forward(self, frames: Tensor) -> Tensor:
+    def forward(self, frames: Tensor, lengths: Tensor | None = None) -> Tensor:
         """(N, 3, H, W) uint8 -> (N, D)."""
-        return self.project(self.look(frames))
+        return self.project(self.look(frames, lengths))
 
-    def look(self, frames: Tensor) -> Tensor:
-        """(N, 3, H, W) uint8 -> backbone features (N, W)."""
-        parts = torch.split(frames, self.frames_per_pass) if self.frames_per_pass else (frames,)
+    def look(self, frames: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """(N, 3, H, W) uint8, and how many of them each clip has (None: all are of one) -> backbone features (N, W)."""
+        parts: Sequence[Tensor] = (frames,)
+        if self.within_clips and lengths is not None:
+            parts = torch.split(frames, lengths.tolist())
+        if self.frames_per_pass:
+            parts = [part for clip in parts for part in torch.split(clip, self.frames_per_pass)]
         rows = [self.backbone(torch.addcmul(self.shift, part.to(self.scale.dtype), self.scale)) for part in parts]
         return rows[0] if len(rows) == 1 else torch.cat(rows)
 
@@ -187,7 +200,7 @@ class HierarchicalEncoder(nn.Module):
         elif level == "backbone_features":
             frame = Padded.unpack(self.visual.project(frames), lengths)
         elif level == "frames":
-            frame = Padded.unpack(self.visual(frames), lengths)
+            frame = Padded.unpack(self.visual(frames, lengths), lengths)
         else:
             raise ValueError(f"level {level!r} is none of {', '.join(LEVELS)}")
         segment = self.temporal(frame)

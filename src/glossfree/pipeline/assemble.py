@@ -40,8 +40,9 @@ def assemble(recipe: Recipe, vocabulary_size: int, *, to_be_loaded: bool = False
 def visual_encoder(recipe: Recipe) -> VisualEncoder:
     """Recipe -> the frame level alone, with random weights."""
     vision = recipe.vision
-    passes = 0 if vision.sees_frames_together else frames_per_pass(best_device())
-    return VisualEncoder(vision.build(), vision.hidden_size, recipe.temporal.hidden_size, frames_per_pass=passes)
+    passes = 0 if vision.sees_frames_together else vision.neighbours or frames_per_pass(best_device())
+    sizes = vision.hidden_size, recipe.temporal.hidden_size
+    return VisualEncoder(vision.build(), *sizes, frames_per_pass=passes, within_clips=vision.neighbours > 0)
 
 
 def adapt(model: TranslationModel, recipe: Recipe) -> None:

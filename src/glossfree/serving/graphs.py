@@ -86,6 +86,8 @@ def obstacles(recipe: Recipe) -> Iterator[str]:
         yield f'temporal.kind "{recipe.temporal.kind}"'
     if (attention := getattr(recipe.temporal, "attention", "window")) != "window":
         yield f'temporal.attention "{attention}"'
+    if recipe.vision.neighbours:
+        yield "vision.moving_patches below 1"
     if recipe.keypoints.joints_read:
         yield f'keypoints.kind "{recipe.keypoints.kind}"'
     if recipe.decode.source != "video":

@@ -5,6 +5,7 @@ N images, T tokens, W width.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
@@ -42,6 +43,7 @@ HUGGING_FACE = (
 
 EPSILON = 1e-6  # of LayerNorm
 STD = 0.02  # of random weights
+NEIGHBOURS = 8  # frames of which one is computed as a whole, if the others compute only what has moved
 
 
 class Dinov2(Adapters, Backbone):
@@ -53,6 +55,9 @@ class Dinov2(Adapters, Backbone):
     mlp_ratio: int = value(4, "stated", "MLP width over hidden_size", ge=1)
     image_size: int = value(518, "derived", "pixels of the position table: 37 x 37 patches", ge=1, le=MOST_PIXELS)
     train: Trained = value("adapters", "stated", "what of the backbone trains: LoRA, everything, nothing")
+    moving_patches: float = value(
+        1.0, "stated", "share of patches that frozen blocks compute anew in 7 frames of 8; 1: all", gt=0, le=1
+    )
     adapter_layers: int = value(3, "stated", "top blocks that carry LoRA", ge=0)
     adapter_rank: int = value(4, "released", "LoRA rank", ge=1, le=WIDEST)
     adapter_alpha: float = value(4.0, "released", "LoRA scaling factor", gt=0)
@@ -65,6 +70,13 @@ class Dinov2(Adapters, Backbone):
         yield from heads_fit(self.hidden_size, self.num_heads)
         if self.adapter_layers > self.num_layers:
             yield "adapter_layers exceeds num_layers"
+        if self.moving_patches < 1 and self.train == "all":
+            yield "moving_patches below 1 is for frozen blocks, and train is all"
+
+    @property
+    def neighbours(self) -> int:
+        """Frames that are compared, if some patches are taken over."""
+        return NEIGHBOURS if self.moving_patches < 1 else 0
 
     def build(self) -> Dinov2ClassToken:
         """The ViT, with random weights."""
@@ -155,8 +167,20 @@ class Block(nn.Module):
     def forward(self, tokens: Tensor, num_queries: int | None = None) -> Tensor:
         """(N, T, W) -> (N, num_queries or T, W): of the first tokens only."""
         tokens = tokens[:, :num_queries] + self.layer_scale1(self.attention(self.norm1(tokens), num_queries))
+        return self._widened(tokens)
+
+    def _widened(self, tokens: Tensor) -> Tensor:
         scaled: Tensor = self.layer_scale2(self.mlp(self.norm2(tokens)))
         return tokens + scaled
+
+    def moved(self, still: Tensor, moving: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+        """All tokens of a frame (1, T, W), and the moving ones of others (N, M, W), at `places` (N, M, W) -> both."""
+        assert isinstance(self.attention, FusedAttention)
+        attended = self.attention.moved(self.norm1(still), self.norm1(moving), places)
+        still, moving = (
+            each + self.layer_scale1(change) for each, change in zip((still, moving), attended, strict=True)
+        )
+        return self._widened(still), self._widened(moving)
 
 
 class LayerScale(nn.Module):
@@ -196,12 +220,30 @@ class FusedAttention(nn.Module):
         mixed: Tensor = self.proj(attended.transpose(1, 2).flatten(2))
         return mixed
 
+    def moved(self, still: Tensor, moving: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+        """As in `Block.moved`: keys and values of what has not moved are those of the first frame."""
+        rows = self.qkv(moving).chunk(3, -1)
+        of_still = self.qkv(still).chunk(3, -1)
+        others = len(moving), -1, -1
+        keys, values = (
+            each.expand(others).scatter(1, places, row) for each, row in zip(of_still[1:], rows[1:], strict=True)
+        )
+        mixed = []
+        for three in (of_still, (rows[0], keys, values)):
+            heads = (each.unflatten(2, (self.num_heads, -1)).transpose(1, 2) for each in three)
+            mixed.append(self.proj(functional.scaled_dot_product_attention(*heads).transpose(1, 2).flatten(2)))
+        return mixed[0], mixed[1]
+
 
 class Dinov2ClassToken(nn.Module):
     """Images (N, 3, H, W) float -> the class token of DINOv2 after its last LayerNorm (N, W).
 
     The last block computes the class token only, as nothing reads the others: a 4-block ViT is a fifth faster. For
     images of other sizes, the position table is interpolated (bicubic).
+
+    With `moving_patches` below 1 (not of the paper) images are neighbouring frames of a clip. The middle one goes
+    through the frozen blocks as a whole; of each other one only that share of patches which differ most from it, and
+    the class token: what has not moved is taken over. Blocks with adapters, and the last, see all patches.
     """
 
     def __init__(self, options: Dinov2) -> None:
@@ -209,15 +251,50 @@ class Dinov2ClassToken(nn.Module):
         self.model = VisionTransformer(options)
         for block in self.model.encoder.layer:
             block.attention = FusedAttention(options.hidden_size, options.num_heads)
+        self.share, self.patch_size = options.moving_patches, options.patch_size
+        adapted = options.adapter_layers if options.train == "adapters" else 0
+        self.num_frozen = options.num_layers - max(1, adapted)
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N, W)."""
         tokens = self.model.embeddings(images)
         *blocks, last = self.model.encoder.layer
+        if self.share < 1 and len(images) > 1:
+            tokens = self._moved(images, tokens, blocks[: self.num_frozen])
+            blocks = blocks[self.num_frozen :]
         for block in blocks:
             tokens = block(tokens)
         class_token: Tensor = self.model.layernorm(last(tokens, num_queries=1)[:, 0])
         return class_token
+
+    def _moved(self, images: Tensor, tokens: Tensor, blocks: Sequence[nn.Module]) -> Tensor:
+        """Neighbouring frames and their tokens (N, T, W) -> tokens behind the blocks."""
+        middle = len(images) // 2
+        moving = moving_patches(images, middle, self.patch_size, self.share) + 1  # behind the class token
+        places = functional.pad(moving, (1, 0))[..., None].expand(-1, -1, tokens.shape[2])
+        still, others = tokens[middle : middle + 1], torch.cat((tokens[:middle], tokens[middle + 1 :]))
+        rows = others.gather(1, places)
+        for block in blocks:
+            assert isinstance(block, Block)
+            still, rows = block.moved(still, rows, places)
+        others = still.expand(len(rows), -1, -1).scatter(1, places, rows)
+        return torch.cat((others[:middle], still, others[middle:]))
+
+
+def moving_patches(images: Tensor, middle: int, patch_size: int, share: float) -> Tensor:
+    """Images (N, 3, H, W) -> the patches (N - 1, M) of each but the middle one that differ most from that.
+
+    M: `share` of all patches, rounded up. Images are blurred first, so that a video's coding noise counts for little: a
+    patch has moved as much as the quarter of it that has moved most.
+    """
+    cell = patch_size // 2 if patch_size % 2 == 0 else patch_size
+    blurred = functional.avg_pool2d(images, cell)
+    others = torch.cat((blurred[:middle], blurred[middle + 1 :]))
+    change = functional.max_pool2d((others - blurred[middle]).abs().mean(1, keepdim=True), patch_size // cell).flatten(
+        1
+    )
+    count = math.ceil(share * change.shape[1])
+    return change.topk(count, dim=1, sorted=False).indices
 
 
 def _draw(module: nn.Module) -> None:

@@ -12,7 +12,8 @@ from transformers import Dinov2Config, Dinov2Model
 
 from glossfree.errors import ModelError
 from glossfree.models.adapters import add_lora
-from glossfree.models.backbones.dinov2 import Dinov2, Dinov2ClassToken
+from glossfree.models.backbones.dinov2 import Dinov2, Dinov2ClassToken, moving_patches
+from glossfree.models.hierarchy import VisualEncoder
 from glossfree.models.weights import state
 
 WIDTH, BLOCKS, HEADS, PATCH = 30, 4, 5, 14
@@ -225,3 +226,108 @@ def test_dinov2_that_does_not_fit_is_refused_by_name(reference: Dinov2Model, tmp
     torch.save({**original_names(reference), "register_tokens": torch.ones(1, 4, FILE_WIDTH)}, source)
     with pytest.raises(ModelError, match="register_tokens has no place"):
         Dinov2().load(empty_backbone(), source)
+
+
+def moving(share: float, train: str = "adapters") -> Dinov2:
+    return Dinov2(
+        hidden_size=WIDTH, num_layers=BLOCKS, num_heads=HEADS, mlp_ratio=4, patch_size=PATCH, image_size=70,
+        moving_patches=share, adapter_layers=1, train=train,
+    )  # fmt: skip
+
+
+def with_weights(share: float, backbone: Dinov2ClassToken) -> Dinov2ClassToken:
+    other = moving(share).build().eval()
+    tensors = {name: tensor for name, tensor in backbone.state_dict().items() if "position" not in name}
+    other.load_state_dict(tensors, strict=False)
+    torch.manual_seed(1)
+    torch.nn.init.normal_(other.model.embeddings.position_embeddings, std=0.2)
+    for name, parameter in other.named_parameters():  # what a token sees of the others matters
+        if "layer_scale" in name:
+            torch.nn.init.ones_(parameter)
+    return other
+
+
+def frames(*, seed: int = 2) -> Tensor:
+    """Five neighbouring frames of 25 patches; 4 of them, the same ones, are others in each."""
+    images = torch.randn(1, 3, 70, 70, generator=torch.Generator().manual_seed(seed)).repeat(5, 1, 1, 1)
+    images[:, :, 14:42, 28:56] = torch.randn(5, 3, 28, 28, generator=torch.Generator().manual_seed(seed + 1))
+    return images
+
+
+def one_by_one(model: Dinov2ClassToken, images: Tensor, places: list[int]) -> Tensor:
+    """Each frame but the middle one alone, `places` of its tokens; each head of each of them alone."""
+    middle = len(images) // 2
+    tokens = model.model.embeddings(images)
+    blocks = model.model.encoder.layer
+    for block in blocks[: model.num_frozen]:
+        normed, attention = block.norm1(tokens), block.attention
+        seen = normed.clone()
+        for frame in range(len(images)):
+            for token in range(normed.shape[1]):
+                if frame != middle and token not in places:
+                    seen[frame, token] = normed[middle, token]
+        query, key, value = attention.qkv(seen).chunk(3, -1)
+        mixed = torch.zeros_like(query)
+        size = WIDTH // HEADS
+        for head in range(HEADS):
+            part = slice(head * size, (head + 1) * size)
+            weights = (query[..., part] @ key[..., part].transpose(1, 2) / size**0.5).softmax(-1)
+            mixed[..., part] = weights @ value[..., part]
+        tokens = tokens + block.layer_scale1(attention.proj(mixed))
+        tokens = tokens + block.layer_scale2(block.mlp(block.norm2(tokens)))
+        for frame in range(len(images)):
+            for token in range(tokens.shape[1]):
+                if token not in places:
+                    tokens[frame, token] = tokens[middle, token]
+    for block in blocks[model.num_frozen :]:
+        tokens = block(tokens)
+    return model.model.layernorm(tokens[:, 0])
+
+
+@torch.no_grad()
+def test_what_has_not_moved_is_taken_over_from_the_middle_frame(backbone: Dinov2ClassToken) -> None:
+    model, images = with_weights(4 / 25, backbone), frames()
+    moved = [7, 8, 12, 13]  # rows 1 and 2, columns 2 and 3
+    patches = moving_patches(images, 2, PATCH, 4 / 25)
+    assert sorted(patches[0].tolist()) == moved and patches.shape == (4, 4)
+    places = [0, *(1 + patch for patch in moved)]
+    torch.testing.assert_close(model(images), one_by_one(model, images, places), rtol=0, atol=1e-5)
+    assert (model(images) - with_weights(1, backbone)(images)).abs().max() > 5e-4, "it is not the same for nothing"
+
+
+@torch.no_grad()
+def test_where_everything_moves_or_nothing_does_it_is_the_whole_model(backbone: Dinov2ClassToken) -> None:
+    whole, images = with_weights(1, backbone), frames()
+    torch.testing.assert_close(with_weights(0.99, backbone)(images), whole(images), rtol=0, atol=1e-5)
+    same = images[:1].repeat(4, 1, 1, 1)
+    torch.testing.assert_close(with_weights(0.1, backbone)(same), whole(same), rtol=0, atol=1e-5)
+    torch.testing.assert_close(with_weights(0.1, backbone)(same[:1]), whole(same[:1]), rtol=0, atol=0)
+
+
+def test_a_little_noise_everywhere_does_not_count_as_movement() -> None:
+    images = frames()
+    noise = 0.2 * torch.randn(images.shape, generator=torch.Generator().manual_seed(9))
+    assert {*moving_patches(images + noise, 2, PATCH, 4 / 25).flatten().tolist()} == {7, 8, 12, 13}
+
+
+@torch.no_grad()
+def test_frames_are_compared_within_their_clip(backbone: Dinov2ClassToken) -> None:
+    options = moving(0.2)
+    visual = VisualEncoder(
+        with_weights(0.2, backbone), WIDTH, 10, frames_per_pass=options.neighbours, within_clips=True
+    ).eval()
+    clips = [torch.randint(0, 256, (count, 3, 70, 70), dtype=torch.uint8) for count in (11, 1, 4)]
+    together = visual.look(torch.cat(clips), torch.tensor([11, 1, 4])).split([11, 1, 4])
+    for rows, clip in zip(together, clips, strict=True):
+        torch.testing.assert_close(rows, visual.look(clip), rtol=0, atol=1e-5)
+
+
+def test_only_frozen_blocks_take_patches_over() -> None:
+    assert list(moving(0.5, train="all").problems())
+    assert not list(moving(0.5).problems()) and not list(moving(1, train="all").problems())
+    assert moving(0.5).build().num_frozen == 3 == moving(0.5, train="none").build().num_frozen
+    model = moving(0.5).build()
+    add_lora(model, TARGETS, 2, 4.0, 0.0, layers=moving(0.5).adapter_layers_of())
+    model.train()(frames()).sum().backward()
+    trained = {name: p.grad is not None for name, p in model.named_parameters() if p.requires_grad}
+    assert trained and all(trained.values())

@@ -1,0 +1,134 @@
+"""The ViT with `vision.moving_patches` below 1: what it saves, and what it changes.
+
+`python -m benchmarks moving`: processor seconds at full size, in turns, on one thread: features of a clip of 58 drawn
+frames, coded as H.264, and the visual part of a training step (forward and back through the adapters). About 4 minutes.
+`python -m benchmarks moving --run R`: a run with this backbone, which was trained with all patches, translates its dev
+split with fewer: sentences that stay, BLEU-4, and how far the features move (relative to how they differ in a clip).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from benchmarks.loader import signer
+from benchmarks.onnx_form import bleu4, same
+from benchmarks.timing import in_turns, machine, processor_seconds, table
+from glossfree.console import Silent
+from glossfree.corpora.manifest import Manifest
+from glossfree.export import export_model
+from glossfree.models.backbones.dinov2 import NEIGHBOURS, Dinov2ClassToken
+from glossfree.models.hierarchy import VisualEncoder
+from glossfree.pipeline.assemble import adapt_vision, visual_encoder
+from glossfree.recipe.files import load_recipe
+from glossfree.training.run import Run
+from glossfree.translator import SignTranslator
+from glossfree.video.pack import read_clip, write_clip
+
+RECIPE = "hfa-phoenix14t"
+SHARES = (1.0, 0.5, 0.25, 0.125)
+FRAMES, ROUNDS = 58, 3
+MOVING = "moving"
+
+
+def run(recipe: str = RECIPE, num_frames: int = FRAMES, rounds: int = ROUNDS) -> str:
+    """The table of seconds in Markdown."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    visuals = {share: encoder(recipe, share) for share in SHARES}
+    frames = drawn(num_frames, load_recipe(recipe).data.crop_size)
+    looking = in_turns({str(each): looks(visuals[each], frames) for each in SHARES}, rounds, 1, processor_seconds)
+    training = in_turns({str(each): trains(visuals[each], frames) for each in SHARES}, rounds, 1, processor_seconds)
+    torch.set_num_threads(threads)
+    rows = [
+        [
+            f"{share:g}",
+            *(f"{each[str(share)]:.2f} ({each[str(share)] / each['1.0']:.2f})" for each in (looking, training)),
+        ]
+        for share in SHARES
+    ]
+    note = (
+        f"A clip of {num_frames} frames of {frames.shape[-1]} x {frames.shape[-1]} pixels, random weights, float32, "
+        f"one thread, medians of {rounds}, in turns; in brackets the part of the whole model's. {machine()}."
+    )
+    return f"{table(['moving patches', 'features, s', 'training, visual part, s'], rows)}\n\n{note}"
+
+
+def encoder(recipe: str, share: float) -> VisualEncoder:
+    """The visual encoder of a recipe with adapters, the same random weights for all shares."""
+    chosen = load_recipe(recipe, [f"vision.moving_patches={share}"])
+    torch.manual_seed(0)
+    visual = visual_encoder(chosen)
+    adapt_vision(visual, chosen)
+    return visual
+
+
+def drawn(num_frames: int, pixels: int) -> Tensor:
+    """Frames as a packed clip has them (T, 3, pixels, pixels) uint8."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "clip.mp4"
+        write_clip(path, signer(num_frames, seed=0), 25.0)
+        frames = torch.from_numpy(read_clip(path)).movedim(3, 1)
+    resized = torch.nn.functional.interpolate(frames.float(), size=(pixels, pixels), mode="bilinear", antialias=True)
+    return resized.round().clamp(0, 255).to(torch.uint8)
+
+
+def looks(visual: VisualEncoder, frames: Tensor) -> Callable[[], object]:
+    """Features without gradients."""
+
+    def work() -> object:
+        with torch.no_grad():
+            return visual.eval().look(frames)
+
+    return work
+
+
+def trains(visual: VisualEncoder, frames: Tensor) -> Callable[[], object]:
+    """Forward, and back to the adapters."""
+    return lambda: visual.train()(frames).square().sum().backward()
+
+
+def of_run(run: Path, shares: Sequence[float] = SHARES) -> str:
+    """The table of a run's sentences in Markdown."""
+    corpus = Path(Run(run).read_json("run.json")["corpus"])
+    clips = Manifest.load(corpus).split("dev")
+    paths, references = [(corpus / clip.file, None) for clip in clips], [clip.text for clip in clips]
+    with tempfile.TemporaryDirectory() as folder:
+        export_model(run, Path(folder) / "model", Silent())
+        translator = SignTranslator.from_pretrained(Path(folder) / "model")
+    visual = translator.model.hierarchy.visual
+    assert isinstance(visual.backbone, Dinov2ClassToken)
+    visual.frames_per_pass, visual.within_clips = NEIGHBOURS, True
+    visual.backbone.num_frozen = len(visual.backbone.model.encoder.layer) - 1
+    frames = [torch.from_numpy(translator.intake.read(path).frames) for path, _ in paths]
+    sentences, rows, whole = {}, [], []
+    for share in shares:
+        visual.backbone.share = share
+        sentences[share] = [each.text for each in translator.explain_all(paths, num_tracks=0)]  # type: ignore[union-attr]
+        with torch.no_grad():
+            features = [visual.look(each) for each in frames]
+        whole = whole or features
+        moved = sum(float((new - old).square().sum()) for new, old in zip(features, whole, strict=True))
+        differ = sum(float((old - old.mean(0)).square().sum()) for old in whole)
+        kept = same(sentences[share], sentences[shares[0]])
+        rows.append(
+            [f"{share:g}", f"{(moved / differ) ** 0.5:.3f}", kept, f"{bleu4(sentences[share], references):.2f}"]
+        )
+    header = ["moving patches", "features moved by", "sentences that stay", "dev BLEU-4"]
+    note = f"{len(clips)} clips of dev, of {run.name}; moved by: 1 is as far as frames of a clip are from their mean."
+    return f"{table(header, rows)}\n\n{note} {machine()}."
+
+
+def main(words: Sequence[str]) -> str:
+    """The table that the command line asks for."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks moving", description=__doc__)
+    parser.add_argument("--run", type=Path, help="a run whose backbone is a ViT")
+    options = parser.parse_args(words)
+    os.environ["OMP_NUM_THREADS"] = "1"
+    return run() if options.run is None else of_run(options.run)
