@@ -225,10 +225,11 @@ def _loaded(
 def _train(
     cells: Cells, facts: dict[str, Any], console: Console, *, jobs: Slurm | None, test: bool, again: bool
 ) -> Sweep:
-    """Train and score what waits, here or by jobs of SLURM; test is scored when all cells are trained."""
+    """Train and score what waits, here or by jobs of SLURM; test last of all, if cells that count choose anything."""
     save = partial(_saved, cells, facts)
+    is_last = test and jobs is None and not cells.plan.chooses_apart
     with stop_requests() as request:
-        for with_test in (False, True) if test and jobs is None else (test,):
+        for with_test in (False, True) if is_last else (test,):
             cells.begin(test=with_test)
             save()
             if jobs is None:

@@ -72,6 +72,11 @@ class Plan:
             )
         return cls(content.get("name", path.stem), tuple(rows), content.get("axes", {}))
 
+    @property
+    def chooses_apart(self) -> bool:
+        """Whether no cell that counts chooses a learning rate, so that test may be scored before all are trained."""
+        return all(row.choosing_seed is not None for row in self.rows)
+
     def check_selection(self, only: Sequence[str]) -> None:
         """Raise RecipeError for a name that is neither a row nor a group."""
         known = {name for row in self.rows for name in (row.name, *row.groups)}

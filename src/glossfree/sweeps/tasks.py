@@ -16,6 +16,8 @@ from glossfree.sweeps.plan import Plan
 from glossfree.sweeps.records import Records, without_signatures
 from glossfree.training.run import FAILED, Run
 
+SPLITS = ("dev", "test")
+
 
 @dataclass(frozen=True)
 class How:
@@ -96,7 +98,7 @@ class Cells:
 
     def splits(self, cell: Cell) -> tuple[str, ...]:
         """The splits that a cell is scored on."""
-        return ("dev", "test") if self.test and self.is_chosen(cell) else ("dev",)
+        return SPLITS if self.test and self.is_chosen(cell) else SPLITS[:1]
 
     def commands(self, cell: Cell) -> list[list[str]]:
         """The commands that are left of a cell: a run with scores of one split is trained."""
@@ -121,12 +123,11 @@ class Cells:
     def _look(self, cell: Cell) -> None:
         """See what the run or the record of a cell has; write a record that lacks what the run has."""
         run, splits = self.how.runs / cell.name, self.splits(cell)
-        paths = {split: scores_path(run, split) for split in splits}
         recorded = {} if self.records is None else self.records.scores(cell)
-        scores = {split: read_scores(path).to_dict() for split, path in paths.items() if path.is_file()}
+        found = {split: scores_path(run, split) for split in SPLITS}
+        kept = {split: read_scores(path).to_dict() for split, path in found.items() if path.is_file()}
         is_gone = bool(recorded) and not Run(run).recipe.is_file()
-        if is_gone:
-            scores = {split: recorded[split] for split in splits if split in recorded}
+        scores = {split: each for split, each in (recorded if is_gone else kept).items() if split in splits}
         missing = [split for split in splits if split not in scores]
         outcome: dict[str, Any] = {"state": WAITING if missing else DONE, **({"scores": scores} if scores else {})}
         if missing and is_gone:
@@ -135,8 +136,8 @@ class Cells:
         elif not missing and (seconds := self.earlier.get(cell.name, {}).get("seconds")) is not None:
             outcome["seconds"] = seconds
         self.outcomes[cell.name] = outcome
-        if self.records is not None and not is_gone and not missing and recorded != without_signatures(scores):
-            self.records.write(cell, run, outcome)
+        if self.records is not None and not is_gone and not missing and recorded != without_signatures(kept):
+            self.records.write(cell, run, {**outcome, "scores": kept})
 
     def ended(self, cell: Cell, outcome: dict[str, Any]) -> None:
         """A cell has ended, with {"seconds"} or {"state", "problem"}: keep its outcome, and its record."""

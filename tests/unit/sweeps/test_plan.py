@@ -129,6 +129,18 @@ def test_a_seed_that_only_chooses_counts_for_no_score(tiny: Any, plan: Path, sta
     assert [each["n"] for each in result.points() if each["split"] == "dev"] == [2, 1, 2]
 
 
+def test_where_the_scored_seeds_choose_nothing_test_is_scored_at_once(tiny: Any, plan: Path, stand_in: StandIn) -> None:
+    text = plan.read_text(encoding="utf-8").replace("[[rows]]", "learning_rate_seed = 7\n[[rows]]", 1)
+    plan.write_text(text, encoding="utf-8")
+    choosing = [name.replace("seed=0", "seed=7") for name in HFA]
+    scored = [HFA[1], HFA[1].replace("seed=0", "seed=42")]
+    stand_in.does(**dict(zip(choosing, (1, 9, 1), strict=True)), **dict.fromkeys(scored, 5))
+    start(tiny, plan.parent / "runs", plan=plan, test=True, only=["hfa"])
+    calls = [(words[0], words[-3] if words[0] == "evaluate" else "") for words in stand_in.calls()]
+    kinds = [verb if verb != "evaluate" else split for verb, split in calls if verb in ("train", "evaluate")]
+    assert kinds == ["train", "dev"] * 3 + ["train", "dev", "test"] * 2
+
+
 def test_a_row_whose_cells_all_fail_chooses_nothing(tiny: Any, plan: Path, stand_in: StandIn) -> None:
     further = "row=none,seed=42"
     stand_in.does(**dict.fromkeys(HFA, "train fails"), **dict(zip([*NONE, further], (4, 8, 6, 6), strict=True)))

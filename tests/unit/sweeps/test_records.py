@@ -14,8 +14,9 @@ from glossfree.scoring.conventions import convention_for
 from glossfree.scoring.predictions import read_predictions, read_scores, scores_path
 from glossfree.scoring.statistics import Statistics
 from glossfree.sweeps.cells import Cell, Row
+from glossfree.sweeps.plan import Plan
 from glossfree.sweeps.records import Records, read_record, sentences_of, without_signatures
-from glossfree.sweeps.tasks import How
+from glossfree.sweeps.tasks import Cells, How
 
 
 @pytest.fixture
@@ -48,6 +49,18 @@ def test_a_record_keeps_what_the_run_knew(tiny: Any, tiny_run: Path, tmp_path: P
     hypotheses = [read_predictions(tiny_run, "test")[clip.id].text for clip in clips]
     expected = Statistics.of(hypotheses, [clip.text for clip in clips], convention_for("de"))
     assert {**expected.scores(), "chrf": 0.0} == pytest.approx(sentences_of(record, "test").scores(), abs=2e-3)
+
+
+def test_a_sweep_that_asks_for_dev_only_keeps_a_records_scores_of_test(
+    tiny: Any, tiny_run: Path, tmp_path: Path, cell: Cell
+) -> None:
+    shutil.copytree(tiny_run, tmp_path / cell.name)
+    how, records = How(tiny.corpus, tmp_path, 1, (), 1), Records.open(tmp_path / "records", tiny.corpus)
+    for test, shown in ((True, {"dev", "test"}), (False, {"dev"})):
+        cells = Cells(Plan("one", (cell.row,)), how, (), records=records)
+        cells.begin(test=test)
+        assert set(cells.outcomes[cell.name]["scores"]) == shown
+        assert set(records.scores(cell)) == {"dev", "test"}
 
 
 def test_a_record_is_of_one_recipe_and_one_corpus(tiny: Any, tiny_run: Path, tmp_path: Path, cell: Cell) -> None:
