@@ -63,9 +63,9 @@ class Evidence:
         """The names of all groups, in the order of the plan."""
         return list(dict.fromkeys(group for row in self.plan.rows for group in row.groups))
 
-    def split(self) -> str:
-        """The split that rows are compared on: test once every row is trained and scored on it, until then dev."""
-        counting = [self.of_row(row) for row in self.plan.rows]
+    def split(self, group: str) -> str:
+        """The split that a group is compared on: test once all its rows are scored on it, until then dev."""
+        counting = [self.of_row(row) for row in self.group(group)]
         is_tested = all(records and all("test" in each["scores"] for each in records) for records in counting)
         return "test" if is_tested else "dev"
 
@@ -108,7 +108,7 @@ def scores_of(records: Sequence[dict[str, Any]], split: str, metric: str) -> lis
 
 def group_table(evidence: Evidence, group: str) -> str:
     """The rows of a group: scores, tests against the references in the group, supervision, cost."""
-    split, rows = evidence.split(), []
+    split, rows = evidence.split(group), []
     references = [row for row in evidence.group(group) if row.is_reference]
     for row in evidence.group(group):
         if not (records := evidence.of_row(row)):
@@ -226,17 +226,15 @@ def retrieval_table(evidence: Evidence, group: str) -> str:
 def setting(evidence: Evidence) -> str:
     """Corpus, versions, how scores and p-values are made, and the cells that failed."""
     records = [record for record in evidence.records.values() if "scores" in record]
-    split = evidence.split()
     corpora = {f"`{record['corpus']}` (manifest {record['manifest_sha256'][:12]})" for record in records}
     versions = {
         f"glossfree {each['glossfree']}, torch {each['torch']}, {each['device']}"
         for each in (record["versions"] for record in records if "versions" in record)
     }
-    sentences = {record["scores"][split]["num_sentences"] for record in records if split in record["scores"]}
     lines = [
         f"{len(records):,} trained runs on {', '.join(sorted(corpora)) or 'no corpus'}; {', '.join(sorted(versions))}.",
-        f"Rows are compared on {split}, {', '.join(f'{count:,}' for count in sorted(sentences)) or 'no'} sentences: "
-        "mean ± sample standard deviation over n seeds; a row of one seed shows no deviation.",
+        "The rows of a group are compared on test once all of them are trained, until then on dev: mean ± sample "
+        "standard deviation over n seeds; a row of one seed shows no deviation.",
         f"p: approximate randomisation over sentences, two-sided, BLEU-4, {SAMPLES:,} samples, on the seeds that both "
         "rows have. It does not cover the variation between trainings.",
         "rate x: factor of every learning rate of the recipe, chosen on dev with one seed, or taken over. "
@@ -289,7 +287,7 @@ def axis_panel(evidence: Evidence, group: str, key: str) -> str:
     for row in evidence.group(group):
         for record in evidence.of_row(row):
             values = lines.setdefault(record["recipe"], {}).setdefault(value_of(record, key), [])
-            values += scores_of([record], evidence.split(), "bleu4")
+            values += scores_of([record], evidence.split(group), "bleu4")
     ticks = sorted({value for line in lines.values() for value in line}, key=lambda value: (str(type(value)), value))
     drawn = {
         name: [
@@ -299,7 +297,7 @@ def axis_panel(evidence: Evidence, group: str, key: str) -> str:
         ]
         for name, line in lines.items()
     }
-    title = f"{evidence.split()} BLEU-4 by {key}"
+    title = f"{evidence.split(group)} BLEU-4 by {key}"
     return svg([panel(title, drawn, [f"{tick:g}" if isinstance(tick, float) else str(tick) for tick in ticks])])
 
 

@@ -114,6 +114,17 @@ def test_the_page_has_what_the_records_have(folder: Path, tmp_path: Path) -> Non
     assert all(f"images/evidence/{name}" in text for name in pictures)
 
 
+def test_a_group_is_compared_on_test_when_all_its_rows_are_scored_on_it(folder: Path) -> None:
+    path = folder / f"{LIGHT.cells([0], [2.0])[0].name}.json"
+    content = json.loads(path.read_text())
+    del content["scores"]["test"]
+    path.write_text(json.dumps(content))
+    loaded = Evidence.load(folder)
+    assert (loaded.split("methods"), loaded.split("weight")) == ("test", "dev")
+    titles = evidence.group_table(loaded, "weight").splitlines()[0]
+    assert "dev BLEU-4" in titles and "test" not in titles
+
+
 def test_seeds_count_together_sentence_by_sentence() -> None:
     rows = [[record(cell, correct) for cell in HFA.cells([0, 42], [2.0])] for correct in (0.5, 0.55)]
     summed = [
