@@ -78,6 +78,11 @@ class Dinov2(Adapters, Backbone):
         """Frames that are compared, if some patches are taken over."""
         return NEIGHBOURS if self.moving_patches < 1 else 0
 
+    def sizes(self) -> dict[str, object]:
+        """Without the share of moving patches where all move: features cached before there was one stay valid."""
+        sizes = super().sizes()
+        return sizes if self.neighbours else {key: each for key, each in sizes.items() if key != "moving_patches"}
+
     def build(self) -> Dinov2ClassToken:
         """The ViT, with random weights."""
         return Dinov2ClassToken(self)
@@ -221,7 +226,7 @@ class FusedAttention(nn.Module):
         return mixed
 
     def moved(self, still: Tensor, moving: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
-        """As in `Block.moved`: keys and values of what has not moved are those of the first frame."""
+        """As in `Block.moved`: keys and values of what has not moved are those of the whole frame."""
         rows = self.qkv(moving).chunk(3, -1)
         of_still = self.qkv(still).chunk(3, -1)
         others = len(moving), -1, -1
@@ -290,9 +295,8 @@ def moving_patches(images: Tensor, middle: int, patch_size: int, share: float) -
     cell = patch_size // 2 if patch_size % 2 == 0 else patch_size
     blurred = functional.avg_pool2d(images, cell)
     others = torch.cat((blurred[:middle], blurred[middle + 1 :]))
-    change = functional.max_pool2d((others - blurred[middle]).abs().mean(1, keepdim=True), patch_size // cell).flatten(
-        1
-    )
+    difference = (others - blurred[middle]).abs().mean(1, keepdim=True)
+    change = functional.max_pool2d(difference, patch_size // cell).flatten(1)
     count = math.ceil(share * change.shape[1])
     return change.topk(count, dim=1, sorted=False).indices
 

@@ -322,6 +322,10 @@ def test_frames_are_compared_within_their_clip(backbone: Dinov2ClassToken) -> No
         torch.testing.assert_close(rows, visual.look(clip), rtol=0, atol=1e-5)
 
 
+def test_features_of_all_patches_are_those_of_before_there_was_a_choice() -> None:
+    assert "moving_patches" not in moving(1).sizes() and moving(0.5).sizes()["moving_patches"] == 0.5
+
+
 def test_only_frozen_blocks_take_patches_over() -> None:
     assert list(moving(0.5, train="all").problems())
     assert not list(moving(0.5).problems()) and not list(moving(1, train="all").problems())
