@@ -306,6 +306,7 @@ def serve() -> None:
             continue
         born = os.fork()
         if born == 0:
+            answers.close()  # who waits for an answer must notice that the nursery is gone
             code = 1
             try:
                 code = child(order)

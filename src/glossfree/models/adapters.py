@@ -87,7 +87,7 @@ class Lora(nn.Module):
         down, kept = self.lora_A["default"], round((1 - self.dropout.p) * CHOICES)
         weight = down.get_parameter("weight")
         is_plain = x.is_cpu and x.dtype == weight.dtype and not torch.is_autocast_enabled(x.device.type)
-        if self.training and is_plain and 0 < kept < CHOICES:
+        if self.training and is_plain and 0 < kept < CHOICES and not torch.compiler.is_compiling():
             product: Tensor = DroppedProduct.apply(x, weight, kept)  # type: ignore[no-untyped-call]
             return product
         dropped: Tensor = down(self.dropout(x))

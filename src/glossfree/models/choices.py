@@ -45,6 +45,11 @@ class Backbone(Section):
         """Frames of a clip that go through it together, since some of one is taken over for the others; 0: any."""
         return 0
 
+    @property
+    def variant(self) -> tuple[object, ...]:
+        """What changes its rows beside weights and images, if anything does."""
+        return ()
+
     @abstractmethod
     def build(self) -> nn.Module:
         """The module, with random weights."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -179,13 +179,18 @@ def _one_by_one(dataset: ClipDataset) -> Any:
 
 def store_of(recipe: Recipe, corpus: Path, visual: VisualEncoder, encoder: str) -> FeatureStore:
     """Where the features of these weights and this preprocessing lie."""
-    weights = fingerprint(state(visual.backbone))
-    key = features_key(weights, recipe.data.frame_size, recipe.data.crop_size)
+    key = _key(recipe, state(visual.backbone))
     usual = deciding_settings(load_recipe(usual_recipe(Path(encoder))))
     settings = deciding_settings(recipe)
     changes = [f"--set {name}={value}" for name, value in settings.items() if value != usual.get(name)]
     command = ["glossfree features", shlex.quote(str(corpus)), "--encoder", shlex.quote(encoder), *changes]
     return FeatureStore(corpus, key, recipe.vision.hidden_size, f"make them: {' '.join(command)}")
+
+
+def _key(recipe: Recipe, tensors: Mapping[str, Tensor]) -> str:
+    """The name of the folder with the features of a backbone's tensors."""
+    data = recipe.data
+    return features_key(fingerprint(tensors), data.frame_size, data.crop_size, *recipe.vision.variant)
 
 
 def deciding_settings(recipe: Recipe) -> dict[str, object]:
@@ -239,7 +244,7 @@ def features_of_run(material: Material, weights: Path, splits: Sequence[str]) ->
     """The stored features that the backbone of a stage's `weights` gives; None unless those of all clips of these
     splits are here and up to date."""
     recipe, folder = material.recipe, material.manifest.folder
-    key = features_key(fingerprint(backbone_tensors(weights)), recipe.data.frame_size, recipe.data.crop_size)
+    key = _key(recipe, backbone_tensors(weights))
     store = FeatureStore(folder, key, recipe.vision.hidden_size, f"make them again: glossfree features {folder}")
     clips = [clip for split in splits for clip in material.manifest.split(split)]
     identities = clip_identities(folder, clips)

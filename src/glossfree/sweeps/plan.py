@@ -75,7 +75,7 @@ class Plan:
     @property
     def chooses_apart(self) -> bool:
         """Whether no cell that counts chooses a learning rate, so that test may be scored before all are trained."""
-        return all(row.choosing_seed is not None for row in self.rows)
+        return all(row.choosing_seed is not None and row.choosing_seed not in row.seeds for row in self.rows)
 
     def check_selection(self, only: Sequence[str]) -> None:
         """Raise RecipeError for a name that is neither a row nor a group."""

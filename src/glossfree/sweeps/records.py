@@ -75,7 +75,10 @@ class Records:
         }
 
     def write(self, cell: Cell, run: Path, outcome: Mapping[str, Any]) -> None:
-        """Write the record of a cell that has ended. Raises RunError."""
+        """Write the record of a cell that has ended; of splits that it has no scores of now, the old ones stay.
+
+        Raises RunError.
+        """
         row, recipe = cell.row, cell.recipe
         record = {
             "name": cell.name,
@@ -97,6 +100,9 @@ class Records:
             record["scores"] = without_signatures(scores)
             record |= {kind: _measured(run, kind) for kind in ("localisation", "retrieval")}
             record["sentences"] = {split: self._packed(run, split, each) for split, each in scores.items()}
+            earlier = read_record(self.path(cell)) if self.scores(cell) else {}
+            for kept in ("scores", "sentences"):
+                record[kept] = {**earlier.get(kept, {}), **record[kept]}
         lines = (f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in record.items())
         write_atomic(self.path(cell), "{\n" + ",\n".join(lines) + "\n}\n", RunError, parents=True)
 

@@ -124,10 +124,12 @@ class Cells:
         """See what the run or the record of a cell has; write a record that lacks what the run has."""
         run, splits = self.how.runs / cell.name, self.splits(cell)
         recorded = {} if self.records is None else self.records.scores(cell)
-        found = {split: scores_path(run, split) for split in SPLITS}
-        kept = {split: read_scores(path).to_dict() for split, path in found.items() if path.is_file()}
+        recorded = {split: each for split, each in recorded.items() if split in splits}
+        paths = {split: scores_path(run, split) for split in splits}
+        scores = {split: read_scores(path).to_dict() for split, path in paths.items() if path.is_file()}
         is_gone = bool(recorded) and not Run(run).recipe.is_file()
-        scores = {split: each for split, each in (recorded if is_gone else kept).items() if split in splits}
+        if is_gone:
+            scores = recorded
         missing = [split for split in splits if split not in scores]
         outcome: dict[str, Any] = {"state": WAITING if missing else DONE, **({"scores": scores} if scores else {})}
         if missing and is_gone:
@@ -136,8 +138,8 @@ class Cells:
         elif not missing and (seconds := self.earlier.get(cell.name, {}).get("seconds")) is not None:
             outcome["seconds"] = seconds
         self.outcomes[cell.name] = outcome
-        if self.records is not None and not is_gone and not missing and recorded != without_signatures(kept):
-            self.records.write(cell, run, {**outcome, "scores": kept})
+        if self.records is not None and not is_gone and not missing and recorded != without_signatures(scores):
+            self.records.write(cell, run, outcome)
 
     def ended(self, cell: Cell, outcome: dict[str, Any]) -> None:
         """A cell has ended, with {"seconds"} or {"state", "problem"}: keep its outcome, and its record."""
@@ -146,5 +148,5 @@ class Cells:
         self._look(cell)
         if "problem" in outcome:
             self.outcomes[cell.name] |= outcome
-            if self.records is not None and outcome["state"] == FAILED:
+            if self.records is not None and outcome["state"] == FAILED and not self.records.scores(cell):
                 self.records.write(cell, self.how.runs / cell.name, self.outcomes[cell.name])

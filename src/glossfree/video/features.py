@@ -31,9 +31,12 @@ FEATURES, ROWS, NOT_READ = "features", "rows", "not_read"
 UNREADABLE, STALE = "could not be read", "were packed again since, or are damaged"
 
 
-def features_key(weights: str, frame_size: int, crop_size: int) -> str:
-    """Fingerprint of a backbone's weights, and the pixels of packed and cropped frames -> the name of a folder."""
-    return hashlib.sha256(json.dumps([weights, frame_size, crop_size]).encode()).hexdigest()[:16]
+def features_key(weights: str, frame_size: int, crop_size: int, *variant: object) -> str:
+    """Fingerprint of a backbone's weights, and the pixels of packed and cropped frames -> the name of a folder.
+
+    `variant`: what else changes its rows, if anything does.
+    """
+    return hashlib.sha256(json.dumps([weights, frame_size, crop_size, *variant]).encode()).hexdigest()[:16]
 
 
 class FrameStore:

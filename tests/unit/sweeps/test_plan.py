@@ -139,6 +139,9 @@ def test_where_the_scored_seeds_choose_nothing_test_is_scored_at_once(tiny: Any,
     calls = [(words[0], words[-3] if words[0] == "evaluate" else "") for words in stand_in.calls()]
     kinds = [verb if verb != "evaluate" else split for verb, split in calls if verb in ("train", "evaluate")]
     assert kinds == ["train", "dev"] * 3 + ["train", "dev", "test"] * 2
+    assert Plan.load(plan).chooses_apart
+    plan.write_text(text.replace("learning_rate_seed = 7", "learning_rate_seed = 42"), encoding="utf-8")
+    assert not Plan.load(plan).chooses_apart, "42 is scored, too"
 
 
 def test_a_row_whose_cells_all_fail_chooses_nothing(tiny: Any, plan: Path, stand_in: StandIn) -> None:

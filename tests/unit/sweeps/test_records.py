@@ -51,16 +51,32 @@ def test_a_record_keeps_what_the_run_knew(tiny: Any, tiny_run: Path, tmp_path: P
     assert {**expected.scores(), "chrf": 0.0} == pytest.approx(sentences_of(record, "test").scores(), abs=2e-3)
 
 
-def test_a_sweep_that_asks_for_dev_only_keeps_a_records_scores_of_test(
+def test_scores_of_test_stay_in_a_record_whatever_a_later_sweep_finds(
     tiny: Any, tiny_run: Path, tmp_path: Path, cell: Cell
 ) -> None:
-    shutil.copytree(tiny_run, tmp_path / cell.name)
+    run = tmp_path / cell.name
+    shutil.copytree(tiny_run, run)
     how, records = How(tiny.corpus, tmp_path, 1, (), 1), Records.open(tmp_path / "records", tiny.corpus)
-    for test, shown in ((True, {"dev", "test"}), (False, {"dev"})):
+
+    def swept(*, test: bool) -> Cells:
         cells = Cells(Plan("one", (cell.row,)), how, (), records=records)
         cells.begin(test=test)
-        assert set(cells.outcomes[cell.name]["scores"]) == shown
-        assert set(records.scores(cell)) == {"dev", "test"}
+        return cells
+
+    assert swept(test=True).outcomes[cell.name]["state"] == "done"
+    before = records.path(cell).read_text()
+    assert set(swept(test=False).outcomes[cell.name]["scores"]) == {"dev"} and records.path(cell).read_text() == before
+    scores_path(run, "test").write_text("{")  # nobody asks for it
+    assert set(swept(test=False).outcomes[cell.name]["scores"]) == {"dev"}
+    scores_path(run, "test").unlink()
+    changed = read_scores(scores_path(run, "dev"))
+    scores_path(run, "dev").write_text(json.dumps({**changed.to_dict(), "chrf": 1.5}))
+    swept(test=False)
+    record = read_record(records.path(cell))
+    assert (record["scores"]["dev"]["chrf"], set(record["sentences"])) == (1.5, {"dev", "test"})
+    assert record["scores"]["test"] == json.loads(before)["scores"]["test"]
+    swept(test=True).ended(cell, {"state": "failed", "problem": "evaluate: exit code 2"})
+    assert read_record(records.path(cell)) == record
 
 
 def test_a_record_is_of_one_recipe_and_one_corpus(tiny: Any, tiny_run: Path, tmp_path: Path, cell: Cell) -> None:

@@ -48,6 +48,7 @@ def test_a_key_follows_from_weights_and_sizes() -> None:
         features_key(*arguments) for arguments in (("a", 256, 224), ("b", 256, 224), ("a", 64, 224), ("a", 256, 56))
     }
     assert len(keys) == 4 and features_key("a", 256, 224) in keys
+    assert features_key("a", 256, 224, 0.5) not in keys
 
 
 def test_written_features_are_read_back(store: FeatureStore) -> None:

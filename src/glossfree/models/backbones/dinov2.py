@@ -70,18 +70,27 @@ class Dinov2(Adapters, Backbone):
         yield from heads_fit(self.hidden_size, self.num_heads)
         if self.adapter_layers > self.num_layers:
             yield "adapter_layers exceeds num_layers"
-        if self.moving_patches < 1 and self.train == "all":
-            yield "moving_patches below 1 is for frozen blocks, and train is all"
+        if self.train == "adapters" and not self.adapter_layers:
+            yield "adapter_layers is 0, and train is adapters"
+        if self.moving_patches < 1 and not self.num_frozen:
+            yield f"moving_patches below 1 is for frozen blocks below the last one, and there are {self.num_frozen}"
+
+    @property
+    def num_frozen(self) -> int:
+        """Blocks that do not train, without the last one, which computes the class token only."""
+        if self.train == "all":
+            return 0
+        return self.num_layers - max(1, self.adapter_layers if self.train == "adapters" else 0)
 
     @property
     def neighbours(self) -> int:
         """Frames that are compared, if some patches are taken over."""
         return NEIGHBOURS if self.moving_patches < 1 else 0
 
-    def sizes(self) -> dict[str, object]:
-        """Without the share of moving patches where all move: features cached before there was one stay valid."""
-        sizes = super().sizes()
-        return sizes if self.neighbours else {key: each for key, each in sizes.items() if key != "moving_patches"}
+    @property
+    def variant(self) -> tuple[object, ...]:
+        """The share of patches that are computed anew, if some are taken over."""
+        return (self.moving_patches,) if self.neighbours else ()
 
     def build(self) -> Dinov2ClassToken:
         """The ViT, with random weights."""
@@ -256,9 +265,7 @@ class Dinov2ClassToken(nn.Module):
         self.model = VisionTransformer(options)
         for block in self.model.encoder.layer:
             block.attention = FusedAttention(options.hidden_size, options.num_heads)
-        self.share, self.patch_size = options.moving_patches, options.patch_size
-        adapted = options.adapter_layers if options.train == "adapters" else 0
-        self.num_frozen = options.num_layers - max(1, adapted)
+        self.share, self.patch_size, self.num_frozen = options.moving_patches, options.patch_size, options.num_frozen
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N, W)."""

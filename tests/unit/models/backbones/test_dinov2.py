@@ -322,12 +322,14 @@ def test_frames_are_compared_within_their_clip(backbone: Dinov2ClassToken) -> No
         torch.testing.assert_close(rows, visual.look(clip), rtol=0, atol=1e-5)
 
 
-def test_features_of_all_patches_are_those_of_before_there_was_a_choice() -> None:
-    assert "moving_patches" not in moving(1).sizes() and moving(0.5).sizes()["moving_patches"] == 0.5
+def test_cached_features_of_another_share_are_others() -> None:
+    assert moving(1).variant == () and moving(0.5).variant != moving(0.25).variant
 
 
 def test_only_frozen_blocks_take_patches_over() -> None:
     assert list(moving(0.5, train="all").problems())
+    assert list(moving(0.5).model_copy(update={"adapter_layers": BLOCKS}).problems()), "no block is frozen"
+    assert list(moving(1).model_copy(update={"adapter_layers": 0}).problems()), "nothing would train"
     assert not list(moving(0.5).problems()) and not list(moving(1, train="all").problems())
     assert moving(0.5).build().num_frozen == 3 == moving(0.5, train="none").build().num_frozen
     model = moving(0.5).build()
