@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from glossfree.errors import RunError
+from glossfree.models.adapters import add_lora
 from glossfree.pipeline.assemble import visual_encoder
 from glossfree.recipe.files import load_recipe
 from glossfree.training import device
@@ -153,6 +154,19 @@ def test_compiled_layers_compute_the_same_with_the_same_dropout() -> None:
         torch.testing.assert_close(losses[1], losses[0])
     for one, other in zip(plain.parameters(), compiled.parameters(), strict=True):
         torch.testing.assert_close(other.grad, one.grad)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
+def test_layers_with_adapters_are_compiled_too() -> None:
+    torch.manual_seed(0)
+    model = Layers()
+    add_lora(model, ["0.0", "1.0", "2.0"], 2, 4.0, 0.5)
+    compile_layers(model, torch.device("cpu"))
+    rows = torch.randn(4, 3, 7)  # of three dimensions, as tokens are
+    model.train()(rows).square().mean().backward()
+    adapters = [parameter.grad for name, parameter in model.named_parameters() if "lora_B" in name]
+    assert len(adapters) == 3 and all(each is not None and each.isfinite().all() for each in adapters)
 
 
 def test_without_a_compiler_the_option_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
