@@ -9,7 +9,6 @@ split with fewer: sentences that stay, BLEU-4, and how far the features move (re
 from __future__ import annotations
 
 import argparse
-import os
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -34,25 +33,20 @@ from glossfree.video.pack import read_clip, write_clip
 RECIPE = "hfa-phoenix14t"
 SHARES = (1.0, 0.5, 0.25, 0.125)
 FRAMES, ROUNDS = 58, 3
-MOVING = "moving"
 
 
 def run(recipe: str = RECIPE, num_frames: int = FRAMES, rounds: int = ROUNDS) -> str:
     """The table of seconds in Markdown."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    visuals = {share: encoder(recipe, share) for share in SHARES}
+    visuals = {f"{share:g}": encoder(recipe, share) for share in SHARES}
     frames = drawn(num_frames, load_recipe(recipe).data.crop_size)
-    looking = in_turns({str(each): looks(visuals[each], frames) for each in SHARES}, rounds, 1, processor_seconds)
-    training = in_turns({str(each): trains(visuals[each], frames) for each in SHARES}, rounds, 1, processor_seconds)
-    torch.set_num_threads(threads)
-    rows = [
-        [
-            f"{share:g}",
-            *(f"{each[str(share)]:.2f} ({each[str(share)] / each['1.0']:.2f})" for each in (looking, training)),
-        ]
-        for share in SHARES
+    seconds = [
+        in_turns({name: kind(each, frames) for name, each in visuals.items()}, rounds, seconds_of=processor_seconds)
+        for kind in (looks, trains)
     ]
+    torch.set_num_threads(threads)
+    rows = [[name, *(f"{each[name]:.2f} ({each[name] / each['1']:.2f})" for each in seconds)] for name in visuals]
     note = (
         f"A clip of {num_frames} frames of {frames.shape[-1]} x {frames.shape[-1]} pixels, random weights, float32, "
         f"one thread, medians of {rounds}, in turns; in brackets the part of the whole model's. {machine()}."
@@ -126,9 +120,7 @@ def of_run(run: Path, shares: Sequence[float] = SHARES) -> str:
 
 
 def main(words: Sequence[str]) -> str:
-    """The table that the command line asks for."""
+    """The table of the run that the command line names."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks moving", description=__doc__)
-    parser.add_argument("--run", type=Path, help="a run whose backbone is a ViT")
-    options = parser.parse_args(words)
-    os.environ["OMP_NUM_THREADS"] = "1"
-    return run() if options.run is None else of_run(options.run)
+    parser.add_argument("--run", type=Path, required=True, help="a run whose backbone is a ViT")
+    return of_run(parser.parse_args(words).run)
