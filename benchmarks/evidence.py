@@ -14,6 +14,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+from benchmarks import signals
 from benchmarks.timing import table
 from glossfree.avatar import wetter
 from glossfree.corpora.manifest import SPLITS, Manifest
@@ -389,4 +390,7 @@ def run(folder: Path, out: Path) -> dict[str, str]:
         if text := parts_table(evidence, row):
             blocks[f"evidence signs, {row.name}"] = text
     blocks["evidence learning rates"] = rates_table(evidence)
+    for path in sorted((folder / signals.SIGNALS).glob("*.json")):  # what `python -m benchmarks signals` wrote of a run
+        text = signals.report(json.loads(path.read_text(encoding="utf-8")))
+        blocks[f"evidence signals, {path.stem}"] = text.replace("## ", "### ")
     return blocks

@@ -257,18 +257,10 @@ def _table(rows: Sequence[Numbers], records: Sequence[Record]) -> str:
     return table(header, [[name, *(f"{row[name]:.3g}" if name in row else "-" for row in rows)] for name in names])
 
 
-def measure(
-    recipe: Recipe, corpus: Path, run: Path, console: Console, *, until: str | None = None, resume: bool = False
-) -> Path:
-    """Train a recipe and measure each epoch -> the Markdown file. Raises as `train_recipe`, and CorpusError."""
+def measure(recipe: Recipe, corpus: Path, run: Path, console: Console, **options: Any) -> Path:
+    """Train a recipe and measure each epoch -> the Markdown file. Options and errors of `train_recipe`; CorpusError."""
     train_recipe(
-        recipe,
-        corpus=corpus,
-        run=run,
-        console=console,
-        until=until,
-        resume=resume,
-        observe=lambda material: Signals(material, run),
+        recipe, corpus=corpus, run=run, console=console, observe=lambda material: Signals(material, run), **options
     )
     return run / f"{SIGNALS}.md"
 
@@ -282,10 +274,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--run", type=Path, required=True, help="folder of the run")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="may be given several times")
     parser.add_argument("--until", metavar="STAGE", help="the last stage to train")
+    parser.add_argument("--from", type=Path, metavar="RUN", dest="start", help="a run whose stages are taken")
+    parser.add_argument("--after", metavar="STAGE", help="with --from: its stages up to this one")
     parser.add_argument("--resume", action="store_true", help="go on with a run that was interrupted")
-    options = parser.parse_args(arguments)
-    recipe = load_recipe(options.recipe, options.set)
-    path = measure(recipe, options.corpus, options.run, Terminal(), until=options.until, resume=options.resume)
+    options = vars(parser.parse_args(arguments))
+    recipe = load_recipe(options.pop("recipe"), options.pop("set"))
+    path = measure(recipe, options.pop("corpus"), options.pop("run"), Terminal(), **options)
     print(path.read_text(encoding="utf-8"))
 
 

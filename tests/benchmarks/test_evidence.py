@@ -114,6 +114,14 @@ def test_the_page_has_what_the_records_have(folder: Path, tmp_path: Path) -> Non
     assert all(f"images/evidence/{name}" in text for name in pictures)
 
 
+def test_what_a_run_learnt_from_stands_beside_its_scores(folder: Path, tmp_path: Path) -> None:
+    (folder / "signals").mkdir()
+    epochs = [{"stage": "first", "epoch": n, "dev": {"loss": 2.5 / n}, "temperatures": {}} for n in (1, 2)]
+    (folder / "signals/hfa.json").write_text(json.dumps(epochs))
+    text = evidence.run(folder, tmp_path / "page.md")["evidence signals, hfa"]
+    assert text.startswith("### first\n") and "| dev loss | 2.5 | 1.25 |" in text
+
+
 def test_a_group_is_compared_on_test_when_all_its_rows_are_scored_on_it(folder: Path) -> None:
     path = folder / f"{LIGHT.cells([0], [2.0])[0].name}.json"
     content = json.loads(path.read_text())

@@ -98,6 +98,9 @@ def locate(
     split: Annotated[str, typer.Option(help="train, dev or test.")] = "test",
     stage: Annotated[str, typer.Option(help="The stage whose weights score; the last one that can, if left out.")] = "",
     pictures: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Draw ten timelines into it, as SVG.")] = None,
+    without_words: Annotated[
+        bool, typer.Option("--without-words", help="Draw numbers, where a licence forbids to show a corpus's words.")
+    ] = False,
     corpus: OtherCorpus = None,
 ) -> Located:
     """Measure the timelines of a split against true sign times, and the scores against the pseudo-glosses of sentences.
@@ -120,7 +123,8 @@ def locate(
     if pictures is not None:
         if signs is None:
             raise RunError(f"no true sign times in {split}", where=run, remedy="only drawn corpora have them")
-        drawn = write_pictures(pictures, manifest.folder, clips, timed[split], names, signs.clip_map)
+        shown = clips, timed[split], names, signs.clip_map
+        drawn = write_pictures(pictures, manifest.folder, *shown, show_words=not without_words)
     result = Located(split, scorer.stage, signs, sets, tuple(drawn))
     values = result.to_dict()
     del values["pictures"]

@@ -158,11 +158,12 @@ class Material:
             return None
         on_bad_clip = self.recipe.data.on_bad_clip if training or may_skip else "stop"
         targets, points = self._targets(clips, needs), self.keypoints
+        cache_bytes = self.recipe.data.cache_megabytes * 1_000_000
         if points is not None:
             points.check(clips, on_bad_clip)
         if self.store is not None:
             seen = sampling_of(self.recipe), view_of(self.recipe)
-            stored = stored_clips(clips, self.store, points, *seen, self.encode, targets, on_bad_clip)
+            stored = stored_clips(clips, self.store, points, *seen, self.encode, targets, on_bad_clip, cache_bytes)
             return self._loader(stored, batch_size, min_clips, training)
         if on_bad_clip == "stop":
             self._check_files(clips)
@@ -175,7 +176,7 @@ class Material:
             targets=targets,
             augment=augment,
             seed=self.recipe.seed,
-            cache_bytes=self.recipe.data.cache_megabytes * 1_000_000,
+            cache_bytes=cache_bytes,
             crop_later=best_device().type != "cpu",
             on_bad_clip=on_bad_clip,
             keypoints=None if points is None else points.read,

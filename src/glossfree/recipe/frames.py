@@ -30,7 +30,9 @@ class DataConfig(Section):
     bucket_width: int = value(
         16, "assumed", "steps whose clips are sorted by length together, against padding; 0: no sorting", ge=0
     )
-    cache_megabytes: int = value(0, "assumed", "memory for decoded frames; 0: decode them in every epoch", ge=0)
+    cache_megabytes: int = value(
+        0, "assumed", "memory for decoded frames or stored features; 0: read them in every epoch", ge=0
+    )
     max_frames_per_batch: int = value(
         0, "assumed", "frames in one forward pass; a larger step takes several passes; 0: no limit", ge=0
     )

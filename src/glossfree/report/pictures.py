@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from glossfree.corpora.manifest import PackedClip
+from glossfree.corpora.manifest import PackedClip, SignSpan
 from glossfree.errors import RunError
 from glossfree.files.disk import write_atomic
 from glossfree.report.locating import Span, predicted_span
@@ -50,6 +51,19 @@ def draw_timeline(folder: Path, clip: PackedClip, timed: TimedClip, names: Seque
     return render("picture.svg", clip=shown, title=title, predicted=lambda name: spans.get(fold(name)))
 
 
+def without_words(
+    clip: PackedClip, timed: TimedClip, names: Sequence[str]
+) -> tuple[PackedClip, TimedClip, tuple[str, ...]]:
+    """The same without the sentence, with numbers instead of words: a gloss has that of its pseudo-gloss, or "-"."""
+    numbers = {fold(name): str(number) for number, name in enumerate(names, start=1)}
+
+    def numbered(spans: Sequence[SignSpan]) -> tuple[SignSpan, ...]:
+        return tuple(replace(span, gloss=numbers.get(fold(span.gloss), "-")) for span in spans)
+
+    clip, timed = replace(clip, text="", spans=numbered(clip.spans)), replace(timed, spans=numbered(timed.spans))
+    return clip, timed, tuple(numbers[fold(name)] for name in names)
+
+
 def write_pictures(
     out: Path,
     folder: Path,
@@ -57,6 +71,8 @@ def write_pictures(
     timed: Mapping[str, TimedClip],
     names: Sequence[str],
     clip_map: Mapping[str, float],
+    *,
+    show_words: bool = True,
 ) -> list[Path]:
     """Draw the chosen clips into `out`, as worst-1-ID.svg and random-1-ID.svg -> the files. Raises RunError."""
     paths = []
@@ -64,6 +80,8 @@ def write_pictures(
         for number, id in enumerate(ids, start=1):
             path = out / f"{kind}-{number}-{id}.svg"
             title = f"{id} ({kind} {number}): mAP {clip_map[id]:.0f}"
-            write_atomic(path, draw_timeline(folder, clips[id], timed[id], names, title), RunError, parents=True)
+            shown = clips[id], timed[id], names
+            drawn = draw_timeline(folder, *(shown if show_words else without_words(*shown)), title)
+            write_atomic(path, drawn, RunError, parents=True)
             paths.append(path)
     return paths

@@ -218,7 +218,8 @@ class FeatureDataset(Dataset[ClipBatch]):
     """The clips of one split with features that were computed before: `read(clip)` -> rows (T, W) of level `level`.
 
     `lengths`: {clip id: T}. A clip that is not in it is a ValueError with `on_bad_clip` "stop"; with "skip" it is left
-    out, and `bad_clips` lists it. `keypoints(clip)`: (T, J, 3) of the crop.
+    out, and `bad_clips` lists it. `keypoints(clip)`: (T, J, 3) of the crop. Clips that have been read stay in memory,
+    as long as their features and keypoints fit into `cache_bytes` together.
     """
 
     def __init__(
@@ -232,8 +233,11 @@ class FeatureDataset(Dataset[ClipBatch]):
         targets: NamedTargets = NO_TARGETS,
         on_bad_clip: OnBadClip = "stop",
         keypoints: Callable[[PackedClip], Tensor] | None = None,
+        cache_bytes: int = 0,
     ) -> None:
         self.keypoints = keypoints
+        self._kept: dict[int, ClipBatch] = {}
+        self._room = cache_bytes
         self._missing = [clip.id for clip in clips if clip.id not in lengths]
         if self._missing and on_bad_clip == "stop":
             raise ValueError(f"{len(self._missing)} clips have no features, the first is {self._missing[0]!r}")
@@ -246,9 +250,17 @@ class FeatureDataset(Dataset[ClipBatch]):
         return len(self.clips)
 
     def __getitem__(self, index: int) -> ClipBatch:
+        if index in self._kept:
+            return self._kept[index]
         clip = self.clips[index]
         batch = self.targets.batch(clip, self.read(clip), self.level)
-        return batch if self.keypoints is None else replace(batch, keypoints=self.keypoints(clip))
+        if self.keypoints is not None:
+            batch = replace(batch, keypoints=self.keypoints(clip))
+        size = batch.frames.nbytes + (0 if batch.keypoints is None else batch.keypoints.nbytes)
+        if size <= self._room:
+            self._room -= size
+            self._kept[index] = batch
+        return batch
 
     def set_epoch(self, epoch: int) -> None:
         """Do nothing: nothing is drawn, and every epoch is the same."""

@@ -95,6 +95,7 @@ def stored_clips(
     encode: Encode,
     targets: NamedTargets,
     on_bad_clip: OnBadClip,
+    cache_bytes: int,
 ) -> FeatureDataset:
     """Clips with the features, and keypoints, that are stored of them; with "skip", those that have all of it."""
     stores = [features] if keypoints is None else [features, keypoints]
@@ -111,6 +112,7 @@ def stored_clips(
         targets=targets,
         on_bad_clip=on_bad_clip,
         keypoints=None if keypoints is None else lambda clip: keypoints.read_cropped(clip, sampling, view),
+        cache_bytes=cache_bytes,
     )
 
 

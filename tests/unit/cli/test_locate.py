@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import xml.etree.ElementTree as ElementTree
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,26 @@ def test_pictures_are_svg_of_worst_and_random_clips(tiny: Any, run: Path, call: 
         assert clip.text in texts and {span.gloss for span in clip.spans} <= set(texts)
         kinds = [element.get("class") for element in root.iter("{http://www.w3.org/2000/svg}rect")]
         assert kinds.count("predicted") >= 1 and kinds.count("truth") >= kinds.count("predicted")
+
+
+def shapes(root: ElementTree.Element) -> Counter[tuple[str | None, ...]]:
+    """The rectangles of a picture, wherever their row is: rows with equal peaks are in the order of their names."""
+    rectangles = root.iter("{http://www.w3.org/2000/svg}rect")
+    return Counter(tuple(each.get(name) for name in ("class", "x", "width", "opacity")) for each in rectangles)
+
+
+def test_pictures_without_words_have_the_same_shapes(tiny: Any, run: Path, call: Any, tmp_path: Path) -> None:
+    drawn: dict[str, list[ElementTree.Element]] = {}
+    for name, options in {"words": (), "numbers": ("--without-words",)}.items():
+        done = call("locate", run, "--split", "train", "--pictures", tmp_path / name, *options)
+        assert done.code == 0, done.err
+        drawn[name] = [ElementTree.parse(path).getroot() for path in sorted((tmp_path / name).iterdir())]
+    words = {clip.text for clip in Manifest.load(tiny.corpus).clips}
+    words |= {span.gloss for clip in Manifest.load(tiny.corpus).clips for span in clip.spans}
+    for plain, numbered in zip(drawn["words"], drawn["numbers"], strict=True):
+        assert shapes(plain) == shapes(numbered)
+        texts = {element.text for element in numbered.iter("{http://www.w3.org/2000/svg}text")}
+        assert not texts & words and any(text.isdigit() for text in texts if text)
 
 
 def test_a_corpus_without_sign_times_has_sets_alone(tiny: Any, run: Path, call: Any, tmp_path: Path) -> None:

@@ -43,6 +43,24 @@ def stored(store: FeatureStore, sampling: Sampling, **options: Any) -> FeatureDa
     return FeatureDataset(CLIPS, lengths, read, level="backbone_features", **options)
 
 
+def test_what_fits_into_memory_is_read_once(store: FeatureStore) -> None:
+    """Two clips of the three fit; all stay what they were."""
+    filled(store)
+    read: list[str] = []
+
+    def reading(clip: PackedClip) -> torch.Tensor:
+        read.append(clip.id)
+        return store.read(clip)
+
+    lengths = {clip.id: clip.num_frames for clip in CLIPS}
+    room = sum(rows(clip).nbytes for clip in CLIPS[:2])
+    dataset = FeatureDataset(CLIPS, lengths, reading, level="backbone_features", cache_bytes=room)
+    for _ in range(3):
+        for index, clip in enumerate(CLIPS):
+            assert torch.equal(dataset[index].frames, rows(clip)) and dataset[index].ids == (clip.id,)
+    assert [read.count(clip.id) for clip in CLIPS] == [1, 1, 6]
+
+
 def test_a_key_follows_from_weights_and_sizes() -> None:
     keys = {
         features_key(*arguments) for arguments in (("a", 256, 224), ("b", 256, 224), ("a", 64, 224), ("a", 256, 56))
