@@ -11,9 +11,10 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -75,11 +76,16 @@ class PseudoGlosses:
     @property
     def sha256(self) -> str:
         """Hash of the content, independent of the layout of the file."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(self._content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+    @property
+    def _content(self) -> dict[str, Any]:
+        """The fields as they are: `asdict` would copy every word of every sentence first."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def save(self, path: str | Path) -> None:
         """Write JSON atomically. Raises CorpusError."""
-        write_json(Path(path), {"format": FORMAT, "sha256": self.sha256, **asdict(self)})
+        write_json(Path(path), {"format": FORMAT, "sha256": self.sha256, **self._content})
 
     @classmethod
     def load(cls, path: str | Path) -> PseudoGlosses:
