@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -94,3 +95,12 @@ def fill(path: Path) -> None:
             os.write(file, bytes(4096))
     except OSError:
         os.close(file)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is always full")
+def test_a_result_that_does_not_fit_is_one_line() -> None:
+    command = [sys.executable, "-m", "glossfree", "recipe", "--list"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("glossfree: standard output: cannot be written (") and done.stderr.count("\n") == 1

@@ -9,6 +9,7 @@ import functools
 import inspect
 import logging
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ import typer
 
 from glossfree.cli.terminal import NORMAL, QUIET, VERBOSE, Terminal
 from glossfree.console import Console, Result, Silent
+from glossfree.errors import RunError
 
 Verb = Callable[..., Result]
 COMMON = {
@@ -44,9 +46,16 @@ def is_first_process() -> bool:
 
 
 def show(text: str) -> None:
-    """Print a result, in the first process only."""
+    """Print a result, in the first process only. Raises RunError if it cannot be written, as on a full disk."""
     if is_first_process():
-        print(text, flush=True)
+        try:
+            print(text, flush=True)
+        except BrokenPipeError:  # whoever read it has seen enough: Typer ends the process
+            raise
+        except OSError as error:
+            sys.stdout = None  # type: ignore[assignment]  # or what it still holds would fail again at the end
+            remedy = "check the free space of the disk that it goes to"
+            raise RunError(f"cannot be written ({error.strerror})", where="standard output", remedy=remedy) from error
 
 
 def as_command(verb: Verb) -> Callable[..., None]:
