@@ -44,6 +44,7 @@ HUGGING_FACE = (
 EPSILON = 1e-6  # of LayerNorm
 STD = 0.02  # of random weights
 NEIGHBOURS = 8  # frames of which one is computed as a whole, if the others compute only what has moved
+HEAD_WIDTH = 64  # of every released size; the weights do not tell
 
 
 class Dinov2(Adapters, Backbone):
@@ -89,8 +90,9 @@ class Dinov2(Adapters, Backbone):
 
     @property
     def variant(self) -> tuple[object, ...]:
-        """The share of patches that are computed anew, if some are taken over."""
-        return (self.moving_patches,) if self.neighbours else ()
+        """The share of patches that are computed anew, if some are taken over; the heads, if not of DINOv2's width."""
+        heads = (f"{self.num_heads} heads",) if self.hidden_size != HEAD_WIDTH * self.num_heads else ()
+        return (*((self.moving_patches,) if self.neighbours else ()), *heads)
 
     def build(self) -> Dinov2ClassToken:
         """The ViT, with random weights."""
