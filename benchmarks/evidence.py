@@ -9,18 +9,17 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from html import escape
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
 from benchmarks import signals
+from benchmarks.panels import panel, svg
 from benchmarks.timing import table
 from glossfree.avatar import wetter
 from glossfree.corpora.manifest import SPLITS, Manifest
 from glossfree.objectives import OBJECTIVES
 from glossfree.recipe.schema import Recipe, StageConfig
-from glossfree.report.curves import number
 from glossfree.scoring.significance import SAMPLES, compare
 from glossfree.scoring.statistics import Statistics
 from glossfree.sweeps.cells import Row, choices_of
@@ -28,9 +27,6 @@ from glossfree.sweeps.plan import Plan
 from glossfree.sweeps.records import PLAN, read_record, sentences_of
 
 METRICS = {"bleu4": "BLEU-4", "rouge_l": "ROUGE-L", "chrf": "chrF"}
-COLOURS = ("#0b6e99", "#c2410c", "#4d7c0f", "#7e22ce", "#b91c1c", "#52525b")
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM, ACROSS = 300, 190, 44, 10, 26, 34, 3  # pixels of a panel, panels in a line
-Line = list[tuple[float, float, float]]  # x, y, deviation
 
 
 @dataclass(frozen=True)
@@ -141,12 +137,18 @@ def group_table(evidence: Evidence, group: str) -> str:
 
 def costs(records: Sequence[dict[str, Any]]) -> list[str]:
     """Mean processor minutes of training; the parameters of the last stage: those that train, and all."""
-    stages = [[*record["stages"].values()] for record in records if record.get("stages")]
-    if not stages:
+    known = [record for record in records if record.get("stages")]
+    if not known:
         return ["-"] * 3
-    minutes = fmean(sum(stage["processor_seconds"] for stage in each) / 60 for each in stages)
-    counts = [stages[0][-1].get(key) for key in ("trained", "parameters")]
+    minutes = fmean(map(processor_seconds, known)) / 60
+    *_, last = known[0]["stages"].values()
+    counts = [last.get(key) for key in ("trained", "parameters")]
     return [f"{minutes:.1f}", *("-" if count is None else f"{count / 1e6:.2f}" for count in counts)]
+
+
+def processor_seconds(record: dict[str, Any]) -> float:
+    """What all stages of a run took."""
+    return float(sum(stage["processor_seconds"] for stage in record["stages"].values()))
 
 
 def rates_table(evidence: Evidence) -> str:
@@ -164,6 +166,30 @@ def rates_table(evidence: Evidence) -> str:
             shown.append(f"**{text}**" if factor == evidence.chosen[row.name] else text)
         rows.append([row.name, *shown])
     return table(["dev BLEU-4", *(f"x {factor:g}" for factor in factors)], rows) if rows else ""
+
+
+def choosing_table(evidence: Evidence, reference: Row) -> str:
+    """Every row that is compared with a reference on the same clips, on dev, where settings may be chosen.
+
+    p as in the other tables, and as Holm corrects it: so many comparisons find something by chance.
+    """
+    sizes = {group for group, key in evidence.plan.axes.items() if key == "data.train_clips"}
+    rows = [row for row in evidence.plan.rows if row != reference and {*row.groups} & {*reference.groups} - sizes]
+    own, tested = evidence.of_row(reference), []
+    for row in rows:
+        records = evidence.of_row(row)
+        if (p := p_value(records, own, "dev")) is not None:
+            tested.append((p, row, records))
+    lines, corrected = [], 0.0
+    for number, (p, row, records) in enumerate(sorted(tested, key=lambda each: each[0])):
+        corrected = max(corrected, min(1.0, (len(tested) - number) * p))
+        seeds = {each["seed"] for each in records}
+        scores = [scores_of(each, "dev", "bleu4") for each in (records, [one for one in own if one["seed"] in seeds])]
+        difference = f"{fmean(scores[0]) - fmean(scores[1]):+.2f}"
+        cost = fmean(map(processor_seconds, records)) / fmean(map(processor_seconds, own))
+        lines.append([row.name, str(len(records)), difference, f"{p:.3f}", f"{corrected:.3f}", f"{cost:.2f}"])
+    header = ["row", "n", f"dev BLEU-4 beside {reference.name}", "p", "p, Holm", "processor time beside it"]
+    return table(header, lines) if lines else ""
 
 
 PLACES = {  # measures of `locate` -> titles
@@ -316,56 +342,6 @@ def curve_panels(evidence: Evidence, group: str) -> str:
     return svg(panels)
 
 
-def panel(title: str, lines: dict[str, Line], ticks: Sequence[str], span: tuple[float, float] | None = None) -> str:
-    """Lines of points with deviations -> the inside of a picture of WIDTH x HEIGHT; `ticks` lie evenly over `span`."""
-    points = [point for line in lines.values() for point in line]
-    left, right = span or (0.0, max(1.0, len(ticks) - 1.0))
-    low = min((y - deviation for _, y, deviation in points), default=0.0)
-    high = max((y + deviation for _, y, deviation in points), default=1.0)
-    high = high if high > low else low + 1
-
-    def at(x: float, y: float) -> tuple[float, float]:
-        across = LEFT + (x - left) / ((right - left) or 1.0) * (WIDTH - LEFT - RIGHT)
-        return across, HEIGHT - BOTTOM - (y - low) / (high - low) * (HEIGHT - BOTTOM - TOP)
-
-    parts = [f'<text x="{LEFT}" y="14" font-weight="bold">{escape(title)}</text>']
-    for level in (low, (low + high) / 2, high):
-        _, y = at(left, level)
-        parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="#d4d4d8"/>')
-        parts.append(f'<text x="{LEFT - 5}" y="{y + 3.5:.1f}" text-anchor="end">{number(level)}</text>')
-    for place, tick in enumerate(ticks):
-        x, _ = at(left + (right - left) * place / max(1, len(ticks) - 1), low)
-        anchor = "end" if place and place == len(ticks) - 1 else "middle" if place else "start"
-        parts.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 13}" text-anchor="{anchor}">{escape(tick)}</text>')
-    legend = LEFT
-    for (name, line), colour in zip(lines.items(), COLOURS * (1 + len(lines) // len(COLOURS)), strict=False):
-        path = " ".join("{:.1f},{:.1f}".format(*at(x, y)) for x, y, _ in line)
-        parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
-        for x, y, deviation in line if len(line) <= len(ticks) else ():
-            parts.append('<circle cx="{:.1f}" cy="{:.1f}" r="2.5" fill="{}"/>'.format(*at(x, y), colour))
-            if deviation:
-                (across, top), (_, bottom) = at(x, y + deviation), at(x, y - deviation)
-                ends = f'x1="{across:.1f}" x2="{across:.1f}" y1="{top:.1f}" y2="{bottom:.1f}"'
-                parts.append(f'<line {ends} stroke="{colour}"/>')
-        parts.append(f'<text x="{legend}" y="{HEIGHT - 6}" fill="{colour}">{escape(name)}</text>')
-        legend += 8 + 6 * len(name)
-    return "\n".join(parts)
-
-
-def svg(panels: Sequence[str]) -> str:
-    """Panels -> one picture, ACROSS of them in a line."""
-    width, height = WIDTH * min(ACROSS, max(1, len(panels))), HEIGHT * max(1, -(-len(panels) // ACROSS))
-    places = [(WIDTH * (index % ACROSS), HEIGHT * (index // ACROSS)) for index in range(len(panels))]
-    inside = "\n".join(
-        f'<g transform="translate({x} {y})">\n{each}\n</g>' for (x, y), each in zip(places, panels, strict=True)
-    )
-    opening = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
-    )
-    background = f'<rect width="{width}" height="{height}" fill="white"/>'
-    return f'{opening} font-family="sans-serif" font-size="10">\n{background}\n{inside}\n</svg>\n'
-
-
 def run(folder: Path, out: Path) -> dict[str, str]:
     """A folder of records -> {name of a block of the page `out`: Markdown}; pictures are written beside the page."""
     evidence = Evidence.load(folder)
@@ -389,6 +365,8 @@ def run(folder: Path, out: Path) -> dict[str, str]:
     for row in (each for each in evidence.plan.rows if each.is_reference):
         if text := parts_table(evidence, row):
             blocks[f"evidence signs, {row.name}"] = text
+        if text := choosing_table(evidence, row):
+            blocks[f"evidence on dev, {row.name}"] = text
     blocks["evidence learning rates"] = rates_table(evidence)
     for path in sorted((folder / signals.SIGNALS).glob("*.json")):  # what `python -m benchmarks signals` wrote of a run
         text = signals.report(json.loads(path.read_text(encoding="utf-8")))

@@ -133,6 +133,25 @@ def test_a_group_is_compared_on_test_when_all_its_rows_are_scored_on_it(folder: 
     assert "dev BLEU-4" in titles and "test" not in titles
 
 
+def test_on_dev_each_p_is_corrected_for_the_number_of_comparisons(folder: Path) -> None:
+    """Holm: the smallest of two counts twice, the other once, but no less than the smallest."""
+    loaded = Evidence.load(folder)
+    p = {
+        row.name: evidence.p_value(loaded.of_row(row), loaded.of_row(HFA), "dev") or 0.0
+        for row in loaded.plan.rows
+        if row != HFA
+    }
+    first, second = sorted(p, key=lambda name: p[name])
+    corrected = [min(1.0, 2 * p[first]), max(min(1.0, 2 * p[first]), p[second])]
+    lines = [line.strip("| ").split(" | ") for line in evidence.choosing_table(loaded, HFA).splitlines()[2:]]
+    assert [line[0] for line in lines] == [first, second]
+    assert [line[3:5] for line in lines] == [
+        [f"{p[name]:.3f}", f"{each:.3f}"] for name, each in zip((first, second), corrected, strict=True)
+    ]
+    differences = {"none": bleu4(0.5, 0) - bleu4(0.8, 0), "light": bleu4(0.75, 0) - bleu4(0.8, 0)}
+    assert {line[0]: line[2] for line in lines} == {name: f"{each:+.2f}" for name, each in differences.items()}
+
+
 def test_seeds_count_together_sentence_by_sentence() -> None:
     rows = [[record(cell, correct) for cell in HFA.cells([0, 42], [2.0])] for correct in (0.5, 0.55)]
     summed = [
