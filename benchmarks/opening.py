@@ -21,6 +21,7 @@ from glossfree.recipe.files import load_recipe
 from glossfree.video.pack import write_clip
 
 SIZES = {"demo": "demo", "full size": "hfa-phoenix14t"}
+TOKENS = 8  # of a sentence
 FRAMES, ROUNDS, REPEATS = 58, 3, 2
 FLOOR, GOAL = "import torch, av, cv2, safetensors.torch", 1.6
 # what `translate` does, with the clock read in between
@@ -42,7 +43,7 @@ def process(*arguments: object) -> str:
 
 def model_folder(work: Path, recipe: str) -> Path:
     """A model of a recipe's sizes, with random weights."""
-    write_run(work / "run", load_recipe(recipe, ["decode.max_new_tokens=8"]))
+    write_run(work / "run", load_recipe(recipe, [f"decode.max_new_tokens={TOKENS}"]))
     export_model(work / "run", work / "model", Silent())
     return work / "model"
 
@@ -84,7 +85,8 @@ def run(sizes: dict[str, str] = SIZES, frames: int = FRAMES, rounds: int = ROUND
     ]
     note = (
         f"Whole processes by the clock, medians of {rounds} in turns; Python alone takes {seconds['nothing']:.2f} s. "
-        f"Work: a model folder opened and one clip of {frames} frames translated, the fastest of {REPEATS}. Goals: "
+        f"Work: a model folder opened and one clip of {frames} frames translated (random weights, at most {TOKENS} "
+        f"tokens), the fastest of {REPEATS}. Goals: "
         f"{GOAL} times the imports at the demo's sizes, 0.35 s for the help. {machine()}."
     )
     return "\n\n".join([table(["process", "s", "of it work, s", "times the imports"], rows), note])

@@ -37,6 +37,13 @@ def blocks(text: str, language: str) -> list[str]:
     return [body for name, body in BLOCK.findall(text) if name == language]
 
 
+def write_recipes(text: str, folder: Path) -> None:
+    """The recipes of a page, TOML blocks that begin with a comment of their name, as files of a folder."""
+    for block in blocks(text, "toml"):
+        if name := re.match(r"# (\w+\.toml)\n", block):
+            (folder / name[1]).write_text(block, encoding="utf-8")
+
+
 def shell_lines(text: str) -> Iterator[list[str]]:
     """Every command of the bash blocks, cut into words; comments and continued lines as the shell takes them. Of
     `torchrun ... -m -- glossfree VERB ...` and its like, what is launched."""
@@ -62,7 +69,7 @@ def check_command(words: list[str]) -> None:
         if words[1] == "prepare":
             assert given["corpus"] in CORPORA, f"no corpus {given['corpus']!r}"
         recipe = given.get("name") if words[1] == "recipe" else given.get("recipe")
-        if recipe and not str(recipe).endswith(".toml"):
+        if recipe and (not str(recipe).endswith(".toml") or Path(recipe).is_file()):
             load_recipe(recipe, given["overrides"] or ())
         if words[1] == "sweep" and not given["plan"]:
             rows_of(given["recipe"], given["overrides"] or (), parse_seeds(given["seeds"]), given["grid"] or ())
@@ -108,8 +115,10 @@ def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= MAX_README_LINES
 
 
-def test_commands_exist_as_they_are_written(document: Path) -> None:
+def test_commands_exist_as_they_are_written(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = document.read_text(encoding="utf-8")
+    write_recipes(text, tmp_path)
+    monkeypatch.chdir(tmp_path)
     for words in shell_lines(text):
         check_command(words)
     for mention in INLINE.findall(text):
@@ -156,8 +165,11 @@ def frame_sizes(text: str) -> list[str]:
     return wrong
 
 
-def test_corpora_are_packed_as_they_are_used(document: Path) -> None:
-    assert frame_sizes(document.read_text(encoding="utf-8")) == []
+def test_corpora_are_packed_as_they_are_used(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = document.read_text(encoding="utf-8")
+    write_recipes(text, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert frame_sizes(text) == []
 
 
 def test_a_corpus_packed_otherwise_is_found() -> None:

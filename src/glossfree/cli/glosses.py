@@ -21,7 +21,9 @@ def glosses(
     language: Annotated[
         str | None, typer.Option(help="Language of the sentences, as de; the corpus's if left out.")
     ] = None,
-    splits: Annotated[str, typer.Option(help="Splits that make the inventory; the paper: train,dev,test.")] = "train",
+    splits: Annotated[
+        str, typer.Option(help="Splits that make the inventory; hfa-phoenix14t-as-released needs train,dev,test.")
+    ] = "train",
 ) -> GlossReport:
     """Write pseudo-glosses and prototypes; see `text.corpus.write_pseudo_glosses`."""
     return write_pseudo_glosses(
