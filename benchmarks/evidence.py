@@ -148,7 +148,7 @@ def costs(records: Sequence[dict[str, Any]]) -> list[str]:
 
 def processor_seconds(record: dict[str, Any]) -> float:
     """What all stages of a run took."""
-    return float(sum(stage["processor_seconds"] for stage in record["stages"].values()))
+    return float(sum(stage["processor_seconds"] for stage in record.get("stages", {}).values()))
 
 
 def rates_table(evidence: Evidence) -> str:
