@@ -53,7 +53,7 @@ def show(text: str) -> None:
         except BrokenPipeError:  # whoever read it has seen enough: Typer ends the process
             raise
         except OSError as error:
-            sys.stdout = None  # type: ignore[assignment]  # or what it still holds would fail again at the end
+            sys.stdout = None  # or what it still holds would fail again at the end
             remedy = "check the free space of the disk that it goes to"
             raise RunError(f"cannot be written ({error.strerror})", where="standard output", remedy=remedy) from error
 
