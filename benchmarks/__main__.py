@@ -1,8 +1,8 @@
 """`python -m benchmarks [NAME ...]`: run them all, or those named; print each table and put it into its document.
 
 A benchmark is a module with `run() -> str` (Markdown) and one line in BENCHMARKS. Its table stands in the document
-between `<!-- benchmark: NAME -->` and `<!-- end -->`, and nowhere is it typed by hand. All together take about 40
-minutes on two cores that do nothing else; each module says what it takes. Those of docs/benchmarks.md use all cores.
+between `<!-- benchmark: NAME -->` and `<!-- end -->`, and nowhere is it typed by hand. All together take more than
+an hour on two cores that do nothing else; each module says what it takes. Those of docs/benchmarks.md use all cores.
 `python -m benchmarks signals --recipe R --corpus C --run FOLDER` has options of its own, and writes into the run.
 `python -m benchmarks studio --clip C` measures the server of the studio, for docs/studio.md.
 `python -m benchmarks moving --run R` prints what a run translates where patches that are still are not computed.

@@ -184,10 +184,10 @@ def choosing_table(evidence: Evidence, reference: Row) -> str:
     for number, (p, row, records) in enumerate(sorted(tested, key=lambda each: each[0])):
         corrected = max(corrected, min(1.0, (len(tested) - number) * p))
         seeds = {each["seed"] for each in records}
-        scores = [scores_of(each, "dev", "bleu4") for each in (records, [one for one in own if one["seed"] in seeds])]
-        difference = f"{fmean(scores[0]) - fmean(scores[1]):+.2f}"
+        beside = [each for each in own if each["seed"] in seeds]
+        difference = fmean(scores_of(records, "dev", "bleu4")) - fmean(scores_of(beside, "dev", "bleu4"))
         cost = fmean(map(processor_seconds, records)) / fmean(map(processor_seconds, own))
-        lines.append([row.name, str(len(records)), difference, f"{p:.3f}", f"{corrected:.3f}", f"{cost:.2f}"])
+        lines.append([row.name, f"{len(records)}", f"{difference:+.2f}", f"{p:.3f}", f"{corrected:.3f}", f"{cost:.2f}"])
     header = ["row", "n", f"dev BLEU-4 beside {reference.name}", "p", "p, Holm", "processor time beside it"]
     return table(header, lines) if lines else ""
 

@@ -91,8 +91,10 @@ class Dinov2(Adapters, Backbone):
     @property
     def variant(self) -> tuple[object, ...]:
         """The share of patches that are computed anew, if some are taken over; the heads, if not of DINOv2's width."""
-        heads = (f"{self.num_heads} heads",) if self.hidden_size != HEAD_WIDTH * self.num_heads else ()
-        return (*((self.moving_patches,) if self.neighbours else ()), *heads)
+        changes: list[object] = [self.moving_patches] if self.neighbours else []
+        if self.hidden_size != HEAD_WIDTH * self.num_heads:
+            changes.append(f"{self.num_heads} heads")
+        return tuple(changes)
 
     def build(self) -> Dinov2ClassToken:
         """The ViT, with random weights."""
