@@ -324,7 +324,7 @@ def axis_panel(evidence: Evidence, group: str, key: str) -> str:
         ]
         for name, line in lines.items()
     }
-    title = f"{evidence.split(group)} BLEU-4 by {key}"
+    title = f"{evidence.split(group)} BLEU-4, {group}"
     return svg([panel(title, drawn, [f"{tick:g}" if isinstance(tick, float) else str(tick) for tick in ticks])])
 
 

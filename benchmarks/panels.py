@@ -33,7 +33,7 @@ def panel(title: str, lines: dict[str, Line], ticks: Sequence[str], span: tuple[
         x, _ = at(left + (right - left) * place / max(1, len(ticks) - 1), low)
         anchor = "end" if place and place == len(ticks) - 1 else "middle" if place else "start"
         parts.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 13}" text-anchor="{anchor}">{escape(tick)}</text>')
-    legend = LEFT
+    legend = float(LEFT)
     for (name, line), colour in zip(lines.items(), COLOURS * (1 + len(lines) // len(COLOURS)), strict=False):
         path = " ".join("{:.1f},{:.1f}".format(*at(x, y)) for x, y, _ in line)
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
@@ -43,8 +43,8 @@ def panel(title: str, lines: dict[str, Line], ticks: Sequence[str], span: tuple[
                 (across, top), (_, bottom) = at(x, y + deviation), at(x, y - deviation)
                 ends = f'x1="{across:.1f}" x2="{across:.1f}" y1="{top:.1f}" y2="{bottom:.1f}"'
                 parts.append(f'<line {ends} stroke="{colour}"/>')
-        parts.append(f'<text x="{legend}" y="{HEIGHT - 6}" fill="{colour}">{escape(name)}</text>')
-        legend += 8 + 6 * len(name)
+        parts.append(f'<text x="{legend:.0f}" y="{HEIGHT - 6}" fill="{colour}">{escape(name)}</text>')
+        legend += 6 + 5.5 * len(name)
     return "\n".join(parts)
 
 

@@ -19,6 +19,22 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 
+# the files that take longest: begun last, one of them would run alone at the end
+LONGEST = (
+    *("flow/test_sweep", "paper/test_losses", "paper/test_full_size", "flow/test_cluster", "unit/serving/test_onnx"),
+    *("flow/test_methods", "flow/test_killed_in_saving"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files of LONGEST first, all others in their order."""
+
+    def place(item: pytest.Item) -> int:
+        return next((n for n, name in enumerate(LONGEST) if item.nodeid.startswith(f"tests/{name}.py")), len(LONGEST))
+
+    items.sort(key=place)
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder with PHOENIX14T's annotations and mBART's tokenizer; a user's machine has none: skip."""

@@ -97,7 +97,7 @@ def test_two_processes_and_one_train_the_same(
         (run / f"weights/{later}.safetensors").unlink()
     lines = [line for line in (run / "steps.jsonl").read_text().splitlines() if json.loads(line)["stage"] != stage]
     (run / "steps.jsonl").write_text("".join(f"{line}\n" for line in lines))
-    given = (*tiny.options, "--run", run, *options(*WITHOUT_CHANCE), "--resume")
+    given = (*tiny.options, "--run", run, *options(*WITHOUT_CHANCE), "--resume", "--until", stage)
     for code, _, err in together(nursery, 2, "train", *given):
         assert code == 0, err
     one, two = ([record for record in steps(each) if record["stage"] == stage] for each in (alone, run))
@@ -149,8 +149,9 @@ def test_one_of_two_processes_asked_to_stop_stops_both_and_they_go_on(
     nursery: Nursery, tiny: Any, tmp_path: Path
 ) -> None:
     whole, run = tmp_path / "whole", tmp_path / "run"
-    train(nursery, tiny, whole, 2, *LONG)
-    arguments = ("train", *tiny.options, "--run", run, *options(*LONG))
+    longer = [f"{stage}.epochs=3" for stage in STAGES]  # 9 steps each
+    train(nursery, tiny, whole, 2, *longer)
+    arguments = ("train", *tiny.options, "--run", run, *options(*longer))
     first, second = start(nursery, 2, *arguments)
     deadline = time.monotonic() + 120
     while not (run / "steps.jsonl").exists() or len(steps(run)) < 9:

@@ -89,7 +89,7 @@ def run_step(stage: TrainingStage, batches: Sequence[ClipBatch]) -> None:
         read([*losses.values(), norm])
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", sorted(WAITING | RAGGED))  # with several batches, below, the others do all of it
 def test_a_step_waits_nowhere(method: str, tmp_path: Path) -> None:
     for stage, batch in stages(method, tmp_path):
         with pytest.raises(NotImplementedError, match="ctc_loss") if method in WAITING else nullcontext():

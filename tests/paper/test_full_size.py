@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-STEPS = {"pretrain": 12, "finetune1": 8, "finetune2": 8}
+STEPS = {"pretrain": 6, "finetune1": 5, "finetune2": 5}
 TEMPERATURES = 2  # learnable in the paper; Table 3 does not count them
 TEXT_ENCODER = 154_433_536  # in Table 3's total; here it has done its work before pre-training begins
 STATISTICS = 3  # of the one BatchNorm: mean, variance, number of batches
@@ -36,10 +36,10 @@ def seen() -> Any:
 
 @pytest.mark.parametrize("stage", STEPS)
 def test_the_loss_falls(seen: Any, stage: str) -> None:
-    """Dropout and stochastic depth are on: means of four steps are compared."""
+    """Dropout and stochastic depth are on: means of two steps are compared."""
     losses = seen["stages"][stage]["losses"]
     assert len(losses) == STEPS[stage]
-    assert mean(losses[-4:]) < 0.95 * mean(losses[:4])
+    assert mean(losses[-2:]) < 0.95 * mean(losses[:2])
 
 
 @pytest.mark.parametrize(

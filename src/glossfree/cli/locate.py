@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -108,6 +108,8 @@ def locate(
     Writes localisation.SPLIT.json into the run's folder, with --stage localisation.SPLIT.STAGE.json. Raises RunError:
     no run, no finished stage with scores, pictures that cannot be drawn; CorpusError.
     """
+    if without_words and pictures is None:
+        raise RunError("no pictures to draw", where="--without-words", remedy="add --pictures FOLDER, or leave it out")
     trained = TrainedRun(run)
     scorer = trained.scorer(stage)
     manifest = trained.material(corpus).manifest
@@ -119,18 +121,18 @@ def locate(
     sizes = {id: (clip.num_frames, clip.fps) for id, clip in clips.items()}
     signs = locate_all(timed[split], sizes, names, scorer.glosses.counts)
     sets = _measure_sets(scorer, material, timed, split) if DEV in timed else None
-    drawn: list[Path] = []
-    if pictures is not None:
-        if signs is None:
-            raise RunError(f"no true sign times in {split}", where=run, remedy="only drawn corpora have them")
-        shown = clips, timed[split], names, signs.clip_map
-        drawn = write_pictures(pictures, manifest.folder, *shown, show_words=not without_words)
-    result = Located(split, scorer.stage, signs, sets, tuple(drawn))
+    result = Located(split, scorer.stage, signs, sets, ())
     values = result.to_dict()
     del values["pictures"]
     kinds = [*trained.kinds(manifest), *([stage] if stage else [])]
     write_json(run / ".".join(["localisation", split, *kinds, "json"]), values, RunError)
-    return result
+    if pictures is None:
+        return result
+    if signs is None:
+        raise RunError(f"no true sign times in {split}", where=run, remedy="only drawn corpora have them")
+    shown = clips, timed[split], names, signs.clip_map
+    drawn = write_pictures(pictures, manifest.folder, *shown, show_words=not without_words)
+    return replace(result, pictures=tuple(drawn))
 
 
 def _measure_sets(

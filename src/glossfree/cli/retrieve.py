@@ -15,6 +15,7 @@ from glossfree.files.disk import write_json
 from glossfree.pipeline.joint_space import JointSpace
 from glossfree.pipeline.trained import TrainedRun
 from glossfree.scoring.retrieval import RECALLS, Retrieval, retrieval
+from glossfree.video.sampler import explain_dead_workers
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ def retrieve(
     space = JointSpace.load(trained, material)
     loader = material.clip_loader(split, trained.recipe.decode.batch_size)
     assert loader is not None  # the split has clips
-    sentences, similarities = space.similarities(loader)
+    with explain_dead_workers(material.manifest.folder):
+        sentences, similarities = space.similarities(loader)
     result = Retrieved(split, space.stage, retrieval(similarities.numpy(), sentences))
     name = ".".join(["retrieval", split, *trained.kinds(material.manifest), "json"])
     write_json(run / name, result.to_dict(), RunError)

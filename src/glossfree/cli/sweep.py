@@ -23,10 +23,11 @@ import typer
 from glossfree.cli.options import Corpus, Overrides, Track
 from glossfree.console import Console, Result, text_table
 from glossfree.corpora.manifest import MANIFEST, Manifest
-from glossfree.errors import RecipeError, RunError
+from glossfree.errors import RecipeError, RunError, did_you_mean
 from glossfree.files.disk import digest
 from glossfree.pipeline.fitting import for_corpus
 from glossfree.pipeline.start import MAY_CHANGE
+from glossfree.pipeline.trained import recipe_of
 from glossfree.pipeline.weights import with_language_model
 from glossfree.recipe.files import load_recipe
 from glossfree.recipe.values import differences, in_words
@@ -162,12 +163,16 @@ def sweep(
         raise RunError("--from and --after only together", where="sweep", remedy="name a run and the stage to take")
     loaded = _loaded(plan, recipe, seeds, overrides or (), grid or (), only or ())
     _check_rows(loaded.rows)
+    if after is not None:
+        _check_stage(loaded.rows, after)
     how = How(corpus, runs, max(processes, slurm_gpus if slurm else 1), tuple(track or ()), jobs, from_, after or "")
     cells = Cells(loaded, how, tuple(only or ()), test=test)
     if print_:
-        commands = [how.commands(cell, cells.splits(cell)) for cell in cells.known()]
+        commands = [[how.train(cell), *how.measures(cell, cells.splits(cell)).values()] for cell in cells.known()]
         return Commands([" && ".join(map(shlex.join, steps)) for steps in commands])
     splits = ("dev", "test") if test else ("dev",)
+    if from_ is not None:
+        recipe_of(Run(from_))  # raises RunError: no run
     _check_corpus(loaded.rows, corpus, splits, runs)
     cells.records = None if records is None else Records.open(records, corpus)
     facts = _facts(loaded, corpus, splits, plan, overrides, seeds, grid, only)
@@ -243,7 +248,9 @@ def _submit(cells: Cells, jobs: Slurm, save: Callable[[], object], *, again: boo
     """Submit a job for each cell that waits, or ask for its state. Raises RunError if SLURM refuses."""
     for cell in cells.waiting():
         commands, run = cells.commands(cell), cells.how.runs / cell.name
-        cells.outcomes[cell.name] = jobs.outcome(run, commands, cells.earlier.get(cell.name, {}), again=again)
+        now, earlier = cells.outcomes[cell.name], cells.earlier.get(cell.name, {})
+        has_more = len(now.get("scores", ())) > len(earlier.get("scores", ()))  # its last job did what it was for
+        cells.outcomes[cell.name] = {**now, **jobs.outcome(run, commands, earlier, again=again or has_more)}
         save()
 
 
@@ -278,13 +285,21 @@ def _check_rows(rows: Sequence[Row]) -> None:
             raise RecipeError("no stage learns to translate: nothing to score", where=cell.name, remedy=remedy)
 
 
+def _check_stage(rows: Sequence[Row], after: str) -> None:
+    """Raise RunError if no recipe has the stage that is taken last from another run."""
+    stages = {stage.name for row in rows for stage in Cell(row, row.seeds[0]).recipe.planned}
+    if after not in stages:
+        problem = f"no recipe of the sweep has this stage{did_you_mean(after, stages)}"
+        raise RunError(problem, where=f"--after {after}", remedy=f"one of {', '.join(sorted(stages))}")
+
+
 def _check_corpus(rows: Sequence[Row], corpus: Path, splits: Sequence[str], runs: Path) -> None:
     """Raise CorpusError for a missing split, RunError for a run of another recipe."""
     manifest = Manifest.load(corpus)
     for split in ("train", *splits):
         manifest.split(split)
     factors = {factor for row in rows for factor in row.factors}
-    for cell in (cell for row in rows for cell in row.cells(row.seeds, sorted(factors))):
+    for cell in (cell for row in rows for cell in (*row.first(), *row.cells(row.seeds, sorted(factors)))):
         run = Run(runs / cell.name)
         if run.recipe.is_file():
             recipes = load_recipe(run.recipe), with_language_model(cell.recipe)
@@ -304,4 +319,8 @@ def _earlier_cells(runs: Path, facts: dict[str, Any], *, may_resume: bool) -> di
     if earlier.get("manifest_sha256") != facts["manifest_sha256"]:
         remedy = "resume with the unchanged corpus, or name another --runs"
         raise RunError(f"was started on another corpus, {earlier.get('corpus')}", where=runs, remedy=remedy)
-    return {cell["name"]: cell for cell in earlier["cells"]}
+    cells = earlier.get("cells")
+    if not isinstance(cells, list) or not all(isinstance(cell, dict) and "name" in cell for cell in cells):
+        remedy = "remove it: cells with scores are not trained again"
+        raise RunError("lists no cells", where=runs / SWEEP, remedy=remedy)
+    return {cell["name"]: cell for cell in cells}

@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
-from glossfree.errors import CorpusError
+from glossfree.errors import CorpusError, name_some
 from glossfree.files.disk import read_json, write_atomic, write_json
 from glossfree.files.encoding import nfc, read_text, split_lines
 from glossfree.files.parts import Part, cache_folder, is_address
@@ -162,6 +162,8 @@ class PackedClip:
         texts += () if self.shard is None else (self.shard.file,)
         if not all(isinstance(text, str) and "\0" not in text for text in texts):
             raise ValueError("id, split, text, file, signer and glosses must be text")
+        if not _is_inside(self.file):
+            raise ValueError("file must lie in the folder")
         "".join(texts).encode("utf-8")  # raises ValueError: JSON can escape lone surrogates
         counts = (self.num_frames, *(edge for span in self.spans for edge in (span.start, span.end)))
         if not all(type(count) is int and 0 <= count <= MOST_FRAMES for count in counts):
@@ -206,7 +208,7 @@ class Manifest:
         for number, line in enumerate(split_lines(read_text(path)), start=1):
             try:
                 clip = PackedClip.from_json(line)
-            except (ValueError, KeyError, TypeError, RecursionError) as error:
+            except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
                 raise CorpusError(f"line {number} is not a clip ({error})", where=path, remedy=_REMEDY) from error
             if clip.id in clips:
                 raise CorpusError(f"clip id {clip.id!r} twice (line {number})", where=path, remedy="keep one of them")
@@ -224,11 +226,13 @@ class Manifest:
         write_json(self.folder / CORPUS, self.corpus)
 
     def split(self, name: str) -> tuple[PackedClip, ...]:
-        """The clips of one split, in manifest order. Raises CorpusError if there are none."""
+        """The clips of one split, in manifest order. Raises CorpusError: none there, one without frames or a rate."""
         clips = tuple(clip for clip in self.clips if clip.split == name)
         if not clips:
             present = ", ".join(sorted({clip.split for clip in self.clips}))
             raise CorpusError(f"no clip in split {name!r}", where=self.folder, remedy=f"splits here: {present}")
+        if empty := [clip.id for clip in clips if clip.num_frames < 1 or clip.fps <= 0]:
+            raise CorpusError(f"clips without frames or a rate: {name_some(empty)}", where=self.folder, remedy=_REMEDY)
         return clips
 
     @property

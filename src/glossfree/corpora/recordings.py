@@ -179,10 +179,12 @@ def _tabulated(path: Path, names: Sequence[str]) -> tuple[dict[str, str], list[s
     unknown = []
     for row in table.rows:
         reference = (row.fields.get("path") or row.fields.get("id", "")).strip().replace("\\", "/")
-        split = split_of(row.fields["split"].strip())
+        split = split_of(row.fields.get("split", "").strip())
         if split not in SPLITS:
             problem = f"split {shortened(split, 40)!r}"
             raise CorpusError(problem, where=f"{path}, line {row.line}", remedy=f"one of {', '.join(SPLITS)}")
+        if not PurePosixPath(reference).name:
+            raise CorpusError("neither a path nor an id", where=f"{path}, line {row.line}", remedy="name the video")
         name = by_name.get(reference) or by_name.get(str(PurePosixPath(reference).with_suffix("")))
         if name is None:
             unknown.append(reference)

@@ -31,7 +31,7 @@ def local_folder(address: str) -> Path:
     if manifest is None:
         remedy = "name the folder that glossfree prepare --shards made, as it was copied there"
         raise CorpusError(f"no {MANIFEST}", where=address, remedy=remedy)
-    lines = [_at(line, address) for line in split_lines(manifest.decode("utf-8"))]
+    lines = [_at(line, address) for line in split_lines(manifest.decode("utf-8", "replace"))]
     _check_ranges(lines[:1], address)
     for name in SMALL:
         content = _fetched(address, name)

@@ -153,6 +153,7 @@ def _choose(files: list[tuple[str, Path]], language: str | None, video: str) -> 
     Raises CorpusError: several languages, and none named.
     """
     codes = {base_language(code) for code, _ in files} - {""}
+    language = base_language(language) if language else None
     if language is None and len(codes) > 1:
         listed = ", ".join(sorted(codes))
         raise CorpusError(f"captions in several languages ({listed})", where=video, remedy="name one with --language")

@@ -48,7 +48,8 @@ def atomic(
 def alone_in(folder: Path) -> Iterator[None]:
     """Keep other processes that ask for the same folder out, for the time of a block; it is made if it is missing.
 
-    Raises CorpusError if another one is at work there, or it cannot be made. No lock on Windows.
+    Raises CorpusError if another one is at work there, or it cannot be made. No lock on Windows, or on a file
+    system that has none.
     """
     try:
         import fcntl
@@ -64,9 +65,11 @@ def alone_in(folder: Path) -> Iterator[None]:
     try:
         try:
             fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as cause:
+        except BlockingIOError as cause:
             remedy = "wait until it has ended, or stop it"
             raise CorpusError("another process is packing into it", where=folder, remedy=remedy) from cause
+        except OSError:
+            pass  # a file system without locks
         yield
     finally:
         os.close(number)

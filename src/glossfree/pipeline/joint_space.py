@@ -22,7 +22,7 @@ from glossfree.pipeline.material import Material
 from glossfree.pipeline.start import build_model
 from glossfree.pipeline.text_features import FrozenTextEncoder, encode
 from glossfree.pipeline.trained import TrainedRun
-from glossfree.pipeline.weights import weight_sources
+from glossfree.pipeline.weights import check_same_sources, weight_sources
 from glossfree.recipe.schema import StageConfig
 from glossfree.scoring.predictions import Prediction
 from glossfree.training.device import best_device
@@ -47,11 +47,14 @@ class JointSpace:
     def load(cls, trained: TrainedRun, material: Material) -> JointSpace:
         """The space of the last finished stage that has one. Raises RunError if none has.
 
-        Pretrained weights are loaded again from where the recipe says; raises ModelError if they are missing.
+        Pretrained weights are loaded again from where the recipe says. Raises ModelError if they are missing; RunError
+        if they are no longer those of training.
         """
         config, name = _stage_with_space(trained)
         options, recipe = config.used_objectives[name], material.recipe
-        model, _ = build_model(material, weight_sources(recipe), Silent())
+        sources = weight_sources(recipe)
+        check_same_sources(sources, trained.run.read_json("run.json").get("weights", {}), where=trained.run.folder)
+        model, _ = build_model(material, sources, Silent())
         reader: LanguageEncoder | None = None
         for stage in recipe.lineage(config.name):
             if reader is None and (stage.needs or (stage.adapters and not model.is_adapted)):
@@ -135,6 +138,7 @@ class Reranker:
             similarity = self.space.objective.similarity(*self.space.features(levels, batch, texts))
             scores[:, rank] = self.weight * similarity.diagonal().cpu()
             scores[:, rank] += torch.tensor([hypotheses[rank].score for hypotheses in lists])
+        self.space.texts.clear()  # a corpus has more hypotheses than memory holds features of
         best = scores.argmax(dim=1).tolist()
         return [replace(lists[row][rank], score=float(scores[row, rank])) for row, rank in enumerate(best)]
 

@@ -83,7 +83,9 @@ class Material:
         if self.glosses is None:
             return None
         sentences = unique_texts(self.clips("train"))
-        counts = np.sum([self.glosses.targets(text) for text in sentences], axis=0)
+        counts = np.zeros(len(self.glosses), np.float32)
+        for text in sentences:
+            counts += self.glosses.targets(text)
         return torch.from_numpy(counts / len(sentences))
 
     def clips(self, split: str) -> tuple[PackedClip, ...]:

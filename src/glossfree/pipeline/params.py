@@ -12,6 +12,7 @@ from torch import nn
 
 from glossfree.console import Result
 from glossfree.corpora.manifest import Manifest
+from glossfree.models.weights import Undrawn
 from glossfree.objectives.base import TEXT_NEEDS, Inputs, Objective
 from glossfree.objectives.gloss_ctc import GlossCtc
 from glossfree.objectives.pseudo_gloss import PseudoGloss, PseudoGlossHead
@@ -109,7 +110,7 @@ def count_parameters(recipe: Recipe, corpus: Path | None = None) -> Counts:
     """
     recipe = with_language_model(recipe)
     sizes = _sizes(recipe) if corpus is None else _sizes_of(corpus, recipe)
-    with torch.device("meta"):
+    with torch.device("meta"), Undrawn():
         counted = {stage.name: _stage(recipe, sizes, stage.name) for stage in recipe.planned}
     temperatures = max((count for _, count in counted.values()), default=0)
     return Counts(recipe.name, {name: parts for name, (parts, _) in counted.items()}, temperatures, sizes)

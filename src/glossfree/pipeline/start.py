@@ -82,6 +82,7 @@ def train_recipe(
     _check_pairs(material, [stage for stage in stages if stage.name not in taken], folder)
     is_resumed = check_resumable(folder, material, resume=resume)
     if is_resumed:
+        _check_origin(folder, start, taken)
         _say_what_is_longer(folder, material.recipe, console)
     else:
         _say_what_to_expect(material, taken, console)
@@ -144,6 +145,9 @@ def start_run(run: Run, material: Material, *, resume: bool, facts: Mapping[str,
     if check_resumable(run, material, resume=resume):
         if flat(load_recipe(run.recipe)) != flat(recipe):
             run.write("recipe.toml", dump_recipe(recipe))
+        known = run.read_json("run.json")
+        if known.get("start") != facts.get("start"):  # the run that it started from was moved
+            run.write_json("run.json", {**known, "start": facts["start"]})
         return
     material.tokenizer.save(run.folder / TOKENIZER)
     if material.glosses is not None:
@@ -202,6 +206,16 @@ def _origin_of(run: Run, after: str | None) -> tuple[Path | None, str | None]:
     facts = run.read_json("run.json")
     start, taken = facts.get("start"), facts.get("taken") or [after]
     return (None, after) if start is None else (Path(start), taken[-1])
+
+
+def _check_origin(run: Run, start: Path | None, taken: Sequence[str]) -> None:
+    """Raise RunError if a resumed run would go on with stages of another run than before; that may have been moved."""
+    facts = run.read_json("run.json")
+    known, before = facts.get("start"), facts.get("taken") or []
+    is_known = known is None if start is None else known == str(start.resolve())
+    if [*taken] != before or not (is_known or (known is not None and not Path(known).is_dir())):
+        problem = f"took {', '.join(before)} from {known}" if known else "took no stage of another run"
+        raise RunError(problem, where=run.folder, remedy="resume it without --from, or name another --run")
 
 
 def _check_names(recipe: Recipe, until: str | None, after: str | None) -> None:

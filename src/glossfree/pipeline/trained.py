@@ -227,10 +227,7 @@ class TrainedRun:
         return next(((run, stage) for run, stage in finished if run is not None), None)
 
     def _facts(self) -> dict[str, Any]:
-        facts: Any = self.run.read_json("run.json")
-        if not isinstance(facts, dict):
-            raise RunError("not an object", where=self.run.folder / "run.json", remedy="restore it or run again")
-        return facts
+        return self.run.read_json("run.json")
 
 
 def recipe_of(run: Run) -> Recipe:

@@ -291,6 +291,8 @@ def _read(path: Path) -> RecipeFile:
     try:
         text = path.read_text(encoding="utf-8")
         content = tomllib.loads(text)
+    except OSError as error:
+        raise RecipeError(f"cannot be read ({error.strerror})", where=path, remedy="check its rights") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"not TOML ({error})", where=path, remedy="correct that line") from error
     standings, bases = dict(_standings(text)), content.get("base", [])

@@ -112,4 +112,5 @@ def as_toml(item: Any) -> str:
     """A value in TOML; "nothing" for None."""
     if item is None:
         return "nothing"
-    return json.dumps(item, ensure_ascii=False).replace("\x7f", "\\u007f")  # TOML has all other escapes of JSON
+    text = json.dumps(item, ensure_ascii=False, default=str)
+    return text.replace("\x7f", "\\u007f")  # TOML has all other escapes of JSON

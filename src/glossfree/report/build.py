@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -61,7 +61,9 @@ def build_report(
     curves = defaultdict(list)
     for record in run.records():
         curves[record["stage"]].append(record)
-    scores = {folder.name: load_scores(folder) for folder in (run.folder, *others)}
+    folders = (run.folder, *others)
+    named = Counter(folder.name for folder in folders)
+    scores = {each.name if named[each.name] == 1 else str(each): load_scores(each) for each in folders}
     return ReportData(
         title=f"glossfree: {run.folder.name}",
         subtitle=f"recipe {recipe.name}, corpus {manifest.corpus.get('name', manifest.folder.name)}",

@@ -10,7 +10,7 @@ import re
 import tomllib
 from importlib.resources import files
 
-from glossfree.languages import profile_of
+from glossfree.languages import HALF_WIDTH, profile_of
 from glossfree.report.pointing import fold
 
 WORD = re.compile(r"(?:(?<!\S)[-−])?\d+(?:[.,:]\d+)*|[^\W\d_]+")  # "-3" has a sign, "5-10" has none
@@ -41,19 +41,19 @@ def _english() -> dict[str, int]:
 NUMBERS = {"de": _german(), "en": _english()}
 CHINESE_DIGITS = {digit: value for value, digit in enumerate(TABLE["zh"]["digits"])} | TABLE["zh"]["others"]
 CHINESE_UNITS = TABLE["zh"]["units"]
-CHINESE_NUMBER = re.compile(rf"(零下|负)?(\d+(?:[.,]\d+)*|[{''.join((*CHINESE_DIGITS, *CHINESE_UNITS))}]+)")
+CHINESE_NUMBER = re.compile(rf"(零下|负)?([0-9]+(?:[.,][0-9]+)*|[{''.join((*CHINESE_DIGITS, *CHINESE_UNITS))}]+)")
 
 
 def read_numbers(sentence: str, language: str) -> list[float]:
     """The numbers of a sentence, in order. `language`: ISO 639-1, also as "de_DE"; "" if it is not known: digits."""
     code = profile_of(language).code if language else ""
     if code == "zh":
-        matches = CHINESE_NUMBER.findall(sentence)
+        matches = CHINESE_NUMBER.findall(sentence.translate(HALF_WIDTH))
         return [(-1 if sign else 1) * _chinese(text) for sign, text in matches if sign or text != "一"]
     numbers: list[float] = []
     words = WORD.findall(fold(sentence))
     for before, word, after in zip(["", *words], words, [*words[1:], ""], strict=False):
-        value = _digits(word) if word[-1].isdigit() else NUMBERS.get(code, {}).get(word)
+        value = _digits(word) if word[-1].isdecimal() else NUMBERS.get(code, {}).get(word)
         is_article = code == "de" and word == "ein" and before != "minus" and after not in GERMAN_MEASURES
         if value is None or is_article:
             continue
@@ -76,7 +76,7 @@ def _digits(word: str) -> float:
 
 def _chinese(text: str) -> float:
     """Digits, or characters of numbers -> the number: 二十五 25, 一百零三 103, 二〇二六 2026, 三万二千 32000."""
-    if text[0].isdigit() and text[0].isascii():
+    if text[0].isascii():
         return _digits(text)
     if all(character in CHINESE_DIGITS for character in text):
         return float("".join(str(CHINESE_DIGITS[character]) for character in text))

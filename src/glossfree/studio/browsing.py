@@ -63,7 +63,10 @@ def browsing(corpora: Sequence[Path], runs: Sequence[Path]) -> APIRouter:
         """The video of a clip."""
         source = shelf.clip_source(number, id)
         if isinstance(source, Part):
-            return Response(source.read(), media_type="video/mp4")
+            try:
+                return Response(source.read(), media_type="video/mp4")
+            except OSError as error:
+                raise MissingError(f"{source.file} cannot be read ({error})") from error
         return FileResponse(source, media_type="video/mp4")
 
     @router.get("/runs")

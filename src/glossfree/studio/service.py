@@ -254,10 +254,10 @@ class Service:
         return parts
 
     async def _translate_parts(self, translation: Translation, parts: Sequence[Any]) -> None:
-        """Translate all parts; those that fail carry their error, and if all fail, the translation does."""
+        """Translate all parts; those that fail carry their error. If all do, it fails and keeps what it had before."""
         kept = {(each["start"], each["end"]): each for each in translation.segments if "error" not in each}
         translation.steps = dict.fromkeys(range(len(parts)), 0.0)
-        translation.segments = []
+        before, translation.segments = translation.segments, []
         errors: list[TaskError] = []
 
         async def one(number: int, part: Any) -> None:
@@ -281,7 +281,7 @@ class Service:
             for number, part in enumerate(parts):
                 group.create_task(one(number, part))
         if errors and len(errors) == len(parts):
-            translation.segments = []
+            translation.segments = before
             raise errors[0]
         translation.state = translation.step = "done"
 

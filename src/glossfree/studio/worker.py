@@ -19,6 +19,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ import cv2
 
 from glossfree.corpora.manifest import FrameFolder, Segment, VideoFile
 from glossfree.errors import ClipError, GlossfreeError
-from glossfree.files.disk import read_json
+from glossfree.files.disk import read_json, write_atomic
 from glossfree.opening import open_model
 from glossfree.serving.folder import CARD
 from glossfree.serving.translations import Failure, Translation, cut_windows, strong_glosses
@@ -39,6 +40,7 @@ from glossfree.video.pack import OPTIONS, encode
 SHORT_OF_MEMORY = "memory", "could not create a primitive"  # what torch, OpenCV and oneDNN say
 TRACKS = 10  # pseudo-glosses of a timeline
 COPY_HEIGHT = 720  # pixels of a copy for browsers, at most
+SIGN_OF_LIFE = 100  # frames of a copy between two
 Task = Mapping[str, Any]
 
 
@@ -68,13 +70,14 @@ class Worker:
             return
         work = {"inspect": self._inspect, "copy": self._copy}[tasks[0]["kind"]]
         for index, task in enumerate(tasks):
-            self.say({"task": index, "step": "reading"})
+            alive = partial(self.say, {"task": index, "step": "reading"})
+            alive()
             try:
-                self.say({"task": index, "result": work(task)})
+                self.say({"task": index, "result": work(task, alive)})
             except GlossfreeError as error:
                 self.say({"task": index, "error": described(error, task)})
 
-    def _inspect(self, task: Task) -> dict[str, Any]:
+    def _inspect(self, task: Task, _: Callable[[], None]) -> dict[str, Any]:
         """A file -> facts about the video, and its segments. Raises ClipError: unreadable, beyond a limit."""
         path, limits = Path(task["path"]), self.limits
         if path.is_file():
@@ -93,7 +96,8 @@ class Worker:
         start, end = task.get("start") or 0.0, task.get("end")
         segments: list[Any] = [None]
         if task.get("window"):
-            segments = [*cut_windows(timeline.seconds if end is None else end, task["window"], start)]
+            last = timeline.seconds if end is None else min(end, timeline.seconds)
+            segments = [*cut_windows(last, task["window"], start)]
             segments[-1] = replace(segments[-1], end=end)
         elif start or end is not None:
             segments = [Segment(start, end)]
@@ -111,13 +115,20 @@ class Worker:
             "segments": [None if each is None else [each.start, each.end] for each in segments],
         }
 
-    def _copy(self, task: Task) -> dict[str, Any]:
-        """A video in any format -> one in H.264 that every browser plays, at `to`."""
+    def _copy(self, task: Task, alive: Callable[[], None]) -> dict[str, Any]:
+        """A video in any format -> one in H.264 that every browser plays, at `to`. Raises ClipError."""
         reader = open_source(source_of(Path(task["path"])))
         timeline = reader.timeline
-        frames = (shrunk(frame) for frame in reader.read(range(len(timeline))))
+
+        def frames() -> Iterator[Any]:
+            for number, frame in enumerate(reader.read(range(len(timeline)))):
+                if not number % SIGN_OF_LIFE:
+                    alive()
+                yield shrunk(frame)
+
         times = None if timeline.is_constant else timeline.times
-        Path(task["to"]).write_bytes(encode(frames, timeline.fps, times, options={**OPTIONS, "crf": "23"}))
+        data = encode(frames(), timeline.fps, times, options={**OPTIONS, "crf": "23"})
+        write_atomic(Path(task["to"]), data, ClipError)
         return {}
 
     def _translate(self, tasks: Sequence[Task]) -> None:

@@ -53,6 +53,8 @@ class Plan:
         problems = _problems(content)
         if problems:
             raise RecipeError("; ".join(problems), where=path, remedy="docs/cluster.md describes plans")
+        if any(text.partition("=")[0].strip() == "seed" for text in overrides):
+            raise RecipeError("a plan has its own seeds", where="--set seed", remedy=f"change seeds in {path}")
         seeds, factors = content.get("seeds", [0]), content.get("learning_rate_factors", [1.0])
         rows = []
         for table in content["rows"]:

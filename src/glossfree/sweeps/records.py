@@ -7,7 +7,8 @@ see `Statistics.packed`) are enough to test later whether two cells differ. Besi
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -79,6 +80,12 @@ class Records:
 
         Raises RunError.
         """
+        with _sound(run):
+            record = self._record(cell, run, outcome)
+        lines = (f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in record.items())
+        write_atomic(self.path(cell), "{\n" + ",\n".join(lines) + "\n}\n", RunError, parents=True)
+
+    def _record(self, cell: Cell, run: Path, outcome: Mapping[str, Any]) -> dict[str, Any]:
         row, recipe = cell.row, cell.recipe
         record = {
             "name": cell.name,
@@ -103,8 +110,7 @@ class Records:
             earlier = read_record(self.path(cell)) if self.scores(cell) else {}
             for kept in ("scores", "sentences"):
                 record[kept] = {**earlier.get(kept, {}), **record[kept]}
-        lines = (f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in record.items())
-        write_atomic(self.path(cell), "{\n" + ",\n".join(lines) + "\n}\n", RunError, parents=True)
+        return record
 
     def _of_run(self, run: Path, recipe: Recipe) -> dict[str, Any]:
         """What a run knows: versions, hashes of weights, stages taken from another run, and of each that it has trained
@@ -137,6 +143,16 @@ class Records:
         convention = Convention(**scores["convention"])
         hypotheses = [predictions[clip.id].text for clip in clips]
         return Statistics.of(hypotheses, [clip.text for clip in clips], convention).packed()
+
+
+@contextmanager
+def _sound(run: Path) -> Iterator[None]:
+    """Raise RunError where a file of a run lacks what training, `evaluate` and the others write."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError) as error:
+        remedy = "restore its files, or remove it: the cell is trained again"
+        raise RunError(f"damaged ({error!r})", where=run, remedy=remedy) from error
 
 
 def _measured(run: Path, kind: str) -> dict[str, Any]:

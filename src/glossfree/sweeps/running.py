@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from glossfree.console import Console
 from glossfree.errors import Interrupted, RunError
@@ -38,9 +38,10 @@ class Running:
         self.process: subprocess.Popen[bytes] | None = None
         try:
             check_not_training(Run(run))
-            self._next()
         except RunError as error:
             self.outcome = {"state": UNDER_WAY, "problem": f"{error.problem}: {error.remedy}"}
+        else:
+            self._next()
 
     def poll(self, seconds: float = 0.0, *, stops: bool = False) -> bool:
         """Whether it has ended, with an `outcome`: {"seconds"} or {"state": FAILED, "problem"}; waits up to `seconds`.
@@ -60,8 +61,7 @@ class Running:
             self.outcome = {"state": FAILED, "problem": self._problem(code)}
         elif not code and not self.commands:
             self.outcome = {"seconds": round(time.time() - self.start, 1)}
-        elif not stops:
-            self._next()
+        elif not stops and self._next():
             return False
         self.process = None
         return True
@@ -71,25 +71,30 @@ class Running:
         if self.process is not None:
             self.process.send_signal(number)
 
-    def _next(self) -> None:
+    def wait(self) -> None:
+        """Wait until the command that runs has ended."""
+        if self.process is not None:
+            self.process.wait()
+
+    def _next(self) -> bool:
+        """Start the next command; False, with an outcome, if its output cannot be written."""
         self.words, self.begin = self.commands.pop(0), time.time()
         if self.is_alone:  # standard output is for the result of the sweep alone
             self.process = subprocess.Popen(self.words, stdin=subprocess.DEVNULL, stdout=2)
-            return
-        with self._log() as log:
+            return True
+        path = self.run / LOG
+        try:
+            self.run.mkdir(parents=True, exist_ok=True)
+            log = path.open("ab")
+        except OSError as error:
+            self.outcome = {"state": FAILED, "problem": f"{path} cannot be written ({error.strerror})"}
+            return False
+        with log:
             environment = {**os.environ, "OMP_NUM_THREADS": "1"}
             self.process = subprocess.Popen(
                 self.words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
             )
-
-    def _log(self) -> IO[bytes]:
-        path = self.run / LOG
-        try:
-            self.run.mkdir(parents=True, exist_ok=True)
-            return path.open("ab")
-        except OSError as error:
-            remedy = "check free space and permissions"
-            raise RunError(f"cannot be written ({error.strerror})", where=path, remedy=remedy) from error
+        return True
 
     def _problem(self, code: int) -> str:
         """Why a command failed, as its run recorded it or by its exit code."""
@@ -105,9 +110,25 @@ class Running:
 def train_waiting(cells: Cells, save: Callable[[], object], console: Console, request: Request) -> None:
     """Train and score the cells that wait, `how.jobs` at a time; `save` is called whenever one has ended.
 
-    Raises Interrupted after a request to stop, which is forwarded: trainings save.
+    Raises Interrupted after a request to stop, which is forwarded: trainings save. So they do after any other error.
     """
     running: list[Running] = []
+    try:
+        _train_waiting(cells, save, console, request, running)
+    finally:
+        for each in running:
+            each.send(signal.SIGTERM)
+        for each in running:
+            each.wait()
+    if request.signal:
+        stopped = Interrupted("sweep stopped", where=cells.how.runs, remedy="the same command with --resume goes on")
+        stopped.signal = request.signal
+        raise stopped
+
+
+def _train_waiting(
+    cells: Cells, save: Callable[[], object], console: Console, request: Request, running: list[Running]
+) -> None:
     is_forwarded = False
     how = cells.how
     while True:
@@ -135,7 +156,3 @@ def train_waiting(cells: Cells, save: Callable[[], object], console: Console, re
                         problem = f": {outcome['problem']}" if "problem" in outcome else ""
                         console.say(f"{each.cell.name}: {outcome['state']}{problem}")
                 save()
-    if request.signal:
-        stopped = Interrupted("sweep stopped", where=how.runs, remedy="the same command with --resume goes on")
-        stopped.signal = request.signal
-        raise stopped

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from glossfree.errors import GlossfreeError
 from glossfree.objectives.pseudo_gloss import PseudoGloss
-from glossfree.recipe.schema import Recipe
 from glossfree.scoring.predictions import read_scores, scores_path
 from glossfree.sweeps.cells import DONE, WAITING, Cell, Row, choices_of, known_cells
 from glossfree.sweeps.plan import Plan
@@ -34,30 +35,42 @@ class How:
     start: Path | None = None
     after: str = ""
 
-    def commands(self, cell: Cell, splits: Sequence[str]) -> list[list[str]]:
-        """The commands that train a cell and score it on `splits`, in order, run by this Python."""
-        glossfree = [sys.executable, "-m", "glossfree"]
-        if self.processes > 1:
-            launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(self.processes)]
-            glossfree = [sys.executable, "-m", *launcher, "-m", "--", "glossfree"]
+    def train(self, cell: Cell) -> list[str]:
+        """The command that trains a cell, run by this Python."""
         sets = [word for change in cell.changes for word in ("--set", change)]
         tracks = [word for name in self.track for word in ("--track", name)]
-        run, where = str(self.runs / cell.name), ["--corpus", str(self.corpus)]
+        where = ["--corpus", str(self.corpus), "--run", str(self.runs / cell.name)]
         if self.start is not None and any(stage.name == self.after for stage in cell.recipe.planned):
             tracks += ["--from", str(self.start), "--after", self.after]
-        train = ["train", "--recipe", cell.row.source, *where, "--run", run, "--resume", *sets, *tracks]
-        evaluate = [["evaluate", run, "--split", split, *where] for split in splits]
-        understand = _understanding(cell.recipe, run) if "test" in splits else ()
-        return [[*glossfree, *words] for words in (train, *evaluate, *understand)]
+        return [*self._launched(), "train", "--recipe", cell.row.source, *where, "--resume", *sets, *tracks]
 
+    def measures(self, cell: Cell, splits: Sequence[str]) -> dict[Path, list[str]]:
+        """The commands that score a trained cell on `splits`, each by the file that it writes.
 
-def _understanding(recipe: Recipe, run: str) -> Iterator[list[str]]:
-    """The commands that measure on test what else a recipe has learnt: where signs are, a joint space."""
-    scoring = [stage.name for stage in recipe.planned if PseudoGloss in map(type, stage.used_objectives.values())]
-    if scoring:
-        yield ["locate", run, "--split", "test", "--stage", scoring[-1]]
-    if any(each.compares_sentences for stage in recipe.planned for each in stage.used_objectives.values()):
-        yield ["retrieve", run, "--split", "test"]
+        On test, also those that measure what else it has learnt: where signs are, a joint space.
+        """
+        run, test = self.runs / cell.name, ["--split", "test"]
+        evaluate = [*self._launched(), "evaluate", str(run)]
+        commands = {
+            scores_path(run, split): [*evaluate, "--split", split, "--corpus", str(self.corpus)] for split in splits
+        }
+        if "test" in splits:
+            glossfree, stages = self._launched(1), cell.recipe.planned
+            pointing = [each.name for each in stages if PseudoGloss in map(type, each.used_objectives.values())]
+            if pointing:
+                last = pointing[-1]
+                file = run / f"localisation.test.{last}.json"
+                commands[file] = [*glossfree, "locate", str(run), *test, "--stage", last]
+            if any(each.compares_sentences for stage in stages for each in stage.used_objectives.values()):
+                commands[run / "retrieval.test.json"] = [*glossfree, "retrieve", str(run), *test]
+        return commands
+
+    def _launched(self, processes: int = 0) -> list[str]:
+        """The words that start glossfree, in the processes of a run or in so many."""
+        if (count := processes or self.processes) == 1:
+            return [sys.executable, "-m", "glossfree"]
+        launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
+        return [sys.executable, "-m", *launcher, "-m", "--", "glossfree"]
 
 
 @dataclass
@@ -102,9 +115,13 @@ class Cells:
 
     def commands(self, cell: Cell) -> list[list[str]]:
         """The commands that are left of a cell: a run with scores of one split is trained."""
-        splits = self.splits(cell)
-        left = [split for split in splits if not scores_path(self.how.runs / cell.name, split).is_file()]
-        return self.how.commands(cell, left)[len(left) < len(splits) :]
+        is_trained = any(scores_path(self.how.runs / cell.name, split).is_file() for split in self.splits(cell))
+        return [*([] if is_trained else [self.how.train(cell)]), *self._left(cell)]
+
+    def _left(self, cell: Cell) -> list[list[str]]:
+        """The commands whose files its run lacks."""
+        measures = self.how.measures(cell, self.splits(cell))
+        return [words for file, words in measures.items() if not file.is_file()]
 
     def begin(self, *, test: bool) -> None:
         """See which cells have all their scores, now also of test or not. Raises RunError as `Records.scores`."""
@@ -121,9 +138,19 @@ class Cells:
         return self.known()
 
     def _look(self, cell: Cell) -> None:
-        """See what the run or the record of a cell has; write a record that lacks what the run has."""
-        run, splits = self.how.runs / cell.name, self.splits(cell)
+        """See what the run or the record of a cell has; a run that is damaged is a failure of this cell alone.
+
+        Raises RunError as `Records.scores`.
+        """
         recorded = {} if self.records is None else self.records.scores(cell)
+        try:
+            self._see(cell, recorded)
+        except GlossfreeError as error:
+            self.outcomes[cell.name] = {"state": FAILED, "problem": str(error)}
+
+    def _see(self, cell: Cell, recorded: dict[str, Any]) -> None:
+        """Note what the run or the record of a cell has; write a record that lacks what the run has."""
+        run, splits = self.how.runs / cell.name, self.splits(cell)
         recorded = {split: each for split, each in recorded.items() if split in splits}
         paths = {split: scores_path(run, split) for split in splits}
         scores = {split: read_scores(path).to_dict() for split, path in paths.items() if path.is_file()}
@@ -131,14 +158,18 @@ class Cells:
         if is_gone:
             scores = recorded
         missing = [split for split in splits if split not in scores]
-        outcome: dict[str, Any] = {"state": WAITING if missing else DONE, **({"scores": scores} if scores else {})}
+        is_done = not missing and (is_gone or not self._left(cell))
+        outcome: dict[str, Any] = {"state": DONE if is_done else WAITING, **({"scores": scores} if scores else {})}
+        earlier = self.earlier.get(cell.name, {})
         if missing and is_gone:
             problem = f"its run is gone, and its record has no scores of {', '.join(missing)}"
             outcome |= {"state": FAILED, "problem": problem}
-        elif not missing and (seconds := self.earlier.get(cell.name, {}).get("seconds")) is not None:
-            outcome["seconds"] = seconds
+        elif is_done:
+            outcome |= {key: earlier[key] for key in ("seconds",) if key in earlier}
+        else:  # SLURM is asked about a job that is known
+            outcome |= {key: earlier[key] for key in ("job",) if key in earlier}
         self.outcomes[cell.name] = outcome
-        if self.records is not None and not is_gone and not missing and recorded != without_signatures(scores):
+        if self.records is not None and is_done and not is_gone and recorded != without_signatures(scores):
             self.records.write(cell, run, outcome)
 
     def ended(self, cell: Cell, outcome: dict[str, Any]) -> None:
@@ -146,7 +177,11 @@ class Cells:
         seconds = self.earlier.get(cell.name, {}).get("seconds", 0.0) + outcome.get("seconds", 0.0)
         self.earlier[cell.name] = {"seconds": round(seconds, 1)}
         self._look(cell)
+        if "problem" not in outcome and self.outcomes[cell.name]["state"] == WAITING:
+            problem = "its commands ended well and left no results: was it trained on another copy of the corpus?"
+            outcome = {"state": FAILED, "problem": problem}
         if "problem" in outcome:
             self.outcomes[cell.name] |= outcome
             if self.records is not None and outcome["state"] == FAILED and not self.records.scores(cell):
-                self.records.write(cell, self.how.runs / cell.name, self.outcomes[cell.name])
+                with suppress(GlossfreeError):  # the run of a cell that failed may be damaged
+                    self.records.write(cell, self.how.runs / cell.name, self.outcomes[cell.name])

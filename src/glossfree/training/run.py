@@ -153,8 +153,9 @@ def load_tensors(path: Path, *, facts_only: bool = False) -> tuple[dict[str, Ten
             names = [] if facts_only else file.keys()
             facts = json.loads((file.metadata() or {}).get("facts", "{}"))
             return {name: file.get_tensor(name) for name in names}, facts
-    except (SafetensorError, ValueError) as error:
-        raise RunError(f"damaged ({error})", where=path, remedy="restore the file or train that stage again") from error
+    except (SafetensorError, OSError, ValueError) as error:
+        problem = f"damaged, or not to be read ({error})"
+        raise RunError(problem, where=path, remedy="restore the file or train that stage again") from error
 
 
 def load_facts(path: Path) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
+from glossfree.corpora.files import IMAGES
 from glossfree.corpora.manifest import Drawing, FrameFolder, Segment, VideoFile
 from glossfree.errors import ClipError
 from glossfree.video.container import (
@@ -34,7 +35,6 @@ from glossfree.video.frames import Fit, Scaled, fit_frame, fitted, resize
 from glossfree.video.timeline import Timeline
 
 T = TypeVar("T")
-IMAGES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp"})
 READABLE = 0.9  # share of the packets that must give a frame: decoders drop a damaged one here and there
 EARLIER = 12  # frames: pictures after an open key frame need the group before it
 # Areas averaged where an axis shrinks, linear where it grows; colours unbiased, and the same on every processor.

@@ -76,7 +76,7 @@ class Intake:
     fit: Fit = "stretch"
     profile: dict[str, Any] = field(default_factory=dict)
     num_joints: int = 0
-    _crops: dict[Path, Crop] = field(default_factory=dict, repr=False, compare=False)
+    _crops: dict[tuple[Path, int, int], Crop] = field(default_factory=dict, repr=False, compare=False)
 
     def read(self, path: Path, segment: Segment | None = None, poses: Path | None = None) -> ModelClip:
         """A video file or folder of images, or a segment of it -> ModelClip. `poses`: see `_keypoints`.
@@ -166,11 +166,13 @@ class Intake:
         usual = self.profile.get("aspect", (0, 0, 0))[1]
         if is_packed or not usual or max(aspect / usual, usual / aspect) <= OTHER_ASPECT:
             return first, last, None, aspect
-        if path not in self._crops:
+        status = path.stat()
+        version = (path, status.st_size, status.st_mtime_ns)  # the same name may be recorded again
+        if version not in self._crops:
             if len(self._crops) == KEPT:  # a server reads thousands of videos
                 del self._crops[next(iter(self._crops))]
-            self._crops[path] = find_signer(np.stack(larger), self.profile.get("signer"), usual)
-        return first, last, self._crops[path], aspect
+            self._crops[version] = find_signer(np.stack(larger), self.profile.get("signer"), usual)
+        return first, last, self._crops[version], aspect
 
     def _trim(self, small: np.ndarray, timeline: Timeline, seen: np.ndarray, count: int) -> tuple[int, int]:
         """The frames [first, last) of `count` after cutting off stillness that training did not have."""

@@ -149,7 +149,6 @@ def write_keypoints(
     identities = clip_identities(manifest.folder, manifest.clips)
     store, bad = KeypointStore(manifest.folder, ()), dict[str, ClipError]()
     make_clean_folder(store.folder)
-    (store.folder / store.about).unlink(missing_ok=True)
     with console.progress("keypoints", len(manifest.clips)) as advance:
         for clip in manifest.clips:
             try:
@@ -157,16 +156,19 @@ def write_keypoints(
                 if joints != (store.joints or joints):
                     problem = f"its {len(joints)} joints are not the {len(store.joints)} of the clips before it"
                     raise ClipError(problem, where=f"clip {clip.id}", remedy="make all with the same tool and settings")
-                if not store.joints:
+                if not store.joints:  # until one can be read, nothing of an earlier call is touched
                     store = KeypointStore(manifest.folder, joints)
+                    (store.folder / store.about).unlink(missing_ok=True)
                 store.write(clip, torch.from_numpy(points), identities[clip.id])
             except ClipError as error:
                 bad[clip.id] = error
-                store.drop(clip)
             advance(1)
     problems = tuple((clip, str(error)) for clip, error in bad.items())
     if not store.joints:
         raise CorpusError(f"none of {len(bad)} clips has keypoints; the first: {problems[0][1]}", where=manifest.folder)
+    for clip in manifest.clips:
+        if clip.id in bad:
+            store.drop(clip)
     facts = {"joints": list(store.joints), **about, "glossfree": __version__}
     store.describe(facts, {clip: identities[clip] for clip in bad})
     return PosesReport(str(store.folder), len(manifest.clips) - len(bad), len(store.joints), problems)

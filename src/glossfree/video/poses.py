@@ -25,7 +25,11 @@ from glossfree.video.timeline import BEYOND, Timeline
 POSES, ABOUT, ROWS, SUFFIX = "poses", "poses.json", "rows", ".pose"
 AVATAR = "avatar"
 WORLD = "_WORLD_LANDMARKS"  # a second copy of MediaPipe's joints, in metres
-DAMAGES = (OSError, ValueError, TypeError, IndexError, KeyError, MemoryError, struct.error)  # of pose-format's reader
+# of pose-format's reader
+DAMAGES = (
+    *(OSError, ValueError, TypeError, AttributeError, IndexError, KeyError, ArithmeticError),
+    *(MemoryError, NotImplementedError, struct.error),
+)
 FEW = 1.5  # frames by which a file of keypoints may be longer or shorter than its video, or BEYOND seconds
 
 

@@ -154,8 +154,8 @@ def _prepare(
     journal = read_journal(out)
     kept = {task.clip.id for task in tasks if _is_packed(task, journal)}
     todo = [task for task in tasks if task.clip.id not in kept]
-    if any((out / task.file).exists() for task in todo):
-        (out / MANIFEST).unlink(missing_ok=True)  # its files are about to change
+    if any(task.fingerprint and (out / task.file).exists() for task in todo):
+        (out / MANIFEST).unlink(missing_ok=True)  # its files are about to change; those without a source cannot
     failed: dict[str, str] = {}
     frames = 0
     on_progress(len(kept), len(tasks), frames)

@@ -139,8 +139,12 @@ def test_a_corpus_without_sign_times_has_sets_alone(tiny: Any, run: Path, call: 
     assert result["signs"] is None and result["sets"]["run"]["f1"] >= 0
     assert call("locate", run, "--corpus", corpus).code == 0
     assert {path.name for path in run.glob("localisation.*")} == {"localisation.test.corpus-other.json"}
+    (run / "localisation.test.corpus-other.json").unlink()
     refused = call("locate", run, "--corpus", corpus, "--pictures", tmp_path / "pictures")
     assert refused.code == 2 and "no true sign times" in refused.err
+    assert (run / "localisation.test.corpus-other.json").is_file(), "what was measured is kept"
+    refused = call("locate", run, "--without-words")
+    assert refused.code == 2 and "--pictures" in refused.err
 
 
 def test_a_run_without_scores_is_refused(tiny: Any, run: Path, call: Any, tmp_path: Path) -> None:

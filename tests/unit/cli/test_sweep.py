@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.unit.sweeps.test_jobs import cluster
 
 from glossfree.cli.sweep import Commands, Sweep, sweep
 from glossfree.console import Silent
@@ -33,6 +34,7 @@ from glossfree.sweeps import running as module
 from glossfree.training.run import Run
 from glossfree.training.status import Status
 
+assert cluster  # a fixture
 GRID = ["pretrain.objectives.pseudo_gloss.weight=1,10"]
 WORDS = ["es", "taut", "morgen", "im", "norden", "und", "im", "süden", "wird", "es", "kalt"]
 NAMES = [f"pretrain.objectives.pseudo_gloss.weight={weight},seed={seed}" for weight in (1, 10) for seed in (0, 42)]
@@ -49,6 +51,10 @@ if (here / f"stop {run.name}").exists():
     (here / f"stop {run.name}").unlink()
     os.kill(os.getpid(), signal.SIGTERM)
 does = json.loads((here / "does.json").read_text())[run.name]
+if (here / f"fail {verb}").exists():
+    sys.exit(3)
+if does == "nothing":
+    sys.exit()
 if does == verb + " fails":
     sys.exit(2)
 if does == verb + " dies":
@@ -60,11 +66,13 @@ if does == verb + " says why":
     sys.exit(2)
 if does == verb + " is slow":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    (run / "begun").touch()
+    (run / "begun").write_text(str(os.getpid()))
     time.sleep(60)
 if verb == "evaluate":
     split = sys.argv[sys.argv.index("--split") + 1]
     shutil.copy(here / f"{does}.json", run / f"scores.{split}.json")
+if verb in ("locate", "retrieve"):
+    (run / {"locate": "localisation.test.pretrain.json", "retrieve": "retrieval.test.json"}[verb]).write_text("{}")
 """
 
 
@@ -204,6 +212,80 @@ def test_a_training_that_somebody_stops_has_not_failed_but_goes_on(
     assert sorted(stand_in.trained()) == sorted([*NAMES, NAMES[1]])
 
 
+def test_a_measurement_that_failed_is_made_when_the_sweep_goes_on(tiny: Any, tmp_path: Path, stand_in: StandIn) -> None:
+    fails = stand_in.folder / "glossfree/fail retrieve"
+    fails.touch()
+    result = start(tiny, tmp_path, test=True)
+    assert set(problems(result).values()) == {"retrieve: exit code 3"} and len(problems(result)) == 4
+    assert [row["n"] for row in result.points()] == [2, 2, 2, 2], "scores are there"
+    stand_in.trained()
+    fails.unlink()
+    again = start(tiny, tmp_path, test=True, resume=True)
+    assert [words[0] for words in stand_in.calls()] == ["retrieve"] * 4 and again.exit_code == 0
+
+
+def test_commands_that_end_well_and_leave_nothing_are_not_started_for_ever(
+    tiny: Any, tmp_path: Path, stand_in: StandIn
+) -> None:
+    stand_in.does(**dict.fromkeys(NAMES, "nothing"))
+    result = start(tiny, tmp_path)
+    assert stand_in.trained() == IN_ORDER and all("left no results" in each for each in problems(result).values())
+    assert len(problems(result)) == 4
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_after_an_error_of_the_sweep_itself_no_training_is_left_alone(
+    tiny: Any, tmp_path: Path, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in.does(**{NAMES[2]: "train is slow"})
+    saves = 0
+
+    def full(run: Run, *_: Any) -> None:
+        nonlocal saves
+        saves += 1
+        if saves > 1:
+            raise RunError("cannot be written (No space left on device)", where=run.folder)
+
+    monkeypatch.setattr(Run, "write_json", full)
+    with pytest.raises(RunError, match="No space"):
+        start(tiny, tmp_path, jobs=2)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / NAMES[2] / "begun").read_text()), 0)
+
+
+def test_numbers_of_jobs_outlive_a_slurm_that_does_not_answer(
+    tiny: Any, tmp_path: Path, stand_in: StandIn, cluster: Path
+) -> None:
+    runs, grid = tmp_path / "runs", ["pretrain.objectives.pseudo_gloss.weight=1"]
+    first = start(tiny, runs, grid=grid, slurm=True)
+    jobs = [cell["job"] for cell in first.cells]
+    assert jobs == ["70", "71"]
+    squeue = cluster / "bin/squeue"
+    program = squeue.read_text()
+    squeue.write_text("#!/bin/sh\nexit 1\n")
+    with pytest.raises(RunError, match="squeue"):
+        start(tiny, runs, grid=grid, slurm=True)
+    squeue.write_text(program)
+    (cluster / "states").write_text("70 RUNNING\n71 RUNNING\n")
+    assert [cell["job"] for cell in start(tiny, runs, grid=grid, slurm=True).cells] == jobs
+
+
+def test_a_job_that_did_its_work_has_not_failed_when_more_is_asked_for(
+    tiny: Any, tmp_path: Path, stand_in: StandIn, cluster: Path
+) -> None:
+    runs, grid = tmp_path / "runs", ["pretrain.objectives.pseudo_gloss.weight=1"]
+    start(tiny, runs, grid=grid, slurm=True)
+    for name in NAMES[:2]:
+        shutil.copy(stand_in.folder / "glossfree/4.json", runs / name / "scores.dev.json")
+    assert [cell["state"] for cell in start(tiny, runs, grid=grid, slurm=True).cells] == ["done"] * 2
+    result = start(tiny, runs, grid=grid, slurm=True, test=True)
+    assert [(cell["state"], cell["job"], set(cell["scores"])) for cell in result.cells] == [
+        ("under way", "72", {"dev"}),
+        ("under way", "73", {"dev"}),
+    ]
+    assert "train" not in (cluster / "queued/72").read_text().split()
+
+
 def test_a_point_without_scores_has_none(tiny: Any, tmp_path: Path, stand_in: StandIn) -> None:
     stand_in.does(**dict.fromkeys(NAMES, "train fails"))
     result = start(tiny, tmp_path)
@@ -286,6 +368,10 @@ def test_what_cannot_be_swept_is_refused_at_once(
         start(tiny, tmp_path / "runs", overrides=["finetune1.epochs=0", "finetune2.epochs=0"])
     with pytest.raises(CorpusError, match="no manifest"):
         start(tiny, tmp_path / "runs", corpus=tmp_path)
+    with pytest.raises(RunError, match=r"no recipe .* stage.*pretrain"):
+        start(tiny, tmp_path / "runs", from_=tmp_path, after="pretrian", print_=True)
+    with pytest.raises(RunError, match="not a run"):
+        start(tiny, tmp_path / "runs", from_=tmp_path, after="pretrain")
     with pytest.raises(RunError, match="no such tracker"):
         start(tiny, tmp_path / "runs", track=["paper"])
     monkeypatch.setenv("WORLD_SIZE", "2")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,6 +62,14 @@ def test_splits_keep_the_order_and_an_empty_one_names_the_others(tmp_path: Path)
     with pytest.raises(CorpusError, match=r"no clip in split 'dev' -> splits here: test, train") as caught:
         manifest.split("dev")
     assert caught.value.where == str(tmp_path)
+
+
+@pytest.mark.parametrize("changes", [{"num_frames": 0}, {"fps": 0.0}, {"fps": -25.0}])
+def test_clips_without_frames_or_a_rate_are_listed_and_not_used(tmp_path: Path, changes: dict[str, Any]) -> None:
+    Manifest(tmp_path, (replace(CLIPS[0], **changes),)).save()
+    loaded = Manifest.load(tmp_path)
+    with pytest.raises(CorpusError, match=f"without frames or a rate: {CLIPS[0].id}"):
+        loaded.split(CLIPS[0].split)
 
 
 def test_the_language_is_the_one_that_the_corpus_names(tmp_path: Path) -> None:
@@ -160,6 +170,10 @@ def test_ids_and_sentences_are_loaded_in_nfc_and_files_keep_their_names(tmp_path
     [
         ("file", ["a"]),
         ("file", "clips/\0.mp4"),
+        ("file", "clips/../../other/a.mp4"),
+        ("file", "/clips/a.mp4"),
+        ("file", "C:\\clips\\a.mp4"),
+        ("fps", 10**400),
         ("text", "kalt \ud800"),
         ("signer", None),
         ("num_frames", -1),

@@ -143,9 +143,16 @@ def test_a_table_decides_by_path_or_name(tmp_path: Path) -> None:
         (["text,split", "a,train"], "missing column path"),
         (["path,split", "a,trian"], "line 2: split 'trian'"),
         (["path,split", "a,train", "a.mp4,dev"], "line 3: 'a.mp4' is in train and in dev"),
+        (["path,split", ",dev"], "line 2: neither a path nor an id"),
     ],
 )
 def test_a_table_that_contradicts_itself_is_refused(tmp_path: Path, rows: list[str], problem: str) -> None:
     (tmp_path / "splits.csv").write_text("\n".join(rows), encoding="utf-8")
     with pytest.raises(CorpusError, match=problem):
         assign_splits(tmp_path, ["a"])
+
+
+def test_a_line_of_json_without_a_split_is_named(tmp_path: Path) -> None:
+    (tmp_path / "splits.jsonl").write_text('{"path": "a", "split": "dev"}\n{"path": "b"}\n', encoding="utf-8")
+    with pytest.raises(CorpusError, match="line 2: split ''"):
+        assign_splits(tmp_path, ["a", "b"])

@@ -138,7 +138,13 @@ def test_a_run_that_was_begun_from_another_goes_on_without_naming_it(tiny: Any, 
     changes = ("pretrain.learning_rate=1e-3", "finetune2.learning_rate=1e-3")
     assert begin(tiny, whole, *changes, start=tiny_run, after="pretrain")[0] == STAGES[2:]
     assert begin(tiny, run, *changes, start=tiny_run, after="pretrain", until="finetune1")[0] == ["finetune1"]
-    assert begin(tiny, run, *changes, resume=True)[0] == ["finetune2"]
+    other, moved = (Path(shutil.copytree(tiny_run, tmp_path / name)) for name in ("other", "moved"))
+    with pytest.raises(RunError, match="resume it without --from"):
+        begin(tiny, run, *changes, start=other, after="pretrain", resume=True)
+    facts = Run(run).read_json("run.json")
+    Run(run).write_json("run.json", {**facts, "start": str(tmp_path / "where it was")})
+    assert begin(tiny, run, *changes, start=moved, after="pretrain", resume=True)[0] == ["finetune2"]
+    assert Run(run).read_json("run.json") == {**facts, "start": str(moved.resolve())}
     assert all(equal(run, whole, stage) for stage in STAGES[2:])
     more = (*changes, "finetune2.epochs=2")
     assert begin(tiny, run, *more, resume=True)[0] == ["finetune2"]

@@ -57,6 +57,9 @@ def test_runs_stand_side_by_side(copy: Path, tmp_path: Path) -> None:
     shutil.copytree(copy, tmp_path / "another")
     page = report([copy, tmp_path / "another"], clips=0, out=tmp_path / "page.html")
     assert "another" in page.read_text(encoding="utf-8")
+    namesake = Path(shutil.copytree(copy, tmp_path / "of another" / copy.name))
+    text = report([copy, namesake], clips=0, out=tmp_path / "page.html").read_text(encoding="utf-8")
+    assert all(text.count(str(each)) for each in (copy, namesake))
     with pytest.raises(RunError, match="nothing"):
         report([copy, tmp_path / "nothing"])
     with pytest.raises(RunError, match="cannot be written"):

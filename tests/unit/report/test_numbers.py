@@ -20,6 +20,7 @@ from glossfree.report.numbers import NUMBERS, read_numbers
         ("hundert, aber nicht zweitausenddreihundertvier", [100]),
         ("zwölf sechzehn siebzehn null zwo eins", [12, 16, 17, 0, 2, 1]),
         ("-3 bis 12 grad, 5-10, 2,5 liter, 1.013 hektopascal, 1.013,5", [-3, 12, 5, 10, 2.5, 1013, 1013.5]),
+        ("100 m², 3 CO₂ und H₂O, ①", [100, 3]),
         ("erst dritt hunderte tausende zweig vierteln unterhalb", []),
         ("", []),
     ],
@@ -56,6 +57,7 @@ def test_english(sentence, expected):
         ("零下三度", [-3]),
         ("一起去一下", []),
         ("他有两个孩子 和 15 本书", [2, 15]),
+        ("今天２５度 ٣", [25]),
     ],
 )
 def test_chinese(sentence, expected):

@@ -65,6 +65,7 @@ def test_a_video_is_inspected(opened: tuple[Worker, Said], video: Path) -> None:
     [
         ({"window": 1.5}, [[0, 1.5], [1.5, 3.0], [3.0, None]]),
         ({"window": 1.0, "end": 2.2}, [[0, 1.0], [1.0, 2.2]]),
+        ({"window": 1.5, "end": 1e6}, [[0, 1.5], [1.5, 3.0], [3.0, 1e6]]),
         ({"window": 1.0, "start": 2.9}, [[2.9, None]]),
         ({"start": 1.0}, [[1.0, None]]),
         ({"end": 2.0}, [[0.0, 2.0]]),
@@ -152,6 +153,11 @@ def test_a_copy_plays_in_browsers(opened: tuple[Worker, Said], video: Path, tmp_
     assert ask(opened, kind="copy", path=str(video), to=str(copy)).of("result") == [{}]
     assert plays_as(copy) == "video/mp4" and probe(copy).num_frames == 40
     assert np.abs(read_clip(copy).astype(int) - read_clip(video)).mean() < 20  # noise, and a stronger compression
+
+
+def test_a_copy_that_cannot_be_written_is_an_answer(opened: tuple[Worker, Said], video: Path, tmp_path: Path) -> None:
+    (error,) = ask(opened, kind="copy", path=str(video), to=str(tmp_path / "gone/copy.mp4")).of("error")
+    assert "cannot be written" in json.dumps(error)
 
 
 def test_numbers_are_what_json_can_hold() -> None:

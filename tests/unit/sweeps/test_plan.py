@@ -14,7 +14,11 @@ from typing import Any
 import pytest
 from tests.unit.cli.test_sweep import StandIn, stand_in, start
 
+from glossfree.corpora.manifest import Manifest
 from glossfree.errors import Interrupted, RecipeError, RunError
+from glossfree.pipeline.fitting import for_corpus
+from glossfree.recipe.files import load_recipe
+from glossfree.recipe.values import dump_recipe
 from glossfree.sweeps.cells import folder_name
 from glossfree.sweeps.plan import Plan
 
@@ -127,6 +131,20 @@ def test_a_seed_that_only_chooses_counts_for_no_score(tiny: Any, plan: Path, sta
     assert stand_in.trained() == [*choosing, *scored, part]
     assert {cell["name"] for cell in result.cells if "test" in cell["scores"]} == {*scored, part}
     assert [each["n"] for each in result.points() if each["split"] == "dev"] == [2, 1, 2]
+
+
+def test_a_cell_of_other_settings_does_not_choose(tiny: Any, plan: Path, stand_in: StandIn) -> None:
+    text = plan.read_text(encoding="utf-8").replace("[[rows]]", "learning_rate_seed = 7\n[[rows]]", 1)
+    plan.write_text(text, encoding="utf-8")
+    recipe = load_recipe(tiny.recipe, ["pretrain.batch_size=3", "seed=7"])
+    chosen = plan.parent / "runs/row=hfa,seed=7"
+    chosen.mkdir(parents=True)
+    (chosen / "recipe.toml").write_text(dump_recipe(for_corpus(recipe, Manifest.load(tiny.corpus))))
+    with pytest.raises(RunError, match=r"pretrain\.batch_size"):
+        start(tiny, plan.parent / "runs", plan=plan)
+    with pytest.raises(RecipeError, match="its own seeds"):
+        start(tiny, plan.parent / "other", plan=plan, overrides=["seed=3"])
+    assert stand_in.calls() == []
 
 
 def test_where_the_scored_seeds_choose_nothing_test_is_scored_at_once(tiny: Any, plan: Path, stand_in: StandIn) -> None:

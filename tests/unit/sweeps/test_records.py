@@ -57,6 +57,9 @@ def test_scores_of_test_stay_in_a_record_whatever_a_later_sweep_finds(
     run = tmp_path / cell.name
     shutil.copytree(tiny_run, run)
     how, records = How(tiny.corpus, tmp_path, 1, (), 1), Records.open(tmp_path / "records", tiny.corpus)
+    for file in how.measures(cell, ("dev", "test")):
+        if not file.exists():  # of locate and retrieve
+            file.write_text("{}")
 
     def swept(*, test: bool) -> Cells:
         cells = Cells(Plan("one", (cell.row,)), how, (), records=records)
@@ -128,7 +131,38 @@ def test_a_record_keeps_what_was_measured_besides_translation(
 
 def test_on_test_a_cell_is_also_asked_where_signs_are_and_for_its_joint_space(cell: Cell, tmp_path: Path) -> None:
     how = How(tmp_path, tmp_path, 1, (), 1)
-    verbs = [words[words.index("glossfree") + 1] for words in how.commands(cell, ("dev", "test"))]
-    assert verbs == ["train", "evaluate", "evaluate", "locate", "retrieve"]
-    assert [*how.commands(cell, ("test",))[-2]][-2:] == ["--stage", "pretrain"]
-    assert len(how.commands(cell, ("dev",))) == 2
+    measures = how.measures(cell, ("dev", "test"))
+    verbs = {file.name: words[words.index("glossfree") + 1] for file, words in measures.items()}
+    assert verbs == {
+        **{f"scores.{split}.json": "evaluate" for split in ("dev", "test")},
+        "localisation.test.pretrain.json": "locate",
+        "retrieval.test.json": "retrieve",
+    }
+    assert len(how.measures(cell, ("dev",))) == 1
+    several = [*How(tmp_path, tmp_path, 2, (), 1).measures(cell, ("dev", "test")).values()]
+    assert ["torch.distributed.run" in words for words in several] == [True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        *(("run.json", "{}"), ("run.json", "{"), ("steps.jsonl", "3\n")),
+        *(("predictions.dev.jsonl", ""), ("scores.dev.json", "{")),
+    ],
+)
+def test_a_run_that_is_damaged_is_a_failure_of_its_cell_alone(
+    tiny: Any, tiny_run: Path, tmp_path: Path, name: str, text: str
+) -> None:
+    row = Row({"row": "tiny"}, str(tiny.recipe), (), (0, 1))
+    damaged, sound = row.cells((0, 1), (1.0,))
+    for cell in (damaged, sound):
+        shutil.copytree(tiny_run, tmp_path / cell.name)
+    (tmp_path / damaged.name / name).write_text(text)
+    records = Records.open(tmp_path / "records", tiny.corpus)
+    cells = Cells(Plan("one", (row,)), How(tiny.corpus, tmp_path, 1, (), 1), (), records=records)
+    cells.begin(test=False)
+    assert [cells.outcomes[cell.name]["state"] for cell in (damaged, sound)] == ["failed", "done"]
+    assert name in cells.outcomes[damaged.name]["problem"] or "damaged" in cells.outcomes[damaged.name]["problem"]
+    assert records.path(sound).is_file() and not records.path(damaged).exists()
+    cells.ended(damaged, {"state": "failed", "problem": "train: exit code 2"})
+    assert cells.outcomes[damaged.name]["problem"] == "train: exit code 2"

@@ -77,6 +77,10 @@ def test_another_aspect_is_cropped_to_that_of_training(tmp_path: Path) -> None:
     read = intake(8.0, PROFILE).read(path)
     assert read.crop is not None and read.aspect == pytest.approx(1.8) and any("crop" in note for note in read.notes)
     assert intake(8.0).read(path).crop is None
+    changing = intake(8.0, PROFILE)
+    first = changing.read(path).crop
+    write(path, wide[:, :, :60], rate=8)  # recorded again, under the same name
+    assert first is not None and changing.read(path).crop != first
     nearly = write(tmp_path / "nearly.mp4", wide[:, :, 38:], rate=8)
     assert intake(8.0, PROFILE).read(nearly).crop is None
 

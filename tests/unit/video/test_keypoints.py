@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -202,6 +203,17 @@ def test_files_for_a_prepared_corpus_are_checked_clip_by_clip(tmp_path: Path) ->
     store.check(manifest.clips[:3], "skip")
     with pytest.raises(CorpusError, match=r"2 clips could not be read \(c2, c3\)"):
         store.check(manifest.clips)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CorpusError, match="none of 4 clips"):
+        read_keypoints(manifest, tmp_path / "empty", Silent())
+    KeypointStore.of(manifest.folder).check(manifest.clips[:2])  # as before
+
+
+def test_a_file_of_an_unknown_version_is_a_problem_of_its_clip(tmp_path: Path) -> None:
+    path = write_pose(tmp_path / "c.pose", moving(9))
+    path.write_bytes(struct.pack("<f", 9.0) + path.read_bytes()[4:])
+    with pytest.raises(ClipError, match="version"):
+        read_pose(path)
 
 
 def test_other_joints_than_before_are_a_problem_of_the_clip(tmp_path: Path) -> None:

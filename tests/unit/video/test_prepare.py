@@ -19,7 +19,7 @@ import pytest
 from glossfree.corpora.manifest import CORPUS, MANIFEST, Clip, Manifest, SignSpan, VideoFile
 from glossfree.errors import ClipError, CorpusError, GlossfreeError
 from glossfree.video import prepare as module
-from glossfree.video.pack import JOURNAL, Packing, read_clip, read_journal
+from glossfree.video.pack import JOURNAL, Packing, read_clip, read_journal, write_clip
 from glossfree.video.prepare import PrepareResult
 from glossfree.video.shards import write_shards
 
@@ -190,6 +190,18 @@ def test_a_partly_repacked_folder_has_no_manifest(tmp_path: Path) -> None:
         prepare(lamps(), tmp_path, frame_size=20, on_progress=stop)
     with pytest.raises(CorpusError, match=MANIFEST):
         Manifest.load(tmp_path)
+
+
+def test_without_its_sources_a_folder_stays_as_it_is(tmp_path: Path) -> None:
+    out, source = tmp_path / "out", tmp_path / "lamp.mp4"
+    write_clip(source, np.zeros((5, 20, 20, 3), np.uint8), 5)
+    clips = [Clip("lamp", "train", "licht", VideoFile(source), "", (), 5.0)]
+    prepare(clips, out)
+    before = Manifest.load(out).clips
+    source.unlink()
+    with pytest.raises(CorpusError, match="none of 1 clips can be read"):
+        prepare(clips, out)
+    assert Manifest.load(out).clips == before and (out / before[0].file).is_file()
 
 
 @pytest.mark.parametrize("workers", [0, 2])
