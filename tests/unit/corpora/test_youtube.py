@@ -127,6 +127,7 @@ def test_sign_languages_choose_videos_and_languages_choose_captions(sl25: Path) 
         all_sl25(sl25)
     assert (caught.value.where, caught.value.remedy) == (IDS[2], "name one with --language")
     assert {name: clip.text for name, clip in all_sl25(sl25, language="de").items()} == {IDS[2]: "Guten Tag."}
+    assert all_sl25(sl25, language="de-DE") == all_sl25(sl25, language="de")
     notes = check_sl25(sl25, language="de", sign_language="gsg")
     assert not any("missing" in note or "without captions" in note for note in notes)
     assert f"videos without captions in de: 3: {IDS[0]}, {IDS[1]}, {IDS[3]}" in check_sl25(sl25, language="de")

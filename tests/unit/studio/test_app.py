@@ -89,6 +89,15 @@ def test_segments_can_be_edited_and_unchanged_ones_are_kept(start: Start) -> Non
     assert [line for line in batches if line.startswith("translate")] == ["translate 2", "translate 2"]
 
 
+def test_where_all_new_segments_fail_the_earlier_ones_stay(start: Start) -> None:
+    client = start()
+    first = send(client, "half bad").json()
+    assert first["segments"][0]["sentence"]
+    client.post(f"/v1/translations/{first['id']}/segments", json=[{"start": 1, "end": 2}, {"start": 2}])
+    again = finished(client, first["id"])
+    assert again["state"] == "failed" and again["segments"] == first["segments"]
+
+
 @pytest.mark.parametrize("parts", [[], [{"start": 2, "end": 1}], [{"start": -1}], [{"start": 9}], [{}], {}, "x", [[1]]])
 def test_wrong_segments_are_refused(start: Start, parts: Any) -> None:
     client = start()
