@@ -51,10 +51,11 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]
         PackedClip(id, split, text, f"clips/{id}.mp4", 50, 25.0, signer=f"signer{id}")
         for id, (split, text) in TEXTS.items()
     ]
-    clips.append(PackedClip("outside", "dev", "x", "../secret.mp4", 50, 25.0))
+    clips.append(PackedClip("outside", "dev", "x", "clips/link.mp4", 50, 25.0))
     Manifest(corpus, tuple(clips), {"name": "wetter", "language": "de", "problems": ["f: no frames"]}).save()
     (folder / "secret.mp4").write_bytes(b"secret")
     (corpus / "clips").mkdir()
+    (corpus / "clips" / "link.mp4").symlink_to(folder / "secret.mp4")
     (corpus / "clips" / "a.mp4").write_bytes(bytes(range(100)))
     return corpus, a_run(folder / "first", corpus, FIRST), a_run(folder / "second", corpus, SECOND)
 
