@@ -137,18 +137,18 @@ class Cells:
                 self._look(cell)
         return self.known()
 
-    def _look(self, cell: Cell) -> None:
+    def _look(self, cell: Cell, *, anew: bool = False) -> None:
         """See what the run or the record of a cell has; a run that is damaged is a failure of this cell alone.
 
-        Raises RunError as `Records.scores`.
+        `anew`: write the record again, whatever scores it has. Raises RunError as `Records.scores`.
         """
         recorded = {} if self.records is None else self.records.scores(cell)
         try:
-            self._see(cell, recorded)
+            self._see(cell, recorded, anew)
         except GlossfreeError as error:
             self.outcomes[cell.name] = {"state": FAILED, "problem": str(error)}
 
-    def _see(self, cell: Cell, recorded: dict[str, Any]) -> None:
+    def _see(self, cell: Cell, recorded: dict[str, Any], anew: bool) -> None:
         """Note what the run or the record of a cell has; write a record that lacks what the run has."""
         run, splits = self.how.runs / cell.name, self.splits(cell)
         recorded = {split: each for split, each in recorded.items() if split in splits}
@@ -169,14 +169,15 @@ class Cells:
         else:  # SLURM is asked about a job that is known
             outcome |= {key: earlier[key] for key in ("job",) if key in earlier}
         self.outcomes[cell.name] = outcome
-        if self.records is not None and is_done and not is_gone and recorded != without_signatures(scores):
+        is_news = anew or recorded != without_signatures(scores)
+        if self.records is not None and is_done and not is_gone and is_news:
             self.records.write(cell, run, outcome)
 
     def ended(self, cell: Cell, outcome: dict[str, Any]) -> None:
         """A cell has ended, with {"seconds"} or {"state", "problem"}: keep its outcome, and its record."""
         seconds = self.earlier.get(cell.name, {}).get("seconds", 0.0) + outcome.get("seconds", 0.0)
         self.earlier[cell.name] = {"seconds": round(seconds, 1)}
-        self._look(cell)
+        self._look(cell, anew="problem" not in outcome)  # a measurement may be new where no score is
         if "problem" not in outcome and self.outcomes[cell.name]["state"] == WAITING:
             problem = "its commands ended well and left no results: was it trained on another copy of the corpus?"
             outcome = {"state": FAILED, "problem": problem}

@@ -118,11 +118,16 @@ def test_a_cell_with_a_record_is_not_trained_again(tiny: Any, tiny_run: Path, tm
 def test_a_record_keeps_what_was_measured_besides_translation(
     tiny: Any, tiny_run: Path, tmp_path: Path, cell: Cell, call: Any
 ) -> None:
-    run, records = tmp_path / "run", Records.open(tmp_path / "records", tiny.corpus)
+    """Also where it is measured after the scores are known: by a sweep that was stopped in between and goes on."""
+    run, records = tmp_path / cell.name, Records.open(tmp_path / "records", tiny.corpus)
     shutil.copytree(tiny_run, run)
+    records.write(cell, run, outcome(run))
+    cells = Cells(Plan("one", (cell.row,)), How(tiny.corpus, tmp_path, 1, (), 1), (), records=records)
+    cells.begin(test=True)
+    assert cells.outcomes[cell.name]["state"] == "waiting" and read_record(records.path(cell))["retrieval"] == {}
     assert call("locate", run, "--split", "test", "--stage", "pretrain").code == 0
     assert call("retrieve", run, "--split", "test").code == 0
-    records.write(cell, run, outcome(run))
+    cells.ended(cell, {"seconds": 1.0})
     record = read_record(records.path(cell))
     measured = json.loads((run / "retrieval.test.json").read_text())["video to text"]["recall"]["5"]
     assert record["retrieval"]["test"]["video to text"]["recall"]["5"] == round(measured, 3)
