@@ -19,12 +19,10 @@ from typing import Any
 import torch
 
 STAGES = ("denoise", "pretrain", "finetune1", "finetune2")
-# when the record was made, equal sentences were negatives, the learning rate rose for 5 % of all steps, and the demo's
-# backbone was wider
+# when the record was made, equal sentences were negatives, and the learning rate rose for 5 % of all steps
 THEN = ["pretrain.objectives.contrastive.equal_sentences=negatives"]
 # 20 steps of every stage: 160 clips in batches of 8 or, for an epoch of four, of 32
 DEMO = [*THEN, "pretrain.epochs=1", "finetune2.epochs=1", "pretrain.warmup=0.05", "finetune2.warmup=0.05"]
-DEMO += ["vision.hidden_size=96"]
 # 2 steps of every stage of the paper, of 2 clips of 6 frames
 FULL = [*THEN, "data.num_workers=0", "data.max_frames=6", "text.num_pieces=100"]
 FULL += [f"{stage}.{setting}" for stage in STAGES[1:] for setting in ("epochs=1", "batch_size=2", "warmup=0.05")]
