@@ -68,7 +68,7 @@ def _at(line: str, address: str) -> str:
     """A line of the manifest with its shard named by its address."""
     try:
         clip = PackedClip.from_json(line)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise CorpusError(f"{MANIFEST} is damaged ({error})", where=address, remedy="copy it there again") from error
     if clip.shard is None:
         remedy = "run glossfree prepare there with --shards, and copy the folder again"

@@ -66,7 +66,8 @@ def browsing(corpora: Sequence[Path], runs: Sequence[Path]) -> APIRouter:
             try:
                 return Response(source.read(), media_type="video/mp4")
             except OSError as error:
-                raise MissingError(f"{source.file} cannot be read ({error})") from error
+                remedy = "check that the shard is there, and whole"
+                raise MissingError(f"cannot be read ({error})", where=source.file, remedy=remedy) from error
         return FileResponse(source, media_type="video/mp4")
 
     @router.get("/runs")
