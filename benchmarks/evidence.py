@@ -265,8 +265,8 @@ def setting(evidence: Evidence) -> str:
         f"p: approximate randomisation over sentences, two-sided, BLEU-4, {SAMPLES:,} samples, on the seeds that both "
         "rows have. It does not cover the variation between trainings.",
         "rate x: factor of every learning rate of the recipe, chosen on dev with one seed, or taken over. "
-        "Processor minutes: training with validation, on machines that were busy with other rows as well, so that a third "
-        "more or less says nothing. Parameters: of the last stage.",
+        "Processor minutes: training with validation, on machines that were busy with other rows as well, so that a "
+        "third more or less says nothing. Parameters: of the last stage.",
     ]
     waiting = [row.name for row in evidence.plan.rows if not evidence.of_row(row)]
     if waiting:

@@ -162,18 +162,14 @@ def sweep(
     if (from_ is None) != (after is None):
         raise RunError("--from and --after only together", where="sweep", remedy="name a run and the stage to take")
     loaded = _loaded(plan, recipe, seeds, overrides or (), grid or (), only or ())
-    _check_rows(loaded.rows)
-    if after is not None:
-        _check_stage(loaded.rows, after)
+    _check_rows(loaded.rows, after)
     how = How(corpus, runs, max(processes, slurm_gpus if slurm else 1), tuple(track or ()), jobs, from_, after or "")
     cells = Cells(loaded, how, tuple(only or ()), test=test)
     if print_:
         commands = [[how.train(cell), *how.measures(cell, cells.splits(cell)).values()] for cell in cells.known()]
         return Commands([" && ".join(map(shlex.join, steps)) for steps in commands])
     splits = ("dev", "test") if test else ("dev",)
-    if from_ is not None:
-        recipe_of(Run(from_))  # raises RunError: no run
-    _check_corpus(loaded.rows, corpus, splits, runs)
+    _check_folders(loaded.rows, corpus, splits, runs, from_)
     cells.records = None if records is None else Records.open(records, corpus)
     facts = _facts(loaded, corpus, splits, plan, overrides, seeds, grid, only)
     facts |= {"from": str(from_.resolve()), "after": after} if from_ else {}
@@ -274,8 +270,8 @@ def _check_slurm(jobs: Slurm | None, *, has_options: bool) -> None:
         raise RunError("--slurm: there is no sbatch here", where="sweep", remedy="call it on a login node of SLURM")
 
 
-def _check_rows(rows: Sequence[Row]) -> None:
-    """Raise RunError in one of several processes, RecipeError if there is nothing to score."""
+def _check_rows(rows: Sequence[Row], after: str | None) -> None:
+    """Raise RunError in one of several processes, RecipeError if there is nothing to score, or no stage `after`."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         remedy = "call it without accelerate or torchrun, and with --processes"
         raise RunError("starts its processes itself", where="sweep", remedy=remedy)
@@ -283,18 +279,16 @@ def _check_rows(rows: Sequence[Row]) -> None:
         if not any(map(cell.recipe.translates, cell.recipe.planned)):
             remedy = "give a stage with the objective translation its epochs"
             raise RecipeError("no stage learns to translate: nothing to score", where=cell.name, remedy=remedy)
-
-
-def _check_stage(rows: Sequence[Row], after: str) -> None:
-    """Raise RunError if no recipe has the stage that is taken last from another run."""
     stages = {stage.name for row in rows for stage in Cell(row, row.seeds[0]).recipe.planned}
-    if after not in stages:
+    if after is not None and after not in stages:
         problem = f"no recipe of the sweep has this stage{did_you_mean(after, stages)}"
-        raise RunError(problem, where=f"--after {after}", remedy=f"one of {', '.join(sorted(stages))}")
+        raise RecipeError(problem, where=f"--after {after}", remedy=f"one of {', '.join(sorted(stages))}")
 
 
-def _check_corpus(rows: Sequence[Row], corpus: Path, splits: Sequence[str], runs: Path) -> None:
-    """Raise CorpusError for a missing split, RunError for a run of another recipe."""
+def _check_folders(rows: Sequence[Row], corpus: Path, splits: Sequence[str], runs: Path, start: Path | None) -> None:
+    """Raise CorpusError for a missing split, RunError for a run of another recipe, or none to take stages from."""
+    if start is not None:
+        recipe_of(Run(start))
     manifest = Manifest.load(corpus)
     for split in ("train", *splits):
         manifest.split(split)

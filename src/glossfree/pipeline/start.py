@@ -80,8 +80,7 @@ def train_recipe(
     stages = _stages_until(recipe, until, taken)
     material = _gathered(recipe, corpus, origin, taken)
     _check_pairs(material, [stage for stage in stages if stage.name not in taken], folder)
-    is_resumed = check_resumable(folder, material, resume=resume)
-    if is_resumed:
+    if is_resumed := check_resumable(folder, material, resume=resume):
         _check_origin(folder, start, taken)
         _say_what_is_longer(folder, material.recipe, console)
     else:

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.sweeps.test_jobs import cluster
 
 from glossfree.cli.sweep import Commands, Sweep, sweep
 from glossfree.console import Silent
@@ -34,7 +33,6 @@ from glossfree.sweeps import running as module
 from glossfree.training.run import Run
 from glossfree.training.status import Status
 
-assert cluster  # a fixture
 GRID = ["pretrain.objectives.pseudo_gloss.weight=1,10"]
 WORDS = ["es", "taut", "morgen", "im", "norden", "und", "im", "süden", "wird", "es", "kalt"]
 NAMES = [f"pretrain.objectives.pseudo_gloss.weight={weight},seed={seed}" for weight in (1, 10) for seed in (0, 42)]
@@ -253,39 +251,6 @@ def test_after_an_error_of_the_sweep_itself_no_training_is_left_alone(
         os.kill(int((tmp_path / NAMES[2] / "begun").read_text()), 0)
 
 
-def test_numbers_of_jobs_outlive_a_slurm_that_does_not_answer(
-    tiny: Any, tmp_path: Path, stand_in: StandIn, cluster: Path
-) -> None:
-    runs, grid = tmp_path / "runs", ["pretrain.objectives.pseudo_gloss.weight=1"]
-    first = start(tiny, runs, grid=grid, slurm=True)
-    jobs = [cell["job"] for cell in first.cells]
-    assert jobs == ["70", "71"]
-    squeue = cluster / "bin/squeue"
-    program = squeue.read_text()
-    squeue.write_text("#!/bin/sh\nexit 1\n")
-    with pytest.raises(RunError, match="squeue"):
-        start(tiny, runs, grid=grid, slurm=True)
-    squeue.write_text(program)
-    (cluster / "states").write_text("70 RUNNING\n71 RUNNING\n")
-    assert [cell["job"] for cell in start(tiny, runs, grid=grid, slurm=True).cells] == jobs
-
-
-def test_a_job_that_did_its_work_has_not_failed_when_more_is_asked_for(
-    tiny: Any, tmp_path: Path, stand_in: StandIn, cluster: Path
-) -> None:
-    runs, grid = tmp_path / "runs", ["pretrain.objectives.pseudo_gloss.weight=1"]
-    start(tiny, runs, grid=grid, slurm=True)
-    for name in NAMES[:2]:
-        shutil.copy(stand_in.folder / "glossfree/4.json", runs / name / "scores.dev.json")
-    assert [cell["state"] for cell in start(tiny, runs, grid=grid, slurm=True).cells] == ["done"] * 2
-    result = start(tiny, runs, grid=grid, slurm=True, test=True)
-    assert [(cell["state"], cell["job"], set(cell["scores"])) for cell in result.cells] == [
-        ("under way", "72", {"dev"}),
-        ("under way", "73", {"dev"}),
-    ]
-    assert "train" not in (cluster / "queued/72").read_text().split()
-
-
 def test_a_point_without_scores_has_none(tiny: Any, tmp_path: Path, stand_in: StandIn) -> None:
     stand_in.does(**dict.fromkeys(NAMES, "train fails"))
     result = start(tiny, tmp_path)
@@ -368,7 +333,7 @@ def test_what_cannot_be_swept_is_refused_at_once(
         start(tiny, tmp_path / "runs", overrides=["finetune1.epochs=0", "finetune2.epochs=0"])
     with pytest.raises(CorpusError, match="no manifest"):
         start(tiny, tmp_path / "runs", corpus=tmp_path)
-    with pytest.raises(RunError, match=r"no recipe .* stage.*pretrain"):
+    with pytest.raises(RecipeError, match=r"no recipe .* stage.*pretrain"):
         start(tiny, tmp_path / "runs", from_=tmp_path, after="pretrian", print_=True)
     with pytest.raises(RunError, match="not a run"):
         start(tiny, tmp_path / "runs", from_=tmp_path, after="pretrain")

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.unit.cli.test_sweep import NAMES, StandIn, stand_in, start
 
 from glossfree.errors import RunError
 from glossfree.sweeps.jobs import Slurm
 
+assert stand_in  # a fixture
 SBATCH = """n=$(($(ls "$CLUSTER"/queued | wc -l) + 70))
 cp "$2" "$CLUSTER/queued/$n"
 echo "$n;main"
@@ -109,3 +112,36 @@ def test_what_slurm_refuses_is_one_line(cluster: Path, tmp_path: Path, program: 
 def test_an_option_needs_a_value(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="write key=value"):
         Slurm(options=("account",)).script(tmp_path, COMMANDS)
+
+
+def test_numbers_of_jobs_outlive_a_slurm_that_does_not_answer(
+    tiny: Any, tmp_path: Path, stand_in: StandIn, cluster: Path
+) -> None:
+    runs, grid = tmp_path / "runs", ["pretrain.objectives.pseudo_gloss.weight=1"]
+    first = start(tiny, runs, grid=grid, slurm=True)
+    jobs = [cell["job"] for cell in first.cells]
+    assert jobs == ["70", "71"]
+    squeue = cluster / "bin/squeue"
+    program = squeue.read_text()
+    squeue.write_text("#!/bin/sh\nexit 1\n")
+    with pytest.raises(RunError, match="squeue"):
+        start(tiny, runs, grid=grid, slurm=True)
+    squeue.write_text(program)
+    (cluster / "states").write_text("70 RUNNING\n71 RUNNING\n")
+    assert [cell["job"] for cell in start(tiny, runs, grid=grid, slurm=True).cells] == jobs
+
+
+def test_a_job_that_did_its_work_has_not_failed_when_more_is_asked_for(
+    tiny: Any, tmp_path: Path, stand_in: StandIn, cluster: Path
+) -> None:
+    runs, grid = tmp_path / "runs", ["pretrain.objectives.pseudo_gloss.weight=1"]
+    start(tiny, runs, grid=grid, slurm=True)
+    for name in NAMES[:2]:
+        shutil.copy(stand_in.folder / "glossfree/4.json", runs / name / "scores.dev.json")
+    assert [cell["state"] for cell in start(tiny, runs, grid=grid, slurm=True).cells] == ["done"] * 2
+    result = start(tiny, runs, grid=grid, slurm=True, test=True)
+    assert [(cell["state"], cell["job"], set(cell["scores"])) for cell in result.cells] == [
+        ("under way", "72", {"dev"}),
+        ("under way", "73", {"dev"}),
+    ]
+    assert "train" not in (cluster / "queued/72").read_text().split()
