@@ -20,6 +20,7 @@ from glossfree.report.pictures import write_pictures
 from glossfree.report.pointing import TimedClip
 from glossfree.report.timed import time_clips
 from glossfree.scoring.gloss_sets import SetScores, choose_threshold, set_scores
+from glossfree.scoring.predictions import measured_path
 from glossfree.text.corpus import with_sentences
 
 DEV = "dev"
@@ -125,7 +126,7 @@ def locate(
     values = result.to_dict()
     del values["pictures"]
     kinds = [*trained.kinds(manifest), *([stage] if stage else [])]
-    write_json(run / ".".join(["localisation", split, *kinds, "json"]), values, RunError)
+    write_json(measured_path(run, "localisation", split, *kinds), values, RunError)
     if pictures is None:
         return result
     if signs is None:

@@ -14,6 +14,7 @@ from glossfree.errors import RunError
 from glossfree.files.disk import write_json
 from glossfree.pipeline.joint_space import JointSpace
 from glossfree.pipeline.trained import TrainedRun
+from glossfree.scoring.predictions import measured_path
 from glossfree.scoring.retrieval import RECALLS, Retrieval, retrieval
 from glossfree.video.sampler import explain_dead_workers
 
@@ -64,6 +65,6 @@ def retrieve(
     with explain_dead_workers(material.manifest.folder):
         sentences, similarities = space.similarities(loader)
     result = Retrieved(split, space.stage, retrieval(similarities.numpy(), sentences))
-    name = ".".join(["retrieval", split, *trained.kinds(material.manifest), "json"])
-    write_json(run / name, result.to_dict(), RunError)
+    path = measured_path(run, "retrieval", split, *trained.kinds(material.manifest))
+    write_json(path, result.to_dict(), RunError)
     return result

@@ -293,7 +293,12 @@ def _check_folders(rows: Sequence[Row], corpus: Path, splits: Sequence[str], run
     for split in ("train", *splits):
         manifest.split(split)
     factors = {factor for row in rows for factor in row.factors}
-    for cell in (cell for row in rows for cell in (*row.first(), *row.cells(row.seeds, sorted(factors)))):
+    cells = (
+        cell
+        for row in rows
+        for cell in row.cells(sorted({*row.seeds, *(first.seed for first in row.first())}), sorted(factors))
+    )
+    for cell in cells:
         run = Run(runs / cell.name)
         if run.recipe.is_file():
             recipes = load_recipe(run.recipe), with_language_model(cell.recipe)

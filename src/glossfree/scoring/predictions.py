@@ -36,6 +36,11 @@ def scores_path(folder: Path, split: str, kind: str = "") -> Path:
     return folder / f"scores.{split}{kind and f'.{kind}'}.json"
 
 
+def measured_path(folder: Path, what: str, split: str, *kinds: str) -> Path:
+    """The file with a run's "localisation" or "retrieval" of a split; `kinds`: what tells it from the run's own."""
+    return folder / ".".join([what, split, *kinds, "json"])
+
+
 def write_predictions(path: Path, predictions: Mapping[str, Prediction], references: Mapping[str, str]) -> None:
     """A line of JSON per clip, in the order of `references` ({id: text}): id, texts, score, glosses."""
     lines: list[dict[str, Any]] = []

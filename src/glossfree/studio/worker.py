@@ -40,7 +40,7 @@ from glossfree.video.pack import OPTIONS, encode
 SHORT_OF_MEMORY = "memory", "could not create a primitive"  # what torch, OpenCV and oneDNN say
 TRACKS = 10  # pseudo-glosses of a timeline
 COPY_HEIGHT = 720  # pixels of a copy for browsers, at most
-SIGN_OF_LIFE = 100  # frames of a copy between two
+SIGN_OF_LIFE = 100  # frames of a copy between two signs of life
 Task = Mapping[str, Any]
 
 
@@ -68,16 +68,16 @@ class Worker:
         if tasks[0]["kind"] == "translate":
             self._translate(tasks)
             return
-        work = {"inspect": self._inspect, "copy": self._copy}[tasks[0]["kind"]]
         for index, task in enumerate(tasks):
             alive = partial(self.say, {"task": index, "step": "reading"})
             alive()
             try:
-                self.say({"task": index, "result": work(task, alive)})
+                result = self._copy(task, alive) if task["kind"] == "copy" else self._inspect(task)
+                self.say({"task": index, "result": result})
             except GlossfreeError as error:
                 self.say({"task": index, "error": described(error, task)})
 
-    def _inspect(self, task: Task, _: Callable[[], None]) -> dict[str, Any]:
+    def _inspect(self, task: Task) -> dict[str, Any]:
         """A file -> facts about the video, and its segments. Raises ClipError: unreadable, beyond a limit."""
         path, limits = Path(task["path"]), self.limits
         if path.is_file():

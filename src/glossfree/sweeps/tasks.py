@@ -11,7 +11,7 @@ from typing import Any
 
 from glossfree.errors import GlossfreeError
 from glossfree.objectives.pseudo_gloss import PseudoGloss
-from glossfree.scoring.predictions import read_scores, scores_path
+from glossfree.scoring.predictions import measured_path, read_scores, scores_path
 from glossfree.sweeps.cells import DONE, WAITING, Cell, Row, choices_of, known_cells
 from glossfree.sweeps.plan import Plan
 from glossfree.sweeps.records import Records, without_signatures
@@ -42,35 +42,36 @@ class How:
         where = ["--corpus", str(self.corpus), "--run", str(self.runs / cell.name)]
         if self.start is not None and any(stage.name == self.after for stage in cell.recipe.planned):
             tracks += ["--from", str(self.start), "--after", self.after]
-        return [*self._launched(), "train", "--recipe", cell.row.source, *where, "--resume", *sets, *tracks]
+        return [*_glossfree(self.processes), "train", "--recipe", cell.row.source, *where, "--resume", *sets, *tracks]
 
     def measures(self, cell: Cell, splits: Sequence[str]) -> dict[Path, list[str]]:
         """The commands that score a trained cell on `splits`, each by the file that it writes.
 
         On test, also those that measure what else it has learnt: where signs are, a joint space.
         """
-        run, test = self.runs / cell.name, ["--split", "test"]
-        evaluate = [*self._launched(), "evaluate", str(run)]
+        run, stages = self.runs / cell.name, cell.recipe.planned
+        evaluate = [*_glossfree(self.processes), "evaluate", str(run)]
         commands = {
             scores_path(run, split): [*evaluate, "--split", split, "--corpus", str(self.corpus)] for split in splits
         }
-        if "test" in splits:
-            glossfree, stages = self._launched(1), cell.recipe.planned
-            pointing = [each.name for each in stages if PseudoGloss in map(type, each.used_objectives.values())]
-            if pointing:
-                last = pointing[-1]
-                file = run / f"localisation.test.{last}.json"
-                commands[file] = [*glossfree, "locate", str(run), *test, "--stage", last]
-            if any(each.compares_sentences for stage in stages for each in stage.used_objectives.values()):
-                commands[run / "retrieval.test.json"] = [*glossfree, "retrieve", str(run), *test]
+        if "test" not in splits:
+            return commands
+        pointing = [each.name for each in stages if PseudoGloss in map(type, each.used_objectives.values())]
+        if pointing:
+            words = ["locate", str(run), "--split", "test", "--stage", pointing[-1]]
+            commands[measured_path(run, "localisation", "test", pointing[-1])] = [*_glossfree(), *words]
+        if any(each.compares_sentences for stage in stages for each in stage.used_objectives.values()):
+            words = ["retrieve", str(run), "--split", "test"]
+            commands[measured_path(run, "retrieval", "test")] = [*_glossfree(), *words]
         return commands
 
-    def _launched(self, processes: int = 0) -> list[str]:
-        """The words that start glossfree, in the processes of a run or in so many."""
-        if (count := processes or self.processes) == 1:
-            return [sys.executable, "-m", "glossfree"]
-        launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
-        return [sys.executable, "-m", *launcher, "-m", "--", "glossfree"]
+
+def _glossfree(processes: int = 1) -> list[str]:
+    """The words that start it with this Python, in so many processes."""
+    if processes == 1:
+        return [sys.executable, "-m", "glossfree"]
+    launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    return [sys.executable, "-m", *launcher, "-m", "--", "glossfree"]
 
 
 @dataclass
@@ -164,10 +165,8 @@ class Cells:
         if missing and is_gone:
             problem = f"its run is gone, and its record has no scores of {', '.join(missing)}"
             outcome |= {"state": FAILED, "problem": problem}
-        elif is_done:
-            outcome |= {key: earlier[key] for key in ("seconds",) if key in earlier}
-        else:  # SLURM is asked about a job that is known
-            outcome |= {key: earlier[key] for key in ("job",) if key in earlier}
+        elif (kept := "seconds" if is_done else "job") in earlier:  # SLURM is asked about a job that is known
+            outcome[kept] = earlier[kept]
         self.outcomes[cell.name] = outcome
         is_news = anew or recorded != without_signatures(scores)
         if self.records is not None and is_done and not is_gone and is_news:

@@ -62,8 +62,7 @@ class FrameStore:
 
     def path(self, clip: PackedClip) -> Path:
         """The file of a clip: `clips/train/ID.mp4` -> `FOLDER/train/ID.safetensors`."""
-        below, file = Path("clips"), Path(clip.file)
-        return self.folder / (file.relative_to(below) if below in file.parents else file).with_suffix(".safetensors")
+        return (self.folder / clip.file.removeprefix("clips/")).with_suffix(".safetensors")
 
     def begin(self, about: Mapping[str, Any]) -> None:
         """Make the folder, remove half-written files of a killed run, and describe it. Raises CorpusError."""

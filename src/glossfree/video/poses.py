@@ -25,7 +25,7 @@ from glossfree.video.timeline import BEYOND, Timeline
 POSES, ABOUT, ROWS, SUFFIX = "poses", "poses.json", "rows", ".pose"
 AVATAR = "avatar"
 WORLD = "_WORLD_LANDMARKS"  # a second copy of MediaPipe's joints, in metres
-# of pose-format's reader
+# what pose-format's reader raises for a damaged file
 DAMAGES = (
     *(OSError, ValueError, TypeError, AttributeError, IndexError, KeyError, ArithmeticError),
     *(MemoryError, NotImplementedError, struct.error),
