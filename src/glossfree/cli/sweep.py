@@ -33,7 +33,7 @@ from glossfree.recipe.files import load_recipe
 from glossfree.recipe.values import differences, in_words
 from glossfree.scoring.metrics import COLUMNS, Scores
 from glossfree.sweeps.cells import DONE, WAITING, Cell, Row, parse_seeds, rows_of, value_text
-from glossfree.sweeps.jobs import Slurm
+from glossfree.sweeps.jobs import Slurm, job_states
 from glossfree.sweeps.plan import Plan
 from glossfree.sweeps.records import PLAN, Records
 from glossfree.sweeps.running import train_waiting
@@ -241,12 +241,14 @@ def _train(
 
 
 def _submit(cells: Cells, jobs: Slurm, save: Callable[[], object], *, again: bool) -> None:
-    """Submit a job for each cell that waits, or ask for its state. Raises RunError if SLURM refuses."""
-    for cell in cells.waiting():
+    """Submit a job for each cell that waits, or note its job's state. Raises RunError if SLURM refuses."""
+    waiting = cells.waiting()
+    states = job_states() if any("job" in cells.earlier.get(cell.name, {}) for cell in waiting) else {}
+    for cell in waiting:
         commands, run = cells.commands(cell), cells.how.runs / cell.name
         now, earlier = cells.outcomes[cell.name], cells.earlier.get(cell.name, {})
         has_more = len(now.get("scores", ())) > len(earlier.get("scores", ()))  # its last job did what it was for
-        cells.outcomes[cell.name] = {**now, **jobs.outcome(run, commands, earlier, again=again or has_more)}
+        cells.outcomes[cell.name] = {**now, **jobs.outcome(run, commands, earlier, states, again=again or has_more)}
         save()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,19 +37,23 @@ class Slurm:
     options: tuple[str, ...] = ()
 
     def outcome(
-        self, run: Path, commands: Sequence[Sequence[str]], earlier: dict[str, Any], *, again: bool
+        self,
+        run: Path,
+        commands: Sequence[Sequence[str]],
+        earlier: Mapping[str, Any],
+        states: Mapping[str, str],
+        *,
+        again: bool,
     ) -> dict[str, Any]:
         """Submit a cell that has no scores -> {"state", "job", "problem"}. Raises RunError if SLURM refuses.
 
-        `earlier`: the cell after the last call. A job that is under way is not submitted twice; `again` resubmits a job
-        that ended without scores.
+        `earlier`: the cell after the last call; `states`: as `job_states` returns them. A job that is under way is not
+        submitted twice; `again` resubmits a job that ended without scores.
         """
         job = earlier.get("job")
         if job is not None:
-            states = _call("squeue", "--me", "--noheader", "--format=%i %T")
-            state = dict(line.split(maxsplit=1) for line in states.splitlines()).get(job)
-            if state is not None:
-                return {"state": UNDER_WAY, "job": job, "problem": state}
+            if job in states:
+                return {"state": UNDER_WAY, "job": job, "problem": states[job]}
             if not again:
                 return {"state": FAILED, "job": job, "problem": f"ended without scores (see {run / 'log.txt'})"}
         script = Run(run).write("job.sh", self.script(run, commands))
@@ -78,6 +82,12 @@ class Slurm:
             status=shlex.join([sys.executable, "-m", "glossfree", "status", str(run)]),
             steps="\n".join(f"step {shlex.join(command)}" for command in commands),
         )
+
+
+def job_states() -> dict[str, str]:
+    """The states of the user's jobs that wait or run, by number. Raises RunError if SLURM does not answer."""
+    lines = _call("squeue", "--me", "--noheader", "--format=%i %T").splitlines()
+    return dict(line.split(maxsplit=1) for line in lines)
 
 
 def _call(*words: str) -> str:

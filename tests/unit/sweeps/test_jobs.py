@@ -14,7 +14,7 @@ import pytest
 from tests.unit.cli.test_sweep import NAMES, StandIn, stand_in, start
 
 from glossfree.errors import RunError
-from glossfree.sweeps.jobs import Slurm
+from glossfree.sweeps.jobs import Slurm, job_states
 
 assert stand_in  # a fixture
 SBATCH = """n=$(($(ls "$CLUSTER"/queued | wc -l) + 70))
@@ -26,14 +26,15 @@ COMMANDS = [["train", "a b"], ["evaluate", "a b"]]
 
 @pytest.fixture
 def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder: queued/NUMBER is a submitted script, `states` what squeue prints, `requeued` what scontrol got."""
+    """A folder: queued/NUMBER is a submitted script, `states` what squeue prints, `asked` a line for each of its
+    calls, `requeued` what scontrol got."""
     if sys.platform == "win32":
         pytest.skip("SLURM and its scripts are of POSIX")
     folder = tmp_path / "cluster"
     (folder / "queued").mkdir(parents=True)
     (folder / "bin").mkdir()
     (folder / "states").touch()
-    programs = {"sbatch": SBATCH, "squeue": 'cat "$CLUSTER/states"\n', "srun": '"$@"\n'}
+    programs = {"sbatch": SBATCH, "squeue": 'echo "$@" >> "$CLUSTER/asked"\ncat "$CLUSTER/states"\n', "srun": '"$@"\n'}
     programs["scontrol"] = 'echo "$@" >> "$CLUSTER/requeued"\n'
     for name, text in programs.items():
         (folder / "bin" / name).write_text(f"#!/bin/sh\n{text}")
@@ -45,15 +46,16 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_cell_is_submitted_once_and_followed(cluster: Path, tmp_path: Path) -> None:
     run, slurm = tmp_path / "runs/seed=0", Slurm()
-    first = slurm.outcome(run, COMMANDS, {}, again=False)
+    first = slurm.outcome(run, COMMANDS, {}, {}, again=False)
     assert first == {"state": "under way", "job": "70", "problem": "submitted"}
     assert (cluster / "queued/70").read_text() == slurm.script(run, COMMANDS)
     (cluster / "states").write_text("69 RUNNING\n70 PENDING\n")
-    assert slurm.outcome(run, COMMANDS, first, again=True) == {"state": "under way", "job": "70", "problem": "PENDING"}
+    followed = slurm.outcome(run, COMMANDS, first, job_states(), again=True)
+    assert followed == {"state": "under way", "job": "70", "problem": "PENDING"}
     (cluster / "states").write_text("69 RUNNING\n")
-    failed = slurm.outcome(run, COMMANDS, first, again=False)
+    failed = slurm.outcome(run, COMMANDS, first, job_states(), again=False)
     assert (failed["state"], failed["job"]) == ("failed", "70") and "log.txt" in failed["problem"]
-    assert slurm.outcome(run, COMMANDS, failed, again=True)["job"] == "71"
+    assert slurm.outcome(run, COMMANDS, failed, job_states(), again=True)["job"] == "71"
 
 
 def test_what_a_job_asks_for(tmp_path: Path) -> None:
@@ -105,7 +107,7 @@ def test_what_slurm_refuses_is_one_line(cluster: Path, tmp_path: Path, program: 
     else:
         (cluster / "bin/sbatch").write_text(f"#!/bin/sh\n{program}\n")
     with pytest.raises(RunError) as refused:
-        Slurm().outcome(tmp_path / "run", COMMANDS, {}, again=False)
+        Slurm().outcome(tmp_path / "run", COMMANDS, {}, {}, again=False)
     assert "sbatch: " in str(refused.value) and "\n" not in str(refused.value)
 
 
@@ -127,8 +129,10 @@ def test_numbers_of_jobs_outlive_a_slurm_that_does_not_answer(
     with pytest.raises(RunError, match="squeue"):
         start(tiny, runs, grid=grid, slurm=True)
     squeue.write_text(program)
-    (cluster / "states").write_text("70 RUNNING\n71 RUNNING\n")
-    assert [cell["job"] for cell in start(tiny, runs, grid=grid, slurm=True).cells] == jobs
+    (cluster / "states").write_text("70 RUNNING\n71 PENDING\n")
+    again = start(tiny, runs, grid=grid, slurm=True).cells
+    assert [(cell["job"], cell["problem"]) for cell in again] == [("70", "RUNNING"), ("71", "PENDING")]
+    assert len((cluster / "asked").read_text().splitlines()) == 1, "once for all jobs, and not before there are any"
 
 
 def test_a_job_that_did_its_work_has_not_failed_when_more_is_asked_for(
