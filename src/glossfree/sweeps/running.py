@@ -17,7 +17,7 @@ from glossfree.sweeps.cells import UNDER_WAY, Cell
 from glossfree.sweeps.tasks import Cells
 from glossfree.training.interrupt import Request
 from glossfree.training.run import FAILED, Run
-from glossfree.training.status import check_not_training, read_status
+from glossfree.training.status import StillTraining, check_not_training, read_status
 
 POLL = 0.5  # seconds between checks for a request to stop
 # exit codes of a command that was asked to stop, whether it saved or not
@@ -38,8 +38,10 @@ class Running:
         self.process: subprocess.Popen[bytes] | None = None
         try:
             check_not_training(Run(run))
-        except RunError as error:
+        except StillTraining as error:
             self.outcome = {"state": UNDER_WAY, "problem": f"{error.problem}: {error.remedy}"}
+        except RunError as error:  # of a damaged status
+            self.outcome = {"state": FAILED, "problem": str(error)}
         else:
             self._next()
 

@@ -22,6 +22,10 @@ from glossfree.training.run import STATUS, TRAINING, Run
 STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
+class StillTraining(RunError):
+    """A live process trains the run."""
+
+
 @dataclass(frozen=True)
 class Planned:
     """A stage of the run. `kind` of its batches: stages of one kind take similar times for an epoch."""
@@ -73,7 +77,8 @@ def read_status(run: Run) -> Status:
         problem = error.errors()[0]
         place = ".".join(map(str, problem["loc"]))
         reason = f"not a status ({place}{': ' if place else ''}{problem['msg']})"
-        raise RunError(reason, where=path, remedy="was it written by another version?") from error
+        remedy = "was it written by another version? If no process is training here, remove it: nothing else is lost"
+        raise RunError(reason, where=path, remedy=remedy) from error
 
 
 def is_alive(status: Status) -> bool | None:
@@ -92,13 +97,13 @@ def is_alive(status: Status) -> bool | None:
 
 
 def check_not_training(run: Run) -> None:
-    """Raise RunError if a process is training this run."""
+    """Raise StillTraining if a process is training this run, RunError as `read_status` if that cannot be known."""
     if not (run.folder / STATUS).is_file():
         return
     status = read_status(run)
     if status.state == TRAINING and is_alive(status):
         remedy = "wait for it, or stop it with Ctrl-C or kill: it saves before it ends"
-        raise RunError(f"process {status.pid} is still training", where=run.folder, remedy=remedy)
+        raise StillTraining(f"process {status.pid} is still training", where=run.folder, remedy=remedy)
 
 
 def start_of_process(pid: int) -> str:

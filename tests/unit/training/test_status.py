@@ -15,7 +15,15 @@ from tests.unit.training.toys import a_run
 from glossfree.errors import RunError
 from glossfree.training import status
 from glossfree.training.run import STATUS, Run
-from glossfree.training.status import Planned, Status, check_not_training, is_alive, read_status, start_of_process
+from glossfree.training.status import (
+    Planned,
+    Status,
+    StillTraining,
+    check_not_training,
+    is_alive,
+    read_status,
+    start_of_process,
+)
 
 PLANNED = [Planned("pretrain", 7, "clips"), Planned("finetune1", 5, "segments")]
 
@@ -120,8 +128,12 @@ def test_a_run_that_a_live_process_trains_is_refused(tmp_path: Path) -> None:
     check_not_training(run)
     status = Status([])
     status.write(run)
-    with pytest.raises(RunError, match=f"process {os.getpid()} is still training"):
+    with pytest.raises(StillTraining, match=f"process {os.getpid()} is still training"):
         check_not_training(run)
     status.process = "another process of this number"
     status.write(run)
     check_not_training(run)
+    (tmp_path / STATUS).write_text("")
+    with pytest.raises(RunError, match="If no process is training here, remove it") as damaged:
+        check_not_training(run)
+    assert not isinstance(damaged.value, StillTraining)
