@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import faulthandler
 import io
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -33,6 +35,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next((n for n, name in enumerate(LONGEST) if item.nodeid.startswith(f"tests/{name}.py")), len(LONGEST))
 
     items.sort(key=place)
+
+
+standard_error = -1
+
+
+def pytest_configure() -> None:
+    """Keep standard error for what is said at the end: nothing is captured here yet."""
+    global standard_error
+    standard_error = os.dup(sys.__stderr__.fileno()) if sys.__stderr__ else -1
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish() -> None:
+    """A process that has no test left, and does not end, says where it is after five minutes, and ends."""
+    if standard_error >= 0:
+        faulthandler.dump_traceback_later(300, exit=True, file=standard_error)
 
 
 @pytest.fixture(scope="session")

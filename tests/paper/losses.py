@@ -13,6 +13,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +31,16 @@ FULL += [f"{stage}.{setting}" for stage in STAGES[1:] for setting in ("epochs=1"
 
 def losses(folder: Path, recipe: str, clips: dict[str, int], overrides: list[str], frame_size: int) -> dict[str, Any]:
     """Train a recipe on drawn clips -> {stage: {"steps": losses of each step, "dev": of each epoch}}."""
+    corpus, run = folder / "corpus", folder / "run"
     counts = [word for split, count in clips.items() for word in (f"--{split}", str(count))]
-    _glossfree(
-        "prepare", "wetter", *counts, "--frame-size", str(frame_size), "--workers", "1", "--out", folder / "corpus"
-    )
-    _glossfree("glosses", folder / "corpus")
     settings = [word for override in overrides for word in ("--set", override)]
-    _glossfree("train", "--recipe", recipe, "--corpus", folder / "corpus", "--run", folder / "run", *settings)
+    _glossfree(
+        ["prepare", "wetter", *counts, "--frame-size", frame_size, "--workers", 1, "--out", corpus],
+        ["glosses", corpus],
+        ["train", "--recipe", recipe, "--corpus", corpus, "--run", run, *settings],
+    )
     recorded: dict[str, Any] = {}
-    for line in map(json.loads, (folder / "run" / "steps.jsonl").read_text(encoding="utf-8").splitlines()):
+    for line in map(json.loads, (run / "steps.jsonl").read_text(encoding="utf-8").splitlines()):
         stage = recorded.setdefault(line["stage"], {"steps": [], "dev": []})
         if line["kind"] == "epoch":
             stage["dev"].append(_recorded(line["dev"]))
@@ -74,12 +76,16 @@ def machine() -> dict[str, str]:
     }
 
 
-def _glossfree(*arguments: object) -> None:
+def _glossfree(*commands: Sequence[object]) -> None:
+    """Run commands one after another, in a process of one thread, which imports everything only once."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "glossfree", *map(str, arguments)]
-    done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
+    program = "import json, sys; from glossfree.cli.app import main; [main(each) for each in json.loads(sys.argv[1])]"
+    words = json.dumps([list(map(str, command)) for command in commands])
+    done = subprocess.run(
+        [sys.executable, "-c", program, words], env=environment, check=False, capture_output=True, text=True
+    )
     if done.returncode:
-        raise RuntimeError(f"{' '.join(command)}: exit code {done.returncode}\n{done.stderr}")
+        raise RuntimeError(f"{words}: exit code {done.returncode}\n{done.stderr}")
 
 
 def main(record: Path) -> None:

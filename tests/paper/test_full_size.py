@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def seen() -> Any:
-    command = [sys.executable, "-m", "benchmarks.full_size", "--lengths", "5,8"]
+    command = [sys.executable, "-m", "benchmarks.full_size", "--lengths", "3,5"]
     command += ["--steps", ",".join(map(str, STEPS.values()))]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stderr
