@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from glossfree.recipe.schema import Recipe, StageConfig
 from glossfree.scoring.conventions import Convention, convention_for
 from glossfree.text.glosses import GlossVocabulary, gloss_sentence
 from glossfree.text.language_model import LanguageModelTokenizer
-from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
+from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, ClipTargets, PseudoGlosses
 from glossfree.text.tokenizer import SentenceTokenizer, Tokenizer
 from glossfree.text.vectors import PROTOTYPES, load_vectors
 from glossfree.training.device import best_device
@@ -210,12 +210,12 @@ class Material:
                 remedy="copy the folder whole, or pack them again with glossfree prepare",
             )
 
-    def _targets(self, clips: Sequence[PackedClip], needs: Collection[str]) -> dict[str, dict[str, np.ndarray]]:
+    def _targets(self, clips: Sequence[PackedClip], needs: Collection[str]) -> dict[str, Mapping[str, np.ndarray]]:
         """What a batch contains besides frames and labels, by name, for each clip."""
-        targets: dict[str, dict[str, np.ndarray]] = {}
+        targets: dict[str, Mapping[str, np.ndarray]] = {}
         if NEEDED_GLOSSES in needs:
             assert self.glosses is not None
-            targets[NEEDED_GLOSSES] = {clip.id: self.glosses.targets(clip.text) for clip in clips}
+            targets[NEEDED_GLOSSES] = ClipTargets(self.glosses, {clip.id: clip.text for clip in clips})
         if GLOSSES in needs:
             assert self.gloss_vocabulary is not None
             targets[GLOSSES] = gloss_ids(self.gloss_vocabulary, clips)
