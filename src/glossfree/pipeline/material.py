@@ -32,7 +32,7 @@ from glossfree.text.vectors import PROTOTYPES, load_vectors
 from glossfree.training.device import best_device
 from glossfree.training.processes import Processes
 from glossfree.training.stage import Loader
-from glossfree.video.dataset import ClipDataset, FeatureDataset, FrameCache
+from glossfree.video.dataset import ClipDataset, FeatureCache, FeatureDataset, FrameCache
 from glossfree.video.features import FeatureStore
 from glossfree.video.frames import View
 from glossfree.video.keypoints import KeypointStore, stored_clips
@@ -54,7 +54,11 @@ class Material:
     gloss_vocabulary: GlossVocabulary | None = None
     keypoints: KeypointStore | None = None  # for a recipe with a second stream
     sentence_vectors: dict[str, Tensor] | None = field(default=None, repr=False, compare=False)
-    caches: dict[str, FrameCache] = field(default_factory=dict, repr=False, compare=False)
+    # all stages read the same frames or features: what one has read of a split stays in memory for the next
+    frame_caches: dict[str, FrameCache] = field(default_factory=dict, repr=False, compare=False)
+    feature_caches: dict[tuple[str, FeatureStore], FeatureCache] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     def kept_ids(self) -> list[int]:
         """The row of each token in the table of the tokenizer that the recipe names; [] if it names none."""
@@ -166,6 +170,7 @@ class Material:
         if self.store is not None:
             seen = sampling_of(self.recipe), view_of(self.recipe)
             stored = stored_clips(clips, self.store, points, *seen, self.encode, targets, on_bad_clip, cache_bytes)
+            stored.cache = self.feature_caches.setdefault((split, self.store), stored.cache)
             return self._loader(stored, batch_size, min_clips, training)
         if on_bad_clip == "stop":
             self._check_files(clips)
@@ -183,8 +188,7 @@ class Material:
             on_bad_clip=on_bad_clip,
             keypoints=None if points is None else points.read,
         )
-        # all stages read the same frames: those that one has decoded stay in memory for the next
-        dataset.cache = self.caches.setdefault(split, dataset.cache)
+        dataset.cache = self.frame_caches.setdefault(split, dataset.cache)
         return self._loader(dataset, batch_size, min_clips, training)
 
     def feature_loader(self, split: str, stage: StageConfig, features: dict[str, Tensor]) -> Loader:

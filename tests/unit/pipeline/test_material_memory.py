@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
+from glossfree.errors import ClipError
 from glossfree.pipeline.material import Material, gather
 from glossfree.recipe.files import load_recipe
 from glossfree.video.features import FeatureStore
@@ -52,3 +54,30 @@ def test_pseudo_glosses_are_dense_rows_in_a_batch_only(tiny: Any, tmp_path: Path
     tracemalloc.stop()
     assert shapes == {(MANY,)}
     assert kept < len(clips) * MANY * 4 / 5
+
+
+@pytest.mark.parametrize(("megabytes", "is_kept"), [(1, True), (0, False)])
+def test_features_that_one_stage_has_read_are_there_for_the_next(
+    tiny: Any, tmp_path: Path, megabytes: int, is_kept: bool
+) -> None:
+    material = from_features(tiny, tmp_path, f"data.cache_megabytes={megabytes}")
+    assert material.store is not None
+    rows = read(material, "pretrain")
+    for clip in material.manifest:
+        material.store.drop(clip)
+    if is_kept:
+        assert read(material, "finetune2") == rows
+    else:
+        with pytest.raises(ClipError, match="make them"):
+            read(material, "finetune2")
+
+
+def test_features_of_other_weights_are_not_those_that_were_read(tiny: Any, tmp_path: Path) -> None:
+    material = from_features(tiny, tmp_path, "data.cache_megabytes=1")
+    assert material.store is not None
+    rows = read(material, "pretrain")
+    other = replace(material.store, key="other")
+    for clip in material.manifest:
+        other.write(clip, torch.randn(clip.num_frames, 6), "stamp")
+    others = read(replace(material, store=other), "pretrain")
+    assert others.keys() == rows.keys() and all(others[clip] != rows[clip] for clip in rows)
