@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,13 +26,13 @@ from glossfree.recipe.schema import Recipe, StageConfig
 from glossfree.scoring.conventions import Convention, convention_for
 from glossfree.text.glosses import GlossVocabulary, gloss_sentence
 from glossfree.text.language_model import LanguageModelTokenizer
-from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
+from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, ClipTargets, PseudoGlosses
 from glossfree.text.tokenizer import SentenceTokenizer, Tokenizer
 from glossfree.text.vectors import PROTOTYPES, load_vectors
 from glossfree.training.device import best_device
 from glossfree.training.processes import Processes
 from glossfree.training.stage import Loader
-from glossfree.video.dataset import ClipDataset, FeatureDataset, FrameCache
+from glossfree.video.dataset import ClipDataset, FeatureCache, FeatureDataset, FrameCache
 from glossfree.video.features import FeatureStore
 from glossfree.video.frames import View
 from glossfree.video.keypoints import KeypointStore, stored_clips
@@ -54,7 +54,11 @@ class Material:
     gloss_vocabulary: GlossVocabulary | None = None
     keypoints: KeypointStore | None = None  # for a recipe with a second stream
     sentence_vectors: dict[str, Tensor] | None = field(default=None, repr=False, compare=False)
-    caches: dict[str, FrameCache] = field(default_factory=dict, repr=False, compare=False)
+    # all stages read the same frames or features: what one has read of a split stays in memory for the next
+    frame_caches: dict[str, FrameCache] = field(default_factory=dict, repr=False, compare=False)
+    feature_caches: dict[tuple[str, FeatureStore], FeatureCache] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     def kept_ids(self) -> list[int]:
         """The row of each token in the table of the tokenizer that the recipe names; [] if it names none."""
@@ -166,6 +170,7 @@ class Material:
         if self.store is not None:
             seen = sampling_of(self.recipe), view_of(self.recipe)
             stored = stored_clips(clips, self.store, points, *seen, self.encode, targets, on_bad_clip, cache_bytes)
+            stored.cache = self.feature_caches.setdefault((split, self.store), stored.cache)
             return self._loader(stored, batch_size, min_clips, training)
         if on_bad_clip == "stop":
             self._check_files(clips)
@@ -183,8 +188,7 @@ class Material:
             on_bad_clip=on_bad_clip,
             keypoints=None if points is None else points.read,
         )
-        # all stages read the same frames: those that one has decoded stay in memory for the next
-        dataset.cache = self.caches.setdefault(split, dataset.cache)
+        dataset.cache = self.frame_caches.setdefault(split, dataset.cache)
         return self._loader(dataset, batch_size, min_clips, training)
 
     def feature_loader(self, split: str, stage: StageConfig, features: dict[str, Tensor]) -> Loader:
@@ -210,12 +214,12 @@ class Material:
                 remedy="copy the folder whole, or pack them again with glossfree prepare",
             )
 
-    def _targets(self, clips: Sequence[PackedClip], needs: Collection[str]) -> dict[str, dict[str, np.ndarray]]:
+    def _targets(self, clips: Sequence[PackedClip], needs: Collection[str]) -> dict[str, Mapping[str, np.ndarray]]:
         """What a batch contains besides frames and labels, by name, for each clip."""
-        targets: dict[str, dict[str, np.ndarray]] = {}
+        targets: dict[str, Mapping[str, np.ndarray]] = {}
         if NEEDED_GLOSSES in needs:
             assert self.glosses is not None
-            targets[NEEDED_GLOSSES] = {clip.id: self.glosses.targets(clip.text) for clip in clips}
+            targets[NEEDED_GLOSSES] = ClipTargets(self.glosses, {clip.id: clip.text for clip in clips})
         if GLOSSES in needs:
             assert self.gloss_vocabulary is not None
             targets[GLOSSES] = gloss_ids(self.gloss_vocabulary, clips)

@@ -6,39 +6,42 @@ one of them. Corpora and runs are addressed by their number, never by a path.
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from functools import lru_cache
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 from fastapi.responses import FileResponse, Response
 
-from glossfree.corpora.manifest import MANIFEST, Manifest, PackedClip
+from glossfree.corpora.manifest import Manifest, PackedClip
 from glossfree.errors import GlossfreeError, shortened
 from glossfree.files.encoding import nfc
 from glossfree.files.parts import Part, is_address
 from glossfree.report.curves import read_curves, thin
-from glossfree.report.diagnosis import diagnose, has_repeated_ngram, split_words
+from glossfree.report.diagnosis import has_repeated_ngram, split_words
 from glossfree.report.numbers import read_numbers
 from glossfree.report.page import mark_words
-from glossfree.scoring.conventions import CONVENTIONS, Convention, convention_for
 from glossfree.scoring.metrics import Scores
-from glossfree.scoring.predictions import predictions_path, read_predictions, read_scores, scores_path
-from glossfree.scoring.significance import compare
-from glossfree.scoring.statistics import Statistics, chrf
-from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
+from glossfree.scoring.predictions import predictions_path, read_scores, scores_path
+from glossfree.studio.reading import (
+    SPLITS,
+    Json,
+    MissingError,
+    QueryError,
+    compare_lines,
+    diagnosis_of,
+    manifest_of,
+    pseudo_glosses_of,
+    scored_lines,
+    training_sentences,
+)
 from glossfree.training.progress import is_complete, read_progress
 from glossfree.training.run import Run
 
-SPLITS = ("dev", "test", "train")
 MOST = 200  # clips of one answer
 HALF, TWICE = 0.5, 2.0  # of the reference's words: shorter and longer hypotheses are pointed out
 
-Json = dict[str, Any]
 Limit = Annotated[int, Query(ge=1, le=MOST)]
 Offset = Annotated[int, Query(ge=0)]
 
@@ -109,8 +112,7 @@ class Shelf:
 
     def manifest(self, number: int) -> Manifest:
         """Corpus `number`, read again where it changed."""
-        path = _pick(self.corpora, number, "corpus")
-        return _manifest(path, _changed(path / MANIFEST))
+        return manifest_of(_pick(self.corpora, number, "corpus"))
 
     def run(self, number: int) -> Path:
         """The folder of run `number`."""
@@ -129,7 +131,7 @@ class Shelf:
 
     def find_clips(self, manifest: Manifest, split: str, query: str, offset: int, limit: int) -> Json:
         """See `/corpora/{number}/clips`."""
-        glosses = _pseudo_glosses(manifest.folder)
+        glosses = pseudo_glosses_of(manifest.folder)
         found = [
             (clip, glosses.get(clip.text, ()))
             for clip in manifest
@@ -178,17 +180,13 @@ class Shelf:
     def predictions(self, number: int, split: str, sort: str, query: str, offset: int, limit: int) -> Json:
         """See `/runs/{number}/predictions`."""
         run = self.run(number)
-        lines = _lines(run, split)
-        corpus = self.corpus_of(run)
-        manifest = None if corpus is None else self.manifest(corpus)
-        language = self.language_of(run)
-        training = [] if manifest is None else [clip.text for clip in manifest if clip.split == "train"]
-        copies = {split_words(text) for text in training}
+        corpus, language = self.corpus_of(run), self.language_of(run)
+        lines = scored_lines(run, split, language)
+        copies = frozenset[str]() if corpus is None else training_sentences(self.corpora[corpus])
         found = [line for line in lines if _contains(query, line["id"], line["hypothesis"], line["reference"])]
-        scores = _sentence_scores(lines, language)
         match sort:
             case "worst" | "best":
-                found.sort(key=lambda line: (scores[line["id"]], line["id"]), reverse=sort == "best")
+                found.sort(key=lambda line: (line["chrf"], line["id"]), reverse=sort == "best")
             case "order":
                 pass
             case _:
@@ -198,7 +196,7 @@ class Shelf:
             "corpus": corpus,
             "scores": _scores(run, split),
             "predictions": [
-                {**line, "chrf": scores[line["id"]], "findings": findings(line, language, copies), **_marks(line)}
+                {**line, "findings": findings(line, language, copies), **_marks(line)}
                 for line in found[offset : offset + limit]
             ],
         }
@@ -209,74 +207,28 @@ class Shelf:
         corpus = self.corpus_of(run)
         if corpus is None:
             raise MissingError("the corpus of the run is not open", where=run.name, remedy="start it with --corpus too")
-        folder = self.corpora[corpus]
-        return _diagnosis(run, split, _stamp(run, split), folder, _changed(folder / MANIFEST))
+        return diagnosis_of(run, split, self.corpora[corpus])
 
     def compare(self, a: int, b: int, split: str, offset: int, limit: int) -> Json:
         """See `/compare`. Raises QueryError where the two have no clip in common."""
-        first, second = ({line["id"]: line for line in _lines(self.run(number), split)} for number in (a, b))
-        ids = [id for id in first if id in second]
-        if not ids:
-            problem = f"runs {self.run(a).name!r} and {self.run(b).name!r} have no clip of {split!r} in common"
-            raise QueryError(problem, where="compare", remedy="compare runs on one corpus")
-        corpus, convention = self.corpus_of(self.run(a)), _convention(self.language_of(self.run(a)))
-        references = [first[id]["reference"] for id in ids]
-        sides = [Statistics.of([of[id]["hypothesis"] for id in ids], references, convention) for of in (first, second)]
-        values = asdict(compare(*sides))
-        scores = [chrf(side.table).tolist() for side in sides]
+        first, second = self.run(a), self.run(b)
+        compared = compare_lines(first, second, split, self.language_of(first))
         clips = [
-            {"id": id, "reference": references[row], "chrf_a": scores[0][row], "chrf_b": scores[1][row]}
+            {"id": ours["id"], "reference": ours["reference"], "chrf_a": chrf_a, "chrf_b": chrf_b}
             | {
                 f"{side}_{key}": value
-                for side, of in (("a", first), ("b", second))
-                for key, value in _marks(of[id]).items()
+                for side, line in (("a", ours), ("b", theirs))
+                for key, value in _marks(line).items()
             }
-            for row, id in enumerate(ids)
+            for ours, theirs, chrf_a, chrf_b in compared.clips[offset : offset + limit]
         ]
-        clips.sort(key=lambda clip: -abs(clip["chrf_b"] - clip["chrf_a"]))
-        kept = ("metrics", "sentence_metric", "wins", "ties", "losses", "num_sentences", "samples")
-        facts = {name: values[name] for name in kept}
-        return {**facts, "corpus": corpus, "total": len(clips), "clips": clips[offset : offset + limit]}
-
-
-class MissingError(GlossfreeError):
-    """Something that is not on the shelf."""
-
-    status = 404
-
-
-class QueryError(GlossfreeError):
-    """A query that cannot be answered."""
-
-    status = 422
+        return {**compared.facts, "corpus": self.corpus_of(first), "total": len(compared.clips), "clips": clips}
 
 
 def _pick(folders: Sequence[Path], number: int, kind: str) -> Path:
     if not 0 <= number < len(folders):
         raise MissingError(f"no {kind} {number}", where=kind, remedy="choose one of the list")
     return folders[number]
-
-
-def _changed(path: Path) -> int:
-    return path.stat().st_mtime_ns if path.is_file() else 0
-
-
-@lru_cache(maxsize=8)
-def _manifest(folder: Path, changed: int) -> Manifest:
-    return Manifest.load(folder)
-
-
-def _pseudo_glosses(folder: Path) -> Mapping[str, tuple[str, ...]]:
-    """{sentence: its pseudo-glosses} of a prepared folder; {} without them."""
-    path = folder / PSEUDO_GLOSSES
-    return _sentences(path, _changed(path)) if path.is_file() else {}
-
-
-@lru_cache(maxsize=8)
-def _sentences(path: Path, changed: int) -> Mapping[str, tuple[str, ...]]:
-    glosses = PseudoGlosses.load(path)
-    known = set(glosses.inventory)
-    return {text: tuple(name for name in names if name in known) for text, names in glosses.sentences.items()}
 
 
 def clip_facts(clip: PackedClip, pseudo_glosses: Sequence[str]) -> Json:
@@ -292,31 +244,6 @@ def _contains(query: str, *texts: str) -> bool:
     return all(word in text for word in nfc(query).casefold().split())
 
 
-def _stamp(run: Path, split: str) -> int:
-    return _changed(predictions_path(run, split))
-
-
-def _lines(run: Path, split: str) -> list[Json]:
-    """The predictions of a split with their references. Raises QueryError, MissingError, RunError."""
-    if split not in SPLITS:
-        raise QueryError(f"unknown split {split!r}", where="split", remedy=f"one of {', '.join(SPLITS)}")
-    if not predictions_path(run, split).is_file():
-        raise MissingError(f"no predictions of {split}", where=run.name, remedy="make them with: glossfree evaluate")
-    return [dict(line) for line in _read_lines(run, split, _stamp(run, split))]
-
-
-@lru_cache(maxsize=8)
-def _read_lines(run: Path, split: str, changed: int) -> tuple[Json, ...]:
-    predictions = read_predictions(run, split)  # checks every line
-    text = predictions_path(run, split).read_text(encoding="utf-8")
-    values = (json.loads(line) for line in text.split("\n") if line)
-    references = {nfc(str(each["id"])): str(each.get("reference", "")) for each in values}
-    return tuple(
-        {"id": id, "hypothesis": each.text, "reference": references[id], "log_probability": each.score}
-        for id, each in predictions.items()
-    )
-
-
 def _scores(run: Path, split: str) -> Json | None:
     path = scores_path(run, split)
     if not path.is_file():
@@ -325,22 +252,10 @@ def _scores(run: Path, split: str) -> Json | None:
     return {name: getattr(scores, name) for name in ("bleu4", "rouge_l", "chrf", "exact", "num_sentences")}
 
 
-def _convention(language: str) -> Convention:
-    """The default convention of a language; words as they are, if the language is not known."""
-    return convention_for(language) if language else CONVENTIONS["plain"]
-
-
-def _sentence_scores(lines: Sequence[Json], language: str) -> dict[str, float]:
-    """{id: chrF of the sentence, 0-100}"""
-    texts = [line["hypothesis"] for line in lines], [line["reference"] for line in lines]
-    scores = chrf(Statistics.of(*texts, _convention(language)).table)
-    return {line["id"]: float(score) for line, score in zip(lines, scores, strict=True)}
-
-
-def findings(line: Mapping[str, str], language: str, copies: set[tuple[str, ...]]) -> list[str]:
+def findings(line: Mapping[str, str], language: str, copies: Collection[str]) -> list[str]:
     """What is notable about one hypothesis: exact, empty, copy (of a training sentence), repeats, numbers, short, long.
 
-    `language` "": not known, so that only digits are numbers. `copies`: the words of each training sentence."""
+    `language` "": not known, so that only digits are numbers. `copies`: see `training_sentences`."""
     hypothesis, reference = split_words(line["hypothesis"]), split_words(line["reference"])
     if hypothesis == reference:
         return ["exact"]
@@ -349,7 +264,7 @@ def findings(line: Mapping[str, str], language: str, copies: set[tuple[str, ...]
     length = len(hypothesis) / max(1, len(reference))
     numbers = [sorted(read_numbers(line[side], language)) for side in ("hypothesis", "reference")]
     tests = {
-        "copy": hypothesis in copies,
+        "copy": " ".join(hypothesis) in copies,
         "repeats": has_repeated_ngram(hypothesis),
         "numbers": numbers[0] != numbers[1],
         "short": length <= HALF,
@@ -362,21 +277,6 @@ def _marks(line: Mapping[str, str]) -> Json:
     """The words of both sentences, and whether each matches the other sentence."""
     hypothesis, reference = mark_words(line["hypothesis"], line["reference"])
     return {"hypothesis_words": hypothesis, "reference_words": reference}
-
-
-@lru_cache(maxsize=8)
-def _diagnosis(run: Path, split: str, changed: int, corpus: Path, corpus_changed: int) -> Json:
-    """The error analysis of a split, computed once for a file of predictions."""
-    manifest = _manifest(corpus, corpus_changed)
-    lines = _lines(run, split)
-    result = diagnose(
-        {line["id"]: line["hypothesis"] for line in lines},
-        {line["id"]: line["reference"] for line in lines},
-        training=[clip.text for clip in manifest if clip.split == "train"],
-        language=manifest.language,
-        signers={clip.id: clip.signer for clip in manifest},
-    )
-    return asdict(result)
 
 
 def run_progress(folder: Path) -> Json:

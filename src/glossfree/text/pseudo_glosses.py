@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -109,6 +109,28 @@ class PseudoGlosses:
         if not is_intact:
             raise CorpusError("does not match its hash: altered", where=path, remedy=remedy)
         return loaded
+
+
+class ClipTargets(Mapping[str, np.ndarray]):
+    """{clip id: the targets (P,) of its sentence}, each made when it is asked for and not kept.
+
+    A million rows over 20,000 pseudo-glosses would take 80 GB.
+    """
+
+    def __init__(self, glosses: PseudoGlosses, texts: Mapping[str, str]) -> None:
+        """`texts`: {clip id: sentence}. Raises CorpusError if one was not tagged."""
+        for text in texts.values():
+            glosses.of_sentence(text)
+        self.glosses, self.texts = glosses, texts
+
+    def __getitem__(self, id: str) -> np.ndarray:
+        return self.glosses.targets(self.texts[id])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.texts)
+
+    def __len__(self) -> int:
+        return len(self.texts)
 
 
 def extract(

@@ -29,6 +29,7 @@ from glossfree.video.pack import Scratch, read_clip
 from glossfree.video.timeline import ALL_FRAMES, Sampling, Timeline
 
 Encode = Callable[[str], list[int]]
+Features = tuple[Tensor, Tensor | None]  # of a clip: rows (T, W), keypoints (T, J, 3)
 ReadKeypoints = Callable[[PackedClip, np.ndarray], Tensor]  # clip, frames (T,) -> (T, J, 3)
 OnBadClip = Literal["stop", "skip"]
 NamedTargets = Mapping[str, Mapping[str, np.ndarray]]  # {name: {clip id: array}}
@@ -40,7 +41,7 @@ class Targets:
     """The targets of clips: token ids of the sentence, and anything else by name.
 
     `encode`: sentence -> ids; `others`: {name: {clip id: array}}, float32 or int64. Each distinct sentence is encoded
-    once. Raises ValueError if a clip has no entry.
+    once; an array is asked for when its clip is read. Raises ValueError if a clip has no entry.
     """
 
     def __init__(self, clips: Sequence[PackedClip], encode: Encode | None, others: NamedTargets) -> None:
@@ -49,18 +50,16 @@ class Targets:
             None if encode is None else {text: torch.tensor([encode(text)], dtype=torch.int64) for text in texts}
         )
         for name, arrays in others.items():
-            missing = [clip.id for clip in clips if clip.id not in arrays]
+            known = set(arrays)
+            missing = [clip.id for clip in clips if clip.id not in known]
             if missing:
                 raise ValueError(f"{name} lack {len(missing)} clips, the first is {missing[0]!r}")
-        self.others = {
-            name: {clip.id: torch.from_numpy(np.asarray(arrays[clip.id])) for clip in clips}
-            for name, arrays in others.items()
-        }
+        self.others = others
 
     def batch(self, clip: PackedClip, rows: Tensor, level: Level) -> ClipBatch:
         """A batch of one clip: its frames or features, and its targets."""
         labels = None if self.labels is None else self.labels[clip.text]
-        others = {name: arrays[clip.id][None] for name, arrays in self.others.items()}
+        others = {name: torch.from_numpy(np.asarray(arrays[clip.id]))[None] for name, arrays in self.others.items()}
         return ClipBatch((clip.id,), rows, torch.tensor([len(rows)]), (clip.text,), labels, level, targets=others)
 
 
@@ -214,12 +213,32 @@ class ClipDataset(Dataset[ClipBatch | ClipError | None]):
         return frames
 
 
+class FeatureCache:
+    """A cache for the features (T, W), and keypoints (T, J, 3) or None, of the clips that are read first, as long as
+    they fit into `limit` bytes together."""
+
+    def __init__(self, limit: int) -> None:
+        self._room = limit
+        self._kept: dict[str, Features] = {}
+
+    def get(self, id: str) -> Features | None:
+        """The features of a clip, or None if they are not cached. Do not write to them."""
+        return self._kept.get(id)
+
+    def put(self, id: str, features: Features) -> None:
+        """Keep the features of a clip that has none here, if there is room."""
+        size = sum(part.nbytes for part in features if part is not None)
+        if size <= self._room:
+            self._room -= size
+            self._kept[id] = features
+
+
 class FeatureDataset(Dataset[ClipBatch]):
     """The clips of one split with features that were computed before: `read(clip)` -> rows (T, W) of level `level`.
 
     `lengths`: {clip id: T}. A clip that is not in it is a ValueError with `on_bad_clip` "stop"; with "skip" it is left
-    out, and `bad_clips` lists it. `keypoints(clip)`: (T, J, 3) of the crop. Clips that have been read stay in memory,
-    as long as their features and keypoints fit into `cache_bytes` together.
+    out, and `bad_clips` lists it. `keypoints(clip)`: (T, J, 3) of the crop. `cache_bytes` keeps what was read in memory
+    (see FeatureCache).
     """
 
     def __init__(
@@ -236,8 +255,7 @@ class FeatureDataset(Dataset[ClipBatch]):
         cache_bytes: int = 0,
     ) -> None:
         self.keypoints = keypoints
-        self._kept: dict[int, ClipBatch] = {}
-        self._room = cache_bytes
+        self.cache = FeatureCache(cache_bytes)
         self._missing = [clip.id for clip in clips if clip.id not in lengths]
         if self._missing and on_bad_clip == "stop":
             raise ValueError(f"{len(self._missing)} clips have no features, the first is {self._missing[0]!r}")
@@ -250,17 +268,13 @@ class FeatureDataset(Dataset[ClipBatch]):
         return len(self.clips)
 
     def __getitem__(self, index: int) -> ClipBatch:
-        if index in self._kept:
-            return self._kept[index]
         clip = self.clips[index]
-        batch = self.targets.batch(clip, self.read(clip), self.level)
-        if self.keypoints is not None:
-            batch = replace(batch, keypoints=self.keypoints(clip))
-        size = batch.frames.nbytes + (0 if batch.keypoints is None else batch.keypoints.nbytes)
-        if size <= self._room:
-            self._room -= size
-            self._kept[index] = batch
-        return batch
+        features = self.cache.get(clip.id)
+        if features is None:
+            features = self.read(clip), None if self.keypoints is None else self.keypoints(clip)
+            self.cache.put(clip.id, features)
+        rows, points = features
+        return replace(self.targets.batch(clip, rows, self.level), keypoints=points)
 
     def set_epoch(self, epoch: int) -> None:
         """Do nothing: nothing is drawn, and every epoch is the same."""

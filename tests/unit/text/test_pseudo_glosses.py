@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from glossfree.errors import CorpusError
-from glossfree.text.pseudo_glosses import PseudoGlosses, extract
+from glossfree.text.pseudo_glosses import ClipTargets, PseudoGlosses, extract
 from glossfree.text.tagging import Token, tagger
 
 
@@ -70,6 +70,17 @@ def test_targets_are_multi_hot_over_the_inventory(pseudo_glosses: PseudoGlosses)
     assert pseudo_glosses.of_sentence("der NEBEL und die SONNE") == ("nebel", "sonne")
     assert pseudo_glosses.of_sentence("SONNE und WIND und WIND") == ("sonne", "wind", "wind")
     assert pseudo_glosses.targets("HAGEL").sum() == 0
+
+
+def test_targets_of_clips_are_made_when_they_are_asked_for(pseudo_glosses: PseudoGlosses) -> None:
+    texts = {"one": "SONNE und WIND und WIND", "two": "der NEBEL und die SONNE", "three": "HAGEL"}
+    targets = ClipTargets(pseudo_glosses, texts)
+    assert {id: row.tolist() for id, row in targets.items()} == {
+        id: pseudo_glosses.targets(text).tolist() for id, text in texts.items()
+    }
+    assert (len(targets), "two" in targets, "four" in targets) == (3, True, False)
+    with pytest.raises(CorpusError, match="without pseudo-glosses"):
+        ClipTargets(pseudo_glosses, {**texts, "four": "FROST"})
 
 
 def test_a_saved_file_is_the_same(pseudo_glosses: PseudoGlosses, tmp_path: Path) -> None:
