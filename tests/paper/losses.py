@@ -76,13 +76,24 @@ def machine() -> dict[str, str]:
     }
 
 
+EACH = """
+import json, sys
+from glossfree.cli.app import main
+for command in json.loads(sys.argv[1]):
+    try:
+        main(command)
+    except SystemExit as ended:
+        if ended.code:
+            raise
+"""
+
+
 def _glossfree(*commands: Sequence[object]) -> None:
     """Run commands one after another, in a process of one thread, which imports everything only once."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    program = "import json, sys; from glossfree.cli.app import main; [main(each) for each in json.loads(sys.argv[1])]"
     words = json.dumps([list(map(str, command)) for command in commands])
     done = subprocess.run(
-        [sys.executable, "-c", program, words], env=environment, check=False, capture_output=True, text=True
+        [sys.executable, "-c", EACH, words], env=environment, check=False, capture_output=True, text=True
     )
     if done.returncode:
         raise RuntimeError(f"{words}: exit code {done.returncode}\n{done.stderr}")
