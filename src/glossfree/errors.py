@@ -54,6 +54,15 @@ def named(where: str | Path | None) -> Iterator[None]:
         raise type(error)(error.problem, where=where, remedy=error.remedy) from error
 
 
+@contextmanager
+def os_errors_as(error: type[GlossfreeError], problem: str, *, where: str | Path, remedy: str) -> Iterator[None]:
+    """Raise `error` in place of an OSError inside, with its reason behind the problem."""
+    try:
+        yield
+    except OSError as cause:
+        raise error(f"{problem} ({cause.strerror or cause})", where=where, remedy=remedy) from cause
+
+
 def name_some(names: Sequence[str], *, limit: int = NAMED) -> str:
     """["a", "b", ..., "z"] -> "a, b, ... and 16 more": the first `limit` names, each shortened, and a count."""
     shown = ", ".join(map(shortened, names[:limit]))
