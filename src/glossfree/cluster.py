@@ -23,6 +23,11 @@ POLL = 1.0  # seconds after which the size of the cluster is asked for again
 AHEAD = 2  # tasks for each core that are handed out at once
 
 
+def cores() -> int:
+    """The cores of this machine that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @dataclass(frozen=True)
 class Lost:
     """In place of an outcome: every worker that tried an item has died, as one that takes too much memory does."""

@@ -7,7 +7,7 @@ The command line turns a `GlossfreeError` into one line and exit code 2. Wrong a
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -54,10 +54,24 @@ def named(where: str | Path | None) -> Iterator[None]:
         raise type(error)(error.problem, where=where, remedy=error.remedy) from error
 
 
+@contextmanager
+def os_errors_as(error: type[GlossfreeError], problem: str, *, where: str | Path, remedy: str) -> Iterator[None]:
+    """Raise `error` in place of an OSError inside, with its reason behind the problem."""
+    try:
+        yield
+    except OSError as cause:
+        raise error(f"{problem} ({cause.strerror or cause})", where=where, remedy=remedy) from cause
+
+
 def name_some(names: Sequence[str], *, limit: int = NAMED) -> str:
     """["a", "b", ..., "z"] -> "a, b, ... and 16 more": the first `limit` names, each shortened, and a count."""
     shown = ", ".join(map(shortened, names[:limit]))
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit:,} more"
+
+
+def name_groups(groups: Mapping[str, Sequence[str]]) -> list[str]:
+    """{"videos without captions": ["a", "b"]} -> ["videos without captions: 2: a, b"]; groups of none are left out."""
+    return [f"{what}: {len(names):,}: {name_some(names)}" for what, names in groups.items() if names]
 
 
 def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.5) -> str:

@@ -36,8 +36,12 @@ class Padded:
         """
         if padding:
             return self.values.mean(dim=1)
-        total = self.values.masked_fill(~self.mask[..., None], 0.0).sum(dim=1)
+        total = self.zeroed().values.sum(dim=1)
         return total / self.lengths.clamp(min=1)[:, None].to(self.values.dtype)
+
+    def zeroed(self) -> Padded:
+        """The same with zeros as padding. It may hold nan, and 0 x nan is nan."""
+        return self.with_values(self.values.masked_fill(~self.mask[..., None], 0.0))
 
     def pack(self) -> Tensor:
         """The real positions, one clip after another: (N, D), N = sum of lengths."""

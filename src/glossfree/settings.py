@@ -33,11 +33,10 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     def problems(self) -> Iterator[str]:
-        """Contradictions between values that are valid on their own, as "key ...", without the table's name."""
-        yield from ()
+        """Contradictions between values that are valid on their own, as "key ...", without the table's name.
 
-
-def heads_fit(width: int, heads: int) -> Iterator[str]:
-    """A problem if the number of heads does not divide the width."""
-    if width % heads:
-        yield f"hidden_size {width} is not a multiple of num_heads {heads}"
+        Every section: heads, if it has any, divide the width.
+        """
+        width, heads = getattr(self, "hidden_size", 0), getattr(self, "num_heads", 1)
+        if width % heads:
+            yield f"hidden_size {width} is not a multiple of num_heads {heads}"

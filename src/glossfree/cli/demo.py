@@ -71,29 +71,29 @@ def demo(
     """Run everything below `out`, going on where an earlier call stopped. `compare`: also without pre-training."""
     resolved = load_recipe(recipe, overrides or ())
     corpus, run, model = out / "corpus", out / WITH, out / "model"
-    clock = _Clock()
-    with clock("drawing"):
+    seconds: dict[str, float] = {}
+    with _timed("drawing", seconds):
         prepare("wetter", out=corpus, frame_size=resolved.data.frame_size, console=console)
-    with clock("pseudo-glosses"):
+    with _timed("pseudo-glosses", seconds):
         if not (corpus / PSEUDO_GLOSSES).is_file():
             glosses(console, corpus)
-    with clock("training"):
+    with _timed("training", seconds):
         train_recipe(resolved, corpus=corpus, run=run, console=console, resume=True)
-    with clock("translating"):
+    with _timed("translating", seconds):
         _evaluate(run, console)
     runs = [run]
     if compare:
-        with clock("training without pre-training"):
+        with _timed("training without pre-training", seconds):
             runs.append(_without_pretraining(resolved, corpus, out, console))
     if not model.exists():
         export(run, model, console)
-    with clock("report"):
+    with _timed("report", seconds):
         page = report(runs, out=out / "report.html", console=console).path
     test = Manifest.load(corpus).split("test")
     predictions = read_predictions(run, "test")
     examples = tuple((clip.text, predictions[clip.id].text) for clip in test[:: len(test) // SHOWN][:SHOWN])
     scores = {folder.name: load_scores(folder) for folder in runs}
-    return Demo(scores, examples, page, model, corpus / test[0].file, clock.seconds)
+    return Demo(scores, examples, page, model, corpus / test[0].file, seconds)
 
 
 def _without_pretraining(recipe: Recipe, corpus: Path, out: Path, console: Console) -> Path:
@@ -117,14 +117,9 @@ def _evaluate(run: Path, console: Console) -> None:
             evaluate(Run(run).folder, split=split, console=console)
 
 
-class _Clock:
-    """Wall time of each part, in order."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def __call__(self, name: str) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        self.seconds[name] = time.perf_counter() - start
+@contextmanager
+def _timed(part: str, seconds: dict[str, float]) -> Iterator[None]:
+    """Add the wall time of a part."""
+    start = time.perf_counter()
+    yield
+    seconds[part] = time.perf_counter() - start

@@ -13,7 +13,7 @@ from glossfree.corpora.registry import CORPORA
 from glossfree.doctor.corpus import diagnose_corpus
 from glossfree.doctor.findings import Diagnosis
 from glossfree.doctor.installation import diagnose_installation
-from glossfree.errors import CorpusError
+from glossfree.errors import CorpusError, os_errors_as
 
 CARD = "model.json"  # what makes a folder a model
 
@@ -44,10 +44,8 @@ def doctor(
         from glossfree.pipeline.hub import model_folder
 
         first = model_folder(first)
-    try:
+    with os_errors_as(CorpusError, "cannot be read", where=first, remedy="check the path"):
         exists, is_model = first.exists(), corpus is None and (first / CARD).is_file()
-    except OSError as error:
-        raise CorpusError(f"cannot be read ({error.strerror})", where=first, remedy="check the path") from error
     if not exists:
         raise CorpusError("no such file or folder", where=first, remedy="check the path")
     if is_model:

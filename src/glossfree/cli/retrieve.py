@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,7 +29,7 @@ class Retrieved(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        directions = {name: each.to_dict() for name, each in self.directions.items()}
+        directions = {name: asdict(each) for name, each in self.directions.items()}
         return {"split": self.split, "stage": self.stage, **directions}
 
     def to_text(self) -> str:

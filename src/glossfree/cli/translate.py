@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from glossfree.cli.options import Address, Engine, EngineName, Model, engine_of
+from glossfree.cli.options import Address, Engine, EngineName, Model, Tier, engine_of
 from glossfree.cluster import Cluster, Lost
 from glossfree.console import Console, Result
 from glossfree.corpora.captions import WRITTEN, Caption, read_captions, write_captions
@@ -131,7 +131,7 @@ def translate(
         Path | None,
         typer.Option(help="Segments of one long video: .eaf, .vtt, .srt, .ass, or a table with start, end."),
     ] = None,
-    tier: Annotated[str | None, typer.Option(help="Tier of the .eaf.")] = None,
+    tier: Tier = None,
     window: Annotated[
         float | None, typer.Option(min=0.5, help="Seconds: cut each video into pieces this long.")
     ] = None,

@@ -25,7 +25,7 @@ from typing import Any
 from glossfree.corpora.manifest import SPLITS, Clip
 from glossfree.corpora.recordings import Recording, clips_of, problems_of
 from glossfree.corpora.sentencing import Rules, changed_rules
-from glossfree.errors import CorpusError, name_some
+from glossfree.errors import CorpusError, name_groups
 from glossfree.files.disk import read_json
 
 EPISODES = {"train": 1658, "dev": 32, "test": 250}
@@ -50,7 +50,7 @@ _REMEDY = "--root is the release's folder, with subset2episode.json, videos and 
 
 def clips(root: Path, split: str, *, limit: int | None = None, rules: Mapping[str, str] = {}) -> Iterator[Clip]:
     """ROOT -> the clips of one split, by episode and time, the first `limit` of them. Raises CorpusError."""
-    return clips_of([recording for _, recording in _recordings(root, split, rules)[0]], limit)
+    return clips_of((recording for _, recording in _recordings(root, split, rules)[0]), split, limit)
 
 
 def check(root: Path, *, rules: Mapping[str, str] = {}) -> list[str]:
@@ -66,8 +66,7 @@ def check(root: Path, *, rules: Mapping[str, str] = {}) -> list[str]:
         expected = EPISODES if others else ALIGNED_BY_HAND
         if len(kinds) != expected[split]:
             notes.append(f"{split}: {len(kinds):,} episodes with subtitles, {expected[split]:,} in the release")
-        if missing:
-            notes.append(f"{split}: episodes without subtitles: {len(missing):,}: {name_some(missing)}")
+        notes += name_groups({f"{split}: episodes without subtitles": missing})
     return problems_of(every, notes)
 
 

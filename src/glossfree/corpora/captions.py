@@ -21,7 +21,7 @@ from pathlib import Path
 
 from glossfree.corpora import eaf
 from glossfree.corpora.segments import COLUMNS, segment_of
-from glossfree.errors import CorpusError, name_some, named, shortened
+from glossfree.errors import CorpusError, name_some, named, os_errors_as, shortened
 from glossfree.files.disk import write_atomic
 from glossfree.files.encoding import nfc, read_text
 from glossfree.files.tables import JSON_LINES, SYNONYMS, TABLES, Row, read_table, rename_columns
@@ -119,10 +119,8 @@ def _libraries() -> Iterator[None]:
 
 
 def _check_size(path: Path) -> None:
-    try:
+    with os_errors_as(CorpusError, "cannot be read", where=path, remedy="check the path"):
         size = path.stat().st_size
-    except OSError as error:
-        raise CorpusError(f"cannot be read ({error.strerror})", remedy="check the path") from error
     most = LARGEST.get(path.suffix.lower(), LARGEST_TEXT)
     if size > most * 1e6:
         raise CorpusError(f"{size / 1e6:,.0f} MB of captions, at most {most} are read", remedy="split the file")

@@ -21,7 +21,7 @@ from typing import Any
 from glossfree.corpora.files import Files, is_safe_id
 from glossfree.corpora.manifest import SPLITS, Clip, FrameFolder, VideoFile
 from glossfree.corpora.release import problems_of
-from glossfree.errors import CorpusError, name_some, shortened
+from glossfree.errors import CorpusError, name_groups, shortened
 from glossfree.files.encoding import nfc
 from glossfree.files.pickles import read_plain_pickle
 from glossfree.files.tables import read_columns, split_of
@@ -112,7 +112,7 @@ def _read(root: Path) -> tuple[list[Clip], list[str]]:
         "names with a split, but without labels, left out": [name for name in splits if name not in labels],
         "names with labels, but without a split, left out": [name for name in labels if name not in splits],
     }
-    return clips, [f"{what}: {len(names):,}: {name_some(names)}" for what, names in lists.items() if names]
+    return clips, name_groups(lists)
 
 
 def clips(root: Path, split: str, *, limit: int | None = None) -> Iterator[Clip]:

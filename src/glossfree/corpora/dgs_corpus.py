@@ -48,7 +48,7 @@ def clips(
     root: Path, split: str, *, limit: int | None = None, rules: Mapping[str, str] = {}, language: str | None = None
 ) -> Iterator[Clip]:
     """ROOT -> the clips of one split, by transcript, person and time, the first `limit` of them. Raises CorpusError."""
-    return clips_of([each for each in _recordings(root, rules, language)[0] if each.split == split], limit)
+    return clips_of(_recordings(root, rules, language)[0], split, limit)
 
 
 def check(root: Path, *, rules: Mapping[str, str] = {}, language: str | None = None) -> list[str]:

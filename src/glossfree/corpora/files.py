@@ -81,7 +81,7 @@ class Files:
 
     def by_path(self, relative: PurePosixPath) -> list[Path]:
         """A path relative to ROOT -> the file or folder there; a path without an ending -> all videos of that name."""
-        if _exists(self.root / relative):
+        if os.path.exists(self.root / relative):  # noqa: PTH110 - False for a name that the system refuses, too
             return [self.root / relative]
         parents = [self.root]
         for part in relative.parts[:-1]:
@@ -116,13 +116,6 @@ class Files:
                     stems.setdefault(nfc(Path(name).stem), []).append(name)
             self._listings[folder] = names, stems
         return self._listings[folder]
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:  # a name that the file system refuses, such as one that is too long
-        return False
 
 
 def is_safe_id(clip_id: str) -> bool:

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from glossfree.corpora.files import VIDEOS, Files, safe_id
 from glossfree.corpora.manifest import SPLITS, Clip, FrameFolder, Segment, VideoFile, overlap_warning
 from glossfree.corpora.segments import COLUMNS, SIGNAL_NOTE, decimal, segment_label, segment_of
-from glossfree.errors import CorpusError, did_you_mean, name_some, shortened
+from glossfree.errors import CorpusError, did_you_mean, name_groups, name_some, shortened
 from glossfree.files.encoding import SPREADSHEETS, spreadsheet_error
 from glossfree.files.tables import (
     JSON_LINES,
@@ -125,8 +125,7 @@ def _read(root: Path) -> tuple[list[Clip], list[str]]:
             problems.append(f"line {entry.row.line}: duplicate id {shortened(clip.id)!r} {first}")
         clips.setdefault(clip.id, (clip, entry.row.line))
     notes += _notes(table, entries)
-    if missing:
-        notes.append(f"listed files missing: {len(missing):,}: {name_some(missing)}")
+    notes += name_groups({"listed files missing": missing})
     if problems:
         problems += notes[-1:] if missing else []
         several = f"{len(problems):,} problems: " if len(problems) > 1 else ""
@@ -229,7 +228,6 @@ def check(root: Path) -> list[str]:
     used = {os.path.realpath(path) for path in sources}
     places = [place for places in Files(root).sources.values() for place in places]
     unused = sorted(str(place.relative_to(root)) for place in places if os.path.realpath(place) not in used)
-    if unused:
-        problems.append(f"videos or image folders without a sentence: {len(unused):,}: {name_some(unused)}")
+    problems += name_groups({"videos or image folders without a sentence": unused})
     warning = overlap_warning(all_clips)
     return [*problems, warning] if warning else problems

@@ -13,7 +13,7 @@ from typing import Any
 
 from glossfree.console import Result, aligned
 from glossfree.corpora.manifest import CORPUS, SPLITS, Manifest, PackedClip, overlap_warning
-from glossfree.errors import name_some
+from glossfree.errors import name_groups
 
 
 def _row(label: str, form: str = "{:,}") -> Any:
@@ -122,7 +122,7 @@ def _problems(manifest: Manifest, sizes: dict[str, int | None]) -> list[str]:
         "clips without frames or rate": [clip.id for clip in manifest if clip.num_frames < 1 or not clip.fps > 0],
         f"clips in splits other than {', '.join(SPLITS)}": [c.id for c in manifest if c.split not in SPLITS],
     }
-    problems = [f"{what}: {len(ids):,}: {name_some(ids)}" for what, ids in culprits.items() if ids]
+    problems = name_groups(culprits)
     absent = [split for split in SPLITS if all(clip.split != split for clip in manifest)]
     if absent:
         problems.append(f"no clips in split {' or '.join(absent)}")

@@ -21,7 +21,7 @@ from glossfree.corpora.files import safe_id
 from glossfree.corpora.manifest import SPLITS, Clip, Segment, VideoFile
 from glossfree.corpora.segments import segment_label
 from glossfree.corpora.sentencing import RULES, Rules, sentences
-from glossfree.errors import CorpusError, name_some, shortened
+from glossfree.errors import CorpusError, name_groups, name_some, shortened
 from glossfree.files.encoding import nfc
 from glossfree.files.tables import read_table, rename_columns, split_of
 
@@ -80,8 +80,8 @@ class Recording:
             )
 
 
-def clips_of(recordings: Iterable[Recording], limit: int | None = None) -> Iterator[Clip]:
-    """Recordings of a split -> the first `limit` of their clips, in order.
+def clips_of(recordings: Iterable[Recording], split: str, limit: int | None = None) -> Iterator[Clip]:
+    """Recordings -> the first `limit` clips of a split, in order.
 
     Those without a video, or with captions that cannot be read, are left out; `problems_of` names them. Raises
     CorpusError if no captions can be read.
@@ -90,7 +90,7 @@ def clips_of(recordings: Iterable[Recording], limit: int | None = None) -> Itera
     def every() -> Iterator[Clip]:
         errors, count = [], 0
         for recording in recordings:
-            if recording.video.is_file():
+            if recording.split == split and recording.video.is_file():
                 try:
                     yield from recording.cut(*recording.read())
                     count += 1
@@ -133,8 +133,7 @@ def problems_of(recordings: Sequence[Recording], notes: Iterable[str] = ()) -> l
         "captions without a sentence": empty,
         "captions that end before they begin or begin before the video, left out": impossible,
     }
-    faults = [f"{what}: {len(names):,}: {name_some(names)}" for what, names in culprits.items() if names]
-    faults += [f"no clip in split {split}" for split in SPLITS if split not in used]
+    faults = [*name_groups(culprits), *(f"no clip in split {split}" for split in SPLITS if split not in used)]
     return release.problems_of(clips, {}, notes=[*notes, *faults], oddity="videos missing, left out")
 
 
@@ -191,13 +190,11 @@ def _tabulated(path: Path, names: Sequence[str]) -> tuple[dict[str, str], list[s
         elif splits.setdefault(name, split) != split:
             problem = f"{shortened(reference)!r} is in {splits[name]} and in {split}"
             raise CorpusError(problem, where=f"{path}, line {row.line}", remedy="a video has one split")
-    notes = [*table.notes]
-    without = [name for name in names if name not in splits]
-    if without:
-        notes.append(f"videos without a split in {path.name}, left out: {len(without):,}: {name_some(without)}")
-    if unknown:
-        notes.append(f"rows of {path.name} without a video: {len(unknown):,}: {name_some(unknown)}")
-    return splits, notes
+    culprits = {
+        f"videos without a split in {path.name}, left out": [name for name in names if name not in splits],
+        f"rows of {path.name} without a video": unknown,
+    }
+    return splits, [*table.notes, *name_groups(culprits)]
 
 
 def _counted(splits: Mapping[str, str]) -> str:

@@ -16,7 +16,7 @@ from glossfree.corpora.files import VIDEOS, walk
 from glossfree.corpora.manifest import Clip
 from glossfree.corpora.recordings import Recording, assign_splits, clips_of, problems_of
 from glossfree.corpora.sentencing import RULES, changed_rules
-from glossfree.errors import CorpusError, name_some
+from glossfree.errors import CorpusError, name_groups, name_some
 from glossfree.files.encoding import nfc
 from glossfree.languages import base_language
 
@@ -39,8 +39,7 @@ def clips(
 
     Raises CorpusError: no video with captions, captions in several languages or tiers and none named.
     """
-    recordings, _ = _recordings(root, rules, tier, language)
-    return clips_of([each for each in recordings if each.split == split], limit)
+    return clips_of(_recordings(root, rules, tier, language)[0], split, limit)
 
 
 def check(
@@ -96,7 +95,7 @@ def _recordings(
         "videos without captions": [name for name in videos if name not in chosen],
         "captions without a video": sorted(unused),
     }
-    notes += [f"{what}: {len(names):,}: {name_some(names)}" for what, names in culprits.items() if names]
+    notes += name_groups(culprits)
     recordings = [
         Recording(name.replace("/", "__"), splits[name], videos[name], path, tier, rules=own_rules)
         for name, path in chosen.items()

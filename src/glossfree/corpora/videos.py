@@ -15,7 +15,7 @@ from glossfree.corpora.files import Files, is_safe_id, safe_id
 from glossfree.corpora.manifest import Clip, FrameFolder, Segment, VideoFile
 from glossfree.corpora.release import has_no_source
 from glossfree.corpora.segments import segment_of
-from glossfree.errors import CorpusError, name_some
+from glossfree.errors import CorpusError, name_groups, name_some
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def read_clips(
             wrong.setdefault(f"{sentence.split}: rows with {error}, left out", []).append(sentence.id)
             continue
         clips[clip_id] = Clip(clip_id, sentence.split, text, source, sentence.signer)
-    return list(clips.values()), [f"{what}: {len(ids):,}: {name_some(ids)}" for what, ids in wrong.items()]
+    return list(clips.values()), name_groups(wrong)
 
 
 def _source(

@@ -19,7 +19,7 @@ from pathlib import Path
 from glossfree.corpora.manifest import Clip
 from glossfree.corpora.recordings import Recording, assign_splits, clips_of, problems_of
 from glossfree.corpora.sentencing import Rules, changed_rules
-from glossfree.errors import CorpusError, name_some
+from glossfree.errors import CorpusError, name_groups
 
 RULES = Rules(split=False, join=False)
 PARTS = {"focusnews": "train", "srf/parallel": "train", "srf": "train", "dev": "dev", "test": "test"}
@@ -29,7 +29,7 @@ _REMEDY = "--root is the folder that holds focusnews/, srf/ or both"
 
 def clips(root: Path, split: str, *, limit: int | None = None, rules: Mapping[str, str] = {}) -> Iterator[Clip]:
     """ROOT -> the clips of one split, by broadcast and time, the first `limit` of them. Raises CorpusError."""
-    return clips_of([each for each in _recordings(root, rules)[0] if each.split == split], limit)
+    return clips_of(_recordings(root, rules)[0], split, limit)
 
 
 def check(root: Path, *, rules: Mapping[str, str] = {}) -> list[str]:
@@ -42,7 +42,7 @@ def _recordings(root: Path, rules: Mapping[str, str]) -> tuple[list[Recording], 
     """ROOT -> the broadcasts with subtitles, and notes."""
     own = changed_rules(RULES, rules)
     recordings: list[Recording] = []
-    notes, without = [], []
+    without = []
     for part, split in PARTS.items():
         videos, subtitles = root / part / "videos", root / part / "subtitles"
         files = sorted(subtitles.glob("*.srt")) if subtitles.is_dir() else []
@@ -51,8 +51,7 @@ def _recordings(root: Path, rules: Mapping[str, str]) -> tuple[list[Recording], 
         without += [path.stem for path in sorted(videos.glob("*.mp4")) if path.stem not in known]
     if not recordings:
         raise CorpusError("no folder with subtitles of SRF or FocusNews", where=root, remedy=_REMEDY)
-    if without:
-        notes.append(f"videos without subtitles: {len(without):,}: {name_some(without)}")
+    notes = name_groups({"videos without subtitles": without})
     if {recording.split for recording in recordings} == {"train"}:
         splits, more = assign_splits(root, [recording.id for recording in recordings])
         recordings = [replace(each, split=splits[each.id]) for each in recordings if each.id in splits]

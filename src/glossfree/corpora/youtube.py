@@ -25,7 +25,7 @@ from glossfree.corpora.files import VIDEOS, walk
 from glossfree.corpora.manifest import Clip
 from glossfree.corpora.recordings import Recording, assign_splits, clips_of, problems_of
 from glossfree.corpora.sentencing import RULES, changed_rules
-from glossfree.errors import CorpusError, name_some, shortened
+from glossfree.errors import CorpusError, name_groups, name_some, shortened
 from glossfree.files.encoding import read_text, split_lines
 from glossfree.languages import base_language
 
@@ -39,8 +39,7 @@ _FILE = re.compile(r"(?:.*\[([\w-]{11})\]|([\w-]{11}))((?:\.[\w-]+)?)(\.\w+)", r
 
 def asl_clips(root: Path, split: str, *, limit: int | None = None, rules: Mapping[str, str] = {}) -> Iterator[Clip]:
     """ROOT -> the clips of one split of YouTube-ASL, by video and time, the first `limit` of them."""
-    recordings, _ = _recordings(root, ASL_LISTS, rules, "en")
-    yield from clips_of([each for each in recordings if each.split == split], limit)
+    return clips_of(_recordings(root, ASL_LISTS, rules, "en")[0], split, limit)
 
 
 def check_asl(root: Path, *, rules: Mapping[str, str] = {}) -> list[str]:
@@ -64,8 +63,7 @@ def sl25_clips(
 
     `language`: that of the captions; `sign_language`: videos in this one alone, all if None.
     """
-    recordings, _ = _recordings(root, SL25_LISTS, rules, language, sign_language)
-    yield from clips_of([each for each in recordings if each.split == split], limit)
+    return clips_of(_recordings(root, SL25_LISTS, rules, language, sign_language)[0], split, limit)
 
 
 def check_sl25(
@@ -124,7 +122,7 @@ def _recordings(
         f"videos without captions{spoken}": [name for name, own in chosen.items() if not own],
         "videos that the list does not have": sorted(name for name in videos if name not in listed),
     }
-    notes += [f"{what}: {len(ids):,}: {name_some(ids)}" for what, ids in culprits.items() if ids]
+    notes += name_groups(culprits)
     recordings = [
         Recording(name, splits[name], videos[name], own, rules=own_rules)
         for name, own in chosen.items()

@@ -23,7 +23,7 @@ from glossfree.corpora.inspection import inspect
 from glossfree.corpora.manifest import MANIFEST, SPLITS, Clip, FrameFolder, Manifest, VideoFile
 from glossfree.corpora.registry import CORPORA, find_corpus
 from glossfree.doctor.findings import BadClip, Diagnosis, Finding, counted
-from glossfree.errors import ClipError, CorpusError, name_some
+from glossfree.errors import ClipError, CorpusError, name_some, os_errors_as
 from glossfree.text.corpus import outdated_glosses
 from glossfree.text.tagging import split_words
 from glossfree.video.container import FPS, VideoInfo, probe
@@ -119,11 +119,9 @@ def diagnose_corpus(path: Path, name: str | None, console: Console, **options: A
 
 def guess_corpus(root: Path) -> str:
     """ROOT -> the name of the corpus with this layout. Raises CorpusError if there is none."""
-    try:
+    with os_errors_as(CorpusError, "cannot be read", where=root, remedy="check its rights"):
         if any(path.stem.lower() == "sentences" and path.is_file() for path in root.iterdir()):
             return "folder"
-    except OSError as error:
-        raise CorpusError(f"cannot be read ({error.strerror})", where=root, remedy="check its rights") from error
     if any(phoenix14t.annotation_path(root, split).is_file() for split in SPLITS):
         return "phoenix14t-avatar"
     try:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from glossfree import __version__
+from glossfree.cluster import cores
 from glossfree.doctor.findings import Diagnosis, Finding, counted
 from glossfree.languages import PROFILES, Profile
 
@@ -113,7 +114,7 @@ def diagnose_installation(libraries: Sequence[Library] = LIBRARIES, folder: Path
         "glossfree": __version__,
         "libraries": facts,
         "precision": facts.get("torch", {}).get("precision"),
-        "cores": _cores(),
+        "cores": cores(),
         "memory": memory(),
         "disk": shutil.disk_usage(folder).free,
         "taggers": taggers,
@@ -201,7 +202,7 @@ def _compute_findings(torch: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _space_findings(folder: Path) -> Iterator[Finding]:
     available, free = memory(), shutil.disk_usage(folder).free
-    text = counted(_cores(), "core") + (f", {available / 1e9:.1f} GB of memory free" if available else "")
+    text = counted(cores(), "core") + (f", {available / 1e9:.1f} GB of memory free" if available else "")
     if available and available < LITTLE_MEMORY:
         yield Finding("memory", "warning", text, "the paper's model needs 4 GB to translate a clip, more to train")
     else:
@@ -239,11 +240,6 @@ def _by_tagger(taggers: Mapping[str, str]) -> str:
     codes = {name: " ".join(code for code, each in taggers.items() if each == name) for name in names}
     rest = sum(name == FREQUENCY for name in taggers.values())
     return ", ".join([*(f"{name}: {codes[name]}" for name in names), f"{FREQUENCY}: the other {rest}"])
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def memory() -> int:

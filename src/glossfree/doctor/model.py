@@ -15,9 +15,9 @@ import numpy as np
 from glossfree.corpora.manifest import FrameFolder, Segment, VideoFile
 from glossfree.doctor.findings import Diagnosis, Finding, counted
 from glossfree.errors import ClipError, GlossfreeError
-from glossfree.serving.folder import AGAIN, CARD, verify
+from glossfree.serving.folder import training_of, verify
 from glossfree.video.decode import open_source
-from glossfree.video.intake import LONGER, OTHER_ASPECT, grey, preview_size, validate_profile
+from glossfree.video.intake import LONGER, OTHER_ASPECT, grey, preview_size
 from glossfree.video.pack import packed_size
 from glossfree.video.signer import find_signer
 from glossfree.video.timeline import FEWEST, SAME_RATE
@@ -47,11 +47,9 @@ def diagnose_model(folder: Path, clips: Sequence[Path]) -> Diagnosis:
     """A folder made by `glossfree export`, and video files or folders of images -> Diagnosis."""
     try:
         card = verify(folder)
-        training = validate_profile(card.get("training", {}))
+        training = training_of(card, folder)
     except GlossfreeError as error:
         return Diagnosis(str(folder), (Finding("model", "problem", error.problem, error.remedy or ""),))
-    except ValueError as error:
-        return Diagnosis(str(folder), (Finding("model", "problem", f"{CARD} is damaged ({error})", AGAIN),))
     findings = [Finding("model", "ok", f"complete, of glossfree {card.get('glossfree', '?')}"), *_card(training)]
     figures: dict[str, Any] = {"training": training, "clips": {}}
     for path in clips:

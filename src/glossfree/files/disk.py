@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from glossfree.errors import CorpusError, GlossfreeError
+from glossfree.errors import CorpusError, GlossfreeError, os_errors_as
 
 LEFTOVERS = ".*.tmp"  # matches the temporary files of a killed process
 
@@ -56,12 +56,10 @@ def alone_in(folder: Path) -> Iterator[None]:
     except ImportError:
         yield
         return
-    try:
+    remedy = "choose another folder, or check its rights"
+    with os_errors_as(CorpusError, "cannot be written", where=folder, remedy=remedy):
         folder.mkdir(parents=True, exist_ok=True)
         number = os.open(folder, os.O_RDONLY)
-    except OSError as cause:
-        remedy = "choose another folder, or check its rights"
-        raise CorpusError(f"cannot be written ({cause.strerror})", where=folder, remedy=remedy) from cause
     try:
         try:
             fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)

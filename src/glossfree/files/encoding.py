@@ -7,7 +7,7 @@ import shlex
 import unicodedata
 from pathlib import Path
 
-from glossfree.errors import CorpusError
+from glossfree.errors import CorpusError, os_errors_as
 
 SPREADSHEETS = frozenset({".xlsx", ".xlsm", ".xls", ".ods", ".numbers"})
 _ARCHIVES = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # first bytes of .xlsx and .ods, and of .xls
@@ -25,10 +25,8 @@ def read_text(path: Path) -> str:
 
     Raises CorpusError: missing, not readable, a spreadsheet, another encoding (named if it is recognised).
     """
-    try:
+    with os_errors_as(CorpusError, "cannot be read", where=path, remedy="check the path"):
         data = path.read_bytes()
-    except OSError as error:
-        raise CorpusError(f"cannot be read ({error.strerror})", where=path, remedy="check the path") from error
     if data.startswith(_ARCHIVES):
         raise spreadsheet_error(path)
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "utf-8")

@@ -69,6 +69,11 @@ def state(model: nn.Module) -> dict[str, Tensor]:
     return tensors
 
 
+def below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with a prefix, by the rest of their names."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
 def fingerprint(tensors: Mapping[str, Tensor]) -> str:
     """Named tensors -> SHA-256 of names, types, shapes and bytes, in hexadecimal; order and device do not matter."""
     digest = hashlib.sha256()

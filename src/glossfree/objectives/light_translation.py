@@ -13,7 +13,6 @@ B clips, S segments, E width of the features, L tokens, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Literal
 
 from torch import Tensor, nn
@@ -25,7 +24,7 @@ from glossfree.models.tokens import IGNORED
 from glossfree.objectives.base import Inputs, Level, Objective, SeparableLoss, Sizes
 from glossfree.objectives.translation import translation_loss
 from glossfree.padded import Padded
-from glossfree.settings import DEEPEST, WIDEST, heads_fit, value
+from glossfree.settings import DEEPEST, WIDEST, value
 
 
 class LightTranslation(Objective):
@@ -48,10 +47,6 @@ class LightTranslation(Objective):
     def level(self) -> Level:  # type: ignore[override]  # of other objectives, every instance has the same
         """The features that are translated."""
         return self.reads
-
-    def problems(self) -> Iterator[str]:
-        """Sizes that contradict each other."""
-        yield from heads_fit(self.hidden_size, self.num_heads)
 
     def build(self, sizes: Sizes, inputs: Inputs) -> LightTranslationLoss:
         """The loss, with the MLP and the small mBART, both random."""

@@ -92,8 +92,8 @@ class SignContrastLoss(SeparableLoss):
         assert levels.frame is not None
         options, lengths = self.options, levels.frame.lengths
         with torch.autocast(levels.frame.values.device.type, enabled=False):
-            values = levels.frame.values.float().masked_fill(~levels.frame.mask[..., None], 0.0)
-            frames = levels.frame.with_values(values)
+            frames = levels.frame.with_values(levels.frame.values.float()).zeroed()
+            values = frames.values
             tokens = None if batch.labels is None else (batch.labels != IGNORED).sum(dim=1) - self.special_tokens
             gaps = negative_gaps(lengths, tokens, options.zipf, options.min_reach)
             draws = values.new_empty(*values.shape[:2], options.negatives)

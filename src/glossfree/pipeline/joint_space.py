@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from glossfree.console import Silent
 from glossfree.errors import RunError
 from glossfree.models.choices import LanguageEncoder
-from glossfree.models.hierarchy import HierarchicalEncoder, Levels, TranslationModel
+from glossfree.models.hierarchy import HierarchicalEncoder, Levels
 from glossfree.models.tokens import IGNORED
-from glossfree.models.weights import load
+from glossfree.models.weights import below, load
 from glossfree.objectives.base import Inputs, JointLoss, Objective, Sizes
 from glossfree.padded import Padded
 from glossfree.pipeline.assemble import load_model, prepare
@@ -60,7 +60,9 @@ class JointSpace:
             if reader is None and (stage.needs or (stage.adapters and not model.is_adapted)):
                 reader = model.hierarchy.language.copied()  # before it gets adapters and learns to read videos
             prepare(model, recipe, stage)
-            tensors = _load(trained, stage, model)
+            path = trained.weights_of(stage.name)
+            tensors, _ = load_tensors(path)
+            load_model(model, tensors, where=str(path))
         assert reader is not None  # the stage itself has needs
         texts: dict[str, Tensor] = {}
         reader = reader.to(best_device()).eval()
@@ -69,9 +71,7 @@ class JointSpace:
         sizes = Sizes(recipe.temporal.hidden_size, recipe.language.hidden_size, model.vocabulary_size)
         objective = options.build(sizes, inputs)
         assert isinstance(objective, JointLoss)
-        place = f"objectives.{name}."
-        own = {key.removeprefix(place): tensor for key, tensor in tensors.items() if key.startswith(place)}
-        load(objective, own, where=f"stage {config.name}")
+        load(objective, below(f"objectives.{name}.", tensors), where=f"stage {config.name}")
         objective = objective.to(best_device()).eval()
         hierarchy = model.hierarchy.to(best_device()).eval()
         # that of any of its objectives: all of them read the same features
@@ -159,14 +159,3 @@ def _stage_with_space(trained: TrainedRun) -> tuple[StageConfig, str]:
         else "train one with contrastive, or token_alignment of the text encoder's tokens"
     )
     raise RunError(problem, where=trained.run.folder, remedy=remedy)
-
-
-def _load(trained: TrainedRun, stage: StageConfig, model: TranslationModel) -> dict[str, Tensor]:
-    """Load a finished stage's weights into the model -> all that it saved, its objectives' among them."""
-    run = trained.finished(stage.name)
-    if run is None:
-        remedy = "restore it, or train it again: glossfree train --resume"
-        raise RunError("missing", where=trained.run.weights(stage.name), remedy=remedy)
-    tensors, _ = load_tensors(run.weights(stage.name))
-    load_model(model, tensors, where=str(run.weights(stage.name)))
-    return tensors

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from glossfree.corpora.manifest import Manifest
 from glossfree.errors import ModelError, RunError
 from glossfree.models.hierarchy import PREFIXES, HierarchicalEncoder, TranslationModel
-from glossfree.models.weights import load
+from glossfree.models.weights import below, load
 from glossfree.objectives.gloss_ctc import GlossCtc
 from glossfree.objectives.pseudo_gloss import PseudoGloss, PseudoGlossHead
 from glossfree.pipeline.assemble import load_model, restored
@@ -62,7 +63,7 @@ class TrainedRun:
         splits, they are read in place of video. Raises RunError if the run's own corpus was moved.
         """
         folder = corpus or Path(str(self._facts().get("corpus")))
-        if corpus is None and not _is_folder(folder):
+        if corpus is None and not os.path.isdir(folder):  # noqa: PTH112 - False for what is no file name, too
             raise RunError(
                 f"its corpus {folder} is no longer there",
                 where=self.run.folder,
@@ -79,7 +80,7 @@ class TrainedRun:
         """Whether a corpus is the one that the run was trained on: the same folder, or what was moved from there."""
         facts = self._facts()
         folder = Path(str(facts.get("corpus")))
-        if _is_folder(folder):
+        if os.path.isdir(folder):  # noqa: PTH112
             return folder.resolve() == manifest.folder.resolve()
         return bool(facts.get("profile")) and facts.get("profile") == manifest.corpus.get("profile")
 
@@ -107,6 +108,14 @@ class TrainedRun:
                 return Run(folder)
         return None
 
+    def weights_of(self, stage: str) -> Path:
+        """The file of a stage's weights. Raises RunError if no run has finished the stage."""
+        run = self.finished(stage)
+        if run is None:
+            remedy = "restore it, or train it again: glossfree train --resume"
+            raise RunError("missing", where=self.run.weights(stage), remedy=remedy)
+        return run.weights(stage)
+
     def missing_weights(self) -> list[str]:
         """What the model lacks because weights are missing: later stages, the pseudo-gloss head."""
         later = self._translating[self._translating.index(self.last_stage) + 1 :]
@@ -127,11 +136,7 @@ class TrainedRun:
         """
         tensors: dict[str, Tensor] = {}
         for stage in reversed(self.recipe.lineage(self.last_stage)):
-            run = self.finished(stage.name)
-            if run is None:
-                where = self.run.weights(stage.name)
-                raise RunError("missing", where=where, remedy="restore it, or train it again: glossfree train --resume")
-            saved, _ = load_tensors(run.weights(stage.name))
+            saved, _ = load_tensors(self.weights_of(stage.name))
             known = [part for part in PREFIXES.values() if any(name.startswith(part) for name in tensors)]
             tensors |= {name: t for name, t in saved.items() if not name.startswith(("objectives.", *known))}
             if stage.batches != "sentences":
@@ -140,7 +145,10 @@ class TrainedRun:
 
     def head_tensors(self) -> dict[str, Tensor]:
         """The weights of the pseudo-gloss head, each name behind "head."; {} without a head."""
-        return {} if self._head is None else _head_tensors(*self._head)
+        if self._head is None:
+            return {}
+        run, stage, prefix = self._head
+        return {HEAD + name: tensor for name, tensor in below(prefix, load_tensors(run.weights(stage))[0]).items()}
 
     def pseudo_glosses(self) -> PseudoGlosses:
         """What the head scores, from beside its weights: this run's own corpus may have others."""
@@ -171,8 +179,10 @@ class TrainedRun:
         path = run.weights(config.name)
         model = restored(self.recipe, len(self.tokenizer), config.name)
         load_model(model, load_tensors(path)[0], where=str(path))
-        head = _load_head(self.recipe, _head_tensors(*head_at), head_at[0].weights(head_at[1]))
-        glosses = PseudoGlosses.load(head_at[0].folder / PSEUDO_GLOSSES)
+        head_run, stage_of_head, prefix = head_at
+        path = head_run.weights(stage_of_head)
+        head = _load_head(self.recipe, below(prefix, load_tensors(path)[0]), path)
+        glosses = PseudoGlosses.load(head_run.folder / PSEUDO_GLOSSES)
         device = best_device()
         return Scorer(config.name, model.hierarchy.to(device).eval(), head.to(device).eval(), glosses)
 
@@ -189,12 +199,9 @@ class TrainedRun:
         for stage in reversed(self.recipe.lineage(self.last_stage)):
             for name, objective in stage.used_objectives.items():
                 if isinstance(objective, GlossCtc) and (run := self.finished(stage.name)) is not None:
-                    prefix = f"objectives.{name}.head."
-                    tensors, _ = load_tensors(run.weights(stage.name))
-                    own = {key.removeprefix(prefix): t for key, t in tensors.items() if key.startswith(prefix)}
-                    vocabulary = GlossVocabulary.load(run.folder / GLOSSES)
+                    path, vocabulary = run.weights(stage.name), GlossVocabulary.load(run.folder / GLOSSES)
                     head = nn.Linear(self.recipe.language.hidden_size, len(vocabulary) + 1)
-                    load(head, own, where=str(run.weights(stage.name)))
+                    load(head, below(f"objectives.{name}.head.", load_tensors(path)[0]), where=str(path))
                     return Recogniser(head.to(best_device()), vocabulary, self.recipe.decode.num_beams)
             if stage.batches == "clips" and {"vision", "temporal", "keypoints"}.intersection(stage.train):
                 return None
@@ -255,33 +262,19 @@ def load_model_and_head(
     model = restored(recipe, vocabulary_size, stage)
     if merged:
         model.merge_adapters()
-    head_tensors = {name: t for name, t in tensors.items() if name.startswith(HEAD)}
+    head_tensors = below(HEAD, tensors)
     head = _load_head(recipe, head_tensors, where) if head_tensors else None
     load(model, {name: t for name, t in tensors.items() if not name.startswith(HEAD)}, where=str(where))
     return model, head
 
 
-def _head_tensors(run: Run, stage: str, prefix: str) -> dict[str, Tensor]:
-    """The tensors of a stage with a prefix, each name behind "head."."""
-    tensors, _ = load_tensors(run.weights(stage))
-    return {HEAD + name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
-
-
 def _load_head(recipe: Recipe, tensors: Mapping[str, Tensor], where: Path) -> PseudoGlossHead:
-    """Tensors, each name behind "head." -> the pseudo-gloss head. Raises ModelError as `load_model_and_head`."""
-    own = {name.removeprefix(HEAD): tensor for name, tensor in tensors.items()}
+    """The head's tensors by its own names -> the pseudo-gloss head. Raises ModelError as `load_model_and_head`."""
     options = recipe.objective(PseudoGloss)
-    if not isinstance(options, PseudoGloss) or "prototypes" not in own:
+    if not isinstance(options, PseudoGloss) or "prototypes" not in tensors:
         missing = "prototypes" if isinstance(options, PseudoGloss) else "a recipe that has one"
         remedy = "make the folder again: glossfree export RUN FOLDER"
         raise ModelError(f"a pseudo-gloss head without {missing}", where=where, remedy=remedy)
-    head = options.head(recipe.language.hidden_size, torch.ones_like(own["prototypes"]))
-    load(head, own, where=str(where))
+    head = options.head(recipe.language.hidden_size, torch.ones_like(tensors["prototypes"]))
+    load(head, tensors, where=str(where))
     return head
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except OSError:  # not a possible file name
-        return False

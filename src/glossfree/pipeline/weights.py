@@ -21,7 +21,7 @@ from glossfree.models.choices import Backbone
 from glossfree.models.decoders.language_model import LanguageModelDecoding
 from glossfree.models.hierarchy import TranslationModel
 from glossfree.models.int8 import INT8, from_int8
-from glossfree.models.weights import Census, load, state, weight_files
+from glossfree.models.weights import Census, below, load, state, weight_files
 from glossfree.pipeline.assemble import adapt_vision, visual_encoder
 from glossfree.pipeline.hub import HUB, fetch
 from glossfree.recipe.files import load_recipe
@@ -115,8 +115,7 @@ def backbone_tensors(path: Path) -> dict[str, Tensor]:
     Those of a model in 8 bits are floats again, their adapters merged. Raises ModelError: damaged.
     """
     tensors, _ = load_tensors(path)
-    own = {name.removeprefix(BACKBONE): tensor for name, tensor in tensors.items() if name.startswith(BACKBONE)}
-    return from_int8(own, where=str(path))
+    return from_int8(below(BACKBONE, tensors), where=str(path))
 
 
 def _trained(source: Path) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from glossfree.console import Console, size
 from glossfree.models.hierarchy import HierarchicalEncoder, TranslationModel
-from glossfree.models.weights import load
+from glossfree.models.weights import below, load
 from glossfree.objectives.base import TEXT_NEEDS, Inputs
 from glossfree.pipeline.assemble import load_model, prepare, training_stage
 from glossfree.pipeline.decode import Decoder, evaluate_clips
@@ -260,8 +260,7 @@ class Workflow:
     def _load_objectives(self, stage: TrainingStage) -> None:
         """Load the objectives' own parameters, as the stage saved them before."""
         path = self.run.weights(stage.name)
-        own = {name: tensor for name, tensor in load_tensors(path)[0].items() if name.startswith("objectives.")}
-        load(stage.objectives, {name.removeprefix("objectives."): t for name, t in own.items()}, where=str(path))
+        load(stage.objectives, below("objectives.", load_tensors(path)[0]), where=str(path))
 
     def _continue_objectives(self, stage: TrainingStage, config: StageConfig) -> None:
         """Load the parameters of objectives that continue, as the last stage before this one left them."""
@@ -270,10 +269,9 @@ class Workflow:
                 if name in self.recipe.stage(parent).used_objectives:
                     run = self._finished(parent)
                     assert run is not None
-                    path, prefix = run.weights(parent), f"objectives.{name}."
-                    own = {key: tensor for key, tensor in load_tensors(path)[0].items() if key.startswith(prefix)}
-                    module = stage.objectives[name]
-                    load(module, {key.removeprefix(prefix): t for key, t in own.items()}, where=str(path))
+                    path = run.weights(parent)
+                    own = below(f"objectives.{name}.", load_tensors(path)[0])
+                    load(stage.objectives[name], own, where=str(path))
                     break
 
     def _epochs_done(self, name: str) -> tuple[int, float]:

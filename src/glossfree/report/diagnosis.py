@@ -10,6 +10,7 @@ each character is a word.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -29,7 +30,7 @@ WORD = re.compile(r"[^\W_]+(?:[-'’.,][^\W_]+)*")
 CHARACTER = re.compile(r"[^\W_]")
 QUANTILES = (0.25, 0.5, 0.75)  # of the references' lengths
 REPEATED = 4  # words
-FREQUENCIES = ((0, 0), (1, 2), (3, 10), (11, 100), (101, None))  # counts in training, inclusive
+FREQUENCIES = ((0, 0), (1, 2), (3, 10), (11, 100), (101, math.inf))  # counts in training, inclusive
 NUM_LISTED = 8  # most common unsupported and omitted words
 CONTENT_POS = KEPT - {"PRON"}  # pronouns are pseudo-glosses, but have no content to support
 NAME_SHARE = 0.75  # of the tags of a word
@@ -259,7 +260,7 @@ def count_by_frequency(
         right += hypothesis & reference
     bins = []
     for low, high in FREQUENCIES:
-        inside = {word for word in wanted | produced if low <= times[word] and (high is None or times[word] <= high)}
+        inside = {word for word in wanted | produced if low <= times[word] <= high}
         num_wanted, num_produced, num_right = (sum(side[word] for word in inside) for side in (wanted, produced, right))
         distinct = (len(inside & side.keys()) for side in (wanted, produced, right))
         recall, precision = share(num_right, num_wanted), share(num_right, num_produced)
@@ -267,9 +268,9 @@ def count_by_frequency(
     return tuple(bins)
 
 
-def frequency_name(low: int, high: int | None) -> str:
+def frequency_name(low: int, high: float) -> str:
     """A bin of counts -> "0", "1-2", "over 100"."""
-    return f"over {low - 1}" if high is None else f"{low}-{high}" if low < high else str(low)
+    return f"over {low - 1}" if high == math.inf else f"{low}-{high}" if low < high else str(low)
 
 
 def count_support(hypotheses: Sequence[WordSet], references: Sequence[WordSet]) -> Support:

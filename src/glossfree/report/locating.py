@@ -27,8 +27,8 @@ from glossfree.corpora.manifest import SignSpan
 from glossfree.report.diagnosis import FREQUENCIES, frequency_name, lengths_in_quarters
 from glossfree.report.pointing import Pair, TimedClip, columns_of, measure_pair, pairs_of
 from glossfree.report.timeline import cell_edges
+from glossfree.serving.translations import around_peak
 
-HALF = 0.5  # of the peak: what is at least as high belongs to the predicted span
 PERCENT = ("peak", "mAP", "IoU")  # measures that are shares, by how their names begin
 
 Span = tuple[float, float]
@@ -70,20 +70,9 @@ class Localisation:
         return values
 
 
-def predicted_segments(scores: np.ndarray) -> tuple[int, int]:
-    """Scores (S,) -> the segments [first, last) around the highest that score at least half of it."""
-    known = np.nan_to_num(scores)
-    peak = int(known.argmax())
-    below = np.flatnonzero(known < HALF * known[peak])
-    after = int(np.searchsorted(below, peak))
-    first = below[after - 1] + 1 if after else 0
-    last = below[after] if after < len(below) else len(known)
-    return int(first), int(last)
-
-
 def predicted_span(scores: np.ndarray, middles: np.ndarray, num_frames: int) -> Span:
     """Scores (S,), the middle frame of each segment (S,) -> the predicted span, in frames of the clip."""
-    first, last = predicted_segments(scores)
+    first, last = around_peak(scores)
     edges = cell_edges(middles, num_frames)
     return float(edges[first]), float(edges[last])
 
@@ -120,7 +109,7 @@ def boundaries(span: Span, signs: Sequence[SignSpan], fps: float) -> dict[str, f
 
 def boundaries_by_chance(pair: Pair, num_frames: int, fps: float) -> dict[str, float]:
     """The same, averaged over all places of the predicted segments in the clip."""
-    first, last = predicted_segments(pair.scores)
+    first, last = around_peak(pair.scores)
     edges, width = cell_edges(pair.middles, num_frames), last - first
     places = [
         boundaries((float(edges[place]), float(edges[place + width])), pair.spans, fps)
@@ -173,7 +162,7 @@ def locate_all(
         by_frequency=tuple(
             _mean(frequency_name(low, high), group)
             for low, high in FREQUENCIES
-            if (group := [values for *_, times, values in measured if low <= times and (high is None or times <= high)])
+            if (group := [values for *_, times, values in measured if low <= times <= high])
         ),
         clip_map={id: float(np.mean(values)) for id, values in by_clip.items()},
     )

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -22,10 +21,6 @@ class Retrieval:
     median_rank: float
     recall_by_chance: dict[int, float]
     median_rank_by_chance: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return asdict(self)
 
 
 def retrieval(similarities: np.ndarray, sentences: Sequence[str]) -> dict[str, Retrieval]:

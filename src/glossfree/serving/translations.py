@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from glossfree.corpora.manifest import Segment
 from glossfree.errors import ClipError
 from glossfree.scoring.predictions import Prediction
 from glossfree.video.intake import Intake, ModelClip
 from glossfree.video.signer import Crop
 
-STRONG = 0.5  # of the highest score: weaker pseudo-glosses have no place in time
+STRONG = 0.5  # of the highest score: weaker pseudo-glosses, and weaker segments of one, have no place in time
 BATCH_FRAMES = 900  # frames that are translated together at most: 135 MB of 224 x 224 pixels
 MOST_BATCHES = 4  # that are read before they are translated: at most four times that
 
@@ -246,6 +248,17 @@ def cut_windows(seconds: float, window: float, start: float = 0.0) -> list[Segme
     return [Segment(first, last) for first, last in zip(edges, [*edges[1:], None], strict=True)]
 
 
+def around_peak(scores: np.ndarray) -> tuple[int, int]:
+    """Scores (S,) -> the segments [first, last) around the highest that score at least half of it."""
+    known = np.nan_to_num(scores)
+    peak = int(known.argmax())
+    below = np.flatnonzero(known < STRONG * known[peak])
+    after = int(np.searchsorted(below, peak))
+    first = below[after - 1] + 1 if after else 0
+    last = below[after] if after < len(below) else len(known)
+    return int(first), int(last)
+
+
 def strong_glosses(translation: Translation) -> Iterator[tuple[PseudoGlossTrack, float, float]]:
     """The pseudo-glosses with at least half the score of the best, from and to the seconds in which each is at least
     half as strong as at its peak."""
@@ -253,11 +266,6 @@ def strong_glosses(translation: Translation) -> Iterator[tuple[PseudoGlossTrack,
     for track in translation.tracks:
         if track.score < STRONG * translation.tracks[0].score:
             continue
-        levels, peak = track.timeline, max(range(len(track.timeline)), key=track.timeline.__getitem__)
-        first, last = peak, peak
-        while first > 0 and levels[first - 1] >= STRONG * levels[peak]:
-            first -= 1
-        while last + 1 < len(levels) and levels[last + 1] >= STRONG * levels[peak]:
-            last += 1
-        step = (end - start) / len(levels)
-        yield track, start + first * step, start + (last + 1) * step
+        first, last = around_peak(np.array(track.timeline))
+        step = (end - start) / len(track.timeline)
+        yield track, start + first * step, start + last * step

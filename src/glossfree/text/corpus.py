@@ -12,7 +12,7 @@ import numpy as np
 
 from glossfree.console import Console, Result
 from glossfree.corpora.manifest import Manifest
-from glossfree.errors import CorpusError, name_some, named
+from glossfree.errors import CorpusError, name_some, named, os_errors_as
 from glossfree.files.encoding import nfc, read_text, split_lines
 from glossfree.files.tables import (
     JSON_LINES,
@@ -239,9 +239,7 @@ def _sentences_of_table(path: Path, text: str) -> tuple[list[str], list[str]]:
 
 def _check_writable(folder: Path) -> None:
     """Create the folder if it is missing; raise CorpusError before the work starts if it cannot be written."""
-    try:
+    with os_errors_as(CorpusError, "cannot be made", where=folder, remedy="choose another --out"):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CorpusError(f"cannot be made ({error.strerror})", where=folder, remedy="choose another --out") from error
     if not os.access(folder, os.W_OK):
         raise CorpusError("cannot be written", where=folder, remedy="choose another --out, or check its rights")

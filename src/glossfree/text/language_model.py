@@ -14,7 +14,7 @@ from typing import Any
 
 import tokenizers
 
-from glossfree.errors import ModelError
+from glossfree.errors import ModelError, os_errors_as
 from glossfree.files.disk import read_json, write_atomic, write_json
 from glossfree.text.tokenizer import COPY_AGAIN, SETTINGS_FILE, SentenceTokenizer, Tokenizer, normalise
 
@@ -85,10 +85,8 @@ class LanguageModelTokenizer:
         path = folder / SETTINGS_FILE
         if not path.is_file():
             raise ModelError(f"no {SETTINGS_FILE}", where=folder, remedy=REMEDY)
-        try:
+        with os_errors_as(ModelError, "cannot be read", where=path, remedy="check its rights"):
             content = path.read_bytes()
-        except OSError as error:
-            raise ModelError(f"cannot be read ({error.strerror})", where=path, remedy="check its rights") from error
         if not (folder / IDS_FILE).is_file():
             return cls(content, *_special_ids(_parsed(content, path), folder), where=path)
         ids = read_json(folder / IDS_FILE, ModelError, remedy=COPY_AGAIN)

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 
 import sentencepiece
 
-from glossfree.errors import CorpusError, ModelError
+from glossfree.errors import CorpusError, ModelError, os_errors_as
 from glossfree.files.disk import read_json, write_atomic, write_json
 from glossfree.files.encoding import nfc
 from glossfree.text.unigram import (
@@ -272,10 +272,8 @@ class SentenceTokenizer:
                 raise ModelError(f"no {MODEL_FILE}", where=folder, remedy=REMEDY)
             model, codes = from_json(settings, settings_path)
             return cls(model, _needed(language, codes, folder), codes, where=settings_path)
-        try:
+        with os_errors_as(ModelError, "cannot be read", where=path, remedy="check its rights"):
             model = path.read_bytes()
-        except OSError as error:
-            raise ModelError(f"cannot be read ({error.strerror})", where=path, remedy="check its rights") from error
         if not is_ours:
             codes = _codes_of(folder)
             return cls(model, _needed(language, codes, folder), codes, where=path)

@@ -98,24 +98,22 @@ def train(
         return _Training(stage, train_loader, dev_loader, plan, run, console, request, watch, measure).run_all()
 
 
+@dataclass
 class _Training:
     """One stage that is training."""
 
-    def __init__(
-        self,
-        stage: Stage,
-        train_loader: Loader,
-        dev_loader: Loader | None,
-        plan: Plan,
-        run: Run,
-        console: Console,
-        request: Request,
-        watch: Watch,
-        measure: Measure | None,
-    ) -> None:
-        self.stage, self.train_loader, self.dev_loader = stage, train_loader, dev_loader
-        self.plan, self.run, self.console, self.request, self.watch = plan, run, console, request, watch
-        self.measure = measure
+    stage: Stage
+    train_loader: Loader
+    dev_loader: Loader | None
+    plan: Plan
+    run: Run
+    console: Console
+    request: Request
+    watch: Watch
+    measure: Measure | None
+
+    def __post_init__(self) -> None:
+        stage, plan, run, train_loader = self.stage, self.plan, self.run, self.train_loader
         self.accelerator = Accelerator(mixed_precision=precision_of(plan.precision))
         self.group = Processes.here()
         self.trained = stage.trained()
@@ -129,7 +127,7 @@ class _Training:
             run.forget(stage.name, self.progress.epoch, self.progress.step)
         self.steps = train_loader.num_steps(plan.epochs)
         self.saved_at = time.monotonic()
-        watch.begin(stage, train_loader, self.progress, plan.epochs, self.steps)
+        self.watch.begin(stage, train_loader, self.progress, plan.epochs, self.steps)
 
     def run_all(self) -> Progress:
         """Train the remaining epochs."""

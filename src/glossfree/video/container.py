@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from av.stream import Disposition
 
-from glossfree.errors import ClipError
+from glossfree.errors import ClipError, os_errors_as
 from glossfree.video.timeline import Timeline, timeline_from_times
 
 FPS = 25.0  # if neither the clip nor its source states a rate
@@ -74,10 +74,8 @@ def open_video(
     With `header_only` FFmpeg decodes no frame to open the file, which is twice as fast.
     Raises ClipError: missing, empty, not a video, no video stream.
     """
-    try:
+    with os_errors_as(ClipError, "cannot be read", where=path, remedy="check the path"):
         size = path.stat().st_size if path.is_file() else None
-    except OSError as error:
-        raise ClipError(f"cannot be read ({reason(error)})", where=path, remedy="check the path") from error
     if not size:
         missing, empty = ("no such video file", "correct the path"), ("the file is empty (0 bytes)", COPY_AGAIN)
         problem, remedy = missing if size is None else empty

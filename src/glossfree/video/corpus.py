@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from glossfree.cluster import Cluster
+from glossfree.cluster import Cluster, cores
 from glossfree.console import Advance, Console
 from glossfree.corpora.manifest import (
     CORPUS,
@@ -27,7 +27,7 @@ from glossfree.corpora.manifest import (
 )
 from glossfree.corpora.registry import Corpus, find_corpus
 from glossfree.corpora.sentencing import RULES, changed_rules
-from glossfree.errors import CorpusError, name_some
+from glossfree.errors import CorpusError, name_groups, name_some
 from glossfree.files.disk import read_json, write_json
 from glossfree.files.parts import as_address, is_address
 from glossfree.languages import profile_of, unnamed_language
@@ -95,7 +95,7 @@ def prepare_corpus(
         write_json(out / CORPUS, about, parents=True)
     with console.progress("packing clips", len(clips)) as advance:
         report = _reporter(advance)
-        count = workers or _cores()
+        count = workers or cores()
         result = prepare(clips, out, packing, about, workers=count, cluster=cluster, strict=strict, on_progress=report)
     odd = _say_what_is_odd(result, console)
     result = replace(result, manifest=_in_shards(result.manifest, shards, console))
@@ -149,9 +149,8 @@ def _odd_clips(manifest: Manifest) -> list[str]:
     if problem := mixed_rates(manifest.clips):
         remedy = f"--fps {usual_rate(manifest.clips):g} packs them at one rate"
         problems.append(f"{problem}: training resamples them to its data.fps; {remedy}")
-    if short := [clip.id for clip in manifest if clip.num_frames < FEWEST]:
-        problems.append(f"clips of fewer than {FEWEST} frames: {len(short):,}: {name_some(short)}")
-    return problems
+    short = [clip.id for clip in manifest if clip.num_frames < FEWEST]
+    return [*problems, *name_groups({f"clips of fewer than {FEWEST} frames": short})]
 
 
 def _check_options(corpus: Corpus, root: Path | None, out: Path, options: Mapping[str, Any]) -> None:
@@ -228,8 +227,3 @@ def _reporter(advance: Advance) -> Progress:
         last = done
 
     return report
-
-
-def _cores() -> int:
-    """The number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

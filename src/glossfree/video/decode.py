@@ -20,7 +20,7 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoRef
 
 from glossfree.corpora.files import IMAGES
 from glossfree.corpora.manifest import Drawing, FrameFolder, Segment, VideoFile
-from glossfree.errors import ClipError
+from glossfree.errors import ClipError, os_errors_as
 from glossfree.video.container import (
     COPY_AGAIN,
     FFMPEG_ERRORS,
@@ -290,10 +290,8 @@ def image_names(folder: Path, where: str) -> list[str]:
     """
     if not folder.is_dir():
         raise ClipError("no such frame folder", where=where, remedy="unpack it, or drop the clip")
-    try:
+    with os_errors_as(ClipError, "cannot be read", where=where, remedy="check its rights"):
         files = [file.name for file in folder.iterdir() if file.suffix.lower() in IMAGES]
-    except OSError as error:
-        raise ClipError(f"cannot be read ({reason(error)})", where=where, remedy="check its rights") from error
     names = natural_order([name for name in files if not name.startswith(".")])
     if not names:
         raise ClipError("no images in the folder", where=where, remedy=f"needs one of {', '.join(sorted(IMAGES))}")

@@ -32,7 +32,7 @@ import numpy as np
 from av.video.reformatter import Colorspace, VideoReformatter
 
 from glossfree.corpora.manifest import Clip, FrameFolder, VideoFile, check_shard
-from glossfree.errors import ClipError, CorpusError
+from glossfree.errors import ClipError, CorpusError, os_errors_as
 from glossfree.files.disk import LEFTOVERS, write_atomic
 from glossfree.files.parts import Part, is_address
 from glossfree.video.container import missing_by_headers
@@ -336,13 +336,11 @@ def fingerprint(clip: Clip, packing: Packing) -> str:
 
 def make_clean_folder(folder: Path) -> None:
     """Make a folder, and remove the half-written files that a killed process left in it. Raises CorpusError."""
-    try:
+    remedy = "choose another folder, or check its rights"
+    with os_errors_as(CorpusError, "cannot be written", where=folder, remedy=remedy):
         folder.mkdir(parents=True, exist_ok=True)
         for leftover in folder.rglob(LEFTOVERS):
             leftover.unlink(missing_ok=True)
-    except OSError as error:
-        remedy = "choose another folder, or check its rights"
-        raise CorpusError(f"cannot be written ({error.strerror})", where=folder, remedy=remedy) from error
 
 
 def write_journal(out: Path, journal: Iterable[Record]) -> None:
@@ -352,12 +350,10 @@ def write_journal(out: Path, journal: Iterable[Record]) -> None:
 
 def append_record(out: Path, record: Record) -> None:
     """Add a line to the journal. Raises CorpusError."""
-    try:
-        with (out / JOURNAL).open("a", encoding="utf-8") as file:
-            file.write(_line(record))
-    except OSError as error:
-        remedy = "check space, then run it again"
-        raise CorpusError(f"cannot be written ({error.strerror})", where=out / JOURNAL, remedy=remedy) from error
+    path = out / JOURNAL
+    as_ours = os_errors_as(CorpusError, "cannot be written", where=path, remedy="check space, then run it again")
+    with as_ours, path.open("a", encoding="utf-8") as file:
+        file.write(_line(record))
 
 
 def _line(record: Record) -> str:

@@ -73,8 +73,8 @@ def test_what_cannot_be_used_is_left_out_and_named(tmp_path: Path) -> None:
     bad.captions.write_text("no captions", encoding="utf-8")
     mute = recording(tmp_path, "mute", Caption(0, 1, ""))
     every = [gone, bad, mute, good]
-    assert [clip.text for clip in clips_of(every)] == ["Eins.", "Zwei."]
-    assert [clip.text for clip in clips_of(every, 1)] == ["Eins."]
+    assert [clip.text for clip in clips_of([replace(bad, split="train"), *every], "train")] == ["Eins.", "Zwei."]
+    assert [clip.text for clip in clips_of(every, "train", 1)] == ["Eins."]
     assert problems_of(every, ["as they are"]) == [
         "dev: videos missing, left out: 1: gone",
         "as they are",
@@ -83,9 +83,9 @@ def test_what_cannot_be_used_is_left_out_and_named(tmp_path: Path) -> None:
         "no clip in split dev",
         "no clip in split test",
     ]
-    assert list(clips_of([gone])) == []
+    assert list(clips_of([gone], "dev")) == []
     with pytest.raises(CorpusError, match="not WebVTT"):
-        list(clips_of([gone, bad]))
+        list(clips_of([gone, bad], "test"))
     with pytest.raises(CorpusError, match=r"none of the videos is there: .*gone\.mp4"):
         problems_of([gone])
     with pytest.raises(CorpusError, match="not WebVTT"):

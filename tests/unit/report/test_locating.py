@@ -13,10 +13,10 @@ from glossfree.report.locating import (
     locate_all,
     measure_location,
     nearest_sign,
-    predicted_segments,
     predicted_span,
 )
 from glossfree.report.pointing import Pair, TimedClip
+from glossfree.serving.translations import around_peak
 
 FPS = 12.5
 
@@ -34,7 +34,7 @@ FPS = 12.5
     ],
 )
 def test_the_span_is_all_around_the_peak_that_is_half_as_high(scores: list[float], expected: tuple[int, int]) -> None:
-    assert predicted_segments(np.array(scores)) == expected
+    assert around_peak(np.array(scores)) == expected
 
 
 def test_spans_of_random_scores_follow_the_rule_step_by_step() -> None:
@@ -47,7 +47,7 @@ def test_spans_of_random_scores_follow_the_rule_step_by_step() -> None:
         last = peak + 1
         while last < len(scores) and scores[last] >= scores[peak] / 2:
             last += 1
-        assert predicted_segments(scores) == (first, last)
+        assert around_peak(scores) == (first, last)
 
 
 def test_segments_reach_halfway_to_their_neighbours() -> None:

@@ -20,7 +20,7 @@ from glossfree.errors import ModelError
 from glossfree.models.adapters import Adapters
 from glossfree.models.choices import Backbone
 from glossfree.models.weights import Census, load, read_weights
-from glossfree.settings import DEEPEST, MOST_PIXELS, WIDEST, Trained, heads_fit, value
+from glossfree.settings import DEEPEST, MOST_PIXELS, WIDEST, Trained, value
 
 # (pattern, replacement): names in files -> our names. The original release, outside and inside its blocks:
 ORIGINAL = (
@@ -68,7 +68,7 @@ class Dinov2(Adapters, Backbone):
 
     def problems(self) -> Iterator[str]:
         """Sizes that contradict each other."""
-        yield from heads_fit(self.hidden_size, self.num_heads)
+        yield from super().problems()
         if self.adapter_layers > self.num_layers:
             yield "adapter_layers exceeds num_layers"
         if self.train == "adapters" and not self.adapter_layers:

@@ -6,7 +6,7 @@ model is XGLM-1.7B: see `language_model`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -21,7 +21,7 @@ from glossfree.models.decoders.gated import ALPHA, DROPOUT, MODEL, NEW, RANK, TR
 from glossfree.models.language.mbart import MBART_BIAS, MBART_TABLE, mbart_tensors, with_trimmed
 from glossfree.models.mbart import Sizes, Stack
 from glossfree.models.weights import Census, load
-from glossfree.settings import DEEPEST, WIDEST, Trained, heads_fit, value
+from glossfree.settings import DEEPEST, WIDEST, Trained, value
 
 TABLE, BIAS = f"{MODEL}embed_tokens.weight", "output_bias"
 UNUSED = ("model.encoder.", "encoder_attn", f"{MODEL}version")  # what mBART has besides
@@ -46,10 +46,6 @@ class CausalDecoding(Adapters, Decoding):
     dropout: float = value(0.1, "assumed", "dropout of the language model", ge=0, lt=1)
 
     adapter_targets: ClassVar[tuple[str, ...]] = ("q_proj", "k_proj", "v_proj", "out_proj")  # released
-
-    def problems(self) -> Iterator[str]:
-        """Sizes that contradict each other."""
-        yield from heads_fit(self.hidden_size, self.num_heads)
 
     def build(self, language: LanguageEncoder, width: int, vocabulary_size: int) -> CausalDecoder:
         """The decoder, with random weights and a token table of its own."""

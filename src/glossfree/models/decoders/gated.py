@@ -116,8 +116,7 @@ class GatedDecoder(Decoder):
 
     def read(self, video: Padded) -> tuple[Memory, ...]:
         """Video features Padded (B, S, E) -> the memory of each layer."""
-        # padding may hold nan, and 0 x nan is nan
-        values = video.values.masked_fill(~video.mask[..., None], 0.0)
+        values = video.zeroed().values
         projected = self.projection(values + sinusoids(values.shape[1], values.shape[2], values.device).to(values))
         pairs: Any = zip(self.attentions, self.gates, strict=True)
         return tuple(gate.read(attention, attention.norm(projected), video.mask) for attention, gate in pairs)

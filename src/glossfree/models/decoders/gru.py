@@ -91,9 +91,7 @@ class RecurrentDecoder(Decoder):
         the last attention vector (R, D) follows, initially 0.
         """
         sequence = reverse_time(video) if self.reverse else video
-        # padding may hold nan, and 0 x nan is nan
-        values = sequence.values.masked_fill(~sequence.mask[..., None], 0.0)
-        outputs, state = self.encoder(values, lengths=video.lengths)
+        outputs, state = self.encoder(sequence.zeroed().values, lengths=video.lengths)
         if self.attention is None:
             return Memory(outputs, outputs, video.mask), state
         return Memory(outputs, self.attention.keys(outputs), video.mask), (*state, torch.zeros_like(state[-1]))

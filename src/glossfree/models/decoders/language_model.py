@@ -116,7 +116,7 @@ class LanguageModelDecoding(Adapters, Decoding):
         if not path.is_file():
             raise ModelError(f"no {CONFIG}", where=folder, remedy="name a folder of a model as transformers saves it")
         content = {key: item for key, item in read_json(path, ModelError, remedy=AGAIN).items() if key not in NOTES}
-        changes = {"config": _as_toml(content), "start_id": start_id, "end_id": end_id}
+        changes = {"config": _with_null(content, None, NULL), "start_id": start_id, "end_id": end_id}
         options = self.model_copy(update=changes)
         for problem in options.problems():
             raise ModelError(problem, where=path, remedy="name a causal language model")
@@ -189,7 +189,7 @@ def language_model_of(config: Mapping[str, Any], vocabulary_size: int | None = N
 def _config_of(config: Mapping[str, Any]) -> Any:
     from transformers import AutoConfig
 
-    content = _without_code(_from_toml(dict(config)))
+    content = _without_code(_with_null(dict(config), NULL, None))
     kind = content.pop("model_type", "")
     with _refusing(config):
         return AutoConfig.for_model(kind, **content)
@@ -259,14 +259,8 @@ def _by_first_name(model: Any, tensors: Mapping[str, Tensor], source: Path) -> d
     return result
 
 
-def _as_toml(item: Any) -> Any:
-    """JSON's null -> "none"."""
+def _with_null(item: Any, old: str | None, new: str | None) -> Any:
+    """A config with `new` in place of `old`: None, JSON's null, and "none", which stands for it in TOML."""
     if isinstance(item, dict):
-        return {key: _as_toml(each) for key, each in item.items()}
-    return NULL if item is None else item
-
-
-def _from_toml(item: Any) -> Any:
-    if isinstance(item, dict):
-        return {key: _from_toml(each) for key, each in item.items()}
-    return None if item == NULL else item
+        return {key: _with_null(each, old, new) for key, each in item.items()}
+    return new if item == old else item

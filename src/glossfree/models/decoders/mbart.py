@@ -119,8 +119,7 @@ class MBartDecoder(Decoder):
         """
         if suppressed is None:
             suppressed = never_written(self.mbart.model.shared.num_embeddings)
-        # padding may hold nan, and 0 x nan is nan
-        memory = self.memory(video.with_values(video.values.masked_fill(~video.mask[..., None], 0.0)))
+        memory = self.memory(video.zeroed())
         sides, layers, clips, heads, _, width = memory.shape
         beside = beams.num_beams
         cache = memory.new_empty(layers, sides, clips, heads, beams.max_new_tokens * beside, width)

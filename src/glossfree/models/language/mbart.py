@@ -6,7 +6,7 @@ B clips, S segments, L tokens, E language width, V vocabulary.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -21,7 +21,7 @@ from glossfree.models.mbart import MBartNetwork, Sizes, Stack
 from glossfree.models.tokens import IGNORED, PAD_ID
 from glossfree.models.weights import Census, load, read_weights
 from glossfree.padded import Padded
-from glossfree.settings import DEEPEST, WIDEST, Trained, heads_fit, value
+from glossfree.settings import DEEPEST, WIDEST, Trained, value
 
 # mBART's one token table, and its other names in files
 MBART_TABLE = "model.shared.weight"
@@ -43,10 +43,6 @@ class MBart(Adapters, Language):
 
     adapter_targets: ClassVar[tuple[str, ...]] = ("q_proj", "v_proj")  # stated: query and value
     reads_text: ClassVar[bool] = True
-
-    def problems(self) -> Iterator[str]:
-        """Sizes that contradict each other."""
-        yield from heads_fit(self.hidden_size, self.num_heads)
 
     def build(self, vocabulary_size: int) -> MBartEncoder:
         """The encoder of an mBART with random weights, which it keeps for the decoder.

@@ -25,7 +25,7 @@ from torch.nn import functional
 from glossfree.models.choices import Temporal, TemporalModule
 from glossfree.models.temporal.local_attention import sinusoids
 from glossfree.padded import Padded
-from glossfree.settings import DEEPEST, WIDEST, heads_fit, value
+from glossfree.settings import DEEPEST, WIDEST, value
 
 STRIDE = 2  # frames from one window to the next, at every level
 WIDEST_WINDOW = 1000
@@ -43,7 +43,7 @@ class Pyramid(Temporal):
 
     def problems(self) -> Iterator[str]:
         """Widths that do not fit."""
-        yield from heads_fit(self.hidden_size, self.num_heads)
+        yield from super().problems()
         edges = (STRIDE - 1, *self.windows, WIDEST_WINDOW + 1)
         if any(b <= a for a, b in pairwise(edges)):
             yield f"windows must rise, from {STRIDE} to {WIDEST_WINDOW} frames"
@@ -109,7 +109,7 @@ def window_means(frames: Padded, width: int) -> Padded:
     lengths = num_windows(frames.lengths, width)
     count = int(num_windows(torch.tensor(frames.values.shape[1]), width))
     surplus = (0, STRIDE * (count - 1) + width - frames.values.shape[1])
-    real = frames.values.masked_fill(~frames.mask[..., None], 0.0).transpose(1, 2)
+    real = frames.zeroed().values.transpose(1, 2)
     totals = functional.avg_pool1d(functional.pad(real, surplus), width, STRIDE).transpose(1, 2) * width
     ends = frames.lengths[:, None] - STRIDE * torch.arange(count, device=real.device)
     return Padded(totals / ends.clamp(min=1, max=width)[..., None].to(totals.dtype), lengths)
