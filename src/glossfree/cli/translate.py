@@ -133,7 +133,7 @@ def translate(
     ] = None,
     tier: Tier = None,
     window: Annotated[
-        float | None, typer.Option(min=0.5, help="Seconds: cut each video into pieces this long.")
+        float | None, typer.Option(min=0.5, max=86_400, help="Seconds: cut each video into pieces this long.")
     ] = None,
     format_: Annotated[Format, typer.Option("--format", help="How sentences are written.")] = Format.text,
     out: Annotated[Path | None, typer.Option(help="File to write to; standard output if left out.")] = None,

@@ -26,6 +26,7 @@ MANIFEST, CORPUS = "manifest.jsonl", "corpus.json"
 FORMAT = 1
 MOST_BYTES = 10**13  # of a shard
 MOST_FRAMES = 10_000_000  # of one clip: two days at 50 frames/s
+LONGEST = 172_800.0  # seconds of a clip, two days: a clock that jumps within a recording makes years of it
 _REMEDY = "run glossfree prepare again"
 CORPUS_TYPES = {"name": str, "language": str, "frame_size": int, "fit": str, "codec": str, "problems": list}
 
@@ -226,13 +227,17 @@ class Manifest:
         write_json(self.folder / CORPUS, self.corpus)
 
     def split(self, name: str) -> tuple[PackedClip, ...]:
-        """The clips of one split, in manifest order. Raises CorpusError: none there, one without frames or a rate."""
+        """The clips of one split, in manifest order.
+
+        Raises CorpusError: none there, one without frames, one at a rate at which it would last longer than LONGEST.
+        """
         clips = tuple(clip for clip in self.clips if clip.split == name)
         if not clips:
             present = ", ".join(sorted({clip.split for clip in self.clips}))
             raise CorpusError(f"no clip in split {name!r}", where=self.folder, remedy=f"splits here: {present}")
-        if empty := [clip.id for clip in clips if clip.num_frames < 1 or clip.fps <= 0]:
-            raise CorpusError(f"clips without frames or a rate: {name_some(empty)}", where=self.folder, remedy=_REMEDY)
+        if empty := [clip.id for clip in clips if clip.num_frames < 1 or clip.num_frames > LONGEST * clip.fps]:
+            problem = f"clips without frames or a possible rate: {name_some(empty)}"
+            raise CorpusError(problem, where=self.folder, remedy=_REMEDY)
         return clips
 
     @property

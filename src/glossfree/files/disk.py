@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,6 +14,9 @@ from typing import Any
 
 from glossfree.errors import CorpusError, GlossfreeError, os_errors_as
 
+PRIVATE = 0o600  # rights that safetensors gives its files, whatever the user has asked for
+UMASK = os.umask(0o077)  # the only way to read it is to set it, for all threads: once, here
+os.umask(UMASK)
 LEFTOVERS = ".*.tmp"  # matches the temporary files of a killed process
 
 
@@ -35,6 +39,7 @@ def atomic(
             path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
+            _share(temporary)
             temporary.replace(path)
         finally:
             with suppress(OSError):  # whatever prevented the write may prevent this too
@@ -42,6 +47,13 @@ def atomic(
     except causes as cause:
         reason = getattr(cause, "strerror", None) or cause
         raise error(f"cannot be written ({reason})", where=path, remedy="check free space and permissions") from cause
+
+
+def _share(file: Path) -> None:
+    """Give a file that its writer made private the rights of any new file: others translate with the same weights."""
+    if file.is_file() and stat.S_IMODE(file.stat().st_mode) == PRIVATE:
+        with suppress(OSError):  # a file system without rights
+            file.chmod(0o666 & ~UMASK)
 
 
 @contextmanager

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from glossfree.errors import RunError
+from glossfree.errors import RunError, shortened
 from glossfree.files.disk import read_json, write_atomic, write_json
 from glossfree.files.encoding import nfc
 from glossfree.scoring.metrics import Scores
@@ -86,6 +87,22 @@ def read_scores(path: Path) -> Scores:
     """Inverse of `write_scores`. Raises RunError: missing or not scores."""
     values = read_json(path, RunError, remedy=EVALUATE)
     try:
-        return Scores(**values)
-    except TypeError as error:
+        scores = Scores(**values)
+        _check(scores)
+    except (TypeError, ValueError, KeyError) as error:
         raise RunError(f"not scores ({error})", where=path, remedy=EVALUATE_AGAIN) from error
+    return scores
+
+
+def _check(scores: Scores) -> None:
+    """Raise ValueError, TypeError or KeyError for values that no scores have, as after an edit by hand."""
+    kinds: dict[Any, tuple[type, ...]] = {"float": (float, int), "int": (int,), "str": (str,)}  # else a dict
+    for each in fields(Scores):
+        value = getattr(scores, each.name)
+        if type(value) not in kinds.get(each.type, (dict,)):
+            raise ValueError(f"{each.name} is {shortened(repr(value), 40)}")
+        if isinstance(value, float | int) and not (math.isfinite(value) and value >= 0):
+            raise ValueError(f"{each.name} is {value}")
+    if not all(isinstance(text, str) for text in scores.signatures.values()):
+        raise ValueError("a signature is no text")
+    _ = scores.gloss_line  # needs all values of `recognition`

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from av.stream import Disposition
 
+from glossfree.corpora.manifest import LONGEST
 from glossfree.errors import ClipError, os_errors_as
 from glossfree.video.timeline import Timeline, timeline_from_times
 
@@ -186,9 +187,19 @@ def _scan(path: Path, size: int, _changed: int) -> Scan:
             known = _read_pts(container.decode(stream), path, "decoding")
     if not len(known):
         raise ClipError("no frames in it", where=path, remedy=f"{COPY_AGAIN}, or drop the clip")
-    if not _are_usable(known) or not tick:
-        return Scan(Timeline.constant(len(known), fps), None)
-    return Scan(timeline_from_times(known * float(tick), fps), known)
+    scanned = Scan(Timeline.constant(len(known), fps), None)
+    if tick and _are_usable(known):
+        scanned = Scan(timeline_from_times(known * float(tick), fps), known)
+    remedy = "write its times anew: ffmpeg -i OLD -vf setpts=N/25/TB NEW; or drop the clip"
+    check_length(scanned.timeline, str(path), remedy)
+    return scanned
+
+
+def check_length(timeline: Timeline, where: str, remedy: str) -> None:
+    """Raise ClipError for a clip that would last longer than LONGEST: resampled, it would fill the memory."""
+    if timeline.seconds > LONGEST:
+        problem = f"its times are wrong: {len(timeline):,} frames in {timeline.seconds / 3600:,.0f} hours"
+        raise ClipError(problem, where=where, remedy=remedy)
 
 
 def _read_pts(units: Iterable[av.Packet[av.VideoStream] | av.VideoFrame], path: Path, action: str) -> np.ndarray:

@@ -25,6 +25,7 @@ from glossfree.video.container import (
     COPY_AGAIN,
     FFMPEG_ERRORS,
     FPS,
+    check_length,
     describe_clip,
     open_video,
     pixel_aspect,
@@ -239,6 +240,7 @@ class FolderReader:
         self.folder, self.where = source.path, describe_clip(source.path, clip_id)
         names = image_names(source.path, self.where)
         timeline = Timeline.constant(len(names), fps or FPS)
+        check_length(timeline, self.where, "correct its frames per second")
         first, last = _part(timeline, source.segment, self.where)
         self._names = names[first:last]
         self.timeline, self.start, self.aspect = timeline.cut(first, last), float(timeline.times[first]), 0.0

@@ -108,6 +108,14 @@ def test_translations_are_written_for_editors(
     assert [json.loads(line)["end"] for line in again.out.splitlines()] == [4.0, 8.0]
 
 
+@pytest.mark.parametrize("window", ["inf", "nan", 0.4, 1e9])
+def test_windows_are_between_half_a_second_and_a_day(
+    window: str | float, long_video: Path, tiny_model: Path, call: Callable[..., Any]
+) -> None:
+    done = call("translate", tiny_model, long_video, "--window", window)
+    assert done.code == 2 and "--window" in done.err
+
+
 @pytest.mark.parametrize(
     "options",
     [

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from glossfree.errors import CorpusError, ModelError, RunError
 from glossfree.files.disk import LEFTOVERS, atomic, digest, read_json, write_atomic, write_json
@@ -19,6 +22,18 @@ def test_a_file_appears_when_it_is_complete(tmp_path: Path) -> None:
         temporary.write_text("all", encoding="utf-8")
     assert [entry.name for entry in path.parent.iterdir()] == ["words.txt"]
     assert path.read_text(encoding="utf-8") == "all"
+
+
+def test_a_file_that_its_writer_made_private_gets_the_rights_of_a_new_one(tmp_path: Path) -> None:
+    weights, plain = tmp_path / "a.safetensors", tmp_path / "plain"
+    mask = os.umask(0o027)
+    try:
+        plain.touch()
+        with atomic(weights) as temporary:
+            save_file({"words": np.zeros(3, np.float32)}, temporary)
+    finally:
+        os.umask(mask)
+    assert weights.stat().st_mode == plain.stat().st_mode and plain.stat().st_mode & 0o777 == 0o640
 
 
 def test_a_full_disk_leaves_the_old_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,6 +89,14 @@ def test_a_phones_frames_have_their_own_times(tmp_path: Path, suffix: str) -> No
     assert numbers(read_video(path, Segment(1.0, 2.0))[0]) == [30, 31, 32, 33, 34]
 
 
+def test_a_clock_that_jumped_by_a_year_is_an_error(tmp_path: Path) -> None:
+    year = 365 * 24 * 3600
+    path = write(tmp_path / "a.mkv", numbered(3), times=[0.0, 0.04, year])
+    with pytest.raises(ClipError, match="3 frames in 13,140 hours") as caught:
+        scan(path, "regen-3")
+    assert "regen-3" in str(caught.value) and "setpts" in caught.value.remedy
+
+
 def test_vp8_packets_without_a_visible_frame_are_not_counted(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     noise = np.clip(numbered(80).astype(int) + rng.integers(-9, 9, (80, 36, 52, 3)), 0, 255).astype(np.uint8)

@@ -16,7 +16,7 @@ from tests.unit.video.reading import frames_of, read_folder, read_video
 from glossfree.corpora.manifest import Clip, FrameFolder, VideoFile
 from glossfree.errors import ClipError
 from glossfree.video.container import probe
-from glossfree.video.decode import VideoReader, natural_order, pixels_of
+from glossfree.video.decode import VideoReader, natural_order, open_source, pixels_of
 from glossfree.video.frames import Fit, fit_frame, fitted, resize
 from glossfree.video.pack import encode, read_clip, write_clip
 
@@ -180,6 +180,12 @@ def test_broken_folders_name_clip_path_and_remedy(tmp_path: Path) -> None:
             with pytest.raises(ClipError, match=words) as caught:
                 read(tmp_path / name, clip_id="regen-3")
             assert "regen-3" in str(caught.value) and name in str(caught.value) and caught.value.remedy
+
+
+def test_images_at_an_impossible_rate_are_an_error(tmp_path: Path) -> None:
+    folder = write_images(tmp_path / "images", pattern(3))
+    with pytest.raises(ClipError, match="3 frames in 8,333 hours"):
+        open_source(FrameFolder(folder), "regen-3", 1e-7)
 
 
 def test_frames_are_stretched_and_the_clips_rate_wins(tmp_path: Path) -> None:
