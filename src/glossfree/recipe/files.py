@@ -295,6 +295,8 @@ def _read(path: Path) -> RecipeFile:
         raise RecipeError(f"cannot be read ({error.strerror})", where=path, remedy="check its rights") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"not TOML ({error})", where=path, remedy="correct that line") from error
+    if not content:
+        raise RecipeError("empty", where=path, remedy='restore it, or begin it with base = "hfa-phoenix14t"')
     standings, bases = dict(_standings(text)), content.get("base", [])
     bases = bases if isinstance(bases, list) else [bases]
     if not all(isinstance(base, str) for base in bases):

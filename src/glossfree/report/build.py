@@ -19,10 +19,11 @@ from glossfree.report.timed import time_clips
 from glossfree.report.timeline import ReportClip
 from glossfree.scoring.conventions import convention_for, published_for
 from glossfree.scoring.metrics import Scores
-from glossfree.scoring.predictions import Prediction, read_predictions, read_scores, scores_path
+from glossfree.scoring.predictions import Prediction, predictions_path, read_predictions, read_scores, scores_path
 from glossfree.scoring.sentences import check_ids
 from glossfree.scoring.significance import intervals
 from glossfree.scoring.statistics import Statistics
+from glossfree.training.progress import is_complete
 from glossfree.training.run import Run
 from glossfree.translator import SignTranslator
 from glossfree.video.pack import read_clip
@@ -42,7 +43,7 @@ def build_report(
     manifest = material.manifest
     clips = manifest.split(split)
     predictions = read_predictions(run.folder, split)
-    check_ids(predictions, [clip.id for clip in clips])
+    check_ids(predictions, [clip.id for clip in clips], where=predictions_path(run.folder, split))
     hypotheses = {clip.id: predictions[clip.id].text for clip in clips}
     references = {clip.id: clip.text for clip in clips}
     convention = convention_for(manifest.language, append=recipe.scores.append)
@@ -99,7 +100,9 @@ def load_scores(run: Path) -> dict[str, Scores]:
 
 def time_stages(run: Run) -> dict[str, float]:
     """Wall time of each stage, validation included."""
-    return {record["stage"]: record["seconds"] for record in run.records() if record["kind"] == "epoch"}
+    return {
+        record["stage"]: record["seconds"] for record in filter(is_complete, run.records()) if record["kind"] == "epoch"
+    }
 
 
 def _report_clip(

@@ -21,6 +21,7 @@ from glossfree.files.disk import LEFTOVERS, atomic, read_json, write_atomic
 
 STATUS = "status.json"
 TRAINING, STOPPED, FAILED, FINISHED = "training", "stopped", "failed", "finished"  # states of a run
+RECORD = {"kind": str, "stage": str, "step": int, "epoch": int}  # what each line of steps.jsonl has, among others
 LIBRARIES = ("torch", "transformers", "accelerate", "av", "sentencepiece", "sacrebleu", "numpy")
 
 
@@ -102,14 +103,16 @@ class Run:
             raise RunError(f"cannot be written ({error.strerror})", where=self.steps, remedy=remedy) from error
 
     def records(self) -> Iterator[dict[str, Any]]:
-        """The lines of steps.jsonl, without a last one that a crash cut off."""
+        """The lines of steps.jsonl, without a last one that a crash cut off, and others that are no records."""
         if not self.steps.is_file():
             return
         for line in self.steps.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
-                yield json.loads(line)
+                record = json.loads(line)
             except (ValueError, RecursionError):
                 continue
+            if isinstance(record, dict) and all(isinstance(record.get(name), kind) for name, kind in RECORD.items()):
+                yield record
 
     def forget(self, stage: str, epoch: int, step: int) -> None:
         """Drop a stage's lines after `step` steps, and its ends of epochs from `epoch` on: they are written again."""

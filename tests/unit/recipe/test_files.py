@@ -292,6 +292,13 @@ def test_a_file_that_is_not_toml_is_named(tmp_path: Path, text: str) -> None:
     assert caught.value.where == str(path)
 
 
+def test_an_empty_file_is_no_recipe(tmp_path: Path) -> None:
+    path = recipe_file(tmp_path, "\n# nothing\n")
+    with pytest.raises(RecipeError, match="empty -> restore it") as caught:
+        load_recipe(path)
+    assert caught.value.where == str(path)
+
+
 def test_a_file_that_is_not_utf8_is_named(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_bytes(b'name = "\xff\xfe"\n')

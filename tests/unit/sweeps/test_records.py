@@ -151,7 +151,8 @@ def test_on_test_a_cell_is_also_asked_where_signs_are_and_for_its_joint_space(ce
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        *(("run.json", "{}"), ("run.json", "{"), ("steps.jsonl", "3\n")),
+        *(("run.json", "{}"), ("run.json", "{")),
+        ("steps.jsonl", '{"kind": "epoch", "stage": "pretrain", "step": 3, "epoch": 0}\n'),
         *(("predictions.dev.jsonl", ""), ("scores.dev.json", "{")),
     ],
 )

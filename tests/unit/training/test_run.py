@@ -136,11 +136,11 @@ def test_json_of_a_run(tmp_path: Path) -> None:
 def test_a_line_cut_off_by_a_crash_is_left_out(tmp_path: Path) -> None:
     run = started(tmp_path)
     assert list(run.records()) == []
-    lines = [{"stage": "pretrain", "epoch": 0, "step": n} for n in (1, 2)]
+    lines = [{"kind": "step", "stage": "pretrain", "epoch": 0, "step": n} for n in (1, 2)]
     for line in lines:
         run.log(line)
     with run.steps.open("a") as file:
-        file.write('{"stage": "pretr')
+        file.write('5\n[1]\n{"kind": "epoch"}\n{"stage": "pretr')  # and others by an editor
     assert list(run.records()) == lines
     run.forget("denoise", 0, 0)
     assert run.steps.read_text() == "".join(json.dumps(line) + "\n" for line in lines)
@@ -175,6 +175,6 @@ def test_a_log_that_cannot_be_written_is_a_user_s_problem(tmp_path: Path) -> Non
 
 def test_a_line_with_other_bytes_is_left_out(tmp_path: Path) -> None:
     run = started(tmp_path)
-    run.log({"stage": "denoise", "step": 1})
+    run.log(line := {"kind": "step", "stage": "denoise", "epoch": 0, "step": 1})
     run.steps.write_bytes(run.steps.read_bytes() + b'{"stage": "den\xffoise\n' + b"[" * 99_999 + b"\n")
-    assert list(run.records()) == [{"stage": "denoise", "step": 1}]
+    assert list(run.records()) == [line]
