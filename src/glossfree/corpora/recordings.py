@@ -157,7 +157,7 @@ def assign_splits(
         others = [name for name, place in placed.items() if not place]
         if others:
             problem = f"{len(others):,} videos are in no folder of a split: {name_some(others)}"
-            raise CorpusError(problem, where=root, remedy=f"put them into {', '.join(SPLITS)}, or write {TABLES[0]}")
+            raise CorpusError(problem, where=root, remedy=f"put them into {', '.join(SPLITS)}, too, or all elsewhere")
         return placed, []
     table = next((root / name for name in TABLES if (root / name).is_file()), None)
     if table is None:
