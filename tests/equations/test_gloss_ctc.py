@@ -68,17 +68,22 @@ def test_a_clip_with_too_few_segments_costs_nothing_and_has_no_gradient() -> Non
     assert all((given.values.grad[clip, : LENGTHS[clip]] != 0).any() for clip in (0, 1, 3))
 
 
-@pytest.mark.parametrize("average", ["clips", "glosses"])
+@pytest.mark.parametrize("average", ["clips", "glosses", "tokens"])
 def test_the_loss_is_the_mean_over_clips_that_have_glosses(average: str) -> None:
     torch.manual_seed(0)
     module = GlossCtc(average=average).build(Sizes(5, E, 50), Inputs(glosses=("A", "B", "C")))
     segments = Padded(torch.randn(B, max(LENGTHS), E), torch.tensor(LENGTHS))
     frames = torch.zeros(sum(LENGTHS), E)
-    batch = ClipBatch(("a", "b", "c", "d"), frames, torch.tensor(LENGTHS), ("",) * B, targets={"glosses": TARGETS})
+    tokens = (3, 5, 2, 4)
+    labels = torch.tensor([[*[7] * count, *[-100] * (5 - count)] for count in tokens])
+    ids = ("a", "b", "c", "d")
+    batch = ClipBatch(ids, frames, torch.tensor(LENGTHS), ("",) * B, labels, targets={"glosses": TARGETS})
     rows = module.head(segments.values)
     costs = [cost(rows[clip, : LENGTHS[clip]], GLOSSES[clip]) for clip in range(2)] + [0.0]
     if average == "glosses":
         costs = [each / len(glosses) for each, glosses in zip(costs, GLOSSES[:3], strict=True)]
+    if average == "tokens":
+        costs = [each / count for each, count in zip(costs, tokens[:3], strict=True)]
     assert float(module(Levels(segment=segments), batch).detach()) == pytest.approx(sum(costs) / 3, rel=1e-5)
     assert module.units(batch) == 3
 

@@ -38,7 +38,7 @@ class Contrastive(Objective):
         le=1000,
     )
     logit_scale: float = value(1 / 0.07, "assumed", "start of 1/tau in eq 4 (CLIP's)", ge=0.01, le=MAX_LOGIT_SCALE)
-    token: bool = value(True, "stated", "a learned token stands in front of the segments")
+    token: bool = value(True, "released", "a learned token stands in front of the segments")
     pooling: Literal["mean", "first"] = value(
         "mean", "stated", "a video's features: the mean over token and segments, or the token's row alone"
     )

@@ -38,8 +38,10 @@ class GlossCtc(Objective):
     """How a clip counts in the mean."""
 
     weight: float = value(1.0, "released", "weight beside the other losses (MMTLB: 1; SLTUNET: 0.3)", ge=0)
-    average: Literal["clips", "glosses"] = value(
-        "clips", "released", "a clip costs the sum over its glosses (MMTLB), or the mean (SLTUNET)"
+    average: Literal["clips", "glosses", "tokens"] = value(
+        "clips",
+        "released",
+        "a clip costs the sum over its glosses (MMTLB), or that divided by their number, or by its tokens (SLTUNET)",
     )
     streams: bool = value(False, "assumed", "video, keypoints and both are recognised, and pulled together (TS-SLT)")
     distillation: float = value(1.0, "released", "w: how much the three learn from their mean, where streams", ge=0)
@@ -76,16 +78,22 @@ class GlossCtcLoss(SeparableLoss):
 
     def forward(self, levels: Levels, batch: Any) -> Tensor:
         """The loss of a batch."""
-        counts = (batch.targets[GLOSSES] != IGNORED).sum(dim=1)
-        costs, has_glosses = self.costs(levels, batch, counts), counts > 0
+        costs, has_glosses = self.costs(levels, batch), (batch.targets[GLOSSES] != IGNORED).any(dim=1)
         loss: Tensor = (costs * has_glosses).sum() / has_glosses.sum().clamp(min=1)
         return loss
 
-    def costs(self, levels: Levels, batch: Any, counts: Tensor) -> Tensor:
-        """The cost of each clip (B,), whose numbers of glosses are `counts`."""
+    def costs(self, levels: Levels, batch: Any) -> Tensor:
+        """The cost of each clip (B,)."""
         assert levels.segment is not None
         costs = ctc_costs(levels.segment.with_values(self.head(levels.segment.values)), batch.targets[GLOSSES])
-        return costs / counts.clamp(min=1) if self.average == "glosses" else costs
+        return costs / self.divisors(batch)
+
+    def divisors(self, batch: Any) -> Tensor | int:
+        """What the CTC cost of each clip is divided by: (B,), or 1."""
+        if self.average == "clips":
+            return 1
+        tokens: Tensor = batch.labels != IGNORED if self.average == "tokens" else batch.targets[GLOSSES] != IGNORED
+        return tokens.sum(dim=1).clamp(min=1)
 
     def units(self, batch: Any) -> float:
         """The number of its clips that have glosses."""
@@ -101,7 +109,7 @@ class StreamCtcLoss(GlossCtcLoss):
         self.keypoint_head = nn.Linear(width, num_glosses + 1)
         self.distillation = distillation
 
-    def costs(self, levels: Levels, batch: Any, counts: Tensor) -> Tensor:
+    def costs(self, levels: Levels, batch: Any) -> Tensor:
         """The cost of each clip (B,)."""
         assert levels.segment is not None and levels.streams is not None
         heads = (self.head, self.video_head, self.keypoint_head)
@@ -110,9 +118,7 @@ class StreamCtcLoss(GlossCtcLoss):
             for head, segments in zip(heads, (levels.segment, *levels.streams), strict=True)
         ]
         costs = torch.stack([ctc_costs(each, batch.targets[GLOSSES]) for each in logits]).sum(dim=0)
-        if self.average == "glosses":
-            costs = costs / counts.clamp(min=1)
-        return costs + self.distillation * divergences(logits)
+        return costs / self.divisors(batch) + self.distillation * divergences(logits)
 
 
 def divergences(logits: Sequence[Padded]) -> Tensor:

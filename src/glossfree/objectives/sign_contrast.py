@@ -14,7 +14,8 @@ divides by B twice.
 
 `scale_free`, which we added, divides distances by the mean distance between two frames of the clip. The margins of the
 paper (64) and of the released code (32) are in units of ResNet features. After FrameNorm, unrelated frames with
-D = 512 are 32 apart in L2 and 578 in L1: with L2 every negative would have a cost, with L1 none.
+D = 512 are 32 apart in L2 and 578 in L1: with L2 every negative would have a cost, with L1 none. The loss
+and its gradient are then 32 times smaller (L2), and its weight has to be larger.
 """
 
 from __future__ import annotations
@@ -46,7 +47,12 @@ Form = Literal["hinge", "softplus"]
 class SignContrast(Objective):
     """Which frames repel each other, and up to which distance. "Stated" and "released" refer to Ye et al. here."""
 
-    weight: float = value(0.01, "stated", "weight in both stages (released: 0.001 in fine-tuning)", ge=0)
+    weight: float = value(
+        0.32,
+        "derived",
+        "weight of the loss: with scale_free, 32 times that without (stated: 0.01 in both stages)",
+        ge=0,
+    )
     distance: Literal["l2", "l1"] = value(
         "l2", "stated", "between two frames: Euclidean, or (released) the sum of absolute differences"
     )

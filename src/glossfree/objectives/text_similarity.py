@@ -27,7 +27,7 @@ class TextSimilarity(Objective):
     """Where the vectors of sentences come from. "Released" refers to GASLT here."""
 
     weight: float = value(
-        0.8, "derived", "weight of the loss (released: 10, beside a sum over a sentence's tokens, 13 on average)", ge=0
+        0.67, "derived", "weight of the loss (released: 10, beside a sum over a sentence's tokens, 15 on average)", ge=0
     )
     vectors: str = value(
         "",
