@@ -19,7 +19,7 @@ from glossfree.console import Console, Result
 from glossfree.corpora.captions import WRITTEN, Caption, read_captions, write_captions
 from glossfree.corpora.files import VIDEOS, is_companion
 from glossfree.corpora.manifest import FrameFolder, Segment, VideoFile
-from glossfree.errors import ClipError, CorpusError, GlossfreeError, shortened
+from glossfree.errors import ClipError, CorpusError, GlossfreeError, name_some, shortened
 from glossfree.files.disk import write_atomic
 from glossfree.opening import batch_size_of, open_model
 from glossfree.serving.translations import Failure, Translation, Translator, cut_windows, strong_glosses
@@ -148,7 +148,7 @@ def translate(
     Raises GlossfreeError, before the model is loaded, for options that contradict each other and for an `out` that
     cannot be written.
     """
-    videos = list(_expanded(clips))
+    videos = list(_expanded(clips, console))
     segment = None if start is None and end is None else Segment(start or 0.0, end)
     requests = _requests(videos, segment, segments, tier, window)
     if format_ in WRITTEN and len(videos) != 1:
@@ -211,14 +211,16 @@ class Work:
                 yield from outcome
 
 
-def _expanded(clips: Sequence[Path]) -> Iterator[Path]:
+def _expanded(clips: Sequence[Path], console: Console) -> Iterator[Path]:
     """Replace each folder that holds videos by these, in natural order; keep files and folders of images."""
     for path in clips:
         try:
-            names = [file.name for file in path.iterdir()] if path.is_dir() else []
+            files = list(path.iterdir()) if path.is_dir() else []
         except OSError:
-            names = []
-        videos = [name for name in names if Path(name).suffix.lower() in VIDEOS and not is_companion(name)]
+            files = []
+        videos = [file.name for file in files if file.suffix.lower() in VIDEOS and not is_companion(file.name)]
+        if videos and (below := natural_order([file.name for file in files if file.is_dir()])):
+            console.warn(f"{path}: folders in it are passed over, name them as well: {name_some(below)}")
         yield from (path / name for name in natural_order(videos)) if videos else (path,)
 
 

@@ -107,11 +107,15 @@ def diagnose_corpus(path: Path, name: str | None, console: Console, **options: A
         return Diagnosis(subject, (Finding("sentences", "problem", f"{error.problem}{where}", error.remedy or ""),))
     headers = read_headers(clips, console)
     facts = [_facts(clip, headers, root) for clip in clips]
+    findings = [Finding("corpus", "warning", note) for note in notes]
+    if corpus.name == "folder" and (guessed := sum(isinstance(c.source, FrameFolder) and not c.fps for c in clips)):
+        text = f"{counted(guessed, 'clip')} of images without a rate, taken as {FPS:g}/s"
+        findings.append(Finding("frame rate", "warning", text, "write their rate into a column fps"))
     remedy = f"glossfree prepare {corpus.name} --root {root} --out OUT --fps {{fps}} resamples all clips by time"
     return _diagnosis(
         subject,
         facts,
-        [*(Finding("corpus", "warning", note) for note in notes), *_companions(root, corpus.name)],
+        [*findings, *_companions(root, corpus.name)],
         remedy,
         {"corpus": corpus.name, "files": len(headers)},
     )

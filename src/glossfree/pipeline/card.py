@@ -207,6 +207,8 @@ def _facts(
         yield "method", recipe.paper
     yield "supervision", SUPERVISION[recipe.supervision]
     yield "pretrained weights", "; ".join(f"{role}: {name}" for role, name in weights.items()) or "none"
+    if taken := facts.get("taken"):
+        yield "weights of another run", f"{', '.join(taken)} of {Path(str(facts.get('start', UNKNOWN))).name}"
     yield "trained with", f"glossfree {facts.get('glossfree', '?')} on {facts.get('device', UNKNOWN)}"
     yield "last stage", trained.last_stage
     counts = {part: _count(tensors, prefix) for part, prefix in {**PREFIXES, "pseudo-gloss head": HEAD}.items()}

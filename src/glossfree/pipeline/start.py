@@ -230,7 +230,11 @@ def _stages_until(recipe: Recipe, until: str | None, taken: Sequence[str]) -> li
     last = len(recipe.stages) if until is None else _index(recipe, until)
     stages = [stage for stage in recipe.planned if _index(recipe, stage.name) <= last]
     if all(stage.name in taken for stage in stages):
-        remedy = "name a later --until, or change a stage with --set" if stages else "set epochs in the recipe"
+        remedy = (
+            "name a later --until, an earlier --after, or change a stage with --set"
+            if stages
+            else "set epochs in the recipe"
+        )
         raise RunError("nothing to train", where=recipe.name, remedy=remedy)
     return stages
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from glossfree.console import Console, size
+from glossfree.errors import name_some
 from glossfree.models.hierarchy import HierarchicalEncoder, TranslationModel
 from glossfree.models.weights import below, load
 from glossfree.objectives.base import TEXT_NEEDS, Inputs
@@ -180,8 +181,11 @@ class Workflow:
             facts = {"stage": name, "epochs": config.epochs, "best": progress.best_loss}
             facts |= {"trained": num_trained, "parameters": num_parameters}
             save_tensors(self.run.weights(name), stage.result(), facts)
-            for stale in (path for pattern in MEASURED for path in self.run.folder.glob(pattern)):
-                stale.unlink(missing_ok=True)  # of the earlier weights
+            stale = [path for pattern in MEASURED for path in sorted(self.run.folder.glob(pattern))]
+            for path in stale:
+                path.unlink(missing_ok=True)
+            if stale:
+                self.console.say(f"{name}: removed what is of earlier weights: {name_some([p.name for p in stale])}")
             self._tidy(name)
         self.group.wait()
         return inputs

@@ -296,7 +296,8 @@ def image_names(folder: Path, where: str) -> list[str]:
         files = [file.name for file in folder.iterdir() if file.suffix.lower() in IMAGES]
     names = natural_order([name for name in files if not name.startswith(".")])
     if not names:
-        raise ClipError("no images in the folder", where=where, remedy=f"needs one of {', '.join(sorted(IMAGES))}")
+        remedy = f"needs one of {', '.join(sorted(IMAGES))}; folders in it are not searched"
+        raise ClipError("no images in the folder", where=where, remedy=remedy)
     return names
 
 

@@ -50,12 +50,14 @@ def test_text_has_a_line_for_each_hypothesis(
     assert call(*words).out == "".join([*expected, "\n\n\n"]) and len(expected) == 3
 
 
-def test_a_folder_of_videos_is_a_list_of_videos(tiny: Any, tiny_model: Path, tmp_path: Path) -> None:
+def test_a_folder_of_videos_is_a_list_of_videos(tiny: Any, tiny_model: Path, tmp_path: Path, call: Any) -> None:
     clips = [tiny.corpus / clip.file for clip in Manifest.load(tiny.corpus).split("test")[:3]]
     for name, clip in zip(("10.mp4", "9.MP4", "._9.MP4"), clips, strict=True):
         shutil.copyfile(clip, tmp_path / name)
     (tmp_path / ".DS_Store").write_bytes(b"\0")
     assert [Path(each.path).name for each in translate(tiny_model, [tmp_path])] == ["9.MP4", "10.mp4"]
+    (tmp_path / "more").mkdir()
+    assert "passed over, name them as well: more" in call("translate", tiny_model, tmp_path).err
 
 
 def test_bad_clips_do_not_end_it(tiny: Any, tiny_model: Path, tmp_path: Path, call: Callable[..., Any]) -> None:

@@ -183,6 +183,7 @@ def test_folders_of_images_count_their_frames(tmp_path: Path, suffix: str) -> No
     diagnosis = doctor([corpus(root, [f"clip,{SENTENCE},train"])])
     assert diagnosis.figures["seconds"]["longest"] == pytest.approx(2.0)
     assert (diagnosis.figures["fps"], diagnosis.figures["aspect"]) == ({"25": 1}, {"0.81": 1})
+    assert texts(diagnosis, "frame rate", "warning") == ["1 clip of images without a rate, taken as 25/s"]
 
 
 HEADER = "name|video|start|end|speaker|orth|translation"

@@ -169,6 +169,7 @@ def test_a_finished_run_goes_on_with_its_last_stage_or_another_behind_it(
     stages, text = begin(tiny, run, "finetune2.epochs=2", resume=True)
     assert not any(path.exists() for path in measured), "of the earlier weights"
     assert stages == ["finetune2"] and "finetune2: 1 epoch before, continues to 2" in text
+    assert "removed what is of earlier weights: " in text and "scores.test.json" in text
     assert load_recipe(run / "recipe.toml").stage("finetune2").epochs == 2
 
     recipe = tmp_path / "longer.toml"
@@ -188,7 +189,7 @@ def test_where_nothing_is_to_be_trained_it_is_said(tiny: Any, tiny_run: Path, tm
         {"start": tiny_run, "until": "pretrain"},
         {"start": tiny_run, "after": "finetune2"},
     ):
-        with pytest.raises(RunError, match="nothing to train -> name a later --until, or change a stage"):
+        with pytest.raises(RunError, match="nothing to train -> name a later --until, an earlier --after, or"):
             begin(tiny, run, **options)
     with pytest.raises(RunError, match="nothing to train -> set epochs"):
         begin(tiny, run, *(f"{stage}.epochs=0" for stage in STAGES))
