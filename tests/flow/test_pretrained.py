@@ -19,23 +19,17 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tests.flow.nursery import options
+from tests.paper.losses import IN_TURN
 from transformers import Dinov2Config, Dinov2Model, MBartConfig, MBartForConditionalGeneration
 
 from glossfree.text.tokenizer import SETTINGS_FILE, SentenceTokenizer
 
-# commands one after another, without a network: what opens a connection, or asks for an address, ends the program
-NO_NETWORK = """import json, socket, sys
+# commands without a network: what opens a connection, or asks for an address, ends the program
+NO_NETWORK = f"""import socket
 def refuse(*_): raise SystemExit("a network was asked for")
 socket.socket.connect = socket.socket.connect_ex = refuse
 socket.getaddrinfo = refuse
-from glossfree.cli.app import main
-for command in json.loads(sys.argv[1]):
-    try:
-        main(command)
-    except SystemExit as ended:
-        if ended.code:
-            raise
-"""
+{IN_TURN}"""
 
 
 @dataclass(frozen=True)

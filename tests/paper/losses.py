@@ -76,7 +76,8 @@ def machine() -> dict[str, str]:
     }
 
 
-EACH = """
+# a program: commands of the command line, one after another, until one fails
+IN_TURN = """
 import json, sys
 from glossfree.cli.app import main
 for command in json.loads(sys.argv[1]):
@@ -93,7 +94,7 @@ def _glossfree(*commands: Sequence[object]) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     words = json.dumps([list(map(str, command)) for command in commands])
     done = subprocess.run(
-        [sys.executable, "-c", EACH, words], env=environment, check=False, capture_output=True, text=True
+        [sys.executable, "-c", IN_TURN, words], env=environment, check=False, capture_output=True, text=True
     )
     if done.returncode:
         raise RuntimeError(f"{words}: exit code {done.returncode}\n{done.stderr}")

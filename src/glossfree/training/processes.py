@@ -63,13 +63,9 @@ class Processes:
         """Whether this is the process that writes files and lines."""
         return self.rank == 0
 
-    def sum(self, values: Tensor, operation: str = "SUM") -> Tensor:
-        """The same tensor of each process -> their sum, or the largest of each value ("MAX")."""
-        if self.size > 1:
-            values = values.clone()
-            with explain_lost_process():
-                distributed.all_reduce(values, op=getattr(distributed.ReduceOp, operation))
-        return values
+    def sum(self, values: Tensor) -> Tensor:
+        """The same tensor of each process -> their sum."""
+        return self._reduced(values, "SUM")
 
     def numbers(self, own: Sequence[float], operation: str = "SUM") -> list[Any]:
         """Numbers of each process -> their sums, or the largest ones ("MAX"). A single process waits for no device."""
@@ -77,7 +73,14 @@ class Processes:
             return list(own)
         kind = torch.float64 if any(isinstance(each, float) for each in own) else torch.int64
         device = "cuda" if "nccl" in distributed.get_backend() else "cpu"
-        return self.sum(torch.tensor(own, dtype=kind, device=device), operation).tolist()
+        return self._reduced(torch.tensor(own, dtype=kind, device=device), operation).tolist()
+
+    def _reduced(self, values: Tensor, operation: str) -> Tensor:
+        if self.size > 1:
+            values = values.clone()
+            with explain_lost_process():
+                distributed.all_reduce(values, op=getattr(distributed.ReduceOp, operation))
+        return values
 
     def rows(self, own: Tensor) -> tuple[Tensor, int]:
         """(n, ...) of each process, n may differ -> (N, ...) of all, by rank, and the index of one's own first row."""

@@ -166,13 +166,11 @@ def state_of(saved: Status, *, silence: float) -> str:
     return TRAINING if alive else GONE
 
 
-def is_complete(record: Any) -> bool:
-    """Whether a line of steps.jsonl holds all that a run writes; a damaged one may not."""
-    if not isinstance(record, dict) or not all(isinstance(record.get(name), str) for name in ("stage", "kind")):
-        return False
-    names = ("step", "epoch", "seconds", *(("lr", "frames", "waited") if record.get("kind") == "step" else ()))
+def is_complete(record: Record) -> bool:
+    """Whether one of `Run.records` holds all that a run writes; a damaged one may not."""
+    names = ("step", "epoch", "seconds", *(("lr", "frames", "waited") if record["kind"] == "step" else ()))
     numbers = [record.get(name) for name in names]
-    if record.get("kind") == "epoch":
+    if record["kind"] == "epoch":
         train, dev = record.get("train"), record.get("dev")
         if not isinstance(train, dict) or not isinstance(dev, dict) or "loss" not in train:
             return False

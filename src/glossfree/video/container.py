@@ -187,9 +187,10 @@ def _scan(path: Path, size: int, _changed: int) -> Scan:
             known = _read_pts(container.decode(stream), path, "decoding")
     if not len(known):
         raise ClipError("no frames in it", where=path, remedy=f"{COPY_AGAIN}, or drop the clip")
-    scanned = Scan(Timeline.constant(len(known), fps), None)
     if tick and _are_usable(known):
         scanned = Scan(timeline_from_times(known * float(tick), fps), known)
+    else:
+        scanned = Scan(Timeline.constant(len(known), fps), None)
     remedy = "write its times anew: ffmpeg -i OLD -vf setpts=N/25/TB NEW; or drop the clip"
     check_length(scanned.timeline, str(path), remedy)
     return scanned
