@@ -14,6 +14,7 @@ softmax, the optimiser) is not. Counted is what is *needed*:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -182,8 +183,10 @@ def segments_of(frames: int) -> int:
 
 def counted(work: Callable[[], T]) -> tuple[T, float]:
     """Run `work` -> its result, and the operations that torch counted meanwhile."""
-    attention_on_cpu = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu  # torch's counter does not know it
-    known: dict[Any, Any] = {
+    attention_on_cpu = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    known: dict[Any, Any] = {  # what torch's counter does not know
+        torch.ops.mkldnn._linear_pointwise: lambda rows, weight, *_, **__: 2 * math.prod(rows) * weight[0],
+        torch.ops.aten.addmm_: lambda _, left, right, **__: 2 * math.prod(left) * right[1],
         attention_on_cpu: lambda query, key, *_, **__: attended(query, key).forward,
         torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: (
             lambda _, query, key, *__, **___: attended(query, key).backward

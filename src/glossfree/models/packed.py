@@ -1,16 +1,19 @@
-"""Linear layers whose weights are packed for products with few rows.
+"""Linear layers whose weights are packed: oneDNN's products, with weights in blocks of its own.
 
 A step of decoding multiplies a few rows with every weight once, so reading the weights takes its time. What torch's
-`linear` calls for 4 rows reads them at a third of the memory's rate; oneDNN, with weights in blocks of its own, reads
-them at nearly all of it (`python -m benchmarks decoding`). Results differ by rounding.
+`linear` calls for 4 rows reads them at a third of the memory's rate, oneDNN at nearly all of it
+(`python -m benchmarks decoding`). With thousands of rows, as in the frozen blocks of a ViT, its products are faster,
+too (`python -m benchmarks ablation`). Results differ by rounding.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 SMALLEST = 2**17  # elements of a weight: with fewer, a call of oneDNN costs more than it saves
 
@@ -27,11 +30,70 @@ class PackedLinear(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """(..., inputs) -> (..., outputs)."""
-        product: Tensor = torch.ops.mkldnn._linear_pointwise(rows, self.weight, self.bias, "none", [], "")
-        return product
+        return _product(rows, self.weight, self.bias)
 
     def _save_to_state_dict(self, *_: object) -> None:
         raise RuntimeError("a model packed to translate cannot be saved: save the one that it was made of")
+
+
+class FreezableLinear(nn.Linear):
+    """A linear layer that packs its weight while that is frozen, large, in float32 and on the CPU."""
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__(in_features, out_features)
+        self._packed: dict[bool, tuple[tuple[int, int], Tensor]] = {}
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """(..., inputs) -> (..., outputs)."""
+        if not self._packs(rows):
+            return functional.linear(rows, self.weight, self.bias)
+        if rows.requires_grad and torch.is_grad_enabled():
+            product: Tensor = FrozenProduct.apply(rows, self)  # type: ignore[no-untyped-call]
+            return product
+        return _product(rows, self.packed(), self.bias)
+
+    def packed(self, transposed: bool = False) -> Tensor:
+        """The weight, or its transpose for gradients, in oneDNN's blocks; made anew when the weight has changed."""
+        state = self.weight.data_ptr(), self.weight._version
+        if transposed not in self._packed or self._packed[transposed][0] != state:
+            weight = self.weight.detach()
+            blocks = torch.ops.mkldnn._reorder_linear_weight(weight.T.contiguous() if transposed else weight, None)
+            self._packed[transposed] = state, blocks
+        return self._packed[transposed][1]
+
+    def _packs(self, rows: Tensor) -> bool:
+        return (
+            not any(parameter.requires_grad for parameter in (self.weight, self.bias))
+            and is_large(self)
+            and rows.is_cpu
+            and rows.dtype == torch.float32
+            and can_pack()
+            and not torch.compiler.is_compiling()
+            and not torch.is_autocast_enabled(rows.device.type)
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_packed": {}}  # blocks can be neither copied nor pickled
+
+
+class FrozenProduct(torch.autograd.Function):
+    """`FreezableLinear`'s product, through which a gradient passes."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, layer: FreezableLinear) -> Tensor:
+        """(..., inputs) -> (..., outputs)."""
+        ctx.layer = layer
+        return _product(rows, layer.packed(), layer.bias)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        """(..., outputs) -> (..., inputs)."""
+        return _product(gradient, ctx.layer.packed(transposed=True), None), None
+
+
+def _product(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
+    return product
 
 
 def can_pack() -> bool:
@@ -40,13 +102,18 @@ def can_pack() -> bool:
     return is_available and hasattr(torch.ops.mkldnn, "_reorder_linear_weight")  # private: another torch may lack it
 
 
+def is_large(layer: nn.Linear) -> bool:
+    """Whether its weights are on the CPU, in float32, and SMALLEST or more."""
+    return layer.weight.is_cpu and layer.weight.dtype == torch.float32 and layer.weight.numel() >= SMALLEST
+
+
 def large_layers(module: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Linear]]:
-    """The linear layers on the CPU, in float32, with SMALLEST weights or more: parent, name in it, layer."""
+    """The plain linear layers that are large: parent, name in it, layer."""
     for parent in list(module.modules()):
         for name, child in list(parent.named_children()):
             if type(child) is not nn.Linear:  # others use the weights of a subclass themselves
                 continue
-            if child.weight.is_cpu and child.weight.dtype == torch.float32 and child.weight.numel() >= SMALLEST:
+            if is_large(child):
                 yield parent, name, child
 
 

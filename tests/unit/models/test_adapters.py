@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from glossfree.models.adapters import DroppedProduct, Lora, add_lora, merge_lora
+from glossfree.models.adapters import AdaptedProduct, Lora, add_lora, merge_lora
 from glossfree.models.backbones.dinov2 import Dinov2
 from glossfree.models.language.mbart import MBart
 
@@ -97,10 +97,14 @@ def test_a_target_that_no_layer_has_is_refused() -> None:
 
 
 def dropped_by(rate: float, values: Tensor) -> Tensor:
-    """What an adapter's first product sees: its weight is the identity."""
-    adapter = Lora(nn.Linear(values.shape[-1], 2), values.shape[-1], 1.0, rate).to(values.dtype)
-    nn.init.eye_(adapter.lora_A["default"].get_parameter("weight"))
-    return adapter._down(values)
+    """What an adapter's products see: the frozen layer is zero, and both matrices are the identity."""
+    width = values.shape[-1]
+    adapter = Lora(nn.Linear(width, width, bias=False).requires_grad_(False), width, width, rate).to(values.dtype)
+    for side, fill in ((adapter.lora_A, nn.init.eye_), (adapter.lora_B, nn.init.eye_)):
+        fill(side["default"].get_parameter("weight"))
+    nn.init.zeros_(adapter.base_layer.weight)
+    total: Tensor = adapter(values)
+    return total
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
@@ -117,24 +121,30 @@ def test_dropout_drops_its_share_and_keeps_the_mean(rate: float) -> None:
 
 
 @pytest.mark.parametrize("of_input", [True, False])
-@pytest.mark.parametrize("of_weight", [True, False])
-def test_its_gradients_are_those_of_dropout_and_product(of_input: bool, of_weight: bool) -> None:
+def test_its_gradients_are_those_of_dropout_and_products(of_input: bool) -> None:
     torch.manual_seed(0)
-    values = torch.randn(4, 9, 6, dtype=torch.double, requires_grad=of_input)
-    weight = torch.randn(3, 6, dtype=torch.double, requires_grad=of_weight)
-    twins = [each.detach().clone().requires_grad_(each.requires_grad) for each in (values, weight)]
+    options = {"dtype": torch.double}
+    values = torch.randn(36, 6, **options, requires_grad=of_input)
+    weight = torch.randn(5, 6, **options, requires_grad=True)
+    down, up = (torch.randn(*size, **options, requires_grad=True) for size in ((3, 6), (5, 3)))
+    leaves = [each for each in (values, weight, down, up) if each.requires_grad]
+    total = draw_alike(values @ weight.T, values, down, up, 0.7)
+    with torch.no_grad():
+        eye = torch.eye(6, **options)
+        mask = draw_alike(torch.zeros(36, 6, **options), torch.ones_like(values), eye, eye, 1.0)
+    assert len(mask.unique()) == 2
+    expected = values @ weight.T + 0.7 * (values * mask) @ down.T @ up.T
+    torch.testing.assert_close(total, expected)
+    gradient = torch.randn_like(total)
+    for one, twin in zip(*(torch.autograd.grad(each, leaves, gradient) for each in (total, expected)), strict=True):
+        torch.testing.assert_close(one, twin)
+
+
+def draw_alike(product: Tensor, values: Tensor, down: Tensor, up: Tensor, scaling: float) -> Tensor:
+    """The product with an adapter of random numbers that are always the same."""
     torch.manual_seed(1)
-    product = DroppedProduct.apply(values, weight, 40_000)
-    torch.manual_seed(1)
-    mask = DroppedProduct.apply(torch.ones_like(values), torch.eye(6, dtype=torch.double), 40_000)
-    expected = (twins[0] * mask) @ twins[1].T
-    torch.testing.assert_close(product, expected)
-    if of_input or of_weight:
-        gradient = torch.randn_like(product)
-        for each in (product, expected):
-            each.backward(gradient)
-        for one, twin in zip((values, weight), twins, strict=True):
-            torch.testing.assert_close(one.grad, twin.grad)
+    total: Tensor = AdaptedProduct.apply(product, values, down, up, scaling, 40_000)  # type: ignore[no-untyped-call]
+    return total
 
 
 def test_dropout_draws_neighbours_independently() -> None:
@@ -149,13 +159,12 @@ def test_dropout_draws_neighbours_independently() -> None:
 
 def test_dropout_depends_on_the_random_state_alone() -> None:
     values, masks = torch.randn(7, 13, 3).transpose(0, 1), []
-    adapter = Lora(nn.Linear(3, 3), 3, 1.0, 0.3)
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
-        masks.append(adapter._down(values))
+        masks.append(dropped_by(0.3, values))
     assert torch.equal(masks[0], masks[1]) and not torch.equal(masks[0], masks[2])
-    plain = adapter.lora_A["default"](values)
-    assert torch.equal(dropped_by(0.0, values), values) and torch.equal(adapter.eval()._down(values), plain)
+    torch.testing.assert_close(masks[0][masks[0] != 0], (values / 0.7)[masks[0] != 0], rtol=1e-4, atol=0)
+    assert torch.equal(dropped_by(0.0, values), values)
     assert not dropped_by(1.0, values).any()
     assert dropped_by(0.3, values.bfloat16()).dtype == torch.bfloat16
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 
 from glossfree.models import packed
-from glossfree.models.packed import PackedLinear, pack
+from glossfree.models.packed import FreezableLinear, PackedLinear, pack
 
 
 class Other(nn.Linear):
@@ -49,3 +51,41 @@ def test_packed_weights_are_not_saved_as_if_there_were_none() -> None:
     if isinstance(layers[0], PackedLinear):
         with pytest.raises(RuntimeError, match="packed to translate cannot be saved"):
             layers.state_dict()
+
+
+@pytest.mark.parametrize("rows", [(1,), (4,), (3, 7), (2, 1, 5), (0,), (130,)])
+def test_a_frozen_layer_and_its_gradient_are_those_of_the_linear_layer(rows: tuple[int, ...]) -> None:
+    torch.manual_seed(1)
+    layer = FreezableLinear(384, 352)
+    inputs, gradient = torch.randn(*rows, 384, requires_grad=True), torch.randn(*rows, 352)
+    expected = layer(inputs)
+    (of_inputs,) = torch.autograd.grad(expected, inputs, gradient)
+    layer.requires_grad_(False)
+    product = layer(inputs)
+    torch.testing.assert_close(product, expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(torch.autograd.grad(product, inputs, gradient)[0], of_inputs, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(layer(inputs.detach()), expected.detach(), rtol=1e-5, atol=1e-5)
+
+
+def test_a_frozen_layer_follows_its_weight() -> None:
+    torch.manual_seed(1)
+    layer, other, inputs = FreezableLinear(512, 512), nn.Linear(512, 512), torch.randn(3, 512, requires_grad=True)
+    layer.requires_grad_(False)(inputs).sum().backward()
+    layer.load_state_dict(other.state_dict())
+    torch.testing.assert_close(layer(inputs), other(inputs), rtol=1e-5, atol=1e-5)
+    with torch.no_grad():
+        layer.weight.mul_(2)
+    twice = copy.deepcopy(layer)
+    assert list(twice.state_dict()) == ["weight", "bias"]
+    for each in (layer, twice):
+        (of_inputs,) = torch.autograd.grad(each(inputs).sum(), inputs)
+        torch.testing.assert_close(of_inputs, 2 * other.weight.sum(0).expand(3, -1), rtol=1e-4, atol=1e-4)
+    layer.double()
+    expected = 2 * (other(inputs) - other.bias) + other.bias
+    torch.testing.assert_close(layer(inputs.double()), expected.double(), rtol=1e-4, atol=1e-4)
+
+
+def test_a_layer_that_learns_is_not_packed() -> None:
+    layer = FreezableLinear(512, 512)
+    layer(torch.randn(3, 512)).sum().backward()
+    assert layer.weight.grad is not None and layer.bias.grad is not None

@@ -19,6 +19,7 @@ from torch.nn import functional
 from glossfree.errors import ModelError
 from glossfree.models.adapters import Adapters
 from glossfree.models.choices import Backbone
+from glossfree.models.packed import FreezableLinear
 from glossfree.models.weights import Census, load, read_weights
 from glossfree.settings import DEEPEST, MOST_PIXELS, WIDEST, Trained, value
 
@@ -178,39 +179,39 @@ class Block(nn.Module):
         self.attention: nn.Module = nn.ModuleList(nn.Linear(width, width) for _ in range(4))
         self.layer_scale1 = LayerScale(width)
         self.norm2 = nn.LayerNorm(width, eps=EPSILON)
-        layers = OrderedDict(fc1=nn.Linear(width, hidden), activation=nn.GELU(), fc2=nn.Linear(hidden, width))
-        self.mlp = nn.Sequential(layers)
+        fc1, fc2 = FreezableLinear(width, hidden), FreezableLinear(hidden, width)
+        self.mlp = nn.Sequential(OrderedDict(fc1=fc1, activation=nn.GELU(), fc2=fc2))
         self.layer_scale2 = LayerScale(width)
 
     def forward(self, tokens: Tensor, num_queries: int | None = None) -> Tensor:
         """(N, T, W) -> (N, num_queries or T, W): of the first tokens only."""
-        tokens = tokens[:, :num_queries] + self.layer_scale1(self.attention(self.norm1(tokens), num_queries))
-        return self._widened(tokens)
+        change = self.attention(self.norm1(tokens), num_queries)
+        return self._widened(self.layer_scale1(tokens[:, :num_queries], change))
 
     def _widened(self, tokens: Tensor) -> Tensor:
-        scaled: Tensor = self.layer_scale2(self.mlp(self.norm2(tokens)))
-        return tokens + scaled
+        widened: Tensor = self.layer_scale2(tokens, self.mlp(self.norm2(tokens)))
+        return widened
 
     def moved(self, still: Tensor, moving: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
         """All tokens of a frame (1, T, W), and the moving ones of others (N, M, W), at `places` (N, M, W) -> both."""
         assert isinstance(self.attention, FusedAttention)
         attended = self.attention.moved(self.norm1(still), self.norm1(moving), places)
         still, moving = (
-            each + self.layer_scale1(change) for each, change in zip((still, moving), attended, strict=True)
+            self.layer_scale1(each, change) for each, change in zip((still, moving), attended, strict=True)
         )
         return self._widened(still), self._widened(moving)
 
 
 class LayerScale(nn.Module):
-    """(..., W) times a learned vector (W,)."""
+    """What a branch adds, times a learned vector (W,)."""
 
     def __init__(self, hidden_size: int) -> None:
         super().__init__()
         self.lambda1 = nn.Parameter(torch.ones(hidden_size))
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """(..., W) -> (..., W)."""
-        return tokens * self.lambda1
+    def forward(self, tokens: Tensor, change: Tensor) -> Tensor:
+        """(..., W) and what is added to it (..., W) -> (..., W)."""
+        return torch.addcmul(tokens, change, self.lambda1)
 
 
 class FusedAttention(nn.Module):
@@ -223,8 +224,8 @@ class FusedAttention(nn.Module):
     def __init__(self, hidden_size: int, num_heads: int) -> None:
         super().__init__()
         self.num_heads = num_heads
-        self.qkv = nn.Linear(hidden_size, 3 * hidden_size)
-        self.proj = nn.Linear(hidden_size, hidden_size)
+        self.qkv = FreezableLinear(hidden_size, 3 * hidden_size)
+        self.proj = FreezableLinear(hidden_size, hidden_size)
         for linear in (self.qkv, self.proj):
             nn.init.normal_(linear.weight, std=STD)
             nn.init.zeros_(linear.bias)

@@ -273,8 +273,8 @@ def one_by_one(model: Dinov2ClassToken, images: Tensor, places: list[int]) -> Te
             part = slice(head * size, (head + 1) * size)
             weights = (query[..., part] @ key[..., part].transpose(1, 2) / size**0.5).softmax(-1)
             mixed[..., part] = weights @ value[..., part]
-        tokens = tokens + block.layer_scale1(attention.proj(mixed))
-        tokens = tokens + block.layer_scale2(block.mlp(block.norm2(tokens)))
+        tokens = tokens + block.layer_scale1.lambda1 * attention.proj(mixed)
+        tokens = tokens + block.layer_scale2.lambda1 * block.mlp(block.norm2(tokens))
         for frame in range(len(images)):
             for token in range(tokens.shape[1]):
                 if token not in places:
