@@ -54,7 +54,7 @@ class FreezableLinear(nn.Linear):
 
     def packed(self, transposed: bool = False) -> Tensor:
         """The weight, or its transpose for gradients, in oneDNN's blocks; made anew when the weight has changed."""
-        state = self.weight.data_ptr(), self.weight._version
+        state = self.weight.data_ptr(), 0 if self.weight.is_inference() else self.weight._version
         if transposed not in self._packed or self._packed[transposed][0] != state:
             weight = self.weight.detach()
             blocks = torch.ops.mkldnn._reorder_linear_weight(weight.T.contiguous() if transposed else weight, None)
@@ -63,13 +63,13 @@ class FreezableLinear(nn.Linear):
 
     def _packs(self, rows: Tensor) -> bool:
         return (
-            not any(parameter.requires_grad for parameter in (self.weight, self.bias))
+            not torch.compiler.is_compiling()  # first: a compiler reads no further
+            and not any(parameter.requires_grad for parameter in (self.weight, self.bias))
             and is_large(self)
             and rows.is_cpu
             and rows.dtype == torch.float32
-            and can_pack()
-            and not torch.compiler.is_compiling()
             and not torch.is_autocast_enabled(rows.device.type)
+            and can_pack()
         )
 
     def __getstate__(self) -> dict[str, Any]:

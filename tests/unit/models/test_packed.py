@@ -85,7 +85,28 @@ def test_a_frozen_layer_follows_its_weight() -> None:
     torch.testing.assert_close(layer(inputs.double()), expected.double(), rtol=1e-4, atol=1e-4)
 
 
+def test_a_frozen_layer_made_to_infer_only() -> None:
+    with torch.inference_mode():
+        layer = FreezableLinear(512, 512).requires_grad_(False)
+    rows = torch.randn(3, 512)
+    with torch.no_grad():
+        torch.testing.assert_close(layer(rows), rows @ layer.weight.T + layer.bias, rtol=1e-5, atol=1e-5)
+
+
 def test_a_layer_that_learns_is_not_packed() -> None:
     layer = FreezableLinear(512, 512)
     layer(torch.randn(3, 512)).sum().backward()
     assert layer.weight.grad is not None and layer.bias.grad is not None
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_what_is_exported_is_a_linear_layer(strict: bool) -> None:
+    layer = FreezableLinear(512, 512).requires_grad_(False)
+    program = torch.export.export(nn.Sequential(layer), (torch.randn(3, 512),), strict=strict)
+    assert [str(node.target) for node in program.graph.nodes if node.op == "call_function"] == ["aten.linear.default"]
+
+
+def test_a_frozen_layer_in_half_precision_takes_torchs_own_product() -> None:
+    layer, rows = FreezableLinear(512, 512).requires_grad_(False), torch.randn(3, 512)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert layer(rows).dtype == torch.bfloat16
