@@ -4,6 +4,8 @@
 frames, coded as H.264, and the visual part of a training step (forward and back through the adapters). About 4 minutes.
 `python -m benchmarks moving --run R`: a run with this backbone, which was trained with all patches, translates its dev
 split with fewer: sentences that stay, BLEU-4, and how far the features move (relative to how they differ in a clip).
+`python -m benchmarks moving --run R --teach FOLDER`: R's backbone, of any kind, teaches a small ViT its features of the
+training frames, for `vision.weights`: from nothing, such a ViT learns little of a small corpus. About 6 minutes.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from benchmarks.loader import signer
@@ -22,7 +25,7 @@ from benchmarks.timing import in_turns, machine, processor_seconds, table
 from glossfree.console import Silent
 from glossfree.corpora.manifest import Manifest
 from glossfree.export import export_model
-from glossfree.models.backbones.dinov2 import NEIGHBOURS, Dinov2ClassToken
+from glossfree.models.backbones.dinov2 import NEIGHBOURS, Dinov2, Dinov2ClassToken
 from glossfree.models.hierarchy import VisualEncoder
 from glossfree.pipeline.assemble import adapt_vision, visual_encoder
 from glossfree.recipe.files import load_recipe
@@ -33,6 +36,8 @@ from glossfree.video.pack import read_clip, write_clip
 RECIPE = "hfa-phoenix14t"
 SHARES = (1.0, 0.5, 0.25, 0.125)
 FRAMES, ROUNDS = 58, 3
+SMALL = {"num_layers": 4, "num_heads": 4, "mlp_ratio": 2, "patch_size": 8}  # of the ViT that is taught
+EPOCHS, BATCH, LEARNING_RATE = 3, 128, 1e-3
 
 
 def run(recipe: str = RECIPE, num_frames: int = FRAMES, rounds: int = ROUNDS) -> str:
@@ -93,9 +98,7 @@ def of_run(run: Path, shares: Sequence[float] = SHARES) -> str:
     corpus = Path(Run(run).read_json("run.json")["corpus"])
     clips = Manifest.load(corpus).split("dev")
     paths, references = [(corpus / clip.file, None) for clip in clips], [clip.text for clip in clips]
-    with tempfile.TemporaryDirectory() as folder:
-        export_model(run, Path(folder) / "model", Silent())
-        translator = SignTranslator.from_pretrained(Path(folder) / "model")
+    translator = _translator(run)
     visual = translator.model.hierarchy.visual
     assert isinstance(visual.backbone, Dinov2ClassToken)
     visual.frames_per_pass, visual.within_clips = NEIGHBOURS, True
@@ -119,8 +122,57 @@ def of_run(run: Path, shares: Sequence[float] = SHARES) -> str:
     return f"{table(header, rows)}\n\n{note} {machine()}."
 
 
+def _translator(run: Path) -> SignTranslator:
+    with tempfile.TemporaryDirectory() as folder:
+        export_model(run, Path(folder) / "model", Silent())
+        return SignTranslator.from_pretrained(Path(folder) / "model")
+
+
+def teach(run: Path, folder: Path, epochs: int = EPOCHS) -> str:
+    """A small ViT learns a backbone's features, standardised, frame by frame; its weights -> how it can be used."""
+    corpus = Path(Run(run).read_json("run.json")["corpus"])
+    translator = _translator(run)
+    visual = translator.model.hierarchy.visual
+    clips = [
+        torch.from_numpy(translator.intake.read(corpus / c.file).frames) for c in Manifest.load(corpus).split("train")
+    ]
+    with torch.no_grad():
+        goals = torch.cat([visual.look(clip) for clip in clips])
+    frames, goals = torch.cat(clips), (goals - goals.mean(0)) / goals.std(0)
+    torch.manual_seed(0)
+    width, size = goals.shape[1], frames.shape[-1]
+    options = SMALL | {"hidden_size": width, "image_size": size, "train": "all", "adapter_layers": 0}
+    student = Dinov2(**options).build()
+    for weight in student.parameters():
+        if weight.dim() == 2 and weight.requires_grad:
+            torch.nn.init.xavier_uniform_(weight)
+        elif weight.dim() == 3:  # positions and class token: as large as what patches tell
+            torch.nn.init.normal_(weight, std=0.5)
+    optimizer = torch.optim.AdamW(student.parameters(), lr=LEARNING_RATE)
+    steps = epochs * len(frames) // BATCH
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps, pct_start=0.1)
+    error = 1.0
+    for _ in range(steps):
+        chosen = torch.randint(len(frames), (BATCH,))
+        images = torch.addcmul(visual.shift, frames[chosen].float(), visual.scale)
+        loss = (student(images) - goals[chosen]).square().mean()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+        error += (float(loss.detach()) - error) / 100
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name.removeprefix("model."): weight for name, weight in student.state_dict().items()}
+    save_file(weights, folder / "model.safetensors")
+    settings = " ".join(f"--set vision.{name}={value}" for name, value in {"kind": "dinov2", **options}.items())
+    return f"{error:.2f} of the features' variance is left. {settings} --set vision.weights={folder}"
+
+
 def main(words: Sequence[str]) -> str:
-    """The table of the run that the command line names."""
+    """The table of the run that the command line names, or what it teaches."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks moving", description=__doc__)
-    parser.add_argument("--run", type=Path, required=True, help="a run whose backbone is a ViT")
-    return of_run(parser.parse_args(words).run)
+    parser.add_argument("--run", type=Path, required=True, help="a run; without --teach, one whose backbone is a ViT")
+    parser.add_argument("--teach", type=Path, metavar="FOLDER", help="where the weights of a small ViT are put")
+    options = parser.parse_args(words)
+    return of_run(options.run) if options.teach is None else teach(options.run, options.teach)
