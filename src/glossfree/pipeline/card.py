@@ -208,7 +208,8 @@ def _facts(
     yield "supervision", SUPERVISION[recipe.supervision]
     yield "pretrained weights", "; ".join(f"{role}: {name}" for role, name in weights.items()) or "none"
     if taken := facts.get("taken"):
-        yield "weights of another run", f"{', '.join(taken)} of {Path(str(facts.get('start', UNKNOWN))).name}"
+        start, corpus = Path(str(facts.get("start", UNKNOWN))).name, title_of(facts.get("start_data") or {})
+        yield "weights of another run", f"{', '.join(taken)} of {start} (its corpus: {corpus})"
     yield "trained with", f"glossfree {facts.get('glossfree', '?')} on {facts.get('device', UNKNOWN)}"
     yield "last stage", trained.last_stage
     counts = {part: _count(tensors, prefix) for part, prefix in {**PREFIXES, "pseudo-gloss head": HEAD}.items()}
