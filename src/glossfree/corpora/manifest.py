@@ -64,10 +64,16 @@ class VideoFile:
 
 @dataclass(frozen=True)
 class FrameFolder:
-    """All images of a folder in the natural order of their names, or those of a segment."""
+    """All images of a folder in the natural order of their names, or those of a segment; `fps` 0: unknown."""
 
     path: Path
     segment: Segment | None = None
+    fps: float = 0.0
+
+
+def source_at(path: Path, segment: Segment | None = None, fps: float = 0.0) -> VideoFile | FrameFolder:
+    """A video file, or a folder of images, which has no rate of its own."""
+    return FrameFolder(path, segment, fps) if path.is_dir() else VideoFile(path, segment)
 
 
 class Drawing(Protocol):
