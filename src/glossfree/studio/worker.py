@@ -29,6 +29,7 @@ from glossfree.corpora.manifest import Segment, source_at
 from glossfree.errors import ClipError, GlossfreeError
 from glossfree.files.disk import read_json, write_atomic
 from glossfree.opening import open_model
+from glossfree.pipeline.hub import name_of
 from glossfree.serving.folder import CARD
 from glossfree.serving.translations import Failure, Translation, cut_windows, strong_glosses
 from glossfree.studio.limits import OUT_OF_MEMORY, Limits
@@ -53,7 +54,7 @@ class Worker:
         card = read_json(model / CARD)
         self.facts = {
             "id": about.name,
-            "name": about.summary or about.name,
+            "name": name_of(model),
             "language": about.language,
             "frames_per_second": about.fps,
             "frame_size": about.frame_size,
