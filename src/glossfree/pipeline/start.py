@@ -44,7 +44,7 @@ from glossfree.video.timeline import SAME_RATE, Timeline
 # what a run may be resumed with: no number depends on it
 MAY_CHANGE = ("name", "summary", "paper", "data.num_workers", "data.cache_megabytes", "training.checkpoint_minutes")
 # settings that decide what the weights of another run mean
-SHARED = ("seed", "text.", "vision.", "temporal.", "language.", "decoder.", "keypoints.")
+SHARED = ("seed", "data.fps", "text.", "vision.", "temporal.", "language.", "decoder.", "keypoints.")
 
 
 def train_recipe(

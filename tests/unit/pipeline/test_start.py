@@ -252,7 +252,10 @@ def test_stages_of_a_run_on_another_corpus_are_taken_with_a_warning(tiny: Any, t
     manifest = Manifest.load(other.corpus)
     manifest.corpus["profile"]["clips"] += 1
     manifest.save()
-    assert f"was trained on another corpus ({tiny.corpus})" in begin(other, tmp_path / "run", **options)[1]
+    _, text = begin(other, tmp_path / "run", "data.fps=16", **options)
+    assert (
+        f"was trained on another corpus ({tiny.corpus})" in text and "other settings (data.fps: 8.0, now 16.0)" in text
+    )
     assert Run(tmp_path / "run").read_json("run.json")["start_data"] == {"name": "wetter", "language": "de"}
 
 
