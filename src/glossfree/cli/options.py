@@ -71,7 +71,7 @@ Address = Annotated[
     str,
     typer.Option("--address", help="Ray's cluster: auto, HOST:6379 or ray://HOST:10001; a new local one if left out."),
 ]
-Samples = Annotated[int, typer.Option(min=1, help="Bootstrap samples.")]
+Samples = Annotated[int, typer.Option(min=1, max=100_000, help="Bootstrap samples.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the bootstrap samples.")]
 OtherCorpus = Annotated[Path | None, typer.Option(help="Another prepared corpus than the run's.", **PREPARED)]
 Tier = Annotated[str | None, typer.Option(help="Tier of the .eaf.")]

@@ -33,6 +33,15 @@ Keeping = Annotated[
 ]
 
 
+Rate = Annotated[
+    float | None,
+    typer.Option(min=0.1, max=1000, help="Resample all clips by time to this rate; else each keeps its own."),
+]
+Name = Annotated[
+    str | None, typer.Option(help="What model cards call the corpus; one's own videos have ROOT's name if left out.")
+]
+
+
 class Fit(StrEnum):
     """How a frame becomes square; see `video.frames`."""
 
@@ -46,16 +55,14 @@ def prepare(
     out: Annotated[Path, typer.Option(help="Folder to pack into.")],
     console: Console,
     root: Annotated[Path | None, typer.Option(help="Where the corpus lies.")] = None,
+    name: Name = None,
     limit: Annotated[int | None, typer.Option(min=1, help="The first N clips of each split.")] = None,
     frame_size: Annotated[
         int, typer.Option(min=8, max=2048, help="Pixels of a packed frame; the paper's recipe needs 256.")
     ] = 256,
     fit: Annotated[Fit, typer.Option(help="How a frame becomes square; the paper stretches it.")] = Fit.stretch,
     codec: Keeping = Codec.h264,
-    fps: Annotated[
-        float | None,
-        typer.Option(min=0.1, max=1000, help="Resample all clips by time to this rate; else each keeps its own."),
-    ] = None,
+    fps: Rate = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; one per core if left out.")] = None,
     strict: Annotated[bool, typer.Option(help="Stop at the first clip that cannot be read.")] = False,
     seed: Annotated[int | None, typer.Option(help="wetter: seed of the sentences, 0 if left out.")] = None,
@@ -88,6 +95,7 @@ def prepare(
             console=console,
             cluster=cluster,
             root=root,
+            title=name,
             limit=limit,
             workers=workers,
             strict=strict,

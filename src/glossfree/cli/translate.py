@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -18,11 +18,12 @@ from glossfree.cluster import Cluster, Lost
 from glossfree.console import Console, Result
 from glossfree.corpora.captions import WRITTEN, Caption, read_captions, write_captions
 from glossfree.corpora.files import VIDEOS, is_companion
-from glossfree.corpora.manifest import FrameFolder, Segment, VideoFile
+from glossfree.corpora.manifest import Segment, source_at
 from glossfree.errors import ClipError, CorpusError, GlossfreeError, name_some, shortened
 from glossfree.files.disk import write_atomic
 from glossfree.opening import batch_size_of, open_model
 from glossfree.serving.translations import Failure, Translation, Translator, cut_windows, strong_glosses
+from glossfree.video.container import FPS
 from glossfree.video.decode import natural_order, open_source
 
 Request = tuple[Path, Segment | None]
@@ -140,6 +141,9 @@ def translate(
     poses: Annotated[
         Path | None, typer.Option(help="Keypoints (.pose) of one video, for a model that reads them; else NAME.pose.")
     ] = None,
+    fps: Annotated[
+        float | None, typer.Option(min=0.1, max=1000, help="Frames per second of folders of images; 25 if left out.")
+    ] = None,
     engine: Engine = EngineName.local,
     address: Address = "",
 ) -> Translations:
@@ -150,7 +154,9 @@ def translate(
     """
     videos = list(_expanded(clips, console))
     segment = None if start is None and end is None else Segment(start or 0.0, end)
-    requests = _requests(videos, segment, segments, tier, window)
+    requests = _requests(videos, segment, segments, tier, window, fps or 0.0)
+    if fps is None and any(map(os.path.isdir, videos)):
+        console.say(f"folders of images are taken as {FPS:g} frames/s: --fps says otherwise")
     if format_ in WRITTEN and len(videos) != 1:
         remedy = "translate one video at a time, or use --format json"
         raise CorpusError(f"one .{format_} file belongs to one video", where="translate", remedy=remedy)
@@ -159,7 +165,7 @@ def translate(
     if poses is not None and len(videos) != 1:
         problem = f"--poses belongs to one video, and here are {len(videos)}"
         raise CorpusError(problem, where="translate", remedy="write NAME.pose beside each video")
-    work = Work(model, hypotheses, poses)
+    work = Work(model, hypotheses, poses, fps or 0.0)
     results = work.here(requests) if engine is EngineName.local else work.on(engine, address, list(requests))
     return Translations(results, format_, out, len(videos) > 1, console, hypotheses)
 
@@ -171,11 +177,14 @@ class Work:
     model: Path
     num_hypotheses: int
     poses: Path | None
+    fps: float
 
     @cached_property
     def translator(self) -> Translator:
         """The opened model."""
-        return open_model(self.model)
+        translator = open_model(self.model)
+        translator.intake = replace(translator.intake, image_fps=self.fps)
+        return translator
 
     def here(self, requests: Iterable[Request]) -> Iterator[Translation | Failure]:
         """In this process, in order."""
@@ -225,7 +234,12 @@ def _expanded(clips: Sequence[Path], console: Console) -> Iterator[Path]:
 
 
 def _requests(
-    videos: Sequence[Path], segment: Segment | None, segments: Path | None, tier: str | None, window: float | None
+    videos: Sequence[Path],
+    segment: Segment | None,
+    segments: Path | None,
+    tier: str | None,
+    window: float | None,
+    fps: float,
 ) -> Iterator[Request]:
     ways = [way for way in (segment, segments, window) if way is not None]
     if len(ways) > 1:
@@ -237,7 +251,7 @@ def _requests(
         problem = f"segments belong to one video, and here are {len(videos)}"
         raise GlossfreeError(problem, where="translate", remedy="name one video")
     if window is not None:
-        return (request for video in videos for request in _windows(video, window))
+        return (request for video in videos for request in _windows(video, window, fps))
     if segments is not None:
         (video,) = videos
         captions = read_captions(segments, tier=tier, media=video)
@@ -245,10 +259,10 @@ def _requests(
     return ((video, segment) for video in videos)
 
 
-def _windows(video: Path, seconds: float) -> Iterator[Request]:
+def _windows(video: Path, seconds: float, fps: float) -> Iterator[Request]:
     """Cut a video into pieces of `seconds`, the last one up to half as long again; an unreadable one is one piece."""
     try:
-        length = open_source(FrameFolder(video) if video.is_dir() else VideoFile(video)).timeline.seconds
+        length = open_source(source_at(video, fps=fps)).timeline.seconds
     except ClipError:
         yield video, None
         return

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from glossfree.console import Result, aligned
-from glossfree.corpora.manifest import CORPUS, SPLITS, Manifest, PackedClip, overlap_warning
+from glossfree.corpora.manifest import CORPUS, SPLITS, Manifest, PackedClip, overlap_warning, title_of
 from glossfree.errors import name_groups
 
 
@@ -62,7 +62,7 @@ class Inspection(Result):
         about = [
             f"{key.replace('_', ' ')} {self.corpus[key]}" for key in ("language", "frame_size") if key in self.corpus
         ]
-        lines = [f"{self.out}: {', '.join([str(self.corpus.get('name', 'no name')), *about])}", ""]
+        lines = [f"{self.out}: {', '.join([title_of(self.corpus, 'no name'), *about])}", ""]
         columns = {**self.splits, "all": self.total}
         cells = [["", *columns]]
         for row in fields(SplitFigures):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PureWindowsPath
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -24,11 +24,12 @@ from glossfree.languages import profile_of
 SPLITS = ("train", "dev", "test")
 MANIFEST, CORPUS = "manifest.jsonl", "corpus.json"
 FORMAT = 1
+IDENTITY = ("name", "title", "language")  # keys of corpus.json; `title`: its own name, where `name` is a layout's
 MOST_BYTES = 10**13  # of a shard
 MOST_FRAMES = 10_000_000  # of one clip: two days at 50 frames/s
 LONGEST = 172_800.0  # seconds of a clip, two days: a clock that jumps within a recording makes years of it
 _REMEDY = "run glossfree prepare again"
-CORPUS_TYPES = {"name": str, "language": str, "frame_size": int, "fit": str, "codec": str, "problems": list}
+CORPUS_TYPES = dict.fromkeys((*IDENTITY, "fit", "codec"), str) | {"frame_size": int, "problems": list}
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,16 @@ class VideoFile:
 
 @dataclass(frozen=True)
 class FrameFolder:
-    """All images of a folder in the natural order of their names, or those of a segment."""
+    """All images of a folder in the natural order of their names, or those of a segment; `fps` 0: unknown."""
 
     path: Path
     segment: Segment | None = None
+    fps: float = 0.0
+
+
+def source_at(path: Path, segment: Segment | None = None, fps: float = 0.0) -> VideoFile | FrameFolder:
+    """A video file, or a folder of images, which has no rate of its own."""
+    return FrameFolder(path, segment, fps) if path.is_dir() else VideoFile(path, segment)
 
 
 class Drawing(Protocol):
@@ -276,6 +283,11 @@ def _check_addresses(folder: Path, clips: Iterable[PackedClip]) -> None:
     if far is not None and not folder.resolve().is_relative_to(cache_folder().resolve()):
         remedy = "name that folder itself: --corpus ADDRESS"
         raise CorpusError(f"its clips lie elsewhere ({far})", where=folder, remedy=remedy)
+
+
+def title_of(corpus: Mapping[str, Any], unknown: str = "not recorded") -> str:
+    """What `corpus.json`, or a run's record of it, calls a corpus."""
+    return str(corpus.get("title") or corpus.get("name") or unknown)
 
 
 def unique_texts(clips: Iterable[PackedClip]) -> list[str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from glossfree.corpora.files import Files, is_safe_id, safe_id
-from glossfree.corpora.manifest import Clip, FrameFolder, Segment, VideoFile
+from glossfree.corpora.manifest import Clip, FrameFolder, Segment, VideoFile, source_at
 from glossfree.corpora.release import has_no_source
 from glossfree.corpora.segments import segment_of
 from glossfree.errors import CorpusError, name_groups, name_some
@@ -71,9 +71,9 @@ def _source(
     video, own = sentence.video, files.find(own_folders, sentence.own) if sentence.own else None
     place = None if own and own_first else files.find(folders, video)
     if own and not place:
-        return FrameFolder(own) if own.is_dir() else VideoFile(own)
+        return source_at(own)
     segment, place = _segment(sentence.start, sentence.end), place or files.root / folders[0] / f"{video}.mp4"
-    return FrameFolder(place, segment) if place.is_dir() else VideoFile(place, segment)
+    return source_at(place, segment)
 
 
 def _segment(start: str, end: str) -> Segment:

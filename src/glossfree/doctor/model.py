@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from glossfree.corpora.manifest import FrameFolder, Segment, VideoFile
+from glossfree.corpora.manifest import Segment, source_at
 from glossfree.doctor.findings import Diagnosis, Finding, counted
 from glossfree.errors import ClipError, GlossfreeError
 from glossfree.serving.folder import training_of, verify
@@ -89,14 +89,12 @@ def look_at(path: Path) -> tuple[ClipLook, list[np.ndarray]]:
 
     Raises ClipError if it cannot be read.
     """
-    source = FrameFolder(path) if path.is_dir() else VideoFile(path)
-    timeline = open_source(source).timeline
+    timeline = open_source(source_at(path)).timeline
     numbers = np.unique(np.linspace(0, len(timeline) - 1, LOOKED_AT + 2)[1:-1].round().astype(int))
     frames: list[np.ndarray] = []
     aspect = 0.0
     for number in map(int, numbers):  # one at a time: reading all at once would decode the complete video
-        part = type(source)(path, Segment(number, number + 1, "frames"))
-        reader = open_source(part)
+        reader = open_source(source_at(path, Segment(number, number + 1, "frames")))
         frames += reader.read([0], preview_size)
         aspect = reader.aspect
     small, is_packed = grey(frames), aspect == 1 and packed_size(path) is not None

@@ -15,7 +15,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from torch import Tensor
 
 from glossfree import __version__
-from glossfree.corpora.manifest import CORPUS
+from glossfree.corpora.manifest import CORPUS, IDENTITY, title_of
 from glossfree.corpora.registry import CORPORA
 from glossfree.errors import GlossfreeError, ModelError, RunError
 from glossfree.files.disk import read_json, write_atomic, write_json
@@ -114,7 +114,7 @@ def write_card(
 
 def identity(corpus: Mapping[str, Any]) -> dict[str, Any]:
     """What a run records of the content of `corpus.json`, so that its card need not find the corpus."""
-    return {key: corpus[key] for key in ("name", "language") if key in corpus}
+    return {key: corpus[key] for key in IDENTITY if key in corpus}
 
 
 def evaluated(run: Path) -> Iterator[Evaluated]:
@@ -127,7 +127,7 @@ def evaluated(run: Path) -> Iterator[Evaluated]:
 
 def metadata(recipe: Recipe, facts: Mapping[str, Any], data: Mapping[str, Any], splits: Sequence[Evaluated]) -> str:
     """The YAML in front of the card. Scores of the training split stand in the text only."""
-    corpus = str(data.get("name", UNKNOWN))
+    corpus = title_of(data)
     results = [
         EvalResult(
             task_type="translation",
@@ -199,7 +199,7 @@ def _facts(
     """The rows of "What it is"."""
     recipe = trained.recipe
     weights = {role: str(each.get("source", UNKNOWN)) for role, each in facts.get("weights", {}).items()}
-    yield "corpus", str(data.get("name", UNKNOWN))
+    yield "corpus", title_of(data)
     yield "language of the sentences", str(data.get("language", UNKNOWN))
     yield "licence of the corpus", _license(data) or "not known to glossfree: read its terms"
     yield "recipe", ": ".join(filter(None, (recipe.name, recipe.summary)))
@@ -208,7 +208,8 @@ def _facts(
     yield "supervision", SUPERVISION[recipe.supervision]
     yield "pretrained weights", "; ".join(f"{role}: {name}" for role, name in weights.items()) or "none"
     if taken := facts.get("taken"):
-        yield "weights of another run", f"{', '.join(taken)} of {Path(str(facts.get('start', UNKNOWN))).name}"
+        start, corpus = Path(str(facts.get("start", UNKNOWN))).name, title_of(facts.get("start_data") or {})
+        yield "weights of another run", f"{', '.join(taken)} of {start} (its corpus: {corpus})"
     yield "trained with", f"glossfree {facts.get('glossfree', '?')} on {facts.get('device', UNKNOWN)}"
     yield "last stage", trained.last_stage
     counts = {part: _count(tensors, prefix) for part, prefix in {**PREFIXES, "pseudo-gloss head": HEAD}.items()}

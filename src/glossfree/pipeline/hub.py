@@ -100,6 +100,13 @@ def model_folder(source: str | Path, revision: str | None = None) -> Path:
         raise ModelError(f"no such folder, and {error.problem}", where=text, remedy=error.remedy) from error
 
 
+def name_of(folder: Path) -> str:
+    """What people call the model in a folder: the folder's name, or owner/name where `fetch` has put it."""
+    *_, repository, place, name = ("", "", *folder.resolve().parts)
+    is_fetched = place == "snapshots" and repository.startswith("models--")
+    return repository.removeprefix("models--").replace("--", "/") if is_fetched else name
+
+
 def push(
     folder: Path,
     files: Sequence[str],

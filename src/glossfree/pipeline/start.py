@@ -44,7 +44,7 @@ from glossfree.video.timeline import SAME_RATE, Timeline
 # what a run may be resumed with: no number depends on it
 MAY_CHANGE = ("name", "summary", "paper", "data.num_workers", "data.cache_megabytes", "training.checkpoint_minutes")
 # settings that decide what the weights of another run mean
-SHARED = ("seed", "text.", "vision.", "temporal.", "language.", "decoder.", "keypoints.")
+SHARED = ("seed", "data.fps", "text.", "vision.", "temporal.", "language.", "decoder.", "keypoints.")
 
 
 def train_recipe(
@@ -84,7 +84,7 @@ def train_recipe(
         _check_origin(folder, start, taken)
         _say_what_is_longer(folder, material.recipe, console)
     else:
-        _say_what_to_expect(material, taken, console)
+        _say_what_to_expect(material, origin, taken, console)
     sources = weight_sources(recipe)
     for earlier in [*([folder] if is_resumed else []), *([] if origin is None else [origin])] if sources else []:
         check_same_sources(sources, earlier.read_json("run.json").get("weights", {}), where=earlier.folder)
@@ -158,6 +158,8 @@ def start_run(run: Run, material: Material, *, resume: bool, facts: Mapping[str,
         profile = {**profile, JOINTS: list(material.keypoints.joints)}
     corpus = str(material.manifest.folder.resolve())
     facts = {"corpus": corpus, "data": identity(material.manifest.corpus), **facts, "profile": profile}
+    if start := facts.get("start"):
+        facts["start_data"] = Run(start).read_json("run.json").get("data")
     # the recipe is written last: a folder that holds it holds all the rest
     run.start(dump_recipe(recipe), facts, resume=resume)
 
@@ -302,7 +304,7 @@ def _say_what_is_longer(run: Run, recipe: Recipe, console: Console) -> None:
         console.say(f"the run gets more stages: {in_words({'stages': changes['stages']})}")
 
 
-def _say_what_to_expect(material: Material, taken: Sequence[str], console: Console) -> None:
+def _say_what_to_expect(material: Material, origin: Run | None, taken: Sequence[str], console: Console) -> None:
     """What a new run does to its clips, and where it departs from the recipe that it is named after."""
     recipe = material.recipe
     rates = [clip.fps for clip in material.manifest]
@@ -312,6 +314,12 @@ def _say_what_to_expect(material: Material, taken: Sequence[str], console: Conso
     folder = material.manifest.folder
     if material.glosses is not None and (problem := outdated_glosses(Manifest.load(folder))):  # all of its clips
         console.warn(f"{problem} -> make them again: glossfree glosses {folder}")
+    if origin is not None:
+        theirs, profile = origin.read_json("run.json"), material.manifest.corpus.get("profile", {})
+        known = theirs.get("profile") or {}
+        differs = any(known.get(key, value) != value for key, value in profile.items())  # not in a copy of the corpus
+        if differs and theirs.get("corpus") != str(folder.resolve()):
+            console.warn(f"{origin.folder} was trained on another corpus ({theirs.get('corpus')})")
     corpus = str(material.manifest.corpus.get("name", ""))
     own = [stage.name for stage in recipe.stages if stage.name not in taken]
     for line in (*(() if taken else random_weights(recipe)), *advice(recipe, corpus, own, precision_of())):

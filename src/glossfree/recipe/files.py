@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from glossfree.errors import RecipeError, did_you_mean, shortened
+from glossfree.errors import RecipeError, did_you_mean, name_some, shortened
 from glossfree.objectives import OBJECTIVES
 from glossfree.recipe.schema import CHOICES, Recipe, StageConfig
 from glossfree.recipe.values import as_toml, leaves
@@ -86,7 +86,8 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         if "stages" not in settings and EARLIER.intersection(part for key in settings for part in key.split(".")):
             remedy = "start its run anew, with a recipe of this version (glossfree recipe --list)"
             raise RecipeError("written by an earlier version of glossfree", where=path, remedy=remedy)
-        return parse_recipe(_nested(settings, path), where=str(path))
+        where = f"{path} with --set {name_some(overrides)}" if overrides else str(path)
+        return parse_recipe(_nested(settings, where), where=where)
     except RecursionError as error:
         problem = "tables or lists are nested too deeply"
         raise RecipeError(problem, where=shortened(str(source)), remedy=REMEDY) from error
@@ -346,7 +347,7 @@ def _put_over(below: Settings, own: Settings) -> Settings:
     return kept | own
 
 
-def _nested(settings: Settings, where: Path) -> dict[str, Any]:
+def _nested(settings: Settings, where: str) -> dict[str, Any]:
     """Settings -> nested tables. Raises RecipeError if a key lies below a value."""
     content: dict[str, Any] = {}
     for key, setting in settings.items():

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from glossfree.console import Console
-from glossfree.corpora.manifest import Manifest, PackedClip
+from glossfree.corpora.manifest import Manifest, PackedClip, title_of
 from glossfree.errors import ClipError
 from glossfree.pipeline.material import Material
 from glossfree.pipeline.trained import TrainedRun
@@ -67,7 +67,7 @@ def build_report(
     scores = {each.name if named[each.name] == 1 else str(each): load_scores(each) for each in folders}
     return ReportData(
         title=f"glossfree: {run.folder.name}",
-        subtitle=f"recipe {recipe.name}, corpus {manifest.corpus.get('name', manifest.folder.name)}",
+        subtitle=f"recipe {recipe.name}, corpus {title_of(manifest.corpus, manifest.folder.name)}",
         scores=scores,
         split=split,
         conventions={each.convention.name: Scores.of(each) for each in statistics},

@@ -14,7 +14,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from fastapi.responses import FileResponse, Response
 
-from glossfree.corpora.manifest import Manifest, PackedClip
+from glossfree.corpora.manifest import Manifest, PackedClip, title_of
 from glossfree.errors import GlossfreeError, shortened
 from glossfree.files.encoding import nfc
 from glossfree.files.parts import Part, is_address
@@ -124,9 +124,9 @@ class Shelf:
         splits: dict[str, int] = defaultdict(int)
         for clip in manifest:
             splits[clip.split] += 1
-        name = manifest.corpus.get("name") or manifest.folder.name
         problems = [str(problem) for problem in manifest.corpus.get("problems", ())]
         language = manifest.corpus.get("language", "")
+        name = title_of(manifest.corpus, manifest.folder.name)
         return {"id": number, "name": name, "language": language, "splits": splits, "problems": problems}
 
     def find_clips(self, manifest: Manifest, split: str, query: str, offset: int, limit: int) -> Json:

@@ -25,10 +25,11 @@ from typing import Any
 
 import cv2
 
-from glossfree.corpora.manifest import FrameFolder, Segment, VideoFile
+from glossfree.corpora.manifest import Segment, source_at
 from glossfree.errors import ClipError, GlossfreeError
 from glossfree.files.disk import read_json, write_atomic
 from glossfree.opening import open_model
+from glossfree.pipeline.hub import name_of
 from glossfree.serving.folder import CARD
 from glossfree.serving.translations import Failure, Translation, cut_windows, strong_glosses
 from glossfree.studio.limits import OUT_OF_MEMORY, Limits
@@ -53,7 +54,7 @@ class Worker:
         card = read_json(model / CARD)
         self.facts = {
             "id": about.name,
-            "name": about.summary or about.name,
+            "name": name_of(model),
             "language": about.language,
             "frames_per_second": about.fps,
             "frame_size": about.frame_size,
@@ -89,7 +90,7 @@ class Worker:
         if width * height > limits.pixels:
             problem = f"{width} x {height} pixels, and at most {limits.pixels / 1e6:.1f} million are allowed"
             raise ClipError(problem, where=path, remedy="scale the video down")
-        timeline = open_source(source_of(path)).timeline
+        timeline = open_source(source_at(path)).timeline
         if timeline.seconds > limits.seconds:
             problem = f"{timeline.seconds:.0f} s long, and at most {limits.seconds:.0f} s are allowed"
             raise ClipError(problem, where=path, remedy="cut the video")
@@ -117,7 +118,7 @@ class Worker:
 
     def _copy(self, task: Task, alive: Callable[[], None]) -> dict[str, Any]:
         """A video in any format -> one in H.264 that every browser plays, at `to`. Raises ClipError."""
-        reader = open_source(source_of(Path(task["path"])))
+        reader = open_source(source_at(Path(task["path"])))
         timeline = reader.timeline
 
         def frames() -> Iterator[Any]:
@@ -180,11 +181,6 @@ def number(value: float) -> float:
 def described(error: GlossfreeError, task: Task) -> dict[str, Any]:
     """An error -> plain values in which the file has the client's name for it, not its place on this machine."""
     return {key: value and value.replace(task["path"], task["name"]) for key, value in error.to_dict().items()}
-
-
-def source_of(path: Path) -> VideoFile | FrameFolder:
-    """A video file, or a folder of images."""
-    return FrameFolder(path) if path.is_dir() else VideoFile(path)
 
 
 def shrunk(frame: Any) -> Any:

@@ -59,9 +59,12 @@ class Run:
         return True
 
     def _failed_at_once(self) -> bool:
-        if self.steps.is_file() or (self.folder / "weights").is_dir() or not (self.folder / STATUS).is_file():
+        if self.steps.is_file() or (self.folder / "weights").is_dir():
             return False
-        return self.read_json(STATUS).get("state") == FAILED
+        try:
+            return self.read_json(STATUS).get("state") == FAILED
+        except RunError:  # none, or a damaged one
+            return False
 
     def start(self, recipe_toml: str, facts: dict[str, Any], *, resume: bool) -> None:
         """Make the folder, unless there is a run to resume. Raises RunError."""

@@ -26,6 +26,10 @@ class StillTraining(RunError):
     """A live process trains the run."""
 
 
+class Damaged(RunError):
+    """A status that is no JSON: no live process has left it, for it is written whole or not at all."""
+
+
 @dataclass(frozen=True)
 class Planned:
     """A stage of the run. `kind` of its batches: stages of one kind take similar times for an epoch."""
@@ -78,7 +82,8 @@ def read_status(run: Run) -> Status:
         place = ".".join(map(str, problem["loc"]))
         reason = f"not a status ({place}{': ' if place else ''}{problem['msg']})"
         remedy = "was it written by another version? If no process is training here, remove it: nothing else is lost"
-        raise RunError(reason, where=path, remedy=remedy) from error
+        kind = Damaged if problem["type"] == "json_invalid" else RunError
+        raise kind(reason, where=path, remedy=remedy) from error
 
 
 def is_alive(status: Status) -> bool | None:
@@ -100,7 +105,10 @@ def check_not_training(run: Run) -> None:
     """Raise StillTraining if a process is training this run, RunError as `read_status` if that cannot be known."""
     if not (run.folder / STATUS).is_file():
         return
-    status = read_status(run)
+    try:
+        status = read_status(run)
+    except Damaged:
+        return
     if status.state == TRAINING and is_alive(status):
         remedy = "wait for it, or stop it with Ctrl-C or kill: it saves before it ends"
         raise StillTraining(f"process {status.pid} is still training", where=run.folder, remedy=remedy)

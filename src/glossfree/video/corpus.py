@@ -39,6 +39,7 @@ from glossfree.video.shards import remove_unused, write_shards
 from glossfree.video.timeline import FEWEST, mixed_rates, usual_rate
 
 PACKING = Packing()
+USERS = ("folder", "subtitles")  # corpora that are the user's own: their name is that of a layout
 LISTED = 20  # unreadable clips that are listed at the end
 ANOTHER_OUT = "choose another --out"
 
@@ -50,6 +51,7 @@ def prepare_corpus(
     *,
     console: Console,
     root: Path | None = None,
+    title: str | None = None,
     limit: int | None = None,
     workers: int | None = None,
     cluster: Cluster | None = None,
@@ -63,13 +65,13 @@ def prepare_corpus(
     poses: bool = False,
     shards: int = 0,
 ) -> PrepareResult:
-    """Pack the first `limit` clips of each split; `counts` (clips by split) and `seed` are for generated corpora.
+    """Pack the first `limit` clips of each split. `title`: what model cards call it; of the user's own videos, by
+    default the name of ROOT. `counts` (clips by split) and `seed` are for generated corpora.
 
     `rules` (see `corpora.sentencing`) and `tier` are for those with captions; `language` chooses between several, too;
     `sign_language` chooses videos of a corpus in several.
     `poses`: write their keypoints, too (`video.keypoints`); clips without any count as failed, and are packed.
     `shards`: megabytes of the tar files that the packed clips are moved into; 0: they stay files, or where they are.
-
     `workers` None: one per core; the other options are those of `video.prepare`. Packing continues an interrupted run.
     Raises CorpusError: unknown corpus, option or language, no language, unusable ROOT, an `out` that cannot be written
     or holds something else; with `strict` also for missing sources, before anything is packed.
@@ -84,7 +86,8 @@ def prepare_corpus(
     settings = options | {key: value for key, value in (("limit", limit), ("fps", packing.fps)) if value}
     identity = {"name": name, "language": code, "frame_size": packing.frame_size, "fit": packing.fit}
     identity["codec"] = packing.codec
-    about = {**identity, "settings": settings}
+    title = title or (root.resolve().name if root and name in USERS else None)
+    about = {**identity, "settings": settings} | ({"title": title} if title else {})
     _check_earlier(out, identity, settings)
     if root:
         console.say(f"checking {root}")

@@ -239,7 +239,7 @@ class FolderReader:
     def __init__(self, source: FrameFolder, clip_id: str = "", fps: float | None = None) -> None:
         self.folder, self.where = source.path, describe_clip(source.path, clip_id)
         names = image_names(source.path, self.where)
-        timeline = Timeline.constant(len(names), fps or FPS)
+        timeline = Timeline.constant(len(names), fps or source.fps or FPS)
         check_length(timeline, self.where, "correct its frames per second")
         first, last = _part(timeline, source.segment, self.where)
         self._names = names[first:last]

@@ -18,7 +18,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from glossfree.corpora.manifest import FrameFolder, Manifest, Segment, VideoFile
+from glossfree.corpora.manifest import Manifest, Segment, source_at
 from glossfree.errors import ClipError
 from glossfree.video.container import KEPT
 from glossfree.video.decode import Reader, open_source
@@ -68,6 +68,7 @@ class Intake:
     """Turns clips into a model's input; `profile`: that of its training clips ({}: unknown).
 
     `view`, `sampling` and `num_joints` (J, 0: the model reads no keypoints) are the recipe's. Nothing is augmented.
+    `image_fps`: frames per second of folders of images, 0 if nobody said.
     `_crops` holds the signer's place in the last KEPT videos.
     """
 
@@ -76,6 +77,7 @@ class Intake:
     fit: Fit = "stretch"
     profile: dict[str, Any] = field(default_factory=dict)
     num_joints: int = 0
+    image_fps: float = 0.0
     _crops: dict[tuple[Path, int, int], Crop] = field(default_factory=dict, repr=False, compare=False)
 
     def read(self, path: Path, segment: Segment | None = None, poses: Path | None = None) -> ModelClip:
@@ -86,7 +88,7 @@ class Intake:
         """
         size = self.view.frame_size
         is_packed = packed_size(path) == (size, size)
-        reader = open_source(FrameFolder(path, segment) if path.is_dir() else VideoFile(path, segment))
+        reader = open_source(source_at(path, segment, self.image_fps))
         timeline = reader.timeline
         if len(timeline) < FEWEST:
             problem = f"too short to be signing: {len(timeline)} frame{'s' * (len(timeline) > 1)}"
@@ -135,7 +137,7 @@ class Intake:
             if not file.is_file():
                 remedy = "translate: --poses FILE, or write that file; docs/data.md, Keypoints"
                 raise ClipError(f"the model reads keypoints, and there is no {file.name}", where=path, remedy=remedy)
-            whole = open_source(FrameFolder(path) if path.is_dir() else VideoFile(path)).timeline
+            whole = open_source(source_at(path, fps=self.image_fps)).timeline
             keypoints = beside(read_pose(file), whole, str(file))
         usual = self.profile.get(JOINTS)
         if len(keypoints.joints) != self.num_joints or (usual and tuple(usual) != keypoints.joints):

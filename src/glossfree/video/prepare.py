@@ -28,7 +28,7 @@ import numpy as np
 
 from glossfree.cluster import Cluster, Lost
 from glossfree.console import Result
-from glossfree.corpora.manifest import FORMAT, MANIFEST, SPLITS, Clip, Manifest, PackedClip, SignSpan
+from glossfree.corpora.manifest import FORMAT, IDENTITY, MANIFEST, SPLITS, Clip, Manifest, PackedClip, SignSpan
 from glossfree.errors import ClipError, CorpusError, GlossfreeError
 from glossfree.files.disk import alone_in, write_atomic
 from glossfree.video.decode import Reader, VideoReader, open_source
@@ -128,8 +128,8 @@ def prepare(
 ) -> PrepareResult:
     """Pack clips into `out` and write its manifest, in the order of the corpus.
 
-    `about`: name, language and settings of the corpus, for `corpus.json`. `workers` processes; 0 and 1 mean this one.
-    With a `cluster`, its workers instead.
+    `about`: name, title, language and settings of the corpus, for `corpus.json`. `workers` processes; 0 and
+    1 mean this one. With a `cluster`, its workers instead.
     `on_progress(clips done, clips in all, frames packed)`. A clip that cannot be read is listed in `failed` and in
     corpus.json; with `strict` its ClipError is raised. Raises CorpusError: an id twice, no readable clip, `out` cannot
     be written; GlossfreeError: a worker died. After any of them, as after an interruption, the same call goes on where
@@ -311,8 +311,7 @@ def _manifest(
     rates = [clip.fps for clip in packed]
     corpus = {
         "format": FORMAT,
-        "name": about["name"],
-        "language": about["language"],
+        **{key: about[key] for key in IDENTITY if key in about},
         "frame_size": tasks[0].packing.frame_size,
         "fit": tasks[0].packing.fit,
         "fps": [min(rates), max(rates)],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import replace
@@ -168,3 +169,22 @@ def test_unicode_forms_do_not_matter_and_are_noted_for_each_file(tmp_path: Path)
         "b.jsonl",
         "r.jsonl",
     ]
+
+
+def test_runs_of_different_corpora_are_called_that(tiny_run: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(tiny_run, tmp_path / "other")
+    path = other / "predictions.test.jsonl"
+    path.write_text(path.read_text(encoding="utf-8").replace('"id": "', '"id": "x'), encoding="utf-8")
+    with pytest.raises(CorpusError, match=r"^(?!.*different corpora)"):
+        compared(tiny_run, other, None)
+    facts = json.loads((other / "run.json").read_text(encoding="utf-8"))
+    (other / "run.json").write_text(json.dumps({**facts, "corpus": "/corpora/other"}), encoding="utf-8")
+    with pytest.raises(CorpusError, match=r"different corpora: /corpora/other, .*without a hypothesis"):
+        compared(tiny_run, other, None)
+
+
+def test_more_samples_than_anybody_waits_for_are_refused(call: Any, files: tuple[Path, Path, Path]) -> None:
+    hypotheses, _, references = files
+    for verb in (("compare", hypotheses, hypotheses), ("score", "--hypotheses", hypotheses)):
+        options = (*verb, "--references", references, "--language", "de", "--samples")
+        assert (call(*options, 100_001).code, call(*options, 29).code) == (2, 0)

@@ -13,7 +13,10 @@ from glossfree.cli.doctor import doctor
 from glossfree.cli.prepare import prepare
 from glossfree.console import Silent
 from glossfree.corpora.captions import Caption, write_captions
+from glossfree.corpora.manifest import Manifest, title_of
 from glossfree.errors import CorpusError
+from glossfree.pipeline.card import identity, metadata
+from glossfree.recipe.files import load_recipe
 from glossfree.video.pack import write_clip
 
 COUNTS = {"dev": 4, "test": 5}
@@ -99,3 +102,15 @@ def test_a_sign_language_reaches_the_corpus_and_belongs_to_the_folder(videos: Pa
     with pytest.raises(CorpusError, match="subtitles: takes no sign_language"):
         prepare("subtitles", videos / "out", Silent(), sign_language="ase", **options)
     assert sum(doctor([videos], corpus="youtube-sl25", sign_language="ase").figures["clips"].values()) == 1
+
+
+def test_a_corpus_of_the_user_has_the_name_of_its_folder_or_the_one_that_is_given(videos: Path) -> None:
+    root = (videos / "train").rename(videos / "evening-news")
+    (root / "sentences.csv").write_text("path,split,text\nshow.mp4,train,es regnet\n", encoding="utf-8")
+    options: dict[str, Any] = {"root": root, "frame_size": 28, "workers": 1, "language": "de"}
+    first = prepare("folder", videos / "out", Silent(), **options).manifest
+    again = prepare("folder", videos / "out", Silent(), name="News", **options)
+    assert (again.skipped, first.corpus["name"]) == (1, "folder"), "its name does not change what is packed"
+    assert [title_of(each.corpus) for each in (first, Manifest.load(videos / "out"))] == ["evening-news", "News"]
+    card = metadata(load_recipe("demo"), {}, identity(first.corpus), [])
+    assert identity(first.corpus)["title"] == "evening-news" and "license" not in card

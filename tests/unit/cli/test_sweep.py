@@ -201,10 +201,10 @@ def test_a_cell_that_another_process_trains_is_left_alone(tiny: Any, tmp_path: P
     assert stand_in.trained() == [] and not list(records.glob("*.json")), "none of them has failed"
 
 
-def test_a_cell_whose_status_is_damaged_has_failed_until_it_is_removed(
+def test_a_cell_whose_status_cannot_be_understood_has_failed_until_it_is_removed(
     tiny: Any, tmp_path: Path, stand_in: StandIn
 ) -> None:
-    path = Run(tmp_path / NAMES[2]).write("status.json", '{"planned": [')
+    path = Run(tmp_path / NAMES[2]).write("status.json", '{"planned": [], "mood": "good"}')
     result = start(tiny, tmp_path)
     assert [*problems(result)] == [NAMES[2]] and f"{path}: not a status" in problems(result)[NAMES[2]]
     assert NAMES[2] not in stand_in.trained() and path.is_file(), "another version may be training there"

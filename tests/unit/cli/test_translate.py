@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -166,3 +167,16 @@ def test_one_frame_is_no_clip(tiny_model: Path, tmp_path: Path) -> None:
         write_clip(tmp_path / "a.mp4", np.zeros((count, 36, 44, 3), np.uint8), 25)
         (result,) = translate(tiny_model, [tmp_path / "a.mp4"])
         assert isinstance(result, Failure) and "too short" in str(result.error)
+
+
+def test_a_folder_of_images_has_the_rate_that_is_given(tiny: Any, tiny_model: Path, tmp_path: Path, call: Any) -> None:
+    clip, *_ = Manifest.load(tiny.corpus).split("test")
+    (tmp_path / "images").mkdir()
+    for number, frame in enumerate(read_clip(tiny.corpus / clip.file)):
+        cv2.imwrite(str(tmp_path / f"images/{number:03}.png"), cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+    shown = call("translate", tiny_model, tmp_path / "images", "--fps", 8, "--window", 1, "--json")
+    pieces = [json.loads(line) for line in shown.out.splitlines()]
+    assert {each["fps"] for each in pieces} == {8.0} and "frames/s" not in shown.err
+    assert pieces[-1]["end"] == pytest.approx(clip.num_frames / 8) and len(pieces) == round(clip.num_frames / 8)
+    assert "are taken as 25 frames/s: --fps" in call("translate", tiny_model, tmp_path / "images").err
+    assert "--fps" not in call("translate", tiny_model, tiny.corpus / clip.file).err

@@ -112,8 +112,10 @@ def test_what_is_not_recorded_is_not_said(run: Path, tmp_path: Path) -> None:
 def test_stages_of_another_run_are_named(run: Path, tmp_path: Path) -> None:
     facts = json.loads((run / "run.json").read_text())
     assert "weights of another run" not in export(run, tmp_path / "own").text
-    (run / "run.json").write_text(json.dumps({**facts, "start": "/runs/first", "taken": ["denoise", "pretrain"]}))
-    assert "| weights of another run | denoise, pretrain of first |" in export(run, tmp_path / "other").text
+    facts |= {"start": "/runs/first", "start_data": {"name": "phoenix14t"}, "taken": ["denoise", "pretrain"]}
+    (run / "run.json").write_text(json.dumps(facts))
+    row = "| weights of another run | denoise, pretrain of first (its corpus: phoenix14t) |"
+    assert row in export(run, tmp_path / "other").text
 
 
 def test_an_owner_may_rewrite_the_card(tiny_model: Path, tmp_path: Path) -> None:

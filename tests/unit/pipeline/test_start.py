@@ -244,6 +244,21 @@ def test_single_clips_are_refused_only_where_they_would_be_compared(tiny: Any, t
     begin(small, tmp_path / "without", *weightless)
 
 
+def test_stages_of_a_run_on_another_corpus_are_taken_with_a_warning(tiny: Any, tiny_run: Path, tmp_path: Path) -> None:
+    """A copy of its corpus is no other one."""
+    options: dict[str, Any] = {"start": tiny_run, "after": "pretrain", "until": "finetune1"}
+    other = replace(tiny, corpus=shutil.copytree(tiny.corpus, tmp_path / "corpus"))
+    assert "another corpus" not in begin(other, tmp_path / "copy", **options)[1]
+    manifest = Manifest.load(other.corpus)
+    manifest.corpus["profile"]["clips"] += 1
+    manifest.save()
+    _, text = begin(other, tmp_path / "run", "data.fps=16", **options)
+    assert (
+        f"was trained on another corpus ({tiny.corpus})" in text and "other settings (data.fps: 8.0, now 16.0)" in text
+    )
+    assert Run(tmp_path / "run").read_json("run.json")["start_data"] == {"name": "wetter", "language": "de"}
+
+
 def test_clips_of_another_rate_are_resampled_and_those_of_several_refused(tiny: Any, tmp_path: Path) -> None:
     only_finetune1 = ["pretrain.epochs=0", "denoise.epochs=0", "finetune2.epochs=0"]
     _, text = begin(tiny, tmp_path / "run", "data.fps=16", *only_finetune1)

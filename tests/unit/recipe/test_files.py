@@ -161,6 +161,16 @@ def test_an_impossible_override_is_refused(override: str, problem: str) -> None:
     assert problem in caught.value.problem
 
 
+def test_a_bad_value_is_blamed_on_the_command_line_if_it_was_given_there(tmp_path: Path) -> None:
+    path = recipe_file(tmp_path, 'seed = "x"\n')
+    for source, overrides, where in (
+        ("demo", ["data.fps=abc", "seed=3"], r"demo\.toml with --set data\.fps=abc, seed=3: data\.fps: "),
+        (path, [], r"\.toml: seed: "),
+    ):
+        with pytest.raises(RecipeError, match=where):
+            load_recipe(source, overrides)
+
+
 def test_an_override_may_hold_a_line_break(tmp_path: Path) -> None:
     path = recipe_file(tmp_path, "seed = 3\n")
     assert load_recipe(path, ["scores.append= .\n"]).scores.append == " .\n"

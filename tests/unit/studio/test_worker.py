@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from glossfree.pipeline.hub import name_of
 from glossfree.studio.limits import OUT_OF_MEMORY, Limits
 from glossfree.studio.worker import Worker, number
 from glossfree.translator import SignTranslator
@@ -39,6 +40,13 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     frames = np.random.default_rng(0).integers(0, 255, (40, 50, 70, 3), dtype=np.uint8)
     write_clip(path, frames, 10)
     return path
+
+
+def test_a_model_has_the_name_of_its_folder_and_not_of_its_recipe(
+    opened: tuple[Worker, Said], tiny_model: Path, tmp_path: Path
+) -> None:
+    assert (opened[0].facts["name"], opened[0].facts["id"]) == (tiny_model.name, "tiny")
+    assert name_of(tmp_path / "models--me--news-signs/snapshots/0123abc") == "me/news-signs"
 
 
 def ask(opened: tuple[Worker, Said], **task: Any) -> Said:

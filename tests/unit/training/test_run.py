@@ -45,6 +45,12 @@ def test_a_run_is_resumed_only_on_purpose_and_keeps_what_it_began_with(tmp_path:
     assert run.recipe.read_text(encoding="utf-8") == RECIPE
 
 
+def test_a_run_with_a_damaged_status_is_resumed(tmp_path: Path) -> None:
+    run = started(tmp_path)
+    run.write("status.json", "")
+    assert run.reopens(resume=True)
+
+
 @pytest.mark.parametrize(
     "state, steps, reopened", [("failed", False, False), ("failed", True, True), ("training", False, True)]
 )

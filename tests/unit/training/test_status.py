@@ -133,7 +133,10 @@ def test_a_run_that_a_live_process_trains_is_refused(tmp_path: Path) -> None:
     status.process = "another process of this number"
     status.write(run)
     check_not_training(run)
-    (tmp_path / STATUS).write_text("")
+    for damaged_text in ("", '{"planned": [', "\0" * 99):
+        (tmp_path / STATUS).write_text(damaged_text)
+        check_not_training(run)
+    (tmp_path / STATUS).write_text('{"planned": [], "mood": "good"}')
     with pytest.raises(RunError, match="If no process is training here, remove it") as damaged:
         check_not_training(run)
     assert not isinstance(damaged.value, StillTraining)
