@@ -69,19 +69,20 @@ def load_systems(paths: Sequence[Path], references: Path | None, *, split: str, 
     if expected.numbered:
         for other in hypotheses[1:]:
             _check_order(hypotheses[0], other)
+    corpora = () if references else {str(read_json(run.source / "run.json", RunError).get("corpus")) for run in runs}
+    mixed = f"these runs are of different corpora: {', '.join(sorted(corpora))}" if len(corpora) > 1 else ""
     try:
         pairs = tuple(pair(side, expected) for side in hypotheses)
     except CorpusError as error:
-        corpora = {str(read_json(run.source / "run.json", RunError).get("corpus")) for run in runs}
-        if references is None and len(corpora) > 1:
-            problem = f"these runs are of different corpora: {', '.join(sorted(corpora))} ({error.problem})"
-            remedy = "glossfree evaluate --corpus, then name the files of predictions and --references"
-            raise CorpusError(problem, where=error.where, remedy=remedy) from error
-        raise
+        if not mixed:
+            raise
+        remedy = "glossfree evaluate --corpus, then name the files of predictions and --references"
+        raise CorpusError(f"{mixed} ({error.problem})", where=error.where, remedy=remedy) from error
     if not (language or expected.language):
         raise unnamed_language(expected.source)
     code = profile_of(language or expected.language).code
     convention = convention_for(code)
+    warned = [f"note: {mixed}; the references are of {expected.source}"] if mixed else []
     return Systems(
         hypotheses,
         expected,
@@ -89,7 +90,7 @@ def load_systems(paths: Sequence[Path], references: Path | None, *, split: str, 
         code,
         "option" if language else "corpus",
         convention,
-        tuple(_notes((*hypotheses, expected), pairs, convention)),
+        (*warned, *_notes((*hypotheses, expected), pairs, convention)),
     )
 
 

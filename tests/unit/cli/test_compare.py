@@ -173,14 +173,18 @@ def test_unicode_forms_do_not_matter_and_are_noted_for_each_file(tmp_path: Path)
 
 def test_runs_of_different_corpora_are_called_that(tiny_run: Path, tmp_path: Path) -> None:
     other = shutil.copytree(tiny_run, tmp_path / "other")
-    path = other / "predictions.test.jsonl"
-    path.write_text(path.read_text(encoding="utf-8").replace('"id": "', '"id": "x'), encoding="utf-8")
+    path, facts = other / "predictions.test.jsonl", json.loads((other / "run.json").read_text(encoding="utf-8"))
+    named = json.dumps({**facts, "corpus": "/corpora/other"})
+    same_ids = path.read_text(encoding="utf-8")
+    assert not any("corpora" in note for note in compared(tiny_run, other, None).notes)
+    path.write_text(same_ids.replace('"id": "', '"id": "x'), encoding="utf-8")
     with pytest.raises(CorpusError, match=r"^(?!.*different corpora)"):
         compared(tiny_run, other, None)
-    facts = json.loads((other / "run.json").read_text(encoding="utf-8"))
-    (other / "run.json").write_text(json.dumps({**facts, "corpus": "/corpora/other"}), encoding="utf-8")
+    (other / "run.json").write_text(named, encoding="utf-8")
     with pytest.raises(CorpusError, match=r"different corpora: /corpora/other, .*without a hypothesis"):
         compared(tiny_run, other, None)
+    path.write_text(same_ids, encoding="utf-8")
+    assert any("/corpora/other" in note for note in compared(tiny_run, other, None).notes)
 
 
 def test_more_samples_than_anybody_waits_for_are_refused(call: Any, files: tuple[Path, Path, Path]) -> None:
