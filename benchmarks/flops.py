@@ -25,6 +25,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from glossfree.models.backbones.dinov2 import Dinov2
 from glossfree.models.decoders.mbart import MBartDecoding
 from glossfree.models.language.mbart import MBart
+from glossfree.models.packed import can_pack
 from glossfree.models.temporal.local_attention import LocalAttention
 from glossfree.objectives.pseudo_gloss import PseudoGloss
 from glossfree.recipe.schema import Recipe
@@ -185,13 +186,14 @@ def counted(work: Callable[[], T]) -> tuple[T, float]:
     """Run `work` -> its result, and the operations that torch counted meanwhile."""
     attention_on_cpu = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
     known: dict[Any, Any] = {  # what torch's counter does not know
-        torch.ops.mkldnn._linear_pointwise: lambda rows, weight, *_, **__: 2 * math.prod(rows) * weight[0],
         torch.ops.aten.addmm_: lambda _, left, right, **__: 2 * math.prod(left) * right[1],
         attention_on_cpu: lambda query, key, *_, **__: attended(query, key).forward,
         torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: (
             lambda _, query, key, *__, **___: attended(query, key).backward
         ),
     }
+    if can_pack():
+        known[torch.ops.mkldnn._linear_pointwise] = lambda rows, weight, *_, **__: 2 * math.prod(rows) * weight[0]
     with FlopCounterMode(display=False, custom_mapping=known) as counter:
         result = work()
     return result, float(counter.get_total_flops())

@@ -138,7 +138,7 @@ def teach(run: Path, folder: Path, epochs: int = EPOCHS) -> str:
     ]
     with torch.no_grad():
         goals = torch.cat([visual.look(clip) for clip in clips])
-    frames, goals = torch.cat(clips), (goals - goals.mean(0)) / goals.std(0)
+    frames, goals = torch.cat(clips), (goals - goals.mean(0)) / goals.std(0).clamp(min=1e-6)
     torch.manual_seed(0)
     width, size = goals.shape[1], frames.shape[-1]
     options = SMALL | {"hidden_size": width, "image_size": size, "train": "all", "adapter_layers": 0}
@@ -149,7 +149,7 @@ def teach(run: Path, folder: Path, epochs: int = EPOCHS) -> str:
         elif weight.dim() == 3:  # positions and class token: as large as what patches tell
             torch.nn.init.normal_(weight, std=0.5)
     optimizer = torch.optim.AdamW(student.parameters(), lr=LEARNING_RATE)
-    steps = epochs * len(frames) // BATCH
+    steps = -(-epochs * len(frames) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps, pct_start=0.1)
     error = 1.0
     for _ in range(steps):

@@ -155,8 +155,11 @@ def translate(
     videos = list(_expanded(clips, console))
     segment = None if start is None and end is None else Segment(start or 0.0, end)
     requests = _requests(videos, segment, segments, tier, window, fps or 0.0)
-    if fps is None and any(map(os.path.isdir, videos)):
+    has_images = any(map(os.path.isdir, videos))
+    if has_images and fps is None:
         console.say(f"folders of images are taken as {FPS:g} frames/s: --fps says otherwise")
+    if fps is not None and not has_images:
+        console.warn("--fps is for folders of images, and there are none: videos have their own rate")
     if format_ in WRITTEN and len(videos) != 1:
         remedy = "translate one video at a time, or use --format json"
         raise CorpusError(f"one .{format_} file belongs to one video", where="translate", remedy=remedy)

@@ -24,6 +24,7 @@ from glossfree.languages import profile_of
 SPLITS = ("train", "dev", "test")
 MANIFEST, CORPUS = "manifest.jsonl", "corpus.json"
 FORMAT = 1
+UNKNOWN = "not recorded"
 IDENTITY = ("name", "title", "language")  # keys of corpus.json; `title`: its own name, where `name` is a layout's
 MOST_BYTES = 10**13  # of a shard
 MOST_FRAMES = 10_000_000  # of one clip: two days at 50 frames/s
@@ -285,7 +286,7 @@ def _check_addresses(folder: Path, clips: Iterable[PackedClip]) -> None:
         raise CorpusError(f"its clips lie elsewhere ({far})", where=folder, remedy=remedy)
 
 
-def title_of(corpus: Mapping[str, Any], unknown: str = "not recorded") -> str:
+def title_of(corpus: Mapping[str, Any], unknown: str = UNKNOWN) -> str:
     """What `corpus.json`, or a run's record of it, calls a corpus."""
     return str(corpus.get("title") or corpus.get("name") or unknown)
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from glossfree.settings import WIDEST, Section, value
@@ -51,13 +52,16 @@ class AdaptedProduct(torch.autograd.Function):
         return product
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """The gradient of the sum -> those of product, x, A and B."""
         x, down, up, bits, low = ctx.saved_tensors
         of_low = functional.linear(gradient, up.T.contiguous()).mul_(ctx.factor)
         mask = _mask(bits, ctx.kept, x.dtype)
-        of_x = (of_low @ down).mul_(mask) if ctx.needs_input_grad[1] else None
-        return gradient, of_x, of_low.T @ mask.mul_(x), (low.T @ gradient).T, None, None
+        _, asks_x, asks_down, asks_up, *_ = ctx.needs_input_grad
+        of_x = (of_low @ down).mul_(mask) if asks_x else None
+        of_down = of_low.T @ mask.mul_(x) if asks_down else None
+        return gradient, of_x, of_down, (low.T @ gradient).T if asks_up else None, None, None
 
 
 def _mask(bits: Tensor, kept: int, dtype: torch.dtype) -> Tensor:
@@ -92,7 +96,7 @@ class Lora(nn.Module):
         if self.training and is_plain and 0 < kept < CHOICES and not torch.compiler.is_compiling():
             rows = x.reshape(-1, x.shape[-1])
             total: Tensor = AdaptedProduct.apply(self.base_layer(rows), rows, *weights, self.scaling, kept)  # type: ignore[no-untyped-call]
-            return total.view(*x.shape[:-1], -1)
+            return total.view(*x.shape[:-1], total.shape[-1])
         result: Tensor = self.base_layer(x) + up(down(self.dropout(x))) * self.scaling
         return result
 

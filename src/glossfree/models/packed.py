@@ -9,10 +9,11 @@ too (`python -m benchmarks ablation`). Results differ by rounding.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 SMALLEST = 2**17  # elements of a weight: with fewer, a call of oneDNN costs more than it saves
@@ -37,11 +38,16 @@ class PackedLinear(nn.Module):
 
 
 class FreezableLinear(nn.Linear):
-    """A linear layer that packs its weight while that is frozen, large, in float32 and on the CPU."""
+    """A linear layer that packs its weight while that is frozen, large, in float32 and on the CPU.
+
+    It does not see changes through `weight.data`. What is packed takes the weight's memory once more, and again if
+    gradients pass.
+    """
 
     def __init__(self, in_features: int, out_features: int) -> None:
         super().__init__(in_features, out_features)
-        self._packed: dict[bool, tuple[tuple[int, int], Tensor]] = {}
+        self._state = 0, 0  # of the weight that is packed
+        self._packed: dict[bool, Tensor] = {}  # by whether it is transposed
 
     def forward(self, rows: Tensor) -> Tensor:
         """(..., inputs) -> (..., outputs)."""
@@ -55,11 +61,13 @@ class FreezableLinear(nn.Linear):
     def packed(self, transposed: bool = False) -> Tensor:
         """The weight, or its transpose for gradients, in oneDNN's blocks; made anew when the weight has changed."""
         state = self.weight.data_ptr(), 0 if self.weight.is_inference() else self.weight._version
-        if transposed not in self._packed or self._packed[transposed][0] != state:
+        if self._state != state:
+            self._state, self._packed = state, {}
+        if transposed not in self._packed:
             weight = self.weight.detach()
-            blocks = torch.ops.mkldnn._reorder_linear_weight(weight.T.contiguous() if transposed else weight, None)
-            self._packed[transposed] = state, blocks
-        return self._packed[transposed][1]
+            rows = weight.T.contiguous() if transposed else weight
+            self._packed[transposed] = torch.ops.mkldnn._reorder_linear_weight(rows, None)
+        return self._packed[transposed]
 
     def _packs(self, rows: Tensor) -> bool:
         return (
@@ -71,6 +79,11 @@ class FreezableLinear(nn.Linear):
             and not torch.is_autocast_enabled(rows.device.type)
             and can_pack()
         )
+
+    def _apply(self, *args: Any, **kwargs: Any) -> Self:
+        self._packed = {}  # it moves, or changes its precision
+        applied: Self = super()._apply(*args, **kwargs)  # type: ignore[no-untyped-call]
+        return applied
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_packed": {}}  # blocks can be neither copied nor pickled
@@ -86,6 +99,7 @@ class FrozenProduct(torch.autograd.Function):
         return _product(rows, layer.packed(), layer.bias)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         """(..., outputs) -> (..., inputs)."""
         return _product(gradient, ctx.layer.packed(transposed=True), None), None

@@ -15,7 +15,7 @@ from huggingface_hub import EvalResult, ModelCardData
 from torch import Tensor
 
 from glossfree import __version__
-from glossfree.corpora.manifest import CORPUS, IDENTITY, title_of
+from glossfree.corpora.manifest import CORPUS, IDENTITY, UNKNOWN, title_of
 from glossfree.corpora.registry import CORPORA
 from glossfree.errors import GlossfreeError, ModelError, RunError
 from glossfree.files.disk import read_json, write_atomic, write_json
@@ -39,7 +39,6 @@ SUPERVISION = {
     "weak": "weakly-supervised: a proxy for glosses, made from the sentences",
     "glosses": "gloss-based: glosses that a person annotated",
 }
-UNKNOWN = "not recorded"
 SAME = 0.005  # points: scores of the predictions are those of the scores file
 TEXT = """---
 {metadata}
@@ -132,7 +131,7 @@ def metadata(recipe: Recipe, facts: Mapping[str, Any], data: Mapping[str, Any], 
         EvalResult(
             task_type="translation",
             task_name="Sign language translation",
-            dataset_type=corpus,
+            dataset_type=str(data.get("name", "unknown")),  # the hub's rule: a word of ASCII
             dataset_name=corpus,
             dataset_split=each.split,
             metric_type=next(name for ours, name in HUB_METRICS.items() if key.startswith(ours)),

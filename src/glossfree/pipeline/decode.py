@@ -42,7 +42,7 @@ def made_fast(model: TranslationModel, *, int8: bool = False) -> TranslationMode
     coarse to tell likely tokens apart.
     """
     model.merge_adapters()
-    model = model.to(best_device()).eval()
+    model = model.to(best_device()).eval().requires_grad_(False)
     if int8 and isinstance(model.decoder, MBartDecoder):
         pack_int8(model.decoder.adapted)
     pack(model.decoder)

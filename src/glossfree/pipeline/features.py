@@ -133,7 +133,7 @@ class Look:
         """The backbone, loaded where it is first used. Raises ModelError."""
         visual = visual_encoder(self.recipe)
         load_backbone(visual.backbone, self.recipe.vision, self.source)
-        return visual.to(best_device()).eval()
+        return visual.to(best_device()).eval().requires_grad_(False)
 
     def dataset(self, clips: Sequence[PackedClip]) -> ClipDataset:
         """All frames of some clips, cropped."""

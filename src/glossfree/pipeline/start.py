@@ -277,6 +277,9 @@ def stages_to_take(recipe: Recipe, origin: Run, after: str | None, console: Cons
         raise RunError(problem or "has none of this recipe's stages", where=origin.folder, remedy=remedy)
     if problem:
         console.say(f"from {origin.folder}: {', '.join(taken)}; {problem}, and is trained here")
+    rates = theirs.data.fps, recipe.data.fps
+    if min(rates) > 0 and max(rates) <= min(rates) * (1 + SAME_RATE):
+        changes.pop("data.fps", None)
     others = {key: pair for key, pair in changes.items() if key.startswith(SHARED)}
     if others:
         console.warn(f"{origin.folder} was trained with other settings ({in_words(others)})")
@@ -305,7 +308,7 @@ def _say_what_is_longer(run: Run, recipe: Recipe, console: Console) -> None:
 
 
 def _say_what_to_expect(material: Material, origin: Run | None, taken: Sequence[str], console: Console) -> None:
-    """What a new run does to its clips, and where it departs from the recipe that it is named after."""
+    """What a new run does to its clips, and where it departs from its recipe and from the run that it starts from."""
     recipe = material.recipe
     rates = [clip.fps for clip in material.manifest]
     if max(rates) > recipe.data.fps * (1 + SAME_RATE) or min(rates) < recipe.data.fps * (1 - SAME_RATE):
@@ -315,10 +318,11 @@ def _say_what_to_expect(material: Material, origin: Run | None, taken: Sequence[
     if material.glosses is not None and (problem := outdated_glosses(Manifest.load(folder))):  # all of its clips
         console.warn(f"{problem} -> make them again: glossfree glosses {folder}")
     if origin is not None:
+        where = str(folder.resolve())
         theirs, profile = origin.read_json("run.json"), material.manifest.corpus.get("profile", {})
         known = theirs.get("profile") or {}
         differs = any(known.get(key, value) != value for key, value in profile.items())  # not in a copy of the corpus
-        if differs and theirs.get("corpus") != str(folder.resolve()):
+        if differs and theirs.get("corpus", where) != where:
             console.warn(f"{origin.folder} was trained on another corpus ({theirs.get('corpus')})")
     corpus = str(material.manifest.corpus.get("name", ""))
     own = [stage.name for stage in recipe.stages if stage.name not in taken]

@@ -86,7 +86,7 @@ def load_recipe(source: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         if "stages" not in settings and EARLIER.intersection(part for key in settings for part in key.split(".")):
             remedy = "start its run anew, with a recipe of this version (glossfree recipe --list)"
             raise RecipeError("written by an earlier version of glossfree", where=path, remedy=remedy)
-        where = f"{path} with --set {name_some(overrides)}" if overrides else str(path)
+        where = f"{path} with {name_some(overrides)}" if overrides else str(path)
         return parse_recipe(_nested(settings, where), where=where)
     except RecursionError as error:
         problem = "tables or lists are nested too deeply"

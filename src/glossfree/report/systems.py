@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -69,8 +71,8 @@ def load_systems(paths: Sequence[Path], references: Path | None, *, split: str, 
     if expected.numbered:
         for other in hypotheses[1:]:
             _check_order(hypotheses[0], other)
-    corpora = () if references else {str(read_json(run.source / "run.json", RunError).get("corpus")) for run in runs}
-    mixed = f"these runs are of different corpora: {', '.join(sorted(corpora))}" if len(corpora) > 1 else ""
+    corpora = () if references else _corpora(runs)
+    mixed = f"these runs are of different corpora: {', '.join(corpora)}" if len(corpora) > 1 else ""
     try:
         pairs = tuple(pair(side, expected) for side in hypotheses)
     except CorpusError as error:
@@ -137,6 +139,17 @@ def _corpus_of(run: Path) -> Path:
         problem = f"its corpus is no longer at {corpus}"
         raise RunError(problem, where=run, remedy="add --references: where the corpus is now")
     return Path(corpus)
+
+
+def _corpora(runs: Sequence[Sentences]) -> list[str]:
+    """Where the corpora of runs lie, as far as they say so; a copy at another place counts once."""
+    known: dict[str, str] = {}
+    for run in runs:
+        with suppress(RunError):  # of predictions without their run
+            facts = read_json(run.source / "run.json", RunError)
+            if corpus := facts.get("corpus"):
+                known.setdefault(json.dumps([facts.get("data"), facts.get("profile")], sort_keys=True), str(corpus))
+    return sorted(known.values())
 
 
 def _check_order(a: Sentences, b: Sentences) -> None:

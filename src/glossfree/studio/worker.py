@@ -54,7 +54,7 @@ class Worker:
         card = read_json(model / CARD)
         self.facts = {
             "id": about.name,
-            "name": name_of(model),
+            "name": f"{name_of(model)} ({about.name})",
             "language": about.language,
             "frames_per_second": about.fps,
             "frame_size": about.frame_size,

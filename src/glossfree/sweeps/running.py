@@ -40,7 +40,7 @@ class Running:
             check_not_training(Run(run))
         except StillTraining as error:
             self.outcome = {"state": UNDER_WAY, "problem": f"{error.problem}: {error.remedy}"}
-        except RunError as error:  # of a damaged status
+        except RunError as error:  # of a status that cannot be understood
             self.outcome = {"state": FAILED, "problem": str(error)}
         else:
             self._next()

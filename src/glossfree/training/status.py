@@ -102,7 +102,10 @@ def is_alive(status: Status) -> bool | None:
 
 
 def check_not_training(run: Run) -> None:
-    """Raise StillTraining if a process is training this run, RunError as `read_status` if that cannot be known."""
+    """Raise StillTraining if a process is training this run, RunError as `read_status` if that cannot be known.
+
+    A damaged status is passed over.
+    """
     if not (run.folder / STATUS).is_file():
         return
     try:

@@ -86,9 +86,9 @@ def prepare_corpus(
     settings = options | {key: value for key, value in (("limit", limit), ("fps", packing.fps)) if value}
     identity = {"name": name, "language": code, "frame_size": packing.frame_size, "fit": packing.fit}
     identity["codec"] = packing.codec
-    title = title or (root.resolve().name if root and name in USERS else None)
+    earlier = _earlier(out, identity, settings)
+    title = title or earlier.get("title") or (root.resolve().name if root and name in USERS else None)
     about = {**identity, "settings": settings} | ({"title": title} if title else {})
-    _check_earlier(out, identity, settings)
     if root:
         console.say(f"checking {root}")
     clips, warnings = _collect(corpus, root, limit, options, strict)
@@ -182,11 +182,14 @@ def _language(corpus: Corpus, named: str | None) -> str:
     return profile_of(language).code
 
 
-def _check_earlier(out: Path, identity: dict[str, Any], settings: dict[str, Any]) -> None:
-    """Raise CorpusError if `out` holds another corpus or other settings; the number of clips may differ."""
+def _earlier(out: Path, identity: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+    """The `corpus.json` of `out`, if there is one; the number of clips may differ.
+
+    Raises CorpusError if it is of another corpus or of other settings.
+    """
     path = out / CORPUS
     if not path.is_file():
-        return
+        return {}
     earlier = {"fit": "stretch", "codec": "h264", **read_json(path, remedy=ANOTHER_OUT)}  # older folders lack these
     earlier_settings, wanted = earlier.get("settings"), dict(identity)
     if not isinstance(earlier_settings, dict) or not identity.keys() <= earlier.keys():
@@ -196,6 +199,7 @@ def _check_earlier(out: Path, identity: dict[str, Any], settings: dict[str, Any]
     differing = [f"{key} {earlier[key]!r}, not {wanted[key]!r}" for key in wanted if earlier[key] != wanted[key]]
     if differing:
         raise CorpusError(f"holds a corpus with {'; '.join(differing)}", where=out, remedy=ANOTHER_OUT)
+    return earlier
 
 
 def _collect(

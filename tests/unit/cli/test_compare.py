@@ -174,7 +174,8 @@ def test_unicode_forms_do_not_matter_and_are_noted_for_each_file(tmp_path: Path)
 def test_runs_of_different_corpora_are_called_that(tiny_run: Path, tmp_path: Path) -> None:
     other = shutil.copytree(tiny_run, tmp_path / "other")
     path, facts = other / "predictions.test.jsonl", json.loads((other / "run.json").read_text(encoding="utf-8"))
-    named = json.dumps({**facts, "corpus": "/corpora/other"})
+    moved = {**facts, "corpus": "/corpora/other"}
+    named = json.dumps({**moved, "profile": {"seconds": [1.0, 2.0]}})
     same_ids = path.read_text(encoding="utf-8")
     assert not any("corpora" in note for note in compared(tiny_run, other, None).notes)
     path.write_text(same_ids.replace('"id": "', '"id": "x'), encoding="utf-8")
@@ -185,6 +186,10 @@ def test_runs_of_different_corpora_are_called_that(tiny_run: Path, tmp_path: Pat
         compared(tiny_run, other, None)
     path.write_text(same_ids, encoding="utf-8")
     assert any("/corpora/other" in note for note in compared(tiny_run, other, None).notes)
+    (other / "run.json").write_text(json.dumps(moved), encoding="utf-8")  # a copy at another place
+    assert not any("corpora" in note for note in compared(tiny_run, other, None).notes)
+    (other / "run.json").unlink()
+    assert not any("corpora" in note for note in compared(tiny_run, other, None).notes)
 
 
 def test_more_samples_than_anybody_waits_for_are_refused(call: Any, files: tuple[Path, Path, Path]) -> None:

@@ -165,6 +165,7 @@ def test_dropout_depends_on_the_random_state_alone() -> None:
     assert torch.equal(masks[0], masks[1]) and not torch.equal(masks[0], masks[2])
     torch.testing.assert_close(masks[0][masks[0] != 0], (values / 0.7)[masks[0] != 0], rtol=1e-4, atol=0)
     assert torch.equal(dropped_by(0.0, values), values)
+    assert dropped_by(0.3, torch.empty(0, 13, 3)).shape == (0, 13, 3)
     assert not dropped_by(1.0, values).any()
     assert dropped_by(0.3, values.bfloat16()).dtype == torch.bfloat16
 

@@ -99,6 +99,13 @@ def test_a_layer_that_learns_is_not_packed() -> None:
     assert layer.weight.grad is not None and layer.bias.grad is not None
 
 
+def test_a_layer_that_moves_keeps_nothing_packed() -> None:
+    layer, rows = FreezableLinear(512, 512).requires_grad_(False), torch.randn(3, 512)
+    layer(rows)
+    layer.bfloat16().float()
+    torch.testing.assert_close(layer(rows), rows @ layer.weight.T + layer.bias, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("strict", [True, False])
 def test_what_is_exported_is_a_linear_layer(strict: bool) -> None:
     layer = FreezableLinear(512, 512).requires_grad_(False)

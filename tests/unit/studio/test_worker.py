@@ -42,10 +42,10 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_a_model_has_the_name_of_its_folder_and_not_of_its_recipe(
+def test_a_model_has_the_names_of_its_folder_and_its_recipe(
     opened: tuple[Worker, Said], tiny_model: Path, tmp_path: Path
 ) -> None:
-    assert (opened[0].facts["name"], opened[0].facts["id"]) == (tiny_model.name, "tiny")
+    assert (opened[0].facts["name"], opened[0].facts["id"]) == (f"{tiny_model.name} (tiny)", "tiny")
     assert name_of(tmp_path / "models--me--news-signs/snapshots/0123abc") == "me/news-signs"
 
 
