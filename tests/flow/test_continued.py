@@ -121,6 +121,12 @@ def test_started_from_another_run_killed_and_resumed_without_naming_it(
         assert different(hashes(run, stage), expected) == []
     assert nursery.run("evaluate", run) == 0 == nursery.run("export", run, tmp_path / "model"), nursery.err
 
+    third = tmp_path / "third"  # from a run that has taken stages itself
+    assert nursery.run(*train(tiny, third), "--from", run, "--after", "finetune1") == 0, nursery.err
+    assert [path.stem for path in (third / "weights").iterdir()] == ["finetune2"]
+    assert different(hashes(third, "finetune2"), hashes(run, "finetune2")) == []
+    assert nursery.run("export", third, tmp_path / "another") == 0, nursery.err
+
 
 def test_a_run_does_not_go_on_with_anything_else(tiny: Any, nursery: Nursery, undisturbed: Any) -> None:
     """Fewer epochs, more of an earlier stage, another learning rate."""

@@ -227,8 +227,8 @@ def stored_features(
     encoder = recipe.vision.weights
     store = store_of(recipe, material.manifest.folder, visual, encoder)
     seen = [name for name in taken if recipe.stage(name).batches != "sentences"]
-    if start is not None and seen:
-        path = start.weights(seen[-1])
+    if start is not None and seen and (finisher := start.finisher(seen[-1])):
+        path = finisher.weights(seen[-1])
         if fingerprint(backbone_tensors(path)) != fingerprint(state(visual.backbone)):
             raise RunError(
                 f"its backbone is not that of {encoder}, which the features were made with",

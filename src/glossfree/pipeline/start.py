@@ -100,7 +100,7 @@ def train_recipe(
         facts = {"start": None if start is None else str(start.resolve()), "taken": list(taken), "weights": weights}
         start_run(folder, material, resume=resume, facts=facts)
     group.wait()
-    origins = {} if origin is None else dict.fromkeys(taken, origin)
+    origins = {} if origin is None else {name: finisher for name in taken if (finisher := origin.finisher(name))}
     workflow = Workflow(
         material, lambda: build_model(material, sources, Silent())[0], folder, console, origins, track, observer
     )
@@ -263,7 +263,7 @@ def stages_to_take(recipe: Recipe, origin: Run, after: str | None, console: Cons
         if after is not None and _index(recipe, name) > _index(recipe, after):
             break
         changed = {key: pair for key, pair in changes.items() if key.startswith(f"{name}.")}
-        if not origin.weights(name).is_file():
+        if origin.finisher(name) is None:
             problem = f"stage {name} has not finished"
         elif after is None and changed:
             problem = f"its stage {name} is another ({in_words(changed)})"

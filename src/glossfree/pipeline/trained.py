@@ -102,11 +102,8 @@ class TrainedRun:
         )
 
     def finished(self, stage: str) -> Run | None:
-        """The run that has finished a stage: this one, or the one that it started from; None if neither has."""
-        for folder in (self.run.folder, self._facts().get("start")):
-            if isinstance(folder, str | Path) and Run(folder).weights(stage).is_file():
-                return Run(folder)
-        return None
+        """The run that has finished a stage: see `Run.finisher`."""
+        return self.run.finisher(stage)
 
     def weights_of(self, stage: str) -> Path:
         """The file of a stage's weights. Raises RunError if no run has finished the stage."""

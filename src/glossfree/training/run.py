@@ -43,6 +43,16 @@ class Run:
         """The weights that a finished stage has saved."""
         return self.folder / "weights" / f"{stage}.safetensors"
 
+    def finisher(self, stage: str) -> Run | None:
+        """The run that has finished a stage: this one, or one that it started from, however indirectly."""
+        if self.weights(stage).is_file():
+            return self
+        try:
+            start = self.read_json("run.json").get("start")
+        except RunError:
+            return None
+        return Run(Path(start)).finisher(stage) if isinstance(start, str) else None
+
     def checkpoint(self, stage: str, name: str) -> Path:
         """`last` (with the optimiser) or `best` of a stage that is training."""
         return self.folder / "checkpoints" / f"{stage}.{name}.safetensors"
