@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from benchmarks import moving
+from glossfree.recipe.files import load_recipe
 
 
 def test_the_table_has_a_row_for_each_share(tiny: Any) -> None:
@@ -27,3 +28,13 @@ def test_all_shares_have_the_same_weights(tiny: Any) -> None:
     one, other = (moving.encoder(str(tiny.recipe), share) for share in (1.0, 0.5))
     pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
     assert all(torch.equal(mine, theirs) for mine, theirs in pairs)
+
+
+def test_a_small_vit_learns_features_and_can_be_named_as_weights(tiny_run: Path, tmp_path: Path) -> None:
+    text = moving.teach(tiny_run, tmp_path / "weights", epochs=60)
+    settings = [word for word in text.split() if word.startswith("vision.")]
+    assert f"vision.weights={tmp_path / 'weights'}" in settings
+    options = load_recipe("demo", settings).vision
+    module = options.build()
+    options.load(module, tmp_path / "weights")
+    assert float(text.split()[0]) < 1, "less is left than at the beginning"
