@@ -164,7 +164,7 @@ def test_an_impossible_override_is_refused(override: str, problem: str) -> None:
 def test_a_bad_value_is_blamed_on_the_command_line_if_it_was_given_there(tmp_path: Path) -> None:
     path = recipe_file(tmp_path, 'seed = "x"\n')
     for source, overrides, where in (
-        ("demo", ["data.fps=abc", "seed=3"], r"demo\.toml with --set data\.fps=abc, seed=3: data\.fps: "),
+        ("demo", ["data.fps=abc", "seed=3"], r"demo\.toml with data\.fps=abc, seed=3: data\.fps: "),
         (path, [], r"\.toml: seed: "),
     ):
         with pytest.raises(RecipeError, match=where):
