@@ -2,7 +2,7 @@
 
 Both run in processes of their own and take turns, so that their times are of the same minutes and their peak memory is
 their own. Then the savings around the step: resampling on uint8, batches of clips of similar length, a frame budget.
-About 13 minutes on two cores; the process that keeps activations of all twelve blocks takes about 12 GB.
+About 15 minutes on two cores; the process that keeps activations of all twelve blocks takes about 12 GB.
 """
 
 from __future__ import annotations
