@@ -23,7 +23,7 @@ from benchmarks.loader import signer
 from benchmarks.onnx_form import bleu4, same
 from benchmarks.timing import in_turns, machine, processor_seconds, table
 from glossfree.console import Silent
-from glossfree.corpora.manifest import Manifest
+from glossfree.corpora.manifest import Manifest, PackedClip
 from glossfree.export import export_model
 from glossfree.models.backbones.dinov2 import NEIGHBOURS, Dinov2, Dinov2ClassToken
 from glossfree.models.hierarchy import VisualEncoder
@@ -95,10 +95,8 @@ def trains(visual: VisualEncoder, frames: Tensor) -> Callable[[], object]:
 
 def of_run(run: Path, shares: Sequence[float] = SHARES) -> str:
     """The table of a run's sentences in Markdown."""
-    corpus = Path(Run(run).read_json("run.json")["corpus"])
-    clips = Manifest.load(corpus).split("dev")
+    translator, corpus, clips = _opened(run, "dev")
     paths, references = [(corpus / clip.file, None) for clip in clips], [clip.text for clip in clips]
-    translator = _translator(run)
     visual = translator.model.hierarchy.visual
     assert isinstance(visual.backbone, Dinov2ClassToken)
     visual.frames_per_pass, visual.within_clips = NEIGHBOURS, True
@@ -122,27 +120,26 @@ def of_run(run: Path, shares: Sequence[float] = SHARES) -> str:
     return f"{table(header, rows)}\n\n{note} {machine()}."
 
 
-def _translator(run: Path) -> SignTranslator:
+def _opened(run: Path, split: str) -> tuple[SignTranslator, Path, list[PackedClip]]:
+    """A run -> its model, its corpus, and the clips of a split."""
+    corpus = Path(Run(run).read_json("run.json")["corpus"])
     with tempfile.TemporaryDirectory() as folder:
         export_model(run, Path(folder) / "model", Silent())
-        return SignTranslator.from_pretrained(Path(folder) / "model")
+        return SignTranslator.from_pretrained(Path(folder) / "model"), corpus, Manifest.load(corpus).split(split)
 
 
 def teach(run: Path, folder: Path, epochs: int = EPOCHS) -> str:
     """A small ViT learns a backbone's features, standardised, frame by frame; its weights -> how it can be used."""
-    corpus = Path(Run(run).read_json("run.json")["corpus"])
-    translator = _translator(run)
-    visual = translator.model.hierarchy.visual
-    clips = [
-        torch.from_numpy(translator.intake.read(corpus / c.file).frames) for c in Manifest.load(corpus).split("train")
-    ]
+    translator, corpus, clips = _opened(run, "train")
+    videos = [torch.from_numpy(translator.intake.read(corpus / clip.file).frames) for clip in clips]
     with torch.no_grad():
-        goals = torch.cat([visual.look(clip) for clip in clips])
-    frames, goals = torch.cat(clips), (goals - goals.mean(0)) / goals.std(0).clamp(min=1e-6)
+        goals = torch.cat([translator.model.hierarchy.visual.look(video) for video in videos])
+    frames, goals = torch.cat(videos), (goals - goals.mean(0)) / goals.std(0).clamp(min=1e-6)
     torch.manual_seed(0)
     width, size = goals.shape[1], frames.shape[-1]
     options = SMALL | {"hidden_size": width, "image_size": size, "train": "all", "adapter_layers": 0}
     student = Dinov2(**options).build()
+    eye = VisualEncoder(student, width, width)
     for weight in student.parameters():
         if weight.dim() == 2 and weight.requires_grad:
             torch.nn.init.xavier_uniform_(weight)
@@ -154,8 +151,7 @@ def teach(run: Path, folder: Path, epochs: int = EPOCHS) -> str:
     error = 1.0
     for _ in range(steps):
         chosen = torch.randint(len(frames), (BATCH,))
-        images = torch.addcmul(visual.shift, frames[chosen].float(), visual.scale)
-        loss = (student(images) - goals[chosen]).square().mean()
+        loss = (eye.look(frames[chosen]) - goals[chosen]).square().mean()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
         optimizer.step()

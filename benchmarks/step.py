@@ -3,7 +3,7 @@
 Pre-training and stage 2 of fine-tuning, random weights, 2 clips of 58 frames. The floor is the operations that
 `flops.py` counts from shapes over the rate of float32 matrix products, measured in the same process before, between and
 after the steps, in the shape that dominates and as a large square, torch's own and oneDNN's; the best counts. A first
-step warms up and is counted by torch, too; one more is left out. About 3 minutes on two cores.
+step warms up and is counted by torch, too; one more is left out. About 6 minutes on two cores.
 """
 
 from __future__ import annotations

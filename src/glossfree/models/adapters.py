@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from glossfree.models.packed import is_plain
 from glossfree.settings import WIDEST, Section, value
 
 CHOICES = 2**16  # values of 16 random bits
@@ -90,15 +91,22 @@ class Lora(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., inputs) -> (..., outputs). In training on a CPU, the rate is rounded to a multiple of 1 / 65,536."""
-        down, up, kept = self.lora_A["default"], self.lora_B["default"], round((1 - self.dropout.p) * CHOICES)
-        weights = down.get_parameter("weight"), up.get_parameter("weight")
-        is_plain = x.is_cpu and x.dtype == weights[0].dtype and not torch.is_autocast_enabled(x.device.type)
-        if self.training and is_plain and 0 < kept < CHOICES and not torch.compiler.is_compiling():
-            rows = x.reshape(-1, x.shape[-1])
-            total: Tensor = AdaptedProduct.apply(self.base_layer(rows), rows, *weights, self.scaling, kept)  # type: ignore[no-untyped-call]
-            return total.view(*x.shape[:-1], total.shape[-1])
-        result: Tensor = self.base_layer(x) + up(down(self.dropout(x))) * self.scaling
-        return result
+        down, up = self.lora_A["default"], self.lora_B["default"]
+        if not self._is_one_function(x):
+            result: Tensor = self.base_layer(x) + up(down(self.dropout(x))) * self.scaling
+            return result
+        rows, weights = x.reshape(-1, x.shape[-1]), (down.get_parameter("weight"), up.get_parameter("weight"))
+        total: Tensor = AdaptedProduct.apply(self.base_layer(rows), rows, *weights, self.scaling, self._kept)  # type: ignore[no-untyped-call]
+        return total.view(*x.shape[:-1], total.shape[-1])
+
+    @property
+    def _kept(self) -> int:
+        """How many of 65,536 values dropout keeps."""
+        return round((1 - self.dropout.p) * CHOICES)
+
+    def _is_one_function(self, x: Tensor) -> bool:
+        drops = self.training and 0 < self._kept < CHOICES
+        return drops and is_plain(x, self.lora_A["default"].get_parameter("weight"))
 
     @torch.no_grad()
     def merged(self) -> nn.Module:

@@ -70,15 +70,8 @@ class FreezableLinear(nn.Linear):
         return self._packed[transposed]
 
     def _packs(self, rows: Tensor) -> bool:
-        return (
-            not torch.compiler.is_compiling()  # first: a compiler reads no further
-            and not any(parameter.requires_grad for parameter in (self.weight, self.bias))
-            and is_large(self)
-            and rows.is_cpu
-            and rows.dtype == torch.float32
-            and not torch.is_autocast_enabled(rows.device.type)
-            and can_pack()
-        )
+        is_frozen = not any(parameter.requires_grad for parameter in (self.weight, self.bias))
+        return is_plain(rows, self.weight) and is_frozen and is_large(self) and can_pack()
 
     def _apply(self, *args: Any, **kwargs: Any) -> Self:
         self._packed = {}  # it moves, or changes its precision
@@ -108,6 +101,13 @@ class FrozenProduct(torch.autograd.Function):
 def _product(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     product: Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
     return product
+
+
+def is_plain(rows: Tensor, weight: Tensor) -> bool:
+    """Whether a product is what it looks like: on the CPU, in the weight's precision, neither compiled nor autocast."""
+    if torch.compiler.is_compiling():  # first: a compiler reads no further
+        return False
+    return rows.is_cpu and rows.dtype == weight.dtype and not torch.is_autocast_enabled(rows.device.type)
 
 
 def can_pack() -> bool:

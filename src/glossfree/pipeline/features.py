@@ -215,20 +215,19 @@ def check_weights_named(recipe: Recipe) -> None:
         )
 
 
-def stored_features(
-    material: Material, model: TranslationModel, start: Run | None = None, taken: Sequence[str] = ()
-) -> FeatureStore:
+def stored_features(material: Material, model: TranslationModel, taken: Mapping[str, Run]) -> FeatureStore:
     """The store that a recipe with cached features trains from, made with the backbone that the model has.
 
-    Raises CorpusError: features of a clip are missing, or older than the clip; RunError: the stages `taken` from the
-    run `start` used another backbone, whose weights would replace this one's.
+    Raises CorpusError: features of a clip are missing, or older than the clip; RunError: the stages `taken` from other
+    runs used another backbone, whose weights would replace this one's.
     """
     recipe, visual = material.recipe, model.hierarchy.visual
     encoder = recipe.vision.weights
     store = store_of(recipe, material.manifest.folder, visual, encoder)
     seen = [name for name in taken if recipe.stage(name).batches != "sentences"]
-    if start is not None and seen and (finisher := start.finisher(seen[-1])):
-        path = finisher.weights(seen[-1])
+    if seen:
+        start = taken[seen[-1]]
+        path = start.weights(seen[-1])
         if fingerprint(backbone_tensors(path)) != fingerprint(state(visual.backbone)):
             raise RunError(
                 f"its backbone is not that of {encoder}, which the features were made with",

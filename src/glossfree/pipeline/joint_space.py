@@ -150,7 +150,7 @@ def _stage_with_space(trained: TrainedRun) -> tuple[StageConfig, str]:
         for name, options in stage.used_objectives.items():
             if options.compares_sentences:
                 names.append(stage.name)
-                if trained.finished(stage.name) is not None:
+                if trained.run.finisher(stage.name) is not None:
                     return stage, name
     problem = f"stage {names[0]} has not finished" if names else "no stage of its recipe compares videos with sentences"
     remedy = (

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,7 @@ def train_recipe(
     if start is None and resume and folder.recipe.is_file():
         start, after = _origin_of(folder, after)
     origin = None if start is None else Run(start)
-    taken = () if origin is None else stages_to_take(for_corpus(recipe, Manifest.load(corpus)), origin, after, console)
+    taken = {} if origin is None else stages_to_take(for_corpus(recipe, Manifest.load(corpus)), origin, after, console)
     stages = _stages_until(recipe, until, taken)
     material = _gathered(recipe, corpus, origin, taken)
     _check_pairs(material, [stage for stage in stages if stage.name not in taken], folder)
@@ -93,16 +94,15 @@ def train_recipe(
     if not is_resumed and recipe.objective(GlossCtc) is not None:
         _say_which_clips_are_short(material, model, console)
     if recipe.vision.features == "cached":
-        material = replace(material, store=stored_features(material, model, origin, taken))
+        material = replace(material, store=stored_features(material, model, taken))
     observer = None if observe is None else observe(material)
     group.wait()  # until all processes have seen what was there before
     if group.is_main:
         facts = {"start": None if start is None else str(start.resolve()), "taken": list(taken), "weights": weights}
         start_run(folder, material, resume=resume, facts=facts)
     group.wait()
-    origins = {} if origin is None else {name: finisher for name in taken if (finisher := origin.finisher(name))}
     workflow = Workflow(
-        material, lambda: build_model(material, sources, Silent())[0], folder, console, origins, track, observer
+        material, lambda: build_model(material, sources, Silent())[0], folder, console, taken, track, observer
     )
     workflow.train(stages, model)
     console.say(f"{', '.join(stage.name for stage in stages)}: trained in {duration(time.perf_counter() - began)}")
@@ -116,7 +116,7 @@ def _check_pairs(material: Material, stages: Sequence[StageConfig], run: Run) ->
             material.check_pairs(stage.name)
 
 
-def _gathered(recipe: Recipe, corpus: Path, origin: Run | None, taken: Sequence[str]) -> Material:
+def _gathered(recipe: Recipe, corpus: Path, origin: Run | None, taken: Collection[str]) -> Material:
     """Recipe and corpus -> what is trained, with the tokenizer of the run that stages are taken from."""
     if origin is None:
         return gather(recipe, corpus)
@@ -209,7 +209,7 @@ def _origin_of(run: Run, after: str | None) -> tuple[Path | None, str | None]:
     return (None, after) if start is None else (Path(start), taken[-1])
 
 
-def _check_origin(run: Run, start: Path | None, taken: Sequence[str]) -> None:
+def _check_origin(run: Run, start: Path | None, taken: Collection[str]) -> None:
     """Raise RunError if a resumed run would go on with stages of another run than before; that may have been moved."""
     facts = run.read_json("run.json")
     known, before = facts.get("start"), facts.get("taken") or []
@@ -227,7 +227,7 @@ def _check_names(recipe: Recipe, until: str | None, after: str | None) -> None:
             raise RunError("no such stage", where=f"{option} {name}", remedy=f"one of {', '.join(names)}")
 
 
-def _stages_until(recipe: Recipe, until: str | None, taken: Sequence[str]) -> list[StageConfig]:
+def _stages_until(recipe: Recipe, until: str | None, taken: Collection[str]) -> list[StageConfig]:
     """The planned stages up to and including one of them. Raises RunError if none of them is to be trained."""
     last = len(recipe.stages) if until is None else _index(recipe, until)
     stages = [stage for stage in recipe.planned if _index(recipe, stage.name) <= last]
@@ -245,8 +245,10 @@ def _index(recipe: Recipe, name: str) -> int:
     return [stage.name for stage in recipe.stages].index(name)
 
 
-def stages_to_take(recipe: Recipe, origin: Run, after: str | None, console: Console) -> tuple[str, ...]:
-    """The stages that `origin` has finished and that are not trained again, as `train` says.
+def stages_to_take(recipe: Recipe, origin: Run, after: str | None, console: Console) -> dict[str, Run]:
+    """The stages that are finished and not trained again, as `train` says, each with the run that has its weights.
+
+    That is `origin`, or the run that `origin` took the stage from.
 
     Raises RunError if there are none.
     """
@@ -256,34 +258,34 @@ def stages_to_take(recipe: Recipe, origin: Run, after: str | None, console: Cons
         remedy = f"start from another run, or say it: --set supervision={theirs.supervision}"
         raise RunError(problem, where=origin.folder, remedy=remedy)
     changes = differences(theirs, recipe)
-    taken: list[str] = []
+    taken: dict[str, Run] = {}
     problem = ""
     for stage in recipe.planned:
         name = stage.name
         if after is not None and _index(recipe, name) > _index(recipe, after):
             break
         changed = {key: pair for key, pair in changes.items() if key.startswith(f"{name}.")}
-        if origin.finisher(name) is None:
+        finisher = origin.finisher(name)
+        if finisher is None:
             problem = f"stage {name} has not finished"
         elif after is None and changed:
             problem = f"its stage {name} is another ({in_words(changed)})"
         elif after is None and theirs.parents(name) != recipe.parents(name):
             problem = f"its stage {name} builds on other stages"
-        if problem:
+        if problem or finisher is None:
             break
-        taken.append(name)
+        taken[name] = finisher
     if not taken or (after is not None and problem):
         remedy = "resume it: --resume" if "finished" in problem else "--after STAGE takes its weights as they are"
         raise RunError(problem or "has none of this recipe's stages", where=origin.folder, remedy=remedy)
     if problem:
         console.say(f"from {origin.folder}: {', '.join(taken)}; {problem}, and is trained here")
-    rates = theirs.data.fps, recipe.data.fps
-    if min(rates) > 0 and max(rates) <= min(rates) * (1 + SAME_RATE):
+    if math.isclose(theirs.data.fps, recipe.data.fps, rel_tol=SAME_RATE):
         changes.pop("data.fps", None)
     others = {key: pair for key, pair in changes.items() if key.startswith(SHARED)}
     if others:
         console.warn(f"{origin.folder} was trained with other settings ({in_words(others)})")
-    return tuple(taken)
+    return taken
 
 
 def _say_which_clips_are_short(material: Material, model: TranslationModel, console: Console) -> None:
@@ -307,7 +309,7 @@ def _say_what_is_longer(run: Run, recipe: Recipe, console: Console) -> None:
         console.say(f"the run gets more stages: {in_words({'stages': changes['stages']})}")
 
 
-def _say_what_to_expect(material: Material, origin: Run | None, taken: Sequence[str], console: Console) -> None:
+def _say_what_to_expect(material: Material, origin: Run | None, taken: Collection[str], console: Console) -> None:
     """What a new run does to its clips, and where it departs from its recipe and from the run that it starts from."""
     recipe = material.recipe
     rates = [clip.fps for clip in material.manifest]

@@ -101,13 +101,9 @@ class TrainedRun:
             remedy="resume it, or glossfree train --from this run with a recipe that has one",
         )
 
-    def finished(self, stage: str) -> Run | None:
-        """The run that has finished a stage: see `Run.finisher`."""
-        return self.run.finisher(stage)
-
     def weights_of(self, stage: str) -> Path:
         """The file of a stage's weights. Raises RunError if no run has finished the stage."""
-        run = self.finished(stage)
+        run = self.run.finisher(stage)
         if run is None:
             remedy = "restore it, or train it again: glossfree train --resume"
             raise RunError("missing", where=self.run.weights(stage), remedy=remedy)
@@ -195,7 +191,7 @@ class TrainedRun:
         """
         for stage in reversed(self.recipe.lineage(self.last_stage)):
             for name, objective in stage.used_objectives.items():
-                if isinstance(objective, GlossCtc) and (run := self.finished(stage.name)) is not None:
+                if isinstance(objective, GlossCtc) and (run := self.run.finisher(stage.name)) is not None:
                     path, vocabulary = run.weights(stage.name), GlossVocabulary.load(run.folder / GLOSSES)
                     head = nn.Linear(self.recipe.language.hidden_size, len(vocabulary) + 1)
                     load(head, below(f"objectives.{name}.head.", load_tensors(path)[0]), where=str(path))
@@ -221,13 +217,15 @@ class TrainedRun:
         """
         for stage in reversed(self.recipe.lineage(name)):
             for objective_name, objective in stage.used_objectives.items():
-                if isinstance(objective, PseudoGloss) and (run := self.finished(stage.name)) is not None:
+                if isinstance(objective, PseudoGloss) and (run := self.run.finisher(stage.name)) is not None:
                     return run, stage.name, f"objectives.{objective_name}.head."
         return None
 
     def _last_finished(self, is_wanted: Callable[[StageConfig], bool]) -> tuple[Run, StageConfig] | None:
         """The last finished stage of a kind, and the run that has its weights; None if there is none."""
-        finished = ((self.finished(stage.name), stage) for stage in reversed(self.recipe.planned) if is_wanted(stage))
+        finished = (
+            (self.run.finisher(stage.name), stage) for stage in reversed(self.recipe.planned) if is_wanted(stage)
+        )
         return next(((run, stage) for run, stage in finished if run is not None), None)
 
     def _facts(self) -> dict[str, Any]:

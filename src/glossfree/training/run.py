@@ -44,14 +44,15 @@ class Run:
         return self.folder / "weights" / f"{stage}.safetensors"
 
     def finisher(self, stage: str) -> Run | None:
-        """The run that has finished a stage: this one, or one that it started from, however indirectly."""
+        """The run that has finished a stage: this one, or one that it took the stage from, however indirectly."""
         if self.weights(stage).is_file():
             return self
         try:
-            start = self.read_json("run.json").get("start")
+            facts = self.read_json("run.json")
         except RunError:
             return None
-        return Run(Path(start)).finisher(stage) if isinstance(start, str) else None
+        start, taken = facts.get("start"), facts.get("taken") or [stage]  # an older run does not say what it took
+        return Run(Path(start)).finisher(stage) if isinstance(start, str) and stage in taken else None
 
     def checkpoint(self, stage: str, name: str) -> Path:
         """`last` (with the optimiser) or `best` of a stage that is training."""

@@ -68,7 +68,7 @@ class Intake:
     """Turns clips into a model's input; `profile`: that of its training clips ({}: unknown).
 
     `view`, `sampling` and `num_joints` (J, 0: the model reads no keypoints) are the recipe's. Nothing is augmented.
-    `image_fps`: frames per second of folders of images, 0 if nobody said.
+    `image_fps`: frames per second of folders of images, 0: not given.
     `_crops` holds the signer's place in the last KEPT videos.
     """
 

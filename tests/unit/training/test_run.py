@@ -184,3 +184,16 @@ def test_a_line_with_other_bytes_is_left_out(tmp_path: Path) -> None:
     run.log(line := {"kind": "step", "stage": "denoise", "epoch": 0, "step": 1})
     run.steps.write_bytes(run.steps.read_bytes() + b'{"stage": "den\xffoise\n' + b"[" * 99_999 + b"\n")
     assert list(run.records()) == [line]
+
+
+def test_a_stage_is_of_the_run_that_trained_it_and_of_no_other_that_has_one_of_its_name(tmp_path: Path) -> None:
+    first, second, third = (Run(tmp_path / name) for name in ("first", "second", "third"))
+    histories = (first, None, []), (second, first, ["denoise"]), (third, second, ["denoise", "pretrain"])
+    for run, start, taken in histories:
+        run.start(RECIPE, {"start": start and str(start.folder), "taken": taken}, resume=False)
+    for run, stage in ((first, "denoise"), (first, "pretrain"), (first, "finetune1"), (second, "pretrain")):
+        save_tensors(run.weights(stage), {"x": torch.ones(1)}, {})
+    found = {stage: third.finisher(stage) for stage in ("denoise", "pretrain", "finetune1")}
+    folders = {stage: run and run.folder for stage, run in found.items()}
+    assert folders == {"denoise": first.folder, "pretrain": second.folder, "finetune1": None}
+    assert second.finisher("finetune1") is None, "its own is another one, and not finished"
