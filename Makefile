@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 DEMO   ?= runs/demo
-PARALLEL := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --max-worker-restart 2
+PARALLEL := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 # tests that neither train nor start processes
 FAST := tests/equations $(addprefix tests/house/test_,layers.py limits.py names.py) \
 	$(addprefix tests/unit/,avatar corpora files models objectives recipe scoring text training)

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from typing import Any
 import av
 import cv2
 import numpy as np
+import psutil
 import pytest
 
 from glossfree.corpora.manifest import Manifest
@@ -82,21 +84,16 @@ def webcam(clips: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def chromium(request: pytest.FixtureRequest) -> Iterator[Any]:
-    """Chromium without a window, with a webcam made of a file."""
-    sync_api = pytest.importorskip("playwright.sync_api")
+def playwright_api() -> Any:
+    """Playwright's module, where there is a browser for it."""
+    api = pytest.importorskip("playwright.sync_api")
     if CHROMIUM is None:
         pytest.skip("no Chromium: apt-get install chromium, or name one in CHROMIUM")
-    webcam = request.getfixturevalue("webcam")  # only now: it prepares a corpus
-    fake = ["--use-fake-device-for-media-stream", f"--use-file-for-fake-video-capture={webcam}"]
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*QUIET, *fake])
-        yield browser
-        browser.close()
+    return api
 
 
-@pytest.fixture(scope="session")
-def studio(chromium: Any, tiny: Any, tiny_run: Path, tiny_model: Path, tmp_path_factory: Any) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def studio(playwright_api: Any, tiny: Any, tiny_run: Path, tiny_model: Path, tmp_path_factory: Any) -> Iterator[str]:
     """The address of a studio with a model, its corpus and two runs."""
     second = tmp_path_factory.mktemp("runs") / "second"
     shutil.copytree(tiny_run, second, ignore=shutil.ignore_patterns("weights", "checkpoints"))
@@ -119,6 +116,30 @@ def studio(chromium: Any, tiny: Any, tiny_run: Path, tiny_model: Path, tmp_path_
     finally:
         server.send_signal(signal.SIGINT)
         server.wait(30)
+
+
+def kill_driver() -> None:
+    """End Playwright's own process, a child of this one: whatever waits for its answer then ends."""
+    for child in psutil.Process().children():
+        if child.name().startswith("node"):
+            child.kill()
+
+
+@pytest.fixture(scope="module")
+def chromium(playwright_api: Any, studio: str, webcam: Path) -> Iterator[Any]:
+    """Chromium without a window, with a webcam made of a file.
+
+    Begun last and closed with the file's last test: Playwright's event loop lives in this process between its calls,
+    and after a session of other tests, some of which fork, closing it has hung.
+    """
+    fake = ["--use-fake-device-for-media-stream", f"--use-file-for-fake-video-capture={webcam}"]
+    with playwright_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*QUIET, *fake])
+        yield browser
+        too_long = threading.Timer(WAIT / 1000, kill_driver)  # closing has no time limit of its own
+        too_long.start()
+        browser.close()
+    too_long.cancel()
 
 
 Open = Callable[..., Any]
