@@ -85,7 +85,7 @@ def _epoch(recipe: Recipe, corpus: Path, encoder: Path, folder: Path) -> float:
     model = assemble(recipe, len(material.tokenizer))
     load_backbone(model.hierarchy.visual.backbone, recipe.vision, encoder)
     if recipe.vision.features == "cached":
-        material = replace(material, store=stored_features(material, model))
+        material = replace(material, store=stored_features(material, model, {}))
     sentences = unique_texts(material.clips("train"))
     inputs = Inputs(
         vectors=material.vectors,

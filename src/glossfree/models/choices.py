@@ -46,6 +46,11 @@ class Backbone(Section):
         return 0
 
     @property
+    def rounds(self) -> bool:
+        """Whether a part of it computes in bfloat16 whatever the precision of training is."""
+        return False
+
+    @property
     def variant(self) -> tuple[object, ...]:
         """What changes its rows beside weights and images, if anything does."""
         return ()

@@ -38,19 +38,23 @@ class PackedLinear(nn.Module):
 
 
 class FreezableLinear(nn.Linear):
-    """A linear layer that packs its weight while that is frozen, large, in float32 and on the CPU.
+    """A linear layer that keeps its weight as products take it while that is frozen.
 
-    It does not see changes through `weight.data`. What is packed takes the weight's memory once more, and again if
+    In float32 and on the CPU, if it is large: packed. In autocast: rounded; torch itself would do that in every call.
+    It does not see changes through `weight.data`. What is kept takes the weight's memory once more, and again if
     gradients pass.
     """
 
     def __init__(self, in_features: int, out_features: int) -> None:
         super().__init__(in_features, out_features)
-        self._state = 0, 0  # of the weight that is packed
+        self._state: tuple[int, ...] = ()  # of the weight and the bias that are kept
         self._packed: dict[bool, Tensor] = {}  # by whether it is transposed
+        self._rounded: dict[torch.dtype, tuple[Tensor, Tensor]] = {}  # weight and bias
 
     def forward(self, rows: Tensor) -> Tensor:
         """(..., inputs) -> (..., outputs)."""
+        if self._rounds(rows):
+            return functional.linear(rows, *self.rounded(torch.get_autocast_dtype(rows.device.type)))
         if not self._packs(rows):
             return functional.linear(rows, self.weight, self.bias)
         if rows.requires_grad and torch.is_grad_enabled():
@@ -60,26 +64,41 @@ class FreezableLinear(nn.Linear):
 
     def packed(self, transposed: bool = False) -> Tensor:
         """The weight, or its transpose for gradients, in oneDNN's blocks; made anew when the weight has changed."""
-        state = self.weight.data_ptr(), 0 if self.weight.is_inference() else self.weight._version
-        if self._state != state:
-            self._state, self._packed = state, {}
+        self._forget_other_weights()
         if transposed not in self._packed:
             weight = self.weight.detach()
             rows = weight.T.contiguous() if transposed else weight
             self._packed[transposed] = torch.ops.mkldnn._reorder_linear_weight(rows, None)
         return self._packed[transposed]
 
+    def rounded(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Weight and bias in another precision; made anew when the weight has changed."""
+        self._forget_other_weights()
+        if dtype not in self._rounded:
+            self._rounded[dtype] = self.weight.detach().to(dtype), self.bias.detach().to(dtype)
+        return self._rounded[dtype]
+
+    def _forget_other_weights(self) -> None:
+        state = *_state(self.weight), *_state(self.bias)
+        if self._state != state:
+            self._state, self._packed, self._rounded = state, {}, {}
+
+    def _rounds(self, rows: Tensor) -> bool:
+        return not torch.compiler.is_compiling() and torch.is_autocast_enabled(rows.device.type) and self._is_frozen()
+
     def _packs(self, rows: Tensor) -> bool:
-        is_frozen = not any(parameter.requires_grad for parameter in (self.weight, self.bias))
-        return is_plain(rows, self.weight) and is_frozen and is_large(self) and can_pack()
+        return is_plain(rows, self.weight) and self._is_frozen() and is_large(self) and can_pack()
+
+    def _is_frozen(self) -> bool:
+        return not any(parameter.requires_grad for parameter in (self.weight, self.bias))
 
     def _apply(self, *args: Any, **kwargs: Any) -> Self:
-        self._packed = {}  # it moves, or changes its precision
+        self._packed, self._rounded = {}, {}  # it moves, or changes its precision
         applied: Self = super()._apply(*args, **kwargs)  # type: ignore[no-untyped-call]
         return applied
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_packed": {}}  # blocks can be neither copied nor pickled
+        return {**self.__dict__, "_packed": {}, "_rounded": {}}  # blocks can be neither copied nor pickled
 
 
 class FrozenProduct(torch.autograd.Function):
@@ -96,6 +115,10 @@ class FrozenProduct(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         """(..., outputs) -> (..., inputs)."""
         return _product(gradient, ctx.layer.packed(transposed=True), None), None
+
+
+def _state(parameter: Tensor) -> tuple[int, int]:
+    return parameter.data_ptr(), 0 if parameter.is_inference() else parameter._version
 
 
 def _product(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

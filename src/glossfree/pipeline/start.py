@@ -33,7 +33,7 @@ from glossfree.text.corpus import outdated_glosses
 from glossfree.text.glosses import GLOSSES, GlossVocabulary
 from glossfree.text.language_model import load_tokenizer
 from glossfree.text.pseudo_glosses import PSEUDO_GLOSSES, PseudoGlosses
-from glossfree.training.loop import precision_of
+from glossfree.training.device import fast_precisions
 from glossfree.training.processes import Processes
 from glossfree.training.run import Run
 from glossfree.training.status import check_not_training
@@ -328,5 +328,5 @@ def _say_what_to_expect(material: Material, origin: Run | None, taken: Collectio
             console.warn(f"{origin.folder} was trained on another corpus ({theirs.get('corpus')})")
     corpus = str(material.manifest.corpus.get("name", ""))
     own = [stage.name for stage in recipe.stages if stage.name not in taken]
-    for line in (*(() if taken else random_weights(recipe)), *advice(recipe, corpus, own, precision_of())):
+    for line in (*(() if taken else random_weights(recipe)), *advice(recipe, corpus, own, fast_precisions())):
         console.warn(line)

@@ -6,7 +6,7 @@ and precision. The run's recipe.toml has all other differences.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from glossfree.recipe.files import load_recipe, shipped_recipes
 from glossfree.recipe.schema import Recipe, StageConfig
@@ -28,16 +28,17 @@ def model_of(recipe: Recipe, corpus: str) -> Recipe | None:
     return load_recipe(PAPER) if corpus == PAPERS_CORPUS else None
 
 
-def advice(recipe: Recipe, corpus: str, stages: Sequence[str], native: str) -> list[str]:
+def advice(recipe: Recipe, corpus: str, stages: Sequence[str], fast: Collection[str]) -> list[str]:
     """One line for each difference that usually has a cost.
 
-    `stages`: those still to be trained. `native`: accelerate's name of the device's fast precision (no, fp16, bf16).
+    `stages`: those still to be trained. `fast`: the half precisions (fp16, bf16) that the device computes in itself.
     """
     lines = []
-    precision = recipe.training.precision
-    if precision in ("bf16", "fp16") and native == "no":
-        slow = "this device may be slow in it, up to hundreds of times slower than in fp32"
-        lines.append(f"training.precision is {precision}: {slow}")
+    frozen = "bf16" if recipe.vision.rounds else "fp32"
+    for name, precision in (("training.precision", recipe.training.precision), ("vision.frozen_precision", frozen)):
+        if precision in ("bf16", "fp16") and precision not in fast:
+            slow = "this device may be slow in it, up to hundreds of times slower than in fp32"
+            lines.append(f"{name} is {precision}: {slow}")
     model = model_of(recipe, corpus)
     if model is not None:
         lines += _of_all_stages(recipe, model)

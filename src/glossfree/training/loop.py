@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from glossfree.console import Console, duration
 from glossfree.errors import Interrupted, RunError
 from glossfree.training.checkpoint import Progress, load_into, restore, save
-from glossfree.training.device import transferred
+from glossfree.training.device import fast_precisions, transferred
 from glossfree.training.interrupt import Request, stop_requests
 from glossfree.training.processes import Processes
 from glossfree.training.run import Run, load_tensors, save_tensors
@@ -330,11 +330,11 @@ def timed(steps: Iterator[Sequence[Any]]) -> Iterator[tuple[Sequence[Any], float
 def precision_of(wanted: str = "auto") -> str:
     """accelerate's name of the precision to train in; "auto": the one that the device is fast in.
 
-    bf16 only where the device computes in it (on CPUs without it, it is hundreds of times slower), fp16 with a scaled
-    loss on older accelerators, else float32.
+    On an accelerator bf16 where it computes in it, on older ones fp16 with a scaled loss; float32 on CPUs: small models
+    are slower in bf16 even where the CPU computes in it.
     """
     if wanted != "auto":
         return {"fp32": "no"}.get(wanted, wanted)
     if not torch.cuda.is_available():
         return "no"
-    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    return "bf16" if "bf16" in fast_precisions() else "fp16"

@@ -113,7 +113,17 @@ def test_what_is_exported_is_a_linear_layer(strict: bool) -> None:
     assert [str(node.target) for node in program.graph.nodes if node.op == "call_function"] == ["aten.linear.default"]
 
 
-def test_a_frozen_layer_in_half_precision_takes_torchs_own_product() -> None:
-    layer, rows = FreezableLinear(512, 512).requires_grad_(False), torch.randn(3, 512)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert layer(rows).dtype == torch.bfloat16
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_frozen_layer_in_half_precision_is_as_autocast_makes_it(dtype: torch.dtype) -> None:
+    torch.manual_seed(1)
+    layer, rows, gradient = FreezableLinear(512, 512), torch.randn(3, 512, requires_grad=True), torch.randn(3, 512)
+    for change in (lambda: None, lambda: layer.weight.mul_(2), lambda: layer.bias.add_(1)):
+        with torch.no_grad():
+            change()
+        results = []
+        for learns in (True, False):
+            with torch.autocast("cpu", dtype=dtype):
+                product = layer.requires_grad_(learns)(rows)
+            assert product.dtype == dtype
+            results.append((product, torch.autograd.grad(product, rows, gradient.to(dtype))[0]))
+        torch.testing.assert_close(results[1], results[0], rtol=0, atol=0)

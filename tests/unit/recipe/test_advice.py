@@ -11,25 +11,26 @@ from glossfree.recipe.advice import _of_all_stages, advice, model_of, random_wei
 from glossfree.recipe.files import load_recipe, shipped_recipes
 
 PAPER = "hfa-phoenix14t"
+BOTH = ("fp16", "bf16")
 STAGES = tuple(stage.name for stage in load_recipe(PAPER).stages)
 
 
-def lines_of(*overrides: str, recipe: str = PAPER, stages: tuple[str, ...] = STAGES, native: str = "bf16") -> list[str]:
-    return advice(load_recipe(recipe, overrides), "wetter", stages, native)
+def lines_of(*overrides: str, recipe: str = PAPER, stages: tuple[str, ...] = STAGES, fast: Any = BOTH) -> list[str]:
+    return advice(load_recipe(recipe, overrides), "wetter", stages, fast)
 
 
 @pytest.mark.parametrize("recipe", [path.stem for path in shipped_recipes()])
-@pytest.mark.parametrize("native", ["no", "fp16", "bf16"])
-def test_a_shipped_recipe_as_it_is_needs_no_advice(recipe: str, native: str) -> None:
-    assert lines_of(recipe=recipe, native=native) == []
+@pytest.mark.parametrize("fast", [(), ("fp16",), BOTH])
+def test_a_shipped_recipe_as_it_is_needs_no_advice(recipe: str, fast: tuple[str, ...]) -> None:
+    assert lines_of(recipe=recipe, fast=fast) == []
 
 
 def test_an_own_recipe_is_compared_with_the_paper_only_on_its_corpus(tiny: Any) -> None:
     own = load_recipe(tiny.recipe)
     assert model_of(own, "wetter") is None and model_of(own, "phoenix14t-avatar") is None
-    assert advice(own, "wetter", STAGES, "no") == []
+    assert advice(own, "wetter", STAGES, ()) == []
     assert model_of(own, "phoenix14t") == load_recipe(PAPER)
-    lines = advice(own, "phoenix14t", STAGES, "no")
+    lines = advice(own, "phoenix14t", STAGES, ())
     assert any("data.stride is 3, hfa-phoenix14t has 1" in line for line in lines)
     assert any("pretrain.epochs is 1, hfa-phoenix14t has 100" in line for line in lines)
 
@@ -57,7 +58,7 @@ def test_a_stage_that_only_one_recipe_has_is_not_compared() -> None:
         "more.mapper=true",
     )
     recipe = load_recipe(PAPER, own)
-    assert advice(recipe, "phoenix14t", ("pretrain", "finetune2", "more"), "bf16") == []
+    assert advice(recipe, "phoenix14t", ("pretrain", "finetune2", "more"), BOTH) == []
 
 
 def test_a_changed_learning_rate_is_named_instead() -> None:
@@ -105,26 +106,33 @@ def test_a_smaller_stride_than_the_recipe_s() -> None:
 
 
 @pytest.mark.parametrize(
-    ("precision", "native", "words"),
+    ("precision", "fast", "words"),
     [
-        ("fp32", "bf16", ["about twice the time"]),
-        ("fp16", "bf16", ["65,504"]),
-        ("bf16", "bf16", ["three digits"]),
-        ("bf16", "no", ["hundreds of times", "three digits"]),
-        ("fp16", "no", ["hundreds of times", "65,504"]),
-        ("auto", "no", []),
+        ("fp32", BOTH, ["about twice the time"]),
+        ("fp16", BOTH, ["65,504"]),
+        ("bf16", BOTH, ["three digits"]),
+        ("bf16", ("fp16",), ["hundreds of times", "three digits"]),
+        ("bf16", (), ["hundreds of times", "three digits"]),
+        ("fp16", (), ["hundreds of times", "65,504"]),
+        ("auto", (), []),
     ],
 )
-def test_precision(precision: str, native: str, words: list[str]) -> None:
-    lines = lines_of(f"training.precision={precision}", native=native)
+def test_precision(precision: str, fast: tuple[str, ...], words: list[str]) -> None:
+    lines = lines_of(f"training.precision={precision}", fast=fast)
     assert len(lines) == len(words)
     for line, word in zip(lines, words, strict=True):
         assert word in line and line.startswith(f"training.precision is {precision}")
 
 
 def test_a_slow_precision_is_named_for_any_recipe(tiny: Any) -> None:
-    (line,) = advice(load_recipe(tiny.recipe, ["training.precision=bf16"]), "wetter", STAGES, "no")
+    (line,) = advice(load_recipe(tiny.recipe, ["training.precision=bf16"]), "wetter", STAGES, ())
     assert "hundreds of times" in line
+
+
+def test_frozen_blocks_in_a_slow_precision_are_named() -> None:
+    assert lines_of("vision.frozen_precision=bf16") == []
+    (line,) = lines_of("vision.frozen_precision=bf16", fast=())
+    assert line.startswith("vision.frozen_precision is bf16") and "hundreds of times" in line
 
 
 def test_each_is_one_line() -> None:

@@ -9,6 +9,7 @@ import math
 import re
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -60,6 +61,9 @@ class Dinov2(Adapters, Backbone):
     moving_patches: float = value(
         1.0, "stated", "share of patches that frozen blocks compute anew in 7 frames of 8; 1: all", gt=0, le=1
     )
+    frozen_precision: Literal["fp32", "bf16"] = value(
+        "fp32", "assumed", "of the products in frozen blocks; bf16 is faster where the processor has AMX"
+    )
     adapter_layers: int = value(3, "stated", "top blocks that carry LoRA", ge=0)
     adapter_rank: int = value(4, "released", "LoRA rank", ge=1, le=WIDEST)
     adapter_alpha: float = value(4.0, "released", "LoRA scaling factor", gt=0)
@@ -74,8 +78,9 @@ class Dinov2(Adapters, Backbone):
             yield "adapter_layers exceeds num_layers"
         if self.train == "adapters" and not self.adapter_layers:
             yield "adapter_layers is 0, and train is adapters"
-        if self.moving_patches < 1 and not self.num_frozen:
-            yield f"moving_patches below 1 is for frozen blocks below the last one, and there are {self.num_frozen}"
+        savings = {"moving_patches below 1": self.moving_patches < 1, "frozen_precision bf16": self.rounds}
+        for name in (name for name, is_on in savings.items() if is_on and not self.num_frozen):
+            yield f"{name} is for frozen blocks below the last one, and there are {self.num_frozen}"
 
     @property
     def num_frozen(self) -> int:
@@ -85,14 +90,21 @@ class Dinov2(Adapters, Backbone):
         return self.num_layers - max(1, self.adapter_layers if self.train == "adapters" else 0)
 
     @property
+    def rounds(self) -> bool:
+        """Whether frozen blocks compute in bfloat16."""
+        return self.frozen_precision == "bf16"
+
+    @property
     def neighbours(self) -> int:
         """Frames that are compared, if some patches are taken over."""
         return NEIGHBOURS if self.moving_patches < 1 else 0
 
     @property
     def variant(self) -> tuple[object, ...]:
-        """The share of patches that are computed anew, if some are taken over; the heads, if not of DINOv2's width."""
+        """Whatever of these changes features: a share of patches, heads that are not of DINOv2's width, a precision."""
         changes: list[object] = [self.moving_patches] if self.neighbours else []
+        if self.rounds:
+            changes.append(self.frozen_precision)
         if self.hidden_size != HEAD_WIDTH * self.num_heads:
             changes.append(f"{self.num_heads} heads")
         return tuple(changes)
@@ -263,6 +275,8 @@ class Dinov2ClassToken(nn.Module):
     With `moving_patches` below 1 (not of the paper) images are neighbouring frames of a clip. The middle one goes
     through the frozen blocks as a whole; of each other one only that share of patches which differ most from it, and
     the class token: what has not moved is taken over. Blocks with adapters, and the last, see all patches.
+
+    With `frozen_precision` bf16, products and attention of the frozen blocks are; tokens stay in float32.
     """
 
     def __init__(self, options: Dinov2) -> None:
@@ -271,16 +285,19 @@ class Dinov2ClassToken(nn.Module):
         for block in self.model.encoder.layer:
             block.attention = FusedAttention(options.hidden_size, options.num_heads)
         self.share, self.patch_size, self.num_frozen = options.moving_patches, options.patch_size, options.num_frozen
+        self.rounds = options.rounds
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N, W)."""
         tokens = self.model.embeddings(images)
         *blocks, last = self.model.encoder.layer
-        if self.share < 1 and len(images) > 1:
-            tokens = self._moved(images, tokens, blocks[: self.num_frozen])
-            blocks = blocks[self.num_frozen :]
-        for block in blocks:
-            tokens = block(tokens)
+        frozen, others = blocks[: self.num_frozen], blocks[self.num_frozen :]
+        with torch.autocast(tokens.device.type, torch.bfloat16) if self.rounds else nullcontext():
+            if self.share < 1 and len(images) > 1:
+                tokens = self._moved(images, tokens, frozen)
+            else:
+                tokens = _through(frozen, tokens)
+        tokens = _through(others, tokens)
         class_token: Tensor = self.model.layernorm(last(tokens, num_queries=1)[:, 0])
         return class_token
 
@@ -296,6 +313,12 @@ class Dinov2ClassToken(nn.Module):
             still, rows = block.moved(still, rows, places)
         others = still.expand(len(rows), -1, -1).scatter(1, places, rows)
         return torch.cat((others[:middle], still, others[middle:]))
+
+
+def _through(blocks: Sequence[nn.Module], tokens: Tensor) -> Tensor:
+    for block in blocks:
+        tokens = block(tokens)
+    return tokens
 
 
 def moving_patches(images: Tensor, middle: int, patch_size: int, share: float) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -228,15 +229,15 @@ def test_dinov2_that_does_not_fit_is_refused_by_name(reference: Dinov2Model, tmp
         Dinov2().load(empty_backbone(), source)
 
 
-def moving(share: float, train: str = "adapters") -> Dinov2:
+def moving(share: float, **others: Any) -> Dinov2:
     return Dinov2(
         hidden_size=WIDTH, num_layers=BLOCKS, num_heads=HEADS, mlp_ratio=4, patch_size=PATCH, image_size=70,
-        moving_patches=share, adapter_layers=1, train=train,
+        moving_patches=share, adapter_layers=1, **others,
     )  # fmt: skip
 
 
-def with_weights(share: float, backbone: Dinov2ClassToken) -> Dinov2ClassToken:
-    other = moving(share).build().eval()
+def with_weights(share: float, backbone: Dinov2ClassToken, **others: Any) -> Dinov2ClassToken:
+    other = moving(share, **others).build().eval()
     tensors = {name: tensor for name, tensor in backbone.state_dict().items() if "position" not in name}
     other.load_state_dict(tensors, strict=False)
     torch.manual_seed(1)
@@ -304,6 +305,21 @@ def test_where_everything_moves_or_nothing_does_it_is_the_whole_model(backbone: 
     torch.testing.assert_close(with_weights(0.1, backbone)(same[:1]), whole(same[:1]), rtol=0, atol=0)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("share", [1, 4 / 25])
+def test_frozen_blocks_alone_compute_in_bfloat16(backbone: Dinov2ClassToken, share: float) -> None:
+    exact, images = with_weights(share, backbone), frames()
+    half = with_weights(share, backbone, frozen_precision="bf16")
+    seen: dict[int, tuple[torch.dtype, torch.dtype]] = {}
+    for number, block in enumerate(half.model.encoder.layer):
+        block.mlp.register_forward_hook(lambda _, inputs, out, n=number: seen.update({n: (inputs[0].dtype, out.dtype)}))
+    rows, usual = half(images), exact(images)
+    in_half = [number for number, (_, out) in seen.items() if out == torch.bfloat16]
+    assert in_half == list(range(half.num_frozen)) and len(seen) == BLOCKS
+    assert {taken for taken, _ in seen.values()} == {torch.float32}, "tokens and LayerNorm are not rounded"
+    assert rows.dtype == torch.float32 and 1e-5 < (rows - usual).norm() / usual.norm() < 0.05
+
+
 def test_a_little_noise_everywhere_does_not_count_as_movement() -> None:
     images = frames()
     noise = 0.2 * torch.randn(images.shape, generator=torch.Generator().manual_seed(9))
@@ -322,21 +338,28 @@ def test_frames_are_compared_within_their_clip(backbone: Dinov2ClassToken) -> No
         torch.testing.assert_close(rows, visual.look(clip), rtol=0, atol=1e-5)
 
 
-def test_cached_features_of_another_share_or_of_other_heads_are_others() -> None:
-    """The weights say neither; DINOv2's own heads are 64 wide."""
+def test_cached_features_of_another_share_precision_or_of_other_heads_are_others() -> None:
+    """The weights say none of these; DINOv2's own heads are 64 wide."""
     usual = Dinov2()
     assert usual.variant == () and usual.model_copy(update={"num_heads": 12}).variant
-    assert len({moving(share).variant for share in (1, 0.5, 0.25)}) == 3
+    different = [moving(share, frozen_precision=half) for share in (1, 0.5, 0.25) for half in ("fp32", "bf16")]
+    assert len({options.variant for options in different}) == 6
+
+
+@pytest.mark.parametrize("options", [moving(0.5), moving(1, frozen_precision="bf16")])
+def test_gradients_pass_frozen_blocks_that_save(options: Dinov2) -> None:
+    model = options.build()
+    add_lora(model, TARGETS, 2, 4.0, 0.0, layers=options.adapter_layers_of())
+    model.train()(frames()).sum().backward()
+    trained = {name: p.grad is not None for name, p in model.named_parameters() if p.requires_grad}
+    assert trained and all(trained.values())
 
 
 def test_only_frozen_blocks_take_patches_over() -> None:
-    assert list(moving(0.5, train="all").problems())
+    assert list(moving(0.5, train="all").problems()) and list(
+        moving(1, train="all", frozen_precision="bf16").problems()
+    )
     assert list(moving(0.5).model_copy(update={"adapter_layers": BLOCKS}).problems()), "no block is frozen"
     assert list(moving(1).model_copy(update={"adapter_layers": 0}).problems()), "nothing would train"
     assert not list(moving(0.5).problems()) and not list(moving(1, train="all").problems())
     assert moving(0.5).build().num_frozen == 3 == moving(0.5, train="none").build().num_frozen
-    model = moving(0.5).build()
-    add_lora(model, TARGETS, 2, 4.0, 0.0, layers=moving(0.5).adapter_layers_of())
-    model.train()(frames()).sum().backward()
-    trained = {name: p.grad is not None for name, p in model.named_parameters() if p.requires_grad}
-    assert trained and all(trained.values())
