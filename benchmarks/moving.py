@@ -1,9 +1,11 @@
-"""The ViT with `vision.moving_patches` below 1: what it saves, and what it changes.
+"""The ViT with `vision.moving_patches` below 1, or frozen blocks in bf16: what that saves, and what it changes.
+
+Rows in bf16 are there where the processor computes in it.
 
 `python -m benchmarks moving`: processor seconds at full size, in turns, on one thread: features of a clip of 58 drawn
 frames, coded as H.264, and the visual part of a training step (forward and back through the adapters). About 4 minutes.
-`python -m benchmarks moving --run R`: a run with this backbone, which was trained with all patches, translates its dev
-split with fewer: sentences that stay, BLEU-4, and how far the features move (relative to how they differ in a clip).
+`python -m benchmarks moving --run R`: a run with this backbone, which was trained without savings, translates its dev
+split with them: sentences that stay, BLEU-4, and how far the features move (relative to how they differ in a clip).
 `python -m benchmarks moving --run R --teach FOLDER`: R's backbone, of any kind, teaches a small ViT its features of the
 training frames, for `vision.weights`: from nothing, such a ViT learns little of a small corpus. About 6 minutes.
 """
@@ -13,6 +15,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -29,12 +32,26 @@ from glossfree.models.backbones.dinov2 import NEIGHBOURS, Dinov2, Dinov2ClassTok
 from glossfree.models.hierarchy import VisualEncoder
 from glossfree.pipeline.assemble import adapt_vision, visual_encoder
 from glossfree.recipe.files import load_recipe
+from glossfree.training.device import fast_precisions
 from glossfree.training.run import Run
 from glossfree.translator import SignTranslator
 from glossfree.video.pack import read_clip, write_clip
 
+
+@dataclass(frozen=True)
+class Saving:
+    """The share of patches that frozen blocks compute, and their precision."""
+
+    share: float = 1.0
+    precision: str = "fp32"
+
+    def __str__(self) -> str:
+        return f"{self.share:g}" + (f", {self.precision}" if self.precision != "fp32" else "")
+
+
 RECIPE = "hfa-phoenix14t"
-SHARES = (1.0, 0.5, 0.25, 0.125)
+SAVINGS = (Saving(), Saving(0.5), Saving(0.25), Saving(0.125), Saving(1.0, "bf16"), Saving(0.5, "bf16"))
+COLUMN = "moving patches"
 FRAMES, ROUNDS = 58, 3
 SMALL = {"num_layers": 4, "num_heads": 4, "mlp_ratio": 2, "patch_size": 8}  # of the ViT that is taught
 EPOCHS, BATCH, LEARNING_RATE = 3, 128, 1e-3
@@ -44,7 +61,7 @@ def run(recipe: str = RECIPE, num_frames: int = FRAMES, rounds: int = ROUNDS) ->
     """The table of seconds in Markdown."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    visuals = {f"{share:g}": encoder(recipe, share) for share in SHARES}
+    visuals = {str(saving): encoder(recipe, saving) for saving in possible()}
     frames = drawn(num_frames, load_recipe(recipe).data.crop_size)
     seconds = [
         in_turns({name: kind(each, frames) for name, each in visuals.items()}, rounds, seconds_of=processor_seconds)
@@ -53,15 +70,21 @@ def run(recipe: str = RECIPE, num_frames: int = FRAMES, rounds: int = ROUNDS) ->
     torch.set_num_threads(threads)
     rows = [[name, *(f"{each[name]:.2f} ({each[name] / each['1']:.2f})" for each in seconds)] for name in visuals]
     note = (
-        f"A clip of {num_frames} frames of {frames.shape[-1]} x {frames.shape[-1]} pixels, random weights, float32, "
+        f"A clip of {num_frames} frames of {frames.shape[-1]} x {frames.shape[-1]} pixels, random weights, "
         f"one thread, medians of {rounds}, in turns; in brackets the part of the whole model's. {machine()}."
     )
-    return f"{table(['moving patches', 'features, s', 'training, visual part, s'], rows)}\n\n{note}"
+    return f"{table([COLUMN, 'features, s', 'training, visual part, s'], rows)}\n\n{note}"
 
 
-def encoder(recipe: str, share: float) -> VisualEncoder:
-    """The visual encoder of a recipe with adapters, the same random weights for all shares."""
-    chosen = load_recipe(recipe, [f"vision.moving_patches={share}"])
+def possible() -> list[Saving]:
+    """Those that save anything on this device."""
+    return [saving for saving in SAVINGS if saving.precision in {"fp32", *fast_precisions()}]
+
+
+def encoder(recipe: str, saving: Saving) -> VisualEncoder:
+    """The visual encoder of a recipe with adapters, the same random weights for all savings."""
+    settings = {"vision.moving_patches": saving.share, "vision.frozen_precision": saving.precision}
+    chosen = load_recipe(recipe, [f"{name}={value}" for name, value in settings.items()])
     torch.manual_seed(0)
     visual = visual_encoder(chosen)
     adapt_vision(visual, chosen)
@@ -93,8 +116,8 @@ def trains(visual: VisualEncoder, frames: Tensor) -> Callable[[], object]:
     return lambda: visual.train()(frames).square().sum().backward()
 
 
-def of_run(run: Path, shares: Sequence[float] = SHARES) -> str:
-    """The table of a run's sentences in Markdown."""
+def of_run(run: Path, savings: Sequence[Saving] | None = None) -> str:
+    """The table of a run's sentences in Markdown; the first of `savings` is what the others are compared with."""
     translator, corpus, clips = _opened(run, "dev")
     paths, references = [(corpus / clip.file, None) for clip in clips], [clip.text for clip in clips]
     visual = translator.model.hierarchy.visual
@@ -103,19 +126,18 @@ def of_run(run: Path, shares: Sequence[float] = SHARES) -> str:
     visual.backbone.num_frozen = len(visual.backbone.model.encoder.layer) - 1
     frames = [torch.from_numpy(translator.intake.read(path).frames) for path, _ in paths]
     sentences, rows, whole = {}, [], []
-    for share in shares:
-        visual.backbone.share = share
-        sentences[share] = [each.text for each in translator.explain_all(paths, num_tracks=0)]  # type: ignore[union-attr]
+    for saving in savings or possible():
+        visual.backbone.share, visual.backbone.rounds = saving.share, saving.precision == "bf16"
+        sentences[saving] = [each.text for each in translator.explain_all(paths, num_tracks=0)]  # type: ignore[union-attr]
         with torch.no_grad():
             features = [visual.look(each) for each in frames]
         whole = whole or features
         moved = sum(float((new - old).square().sum()) for new, old in zip(features, whole, strict=True))
         differ = sum(float((old - old.mean(0)).square().sum()) for old in whole)
-        kept = same(sentences[share], sentences[shares[0]])
-        rows.append(
-            [f"{share:g}", f"{(moved / differ) ** 0.5:.3f}", kept, f"{bleu4(sentences[share], references):.2f}"]
-        )
-    header = ["moving patches", "features moved by", "sentences that stay", "dev BLEU-4"]
+        kept = same(sentences[saving], next(iter(sentences.values())))
+        score = bleu4(sentences[saving], references)
+        rows.append([str(saving), f"{(moved / differ) ** 0.5:.3f}", kept, f"{score:.2f}"])
+    header = [COLUMN, "features moved by", "sentences that stay", "dev BLEU-4"]
     note = f"{len(clips)} clips of dev, of {run.name}; moved by: 1 is as far as frames of a clip are from their mean."
     return f"{table(header, rows)}\n\n{note} {machine()}."
 

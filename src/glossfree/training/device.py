@@ -30,8 +30,8 @@ def fast_precisions() -> frozenset[str]:
     """The half precisions (fp16, bf16) that the best device computes in itself: others are far slower than float32."""
     if torch.cuda.is_available():
         return frozenset({"fp16", "bf16"} if torch.cuda.is_bf16_supported(including_emulation=False) else {"fp16"})
-    abilities = getattr(torch.cpu, "get_capabilities", dict)()  # not in torch 2.6
-    return frozenset({"bf16"} if any(abilities.get(name) for name in ("amx_bf16", "avx512_bf16")) else ())
+    abilities = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.6 has none
+    return frozenset({"bf16"} if abilities.get("amx_bf16") else ())
 
 
 def frames_per_pass(device: torch.device) -> int:

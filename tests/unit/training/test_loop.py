@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from glossfree.console import Silent
 from glossfree.errors import RunError
 from glossfree.training import loop
+from glossfree.training.device import fast_precisions
 from glossfree.training.loop import Plan, evaluate, read, seed_of, train
 from glossfree.training.run import load_tensors
 from glossfree.training.schedule import learning_rate, one_cycle
@@ -60,6 +61,16 @@ def test_precision_is_what_the_device_is_fast_in(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: bf16)
     assert loop.precision_of(wanted) == expected
+
+
+@pytest.mark.parametrize("abilities", [{"amx_bf16": True}, {"amx_bf16": False, "avx2": True}, {}])
+def test_a_cpu_that_computes_in_bf16_is_not_made_to(
+    monkeypatch: pytest.MonkeyPatch, abilities: dict[str, bool]
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: abilities, raising=False)
+    assert fast_precisions() == ({"bf16"} if abilities.get("amx_bf16") else set())
+    assert loop.precision_of() == "no"
 
 
 def test_every_step_is_logged_with_its_rate_its_frames_and_its_losses(tmp_path: Path) -> None:
