@@ -127,7 +127,7 @@ def of_run(run: Path, savings: Sequence[Saving] | None = None) -> str:
     frames = [torch.from_numpy(translator.intake.read(path).frames) for path, _ in paths]
     sentences, rows, whole = {}, [], []
     for saving in savings or possible():
-        visual.backbone.share, visual.backbone.rounds = saving.share, saving.precision == "bf16"
+        visual.backbone.share, visual.backbone.frozen_in_bf16 = saving.share, saving.precision == "bf16"
         sentences[saving] = [each.text for each in translator.explain_all(paths, num_tracks=0)]  # type: ignore[union-attr]
         with torch.no_grad():
             features = [visual.look(each) for each in frames]

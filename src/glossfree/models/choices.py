@@ -46,7 +46,7 @@ class Backbone(Section):
         return 0
 
     @property
-    def rounds(self) -> bool:
+    def frozen_in_bf16(self) -> bool:
         """Whether a part of it computes in bfloat16 whatever the precision of training is."""
         return False
 

@@ -75,7 +75,8 @@ class FreezableLinear(nn.Linear):
         """Weight and bias in another precision; made anew when the weight has changed."""
         self._forget_other_weights()
         if dtype not in self._rounded:
-            self._rounded[dtype] = self.weight.detach().to(dtype), self.bias.detach().to(dtype)
+            with torch.inference_mode(False):  # what is made in it could not be used in training
+                self._rounded[dtype] = self.weight.detach().to(dtype), self.bias.detach().to(dtype)
         return self._rounded[dtype]
 
     def _forget_other_weights(self) -> None:

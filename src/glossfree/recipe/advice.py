@@ -34,7 +34,7 @@ def advice(recipe: Recipe, corpus: str, stages: Sequence[str], fast: Collection[
     `stages`: those still to be trained. `fast`: the half precisions (fp16, bf16) that the device computes in itself.
     """
     lines = []
-    frozen = "bf16" if recipe.vision.rounds else "fp32"
+    frozen = "bf16" if recipe.vision.frozen_in_bf16 else "fp32"
     for name, precision in (("training.precision", recipe.training.precision), ("vision.frozen_precision", frozen)):
         if precision in ("bf16", "fp16") and precision not in fast:
             slow = "this device may be slow in it, up to hundreds of times slower than in fp32"

@@ -88,7 +88,7 @@ def obstacles(recipe: Recipe) -> Iterator[str]:
         yield f'temporal.attention "{attention}"'
     if recipe.vision.neighbours:
         yield "vision.moving_patches below 1"
-    if recipe.vision.rounds:
+    if recipe.vision.frozen_in_bf16:
         yield 'vision.frozen_precision "bf16"'
     if recipe.keypoints.joints_read:
         yield f'keypoints.kind "{recipe.keypoints.kind}"'

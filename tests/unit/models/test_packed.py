@@ -117,6 +117,8 @@ def test_what_is_exported_is_a_linear_layer(strict: bool) -> None:
 def test_a_frozen_layer_in_half_precision_is_as_autocast_makes_it(dtype: torch.dtype) -> None:
     torch.manual_seed(1)
     layer, rows, gradient = FreezableLinear(512, 512), torch.randn(3, 512, requires_grad=True), torch.randn(3, 512)
+    with torch.inference_mode(), torch.autocast("cpu", dtype=dtype):
+        layer.requires_grad_(False)(rows)  # leaves nothing that could not be used below
     for change in (lambda: None, lambda: layer.weight.mul_(2), lambda: layer.bias.add_(1)):
         with torch.no_grad():
             change()

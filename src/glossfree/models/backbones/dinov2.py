@@ -78,7 +78,7 @@ class Dinov2(Adapters, Backbone):
             yield "adapter_layers exceeds num_layers"
         if self.train == "adapters" and not self.adapter_layers:
             yield "adapter_layers is 0, and train is adapters"
-        savings = {"moving_patches below 1": self.moving_patches < 1, "frozen_precision bf16": self.rounds}
+        savings = {"moving_patches below 1": self.moving_patches < 1, "frozen_precision bf16": self.frozen_in_bf16}
         for name in (name for name, is_on in savings.items() if is_on and not self.num_frozen):
             yield f"{name} is for frozen blocks below the last one, and there are {self.num_frozen}"
 
@@ -90,7 +90,7 @@ class Dinov2(Adapters, Backbone):
         return self.num_layers - max(1, self.adapter_layers if self.train == "adapters" else 0)
 
     @property
-    def rounds(self) -> bool:
+    def frozen_in_bf16(self) -> bool:
         """Whether frozen blocks compute in bfloat16."""
         return self.frozen_precision == "bf16"
 
@@ -103,7 +103,7 @@ class Dinov2(Adapters, Backbone):
     def variant(self) -> tuple[object, ...]:
         """Whatever of these changes features: a share of patches, heads that are not of DINOv2's width, a precision."""
         changes: list[object] = [self.moving_patches] if self.neighbours else []
-        if self.rounds:
+        if self.frozen_in_bf16:
             changes.append(self.frozen_precision)
         if self.hidden_size != HEAD_WIDTH * self.num_heads:
             changes.append(f"{self.num_heads} heads")
@@ -285,14 +285,14 @@ class Dinov2ClassToken(nn.Module):
         for block in self.model.encoder.layer:
             block.attention = FusedAttention(options.hidden_size, options.num_heads)
         self.share, self.patch_size, self.num_frozen = options.moving_patches, options.patch_size, options.num_frozen
-        self.rounds = options.rounds
+        self.frozen_in_bf16 = options.frozen_in_bf16
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N, W)."""
         tokens = self.model.embeddings(images)
         *blocks, last = self.model.encoder.layer
         frozen, others = blocks[: self.num_frozen], blocks[self.num_frozen :]
-        with torch.autocast(tokens.device.type, torch.bfloat16) if self.rounds else nullcontext():
+        with torch.autocast(tokens.device.type, torch.bfloat16) if self.frozen_in_bf16 else nullcontext():
             if self.share < 1 and len(images) > 1:
                 tokens = self._moved(images, tokens, frozen)
             else:
