@@ -89,19 +89,19 @@ def all_rows_of_the_last_block(model: TranslationModel, inputs: Inputs) -> Input
 
 def dense_in_the_temporal_encoder(model: TranslationModel, inputs: Inputs) -> Inputs:
     """Dense attention with a mask, for this process."""
-    local_attention.local_attention = dense_attention  # type: ignore[attr-defined]
+    local_attention.local_attention = dense_attention
     return inputs
 
 
 def torchs_own_products(model: TranslationModel, inputs: Inputs) -> Inputs:
     """Frozen layers without oneDNN's blocks, for this process."""
-    packed.can_pack = lambda: False  # type: ignore[assignment]
+    packed.can_pack = lambda: False
     return inputs
 
 
 def adapters_one_operator_after_another(model: TranslationModel, inputs: Inputs) -> Inputs:
     """LoRA as its formula says, with torch's dropout, for this process."""
-    adapters.Lora._is_one_function = lambda *_: False  # type: ignore[assignment,method-assign]
+    adapters.Lora._is_one_function = lambda *_: False  # type: ignore[method-assign]
     return inputs
 
 

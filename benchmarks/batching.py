@@ -17,7 +17,8 @@ import torch
 
 from benchmarks.processes import ROOT
 from benchmarks.timing import in_turns, machine, table
-from glossfree.recipe.schema import DataConfig, StageConfig
+from glossfree.recipe.frames import DataConfig
+from glossfree.recipe.schema import StageConfig
 from glossfree.video.batch import resample
 from glossfree.video.frames import View, draw_affine, warp_frames
 from glossfree.video.sampler import BUCKET_WIDTH, ClipSampler

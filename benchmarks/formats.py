@@ -86,7 +86,12 @@ def _measure(clips: list[np.ndarray]) -> list[list[str]]:
 def _written(form: Format, paths: list[Path], clips: list[np.ndarray]) -> list[str]:
     """Write the clips and look at what comes back -> the cells for size, fidelity and speed of writing."""
     work = list(zip(paths, clips, strict=True))
-    _, writing = cpu_seconds(lambda: [form.write(path, clip) for path, clip in work], repeats=1)
+
+    def write() -> None:
+        for path, clip in work:
+            form.write(path, clip)
+
+    _, writing = cpu_seconds(write, repeats=1)
     read = [form.read(path, range(len(clip))) for path, clip in work]
     for path, whole in zip(paths, read, strict=True):
         assert np.array_equal(form.read(path, range(0, len(whole), 2)), whole[::2]), form.name

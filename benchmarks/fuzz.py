@@ -318,12 +318,11 @@ def outcomes(cases: Sequence[int], seed: int, seeds: Path, processes: int) -> It
             if outcome is None:
                 continue
             yield outcome
-            case = next(left, None)
-            if case is None:
+            if (coming := next(left, None)) is None:
                 worker.stop()
                 busy.remove(worker)
             else:
-                worker.give(case)
+                worker.give(coming)
 
 
 def measure(count: int = COUNT, seed: int = SEED, seeds: Path | None = None, processes: int | None = None) -> Report:

@@ -16,7 +16,8 @@ from statistics import median
 
 import torch
 
-from benchmarks.decoding import BEAMS, FRAMES, RECIPE, SEGMENTS, TOKENS, write_run
+from benchmarks.decoding import BEAMS, FRAMES, SEGMENTS, TOKENS, write_run
+from benchmarks.full_size import RECIPE
 from benchmarks.loader import signer
 from benchmarks.onnx_form import megabytes
 from benchmarks.processes import finish

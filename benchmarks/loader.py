@@ -124,7 +124,8 @@ def write_jpegs(path: Path, frames: np.ndarray) -> list[int]:
         for frame in frames
     ]
     path.write_bytes(b"".join(part.tobytes() for part in parts))
-    return np.cumsum([len(part) for part in parts]).tolist()
+    ends: list[int] = np.cumsum([len(part) for part in parts]).tolist()
+    return ends
 
 
 def packed(folder: Path, view: View, codec: Codec = "h264") -> list[PackedClip]:

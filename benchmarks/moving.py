@@ -125,10 +125,11 @@ def of_run(run: Path, savings: Sequence[Saving] | None = None) -> str:
     visual.frames_per_pass, visual.within_clips = NEIGHBOURS, True
     visual.backbone.num_frozen = len(visual.backbone.model.encoder.layer) - 1
     frames = [torch.from_numpy(translator.intake.read(path).frames) for path, _ in paths]
-    sentences, rows, whole = {}, [], []
+    sentences: dict[Saving, list[str]] = {}
+    rows, whole = [], list[Tensor]()
     for saving in savings or possible():
         visual.backbone.share, visual.backbone.frozen_in_bf16 = saving.share, saving.precision == "bf16"
-        sentences[saving] = [each.text for each in translator.explain_all(paths, num_tracks=0)]  # type: ignore[union-attr]
+        sentences[saving] = [each.text for each in translator.explain_all(paths, num_tracks=0)]
         with torch.no_grad():
             features = [visual.look(each) for each in frames]
         whole = whole or features
@@ -142,12 +143,14 @@ def of_run(run: Path, savings: Sequence[Saving] | None = None) -> str:
     return f"{table(header, rows)}\n\n{note} {machine()}."
 
 
-def _opened(run: Path, split: str) -> tuple[SignTranslator, Path, list[PackedClip]]:
+def _opened(run: Path, split: str) -> tuple[SignTranslator, Path, Sequence[PackedClip]]:
     """A run -> its model, its corpus, and the clips of a split."""
     corpus = Path(Run(run).read_json("run.json")["corpus"])
     with tempfile.TemporaryDirectory() as folder:
         export_model(run, Path(folder) / "model", Silent())
-        return SignTranslator.from_pretrained(Path(folder) / "model"), corpus, Manifest.load(corpus).split(split)
+        translator = SignTranslator.from_pretrained(Path(folder) / "model")
+    assert isinstance(translator, SignTranslator)
+    return translator, corpus, Manifest.load(corpus).split(split)
 
 
 def teach(run: Path, folder: Path, epochs: int = EPOCHS) -> str:

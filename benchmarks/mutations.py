@@ -164,7 +164,7 @@ def _other_value(rng: random.Random) -> Any:
     deep: Any = 0
     for _ in range(60):
         deep = [deep]
-    options = (
+    options: tuple[Any, ...] = (
         None,
         True,
         -1,
@@ -242,7 +242,7 @@ def safetensors_header(content: bytes, rng: random.Random) -> bytes:
 
 def sentencepiece_piece(content: bytes, rng: random.Random) -> bytes:
     """A piece becomes empty, another's double, of another kind or score; or the table of characters is damaged."""
-    proto = sentencepiece_model_pb2.ModelProto()
+    proto = sentencepiece_model_pb2.ModelProto()  # type: ignore[attr-defined]
     try:
         proto.ParseFromString(content)
         piece = rng.choice(proto.pieces)

@@ -38,7 +38,8 @@ def panel(title: str, lines: dict[str, Line], ticks: Sequence[str], span: tuple[
         path = " ".join("{:.1f},{:.1f}".format(*at(x, y)) for x, y, _ in line)
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
         for x, y, deviation in line if len(line) <= len(ticks) else ():
-            parts.append('<circle cx="{:.1f}" cy="{:.1f}" r="2.5" fill="{}"/>'.format(*at(x, y), colour))
+            cx, cy = at(x, y)
+            parts.append(f'<circle cx="{cx:.1f}" cy="{cy:.1f}" r="2.5" fill="{colour}"/>')
             if deviation:
                 (across, top), (_, bottom) = at(x, y + deviation), at(x, y - deviation)
                 ends = f'x1="{across:.1f}" x2="{across:.1f}" y1="{top:.1f}" y2="{bottom:.1f}"'

@@ -139,6 +139,7 @@ def gradients(stage: TrainingStage, batch: ClipBatch) -> Record:
 def _gradient(loss: Tensor, places: Mapping[str, Sequence[Tensor]]) -> dict[str, Tensor]:
     """A loss -> its gradient at each place, as one vector."""
     tensors = [tensor for each in places.values() for tensor in each]
+    found: tuple[Tensor | None, ...]
     if loss.requires_grad:
         found = torch.autograd.grad(loss, tensors, retain_graph=True, allow_unused=True)
     else:

@@ -83,7 +83,7 @@ def generated(
     output = theirs.generate(
         encoder_outputs=BaseModelOutput(last_hidden_state=video.values),
         attention_mask=video.mask.long(),
-        generation_config=GenerationConfig(**{**settings, **changes}),  # type: ignore[no-untyped-call]
+        generation_config=GenerationConfig(**{**settings, **changes}),
     )
     sequences = output.sequences[:, 1:]
     if beams.num_beams > 1:
