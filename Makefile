@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 DEMO   ?= runs/demo
+# a worker that crashes ends the run: xdist gives its last test to a new worker, and may wait for that for ever
 PARALLEL := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 # tests that neither train nor start processes
 FAST := tests/equations $(addprefix tests/house/test_,layers.py limits.py names.py) \

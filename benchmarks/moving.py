@@ -51,7 +51,7 @@ class Saving:
 
 RECIPE = "hfa-phoenix14t"
 SAVINGS = (Saving(), Saving(0.5), Saving(0.25), Saving(0.125), Saving(1.0, "bf16"), Saving(0.5, "bf16"))
-COLUMN = "moving patches"
+COLUMN = "moving patches, precision"
 FRAMES, ROUNDS = 58, 3
 SMALL = {"num_layers": 4, "num_heads": 4, "mlp_ratio": 2, "patch_size": 8}  # of the ViT that is taught
 EPOCHS, BATCH, LEARNING_RATE = 3, 128, 1e-3

@@ -13,7 +13,7 @@ from glossfree.recipe.files import load_recipe
 from glossfree.training.device import fast_precisions
 
 
-def test_the_table_has_a_row_for_each_share(tiny: Any) -> None:
+def test_the_table_has_a_row_for_each_saving(tiny: Any) -> None:
     lines = moving.run(str(tiny.recipe), num_frames=9, rounds=1).splitlines()
     names = ["1", "0.5", "0.25", "0.125", *(["1, bf16", "0.5, bf16"] if "bf16" in fast_precisions() else [])]
     rows = lines[2 : 2 + len(names)]
@@ -26,7 +26,7 @@ def test_a_run_with_all_patches_changes_nothing_and_with_few_its_features(tiny_r
     whole, few, half = (line.strip("| ").split(" | ") for line in lines[2:5])
     assert (whole[0], whole[1], whole[2]) == ("1", "0.000", "4 of 4")
     assert few[0] == "0.2" and float(few[1]) > 0
-    assert half[0] == "1, bf16" and 0 < float(half[1]) < float(few[1])
+    assert half[0] == "1, bf16" and float(half[1]) < float(few[1])
 
 
 def test_all_shares_have_the_same_weights(tiny: Any) -> None:

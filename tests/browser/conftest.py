@@ -11,6 +11,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from socket import create_server
@@ -121,8 +122,9 @@ def studio(playwright_api: Any, tiny: Any, tiny_run: Path, tiny_model: Path, tmp
 def kill_driver() -> None:
     """End Playwright's own process, a child of this one: whatever waits for its answer then ends."""
     for child in psutil.Process().children():
-        if child.name().startswith("node"):
-            child.kill()
+        with suppress(psutil.Error):  # it has ended
+            if child.name().startswith("node"):
+                child.kill()
 
 
 @pytest.fixture(scope="module")
@@ -133,13 +135,15 @@ def chromium(playwright_api: Any, studio: str, webcam: Path) -> Iterator[Any]:
     and after a session of other tests, some of which fork, closing it has hung.
     """
     fake = ["--use-fake-device-for-media-stream", f"--use-file-for-fake-video-capture={webcam}"]
-    with playwright_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*QUIET, *fake])
-        yield browser
-        too_long = threading.Timer(WAIT / 1000, kill_driver)  # closing has no time limit of its own
-        too_long.start()
-        browser.close()
-    too_long.cancel()
+    too_long = threading.Timer(WAIT / 1000, kill_driver)  # closing has no time limit of its own
+    try:
+        with playwright_api.sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*QUIET, *fake])
+            yield browser
+            too_long.start()
+            browser.close()
+    finally:
+        too_long.cancel()
 
 
 Open = Callable[..., Any]

@@ -41,15 +41,15 @@ class FreezableLinear(nn.Linear):
     """A linear layer that keeps its weight as products take it while that is frozen.
 
     In float32 and on the CPU, if it is large: packed. In autocast: rounded; torch itself would do that in every call.
-    It does not see changes through `weight.data`. What is kept takes the weight's memory once more, and again if
-    gradients pass.
+    It does not see changes through `weight.data`. What is kept takes at most the weight's memory once more for each of
+    the two, and again if gradients pass packed ones.
     """
 
     def __init__(self, in_features: int, out_features: int) -> None:
         super().__init__(in_features, out_features)
         self._state: tuple[int, ...] = ()  # of the weight and the bias that are kept
         self._packed: dict[bool, Tensor] = {}  # by whether it is transposed
-        self._rounded: dict[torch.dtype, tuple[Tensor, Tensor]] = {}  # weight and bias
+        self._rounded: dict[torch.dtype, tuple[Tensor, Tensor]] = {}  # weight and bias, in the last precision
 
     def forward(self, rows: Tensor) -> Tensor:
         """(..., inputs) -> (..., outputs)."""
@@ -65,27 +65,33 @@ class FreezableLinear(nn.Linear):
     def packed(self, transposed: bool = False) -> Tensor:
         """The weight, or its transpose for gradients, in oneDNN's blocks; made anew when the weight has changed."""
         self._forget_other_weights()
-        if transposed not in self._packed:
+        packed = self._packed.get(transposed)
+        if packed is None:
             weight = self.weight.detach()
             rows = weight.T.contiguous() if transposed else weight
-            self._packed[transposed] = torch.ops.mkldnn._reorder_linear_weight(rows, None)
-        return self._packed[transposed]
+            packed = self._packed[transposed] = torch.ops.mkldnn._reorder_linear_weight(rows, None)
+        return packed
 
     def rounded(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Weight and bias in another precision; made anew when the weight has changed."""
         self._forget_other_weights()
-        if dtype not in self._rounded:
+        rounded = self._rounded.get(dtype)
+        if rounded is None:
             with torch.inference_mode(False):  # what is made in it could not be used in training
-                self._rounded[dtype] = self.weight.detach().to(dtype), self.bias.detach().to(dtype)
-        return self._rounded[dtype]
+                rounded = self.weight.detach().to(dtype), self.bias.detach().to(dtype)
+            self._rounded = {dtype: rounded}
+        return rounded
 
     def _forget_other_weights(self) -> None:
         state = *_state(self.weight), *_state(self.bias)
         if self._state != state:
-            self._state, self._packed, self._rounded = state, {}, {}
+            self._packed, self._rounded = {}, {}
+            self._state = state  # last: another thread may look
 
     def _rounds(self, rows: Tensor) -> bool:
-        return not torch.compiler.is_compiling() and torch.is_autocast_enabled(rows.device.type) and self._is_frozen()
+        if torch.compiler.is_compiling() or rows.is_meta or self.weight.dtype != torch.float32:
+            return False  # torch's own autocast leaves float64 as it is
+        return torch.is_autocast_enabled(rows.device.type) and self._is_frozen()
 
     def _packs(self, rows: Tensor) -> bool:
         return is_plain(rows, self.weight) and self._is_frozen() and is_large(self) and can_pack()

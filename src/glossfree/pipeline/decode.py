@@ -14,6 +14,7 @@ from torch import Tensor
 
 from glossfree.corpora.manifest import PackedClip
 from glossfree.errors import CorpusError, RunError
+from glossfree.models.backbones.dinov2 import Dinov2ClassToken
 from glossfree.models.decoders.mbart import MBartDecoder
 from glossfree.models.hierarchy import TranslationModel
 from glossfree.models.int8 import pack_int8
@@ -29,7 +30,7 @@ from glossfree.scoring.predictions import Prediction
 from glossfree.scoring.sentences import check_ids
 from glossfree.text.noise import encoder_ids
 from glossfree.text.tokenizer import SentenceTokenizer, Tokenizer
-from glossfree.training.device import best_device
+from glossfree.training.device import best_device, fast_precisions
 from glossfree.training.processes import Processes
 from glossfree.video.batch import ClipBatch
 
@@ -37,7 +38,8 @@ from glossfree.video.batch import ClipBatch
 def made_fast(model: TranslationModel, *, int8: bool = False) -> TranslationModel:
     """A model -> itself on the best device, to translate with and nothing else: it can no longer train or be saved.
 
-    Adapters are merged and the decoder's weights packed, in place. That changes logits by rounding. `int8`: its weights
+    Adapters are merged and the decoder's weights packed, in place. That changes logits by rounding. What a backbone
+    computes in bfloat16 it computes in float32 on a device that is slow in the other. `int8`: the decoder's weights
     come from 8 bits, and the layers of mBART's decoder keep these. Those that write logits do not: bfloat16 is too
     coarse to tell likely tokens apart.
     """
@@ -46,6 +48,9 @@ def made_fast(model: TranslationModel, *, int8: bool = False) -> TranslationMode
     if int8 and isinstance(model.decoder, MBartDecoder):
         pack_int8(model.decoder.adapted)
     pack(model.decoder)
+    backbone = model.hierarchy.visual.backbone
+    if "bf16" not in fast_precisions() and isinstance(backbone, Dinov2ClassToken):
+        backbone.frozen_in_bf16 = False
     return model
 
 

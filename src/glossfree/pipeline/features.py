@@ -33,9 +33,10 @@ from glossfree.pipeline.weights import (
     is_ours,
     load_backbone,
 )
+from glossfree.recipe.advice import slow_backbone
 from glossfree.recipe.files import load_recipe
 from glossfree.recipe.schema import Recipe
-from glossfree.training.device import best_device
+from glossfree.training.device import best_device, fast_precisions
 from glossfree.training.run import Run
 from glossfree.video.dataset import ClipDataset
 from glossfree.video.features import FeatureStore, clip_identities, features_key
@@ -80,12 +81,14 @@ def compute_features(
 ) -> FeaturesReport:
     """Write the features of every clip of a prepared corpus, going on where an earlier call stopped.
 
-    `encoder`: what vision.weights may name. `recipe`: sizes and crop; by default those of a run or model folder of
-    ours, else of the light recipe. With a `cluster`, its workers look at the clips. Raises ModelError, RecipeError,
-    CorpusError (full disk).
+    `encoder`: what vision.weights may name; all of it counts as frozen. `recipe`: sizes and crop; by default those of a
+    run or model folder of ours, else of the light recipe. With a `cluster`, its workers look at the clips. Raises
+    ModelError, RecipeError, CorpusError (full disk).
     """
     source = folder_of(encoder, WEIGHTS)
-    chosen = load_recipe(recipe or usual_recipe(source), overrides)
+    chosen = load_recipe(recipe or usual_recipe(source), ["vision.train=none", *overrides])
+    for line in slow_backbone(chosen, fast_precisions()):
+        console.warn(line)
     manifest = Manifest.load(corpus)
     check_frames(chosen, manifest)
     look = Look(chosen, source, manifest.folder)

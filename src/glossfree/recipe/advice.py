@@ -18,6 +18,7 @@ PRECISIONS = {
     "bf16": "values have three digits instead of seven: losses differ a little",
     "auto": "another device may compute in another precision",
 }
+SLOW = "this device may be slow in it, a CPU up to hundreds of times slower than in fp32"
 
 
 def model_of(recipe: Recipe, corpus: str) -> Recipe | None:
@@ -33,12 +34,10 @@ def advice(recipe: Recipe, corpus: str, stages: Sequence[str], fast: Collection[
 
     `stages`: those still to be trained. `fast`: the half precisions (fp16, bf16) that the device computes in itself.
     """
-    lines = []
-    frozen = "bf16" if recipe.vision.frozen_in_bf16 else "fp32"
-    for name, precision in (("training.precision", recipe.training.precision), ("vision.frozen_precision", frozen)):
-        if precision in ("bf16", "fp16") and precision not in fast:
-            slow = "this device may be slow in it, up to hundreds of times slower than in fp32"
-            lines.append(f"{name} is {precision}: {slow}")
+    lines = [] if recipe.vision.features == "cached" else slow_backbone(recipe, fast)
+    precision = recipe.training.precision
+    if precision in ("bf16", "fp16") and precision not in fast:
+        lines.append(f"training.precision is {precision}: {SLOW}")
     model = model_of(recipe, corpus)
     if model is not None:
         lines += _of_all_stages(recipe, model)
@@ -47,6 +46,12 @@ def advice(recipe: Recipe, corpus: str, stages: Sequence[str], fast: Collection[
             if stage.name in stages and stage.name in usual:
                 lines += _of_a_stage(stage, usual[stage.name], model.name)
     return lines
+
+
+def slow_backbone(recipe: Recipe, fast: Collection[str]) -> list[str]:
+    """A line if the backbone computes in a precision that the device is slow in; `fast` as in `advice`."""
+    is_slow = recipe.vision.frozen_in_bf16 and "bf16" not in fast
+    return [f"vision.frozen_precision is bf16: {SLOW}"] if is_slow else []
 
 
 def random_weights(recipe: Recipe) -> list[str]:

@@ -30,7 +30,7 @@ def fast_precisions() -> frozenset[str]:
     """The half precisions (fp16, bf16) that the best device computes in itself: others are far slower than float32."""
     if torch.cuda.is_available():
         return frozenset({"fp16", "bf16"} if torch.cuda.is_bf16_supported(including_emulation=False) else {"fp16"})
-    abilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.6 has none
+    abilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # older torch has none
     return frozenset({"bf16"} if abilities.get("amx_bf16") else ())
 
 

@@ -67,6 +67,18 @@ def test_a_frozen_layer_and_its_gradient_are_those_of_the_linear_layer(rows: tup
     torch.testing.assert_close(layer(inputs.detach()), expected.detach(), rtol=1e-5, atol=1e-5)
 
 
+def test_a_rounded_layer_follows_its_weight() -> None:
+    torch.manual_seed(1)
+    layer, other, rows = FreezableLinear(512, 512).requires_grad_(False), nn.Linear(512, 512), torch.randn(3, 512)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        layer(rows)
+        layer.load_state_dict(other.state_dict())
+        for each in (layer, copy.deepcopy(layer)):
+            torch.testing.assert_close(each(rows), other(rows), rtol=0, atol=0)
+        assert layer.double()(rows.double()).dtype == torch.float64
+    assert layer.to("meta")(torch.empty(2, 512, device="meta")).shape == (2, 512)
+
+
 def test_a_frozen_layer_follows_its_weight() -> None:
     torch.manual_seed(1)
     layer, other, inputs = FreezableLinear(512, 512), nn.Linear(512, 512), torch.randn(3, 512, requires_grad=True)

@@ -9,6 +9,7 @@ from glossfree.corpora.manifest import PackedClip
 from glossfree.errors import CorpusError, RunError
 from glossfree.models import packed
 from glossfree.models.choices import Beams
+from glossfree.pipeline import decode
 from glossfree.pipeline.assemble import adapt, assemble, put_mapper
 from glossfree.pipeline.decode import evaluate_clips, made_fast
 from glossfree.recipe.files import load_recipe
@@ -90,15 +91,30 @@ def test_scores_follow_the_convention_and_predictions_do_not():
     assert {id: p.text for id, p in evaluation.predictions.items()} == TEXTS
 
 
-def test_a_model_made_fast_has_merged_adapters_packed_weights_and_the_same_sentences(monkeypatch):
-    monkeypatch.setattr(packed, "SMALLEST", 1)
+def adapted(*settings):
     sizes = ["vision={ hidden_size=30, num_layers=2, num_heads=3, patch_size=12, image_size=60, adapter_layers=1 }"]
     sizes += ["data={ frame_size=56, crop_size=48 }", "text={ vocabulary_size=71, max_tokens=64 }"]
     sizes += ["temporal={ hidden_size=28, num_layers=2, num_heads=2, mlp_size=52 }"]
     sizes += ["language={ hidden_size=44, num_layers=2, num_heads=4, mlp_size=58, max_positions=64 }"]
-    model = assemble(recipe := load_recipe("hfa-phoenix14t", sizes), 71)
+    model = assemble(recipe := load_recipe("hfa-phoenix14t", [*sizes, *settings]), 71)
     adapt(model, recipe)
     put_mapper(model, recipe)
+    return model
+
+
+@pytest.mark.parametrize("fast", [frozenset(), frozenset({"bf16"})])
+def test_a_model_translates_in_bfloat16_only_where_a_device_computes_in_it(monkeypatch, fast):
+    monkeypatch.setattr(decode, "fast_precisions", lambda: fast)
+    backbone = made_fast(adapted("vision.frozen_precision=bf16")).hierarchy.visual.backbone
+    types = []
+    backbone.model.encoder.layer[0].mlp.register_forward_hook(lambda _, __, out: types.append(out.dtype))
+    backbone(torch.rand(2, 3, 48, 48, device=best_device()))
+    assert types == [torch.bfloat16 if fast else torch.float32]
+
+
+def test_a_model_made_fast_has_merged_adapters_packed_weights_and_the_same_sentences(monkeypatch):
+    monkeypatch.setattr(packed, "SMALLEST", 1)
+    model = adapted()
     for parameter in model.parameters():
         if parameter.ndim > 1:
             torch.nn.init.normal_(parameter, std=0.2)

@@ -62,7 +62,7 @@ class Dinov2(Adapters, Backbone):
         1.0, "stated", "share of patches that frozen blocks compute anew in 7 frames of 8; 1: all", gt=0, le=1
     )
     frozen_precision: Literal["fp32", "bf16"] = value(
-        "fp32", "assumed", "of the products in frozen blocks; bf16 is faster where the processor has AMX"
+        "fp32", "assumed", "of products and attention in frozen blocks; bf16 is faster on CPUs with AMX"
     )
     adapter_layers: int = value(3, "stated", "top blocks that carry LoRA", ge=0)
     adapter_rank: int = value(4, "released", "LoRA rank", ge=1, le=WIDEST)
@@ -276,7 +276,7 @@ class Dinov2ClassToken(nn.Module):
     through the frozen blocks as a whole; of each other one only that share of patches which differ most from it, and
     the class token: what has not moved is taken over. Blocks with adapters, and the last, see all patches.
 
-    With `frozen_precision` bf16, products and attention of the frozen blocks are; tokens stay in float32.
+    With `frozen_precision` bf16, frozen blocks compute products and attention in it; tokens stay in float32.
     """
 
     def __init__(self, options: Dinov2) -> None:

@@ -309,7 +309,7 @@ def test_where_everything_moves_or_nothing_does_it_is_the_whole_model(backbone: 
 @pytest.mark.parametrize("share", [1, 4 / 25])
 def test_frozen_blocks_alone_compute_in_bfloat16(backbone: Dinov2ClassToken, share: float) -> None:
     exact, images = with_weights(share, backbone), frames()
-    half = with_weights(share, backbone, frozen_precision="bf16")
+    half = with_weights(share, backbone, frozen_precision="bf16").requires_grad_(False)
     seen: dict[int, tuple[torch.dtype, torch.dtype]] = {}
     for number, block in enumerate(half.model.encoder.layer):
         block.mlp.register_forward_hook(lambda _, inputs, out, n=number: seen.update({n: (inputs[0].dtype, out.dtype)}))
@@ -347,7 +347,7 @@ def test_cached_features_of_another_share_precision_or_of_other_heads_are_others
 
 
 @pytest.mark.parametrize("options", [moving(0.5), moving(1, frozen_precision="bf16")])
-def test_gradients_pass_frozen_blocks_that_save(options: Dinov2) -> None:
+def test_adapters_above_frozen_blocks_that_save_get_gradients(options: Dinov2) -> None:
     model = options.build()
     add_lora(model, TARGETS, 2, 4.0, 0.0, layers=options.adapter_layers_of())
     model.train()(frames()).sum().backward()
