@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from glossfree.console import Console, Silent
+from glossfree.console import Silent
 from glossfree.errors import ModelError, RecipeError
 from glossfree.pipeline import features
 from glossfree.pipeline.features import compute_features
@@ -68,13 +68,14 @@ def test_what_cannot_be_used_is_refused(tiny: Any, corpus: Path, tiny_run: Path,
 
 
 def test_a_precision_has_features_of_its_own_and_a_slow_one_is_named(
-    corpus: Path, tiny_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    corpus: Path, tiny_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever the run trained, here all of its backbone is frozen."""
     half = ["vision.frozen_precision=bf16", "vision.adapter_layers=2"]  # in training no block would be left for it
+    warnings: list[str] = []
     monkeypatch.setattr(features, "fast_precisions", frozenset)
-    rounded = compute_features(corpus, str(tiny_run), console=Console(), overrides=half)
-    assert "vision.frozen_precision is bf16" in capsys.readouterr().err
-    usual = compute_features(corpus, str(tiny_run), console=Console())
-    assert usual.folder != rounded.folder and usual.written == rounded.written == 21
-    assert capsys.readouterr().err.count("bf16") == 0
+    monkeypatch.setattr(Silent, "warn", lambda _, text: warnings.append(text))
+    rounded = compute_features(corpus, str(tiny_run), console=Silent(), overrides=half)
+    assert len(warnings) == 1 and "vision.frozen_precision is bf16" in warnings.pop()
+    usual = compute_features(corpus, str(tiny_run), console=Silent())
+    assert usual.folder != rounded.folder and usual.written == rounded.written == 21 and not warnings
