@@ -39,7 +39,7 @@ def nodes(number: int) -> Iterator[Any]:
     cluster = Nodes(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False, **memory})
     try:
         for _ in range(number - 1):
-            cluster.add_node(num_cpus=1, **memory)
+            cluster.add_node(wait=True, num_cpus=1, **memory)
         yield cluster
     finally:
         cluster.shutdown()

@@ -28,7 +28,7 @@ from glossfree.avatar.signing import SignedSentence
 from glossfree.corpora.manifest import Clip, Manifest
 from glossfree.scoring.conventions import convention_for
 from glossfree.scoring.statistics import Statistics
-from glossfree.serving.translations import Translation
+from glossfree.serving.translations import Translation, Translator
 from glossfree.translator import SignTranslator
 from glossfree.video.intake import Intake
 
@@ -123,7 +123,7 @@ def run(demo: Path = Path("runs/demo"), split: str = "test", limit: int = CLIPS)
     return "\n".join([table(["filmed", "before", "now", "against packed"], rows), "", note])
 
 
-def score(translator: SignTranslator, requests: list[tuple[Path, None]], references: list[str]) -> float:
+def score(translator: Translator, requests: list[tuple[Path, None]], references: list[str]) -> float:
     """BLEU-4 of the translations of some files; one that fails counts as an empty sentence."""
     results = translator.explain_all(requests, num_tracks=0)
     texts = [each.text if isinstance(each, Translation) else "" for each in results]

@@ -211,6 +211,7 @@ def invented_tokenizer(recipe: Recipe) -> SentenceTokenizer:
 def write_run(folder: Path, recipe: Recipe) -> None:
     """A finished run with random weights, a tokenizer and pseudo-glosses of the recipe's sizes."""
     options, run = pseudo_gloss(recipe), Run(folder)
+    assert options is not None
     inventory = invented_words(options.num_pseudo_glosses)
     model = never_ending(recipe)
     head = options.head(recipe.language.hidden_size, torch.randn(len(inventory), options.vector_size))

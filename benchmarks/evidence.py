@@ -88,7 +88,7 @@ def p_value(a: Sequence[dict[str, Any]], b: Sequence[dict[str, Any]], split: str
 
 def _summed(parts: Sequence[Statistics]) -> Statistics:
     """Translations of the same sentences by several runs -> their counts, summed for each sentence."""
-    return replace(parts[0], table=sum(each.table for each in parts))
+    return replace(parts[0], table=sum((each.table for each in parts[1:]), parts[0].table))
 
 
 def spread(values: Sequence[float]) -> str:

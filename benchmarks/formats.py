@@ -99,8 +99,8 @@ def _written(form: Format, paths: list[Path], clips: list[np.ndarray]) -> list[s
     total = sum(len(clip) for clip in clips)
     return [
         f"{sum(path.stat().st_size for path in paths) / total:,.0f}",
-        _decibels(np.mean([_psnr(left, right) for left, right in pairs])),
-        _decibels(np.mean([_psnr(left @ BRIGHTNESS, right @ BRIGHTNESS) for left, right in pairs])),
+        _decibels(float(np.mean([_psnr(left, right) for left, right in pairs]))),
+        _decibels(float(np.mean([_psnr(left @ BRIGHTNESS, right @ BRIGHTNESS) for left, right in pairs]))),
         f"{total / writing:,.0f}",
     ]
 
@@ -120,6 +120,12 @@ def _decibels(value: float) -> str:
     return "exact" if np.isinf(value) else f"{value:.1f}"
 
 
+def _in_rgb(picture: np.ndarray | None) -> np.ndarray:
+    """What OpenCV read, (H, W, 3) BGR -> RGB."""
+    assert picture is not None
+    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+
+
 def _images(suffix: str, options: list[int]) -> tuple[Write, Read]:
     """One image per frame, uncompressed in one zip file."""
 
@@ -133,7 +139,7 @@ def _images(suffix: str, options: list[int]) -> tuple[Write, Read]:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
             data = [np.frombuffer(archive.read(names[index]), np.uint8) for index in indices]
-        return np.stack([cv2.cvtColor(cv2.imdecode(one, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB) for one in data])
+        return np.stack([_in_rgb(cv2.imdecode(one, cv2.IMREAD_COLOR)) for one in data])
 
     return write, read
 
@@ -148,6 +154,7 @@ def _video(codec: str, container: str, pixels: str, options: dict[str, str]) -> 
     def write(path: Path, frames: np.ndarray) -> None:
         with av.open(str(path), "w", format=container) as file:
             stream = file.add_stream(codec, rate=int(FPS), options=options)
+            assert isinstance(stream, av.VideoStream)
             stream.width, stream.height, stream.pix_fmt = frames.shape[2], frames.shape[1], pixels
             stream.codec_context.thread_count = 1
             for frame in frames:

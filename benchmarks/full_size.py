@@ -110,7 +110,7 @@ def fixed_batch(recipe: Recipe, lengths: Sequence[int], seed: int = 0) -> ClipBa
     frames = small.to(torch.uint8).repeat_interleave(BLOCK, 2).repeat_interleave(BLOCK, 3)
     pieces = torch.randint(PIECE, vocabulary - CODES_AND_MASK, (len(lengths), SENTENCE), generator=source)
     ends = torch.tensor([[EOS_ID, language]]).expand(len(lengths), -1)
-    targets = {}
+    targets: dict[str, Tensor] = {}
     if (options := pseudo_gloss(recipe)) is not None:
         targets[PSEUDO_GLOSSES] = torch.zeros(len(lengths), options.num_pseudo_glosses)
         for row in targets[PSEUDO_GLOSSES]:

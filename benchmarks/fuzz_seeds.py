@@ -73,6 +73,7 @@ def write_video(path: Path, size: tuple[int, int] = (46, 34), num_frames: int = 
     rng = np.random.default_rng(3)
     with av.open(str(path), "w") as container:
         stream = container.add_stream(FORMS[path.suffix[1:]], rate=25)
+        assert isinstance(stream, av.VideoStream)
         stream.width, stream.height = size
         stream.pix_fmt = "yuvj420p" if path.suffix == ".avi" else "yuv420p"
         for _ in range(num_frames):

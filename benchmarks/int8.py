@@ -20,7 +20,7 @@ from benchmarks.decoding import BEAMS, FRAMES, SEGMENTS, TOKENS, write_run
 from benchmarks.full_size import RECIPE
 from benchmarks.loader import signer
 from benchmarks.onnx_form import megabytes
-from benchmarks.processes import finish
+from benchmarks.processes import Finished, finish
 from benchmarks.timing import in_turns, machine, processor_seconds, table
 from glossfree.console import Silent
 from glossfree.export import export_model
@@ -28,6 +28,7 @@ from glossfree.padded import Padded
 from glossfree.pipeline.assemble import beams_of
 from glossfree.recipe.files import load_recipe
 from glossfree.recipe.schema import Recipe
+from glossfree.serving.translations import Translator
 from glossfree.translator import SignTranslator
 from glossfree.video.pack import write_clip
 
@@ -50,7 +51,7 @@ def run(recipe: Recipe | None = None, frames: int = FRAMES, segments: int = SEGM
         for form, int8 in FORMS.items():
             export_model(work / "run", folders[form], Silent(), int8=int8)
         sizes = {form: megabytes([each for each in folders[form].rglob("*") if each.is_file()]) for form in FORMS}
-        opened = {form: [] for form in FORMS}  # type: ignore[var-annotated]
+        opened: dict[str, list[Finished]] = {form: [] for form in FORMS}
         for _ in range(STARTS):
             for form in FORMS:
                 opened[form].append(finish("glossfree", "translate", folders[form], work / "clip.mp4"))
@@ -83,12 +84,13 @@ def run(recipe: Recipe | None = None, frames: int = FRAMES, segments: int = SEGM
     return f"{table(header, [*rows, ['ratio', *ratios]])}\n\n{note}"
 
 
-def clip(translator: SignTranslator, path: Path) -> Callable[[], object]:
+def clip(translator: Translator, path: Path) -> Callable[[], object]:
     """What translates the clip once more."""
     return lambda: translator.translate(path)
 
 
-def decoding(translator: SignTranslator, video: Padded) -> Callable[[], object]:
+def decoding(translator: Translator, video: Padded) -> Callable[[], object]:
     """What writes the sentences of video features Padded (B, S, E)."""
+    assert isinstance(translator, SignTranslator)
     beams, tokenizer = beams_of(translator.recipe), translator.tokenizer
     return lambda: translator.model.decoder.generate(video, beams, tokenizer.start_id, tokenizer.never_written)

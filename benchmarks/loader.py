@@ -12,7 +12,7 @@ here, too. All run in one process with one thread, on the same clips, in turns.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -79,7 +79,14 @@ def rates_of(works: dict[str, Callable[[], int]]) -> dict[str, float]:
 def in_passes(planes: torch.Tensor) -> int:
     """Normalise (N, 3, H, W) uint8 as the model does, a pass of the backbone after the other -> N."""
     scale, shift = (torch.from_numpy(each)[:, None, None] for each in (1 / (255 * STD), -MEAN / STD))
-    return sum(len(torch.addcmul(shift, part.float(), scale)) for part in planes.split(PASS))
+    rows: Iterator[int] = (len(torch.addcmul(shift, part.float(), scale)) for part in planes.split(PASS))
+    return sum(rows)
+
+
+def in_rgb(picture: np.ndarray | None) -> np.ndarray:
+    """What OpenCV read, (H, W, 3) BGR -> RGB."""
+    assert picture is not None
+    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
 
 
 def habit(folder: Path, rng: np.random.Generator) -> torch.Tensor:
@@ -93,7 +100,7 @@ def habit(folder: Path, rng: np.random.Generator) -> torch.Tensor:
     size, frames = (WIDTH, HEIGHT), []
     centre = ((WIDTH - 1) / 2, (HEIGHT - 1) / 2)
     for path in sorted(folder.iterdir()):
-        frame = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+        frame = in_rgb(cv2.imread(str(path)))
         if rotate:
             frame = cv2.warpAffine(frame, cv2.getRotationMatrix2D(centre, angle, 1.0), size)
         if resize:
@@ -111,7 +118,7 @@ def jpeg_habit(path: Path, ends: list[int], rng: np.random.Generator) -> torch.T
     data, frames = np.memmap(path, np.uint8, "r"), []
     left, top = rng.integers(0, VIEW.frame_size - VIEW.crop_size + 1, size=2)
     for start, end in zip([0, *ends], ends, strict=False):
-        frame = cv2.cvtColor(cv2.imdecode(data[start:end], cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+        frame = in_rgb(cv2.imdecode(data[start:end], cv2.IMREAD_COLOR))
         frame = frame[top : top + VIEW.crop_size, left : left + VIEW.crop_size]
         frames.append(torch.from_numpy((frame.astype(np.float32) / 255 - MEAN) / STD).permute(2, 0, 1))
     return torch.stack(frames)

@@ -14,7 +14,7 @@ from pathlib import Path
 import av
 
 from benchmarks.loader import signer
-from benchmarks.processes import finish
+from benchmarks.processes import Finished, finish
 from benchmarks.timing import machine, table
 
 FPS, GROUP = 25, 250  # frames per second; frames from key frame to key frame
@@ -52,7 +52,7 @@ def run(demo: Path = Path("runs/demo"), minutes: tuple[int, ...] = MINUTES, hour
     return f"{table(header, rows)}\n\n{note}"
 
 
-def prepare(root: Path):  # type: ignore[no-untyped-def]
+def prepare(root: Path) -> Finished:
     """`glossfree prepare folder` with one worker."""
     options = ("--language", "de", "--workers", 1)
     return finish("glossfree", "prepare", "folder", "--root", root, "--out", root / "out", *options)

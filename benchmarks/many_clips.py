@@ -17,8 +17,9 @@ from benchmarks.onnx_form import RUN
 from benchmarks.timing import machine, table
 from glossfree.corpora.manifest import Manifest
 from glossfree.pipeline.trained import TrainedRun
+from glossfree.scoring.predictions import Prediction
 from glossfree.serving import translations
-from glossfree.serving.translations import MOST_BATCHES, Translation
+from glossfree.serving.translations import MOST_BATCHES, PseudoGlossTrack, Translation
 from glossfree.translator import SignTranslator
 from glossfree.video.intake import ModelClip
 
@@ -31,7 +32,9 @@ class Noting(SignTranslator):
 
     frames = padded = 0
 
-    def answer(self, clips: Sequence[ModelClip], num_hypotheses: int, num_tracks: int):  # type: ignore[no-untyped-def]
+    def answer(
+        self, clips: Sequence[ModelClip], num_hypotheses: int, num_tracks: int
+    ) -> tuple[Sequence[tuple[Prediction, ...]], Sequence[tuple[PseudoGlossTrack, ...]]]:
         lengths = [len(clip.frames) for clip in clips]
         self.frames += sum(lengths)
         self.padded += max(lengths) * len(lengths)

@@ -32,6 +32,7 @@ from glossfree.models.backbones.dinov2 import NEIGHBOURS, Dinov2, Dinov2ClassTok
 from glossfree.models.hierarchy import VisualEncoder
 from glossfree.pipeline.assemble import adapt_vision, visual_encoder
 from glossfree.recipe.files import load_recipe
+from glossfree.serving.translations import Failure, Translation
 from glossfree.training.device import fast_precisions
 from glossfree.training.run import Run
 from glossfree.translator import SignTranslator
@@ -129,7 +130,7 @@ def of_run(run: Path, savings: Sequence[Saving] | None = None) -> str:
     rows, whole = [], list[Tensor]()
     for saving in savings or possible():
         visual.backbone.share, visual.backbone.frozen_in_bf16 = saving.share, saving.precision == "bf16"
-        sentences[saving] = [each.text for each in translator.explain_all(paths, num_tracks=0)]
+        sentences[saving] = [_text(each) for each in translator.explain_all(paths, num_tracks=0)]
         with torch.no_grad():
             features = [visual.look(each) for each in frames]
         whole = whole or features
@@ -141,6 +142,11 @@ def of_run(run: Path, savings: Sequence[Saving] | None = None) -> str:
     header = [COLUMN, "features moved by", "sentences that stay", "dev BLEU-4"]
     note = f"{len(clips)} clips of dev, of {run.name}; moved by: 1 is as far as frames of a clip are from their mean."
     return f"{table(header, rows)}\n\n{note} {machine()}."
+
+
+def _text(outcome: Translation | Failure) -> str:
+    assert isinstance(outcome, Translation), outcome
+    return outcome.text
 
 
 def _opened(run: Path, split: str) -> tuple[SignTranslator, Path, Sequence[PackedClip]]:
@@ -163,7 +169,7 @@ def teach(run: Path, folder: Path, epochs: int = EPOCHS) -> str:
     torch.manual_seed(0)
     width, size = goals.shape[1], frames.shape[-1]
     options = SMALL | {"hidden_size": width, "image_size": size, "train": "all", "adapter_layers": 0}
-    student = Dinov2(**options).build()
+    student = Dinov2.model_validate(options).build()
     eye = VisualEncoder(student, width, width)
     for weight in student.parameters():
         if weight.dim() == 2 and weight.requires_grad:

@@ -17,7 +17,7 @@ from importlib.metadata import distribution, packages_distributions
 from pathlib import Path
 from statistics import median
 
-from benchmarks.processes import finish
+from benchmarks.processes import Finished, finish
 from benchmarks.timing import machine, table
 from glossfree.corpora.manifest import Manifest
 from glossfree.opening import open_model
@@ -46,7 +46,7 @@ def run(demo: Path = Path("runs/demo"), split: str = "test") -> str:
         for form, options in FORMS.items():
             finish("glossfree", "export", demo / RUN, folders[form], *options)
         sizes = {form: megabytes([path for path in folders[form].rglob("*") if path.is_file()]) for form in FORMS}
-        cold = {form: [] for form in FORMS}  # type: ignore[var-annotated]
+        cold: dict[str, list[Finished]] = {form: [] for form in FORMS}
         for _ in range(ROUNDS):
             for form in FORMS:
                 cold[form].append(finish("glossfree", "translate", folders[form], paths[0]))

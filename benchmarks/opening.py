@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from benchmarks.decoding import write_run
@@ -60,7 +61,7 @@ def measured(work: Path, sizes: dict[str, str], frames: int, rounds: int) -> tup
         "help of translate": lambda: process("-m", "glossfree", "translate", "--help"),
     }
     for name, folder in folders.items():
-        variants[name] = lambda folder=folder: process("-m", "glossfree", "translate", folder, video)
+        variants[name] = partial(process, "-m", "glossfree", "translate", folder, video)
     seconds = in_turns(variants, rounds)
     work_of = {
         name: min(json.loads(process("-c", PARTS, each, video)) for _ in range(REPEATS))

@@ -25,7 +25,7 @@ from glossfree.video.prepare import Task, encode_clip
 
 SIZE, ROUNDS, FRAMES = 256, 3, 36
 BT709 = 1
-SOURCES = (  # width, height, colours, fit
+SOURCES: tuple[tuple[int, int, int, Fit], ...] = (  # width, height, colours, fit
     (1920, 1080, 0, "stretch"),
     (1280, 720, 0, "stretch"),
     (1280, 720, BT709, "stretch"),
@@ -89,8 +89,10 @@ def now(path: Path, fit: Fit) -> bytes:
 def alone(path: Path) -> int:
     """Decode and scale, and keep nothing."""
     convert, area = VideoReformatter(), Interpolation.AREA
-    options = {"format": "yuv420p", "interpolation": area, "threads": 1}
-    return sum(convert.reformat(frame, SIZE, SIZE, **options).width > 0 for frame in decoded(path))
+    return sum(
+        convert.reformat(frame, SIZE, SIZE, format="yuv420p", interpolation=area, threads=1).width > 0
+        for frame in decoded(path)
+    )
 
 
 def run() -> str:

@@ -95,6 +95,7 @@ def write_video(path: Path, frames: np.ndarray) -> None:
     codec, options = CONTAINERS[path.suffix[1:]]
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=int(FPS), options=options)
+        assert isinstance(stream, av.VideoStream)
         stream.width, stream.height, stream.pix_fmt = frames.shape[2], frames.shape[1], "yuv420p"
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame))))

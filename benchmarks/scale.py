@@ -21,6 +21,7 @@ from benchmarks.flops import pretraining_flops, translation_flops, vision_flops
 from benchmarks.loader import VIEW, epochs_of, packed, rate, signer
 from benchmarks.timing import cpu_seconds, machine, table
 from glossfree.corpora.manifest import Clip, Manifest, PackedClip, SignSpan, VideoFile
+from glossfree.errors import ClipError
 from glossfree.recipe.files import load_recipe
 from glossfree.video.pack import Packing, fingerprint
 from glossfree.video.prepare import Task, _pack
@@ -131,6 +132,7 @@ def measure(clips: int = MANY) -> Rates:
             clip = Clip("clip", "train", "wind", VideoFile(video_720p(folder)))
             task = Task(clip, folder, "packed.mp4", packing, fingerprint(clip, packing))
             (_, record), seconds = cpu_seconds(lambda: _pack(task))
+            assert not isinstance(record, ClipError), record
             loading = rate(epochs_of(folder, packed(folder, VIEW), VIEW))
             costs = manifest_costs(folder, clips)
             sides = torch.randn(2048, 384), torch.randn(384, 1536)
