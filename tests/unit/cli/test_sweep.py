@@ -248,19 +248,21 @@ def test_after_an_error_of_the_sweep_itself_no_training_is_left_alone(
     tiny: Any, tmp_path: Path, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stand_in.does(**{NAMES[2]: "train is slow"})
-    saves = 0
+    saves, begun, deadline = 0, tmp_path / NAMES[2] / "begun", time.monotonic() + 30
 
     def full(run: Run, *_: Any) -> None:
         nonlocal saves
         saves += 1
         if saves > 1:
+            while not begun.exists() and time.monotonic() < deadline:
+                time.sleep(0.01)
             raise RunError("cannot be written (No space left on device)", where=run.folder)
 
     monkeypatch.setattr(Run, "write_json", full)
     with pytest.raises(RunError, match="No space"):
         start(tiny, tmp_path, jobs=2)
     with pytest.raises(ProcessLookupError):
-        os.kill(int((tmp_path / NAMES[2] / "begun").read_text()), 0)
+        os.kill(int(begun.read_text()), 0)
 
 
 def test_a_point_without_scores_has_none(tiny: Any, tmp_path: Path, stand_in: StandIn) -> None:
