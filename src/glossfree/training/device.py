@@ -27,11 +27,14 @@ def best_device() -> torch.device:
 
 
 def fast_precisions() -> frozenset[str]:
-    """The half precisions (fp16, bf16) that the best device computes in itself: others are far slower than float32."""
+    """The half precisions (fp16, bf16) that the best device computes in itself: others are far slower than float32.
+
+    Of CPUs, those with AMX or with AVX-512's instructions for bfloat16.
+    """
     if torch.cuda.is_available():
         return frozenset({"fp16", "bf16"} if torch.cuda.is_bf16_supported(including_emulation=False) else {"fp16"})
     abilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # older torch has none
-    return frozenset({"bf16"} if abilities.get("amx_bf16") else ())
+    return frozenset({"bf16"} if any(abilities.get(f"{name}_bf16") for name in ("amx", "avx512")) else ())
 
 
 def frames_per_pass(device: torch.device) -> int:

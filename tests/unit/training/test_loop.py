@@ -63,13 +63,21 @@ def test_precision_is_what_the_device_is_fast_in(
     assert loop.precision_of(wanted) == expected
 
 
-@pytest.mark.parametrize("abilities", [{"amx_bf16": True}, {"amx_bf16": False, "avx2": True}, {}])
+@pytest.mark.parametrize(
+    ("abilities", "fast"),
+    [
+        ({"amx_bf16": True, "avx512_bf16": True}, {"bf16"}),
+        ({"amx_bf16": False, "avx512_bf16": True}, {"bf16"}),
+        ({"avx512_bf16": False, "avx512_f": True}, set()),
+        ({}, set()),
+    ],
+)
 def test_a_cpu_that_computes_in_bf16_is_not_made_to(
-    monkeypatch: pytest.MonkeyPatch, abilities: dict[str, bool]
+    monkeypatch: pytest.MonkeyPatch, abilities: dict[str, bool], fast: set[str]
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: abilities, raising=False)
-    assert fast_precisions() == ({"bf16"} if abilities.get("amx_bf16") else set())
+    assert fast_precisions() == fast
     assert loop.precision_of() == "no"
 
 

@@ -62,7 +62,7 @@ class Dinov2(Adapters, Backbone):
         1.0, "stated", "share of patches that frozen blocks compute anew in 7 frames of 8; 1: all", gt=0, le=1
     )
     frozen_precision: Literal["fp32", "bf16"] = value(
-        "fp32", "assumed", "of products and attention in frozen blocks; bf16 is faster on CPUs with AMX"
+        "fp32", "assumed", "of products and attention in frozen blocks; bf16 is faster on CPUs that compute in it"
     )
     adapter_layers: int = value(3, "stated", "top blocks that carry LoRA", ge=0)
     adapter_rank: int = value(4, "released", "LoRA rank", ge=1, le=WIDEST)
