@@ -39,7 +39,7 @@ def wait_for(process: subprocess.Popen[str], run: Path, lines: int, workers: int
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
-@pytest.mark.parametrize(("number", "code", "lines"), [(signal.SIGTERM, 143, 9), (signal.SIGINT, 130, 18)])
+@pytest.mark.parametrize(("number", "code", "lines"), [(signal.SIGTERM, 143, 9), (signal.SIGINT, 130, 17)])
 def test_a_signal_to_the_whole_group_is_saved_and_resumed(
     tiny: Any, nursery: Nursery, undisturbed: Any, tmp_path: Path, number: signal.Signals, code: int, lines: int
 ) -> None:
