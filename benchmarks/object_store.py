@@ -12,16 +12,20 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote
 
+PATIENCE = 10  # seconds
+
 
 @dataclass
 class Store:
     """`failures`: how many of the next answers are errors of the server. `latency`: seconds before each answer.
-    Without `ranges` every answer is the whole file."""
+    `awaited`: before any answer, so many requests must have been open at once; after PATIENCE seconds nobody waits for
+    them any more. Without `ranges` every answer is the whole file."""
 
     folder: Path
     address: str = ""
     failures: int = 0
     latency: float = 0.0
+    awaited: int = 0
     ranges: bool = True
     asked: list[str] = field(default_factory=list)
     most_at_once: int = 0
@@ -30,7 +34,7 @@ class Store:
 @contextmanager
 def object_store(folder: Path) -> Iterator[Store]:
     """Serve a folder until the end of the block."""
-    store, lock, open_now = Store(folder), threading.Lock(), 0
+    store, lock, open_now = Store(folder), threading.Condition(), 0
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -45,6 +49,9 @@ def object_store(folder: Path) -> Iterator[Store]:
                 store.most_at_once = max(store.most_at_once, open_now)
                 store.asked.append(self.path)
                 fails, store.failures = store.failures > 0, max(0, store.failures - 1)
+                lock.notify_all()
+                if not lock.wait_for(lambda: store.most_at_once >= store.awaited, PATIENCE):
+                    store.awaited = 0
             time.sleep(store.latency)
             if fails:
                 self.send_response(503)

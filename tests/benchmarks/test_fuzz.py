@@ -81,8 +81,8 @@ def test_what_a_finding_is(result: tuple[int, str, BaseException | None], ended:
 
 def outcome_of(worker: fuzz.Watched, case: int, signal_: int | None = None) -> fuzz.Outcome:
     """What a case comes to whose process gets a signal meanwhile."""
-    if signal_ == signal.SIGSTOP:
-        os.kill(worker.process.pid or 0, signal_)
+    if signal_ is not None:
+        os.kill(worker.process.pid or 0, signal.SIGSTOP)
     worker.give(case)
     if signal_ == signal.SIGKILL:
         os.kill(worker.process.pid or 0, signal_)

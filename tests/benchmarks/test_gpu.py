@@ -21,7 +21,9 @@ def test_everything_is_printed_and_half_precision_agrees() -> None:
     steps = [f"{stage}, {name}" for stage in gpu.STAGES.values() for name in gpu.TYPES]
     for name in steps:
         seconds, frames, *_, peak, waits = rows[name]
-        assert float(seconds) > 0 and float(frames.replace(",", "")) == pytest.approx(16 / float(seconds), rel=0.05)
+        # seconds are rounded to 0.001, and the rate to 1
+        most, least = (16 / (float(seconds) + part) for part in (-0.00051, 0.00051))
+        assert float(seconds) > 0 and least - 0.51 < float(frames.replace(",", "")) < most + 0.51
         assert float(peak) > 0 and waits == "-"
     for stage in gpu.STAGES.values():
         loss, half_loss, *cosines = map(float, rows[stage])

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from socket import create_server
 from typing import Any
 
 import av
@@ -98,21 +97,20 @@ def studio(playwright_api: Any, tiny: Any, tiny_run: Path, tiny_model: Path, tmp
     """The address of a studio with a model, its corpus and two runs."""
     second = tmp_path_factory.mktemp("runs") / "second"
     shutil.copytree(tiny_run, second, ignore=shutil.ignore_patterns("weights", "checkpoints"))
-    with create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "glossfree", "studio", str(tiny_model), "--no-open", "--port", str(port)]
+    command = [sys.executable, "-m", "glossfree", "studio", str(tiny_model), "--no-open", "--port", "0"]
     command += ["--corpus", str(tiny.corpus), "--run", str(tiny_run), "--run", str(second)]
-    address = f"http://127.0.0.1:{port}/"
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     try:
-        for _ in range(600):
-            if server.poll() is not None:
-                pytest.fail(f"the studio ended: {server.stderr.read() if server.stderr else ''}")
-            try:
-                urllib.request.urlopen(f"{address}v1/models", timeout=30).read()
-                break
-            except OSError:
-                time.sleep(0.1)
+        assert server.stderr is not None
+        line = server.stderr.readline()  # it listens
+        if not (found := re.search(r"http://\S+", line)):
+            pytest.fail(f"the studio ended: {line}{server.stderr.read()}")
+        address = found.group()
+        try:
+            urllib.request.urlopen(f"{address}v1/models", timeout=120).read()  # answered when the model is open
+        except OSError as error:
+            server.kill()
+            pytest.fail(f"the studio does not answer ({error}): {server.stderr.read()}")
         yield address
     finally:
         server.send_signal(signal.SIGINT)

@@ -19,13 +19,14 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 STAGES = ("denoise", "pretrain", "finetune1", "finetune2")
 CACHED = ("vision.features=cached", "vision.train=none", "pretrain.augment=false", "finetune2.augment=false")
-LONGEST = 600  # seconds that a child may take
+LONGEST = 500  # seconds that a child may take
 STEPS = 6  # of each stage: 12 clips in batches of 5, twice
 
 
@@ -49,11 +50,13 @@ class Moment:
     A file that is written whole (its name): before, half (of its bytes are in the temporary file), written (all of
     them, not renamed yet), renamed. "a line" of steps.jsonl: before, half, after. A stage's step ("step of pretrain"):
     before, after (the optimiser has moved, nothing is logged). "removal of" a file: before, after.
+    `number`: the signal that the child gets then; only SIGKILL leaves half a file behind.
     """
 
     what: str
     phase: str
     nth: int = 1
+    number: int = signal.SIGKILL
 
 
 class Nursery:
@@ -170,6 +173,13 @@ def lines_of(run: Path) -> int:
         return 0
 
 
+def killed(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """End a process that leads a group, and that group -> what it has said, for the message of an assertion."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    return process.communicate()
+
+
 def order_of(seen: Path) -> list[str]:
     """The clips of each step, each step once; a step that was trained again after a kill had the same ones."""
     lines = seen.read_text(encoding="utf-8").splitlines()
@@ -184,18 +194,19 @@ def order_of(seen: Path) -> list[str]:
 
 
 class Trap:
-    """Kills this process at a moment."""
+    """Kills this process at a moment, or stops it."""
 
-    def __init__(self, what: str, phase: str, nth: int) -> None:
-        self.place, self.left = (what, phase), nth
+    def __init__(self, what: str, phase: str, nth: int, number: int) -> None:
+        self.place, self.left, self.number = (what, phase), nth, number
 
     def passed(self, what: str, phase: str, ready: Callable[[], object] = lambda: None) -> None:
         """This process has come here. `ready`: what is to be left behind when it dies."""
         if (what, phase) == self.place:
             self.left -= 1
             if self.left == 0:
-                ready()
-                os.kill(os.getpid(), signal.SIGKILL)
+                if self.number == signal.SIGKILL:
+                    ready()
+                os.kill(os.getpid(), self.number)
 
 
 def set_trap(trap: Trap) -> None:

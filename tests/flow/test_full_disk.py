@@ -12,14 +12,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
-from tests.flow.nursery import STAGES, Moment, Nursery, different, lines_of, outcome, train
+from tests.flow.nursery import STAGES, Moment, Nursery, different, outcome, train
 
 from glossfree.training.run import load_tensors
 
 EVERY_STEP = "training.checkpoint_minutes=0"
 # what is written next where this kills, and how many bytes of it fit
 LAST, WEIGHTS, LINE = "last checkpoint", "weights", "line of steps.jsonl"
+# the third time that a run comes to it, the disk fills up
+FILLED = (
+    ("a line", "after"),
+    ("step of pretrain", "after"),
+    ("finetune1.last.safetensors", "renamed"),
+    ("step of finetune2", "before"),
+)
 
 
 def one_line(nursery: Nursery, path: Path, words: str) -> None:
@@ -69,12 +77,14 @@ def test_a_disk_that_fills_up_ends_the_run_and_loses_nothing(
     tiny: Any, nursery: Nursery, undisturbed: Any, small_disk: Path
 ) -> None:
     run, filler = small_disk / "run", small_disk / "somebody else's"
-    for lines in (3, 10, 18, 24):  # of 8 a stage
-        nursery.start(*train(tiny, run, EVERY_STEP))
+    for what, phase in FILLED:
+        nursery.start(*train(tiny, run, EVERY_STEP), kill=Moment(what, phase, 3, signal.SIGSTOP))
         deadline = time.monotonic() + 60
-        while lines_of(run) < lines and time.monotonic() < deadline:
-            time.sleep(0.001)
+        while psutil.Process(nursery.child).status() != psutil.STATUS_STOPPED:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
         fill(filler)
+        os.kill(nursery.child, signal.SIGCONT)
         assert nursery.wait() == 2
         assert "No space left on device" in nursery.err and "Traceback" not in nursery.err
         assert nursery.err.splitlines()[-1].startswith(f"glossfree: {run}")

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from benchmarks.__main__ import put
-from tests.flow.nursery import STAGES, Nursery, hashes, lines_of, records
+from tests.flow.nursery import STAGES, Nursery, hashes, killed, lines_of, records
 
 from benchmarks import evidence
 
@@ -49,11 +49,11 @@ class Started:
     def wait_for(self, run: Path, lines: int) -> None:
         deadline = time.monotonic() + 300
         while lines_of(run) < lines:
-            assert self.process.poll() is None and time.monotonic() < deadline, self.process.communicate()
+            assert self.process.poll() is None and time.monotonic() < deadline, killed(self.process)
             time.sleep(0.002)
 
     def ended(self) -> tuple[int, str, str]:
-        out, err = self.process.communicate(timeout=900)
+        out, err = self.process.communicate(timeout=500)
         return self.process.returncode, out, err
 
 

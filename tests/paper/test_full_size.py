@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 def seen() -> Any:
     command = [sys.executable, "-m", "benchmarks.full_size", "--lengths", "3,5"]
     command += ["--steps", ",".join(map(str, STEPS.values()))]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=800, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

@@ -144,7 +144,7 @@ class Service:
     @property
     def unfinished(self) -> int:
         """Translations that wait or run, and those whose video is being received."""
-        return self._reserved + sum(each.finished == 0 for each in self.translations.values())
+        return self._reserved + sum(each.state in ("queued", "running") for each in self.translations.values())
 
     @contextmanager
     def place(self) -> Iterator[None]:
@@ -290,8 +290,9 @@ class Service:
         task |= {"segment": part, "n_best": translation.options.n_best}
 
         def on_step(step: str) -> None:
-            translation.state, translation.step = "running", step
-            translation.steps[number] = PARTS[step]
+            if translation.state != "cancelled":  # its segments' tasks hear of that one turn of the loop later
+                translation.state, translation.step = "running", step
+                translation.steps[number] = PARTS[step]
 
         segment = await self.supervisor.do(translation.id, task, on_step)
         warnings = segment.pop("warnings")

@@ -176,9 +176,9 @@ def test_no_word_and_no_time_is_lost_or_made() -> None:
 
 @pytest.mark.parametrize("sign", [".", "(", "*", "[", ">> ", "- ", "a. ", "A:", "♪", "\u3002", "..."])
 def test_a_long_text_of_signs_takes_no_longer_than_another(sign: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     sentences([Caption(0, 5, sign * 20_000 + "x")])
-    assert time.perf_counter() - started < 5, "quadratic: a minute"
+    assert time.process_time() - started < 5, "quadratic: a minute"
 
 
 def test_rules_are_read_from_text() -> None:

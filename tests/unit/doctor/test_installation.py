@@ -121,6 +121,9 @@ def test_taggers_are_those_that_work(modules: Path, model: str, tagger: str, lev
 
 
 def test_little_memory_and_little_disk_are_warnings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "meminfo").write_text("MemTotal: 16000000 kB\nMemAvailable: 9000000 kB\n")
+    monkeypatch.setattr(doctor_installation, "MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(doctor_installation, "CGROUP_LIMIT", tmp_path / "none")
     assert levels(diagnose_installation([]))["memory"] == "ok"
     (tmp_path / "memory.max").write_text("3000000000\n")
     monkeypatch.setattr(doctor_installation, "CGROUP_LIMIT", tmp_path / "memory.max")

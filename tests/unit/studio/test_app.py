@@ -208,6 +208,42 @@ def test_a_full_queue_says_when_to_come_again(start: Start) -> None:
     assert send(client, "a", wait=False).status_code == 202
 
 
+def test_a_place_is_free_as_soon_as_its_translation_is_cancelled(start: Start) -> None:
+    client = start(queue=1)
+    service, id = service_of(client), send(client, "hang", wait=False).json()["id"]
+
+    def cancel() -> tuple[int, bool]:
+        service.forget(service.translations[id])
+        return service.unfinished, service.translations[id].ended.is_set()
+
+    assert client.portal is not None and client.portal.call(cancel) == (0, False)  # in one turn of the event loop
+
+
+def test_a_step_that_is_told_after_cancelling_changes_nothing(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = start()
+    service, steps = service_of(client), []
+
+    async def do(owner: str, task: dict[str, Any], on_step: Any) -> dict[str, Any]:
+        if task["kind"] == "translate":
+            steps.append(on_step)
+            await asyncio.Event().wait()
+        return {"video": {"seconds": 4.0}, "plays_as": "", "segments": [None]}
+
+    def cancel() -> None:
+        service.forget(service.translations[id])
+        steps[0]("translating")
+
+    monkeypatch.setattr(service.supervisor, "do", do)
+    id = send(client, "a", wait=False).json()["id"]
+    end = time.monotonic() + 20
+    while not steps and time.monotonic() < end:
+        time.sleep(0.01)
+    assert client.portal is not None
+    client.portal.call(cancel)
+    client.portal.call(service.translations[id].ended.wait)
+    assert client.get(f"/v1/translations/{id}").json()["state"] == "cancelled"
+
+
 def test_cancelling_leaves_no_file_and_forgetting_no_trace(start: Start) -> None:
     client = start(queue=3)
     running, waiting = (send(client, "hang", wait=False).json()["id"] for _ in range(2))
@@ -239,9 +275,11 @@ def test_old_translations_are_forgotten_with_their_files(start: Start) -> None:
     assert {path.name for path in service_of(client).folder.iterdir()} == set(ids[2:])
     old = start(keep_seconds=0.3)
     id = send(old, "a").json()["id"]
-    assert old.get(f"/v1/translations/{id}").status_code == 200
-    time.sleep(1.0)
+    end = time.monotonic() + 20
+    while list(service_of(old).folder.iterdir()) and time.monotonic() < end:
+        time.sleep(0.02)
     assert list(service_of(old).folder.iterdir()) == []
+    error_of(old.get(f"/v1/translations/{id}"), 404)
     large = start(kept_bytes=4)
     ids = [send(large, "abc").json()["id"] for _ in range(3)]
     assert [large.get(f"/v1/translations/{id}").status_code for id in ids] == [404, 404, 200]
@@ -302,7 +340,7 @@ def test_nothing_is_left_when_it_ends(start: Start) -> None:
     client = start()
     values = send(client, "hang", wait=False).json()
     service = service_of(client)
-    time.sleep(0.2)
+    client.get("/v1/models")  # answered when the worker is there
     pid = service.supervisor.pid
     assert pid and values["state"] == "queued" and service.folder.is_dir()
     client.__exit__(None, None, None)
