@@ -95,7 +95,10 @@ def train(
     """
     with stop_requests() as request:
         watch = watch or Watch(run, console)
-        return _Training(stage, train_loader, dev_loader, plan, run, console, request, watch, measure).run_all()
+        training = _Training(stage, train_loader, dev_loader, plan, run, console, request, watch, measure)
+        progress = training.run_all()
+    training.stop_if_asked()  # since the last epoch was saved; from here on a signal acts as usual
+    return progress
 
 
 @dataclass
@@ -226,6 +229,14 @@ class _Training:
         due, signal = self.group.numbers(own, "MAX")  # if one process was asked to stop, all do
         if due or signal:
             self._save()
+        self._stop(signal)
+
+    def stop_if_asked(self) -> None:
+        """Raise Interrupted if a process was asked to stop, where all steps so far are saved."""
+        (signal,) = self.group.numbers([int(self.request.signal or 0)], "MAX")
+        self._stop(signal)
+
+    def _stop(self, signal: int) -> None:
         if signal:
             place = f"step {self.progress.step} of {self.steps} of {self.stage.name}"
             stopped = Interrupted(f"stopped and saved at {place}", where=self.run.folder, remedy="--resume goes on")

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,9 +15,10 @@ from torch import Tensor
 
 from glossfree.console import Silent
 from glossfree.errors import Interrupted
-from glossfree.training import interrupt
+from glossfree.training import interrupt, loop
 from glossfree.training.interrupt import STOPPING, stop_requests
 from glossfree.training.loop import train
+from glossfree.training.run import load_tensors
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -44,6 +46,24 @@ def test_asked_to_stop_it_saves_the_step_and_goes_on_from_there(tmp_path: Path, 
     for name, tensor in expected.state_dict().items():
         assert torch.equal(found.state_dict()[name], tensor), name
     assert without_seconds(run) == without_seconds(whole)
+
+
+def test_asked_after_the_last_epoch_it_stops_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the best epoch's weights are loaded: the next stage does not begin."""
+
+    def load(path: Path) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return load_tensors(path)
+
+    run = a_run(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "load_tensors", load)
+        with pytest.raises(Interrupted, match="saved at step 12 of 12 of toy") as stopped:
+            train(Toy(), Loader(), Loader(), PLAN, run, Silent())
+    assert stopped.value.signal == signal.SIGTERM
+    records = without_seconds(run)
+    assert train(Toy(), Loader(), Loader(), PLAN, run, Silent()).step == 12
+    assert without_seconds(run) == records
 
 
 @pytest.mark.parametrize("number", STOPPING)
