@@ -1,8 +1,8 @@
 """The losses of HFA, step by step, on the real command line: what a change of the code must leave as it is.
 
-`python tests/paper/losses.py RECORD.json` makes the record anew; that is right only where the numbers are meant to
-change, and the commit then says why. Equal to the last bit only on the same kind of processor, with the same torch and
-one thread: the record says which.
+`python tests/paper/losses.py FILE.json` records them. Two files of one machine, from before and after a refactoring, are
+equal to the last byte. tests/paper/losses.json is made anew only where the numbers are meant to change, and the commit
+then says why: other processors and another torch round differently, and so may another order of the same operations.
 """
 
 from __future__ import annotations
