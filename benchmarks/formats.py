@@ -120,7 +120,7 @@ def _decibels(value: float) -> str:
     return "exact" if np.isinf(value) else f"{value:.1f}"
 
 
-def _in_rgb(picture: np.ndarray | None) -> np.ndarray:
+def in_rgb(picture: np.ndarray | None) -> np.ndarray:
     """What OpenCV read, (H, W, 3) BGR -> RGB."""
     assert picture is not None
     return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
@@ -139,7 +139,7 @@ def _images(suffix: str, options: list[int]) -> tuple[Write, Read]:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
             data = [np.frombuffer(archive.read(names[index]), np.uint8) for index in indices]
-        return np.stack([_in_rgb(cv2.imdecode(one, cv2.IMREAD_COLOR)) for one in data])
+        return np.stack([in_rgb(cv2.imdecode(one, cv2.IMREAD_COLOR)) for one in data])
 
     return write, read
 

@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 import torch
 
+from benchmarks.formats import in_rgb
 from benchmarks.timing import cpu_seconds, machine, table
 from glossfree.corpora.manifest import PackedClip
 from glossfree.video.dataset import ClipDataset, clip_rng
@@ -81,12 +82,6 @@ def in_passes(planes: torch.Tensor) -> int:
     scale, shift = (torch.from_numpy(each)[:, None, None] for each in (1 / (255 * STD), -MEAN / STD))
     rows: Iterator[int] = (len(torch.addcmul(shift, part.float(), scale)) for part in planes.split(PASS))
     return sum(rows)
-
-
-def in_rgb(picture: np.ndarray | None) -> np.ndarray:
-    """What OpenCV read, (H, W, 3) BGR -> RGB."""
-    assert picture is not None
-    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
 
 
 def habit(folder: Path, rng: np.random.Generator) -> torch.Tensor:

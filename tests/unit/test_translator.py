@@ -103,6 +103,9 @@ def test_a_folder_of_images_is_brought_to_the_models_rate(
     assert (read.frames.shape[1:], read.num_frames, read.fps) == ((3, 24, 24), 3 * len(frames), 25.0)
     assert len(read.frames) == -(-round(3 * len(frames) / 25 * 8) // 3)
     assert translator.explain(tmp_path).to_dict()["model_fps"] == 8
+    said = translator.explain(tmp_path, fps=24)
+    assert (said.fps, said.frames) == (24.0, translator.explain(clips_of(tiny)[0]).frames)
+    assert translator.translate(tmp_path, fps=24) == said.text
 
 
 def test_what_cannot_be_read_is_a_clip_error(translator: SignTranslator, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from glossfree.report.page import render
 from glossfree.report.systems import TITLES, Systems, load_systems
 from glossfree.report.tables import comparison_table
 from glossfree.scoring.sentences import Pairs
-from glossfree.scoring.significance import SAMPLES, Change, Comparison
+from glossfree.scoring.significance import SAMPLES, Change, Comparison, few_sentences
 from glossfree.scoring.significance import compare as compare_statistics
 from glossfree.scoring.statistics import Statistics
 
@@ -121,7 +121,7 @@ def compare(
         better=_changed(comparison.better, ids, pairs_a, pairs_b),
         worse=_changed(comparison.worse, ids, pairs_a, pairs_b),
         signatures=of_a.signatures,
-        notes=(*warning, *systems.notes),
+        notes=(*warning, *few_sentences(comparison.num_sentences), *systems.notes),
     )
     if out is not None:
         write_atomic(out, compared.to_html(), RunError, parents=True)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from glossfree.cli.options import CaptionRules, SignLanguage, Tier, pairs
+from glossfree.cli.options import CaptionRules, ImageRate, SignLanguage, Tier, pairs
 from glossfree.console import Console, Silent
 from glossfree.corpora.registry import CORPORA
 from glossfree.doctor.corpus import diagnose_corpus
@@ -30,6 +30,7 @@ def doctor(
     tier: Tier = None,
     sign_language: SignLanguage = None,
     language: Annotated[str | None, typer.Option(help="Of captions in several languages, the one to take.")] = None,
+    fps: ImageRate = None,
     console: Console | None = None,
 ) -> Diagnosis:
     """No path: the installation. A model's folder and clips: do they suit it? Else one corpus: ROOT or its table.
@@ -37,6 +38,8 @@ def doctor(
     Raises GlossfreeError for paths that are none of these.
     """
     console = console or Silent()
+    if fps is not None and not any(path.is_dir() for path in (paths or ())[1:]):
+        console.warn("--fps is for folders of images behind a model, and there are none")
     if not paths:
         return diagnose_installation()
     first, *clips = paths
@@ -51,7 +54,7 @@ def doctor(
     if is_model:
         from glossfree.doctor.model import diagnose_model  # needs torch, which takes seconds to import
 
-        return diagnose_model(first, clips)
+        return diagnose_model(first, clips, fps)
     if clips:
         remedy = "name the model first: glossfree doctor MODEL clip.mp4; corpora one at a time"
         raise CorpusError("no model folder, and several paths", where=first, remedy=remedy)

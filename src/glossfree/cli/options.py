@@ -74,6 +74,9 @@ Address = Annotated[
 Samples = Annotated[int, typer.Option(min=1, max=100_000, help="Bootstrap samples.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the bootstrap samples.")]
 OtherCorpus = Annotated[Path | None, typer.Option(help="Another prepared corpus than the run's.", **PREPARED)]
+ImageRate = Annotated[
+    float | None, typer.Option(min=0.1, max=1000, help="Frames per second of folders of images; 25 if left out.")
+]
 Tier = Annotated[str | None, typer.Option(help="Tier of the .eaf.")]
 SignLanguage = Annotated[
     str | None, typer.Option(help="youtube-sl25: videos in this sign language alone, as ase (ISO 639-3).")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from glossfree.cli.options import Address, Engine, EngineName, Model, Tier, engine_of
+from glossfree.cli.options import Address, Engine, EngineName, ImageRate, Model, Tier, engine_of
 from glossfree.cluster import Cluster, Lost
 from glossfree.console import Console, Result
 from glossfree.corpora.captions import WRITTEN, Caption, read_captions, write_captions
@@ -141,9 +141,7 @@ def translate(
     poses: Annotated[
         Path | None, typer.Option(help="Keypoints (.pose) of one video, for a model that reads them; else NAME.pose.")
     ] = None,
-    fps: Annotated[
-        float | None, typer.Option(min=0.1, max=1000, help="Frames per second of folders of images; 25 if left out.")
-    ] = None,
+    fps: ImageRate = None,
     engine: Engine = EngineName.local,
     address: Address = "",
 ) -> Translations:
@@ -168,7 +166,7 @@ def translate(
     if poses is not None and len(videos) != 1:
         problem = f"--poses belongs to one video, and here are {len(videos)}"
         raise CorpusError(problem, where="translate", remedy="write NAME.pose beside each video")
-    work = Work(model, hypotheses, poses, fps or 0.0)
+    work = Work(model, hypotheses, poses, fps)
     results = work.here(requests) if engine is EngineName.local else work.on(engine, address, list(requests))
     return Translations(results, format_, out, len(videos) > 1, console, hypotheses)
 
@@ -180,18 +178,18 @@ class Work:
     model: Path
     num_hypotheses: int
     poses: Path | None
-    fps: float
+    fps: float | None
 
     @cached_property
     def translator(self) -> Translator:
         """The opened model."""
-        translator = open_model(self.model)
-        translator.intake = replace(translator.intake, image_fps=self.fps)
-        return translator
+        return open_model(self.model)
 
     def here(self, requests: Iterable[Request]) -> Iterator[Translation | Failure]:
         """In this process, in order."""
-        yield from self.translator.explain_all(requests, num_hypotheses=self.num_hypotheses, poses=self.poses)
+        yield from self.translator.explain_all(
+            requests, num_hypotheses=self.num_hypotheses, poses=self.poses, fps=self.fps
+        )
 
     def __call__(self, requests: Sequence[Request]) -> list[Translation | Failure]:
         """What one task of a cluster does."""

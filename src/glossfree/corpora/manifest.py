@@ -291,6 +291,15 @@ def title_of(corpus: Mapping[str, Any], unknown: str = UNKNOWN) -> str:
     return str(corpus.get("title") or corpus.get("name") or unknown)
 
 
+def is_same_corpus(run: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two runs are of one corpus, or of copies of it: by what both `run.json` say of its folder, name, language
+    and training clips."""
+    if run.get("corpus") == other.get("corpus"):
+        return True
+    known, others = ({**(each.get("data") or {}), **(each.get("profile") or {})} for each in (run, other))
+    return all(known[key] == others[key] for key in known.keys() & others.keys())
+
+
 def unique_texts(clips: Iterable[PackedClip]) -> list[str]:
     """The distinct sentences of some clips, in order of first appearance."""
     return list(dict.fromkeys(clip.text for clip in clips))

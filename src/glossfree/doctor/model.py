@@ -16,6 +16,7 @@ from glossfree.corpora.manifest import Segment, source_at
 from glossfree.doctor.findings import Diagnosis, Finding, counted
 from glossfree.errors import ClipError, GlossfreeError
 from glossfree.serving.folder import training_of, verify
+from glossfree.video.container import FPS
 from glossfree.video.decode import open_source
 from glossfree.video.intake import LONGER, OTHER_ASPECT, grey, preview_size
 from glossfree.video.pack import packed_size
@@ -43,8 +44,11 @@ class ClipLook:
     contrast: float
 
 
-def diagnose_model(folder: Path, clips: Sequence[Path]) -> Diagnosis:
-    """A folder made by `glossfree export`, and video files or folders of images -> Diagnosis."""
+def diagnose_model(folder: Path, clips: Sequence[Path], fps: float | None = None) -> Diagnosis:
+    """A folder made by `glossfree export`, and video files or folders of images -> Diagnosis.
+
+    `fps`: frames per second of the folders of images, 25 if left out.
+    """
     try:
         card = verify(folder)
         training = training_of(card, folder)
@@ -54,11 +58,14 @@ def diagnose_model(folder: Path, clips: Sequence[Path]) -> Diagnosis:
     figures: dict[str, Any] = {"training": training, "clips": {}}
     for path in clips:
         try:
-            look, frames = look_at(path)
+            look, frames = look_at(path, fps or 0.0)
         except ClipError as error:
             findings.append(Finding(path.name, "problem", error.problem, error.remedy or ""))
             continue
         figures["clips"][str(path)] = asdict(look)
+        if path.is_dir() and fps is None:
+            text = f"images without a rate, taken as {FPS:g} frames/s"
+            findings.append(Finding(path.name, "warning", text, "--fps says otherwise, here and in translate"))
         aspect = f"{look.aspect:.2f} wide to 1 high, " if look.aspect else ""
         fine = Finding(path.name, "ok", f"like training: {look.fps:.4g} frames/s, {aspect}{look.seconds:.1f} s")
         findings += list(compare(path.name, look, frames, training)) or [fine]
@@ -84,12 +91,12 @@ def _card(training: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding("training", "warning", text, "export it again from its run, with this version of glossfree")
 
 
-def look_at(path: Path) -> tuple[ClipLook, list[np.ndarray]]:
+def look_at(path: Path, fps: float = 0.0) -> tuple[ClipLook, list[np.ndarray]]:
     """A video file or a folder of images -> its properties, and a few small frames (h, w, 3) uint8 RGB.
 
-    Raises ClipError if it cannot be read.
+    `fps`: frames per second of a folder, 0: not given. Raises ClipError if it cannot be read.
     """
-    timeline = open_source(source_at(path)).timeline
+    timeline = open_source(source_at(path, fps=fps)).timeline
     numbers = np.unique(np.linspace(0, len(timeline) - 1, LOOKED_AT + 2)[1:-1].round().astype(int))
     frames: list[np.ndarray] = []
     aspect = 0.0

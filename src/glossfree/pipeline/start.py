@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from glossfree.console import Console, Silent, duration
-from glossfree.corpora.manifest import Manifest
+from glossfree.corpora.manifest import Manifest, is_same_corpus
 from glossfree.errors import RunError, name_some
 from glossfree.models.hierarchy import TranslationModel
 from glossfree.objectives.gloss_ctc import GlossCtc
@@ -316,17 +316,15 @@ def _say_what_to_expect(material: Material, origin: Run | None, taken: Collectio
     if max(rates) > recipe.data.fps * (1 + SAME_RATE) or min(rates) < recipe.data.fps * (1 - SAME_RATE):
         range_ = f"{min(rates):g} to {max(rates):g}" if min(rates) < max(rates) else f"{rates[0]:g}"
         console.say(f"clips of {range_} frames/s are resampled to data.fps = {recipe.data.fps:g}")
-    folder = material.manifest.folder
+    folder, corpus = material.manifest.folder, material.manifest.corpus
     if material.glosses is not None and (problem := outdated_glosses(Manifest.load(folder))):  # all of its clips
         console.warn(f"{problem} -> make them again: glossfree glosses {folder}")
     if origin is not None:
-        where = str(folder.resolve())
-        theirs, profile = origin.read_json("run.json"), material.manifest.corpus.get("profile", {})
-        known = theirs.get("profile") or {}
-        differs = any(known.get(key, value) != value for key, value in profile.items())  # not in a copy of the corpus
-        if differs and theirs.get("corpus", where) != where:
+        theirs = origin.read_json("run.json")
+        ours = {"corpus": str(folder.resolve()), "data": identity(corpus), "profile": corpus.get("profile")}
+        if not is_same_corpus(theirs, ours):
             console.warn(f"{origin.folder} was trained on another corpus ({theirs.get('corpus')})")
-    corpus = str(material.manifest.corpus.get("name", ""))
+    name = str(corpus.get("name", ""))
     own = [stage.name for stage in recipe.stages if stage.name not in taken]
-    for line in (*(() if taken else random_weights(recipe)), *advice(recipe, corpus, own, fast_precisions())):
+    for line in (*(() if taken else random_weights(recipe)), *advice(recipe, name, own, fast_precisions())):
         console.warn(line)

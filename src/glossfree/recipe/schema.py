@@ -366,5 +366,10 @@ class Recipe(Section):
                 yield f".learning_rate_factors: {name!r} is neither a part nor an objective of it"
         if not stage.adapters and any(each.adapters for each in earlier):
             yield ".adapters = false after a stage that added them: adapters stay"
+        vision, trains_vision = self.vision, "vision" in stage.reached_parts.intersection(stage.train)
+        savings = {"moving_patches below 1": vision.neighbours, "frozen_precision bf16": vision.frozen_in_bf16}
+        for name in (name for name, is_on in savings.items() if is_on and trains_vision and not stage.adapters):
+            remedy = "set it to true, or leave vision out of train"
+            yield f".adapters = false trains all of vision, and vision.{name} is for frozen blocks: {remedy}"
         if not stage.mapper and any(each.mapper for each in earlier):
             yield ".mapper = false after a stage that added it: the mapper stays"

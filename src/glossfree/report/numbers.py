@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from importlib.resources import files
+from itertools import pairwise
 
 from glossfree.languages import HALF_WIDTH, profile_of
 from glossfree.report.pointing import fold
@@ -52,7 +53,7 @@ def read_numbers(sentence: str, language: str) -> list[float]:
         return [(-1 if sign else 1) * _chinese(text) for sign, text in matches if sign or text != "一"]
     numbers: list[float] = []
     words = WORD.findall(fold(sentence))
-    for before, word, after in zip(["", *words], words, [*words[1:], ""], strict=False):
+    for (before, word), (_, after) in pairwise(pairwise(["", *words, ""])):
         value = _digits(word) if word[-1].isdecimal() else NUMBERS.get(code, {}).get(word)
         is_article = code == "de" and word == "ein" and before != "minus" and after not in GERMAN_MEASURES
         if value is None or is_article:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from glossfree.corpora.manifest import MANIFEST, Manifest
+from glossfree.corpora.manifest import MANIFEST, Manifest, is_same_corpus
 from glossfree.errors import CorpusError, RunError
 from glossfree.files.disk import read_json
 from glossfree.languages import PROFILES, profile_of, unnamed_language
@@ -143,13 +142,13 @@ def _corpus_of(run: Path) -> Path:
 
 def _corpora(runs: Sequence[Sentences]) -> list[str]:
     """Where the corpora of runs lie, as far as they say so; a copy at another place counts once."""
-    known: dict[str, str] = {}
+    known: list[dict[str, Any]] = []
     for run in runs:
         with suppress(RunError):  # of predictions without their run
             facts = read_json(run.source / "run.json", RunError)
-            if corpus := facts.get("corpus"):
-                known.setdefault(json.dumps([facts.get("data"), facts.get("profile")], sort_keys=True), str(corpus))
-    return sorted(known.values())
+            if facts.get("corpus") and not any(is_same_corpus(facts, each) for each in known):
+                known.append(facts)
+    return sorted(str(facts["corpus"]) for facts in known)
 
 
 def _check_order(a: Sentences, b: Sentences) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -122,12 +123,15 @@ class Translator(ABC):
     ) -> tuple[Sequence[tuple[Prediction, ...]], Sequence[tuple[PseudoGlossTrack, ...]]]:
         """One clip or more -> of each its best sentences, best first, and its strongest pseudo-glosses."""
 
-    def translate(self, path: str | Path, segment: Segment | None = None, poses: Path | None = None) -> str:
+    def translate(
+        self, path: str | Path, segment: Segment | None = None, poses: Path | None = None, fps: float | None = None
+    ) -> str:
         """A video file or a folder of frames, or a segment of it -> its sentence. Raises ClipError: cannot be read.
 
-        `poses`: a file of its keypoints, for a model that reads them; by default as in `Intake._keypoints`.
+        `poses`: a file of its keypoints, for a model that reads them; by default as in `Intake._keypoints`. `fps`:
+        frames per second of a folder, 25 if left out; a video has its own rate.
         """
-        return self.explain(path, segment, num_tracks=0, poses=poses).text
+        return self.explain(path, segment, num_tracks=0, poses=poses, fps=fps).text
 
     def explain(
         self,
@@ -137,10 +141,12 @@ class Translator(ABC):
         num_hypotheses: int = 1,
         num_tracks: int = 10,
         poses: Path | None = None,
+        fps: float | None = None,
     ) -> Translation:
         """A video file or a folder of frames -> Translation with an n-best list and a pseudo-gloss timeline."""
         requests = [(Path(path), segment)]
-        (result,) = self.explain_all(requests, num_hypotheses=num_hypotheses, num_tracks=num_tracks, poses=poses)
+        options = {"num_hypotheses": num_hypotheses, "num_tracks": num_tracks}
+        (result,) = self.explain_all(requests, poses=poses, fps=fps, **options)
         if isinstance(result, Failure):
             raise result.error
         return result
@@ -153,19 +159,21 @@ class Translator(ABC):
         num_tracks: int = 10,
         batch_size: int | None = None,
         poses: Path | None = None,
+        fps: float | None = None,
     ) -> Iterator[Translation | Failure]:
         """Videos, or segments of them -> a Translation each, or a Failure, in order.
 
         Clips of similar length are translated together, `batch_size` at most (the model's own number, if left out) and
         no more than BATCH_FRAMES frames: see `_read`. `poses`: a file of keypoints, where all requests are of one
-        video.
+        video. `fps`: frames per second of all folders of frames, 25 if left out.
         """
         limit = batch_size or self.about.batch_size
-        for clips in self._read(requests, limit, poses):
+        intake = self.intake if fps is None else replace(self.intake, image_fps=fps)
+        for clips in self._read(requests, limit, partial(intake.read, poses=poses)):
             yield from self._explain(clips, limit, num_hypotheses, num_tracks)
 
     def _read(
-        self, requests: Iterable[tuple[Path, Segment | None]], limit: int, poses: Path | None
+        self, requests: Iterable[tuple[Path, Segment | None]], limit: int, read: Callable[..., ModelClip]
     ) -> Iterator[list[ReadClip]]:
         """Clips of as many requests as make 1, then 2, then always MOST_BATCHES batches.
 
@@ -176,7 +184,7 @@ class Translator(ABC):
         batches, frames = 1, 0
         for path, segment in ((Path(path), segment) for path, segment in requests):
             try:
-                clip: ModelClip | ClipError = self.intake.read(path, segment, poses)
+                clip: ModelClip | ClipError = read(path, segment)
             except ClipError as error:
                 clip = error
             count = 0 if isinstance(clip, ClipError) else len(clip.frames)

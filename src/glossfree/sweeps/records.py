@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
-from glossfree.corpora.manifest import MANIFEST, Manifest
+from glossfree.corpora.manifest import MANIFEST, Manifest, title_of
 from glossfree.errors import RunError
 from glossfree.files.disk import digest, read_json, write_atomic
 from glossfree.pipeline.fitting import corpus_of, for_corpus
@@ -97,7 +97,7 @@ class Records:
             "supervision": recipe.supervision,
             "state": outcome["state"],
             "problem": outcome.get("problem", ""),
-            "corpus": str(self.manifest.corpus.get("name", "")),
+            "corpus": title_of(self.manifest.corpus, self.manifest.folder.resolve().name),
             "manifest_sha256": self.manifest_sha256,
             "train_clips": len(corpus_of(recipe, self.manifest).split("train")),
             "settings": self.settings(recipe),

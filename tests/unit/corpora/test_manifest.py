@@ -17,6 +17,7 @@ from glossfree.corpora.manifest import (
     PackedClip,
     SignSpan,
     VideoFile,
+    is_same_corpus,
     overlap_warning,
     unique_texts,
 )
@@ -203,6 +204,22 @@ def test_a_corpus_json_of_another_kind_is_named(tmp_path: Path, content: str) ->
     with pytest.raises(CorpusError) as caught:
         Manifest.load(tmp_path)
     assert caught.value.where == str(tmp_path / "corpus.json") and caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("change", "is_same"),
+    [
+        ({}, True),
+        ({"corpus": "/here", "profile": {"clips": 8}}, True),  # prepared again
+        *(({"profile": {"clips": 8, "fps": [25.0]}}, False), ({"data": {"name": "folder", "title": "b"}}, False)),
+        ({"profile": {"clips": 7, "joints": ["wrist"]}}, True),  # a run that reads keypoints
+        ({"data": {"name": "folder"}, "profile": None}, True),  # of an earlier version
+    ],
+)
+def test_a_copy_of_a_corpus_is_no_other_one(change: dict[str, Any], is_same: bool) -> None:
+    run = {"corpus": "/here", "data": {"name": "folder", "title": "a"}, "profile": {"clips": 7}}
+    other = {**run, "corpus": "/there", **change}
+    assert is_same_corpus(run, other) == is_same_corpus(other, run) == is_same
 
 
 def clip(number: int, split: str, text: str) -> Clip:

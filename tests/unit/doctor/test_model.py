@@ -83,6 +83,18 @@ def test_a_packed_clip_is_square_and_no_warning(tmp_path: Path) -> None:
     assert doctor([model(tmp_path / "model"), clip(tmp_path / "a.mp4", width=48)]).exit_code == 0
 
 
+def test_a_folder_of_images_has_the_rate_that_is_given(tmp_path: Path, call: Any) -> None:
+    folder, images = model(tmp_path / "model"), tmp_path / "images"
+    images.mkdir()
+    for number, frame in enumerate(figure(1.0, 3)):
+        cv2.imwrite(str(images / f"{number:03}.png"), frame)
+    guessed, told = doctor([folder, images]), doctor([folder, images], fps=11.5)
+    [text], [slow] = warnings(guessed, "images"), warnings(told, "images")
+    assert "taken as 25 frames/s" in text and "11.5 frames/s, training had 20" in slow
+    assert told.figures["clips"][str(images)]["seconds"] == pytest.approx(4.0)
+    assert "--fps is for folders of images" in call("doctor", folder, clip(tmp_path / "a.mp4"), "--fps", 8).err
+
+
 def test_a_picture_without_contrast_is_reported(tmp_path: Path) -> None:
     write_clip(tmp_path / "wall.mp4", np.full((46, 48, 64, 3), 120, np.uint8), 23.0)
     [text] = warnings(doctor([model(tmp_path / "model"), tmp_path / "wall.mp4"]), "wall.mp4")

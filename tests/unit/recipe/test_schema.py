@@ -196,6 +196,11 @@ CONTRADICTIONS = [
     (["finetune1.start=finetune2"], [["finetune1.start", "'finetune2'"]]),
     (["finetune1.start=finetune1"], [["finetune1.start", "'finetune1'"]]),
     (["finetune2.adapters=false"], [["finetune2.adapters", "stay"]]),
+    *(
+        ([f"vision.{saving}", "pretrain.adapters=false"], [["pretrain.adapters", f"vision.{saving[:14]}", "frozen"]])
+        for saving in ("frozen_precision=bf16", "moving_patches=0.5")
+    ),
+    (["vision.frozen_precision=bf16", "pretrain.epochs=0", "finetune1.adapters=false"], []),  # which trains no vision
     (["finetune2.mapper=false"], [["finetune2.mapper", "stays"]]),
     (["pretrain.learning_rate_factors.translation=0.1"], [["pretrain.learning_rate_factors", "'translation'"]]),
     (["finetune1.learning_rate_factors.vison=0.1"], [["finetune1.learning_rate_factors", "'vison'"]]),

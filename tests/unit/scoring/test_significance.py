@@ -13,7 +13,7 @@ from sacrebleu.metrics.chrf import CHRF
 from glossfree.scoring import significance
 from glossfree.scoring.conventions import Convention, convention_for
 from glossfree.scoring.metrics import score
-from glossfree.scoring.significance import NUM_CHANGES, compare, intervals
+from glossfree.scoring.significance import NUM_CHANGES, compare, few_sentences, intervals
 from glossfree.scoring.statistics import METRICS, Statistics
 
 PLAIN = convention_for("de")
@@ -183,6 +183,16 @@ def test_the_seed_changes_the_result_and_chunks_do_not(monkeypatch: pytest.Monke
         assert pieces.metrics[name].p_randomisation == expected.metrics[name].p_randomisation
         again = intervals(of(A), samples=SAMPLES, seed=SEED)[name]
         assert (again.low, again.high) == pytest.approx((ours[name].low, ours[name].high))
+
+
+def test_with_five_sentences_even_a_system_that_is_always_right_cannot_win() -> None:
+    """One swap in 2^(N-1) differs as much, so that N = 5 says p = 0.06 where the bootstrap says 0."""
+    right, wrong = ["es wird kalt am meer"] * 5, ["morgen scheint die sonne hier"] * 5
+    metric = compare(*(Statistics.of(side, right, PLAIN) for side in (wrong, right)), samples=2000).metrics["bleu4"]
+    assert metric.p_bootstrap == 0 and metric.p_randomisation == pytest.approx(1 / 16, abs=0.02)
+    assert ["0.062" in note for note in few_sentences(5)] == [True]
+    assert [len([*few_sentences(count)]) for count in (1, 6, 19, 20)] == [1, 1, 1, 0]
+    assert not any("too few" in note for note in few_sentences(6))
 
 
 def test_incomparable_systems_are_refused() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,16 @@ def test_a_record_keeps_what_the_run_knew(tiny: Any, tiny_run: Path, tmp_path: P
     hypotheses = [read_predictions(tiny_run, "test")[clip.id].text for clip in clips]
     expected = Statistics.of(hypotheses, [clip.text for clip in clips], convention_for("de"))
     assert {**expected.scores(), "chrf": 0.0} == pytest.approx(sentences_of(record, "test").scores(), abs=2e-3)
+
+
+def test_a_record_names_the_corpus_of_a_user_without_its_path(
+    tiny: Any, tiny_run: Path, tmp_path: Path, cell: Cell
+) -> None:
+    records = Records.open(tmp_path, tiny.corpus)
+    for corpus, name in (({"name": "folder", "title": "Meine Videos"}, "Meine Videos"), ({}, tiny.corpus.name)):
+        named = replace(records.manifest, corpus={**corpus, "language": "de"})
+        replace(records, manifest=named).write(cell, tiny_run, outcome(tiny_run))
+        assert read_record(records.path(cell))["corpus"] == name
 
 
 def test_scores_of_test_stay_in_a_record_whatever_a_later_sweep_finds(
