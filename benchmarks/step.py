@@ -46,6 +46,7 @@ class Stepper:
     def __init__(self, stage: TrainingStage, batch: ClipBatch, recipe: Recipe) -> None:
         plan = plan_of(recipe, stage.name)
         self.stage, self.batch, self.max_grad_norm = stage, batch, plan.max_grad_norm
+        self.is_in_bf16 = recipe.training.precision == "bf16"
         self.weights = list(stage.trained().values())
         self.optimizer = plan.optimizer_of(stage)
         stage.set_training()
@@ -53,7 +54,8 @@ class Stepper:
     def step(self) -> dict[str, float]:
         """One step -> seconds of its parts, and its loss. The loop of training does these things and no others."""
         times = [time.perf_counter()]
-        loss = self.stage(self.batch)["loss"]
+        with torch.autocast(best_device().type, torch.bfloat16, enabled=self.is_in_bf16):
+            loss = self.stage(self.batch)["loss"]
         times.append(time.perf_counter())
         loss.backward()
         times.append(time.perf_counter())

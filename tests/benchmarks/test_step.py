@@ -24,6 +24,17 @@ def test_a_step_learns_and_names_its_parts(small: Recipe, name: str) -> None:
     assert not any(torch.equal(old, new) for old, new in zip(before, stepper.weights, strict=True))
 
 
+def test_a_step_is_in_the_precision_of_the_recipe(small: Recipe) -> None:
+    batch = fixed_batch(small, [9, 7])
+    for precision, kind in (("auto", torch.float32), ("bf16", torch.bfloat16)):
+        recipe = small.model_copy(update={"training": small.training.model_copy(update={"precision": precision})})
+        stepper, found = step.Stepper(new_stage(recipe, "pretrain", batch), batch, recipe), []
+        mlp = stepper.stage.parts()["vision"].get_submodule("backbone.model.encoder.layer.0.mlp")
+        mlp.register_forward_hook(lambda _module, _rows, output, found=found: found.append(output.dtype))
+        stepper.step()
+        assert set(found) == {kind}
+
+
 def test_a_counted_step_costs_what_the_formula_says_and_moves_nothing(small: Recipe) -> None:
     """Within 8 %: at these sizes the queries of the last block and blocks of windows weigh more than at full size."""
     batch = fixed_batch(small, [9, 9])
