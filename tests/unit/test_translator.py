@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,9 @@ def test_a_folder_of_images_is_brought_to_the_models_rate(
     said = translator.explain(tmp_path, fps=24)
     assert (said.fps, said.frames) == (24.0, translator.explain(clips_of(tiny)[0]).frames)
     assert translator.translate(tmp_path, fps=24) == said.text
+    for fps in (-8.0, 0.0, math.inf, math.nan):
+        with pytest.raises(ValueError, match="fps in"):
+            translator.explain(tmp_path, fps=fps)
 
 
 def test_what_cannot_be_read_is_a_clip_error(translator: SignTranslator, tmp_path: Path) -> None:

@@ -296,8 +296,13 @@ def is_same_corpus(run: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     and training clips."""
     if run.get("corpus") == other.get("corpus"):
         return True
-    known, others = ({**(each.get("data") or {}), **(each.get("profile") or {})} for each in (run, other))
+    known, others = ({**_object(each, "data"), **_object(each, "profile")} for each in (run, other))
     return all(known[key] == others[key] for key in known.keys() & others.keys())
+
+
+def _object(record: Mapping[str, Any], key: str) -> dict[str, Any]:
+    found = record.get(key)
+    return found if isinstance(found, dict) else {}
 
 
 def unique_texts(clips: Iterable[PackedClip]) -> list[str]:

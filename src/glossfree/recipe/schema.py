@@ -206,7 +206,7 @@ class TrainingConfig(Section):
     """Settings for all stages."""
 
     precision: Literal["auto", "fp32", "bf16", "fp16"] = value(
-        "auto", "assumed", "of forward passes; auto: bf16 where the device is fast in it, fp16 on older GPUs, else fp32"
+        "auto", "assumed", "of forward passes; auto: bf16 on GPUs that compute in it, fp16 on older ones, else fp32"
     )
     compile: bool = value(
         False, "assumed", "compile the backbone's layers with torch.compile, for GPUs; a CPU gains nothing"
@@ -364,12 +364,13 @@ class Recipe(Section):
         for name in stage.learning_rate_factors:
             if name not in (*get_args(Part), *stage.objectives):
                 yield f".learning_rate_factors: {name!r} is neither a part nor an objective of it"
+        vision = self.vision
+        savings = {"moving_patches below 1": vision.neighbours, "frozen_precision bf16": vision.frozen_in_bf16}
         if not stage.adapters and any(each.adapters for each in earlier):
             yield ".adapters = false after a stage that added them: adapters stay"
-        vision, trains_vision = self.vision, "vision" in stage.reached_parts.intersection(stage.train)
-        savings = {"moving_patches below 1": vision.neighbours, "frozen_precision bf16": vision.frozen_in_bf16}
-        for name in (name for name, is_on in savings.items() if is_on and trains_vision and not stage.adapters):
-            remedy = "set it to true, or leave vision out of train"
-            yield f".adapters = false trains all of vision, and vision.{name} is for frozen blocks: {remedy}"
+        elif not stage.adapters and vision.features != "cached" and "vision" in stage.reached_parts & set(stage.train):
+            for name in (name for name, is_on in savings.items() if is_on):
+                remedy = "set it to true, or leave vision out of train"
+                yield f".adapters = false trains all of vision, and vision.{name} is for frozen blocks: {remedy}"
         if not stage.mapper and any(each.mapper for each in earlier):
             yield ".mapper = false after a stage that added it: the mapper stays"

@@ -137,7 +137,7 @@ def few_sentences(num_sentences: int) -> Iterator[str]:
     least = 0.5 ** (num_sentences - 1)
     if least > 1 - LEVEL:
         few = f"note: too few sentences ({num_sentences}) to say which system is better"
-        yield f"{few}: p swap is {least:.2g} at best, and the bootstrap's interval and p are too sure"
+        yield f"{few}: p swap is about {least:.2g} at best, and the bootstrap's interval and p are too sure"
     elif num_sentences < FEW:
         yield f"note: of {num_sentences} sentences, the bootstrap's interval and p are too sure; p swap is not"
 

@@ -165,8 +165,11 @@ class Translator(ABC):
 
         Clips of similar length are translated together, `batch_size` at most (the model's own number, if left out) and
         no more than BATCH_FRAMES frames: see `_read`. `poses`: a file of keypoints, where all requests are of one
-        video. `fps`: frames per second of all folders of frames, 25 if left out.
+        video. `fps`: frames per second of all folders of frames, 25 if left out. Raises ValueError if it is not in
+        [0.1, 1000].
         """
+        if fps is not None and not 0.1 <= fps <= 1000:
+            raise ValueError(f"fps in [0.1, 1000] expected, got {fps}")
         limit = batch_size or self.about.batch_size
         intake = self.intake if fps is None else replace(self.intake, image_fps=fps)
         for clips in self._read(requests, limit, partial(intake.read, poses=poses)):

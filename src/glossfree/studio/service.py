@@ -144,7 +144,8 @@ class Service:
     @property
     def unfinished(self) -> int:
         """Translations that wait or run, and those whose video is being received."""
-        return self._reserved + sum(each.state in ("queued", "running") for each in self.translations.values())
+        waiting = (each for each in self.translations.values() if each.state in ("queued", "running"))
+        return self._reserved + sum(not each.finished for each in waiting)
 
     @contextmanager
     def place(self) -> Iterator[None]:

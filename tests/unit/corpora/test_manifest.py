@@ -214,6 +214,7 @@ def test_a_corpus_json_of_another_kind_is_named(tmp_path: Path, content: str) ->
         *(({"profile": {"clips": 8, "fps": [25.0]}}, False), ({"data": {"name": "folder", "title": "b"}}, False)),
         ({"profile": {"clips": 7, "joints": ["wrist"]}}, True),  # a run that reads keypoints
         ({"data": {"name": "folder"}, "profile": None}, True),  # of an earlier version
+        ({"profile": [7]}, True),  # of nobody's
     ],
 )
 def test_a_copy_of_a_corpus_is_no_other_one(change: dict[str, Any], is_same: bool) -> None:

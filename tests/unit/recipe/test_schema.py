@@ -201,6 +201,18 @@ CONTRADICTIONS = [
         for saving in ("frozen_precision=bf16", "moving_patches=0.5")
     ),
     (["vision.frozen_precision=bf16", "pretrain.epochs=0", "finetune1.adapters=false"], []),  # which trains no vision
+    (["vision.frozen_precision=bf16", "finetune2.adapters=false"], [["finetune2.adapters", "stay"]]),
+    (
+        [
+            *("vision.frozen_precision=bf16", "vision.features=cached", "vision.weights=a", "vision.train=none"),
+            *(
+                f"{stage}.{setting}=false"
+                for stage in ("pretrain", "finetune1", "finetune2")
+                for setting in ("adapters", "augment")
+            ),
+        ],
+        [],
+    ),
     (["finetune2.mapper=false"], [["finetune2.mapper", "stays"]]),
     (["pretrain.learning_rate_factors.translation=0.1"], [["pretrain.learning_rate_factors", "'translation'"]]),
     (["finetune1.learning_rate_factors.vison=0.1"], [["finetune1.learning_rate_factors", "'vison'"]]),
