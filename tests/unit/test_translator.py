@@ -105,6 +105,7 @@ def test_a_folder_of_images_is_brought_to_the_models_rate(
     assert len(read.frames) == -(-round(3 * len(frames) / 25 * 8) // 3)
     assert translator.explain(tmp_path).to_dict()["model_fps"] == 8
     said = translator.explain(tmp_path, fps=24)
+    assert any("25 frames/s" in note for note in read.notes) and not any("25 frames/s" in note for note in said.notes)
     assert (said.fps, said.frames) == (24.0, translator.explain(clips_of(tiny)[0]).frames)
     assert translator.translate(tmp_path, fps=24) == said.text
     for fps in (-8.0, 0.0, math.inf, math.nan):

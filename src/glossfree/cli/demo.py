@@ -19,6 +19,7 @@ from glossfree.cli.prepare import prepare
 from glossfree.cli.report import report
 from glossfree.console import Console, Result
 from glossfree.corpora.manifest import Manifest
+from glossfree.errors import Interrupted
 from glossfree.pipeline.evaluate import evaluate
 from glossfree.pipeline.start import train_recipe
 from glossfree.recipe.files import load_recipe
@@ -119,7 +120,12 @@ def _evaluate(run: Path, console: Console) -> None:
 
 @contextmanager
 def _timed(part: str, seconds: dict[str, float]) -> Iterator[None]:
-    """Add the wall time of a part."""
+    """Add the wall time of a part; it goes on without `--resume`."""
     start = time.perf_counter()
-    yield
+    try:
+        yield
+    except Interrupted as error:
+        stopped = Interrupted(error.problem, where=error.where, remedy="the same command goes on")
+        stopped.signal = error.signal
+        raise stopped from error
     seconds[part] = time.perf_counter() - start

@@ -39,7 +39,7 @@ def doctor(
     """
     console = console or Silent()
     if fps is not None and not any(path.is_dir() for path in (paths or ())[1:]):
-        console.warn("--fps is for folders of images behind a model, and there are none")
+        console.warn("--fps is for folders of images behind a model, and there are none: a corpus has a column fps")
     if not paths:
         return diagnose_installation()
     first, *clips = paths

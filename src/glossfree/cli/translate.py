@@ -23,7 +23,6 @@ from glossfree.errors import ClipError, CorpusError, GlossfreeError, name_some, 
 from glossfree.files.disk import write_atomic
 from glossfree.opening import batch_size_of, open_model
 from glossfree.serving.translations import Failure, Translation, Translator, cut_windows, strong_glosses
-from glossfree.video.container import FPS
 from glossfree.video.decode import natural_order, open_source
 
 Request = tuple[Path, Segment | None]
@@ -153,10 +152,7 @@ def translate(
     videos = list(_expanded(clips, console))
     segment = None if start is None and end is None else Segment(start or 0.0, end)
     requests = _requests(videos, segment, segments, tier, window, fps or 0.0)
-    has_images = any(map(os.path.isdir, videos))
-    if has_images and fps is None:
-        console.say(f"folders of images are taken as {FPS:g} frames/s: --fps says otherwise")
-    if fps is not None and not has_images:
+    if fps is not None and not any(map(os.path.isdir, videos)):
         console.warn("--fps is for folders of images, and there are none: videos have their own rate")
     if format_ in WRITTEN and len(videos) != 1:
         remedy = "translate one video at a time, or use --format json"

@@ -20,7 +20,7 @@ import numpy as np
 
 from glossfree.corpora.manifest import Manifest, Segment, source_at
 from glossfree.errors import ClipError
-from glossfree.video.container import KEPT
+from glossfree.video.container import FPS, KEPT
 from glossfree.video.decode import Reader, open_source
 from glossfree.video.frames import Fit, View, draw_affine, fit_frame, fitted, warp_frames, warp_points
 from glossfree.video.pack import packed_size, read_clip
@@ -31,6 +31,7 @@ from glossfree.video.timeline import FEWEST, SAME_RATE, Sampling, Timeline, even
 OTHER_ASPECT = 1.05  # ratio of aspects above which a clip is cropped: stretched by 1.06, the demo loses 6 BLEU-4
 MORE_STILLNESS = 0.2  # seconds by which stillness must exceed the longest of training to be trimmed
 LONGER = 1.5  # times the longest training clip: longer clips probably hold several sentences
+ASSUMED_RATE = f"images are taken as {FPS:g} frames/s: fps (--fps) says otherwise"
 PREVIEW = 1500  # frames of the first pass, at most
 PREVIEW_HEIGHT = 240  # pixels of the frames in which the signer is looked for
 SIGNER_FRAMES = 32  # frames in which the signer is looked for
@@ -119,7 +120,8 @@ class Intake:
             crop=crop,
             keypoints=keypoints,
         )
-        return replace(clip, notes=tuple(self._notes(clip)))
+        assumed = [ASSUMED_RATE] if path.is_dir() and not self.image_fps else []
+        return replace(clip, notes=(*assumed, *self._notes(clip, is_whole=segment is None)))
 
     def _keypoints(
         self, path: Path, segment: Segment | None, reader: Reader, poses: Path | None, crop: Crop | None
@@ -189,7 +191,7 @@ class Intake:
         )
         return start, count - end
 
-    def _notes(self, clip: ModelClip) -> Iterator[str]:
+    def _notes(self, clip: ModelClip, *, is_whole: bool) -> Iterator[str]:
         fps = self.sampling.fps
         if not fps:
             yield f"the model does not say its frame rate: the clip's {clip.fps:g} frames/s are used as they are"
@@ -200,7 +202,10 @@ class Intake:
         if clip.crop is not None:
             usual = self.profile["aspect"][1]
             yield f"width / height is {clip.aspect:.2f}, training's {usual:.2f}: cropped around the signer"
-        longest = self.profile.get("seconds", (0, 0, 0))[2]
+        shortest, _, longest = self.profile.get("seconds", (0, 0, 0))
+        if is_whole and clip.seconds < shortest * (1 - SAME_RATE):
+            lengths = f"{clip.seconds:.1f} s long, the shortest clip of training {shortest:.1f} s"
+            yield f"{lengths}: is the sentence complete, and the rate right?"
         if longest and clip.seconds > LONGER * longest:
             lengths = f"{clip.seconds:.0f} s long, the longest clip of training {longest:.1f} s"
             yield f"{lengths}: more than one sentence? Cut it with --segments or --window"

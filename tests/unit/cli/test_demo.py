@@ -11,7 +11,7 @@ from glossfree.cli import demo as module
 from glossfree.cli.demo import Demo, demo
 from glossfree.cli.prepare import prepare
 from glossfree.console import Silent
-from glossfree.errors import RecipeError
+from glossfree.errors import Interrupted, RecipeError
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +44,18 @@ def test_it_makes_everything_once(tiny: Any, tmp_path: Path) -> None:
     assert again.scores["with-pretraining"] == first.scores["with-pretraining"]
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     assert not any("epoch" in line for line in console.lines)
+
+
+def test_stopped_it_says_that_the_same_command_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: Any, **__: Any) -> None:
+        error = Interrupted("stopped", where="run", remedy="--resume goes on")
+        error.signal = 2
+        raise error
+
+    monkeypatch.setattr(module, "train_recipe", stopped)
+    with pytest.raises(Interrupted) as caught:
+        demo(out=tmp_path, console=Silent())
+    assert (caught.value.signal, caught.value.where, caught.value.remedy) == (2, "run", "the same command goes on")
 
 
 def test_a_recipe_is_looked_at_first(tmp_path: Path) -> None:

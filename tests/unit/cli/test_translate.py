@@ -178,5 +178,5 @@ def test_a_folder_of_images_has_the_rate_that_is_given(tiny: Any, tiny_model: Pa
     pieces = [json.loads(line) for line in shown.out.splitlines()]
     assert {each["fps"] for each in pieces} == {8.0} and "frames/s" not in shown.err
     assert pieces[-1]["end"] == pytest.approx(clip.num_frames / 8) and len(pieces) == round(clip.num_frames / 8)
-    assert "are taken as 25 frames/s: --fps" in call("translate", tiny_model, tmp_path / "images").err
+    assert "images are taken as 25 frames/s: fps (--fps)" in call("translate", tiny_model, tmp_path / "images").err
     assert "--fps" not in call("translate", tiny_model, tiny.corpus / clip.file).err

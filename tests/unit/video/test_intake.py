@@ -93,6 +93,13 @@ def test_a_clip_longer_than_a_sentence_is_noted(tmp_path: Path) -> None:
     assert (part.start, part.seconds, part.num_frames) == (1.0, 2.0, 20)
 
 
+def test_a_clip_shorter_than_any_of_training_is_noted_unless_it_is_a_part(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.mp4", signing(9), rate=10)
+    (note,) = intake(10.0, PROFILE).read(path).notes
+    assert "0.9 s" in note and "1.0 s" in note
+    assert intake(10.0, PROFILE).read(path, Segment(0.0, 0.5)).notes == ()
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_clips_of_very_few_frames_are_refused(tmp_path: Path, count: int) -> None:
     with pytest.raises(ClipError, match="too short"):
