@@ -301,8 +301,9 @@ def is_same_corpus(run: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def _object(record: Mapping[str, Any], key: str) -> dict[str, Any]:
-    found = record.get(key)
-    return found if isinstance(found, dict) else {}
+    """The object under a key; an empty one if there is something else or nothing."""
+    value = record.get(key)
+    return value if isinstance(value, dict) else {}
 
 
 def unique_texts(clips: Iterable[PackedClip]) -> list[str]:

@@ -365,12 +365,13 @@ class Recipe(Section):
             if name not in (*get_args(Part), *stage.objectives):
                 yield f".learning_rate_factors: {name!r} is neither a part nor an objective of it"
         vision = self.vision
-        savings = {"moving_patches below 1": vision.neighbours, "frozen_precision bf16": vision.frozen_in_bf16}
         if not stage.adapters and any(each.adapters for each in earlier):
             yield ".adapters = false after a stage that added them: adapters stay"
         elif not stage.adapters and vision.features != "cached" and "vision" in stage.reached_parts & set(stage.train):
-            for name in (name for name, is_on in savings.items() if is_on):
-                remedy = "set it to true, or leave vision out of train"
-                yield f".adapters = false trains all of vision, and vision.{name} is for frozen blocks: {remedy}"
+            remedy = "set it to true, or leave vision out of train"
+            savings = {"moving_patches below 1": vision.neighbours, "frozen_precision bf16": vision.frozen_in_bf16}
+            for name, is_on in savings.items():
+                if is_on:
+                    yield f".adapters = false trains all of vision, and vision.{name} is for frozen blocks: {remedy}"
         if not stage.mapper and any(each.mapper for each in earlier):
             yield ".mapper = false after a stage that added it: the mapper stays"
